@@ -1,0 +1,208 @@
+//! What a guest of Bulkhead sees: call numbers, results, channel layout. Shared by EL2 and every guest.
+//!
+//! Calls follow the SMC Calling Convention (Arm DEN 0028): function number in W0, arguments from X1, result in X0
+//! (negative is an error), X4 to X17 preserved. HVC and SMC reach the same calls. `docs/guest-abi.md` says the same in prose.
+#![no_std]
+#![forbid(unsafe_code)]
+
+/// Standard calls that Bulkhead answers (DEN 0028, section 7).
+pub mod smccc {
+    /// `SMCCC_VERSION`.
+    pub const VERSION: u32 = 0x8000_0000;
+    /// `SMCCC_ARCH_FEATURES`.
+    pub const ARCH_FEATURES: u32 = 0x8000_0001;
+    /// Call UID of the vendor-specific hypervisor service: answers [`super::UID`] in W0 to W3.
+    pub const VENDOR_UID: u32 = 0x8600_ff01;
+    /// Revision of the vendor-specific hypervisor service: [`super::REVISION_MAJOR`] in W0, [`super::REVISION_MINOR`] in W1.
+    pub const VENDOR_REVISION: u32 = 0x8600_ff03;
+    /// First function of the true random number service (DEN 0098), answered with `NOT_SUPPORTED`.
+    pub const TRNG_VERSION: u32 = 0x8400_0050;
+    /// `SMCCC_VERSION` result: 1.2.
+    pub const VERSION_1_2: i64 = 0x1_0002;
+    /// What every unknown call returns.
+    pub const NOT_SUPPORTED: i64 = -1;
+}
+
+/// UID of Bulkhead's vendor-specific hypervisor service, 5f1c9bd2-62a8-4c3e-9a07-b0c4de1a7755, as W0 to W3.
+pub const UID: [u32; 4] = [0xd29b_1c5f, 0x3e4c_a862, 0xc4b0_079a, 0x5577_1ade];
+/// Major revision of this ABI: a guest built for another does not run.
+pub const REVISION_MAJOR: u32 = 1;
+/// Minor revision of this ABI: calls may have been added since a lower one.
+pub const REVISION_MINOR: u32 = 0;
+
+/// Bulkhead's calls: fast, 64-bit, vendor-specific hypervisor service.
+pub mod call {
+    /// Answers the ABI revision: major in bits 31:16, minor in 15:0. The cheapest call.
+    pub const VERSION: u32 = 0xc600_0000;
+    /// `QUERY(item)`: one fact about the caller, [`super::query`].
+    pub const QUERY: u32 = 0xc600_0001;
+    /// `CHANNEL(handle)`: X0 = 0, X1 and X2 = IPA and bytes of the pages the caller writes, X3 = IPA of the pages its peer
+    /// writes (they are as large as the peer's X2), or [`super::error::BAD_HANDLE`].
+    pub const CHANNEL: u32 = 0xc600_0002;
+    /// `RING(handle)`: send a doorbell to the peer: [`super::ring`] or an error.
+    pub const RING: u32 = 0xc600_0003;
+    /// `MASK(handle, on)`: hold doorbells of this end back (`on` = 1) or let them through again (0); none is lost.
+    pub const MASK: u32 = 0xc600_0004;
+    /// `STATUS(handle, item)`: a counter of this end, [`super::status`].
+    pub const STATUS: u32 = 0xc600_0005;
+    /// `PEER(handle)`: the state of the peer's partition, [`super::state`].
+    pub const PEER: u32 = 0xc600_0006;
+    /// `ENTRIES(vcpu, reason)`: how often EL2 was entered on a core of the caller's partition for [`super::Reason`].
+    pub const ENTRIES: u32 = 0xc600_0007;
+    /// `FAIL(code)`: the partition gives itself up: it is halted with `code` in its line and record. Does not return.
+    pub const FAIL: u32 = 0xc600_0008;
+}
+
+/// Errors in X0.
+pub mod error {
+    /// No such call.
+    pub const NOT_SUPPORTED: i64 = -1;
+    /// The handle is not one of the caller's.
+    pub const BAD_HANDLE: i64 = -2;
+    /// An argument has no meaning.
+    pub const BAD_ARGUMENT: i64 = -3;
+    /// The peer's partition does not run; nothing was sent.
+    pub const PEER_DOWN: i64 = -4;
+}
+
+/// What `RING` answers when it is no error.
+pub mod ring {
+    /// A doorbell was sent.
+    pub const SENT: i64 = 0;
+    /// One is still pending at the peer: it will see this message with that one.
+    pub const COALESCED: i64 = 1;
+    /// Over the rate limit: EL2 sends it as soon as the limit allows.
+    pub const DEFERRED: i64 = 2;
+}
+
+/// Items of `QUERY`.
+pub mod query {
+    /// The caller's vCPU number.
+    pub const VCPU: u64 = 0;
+    /// Number of vCPUs of the partition.
+    pub const VCPUS: u64 = 1;
+    /// Class of the caller's core: 0 compute, 1 comm.
+    pub const CLASS: u64 = 2;
+    /// Number of channel ends (handles) of the caller.
+    pub const ENDS: u64 = 3;
+    /// Index of the partition in the system.
+    pub const PARTITION: u64 = 4;
+}
+
+/// Items of `STATUS`.
+pub mod status {
+    /// 1 if a doorbell waits at this end behind its mask.
+    pub const PENDING: u64 = 0;
+    /// Doorbells this end sent.
+    pub const SENT: u64 = 1;
+    /// Doorbells this end asked for while one was still pending at the peer.
+    pub const COALESCED: u64 = 2;
+    /// Doorbells of this end that the rate limit put off.
+    pub const DEFERRED: u64 = 3;
+    /// Doorbells this end received.
+    pub const RECEIVED: u64 = 4;
+}
+
+/// Partition states, as `PEER` answers them and EL2's last line names them.
+pub mod state {
+    /// Not started yet.
+    pub const LOADING: u32 = 0;
+    /// Runs.
+    pub const RUNNING: u32 = 1;
+    /// Switched itself off (`SYSTEM_OFF`).
+    pub const OFF: u32 = 2;
+    /// Asked for a reset (`SYSTEM_RESET`); halted until restart lands.
+    pub const RESET: u32 = 3;
+    /// Halted by EL2 for a fault.
+    pub const HALTED: u32 = 4;
+    /// Gave itself up (`FAIL`).
+    pub const FAILED: u32 = 5;
+    /// Words for the states, by number.
+    pub const NAMES: [&str; 6] = ["loading", "running", "off", "reset", "halted", "failed"];
+}
+
+/// Why EL2 was entered. Each entry is counted once, per core.
+///
+/// [`Reason::FOREIGN`] are the entries a neighbour causes; a compute core never has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    /// HVC.
+    Hvc = 0,
+    /// SMC.
+    Smc = 1,
+    /// Trapped system register or instruction.
+    Sysreg = 2,
+    /// Emulated device access.
+    Mmio = 3,
+    /// A physical interrupt the partition owns, timers included.
+    Interrupt = 4,
+    /// An SGI or another kick from a sibling vCPU.
+    Sibling = 5,
+    /// List registers ran out earlier and have room now.
+    Maintenance = 6,
+    /// EL2's own timer: a doorbell put off by the rate limit.
+    Deferred = 7,
+    /// A doorbell of a channel.
+    Doorbell = 8,
+    /// Console draining, on the console core.
+    Console = 9,
+    /// Control: start, stop.
+    Control = 10,
+    /// A fault, or anything else.
+    Other = 11,
+}
+
+impl Reason {
+    /// Number of reasons.
+    pub const COUNT: usize = 12;
+    /// Reasons that are a neighbour's doing.
+    pub const FOREIGN: [Reason; 2] = [Reason::Doorbell, Reason::Console];
+    /// Words for the reasons, by number.
+    pub const NAMES: [&str; Self::COUNT] = [
+        "hvc",
+        "smc",
+        "sysreg",
+        "mmio",
+        "interrupt",
+        "sibling",
+        "maintenance",
+        "deferred",
+        "doorbell",
+        "console",
+        "control",
+        "other",
+    ];
+}
+
+/// A channel's pages. Each side has one region that it alone writes and its peer reads:
+/// one page of indices and flags, then the data it sends. Offsets are bytes from the region's start, values little-endian `u32`.
+pub mod layout {
+    /// How much its writer has produced into its own data, bytes modulo 2^32.
+    pub const PRODUCED: usize = 0x000;
+    /// How much its writer has consumed of the peer's data, bytes modulo 2^32.
+    pub const CONSUMED: usize = 0x080;
+    /// The `PRODUCED` value of the peer at which its writer, as a consumer, wants a doorbell.
+    pub const WANT_DATA: usize = 0x100;
+    /// The `CONSUMED` value of the peer at which its writer, as a producer, wants a doorbell (it waits for room).
+    pub const WANT_ROOM: usize = 0x180;
+    /// Where the data starts. Its size is a power of two, at least one page.
+    pub const DATA: usize = 0x1000;
+}
+
+/// Strings and properties of the guest's device tree.
+pub mod tree {
+    /// `compatible` of the node `/hypervisor`.
+    pub const HYPERVISOR: &str = "bulkhead,hypervisor-v1";
+    /// `compatible` of a channel's node, a child of the root: `reg` is the pages its vCPU writes, then the peer's;
+    /// `interrupts` is the SPI (edge) a doorbell makes pending.
+    pub const CHANNEL: &str = "bulkhead,channel-v1";
+    /// `u32`: the handle, in a channel's node.
+    pub const HANDLE: &str = "bulkhead,handle";
+    /// `phandle` of the cpu node whose vCPU the end belongs to, in a channel's node.
+    pub const CPU: &str = "bulkhead,cpu";
+    /// String: the channel's name, in a channel's node.
+    pub const NAME: &str = "bulkhead,name";
+    /// String: `comm` or `compute`, in a cpu node.
+    pub const CLASS: &str = "bulkhead,class";
+}

@@ -1,0 +1,336 @@
+//! The plan: the exact bytes that the host computes from a system manifest and EL2 runs from.
+//!
+//! Types only. The host writes them, EL2 and the verifier read them; nobody else interprets the bytes.
+//! Every multi-byte field is little-endian. Addresses are physical unless a name says `ipa`.
+//! EL2 runs with VA = PA, so an address in the plan is also the pointer EL2 uses.
+//!
+//! In an image the parts lie in this order, each starting on a page: EL2's segments, the plan (header, arrays,
+//! translation tables), the pristine guest images. The whole image moves to [`Header::el2_base`] as one block.
+#![no_std]
+#![forbid(unsafe_code)]
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Bytes in a page and in a translation table with the 4 KiB granule.
+pub const PAGE: u64 = 4096;
+/// First eight bytes of every plan.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"BULKPLAN");
+/// Version of these types. EL2 refuses any other.
+pub const VERSION: u32 = 1;
+
+/// Interrupt numbers (INTIDs) a partition may see: 32 private and 256 shared ones.
+pub const INTIDS: usize = 288;
+/// Most vCPUs of one partition.
+pub const MAX_VCPUS: usize = 8;
+/// Most channel ends of one vCPU: one bit each in its pending word.
+pub const MAX_ENDS: usize = 64;
+/// Most cores of one system.
+pub const MAX_CORES: usize = 8;
+/// Most partitions of one system: each owns a core at least.
+pub const MAX_PARTITIONS: usize = MAX_CORES;
+
+/// `MAIR_EL2` for every core: attribute 0 is Device-nGnRE, 1 is Normal Write-Back, 2 is Normal Non-cacheable.
+pub const MAIR_EL2: u64 = 0x44_ff04;
+/// Bytes of EL2's private region of each core: an unmapped guard page, the stack, then the core's state page.
+pub const PRIVATE_SIZE: u64 = 8 * PAGE;
+/// Bytes at the top of a private region that hold the core's state; between it and the guard page lies the stack.
+pub const PRIVATE_STATE: u64 = 3 * PAGE;
+/// Bytes of EL2's state of each partition (vGIC distributor and banks, power states), mapped by its own cores alone.
+pub const STATE_SIZE: u64 = 4 * PAGE;
+/// Bytes of the shared region that belong to all cores together.
+pub const SHARED_GLOBAL: u64 = PAGE;
+/// Bytes of the shared region of each core: pending line, counters, crash record, console rings.
+pub const SHARED_PER_CORE: u64 = 4 * PAGE;
+
+/// Where an array of `T` lies: `offset` in bytes from the plan's first byte, `count` in elements.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Array {
+    /// Bytes from the plan's first byte to the first element.
+    pub offset: u32,
+    /// Number of elements.
+    pub count: u32,
+}
+
+/// A range of physical addresses: `base..base + size`, both multiples of [`PAGE`].
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Range {
+    /// First address.
+    pub base: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The plan's first bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: u64,
+    /// [`VERSION`].
+    pub version: u32,
+    /// CRC32C (Castagnoli, reflected, initial value and final XOR all ones) of the plan's bytes from `size` on.
+    pub crc: u32,
+    /// Bytes of the plan: header, arrays and translation tables. A multiple of [`PAGE`].
+    pub size: u64,
+    /// Bytes of the whole image, from its first byte to the end of the last guest image. A multiple of [`PAGE`].
+    pub image_size: u64,
+    /// Address the image's first byte moves to.
+    pub el2_base: u64,
+    /// EL2's shared region: [`SHARED_GLOBAL`], then [`SHARED_PER_CORE`] for each core in order.
+    pub shared: Range,
+    /// `TCR_EL2` of every core.
+    pub tcr: u64,
+    /// What the machine must have.
+    pub machine: Machine,
+    /// [`Core`] rows; a core's index is its place here.
+    pub cores: Array,
+    /// [`Partition`] rows.
+    pub partitions: Array,
+    /// Index of the core that drains the console.
+    pub console_core: u32,
+    /// What happens after the last partition has stopped: [`END_POWER_OFF`] or [`END_WAIT`].
+    pub at_end: u32,
+}
+
+/// [`Header::at_end`]: power the machine off.
+pub const END_POWER_OFF: u32 = 0;
+/// [`Header::at_end`]: leave the cores waiting, for a debugger or a watchdog.
+pub const END_WAIT: u32 = 1;
+
+/// What the machine must have for this plan. EL2 compares it with the boot device tree and the ID registers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Machine {
+    /// 2 or 3.
+    pub gic_version: u32,
+    /// Least number of list registers.
+    pub list_registers: u32,
+    /// Least number of INTIDs of the distributor, private ones included.
+    pub intids: u32,
+    /// Least physical address width, bits.
+    pub pa_bits: u32,
+    /// Distributor.
+    pub gicd: Range,
+    /// Redistributors (GICv3), first frame of the first region.
+    pub gicr: Range,
+    /// CPU interface (GICv2).
+    pub gicc: Range,
+    /// Virtual interface control (GICv2).
+    pub gich: Range,
+    /// Virtual CPU interface (GICv2).
+    pub gicv: Range,
+    /// The console's PL011. Its address need not be a multiple of a page.
+    pub uart: Range,
+    /// The console UART's INTID.
+    pub uart_intid: u32,
+    /// How other cores start: [`START_PSCI`] or [`START_SPIN_TABLE`].
+    pub start: u32,
+    /// [`Range`]s of RAM that the plan uses: the machine's RAM must cover each.
+    pub ram: Array,
+    /// [`Midr`] rows: each core must match one.
+    pub midrs: Array,
+}
+
+/// [`Machine::start`]: PSCI `CPU_ON` by SMC.
+pub const START_PSCI: u32 = 0;
+/// [`Machine::start`]: a spin table, one release address a core (Linux `Documentation/arch/arm64/booting.rst`).
+pub const START_SPIN_TABLE: u32 = 1;
+
+/// A core type the board admits: `MIDR_EL1 & mask == value`.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Midr {
+    /// Bits compared.
+    pub mask: u32,
+    /// What they must be.
+    pub value: u32,
+}
+
+/// [`Core::class`]: the core does its own work only; never an end of a channel, never rung.
+pub const CLASS_COMPUTE: u32 = 0;
+/// [`Core::class`]: the core may be an end of channels and take doorbells.
+pub const CLASS_COMM: u32 = 1;
+
+/// One physical core, and the one vCPU that runs there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Core {
+    /// Affinity fields of `MPIDR_EL1` (Aff3 in bits 39:32, Aff2..Aff0 in 23:0), as PSCI `CPU_ON` wants them.
+    pub mpidr: u64,
+    /// Index of the owning partition.
+    pub partition: u32,
+    /// The vCPU's number within its partition.
+    pub vcpu: u32,
+    /// [`CLASS_COMPUTE`] or [`CLASS_COMM`].
+    pub class: u32,
+    /// Reads as zero.
+    pub reserved: u32,
+    /// EL2's private region, [`PRIVATE_SIZE`] bytes.
+    pub private: Range,
+    /// `TTBR0_EL2` while the core runs its guest: no partition memory mapped.
+    pub ttbr_run: u64,
+    /// `TTBR0_EL2` while the core loads its partition: the partition's memory and pristine images mapped too.
+    pub ttbr_load: u64,
+    /// This core's redistributor (GICv3), or zero.
+    pub gicr: u64,
+    /// Spin-table release address, or zero.
+    pub release: u64,
+    /// `VTTBR_EL2`: stage-2 root, VMID in bits 55:48.
+    pub vttbr: u64,
+    /// `VTCR_EL2`.
+    pub vtcr: u64,
+    /// `HCR_EL2`.
+    pub hcr: u64,
+    /// `CPTR_EL2`.
+    pub cptr: u64,
+    /// `MDCR_EL2`; EL2 adds `HPMN`, which the machine alone knows.
+    pub mdcr: u64,
+    /// `HSTR_EL2`.
+    pub hstr: u64,
+    /// `CNTHCTL_EL2`.
+    pub cnthctl: u64,
+    /// `CNTVOFF_EL2`: the same at both ends of every channel.
+    pub cntvoff: u64,
+    /// `VMPIDR_EL2`.
+    pub vmpidr: u64,
+    /// [`End`] rows: the vCPU's channel ends. A handle is an index here and a bit of the pending word.
+    pub ends: Array,
+}
+
+/// One end of a channel, as its vCPU's core sees it. Handles index these rows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct End {
+    /// Index of the core at the other end.
+    pub peer_core: u32,
+    /// The other end's handle there: the bit of its pending word.
+    pub peer_handle: u32,
+    /// Index of the other end's partition.
+    pub peer_partition: u32,
+    /// The virtual interrupt (SPI) that a doorbell makes pending at this end.
+    pub intid: u32,
+    /// Doorbells a second that this end may send in the long run; 0 is no limit.
+    pub rate: u32,
+    /// Doorbells that may be sent back to back before the rate counts; at least 1.
+    pub burst: u32,
+    /// Where the guest sees the pages it writes: IPA and bytes.
+    pub tx_ipa: u64,
+    /// Bytes of them: [`PAGE`] for indices, then the data.
+    pub tx_size: u64,
+    /// Where the guest sees the pages its peer writes, read-only.
+    pub rx_ipa: u64,
+    /// Bytes of them.
+    pub rx_size: u64,
+}
+
+/// One partition.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Partition {
+    /// Name, ASCII, zero-padded.
+    pub name: [u8; 16],
+    /// EL2's state of this partition, [`STATE_SIZE`] bytes.
+    pub state: Range,
+    /// IPA where vCPU 0 starts.
+    pub entry: u64,
+    /// IPA of the guest's device tree: x0 at the start.
+    pub dtb: u64,
+    /// Core index of each vCPU (`u32` elements).
+    pub vcpus: Array,
+    /// [`Memory`] rows: the partition's own RAM, channel pages apart.
+    pub memory: Array,
+    /// [`Load`] rows: what is copied from the pristine images, in this order.
+    pub loads: Array,
+    /// [`Interrupt`] rows.
+    pub interrupts: Array,
+    /// [`Range`]s of channel pages this partition's loading core clears before any guest runs.
+    pub clears: Array,
+    /// What the guest sees of the GIC.
+    pub gic: GuestGic,
+    /// IPA of the emulated PL011, or zero for none.
+    pub uart_ipa: u64,
+    /// INTID of the emulated PL011.
+    pub uart_intid: u32,
+    /// SGR colour of this partition's console lines (31 to 36), or 0 for none.
+    pub colour: u32,
+}
+
+/// Guest physical addresses of the emulated GIC.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct GuestGic {
+    /// 2 or 3.
+    pub version: u32,
+    /// INTIDs the guest's distributor says it has: a multiple of 32, at most [`INTIDS`].
+    pub intids: u32,
+    /// IPA of the distributor (64 KiB on GICv3, 4 KiB on GICv2).
+    pub gicd_ipa: u64,
+    /// IPA of the first redistributor (128 KiB a vCPU), or of GICC on GICv2.
+    pub gicr_ipa: u64,
+}
+
+/// A piece of a partition's memory.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Memory {
+    /// Guest address.
+    pub ipa: u64,
+    /// Physical address.
+    pub base: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A copy from the pristine images into partition memory.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Load {
+    /// Physical address in the moved image.
+    pub source: u64,
+    /// Physical address in the partition's memory.
+    pub target: u64,
+    /// Bytes copied.
+    pub size: u64,
+    /// Bytes cleared behind them (an ELF segment's bss).
+    pub clear: u64,
+}
+
+/// [`Interrupt::flags`]: hardware raises it; the list register links to the physical interrupt of the same number.
+pub const INTERRUPT_PHYSICAL: u16 = 1 << 0;
+/// [`Interrupt::flags`]: edge-triggered; otherwise level-sensitive.
+pub const INTERRUPT_EDGE: u16 = 1 << 1;
+/// [`Interrupt::flags`]: its vCPU is fixed, as a channel's is; the guest cannot route it.
+pub const INTERRUPT_FIXED: u16 = 1 << 2;
+
+/// One interrupt a partition has: an SPI, or a PPI that each of its vCPUs has.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Interrupt {
+    /// INTID, 16 to `INTIDS - 1`. SGIs are not listed: every vCPU has all 16, wholly virtual.
+    pub intid: u16,
+    /// `INTERRUPT_*` bits.
+    pub flags: u16,
+    /// vCPU it is routed to at the start (SPIs).
+    pub vcpu: u32,
+}
+
+const _: () = assert!(size_of::<Header>() == 224);
+const _: () = assert!(size_of::<Machine>() == 136);
+const _: () = assert!(size_of::<Core>() == 152);
+const _: () = assert!(size_of::<End>() == 56);
+const _: () = assert!(size_of::<Partition>() == 128);
+const _: () = assert!(size_of::<Interrupt>() == 8);
