@@ -1,0 +1,2 @@
+//! Bulkhead's command line: one file a command, the manifest reader and the plan compiler.
+pub mod system;
