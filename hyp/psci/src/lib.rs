@@ -1,3 +1,326 @@
-//! Placeholder.
+//! The power state machine of one partition: PSCI 1.1 (Arm DEN 0022) for its vCPUs and nobody else's.
+//!
+//! Each vCPU has one state word, moved by compare-and-swap alone, so of two racing calls exactly one wins and no core
+//! ever waits. An entry point is written while the target is *claimed* and read only once it is *pending*:
+//!
+//! ```text
+//!          CPU_ON            entry written          take_start
+//!   OFF ------------> CLAIMED ------------> PENDING ------------> ON
+//!    ^                                                            |
+//!    +------------------------------ CPU_OFF ---------------------+      halt_all: any -> HALTED
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(not(loom))]
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Most vCPUs of one partition.
+pub const MAX_VCPUS: usize = plan::MAX_VCPUS;
+
+/// Function identifiers (DEN 0022, section 5.1). Those with addresses or affinities have an SMC64 form, [`fid::SMC64`] set.
+pub mod fid {
+    /// Bit 30: the SMC64 form of a call.
+    pub const SMC64: u32 = 1 << 30;
+    /// `PSCI_VERSION`.
+    pub const VERSION: u32 = 0x8400_0000;
+    /// `CPU_SUSPEND`.
+    pub const CPU_SUSPEND: u32 = 0x8400_0001;
+    /// `CPU_OFF`.
+    pub const CPU_OFF: u32 = 0x8400_0002;
+    /// `CPU_ON`.
+    pub const CPU_ON: u32 = 0x8400_0003;
+    /// `AFFINITY_INFO`.
+    pub const AFFINITY_INFO: u32 = 0x8400_0004;
+    /// `MIGRATE_INFO_TYPE`.
+    pub const MIGRATE_INFO_TYPE: u32 = 0x8400_0006;
+    /// `SYSTEM_OFF`.
+    pub const SYSTEM_OFF: u32 = 0x8400_0008;
+    /// `SYSTEM_RESET`.
+    pub const SYSTEM_RESET: u32 = 0x8400_0009;
+    /// `PSCI_FEATURES`.
+    pub const FEATURES: u32 = 0x8400_000a;
+}
+
+/// Results (DEN 0022, section 5.2.2).
+pub mod ret {
+    /// `SUCCESS`.
+    pub const SUCCESS: i64 = 0;
+    /// `NOT_SUPPORTED`.
+    pub const NOT_SUPPORTED: i64 = -1;
+    /// `INVALID_PARAMETERS`.
+    pub const INVALID_PARAMETERS: i64 = -2;
+    /// `DENIED`.
+    pub const DENIED: i64 = -3;
+    /// `ALREADY_ON`.
+    pub const ALREADY_ON: i64 = -4;
+    /// `ON_PENDING`.
+    pub const ON_PENDING: i64 = -5;
+    /// `INVALID_ADDRESS`.
+    pub const INVALID_ADDRESS: i64 = -9;
+    /// `PSCI_VERSION`: 1.1.
+    pub const VERSION_1_1: i64 = 0x1_0001;
+    /// `AFFINITY_INFO`: on.
+    pub const AFFINITY_ON: i64 = 0;
+    /// `AFFINITY_INFO`: off.
+    pub const AFFINITY_OFF: i64 = 1;
+    /// `AFFINITY_INFO`: switched on, has not started yet.
+    pub const AFFINITY_ON_PENDING: i64 = 2;
+    /// `MIGRATE_INFO_TYPE`: there is no Trusted OS that would have to migrate.
+    pub const NO_TRUSTED_OS: i64 = 2;
+}
+
+/// Where a vCPU starts or resumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Guest address of the first instruction.
+    pub entry: u64,
+    /// What x0 holds there.
+    pub context: u64,
+}
+
+/// What EL2 has to do about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Put this into X0 and go on.
+    Return(i64),
+    /// Wake that vCPU's core, then return [`ret::SUCCESS`]. Its core finds the start in [`Power::take_start`].
+    Wake {
+        /// The vCPU that now has a start waiting.
+        vcpu: usize,
+    },
+    /// The caller is off: its core waits for [`Power::take_start`].
+    Off,
+    /// Wait until an interrupt is pending for the caller, then go on there with the reset state of a start, or, if
+    /// there is none, return [`ret::SUCCESS`] as if nothing had happened (a standby state).
+    Suspend {
+        /// Where to resume from a powerdown state.
+        resume: Option<Start>,
+    },
+    /// Stop the partition: `SYSTEM_OFF`.
+    SystemOff,
+    /// Stop the partition and start it anew: `SYSTEM_RESET`.
+    SystemReset,
+}
+
+const OFF: u32 = 0;
+const CLAIMED: u32 = 1;
+const PENDING: u32 = 2;
+const ON: u32 = 3;
+const HALTED: u32 = 4;
+
+/// One vCPU. Zero is off.
+#[derive(Default)]
+#[repr(C)]
+struct Vcpu {
+    state: AtomicU32,
+    entry: AtomicU64,
+    context: AtomicU64,
+}
+
+impl Vcpu {
+    fn moves(&self, from: u32, to: u32) -> Result<u32, u32> {
+        // Sequentially consistent, so that of two vCPUs switching off at least one sees both off (`Power::all_off`).
+        self.state
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+    }
+
+    /// Off to pending; otherwise what state it was in.
+    fn start(&self, start: Start) -> Result<u32, u32> {
+        self.moves(OFF, CLAIMED)?;
+        // Nobody reads these before PENDING, nobody else writes them in CLAIMED.
+        self.entry.store(start.entry, Ordering::Relaxed);
+        self.context.store(start.context, Ordering::Relaxed);
+        self.moves(CLAIMED, PENDING)
+    }
+}
+
+/// Power states of a partition's vCPUs, shared by its own cores. All bytes zero is valid: every vCPU off.
+#[derive(Default)]
+#[repr(C)]
+pub struct Power {
+    vcpus: [Vcpu; MAX_VCPUS],
+}
+
+impl Power {
+    /// Gives a vCPU that is off its start, as `CPU_ON` would: how vCPU 0 begins. False if it was not off.
+    pub fn start(&self, vcpu: usize, start: Start) -> bool {
+        self.vcpus
+            .get(vcpu)
+            .is_some_and(|v| v.start(start).is_ok())
+    }
+
+    /// The start that waits for vCPU `me`, which is on from here. Only the core of `me` calls it.
+    pub fn take_start(&self, me: usize) -> Option<Start> {
+        let vcpu = self.vcpus.get(me)?;
+        if vcpu.state.load(Ordering::Acquire) != PENDING {
+            return None;
+        }
+        let start = Start {
+            entry: vcpu.entry.load(Ordering::Relaxed),
+            context: vcpu.context.load(Ordering::Relaxed),
+        };
+        vcpu.moves(PENDING, ON).ok().map(|_| start)
+    }
+
+    /// Whether every vCPU is off and none is about to start: nothing can ever run in this partition again.
+    pub fn all_off(&self) -> bool {
+        let off = |v: &Vcpu| matches!(v.state.load(Ordering::SeqCst), OFF | HALTED);
+        self.vcpus.iter().all(off)
+    }
+
+    /// The partition stops: no vCPU takes a start any more, whatever calls are under way on other cores.
+    pub fn halt_all(&self) {
+        for vcpu in &self.vcpus {
+            vcpu.state.store(HALTED, Ordering::SeqCst);
+        }
+    }
+
+    /// Every vCPU off, ready for [`Power::start`]. Only while all cores of the partition wait in EL2.
+    pub fn reset(&self) {
+        for vcpu in &self.vcpus {
+            vcpu.state.store(OFF, Ordering::SeqCst);
+        }
+    }
+
+    /// Answers PSCI call `fid` with X1 to X3 in `args`, from vCPU `me` of a partition of `vcpus` vCPUs.
+    ///
+    /// `entry_ok` says whether a guest address lies in the partition's memory. Never waits, never fails: what is not
+    /// a PSCI call that this partition has is answered [`ret::NOT_SUPPORTED`].
+    pub fn call(
+        &self,
+        fid: u32,
+        args: [u64; 3],
+        me: usize,
+        vcpus: usize,
+        entry_ok: impl Fn(u64) -> bool,
+    ) -> Action {
+        let own = self.vcpus.get(..vcpus).unwrap_or(&self.vcpus);
+        let Some(function) = function(fid) else {
+            return Action::Return(ret::NOT_SUPPORTED);
+        };
+        // An SMC32 call has W registers for arguments; what lies above them is not the caller's word (DEN 0028, 3.1).
+        let width = if fid & fid::SMC64 == 0 {
+            u64::from(u32::MAX)
+        } else {
+            u64::MAX
+        };
+        let [a, b, c] = args.map(|arg| arg & width);
+        // Bits 1:0 of an entry point: AArch64 instructions are aligned, and there is no Thumb here.
+        let start = |entry: u64, context: u64| {
+            (entry & 3 == 0 && entry_ok(entry)).then_some(Start { entry, context })
+        };
+        let result = match function {
+            fid::VERSION => ret::VERSION_1_1,
+            fid::CPU_SUSPEND => return suspend(a, || start(b, c)),
+            fid::CPU_OFF => {
+                if let Some(vcpu) = own.get(me) {
+                    // It fails only if the partition was halted meanwhile: the core waits in EL2 all the same.
+                    let _ = vcpu.moves(ON, OFF);
+                }
+                return Action::Off;
+            }
+            fid::CPU_ON => return cpu_on(own, a, start(b, c)),
+            fid::AFFINITY_INFO => affinity_info(own, a, b),
+            fid::MIGRATE_INFO_TYPE => ret::NO_TRUSTED_OS,
+            fid::SYSTEM_OFF => return Action::SystemOff,
+            fid::SYSTEM_RESET => return Action::SystemReset,
+            // W1, whatever lies above it. CPU_SUSPEND's flags are zero too: original StateID format, no OS-initiated mode.
+            _ => match a as u32 {
+                SMCCC_VERSION => ret::SUCCESS,
+                asked => self::function(asked).map_or(ret::NOT_SUPPORTED, |_| ret::SUCCESS),
+            },
+        };
+        Action::Return(result)
+    }
+}
+
+/// `SMCCC_VERSION` (DEN 0028): `PSCI_FEATURES` is how a caller learns that it may ask.
+const SMCCC_VERSION: u32 = 0x8000_0000;
+
+/// The SMC32 identifier of the function that `fid` names in either form, if the partition has it.
+fn function(fid: u32) -> Option<u32> {
+    let smc32 = fid & !fid::SMC64;
+    let both = matches!(smc32, fid::CPU_SUSPEND | fid::CPU_ON | fid::AFFINITY_INFO);
+    let smc32_only = matches!(
+        fid,
+        fid::VERSION
+            | fid::CPU_OFF
+            | fid::MIGRATE_INFO_TYPE
+            | fid::SYSTEM_OFF
+            | fid::SYSTEM_RESET
+            | fid::FEATURES
+    );
+    (both || smc32_only).then_some(smc32)
+}
+
+/// `CPU_SUSPEND` (5.4), `power_state` in the original format: StateType in bit 16, PowerLevel in 25:24, StateID in 15:0.
+///
+/// A vCPU has one standby and one powerdown state, both of the core's level; the StateID chooses nothing.
+fn suspend(power_state: u64, start: impl Fn() -> Option<Start>) -> Action {
+    const STATE_ID: u64 = 0xffff;
+    const POWERDOWN: u64 = 1 << 16;
+    match power_state & !STATE_ID {
+        0 => Action::Suspend { resume: None },
+        POWERDOWN => start().map_or(Action::Return(ret::INVALID_ADDRESS), |start| {
+            Action::Suspend {
+                resume: Some(start),
+            }
+        }),
+        _ => Action::Return(ret::INVALID_PARAMETERS),
+    }
+}
+
+/// `CPU_ON` (5.6). vCPU n has affinity 0.0.0.n, so the target affinity is the index, and a foreign one has no row.
+fn cpu_on(vcpus: &[Vcpu], target: u64, start: Option<Start>) -> Action {
+    let index = usize::try_from(target).unwrap_or(usize::MAX);
+    let Some(vcpu) = vcpus.get(index) else {
+        return Action::Return(ret::INVALID_PARAMETERS);
+    };
+    let Some(start) = start else {
+        return Action::Return(ret::INVALID_ADDRESS);
+    };
+    match vcpu.start(start) {
+        Ok(_) => Action::Wake { vcpu: index },
+        Err(CLAIMED | PENDING) => Action::Return(ret::ON_PENDING),
+        Err(ON) => Action::Return(ret::ALREADY_ON),
+        // The partition stops; its callers are about to.
+        Err(_) => Action::Return(ret::DENIED),
+    }
+}
+
+/// `AFFINITY_INFO` (5.7). All vCPUs differ in affinity level 0 alone, so each level above is the whole partition.
+fn affinity_info(vcpus: &[Vcpu], target: u64, level: u64) -> i64 {
+    const AFFINITIES: u64 = 0xff_00ff_ffff;
+    // Fields below the level asked for are ignored.
+    let fields = match level {
+        0 => u64::MAX,
+        1 => !0xff,
+        2 => !0xffff,
+        3 => !0xff_ffff,
+        _ => return ret::INVALID_PARAMETERS,
+    };
+    let index = usize::try_from(target & fields).unwrap_or(usize::MAX);
+    let asked = match level {
+        0 => vcpus.get(index..).and_then(|rest| rest.get(..1)),
+        _ => (index == 0 && target & !AFFINITIES == 0).then_some(vcpus),
+    };
+    let info = |v: &Vcpu| match v.state.load(Ordering::Acquire) {
+        ON => ret::AFFINITY_ON,
+        CLAIMED | PENDING => ret::AFFINITY_ON_PENDING,
+        _ => ret::AFFINITY_OFF,
+    };
+    let Some(asked) = asked else {
+        return ret::INVALID_PARAMETERS;
+    };
+    // On if one is, else pending if one is.
+    asked.iter().map(info).fold(ret::AFFINITY_OFF, |all, one| {
+        if all == ret::AFFINITY_ON || one == ret::AFFINITY_OFF {
+            all
+        } else {
+            one
+        }
+    })
+}

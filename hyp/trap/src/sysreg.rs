@@ -1,0 +1,162 @@
+//! Trapped system registers: which a guest may read and what of them it sees.
+//!
+//! The ID registers of group 3 (`HCR_EL2.TID3`) say what the guest may use, so they hide what EL2 does not switch, save or
+//! isolate. What is not listed is undefined, as on a machine without it: the PMU (`MDCR_EL2.TPM`), trace, RAS,
+//! LORegions, implementation-defined registers (`HCR_EL2.TIDCP`), and any that a later architecture adds.
+
+/// A system register as one number: the operands of MRS in the order of its encoding (DDI 0487, C5.1.2).
+pub const fn op(op0: u8, op1: u8, crn: u8, crm: u8, op2: u8) -> u16 {
+    (op0 as u16) << 14 | (op1 as u16) << 11 | (crn as u16) << 7 | (crm as u16) << 3 | op2 as u16
+}
+
+/// What EL2 does about a trapped access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Read the machine's register and give the guest [`IdRegister::visible`] of it.
+    Id(IdRegister),
+    /// Read as zero, ignore writes.
+    Zero,
+    /// Send a virtual SGI.
+    Sgi(Sgi),
+    /// The guest takes an Undefined Instruction exception.
+    Undefined,
+}
+
+/// Which of the GIC's SGI registers was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sgi {
+    /// `ICC_SGI1R_EL1`: Group 1 of the caller's Security state.
+    Group1,
+    /// `ICC_ASGI1R_EL1`: Group 1 of the other Security state, which a guest does not have.
+    OtherGroup1,
+    /// `ICC_SGI0R_EL1`: Group 0.
+    Group0,
+}
+
+/// ID registers of which a guest sees something. All others of their space read as zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum IdRegister {
+    /// `ID_AA64PFR0_EL1`.
+    Pfr0,
+    /// `ID_AA64PFR1_EL1`.
+    Pfr1,
+    /// `ID_AA64DFR0_EL1`.
+    Dfr0,
+    /// `ID_AA64ISAR0_EL1`.
+    Isar0,
+    /// `ID_AA64ISAR1_EL1`.
+    Isar1,
+    /// `ID_AA64ISAR2_EL1`.
+    Isar2,
+    /// `ID_AA64MMFR0_EL1`.
+    Mmfr0,
+    /// `ID_AA64MMFR1_EL1`.
+    Mmfr1,
+    /// `ID_AA64MMFR2_EL1`.
+    Mmfr2,
+}
+
+/// A visible ID register and its ceiling: the highest value each of its sixteen 4-bit fields may show, so 0 hides a field
+/// and `f` shows it as it is. Field layouts: DDI 0487, D24.2, at each register's name.
+type Row = (IdRegister, u16, u64);
+
+const VISIBLE: [Row; 9] = [
+    // CSV3, DIT, AdvSIMD, FP as they are. GIC 1: what later versions add is not virtualized. CSV2 1: SCXTNUM (CSV2_2) needs HCR_EL2.EnSCXT. EL1, EL0 1: AArch64 alone.
+    // Hidden: RME, AMU, MPAM, SEL2, SVE, RAS, EL3, EL2 (no nested virtualization).
+    (
+        IdRegister::Pfr0,
+        op(3, 0, 0, 4, 0),
+        0xf10f_0000_01ff_0011,
+    ),
+    // SSBS and BT as they are: both are EL1's own. Hidden: MTE, SME, NMI, GCS, THE, RNDR_trap and the _frac fields.
+    (
+        IdRegister::Pfr1,
+        op(3, 0, 0, 4, 1),
+        0x0000_0000_0000_00ff,
+    ),
+    // DoubleLock, CTX_CMPs, WRPs, BRPs as they are; DebugVer up to 9 (Armv8.4), later ones need MDCR_EL2 to let them.
+    // Hidden: PMU, SPE, trace, trace buffer, branch record, trace filter.
+    (
+        IdRegister::Dfr0,
+        op(3, 0, 0, 5, 0),
+        0x0000_000f_f0f0_f009,
+    ),
+    // All instruction sets but TME (HCR_EL2.TME).
+    (
+        IdRegister::Isar0,
+        op(3, 0, 0, 6, 0),
+        0xffff_ffff_f0ff_fff0,
+    ),
+    // Hidden: LS64 (HCRX_EL2), GPI, GPA, API, APA (pointer authentication).
+    (
+        IdRegister::Isar1,
+        op(3, 0, 0, 6, 1),
+        0x0fff_ffff_00ff_f00f,
+    ),
+    // Hidden: ATS1A, SYSINSTR_128, SYSREG_128, PAC_frac, MOPS (HCRX_EL2), APA3, GPA3.
+    (
+        IdRegister::Isar2,
+        op(3, 0, 0, 6, 2),
+        0x0fff_0f00_f0f0_00ff,
+    ),
+    // ECV 1: CNTPOFF (2) is EL2's. ExS, granules, BigEnd, ASIDBits, PARange as they are. Hidden: FGT, stage-2 granules
+    // (0: as stage 1), SNSMem.
+    (
+        IdRegister::Mmfr0,
+        op(3, 0, 0, 7, 0),
+        0x1000_f000_ffff_0fff,
+    ),
+    // HAFDBS up to 2: table access flags (3) need HCRX_EL2.TCR2En. ECBHB, nTLBPA, AFP, ETS, PAN, HPDS as they are.
+    // Hidden: CMOW, TIDCP1, HCX, TWED, XNX, SpecSEI, LO, VH, VMIDBits.
+    (
+        IdRegister::Mmfr1,
+        op(3, 0, 0, 7, 1),
+        0xf00f_f0f0_00f0_f002,
+    ),
+    // Hidden: EVT, FWB, NV, IESB (RAS).
+    (
+        IdRegister::Mmfr2,
+        op(3, 0, 0, 7, 2),
+        0xf0ff_00ff_f0ff_0fff,
+    ),
+];
+
+impl IdRegister {
+    /// What a guest sees of the machine's value `raw`.
+    pub fn visible(self, raw: u64) -> u64 {
+        let ceiling = VISIBLE
+            .get(self as usize)
+            .map_or(0, |(_, _, ceiling)| *ceiling);
+        let mut seen = 0;
+        for shift in (0..64).step_by(4) {
+            let field = (raw >> shift & 0xf).min(ceiling >> shift & 0xf);
+            seen |= field << shift;
+        }
+        seen
+    }
+}
+
+const ACTLR_EL1: u16 = op(3, 0, 1, 0, 1);
+const ICC_SGI1R_EL1: u16 = op(3, 0, 12, 11, 5);
+const ICC_ASGI1R_EL1: u16 = op(3, 0, 12, 11, 6);
+const ICC_SGI0R_EL1: u16 = op(3, 0, 12, 11, 7);
+/// First and last of the ID space that `HCR_EL2.TID3` traps, AArch32's and reserved ones included (D24.2 `HCR_EL2`).
+const ID_FIRST: u16 = op(3, 0, 0, 1, 0);
+const ID_LAST: u16 = op(3, 0, 0, 7, 7);
+
+/// What EL2 does about a trapped MSR (`write`) or MRS of register `op`.
+pub fn sysreg(op: u16, write: bool) -> Policy {
+    match (op, write) {
+        (ICC_SGI1R_EL1, true) => Policy::Sgi(Sgi::Group1),
+        (ICC_ASGI1R_EL1, true) => Policy::Sgi(Sgi::OtherGroup1),
+        (ICC_SGI0R_EL1, true) => Policy::Sgi(Sgi::Group0),
+        // HCR_EL2.TACR: implementation-defined controls of the core are not a guest's.
+        (ACTLR_EL1, _) => Policy::Zero,
+        (ID_FIRST..=ID_LAST, false) => VISIBLE
+            .iter()
+            .find(|(_, id, _)| *id == op)
+            .map_or(Policy::Zero, |(register, _, _)| Policy::Id(*register)),
+        _ => Policy::Undefined,
+    }
+}
