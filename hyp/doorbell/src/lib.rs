@@ -1,3 +1,195 @@
-//! Placeholder.
-#![no_std]
+//! A doorbell on its way: the receiver's pending word, the sender's rate limit, and what is put off.
+//!
+//! [`End::ring`] runs on the sender's core, [`Line::take`] on the receiver's, after the SGI. A doorbell is one bit from the
+//! moment it is set in [`Line`] until the receiver takes it; nothing else can lose or invent one:
+//!
+//! - A bit has one setter (its peer end's core) and one clearer (the line's own core). A set bit therefore means that its
+//!   setter has sent the SGI, has it in its [`Deferred`] set, or found the end masked and left the rest to `unmask`.
+//! - Over the rate limit the bit stays set and only the SGI waits. Rings meanwhile coalesce into the bit, and if the receiver
+//!   comes by for another doorbell it takes this one along: the limit bounds entries at the receiver, it delays nothing else.
+//! - Whether *other* bits were set says nothing. A sender that trusted a neighbour's bit to bring the SGI would lose its own
+//!   doorbell where the receiver masks that neighbour between the neighbour's two steps (set the bit, read the mask).
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
+mod limit;
+#[cfg(test)]
+mod tests;
+
+pub use limit::{Bucket, Deferred, Handles};
+
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+#[cfg(not(loom))]
+use core::sync::atomic::AtomicU64;
+#[cfg(loom)]
+use loom::sync::atomic::AtomicU64;
+
+/// Doorbells on their way to one core. All zero is a valid, empty line. Only its own core masks and takes.
+///
+/// A cache line of its own, so that ringing one core disturbs no other.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Line {
+    pending: AtomicU64,
+    masked: AtomicU64,
+}
+
+/// What setting a bit of a [`Line`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ring {
+    /// The bit is new and its end listens: an SGI is due.
+    NotifyNow,
+    /// The bit was still set: the receiver sees this doorbell with that one.
+    Coalesced,
+    /// The bit is new but masked: the receiver finds it when it unmasks.
+    Held,
+}
+
+impl Line {
+    /// Sets `bit` (modulo 64), making all the caller wrote before it visible to whoever takes it.
+    ///
+    /// The mask is read after the bit is set, and [`Line::unmask`] reads the bit after it clears the mask. Both pairs are
+    /// sequentially consistent, so at least one side sees the other's write. On Arm that order is STLXR before LDAR and STLR
+    /// before LDAXR (DDI 0487, B2.3, barrier-ordered-before): no DMB is needed. The SGI is a system register write, which
+    /// these do not order: the caller puts a DSB ISHST before it.
+    #[inline]
+    pub fn ring(&self, bit: u32) -> Ring {
+        let bit = one(bit);
+        if self.pending.fetch_or(bit, SeqCst) & bit != 0 {
+            return Ring::Coalesced;
+        }
+        settle();
+        if self.masked.load(SeqCst) & bit == 0 {
+            Ring::NotifyNow
+        } else {
+            Ring::Held
+        }
+    }
+
+    /// Whether `bit` is set and not masked, as the bit's own setter sees it when a deferred SGI comes due.
+    ///
+    /// The setter never reads a value older than its own write: a clear bit was taken.
+    #[inline]
+    pub fn wants_notify(&self, bit: u32) -> bool {
+        settle();
+        self.pending.load(SeqCst) & !self.masked.load(SeqCst) & one(bit) != 0
+    }
+
+    /// Takes every doorbell that is not masked; masked ones stay set. To be called on the line's own core.
+    #[inline]
+    pub fn take(&self) -> u64 {
+        // Its own core alone writes the mask, so it cannot change between these two.
+        let masked = self.masked.load(Relaxed);
+        self.pending.fetch_and(masked, SeqCst) & !masked
+    }
+
+    /// Holds back doorbells of `bit` from now on. To be called on the line's own core.
+    #[inline]
+    pub fn mask(&self, bit: u32) {
+        self.masked
+            .store(self.masked.load(Relaxed) | one(bit), SeqCst);
+    }
+
+    /// Lets doorbells of `bit` through again; true if one waited: it is taken, and the caller delivers it.
+    /// To be called on the line's own core.
+    #[inline]
+    pub fn unmask(&self, bit: u32) -> bool {
+        let bit = one(bit);
+        self.masked.store(self.masked.load(Relaxed) & !bit, SeqCst);
+        settle();
+        self.pending.fetch_and(!bit, SeqCst) & bit != 0
+    }
+
+    /// Whether a doorbell of `bit` waits, masked or not.
+    #[inline]
+    pub fn is_pending(&self, bit: u32) -> bool {
+        self.pending.load(Relaxed) & one(bit) != 0
+    }
+}
+
+/// The bit of a handle.
+#[inline]
+const fn one(bit: u32) -> u64 {
+    1 << (bit & 63)
+}
+
+/// The total order of sequentially consistent accesses, for loom, which treats them as acquire and release and knows that
+/// order of fences only. Nothing elsewhere.
+#[inline]
+fn settle() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(SeqCst);
+}
+
+/// What [`End::ring`] and [`End::retry`] ask of the sender's core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Send the SGI now.
+    Notify,
+    /// Nothing: one is still pending at the peer.
+    Coalesced,
+    /// Nothing: it waits behind the peer's mask, or (retry) the peer has already taken it.
+    Held,
+    /// Over the rate limit: put the handle into [`Deferred`] until this counter value.
+    Deferred(u64),
+}
+
+/// One channel end: its rate limit and its counters. Private to its own core, which is the only one to read or write it.
+///
+/// Every ring counts in `sent` or in `coalesced`, so `sent` here is `received` at the peer, plus one while one waits there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End {
+    /// Limit on the SGIs it sends.
+    pub bucket: Bucket,
+    /// Doorbells set at the peer.
+    pub sent: u64,
+    /// Rings that found theirs still set.
+    pub coalesced: u64,
+    /// Of those sent, the ones whose SGI had to wait for the limit.
+    pub deferred: u64,
+    /// Doorbells taken at this end; the core counts them as it takes them.
+    pub received: u64,
+}
+
+impl End {
+    /// Rings `bit` of the peer's `line`. `now` reads the counter (ticks), only where the limit has to be asked.
+    #[inline]
+    pub fn ring(&mut self, line: &Line, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
+        let set = line.ring(bit);
+        if set == Ring::Coalesced {
+            self.coalesced = self.coalesced.wrapping_add(1);
+            return Outcome::Coalesced;
+        }
+        self.sent = self.sent.wrapping_add(1);
+        if set == Ring::Held {
+            return Outcome::Held;
+        }
+        let outcome = self.notify(now);
+        if matches!(outcome, Outcome::Deferred(_)) {
+            self.deferred = self.deferred.wrapping_add(1);
+        }
+        outcome
+    }
+
+    /// Asks the limit again for a doorbell that was put off: [`Outcome::Held`] if it needs no SGI any more.
+    #[inline]
+    pub fn retry(&mut self, line: &Line, bit: u32, now: u64) -> Outcome {
+        if line.wants_notify(bit) {
+            self.notify(|| now)
+        } else {
+            Outcome::Held
+        }
+    }
+
+    #[inline]
+    fn notify(&mut self, now: impl FnOnce() -> u64) -> Outcome {
+        if self.bucket.is_unlimited() {
+            return Outcome::Notify;
+        }
+        match self.bucket.admit(now()) {
+            Ok(()) => Outcome::Notify,
+            Err(at) => Outcome::Deferred(at),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The rate limit of a channel end, and the doorbells it has put off.
+//!
+//! The limit is the generic cell rate algorithm in its virtual scheduling form (ITU-T I.371, annex A): one stored time, no
+//! division and no loop when a doorbell is admitted. Times are counter ticks; a 64-bit counter at 1 GHz lasts 584 years, and
+//! beyond that the arithmetic saturates.
+
+/// Admits `rate` doorbells a second in the long run, `burst` back to back. All zero admits every one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Theoretical arrival time: when the next doorbell is due at an even rate.
+    arrival: u64,
+    /// Ticks between doorbells at an even rate; 0 is no limit.
+    interval: u64,
+    /// How much sooner than `arrival` one is admitted.
+    tolerance: u64,
+}
+
+impl Bucket {
+    /// A full bucket. `frequency` is the counter's ticks a second; `rate` 0 is no limit; `burst` 0 is taken as 1.
+    pub const fn new(frequency: u64, rate: u32, burst: u32) -> Self {
+        let interval = match rate {
+            0 => 0,
+            // Rounded up: never more than `rate` in the long run.
+            rate => frequency.div_ceil(rate as u64),
+        };
+        Self {
+            arrival: 0,
+            interval,
+            tolerance: interval.saturating_mul(burst.saturating_sub(1) as u64),
+        }
+    }
+
+    /// Whether there is no limit, so that the counter need not be read.
+    #[inline]
+    pub const fn is_unlimited(&self) -> bool {
+        self.interval == 0
+    }
+
+    /// Admits a doorbell at the tick `now`, or gives the tick at which one will be admitted.
+    #[inline]
+    pub fn admit(&mut self, now: u64) -> Result<(), u64> {
+        let earliest = self.arrival.saturating_sub(self.tolerance);
+        if now < earliest && self.interval != 0 {
+            return Err(earliest);
+        }
+        self.arrival = self.arrival.max(now).saturating_add(self.interval);
+        Ok(())
+    }
+}
+
+/// Handles of one core whose SGI waits for the rate limit. Private to that core. All zero is empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deferred {
+    handles: u64,
+    next: u64,
+}
+
+impl Deferred {
+    /// Puts `handle` (modulo 64) off until the tick `at`; true if the core's timer has to be set to [`Deferred::next`] anew.
+    #[inline]
+    pub fn defer(&mut self, handle: u32, at: u64) -> bool {
+        let sooner = self.handles == 0 || at < self.next;
+        if sooner {
+            self.next = at;
+        }
+        self.handles |= 1 << (handle & 63);
+        sooner
+    }
+
+    /// The tick at which to look again, if anything waits.
+    #[inline]
+    pub fn next(&self) -> Option<u64> {
+        (self.handles != 0).then_some(self.next)
+    }
+
+    /// At the tick `now`: every handle put off, each to be retried (and deferred again if it is still too early), or none
+    /// before [`Deferred::next`].
+    #[inline]
+    pub fn due(&mut self, now: u64) -> Handles {
+        if now < self.next {
+            return Handles(0);
+        }
+        Handles(core::mem::take(&mut self.handles))
+    }
+}
+
+/// Handles, lowest first: the bits of a word.
+#[derive(Clone, Copy, Debug)]
+pub struct Handles(pub u64);
+
+impl Iterator for Handles {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        if self.0 == 0 {
+            return None;
+        }
+        let handle = self.0.trailing_zeros();
+        self.0 &= self.0 - 1;
+        Some(handle)
+    }
+}
