@@ -1,2 +1,3 @@
 //! Bulkhead's command line: one file a command, the manifest reader and the plan compiler.
 pub mod system;
+pub mod ui;

@@ -1,0 +1,112 @@
+//! From a system's name to the bytes of its image: builds the hypervisor and the guests, then compiles the plan.
+
+use crate::compile::{self, Image};
+use crate::manifest;
+use crate::system::System;
+use crate::ui;
+use anyhow::{Context, Result, anyhow, bail};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What EL2 and the bundled guests are built for: no floating point, so that EL2 leaves a guest's registers alone.
+pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+/// Package and binary of the hypervisor.
+pub const HYPERVISOR: &str = "bulkhead-el2";
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_path_buf()
+}
+
+/// The Cargo that started this process, in the repository's root.
+pub fn cargo(subcommand: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).arg(subcommand);
+    command
+}
+
+/// Where build results go: Cargo's own folder.
+pub fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}
+
+/// Builds bare-metal programs, each once.
+#[derive(Default)]
+pub struct Builder {
+    built: BTreeMap<String, PathBuf>,
+}
+
+impl Builder {
+    /// Builds a package's program of the same name (release) and answers the path of its ELF file.
+    ///
+    /// # Errors
+    /// If it does not build; the compiler's messages are in the error.
+    pub fn program(&mut self, package: &str) -> Result<PathBuf> {
+        if let Some(path) = self.built.get(package) {
+            return Ok(path.clone());
+        }
+        let target = target_dir();
+        let mut command = cargo("build");
+        command.args([
+            "--locked",
+            "--release",
+            "--target",
+            TARGET,
+            "--package",
+            package,
+            "--bin",
+            package,
+        ]);
+        command.arg("--target-dir").arg(&target);
+        let output = ui::run(&format!("building {package}"), &mut command)?;
+        if output.iter().any(|line| line.starts_with("warning")) {
+            eprintln!("{}", output.join("\n"));
+        }
+        let path = target.join(TARGET).join("release").join(package);
+        if !path.is_file() {
+            bail!(
+                "{package} was built, but {} is not there: is build.target-dir set in a Cargo configuration?",
+                path.display()
+            );
+        }
+        self.built.insert(package.to_string(), path.clone());
+        Ok(path)
+    }
+
+    /// Reads a system's manifest, building the guests that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the manifest, or a guest that does not build.
+    pub fn system(&mut self, spec: &str) -> Result<System> {
+        manifest::load(&root(), spec, &mut |guest| self.program(guest))
+            .map_err(|errors| anyhow!("{errors}"))
+    }
+
+    /// Compiles a system to its image.
+    ///
+    /// # Errors
+    /// If the hypervisor does not build or the system does not fit its board.
+    pub fn image(&mut self, system: &System) -> Result<Image> {
+        let elf = self.program(HYPERVISOR)?;
+        let bytes =
+            std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        compile::compile(system, &bytes).with_context(|| format!("{}: no image", system.name))
+    }
+}
+
+/// Writes `bytes` to `path`, making its folder.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,250 @@
+//! The QEMU process: its command line from the board's data, its life, and what it left behind.
+
+use super::console::Console;
+use crate::system::Qemu;
+use crate::ui;
+use anyhow::{Context, Result};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// QEMU's program.
+pub const PROGRAM: &str = "qemu-system-aarch64";
+/// How often the time limit and Ctrl-C are looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How long QEMU may take to go after the end line, if the system is to stay up then.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// How a run differs from what the board says.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Count instructions instead of time: the same run every time, one core after another.
+    pub icount: bool,
+    /// Number of cores (`-smp`).
+    pub cores: Option<u32>,
+    /// RAM (`-m`), as QEMU writes it.
+    pub memory: Option<String>,
+    /// Core type (`-cpu`).
+    pub cpu: Option<String>,
+    /// GIC version.
+    pub gic: Option<u32>,
+    /// Further arguments.
+    pub extra: Vec<String>,
+    /// The number in EL2's last line; a random one if none.
+    pub nonce: Option<u64>,
+    /// How long the run may take.
+    pub limit: Option<Duration>,
+}
+
+/// What a run left behind.
+pub struct Outcome {
+    /// The console.
+    pub console: Console,
+    /// Its bytes, as they came.
+    pub bytes: Vec<u8>,
+    /// QEMU's own words.
+    pub stderr: String,
+    /// How QEMU ended; none if this process ended it.
+    pub status: Option<ExitStatus>,
+    /// Whether the time limit passed.
+    pub timed_out: bool,
+    /// How long it ran.
+    pub time: Duration,
+}
+
+/// Runs `image` on the board's QEMU machine until it ends or its time is over. `show` gets the console's bytes as they
+/// come. With `stays_up` the system does not power the machine off, so QEMU is ended after EL2's last line.
+///
+/// # Errors
+/// If QEMU cannot be started, or `show` fails.
+pub fn run(
+    board: &Qemu,
+    image: &Path,
+    options: &Options,
+    stays_up: bool,
+    show: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<Outcome> {
+    let nonce = options.nonce.unwrap_or_else(random);
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments(board, options, nonce))
+        .arg("-kernel")
+        .arg(image);
+    let start = Instant::now();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut machine = Machine(child.with_context(|| {
+        format!("cannot start {PROGRAM}: `cargo xtask doctor` says how to install it")
+    })?);
+
+    let (sender, chunks) = channel();
+    let stdout = machine.0.stdout.take().context("no console pipe")?;
+    let stderr = machine.0.stderr.take().context("no error pipe")?;
+    let words = collect(stderr);
+    std::thread::spawn(move || {
+        let mut stdout = stdout;
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stdout.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+
+    let mut console = Console::new(nonce);
+    let mut bytes = Vec::new();
+    let mut deadline = options.limit.map(|limit| start + limit);
+    let mut timed_out = false;
+    let mut ended = false;
+    loop {
+        match chunks.recv_timeout(TICK) {
+            Ok(chunk) => {
+                show(&chunk)?;
+                console.feed(&chunk);
+                bytes.extend(chunk);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if stays_up && !ended && console.end.is_some() {
+            ended = true;
+            deadline = Some(Instant::now() + LINGER);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            timed_out = !ended;
+            machine.kill();
+            break;
+        }
+        if ui::interrupted() {
+            machine.kill();
+            break;
+        }
+    }
+    console.finish();
+    let killed = timed_out || ended || ui::interrupted();
+    let status = machine.0.wait().context("lost QEMU")?;
+    let stderr = words.join().unwrap_or_default();
+    let status = (!killed).then_some(status);
+    Ok(Outcome {
+        console,
+        bytes,
+        stderr,
+        status,
+        timed_out,
+        time: start.elapsed(),
+    })
+}
+
+/// QEMU's arguments, the image apart.
+pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<String> {
+    let cores = options.cores.unwrap_or(board.cores);
+    let memory = options
+        .memory
+        .clone()
+        .unwrap_or_else(|| format!("{}M", board.memory >> 20));
+    let mut machine = board.machine.clone();
+    if let Some(version) = options.gic {
+        machine = with_property(&machine, "gic-version", &version.to_string());
+    }
+    let mut arguments = vec!["-M".to_string(), machine];
+    if let Some(mut cpu) = options.cpu.clone().or_else(|| board.cpu.clone()) {
+        if options.icount {
+            // The counter then ticks once an instruction.
+            cpu = with_property(&cpu, "cntfrq", "1000000000");
+        }
+        arguments.extend(["-cpu".to_string(), cpu]);
+    }
+    let fixed = [
+        "-nodefaults",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-no-reboot",
+    ];
+    arguments.extend([
+        "-smp".to_string(),
+        cores.to_string(),
+        "-m".to_string(),
+        memory,
+    ]);
+    arguments.extend(fixed.map(String::from));
+    // Never -semihosting: a guest could write the host's files with it.
+    arguments.extend(
+        [
+            "-chardev",
+            "stdio,id=console,signal=on",
+            "-serial",
+            "chardev:console",
+        ]
+        .map(String::from),
+    );
+    if options.icount {
+        let exact = [
+            "-icount",
+            "shift=0,sleep=off",
+            "-rtc",
+            "base=2026-01-01,clock=vm",
+            "-seed",
+            "1",
+        ];
+        arguments.extend(exact.map(String::from));
+    }
+    arguments.extend([
+        "-append".to_string(),
+        format!("bulkhead.nonce={nonce:016x}"),
+    ]);
+    arguments.extend(options.extra.iter().cloned());
+    arguments
+}
+
+/// `text` is `name,key=value,…`: sets one key.
+fn with_property(text: &str, key: &str, value: &str) -> String {
+    let others = text
+        .split(',')
+        .filter(|part| part.split('=').next() != Some(key));
+    let mut parts: Vec<&str> = others.collect();
+    let property = format!("{key}={value}");
+    parts.push(&property);
+    parts.join(",")
+}
+
+/// A number that no guest can know. The standard library seeds each of these hashers from the system.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // What was read before an error is all there is to say.
+        let _ = pipe.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).trim_end().to_string()
+    })
+}
+
+/// A running QEMU, which does not outlive this value.
+struct Machine(Child);
+
+impl Machine {
+    fn kill(&mut self) {
+        // It fails only if QEMU has gone already.
+        let _ = self.0.kill();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.0.wait();
+    }
+}

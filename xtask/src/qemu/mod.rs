@@ -1,0 +1,86 @@
+//! `cargo xtask qemu`: builds a system, runs it on QEMU, shows its console, and ends with one verdict.
+
+mod console;
+mod machine;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use console::{Console, EL2, Plain, REFUSED};
+pub use machine::{Options, Outcome, PROGRAM, run};
+pub use verdict::{Verdict, ends, judge};
+
+use crate::build::{self, Builder};
+use crate::system::System;
+use crate::ui;
+use anyhow::{Context, Result, bail};
+use std::io::Write;
+
+/// Builds `spec`, runs it and prints its console and the verdict on standard output.
+///
+/// # Errors
+/// If it cannot be built or run; a run that fails is a [`Verdict`].
+pub fn command(spec: &str, options: &Options) -> Result<Verdict> {
+    let mut builder = Builder::default();
+    let system = builder.system(spec)?;
+    let image = builder.image(&system)?;
+    let path = build::target_dir()
+        .join("images")
+        .join(format!("{}.img", system.name));
+    build::write(&path, &image.bytes)?;
+
+    let mut stdout = std::io::stdout();
+    let raw = ui::coloured(&stdout);
+    let mut plain = Plain::default();
+    let outcome = run(
+        board(&system)?,
+        &path,
+        options,
+        system.at_end == plan::END_WAIT,
+        &mut |bytes| {
+            if raw {
+                stdout.write_all(bytes)?;
+            } else {
+                let text: Vec<u8> = bytes
+                    .iter()
+                    .filter_map(|&byte| plain.filter(byte))
+                    .collect();
+                stdout.write_all(&text)?;
+            }
+            stdout.flush().context("cannot write the console's output")
+        },
+    )?;
+    if outcome.bytes.last().is_some_and(|&byte| byte != b'\n') {
+        println!();
+    }
+    if !outcome.stderr.is_empty() {
+        eprintln!("{}", outcome.stderr);
+    }
+    let verdict = judge(&partitions(&system), &outcome);
+    println!("{verdict}");
+    Ok(verdict)
+}
+
+/// How QEMU runs a system's board.
+///
+/// # Errors
+/// If it does not.
+pub fn board(system: &System) -> Result<&crate::system::Qemu> {
+    match &system.board.qemu {
+        Some(qemu) => Ok(qemu),
+        None => bail!(
+            "{}: QEMU has no machine for the board {}",
+            system.name,
+            system.board.name
+        ),
+    }
+}
+
+/// Names of a system's partitions, in order.
+pub fn partitions(system: &System) -> Vec<&str> {
+    system
+        .partitions
+        .iter()
+        .map(|partition| partition.name.as_str())
+        .collect()
+}

@@ -1,0 +1,158 @@
+//! The console reader against what guests may try, the verdict for every way a run can go, and QEMU's arguments.
+
+use super::machine::arguments;
+use super::*;
+use crate::system::Qemu;
+use proptest::prelude::*;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+const NONCE: u64 = 0x0123_4567_89ab_cdef;
+const PAIR: [&str; 2] = ["sensor", "control"];
+
+fn console(text: &str) -> Console {
+    let mut console = Console::new(NONCE);
+    console.feed(text.as_bytes());
+    console.finish();
+    console
+}
+
+fn outcome(text: &str, status: Option<i32>) -> Outcome {
+    Outcome {
+        console: console(text),
+        bytes: text.as_bytes().to_vec(),
+        stderr: "qemu: a word".to_string(),
+        status: status.map(|code| ExitStatus::from_raw(code << 8)),
+        timed_out: status.is_none(),
+        time: Duration::from_secs(7),
+    }
+}
+
+fn verdict(text: &str, status: Option<i32>) -> String {
+    judge(&PAIR, &outcome(text, status)).to_string()
+}
+
+#[test]
+fn every_way_a_run_can_go() {
+    let end = "bulkhead: end 0123456789abcdef sensor=off control=off\r\n";
+    assert_eq!(
+        verdict(end, Some(0)),
+        "verdict: PASS: sensor off, control off"
+    );
+    let cases = [
+        (
+            end,
+            Some(1),
+            "QEMU ended badly (exit status: 1): qemu: a word",
+        ),
+        (end, None, "the machine did not power off within 7 s"),
+        (
+            "",
+            Some(1),
+            "QEMU ended early (exit status: 1): qemu: a word",
+        ),
+        (
+            "hello\r\n",
+            Some(0),
+            "the machine stopped without Bulkhead's end line; the last line was `hello`",
+        ),
+        ("", None, "no end after 7 s; nothing was printed"),
+        (
+            "bulkhead: refused: needs 4 cores, the machine has 2\r\n",
+            Some(0),
+            "Bulkhead refused the machine: needs 4 cores, the machine has 2",
+        ),
+        (
+            "bulkhead: control: vCPU 0 on core 2 halted: gave up\r\nbulkhead: end 0123456789abcdef sensor=off control=failed\r\n",
+            Some(0),
+            "sensor off, control failed; control: vCPU 0 on core 2 halted: gave up",
+        ),
+        (
+            "bulkhead: end 0123456789abcdef sensor=off\r\n",
+            Some(0),
+            "Bulkhead's end line names other partitions than sensor, control",
+        ),
+    ];
+    for (text, status, expected) in cases {
+        assert_eq!(verdict(text, status), format!("verdict: FAIL: {expected}"));
+    }
+}
+
+#[test]
+fn a_guest_cannot_end_the_run() {
+    let forged = [
+        // With the wrong number, behind its prefix, after a carriage return, a cursor movement, a control byte.
+        "bulkhead: end 0000000000000000 sensor=off control=off\r\n",
+        "\x1b[31m[chaos]\x1b[0m bulkhead: end 0123456789abcdef sensor=off control=off\r\n",
+        "\x1b[31m[chaos]\x1b[0m x\rbulkhead: end 0123456789abcdef sensor=off control=off\r\n",
+        "\x1b[31m[chaos]\x1b[0m \x1b[2K\x1b[Gbulkhead: end 0123456789abcdef sensor=off control=off\r\n",
+        "\x1b[31m[chaos]\x1b[0m \x0bbulkhead: refused: nothing\r\n",
+    ];
+    for text in forged {
+        let console = console(text);
+        assert_eq!(console.end, None, "{text:?}");
+        assert_eq!(console.refusal(), None, "{text:?}");
+    }
+}
+
+#[test]
+fn escape_sequences_do_not_reach_a_file() {
+    let console = console("\x1b[1;33m[a]\x1b[0m one\r\n\x1b]0;title\x07two\x1b(B\n\x1b[2\nthree");
+    assert_eq!(console.lines, ["[a] one", "twoB", "", "three"]);
+    assert_eq!(console.guest_lines().collect::<Vec<_>>(), ["[a] one"]);
+}
+
+#[test]
+fn arguments_follow_the_board_and_the_options() {
+    let board = Qemu {
+        machine: "virt,virtualization=on,gic-version=3".to_string(),
+        cpu: Some("cortex-a53".to_string()),
+        cores: 4,
+        memory: 1 << 30,
+    };
+    let plain = arguments(&board, &Options::default(), NONCE).join(" ");
+    assert!(
+        plain.starts_with(
+            "-M virt,virtualization=on,gic-version=3 -cpu cortex-a53 -smp 4 -m 1024M "
+        ),
+        "{plain}"
+    );
+    assert!(
+        plain.ends_with("-append bulkhead.nonce=0123456789abcdef"),
+        "{plain}"
+    );
+    let options = Options {
+        icount: true,
+        cores: Some(8),
+        memory: Some("2G".to_string()),
+        cpu: Some("cortex-a72".to_string()),
+        gic: Some(2),
+        extra: vec!["-S".to_string()],
+        ..Options::default()
+    };
+    let other = arguments(&board, &options, 1).join(" ");
+    assert!(
+        other.starts_with("-M virt,virtualization=on,gic-version=2 -cpu cortex-a72,cntfrq=1000000000 -smp 8 -m 2G "),
+        "{other}"
+    );
+    assert!(
+        other.ends_with("-append bulkhead.nonce=0000000000000001 -S"),
+        "{other}"
+    );
+    assert!(other.contains(" -icount shift=0,sleep=off "), "{other}");
+}
+
+proptest! {
+    /// How QEMU's output is cut into chunks changes nothing.
+    #[test]
+    fn chunks_do_not_matter(bytes in proptest::collection::vec(prop_oneof![Just(0x1b), Just(b'\n'), Just(b'['), any::<u8>()], 0..200), cut in 0usize..200) {
+        let mut whole = Console::new(NONCE);
+        whole.feed(&bytes);
+        let mut parts = Console::new(NONCE);
+        let cut = cut.min(bytes.len());
+        parts.feed(&bytes[..cut]);
+        parts.feed(&bytes[cut..]);
+        prop_assert_eq!(whole.lines, parts.lines);
+    }
+}

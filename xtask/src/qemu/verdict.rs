@@ -1,0 +1,104 @@
+//! One line about a run: whether every partition ended as it should, and if not, why.
+
+use super::machine::Outcome;
+use crate::ui;
+
+/// What is said about a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every partition switched itself off, and QEMU ended well.
+    Pass(String),
+    /// Anything else.
+    Fail(String),
+}
+
+impl Verdict {
+    /// Whether it is a pass.
+    pub fn passed(&self) -> bool {
+        matches!(self, Verdict::Pass(_))
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Verdict::Pass(text) => write!(f, "verdict: PASS: {text}"),
+            Verdict::Fail(text) => write!(f, "verdict: FAIL: {text}"),
+        }
+    }
+}
+
+/// Judges a run of a system with these partitions.
+pub fn judge(partitions: &[&str], outcome: &Outcome) -> Verdict {
+    match ends(partitions, outcome) {
+        Err(reason) => Verdict::Fail(reason),
+        Ok(ends) => {
+            let words = ends.iter().map(|(name, state)| format!("{name} {state}"));
+            let words = words.collect::<Vec<_>>().join(", ");
+            match ends.iter().find(|(_, state)| state != "off") {
+                None => Verdict::Pass(words),
+                Some((name, _)) => Verdict::Fail(match outcome.console.halt(name) {
+                    Some(why) => format!("{words}; {name}: {why}"),
+                    None => words,
+                }),
+            }
+        }
+    }
+}
+
+/// How each partition ended: name and state.
+///
+/// # Errors
+/// Why it cannot be said, or why the run is no good whatever they ended as.
+pub fn ends<'a>(
+    partitions: &[&str],
+    outcome: &'a Outcome,
+) -> Result<&'a [(String, String)], String> {
+    let console = &outcome.console;
+    let words = |text: &str| {
+        if text.is_empty() {
+            String::new()
+        } else {
+            format!(": {text}")
+        }
+    };
+    if let Some(why) = console.refusal() {
+        return Err(format!("Bulkhead refused the machine: {why}"));
+    }
+    let Some(ends) = &console.end else {
+        let last = console.lines.iter().rev().find(|line| !line.is_empty());
+        let last = last.map_or("nothing was printed".to_string(), |line| {
+            format!("the last line was `{line}`")
+        });
+        return Err(match outcome.status {
+            _ if ui::interrupted() => "interrupted".to_string(),
+            _ if outcome.timed_out => format!("no end after {} s; {last}", outcome.time.as_secs()),
+            Some(status) if !status.success() => {
+                format!("QEMU ended early ({status}){}", words(&outcome.stderr))
+            }
+            _ => format!("the machine stopped without Bulkhead's end line; {last}"),
+        });
+    };
+    if !ends
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .eq(partitions.iter().copied())
+    {
+        return Err(format!(
+            "Bulkhead's end line names other partitions than {}",
+            partitions.join(", ")
+        ));
+    }
+    match outcome.status {
+        Some(status) if !status.success() => Err(format!(
+            "QEMU ended badly ({status}){}",
+            words(&outcome.stderr)
+        )),
+        None if outcome.timed_out => Err(format!(
+            "the machine did not power off within {} s",
+            outcome.time.as_secs()
+        )),
+        None if ui::interrupted() => Err("interrupted".to_string()),
+        _ => Ok(ends),
+    }
+}
