@@ -1,0 +1,124 @@
+//! What the model asks of the core it runs on, and the form of a list register.
+
+/// The virtual CPU interface's control of the own core (`ICH_*_EL2` on GICv3, IHI 0069 section 12.4; GICH on GICv2).
+pub trait ListRegisters {
+    /// Number of list registers, 1 to 16: `ICH_VTR_EL2.ListRegs` + 1.
+    fn count(&self) -> usize;
+    /// List register `index`, in [`Entry`]'s form. An index beyond [`Self::count`] reads as zero.
+    fn read(&self, index: usize) -> u64;
+    /// Writes list register `index`. An index beyond [`Self::count`] does nothing.
+    fn write(&mut self, index: usize, value: u64);
+    /// `ICH_ELRSR_EL2`: one bit for each list register that is free (invalid, no end-of-interrupt report outstanding).
+    fn empty(&self) -> u32;
+    /// `ICH_HCR_EL2` (`GICH_HCR`).
+    fn control(&self) -> u32;
+    /// Writes `ICH_HCR_EL2`; the model changes only the bits in [`control`].
+    fn set_control(&mut self, value: u32);
+    /// `ICH_VMCR_EL2.VEOIM`: the guest drops priority and deactivates in two steps.
+    fn split_deactivation(&self) -> bool;
+}
+
+/// The physical GIC, for interrupts the partition owns. `word` counts 32 INTIDs each; word 0 is the *own* core's redistributor, others are the
+/// distributor's. Every call is a write of `mask` to a set or clear register: bits of others in the same word are not touched.
+///
+/// The model leaves physical priorities alone (EL2 gives every interrupt the same) and physical triggers too (the plan's).
+pub trait Physical {
+    /// `ISENABLER<word>`.
+    fn set_enable(&mut self, word: usize, mask: u32);
+    /// `ICENABLER<word>`.
+    fn clear_enable(&mut self, word: usize, mask: u32);
+    /// Reads `ISPENDR<word>`.
+    fn pending(&self, word: usize) -> u32;
+    /// `ISPENDR<word>`.
+    fn set_pending(&mut self, word: usize, mask: u32);
+    /// `ICPENDR<word>`.
+    fn clear_pending(&mut self, word: usize, mask: u32);
+    /// `ISACTIVER<word>`.
+    fn set_active(&mut self, word: usize, mask: u32);
+    /// `ICACTIVER<word>`.
+    fn clear_active(&mut self, word: usize, mask: u32);
+    /// Routes SPI `intid` to the core of the partition's vCPU `vcpu` (`IROUTER`, `ITARGETSR`).
+    fn route(&mut self, intid: u32, vcpu: usize);
+}
+
+/// The other cores of the partition.
+pub trait Siblings {
+    /// Makes the core of vCPU `vcpu` call [`Vcpu::inbox`](crate::Vcpu::inbox): the physical doorbell SGI.
+    /// What the caller stored before must be visible there first (DSB ISHST before the SGI register write).
+    fn kick(&self, vcpu: usize);
+}
+
+/// All three.
+pub trait Hardware: ListRegisters + Physical + Siblings {}
+impl<T: ListRegisters + Physical + Siblings> Hardware for T {}
+
+/// Bits of `ICH_HCR_EL2` that the model sets (IHI 0069, ICH_HCR_EL2); `GICH_HCR` has the same but for [`TDIR`](control::TDIR).
+pub mod control {
+    /// The virtual CPU interface is on.
+    pub const EN: u32 = 1 << 0;
+    /// Maintenance interrupt when an interrupt ended that no list register has. On while an active interrupt is latched.
+    pub const LRENPIE: u32 = 1 << 2;
+    /// Maintenance interrupt when no list register is pending. On while pending interrupts wait for room.
+    ///
+    /// Not the underflow interrupt (UIE: at most one list register valid): list registers that stay active would hold it back for ever.
+    pub const NPIE: u32 = 1 << 3;
+    /// `ICC_DIR_EL1` writes trap to EL2. On while an active interrupt is latched.
+    pub const TDIR: u32 = 1 << 14;
+    /// `EOIcount`: ends of interrupts that no list register had.
+    pub const EOI_COUNT: u32 = 0x1f << 27;
+}
+
+/// A list register's content, in the form of `ICH_LR<n>_EL2` (IHI 0069, section 12.4). A GICv2 back end narrows it to `GICH_LR<n>`:
+/// the same fields at other places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry(pub u64);
+
+impl Entry {
+    /// State: pending.
+    pub const PENDING: u64 = 1 << 62;
+    /// State: active.
+    pub const ACTIVE: u64 = 1 << 63;
+    /// Linked to the physical interrupt of the same number, which the guest's deactivation deactivates.
+    pub const LINKED: u64 = 1 << 61;
+    /// Group 1.
+    pub const GROUP1: u64 = 1 << 60;
+    /// Maintenance interrupt at the end of an interrupt that is not linked.
+    pub const REPORT_END: u64 = 1 << 41;
+    const LINK_SHIFT: u32 = 32;
+    const PRIORITY_SHIFT: u32 = 48;
+
+    /// An entry for `intid` with the given flags; [`Self::LINKED`] links it to the physical interrupt of the same number.
+    #[inline(always)]
+    pub const fn new(intid: u32, priority: u8, flags: u64) -> Self {
+        let link = if flags & Self::LINKED != 0 {
+            (intid as u64) << Self::LINK_SHIFT
+        } else {
+            0
+        };
+        Self(flags | (priority as u64) << Self::PRIORITY_SHIFT | link | intid as u64)
+    }
+
+    /// Virtual INTID.
+    #[inline(always)]
+    pub const fn intid(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Priority: lower is more important.
+    #[inline(always)]
+    pub const fn priority(self) -> u8 {
+        (self.0 >> Self::PRIORITY_SHIFT) as u8
+    }
+
+    /// Whether any of `flags` is set.
+    #[inline(always)]
+    pub const fn has(self, flags: u64) -> bool {
+        self.0 & flags != 0
+    }
+
+    /// Neither pending nor active.
+    #[inline(always)]
+    pub const fn is_over(self) -> bool {
+        !self.has(Self::PENDING | Self::ACTIVE)
+    }
+}
