@@ -1,2 +1,2 @@
-//! Placeholder.
+//! Sample.
 #![no_std]

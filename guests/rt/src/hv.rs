@@ -1,0 +1,85 @@
+//! Calls to Bulkhead: `abi::call`, one function each. See docs/guest-abi.md for what they mean.
+
+use core::arch::asm;
+
+use abi::{Reason, call, query};
+
+/// What a call answers: a value, or one of `abi::error`.
+pub type Answer = Result<u64, i64>;
+
+/// Any call of the SMC Calling Convention by HVC: X0 to X3 after it.
+pub fn hvc(function: u64, arguments: [u64; 3]) -> [u64; 4] {
+    let [mut x0, mut x1, mut x2, mut x3] = [function, arguments[0], arguments[1], arguments[2]];
+    // SAFETY: DEN 0028: a call changes x0 to x3 at most, and EL2 writes no memory of the guest.
+    // It is a compiler barrier (no `nomem`): a doorbell must not overtake the message it announces.
+    unsafe {
+        asm!("hvc #0", inout("x0") x0, inout("x1") x1, inout("x2") x2, inout("x3") x3, options(nostack));
+    }
+    [x0, x1, x2, x3]
+}
+
+fn answer(function: u32, a: u64, b: u64) -> Answer {
+    let x0 = hvc(function.into(), [a, b, 0])[0];
+    if (x0 as i64) < 0 {
+        Err(x0 as i64)
+    } else {
+        Ok(x0)
+    }
+}
+
+/// The ABI revision: major in bits 31:16, minor in 15:0. An error where the hypervisor is not Bulkhead.
+pub fn version() -> Answer {
+    answer(call::VERSION, 0, 0)
+}
+
+/// One fact about the caller: an item of `abi::query`.
+pub fn query(item: u64) -> Answer {
+    answer(call::QUERY, item, 0)
+}
+
+/// Number of the calling vCPU.
+pub fn vcpu() -> Answer {
+    query(query::VCPU)
+}
+
+/// The pages of a channel end: IPA and bytes of what the caller writes, IPA of what it reads.
+pub fn channel(handle: u64) -> Result<[u64; 3], i64> {
+    let [x0, x1, x2, x3] = hvc(call::CHANNEL.into(), [handle, 0, 0]);
+    if x0 == 0 {
+        Ok([x1, x2, x3])
+    } else {
+        Err(x0 as i64)
+    }
+}
+
+/// Sends a doorbell to the peer: one of `abi::ring`.
+pub fn ring(handle: u64) -> Answer {
+    answer(call::RING, handle, 0)
+}
+
+/// Holds doorbells of this end back, or lets them through again.
+pub fn mask(handle: u64, on: bool) -> Answer {
+    answer(call::MASK, handle, on.into())
+}
+
+/// A counter of a channel end: an item of `abi::status`.
+pub fn status(handle: u64, item: u64) -> Answer {
+    answer(call::STATUS, handle, item)
+}
+
+/// State of the peer's partition: one of `abi::state`.
+pub fn peer(handle: u64) -> Answer {
+    answer(call::PEER, handle, 0)
+}
+
+/// How often EL2 was entered on the core of this partition's `vcpu` for `reason` (0 to [`Reason::COUNT`]` - 1`).
+pub fn entries(vcpu: u64, reason: usize) -> Answer {
+    debug_assert!(reason < Reason::COUNT);
+    answer(call::ENTRIES, vcpu, reason as u64)
+}
+
+/// Gives the partition up. Where no Bulkhead answers, the machine is switched off.
+pub fn fail(code: u64) -> ! {
+    hvc(call::FAIL.into(), [code, 0, 0]);
+    crate::psci::system_off()
+}

@@ -1,0 +1,151 @@
+//! What the device tree tells the guest about itself.
+
+use abi::tree as names;
+use fdt::Fdt;
+use fdt::node::FdtNode;
+use spin::Once;
+
+/// The guest's device tree.
+#[derive(Debug)]
+pub struct Tree {
+    address: usize,
+    fdt: Fdt<'static>,
+}
+
+/// A channel end as the device tree describes it. Addresses are IPA, sizes bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelNode {
+    /// The channel's name.
+    pub name: &'static str,
+    /// The handle for calls.
+    pub handle: u64,
+    /// The vCPU whose end it is.
+    pub vcpu: usize,
+    /// INTID that a doorbell raises.
+    pub intid: u32,
+    /// Pages the vCPU writes: address and size.
+    pub own: (u64, u64),
+    /// Pages its peer writes.
+    pub peer: (u64, u64),
+}
+
+static TREE: Once<Tree> = Once::new();
+
+pub(crate) fn init(address: usize) -> &'static Tree {
+    TREE.call_once(|| {
+        // SAFETY: x0 at the entry is the address of a device tree that stays where it is (Linux booting.rst).
+        let fdt = unsafe { Fdt::from_ptr(address as *const u8) };
+        Tree {
+            address,
+            fdt: fdt.expect("no device tree"),
+        }
+    })
+}
+
+/// The first cell of a property.
+fn cell(node: FdtNode, name: &str) -> Option<u32> {
+    let bytes = node.property(name)?.value.first_chunk()?;
+    Some(u32::from_be_bytes(*bytes))
+}
+
+/// The `reg` entry number `index`: address and size.
+fn reg(node: FdtNode, index: usize) -> Option<(u64, u64)> {
+    let region = node.reg()?.nth(index)?;
+    Some((region.starting_address as u64, region.size? as u64))
+}
+
+impl Tree {
+    /// Where the tree lies.
+    pub fn address(&self) -> usize {
+        self.address
+    }
+
+    /// The command line, `/chosen/bootargs`.
+    pub fn command_line(&self) -> &'static str {
+        let chosen = self.fdt.find_node("/chosen");
+        let bootargs = chosen.and_then(|node| node.property("bootargs"));
+        bootargs
+            .and_then(|property| property.as_str())
+            .unwrap_or("")
+    }
+
+    /// The value of `name=value` on the command line.
+    pub fn option(&self, name: &str) -> Option<&'static str> {
+        let words = self.command_line().split_ascii_whitespace();
+        words
+            .filter_map(|word| word.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Number of vCPUs.
+    pub fn vcpus(&self) -> usize {
+        self.cpus().count()
+    }
+
+    /// Class of a vCPU's core: `comm` or `compute`; `?` where the tree does not say.
+    pub fn class(&self, vcpu: usize) -> &'static str {
+        let cpu = self.cpus().nth(vcpu);
+        cpu.and_then(|node| node.property(names::CLASS)?.as_str())
+            .unwrap_or("?")
+    }
+
+    /// All channel ends of the partition.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelNode> {
+        let nodes = self.nodes("/").filter(|node| {
+            node.compatible()
+                .is_some_and(|list| list.all().any(|name| name == names::CHANNEL))
+        });
+        nodes.filter_map(|node| self.channel(node))
+    }
+
+    /// Address and size of the first device compatible with `name`.
+    pub fn device(&self, name: &str) -> Option<(u64, u64)> {
+        reg(self.fdt.find_compatible(&[name])?, 0)
+    }
+
+    /// Distributor and redistributors.
+    pub(crate) fn gic(&self) -> Option<[(u64, u64); 2]> {
+        let node = self.fdt.find_compatible(&["arm,gic-v3"])?;
+        Some([reg(node, 0)?, reg(node, 1)?])
+    }
+
+    /// The piece of memory that `address` lies in: start and bytes.
+    pub(crate) fn memory_at(&self, address: usize) -> Option<(usize, usize)> {
+        let nodes = self
+            .nodes("/")
+            .filter(|node| node.name.starts_with("memory"));
+        let regions = nodes.filter_map(|node| node.reg()).flatten();
+        let mut regions = regions.map(|r| (r.starting_address as usize, r.size.unwrap_or(0)));
+        regions.find(|&(start, size)| (start..start + size).contains(&address))
+    }
+
+    fn nodes(&self, parent: &str) -> impl Iterator<Item = FdtNode<'_, 'static>> {
+        self.fdt
+            .find_node(parent)
+            .into_iter()
+            .flat_map(|node| node.children())
+    }
+
+    fn cpus(&self) -> impl Iterator<Item = FdtNode<'_, 'static>> {
+        self.nodes("/cpus")
+            .filter(|node| node.name.starts_with("cpu@"))
+    }
+
+    fn channel(&self, node: FdtNode<'_, 'static>) -> Option<ChannelNode> {
+        let cpu = cell(node, names::CPU)?;
+        let vcpu = self
+            .cpus()
+            .position(|node| cell(node, "phandle") == Some(cpu))?;
+        // Three cells: 0 for an SPI, its number, its trigger.
+        let interrupt = node.property("interrupts")?.value.get(4..8)?;
+        Some(ChannelNode {
+            name: node.property(names::NAME)?.as_str()?,
+            handle: cell(node, names::HANDLE)?.into(),
+            vcpu,
+            intid: 32 + u32::from_be_bytes(interrupt.try_into().ok()?),
+            own: reg(node, 0)?,
+            peer: reg(node, 1)?,
+        })
+    }
+}
