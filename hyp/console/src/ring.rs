@@ -1,0 +1,164 @@
+//! Byte rings in the shared region: one core puts in, the console core takes out. All bytes zero is an empty ring.
+
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+/// Where producer and consumer are, counted modulo 2^32, each on its own cache line.
+#[repr(C, align(64))]
+struct Cursor {
+    /// Bytes put in or taken out.
+    bytes: AtomicU32,
+    /// How many of them ended a line.
+    lines: AtomicU32,
+}
+
+/// A ring of `N` bytes, a power of two. One core calls [`Ring::push`] and [`Ring::push_line`], one the rest.
+#[repr(C)]
+pub struct Ring<const N: usize> {
+    produced: Cursor,
+    consumed: Cursor,
+    bytes: [AtomicU8; N],
+}
+
+/// What [`Ring::push`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// Nothing: the ring is full.
+    Full,
+    /// The byte is in, and the console core knows already that it has work.
+    Quiet,
+    /// The byte is in; the console core should look now: a line is complete, or the ring was empty, or it is half full.
+    Notify,
+}
+
+impl<const N: usize> Default for Ring<N> {
+    fn default() -> Self {
+        let cursor = || Cursor {
+            bytes: AtomicU32::new(0),
+            lines: AtomicU32::new(0),
+        };
+        Self {
+            produced: cursor(),
+            consumed: cursor(),
+            bytes: [const { AtomicU8::new(0) }; N],
+        }
+    }
+}
+
+impl<const N: usize> Ring<N> {
+    const MASK: u32 = {
+        assert!(N.is_power_of_two() && N <= 1 << 16);
+        N as u32 - 1
+    };
+
+    fn place(&self, at: u32) -> Option<&AtomicU8> {
+        self.bytes.get((at & Self::MASK) as usize)
+    }
+
+    /// Bytes waiting.
+    pub fn len(&self) -> u32 {
+        let consumed = self.consumed.bytes.load(Ordering::SeqCst);
+        self.produced
+            .bytes
+            .load(Ordering::SeqCst)
+            .wrapping_sub(consumed)
+    }
+
+    /// Whether no byte waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there is no room for another byte.
+    pub fn is_full(&self) -> bool {
+        self.len() > Self::MASK
+    }
+
+    /// Whether a whole line waits, or so much of one that it cannot wait for its end.
+    pub fn is_ready(&self) -> bool {
+        let taken = self.consumed.lines.load(Ordering::Relaxed);
+        let lines = self.produced.lines.load(Ordering::Acquire);
+        lines != taken || self.len() > Self::MASK / 2
+    }
+
+    /// Puts in one byte.
+    pub fn push(&self, byte: u8) -> Pushed {
+        let produced = self.produced.bytes.load(Ordering::Relaxed);
+        let waiting = produced.wrapping_sub(self.consumed.bytes.load(Ordering::Acquire));
+        if waiting > Self::MASK {
+            return Pushed::Full;
+        }
+        if let Some(place) = self.place(produced) {
+            place.store(byte, Ordering::Relaxed);
+        }
+        self.publish(produced, 1, u32::from(byte == b'\n'));
+        // Read after the byte is out, as the consumer reads `produced` after it has taken its last byte: in the one order
+        // of sequentially consistent accesses, at least one of the two sees the other.
+        let waiting = produced.wrapping_sub(self.consumed.bytes.load(Ordering::SeqCst));
+        if byte == b'\n' || waiting == 0 || waiting == Self::MASK / 2 + 1 {
+            Pushed::Notify
+        } else {
+            Pushed::Quiet
+        }
+    }
+
+    /// Puts in a whole line and its end, or nothing if there is no room for both (false). Notify the console core afterwards.
+    pub fn push_line(&self, line: &[u8]) -> bool {
+        let produced = self.produced.bytes.load(Ordering::Relaxed);
+        let waiting = produced.wrapping_sub(self.consumed.bytes.load(Ordering::Acquire));
+        if line.len() >= N - (waiting as usize).min(N) {
+            return false;
+        }
+        let mut at = produced;
+        for &byte in line.iter().chain(b"\n") {
+            if let Some(place) = self.place(at) {
+                place.store(byte, Ordering::Relaxed);
+            }
+            at = at.wrapping_add(1);
+        }
+        self.publish(produced, at.wrapping_sub(produced), 1);
+        true
+    }
+
+    /// Makes `count` bytes visible. The line count goes first, so that it never lags behind a line end already taken.
+    fn publish(&self, produced: u32, count: u32, lines: u32) {
+        let ended = self.produced.lines.load(Ordering::Relaxed);
+        self.produced
+            .lines
+            .store(ended.wrapping_add(lines), Ordering::Release);
+        self.produced
+            .bytes
+            .store(produced.wrapping_add(count), Ordering::SeqCst);
+    }
+
+    /// Takes out the oldest byte.
+    pub fn pop(&self) -> Option<u8> {
+        let consumed = self.consumed.bytes.load(Ordering::Relaxed);
+        if self.produced.bytes.load(Ordering::SeqCst) == consumed {
+            return None;
+        }
+        let byte = self.place(consumed)?.load(Ordering::Relaxed);
+        if byte == b'\n' {
+            let lines = self.consumed.lines.load(Ordering::Relaxed);
+            self.consumed
+                .lines
+                .store(lines.wrapping_add(1), Ordering::Relaxed);
+        }
+        self.consumed
+            .bytes
+            .store(consumed.wrapping_add(1), Ordering::SeqCst);
+        Some(byte)
+    }
+}
+
+/// A core's rings. The core puts in, the console core takes out.
+#[derive(Default)]
+#[repr(C)]
+pub struct Rings {
+    /// What its guest prints.
+    pub guest: Ring<8192>,
+    /// EL2's own lines on that core, without [`crate::PREFIX`] and line end.
+    pub el2: Ring<1024>,
+}
+
+// Of the 16 KiB a core has in the shared region, one page is kept for its counters and records.
+const _: () = assert!(size_of::<Rings>() <= 3 * 4096);
