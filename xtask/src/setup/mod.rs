@@ -1,0 +1,119 @@
+//! `cargo xtask setup`: gets what is missing, and `cargo xtask doctor`: says what is there and what is not.
+//!
+//! Where everything is there neither does anything, nor touches the network.
+
+mod apt;
+mod needs;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+pub use needs::Scope;
+
+use crate::ui;
+use anyhow::{Context, Result, bail};
+use needs::{Fix, Manager, NEEDS, Need, Package, missing, on_path};
+use std::process::Command;
+
+/// Gets what `scope` needs and is missing; says nothing if nothing is.
+///
+/// # Errors
+/// If something cannot be installed from here; the text says what to type instead.
+pub fn ensure(scope: Scope) -> Result<()> {
+    let wanted = missing(scope);
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<Package> = wanted.iter().filter_map(|need| package(need)).collect();
+    for need in &wanted {
+        if let Fix::Rustup(arguments) = need.fix {
+            rustup(need, arguments)?;
+        }
+    }
+    if !packages.is_empty() {
+        match Manager::find() {
+            Some(Manager::Apt) => {
+                let names: Vec<_> = packages.iter().map(|package| package.apt).collect();
+                apt::install(&names)?;
+            }
+            Some(manager) => bail!(
+                "packages are missing; please run: {}",
+                manager.command(&packages)
+            ),
+            None => {
+                let names: Vec<_> = packages.iter().map(|package| package.dnf).collect();
+                bail!(
+                    "please install these packages (their names on Fedora): {}",
+                    names.join(" ")
+                );
+            }
+        }
+    }
+    let left: Vec<_> = missing(scope).iter().map(|need| need.name).collect();
+    if !left.is_empty() {
+        bail!(
+            "still missing after the setup: {}; `cargo xtask doctor` says more",
+            left.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn package(need: &Need) -> Option<Package> {
+    match need.fix {
+        Fix::Package(package) => Some(package),
+        Fix::Rustup(_) => None,
+    }
+}
+
+fn rustup(need: &Need, arguments: &[&str]) -> Result<()> {
+    let shown = format!("rustup {}", arguments.join(" "));
+    if !on_path("rustup") {
+        bail!(
+            "{} is missing and there is no rustup to add it: install rustup, then run: {shown}",
+            need.name
+        );
+    }
+    let mut command = Command::new("rustup");
+    command.args(arguments).current_dir(crate::build::root());
+    ui::run(
+        &format!("adding {} to the Rust toolchain", need.name),
+        &mut command,
+    )
+    .with_context(|| {
+        format!(
+            "{} is missing; where there is a network, run: {shown}",
+            need.name
+        )
+    })?;
+    Ok(())
+}
+
+/// `cargo xtask setup`.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn command() -> Result<bool> {
+    ensure(Scope::Test)?;
+    Ok(doctor())
+}
+
+/// `cargo xtask doctor`: a line per need. Answers whether all are met.
+pub fn doctor() -> bool {
+    let manager = Manager::find();
+    let mut well = true;
+    for need in &NEEDS {
+        let (mark, text) = match (need.probe)() {
+            Ok(version) => ("ok", version),
+            Err(why) => {
+                well = false;
+                (
+                    "MISSING",
+                    format!("{why}; mend it with: {}", need.advice(manager)),
+                )
+            }
+        };
+        println!("{mark:<8} {:<12} {text}", need.name);
+    }
+    well
+}

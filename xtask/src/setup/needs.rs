@@ -1,0 +1,223 @@
+//! What Bulkhead needs on the machine it is built on: one row a need, with how to see it and how to get it.
+
+use crate::build::TARGET;
+use anyhow::{Context, Result, bail, ensure};
+use std::process::{Command, Stdio};
+
+/// Oldest QEMU whose `virt` machine behaves as the tests expect.
+pub const QEMU_MAJOR: u32 = 9;
+
+/// What a need is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Building images and running them: `cargo xtask qemu`.
+    Run,
+    /// Testing: `cargo xtask test`.
+    Test,
+}
+
+/// How a need is met.
+#[derive(Clone, Copy, Debug)]
+pub enum Fix {
+    /// `rustup` with these arguments.
+    Rustup(&'static [&'static str]),
+    /// A package, by its name for each [`Manager`].
+    Package(Package),
+}
+
+/// A package's name for each package manager.
+#[derive(Clone, Copy, Debug)]
+pub struct Package {
+    /// Debian, Ubuntu.
+    pub apt: &'static str,
+    /// Fedora.
+    pub dnf: &'static str,
+    /// Arch.
+    pub pacman: &'static str,
+    /// Homebrew.
+    pub brew: &'static str,
+}
+
+/// Something that must be there.
+pub struct Need {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for.
+    pub scope: Scope,
+    /// Looks for it and answers its version.
+    pub probe: fn() -> Result<String>,
+    /// How to get it.
+    pub fix: Fix,
+}
+
+/// Everything that must be there.
+pub const NEEDS: [Need; 6] = [
+    Need {
+        name: "Rust target",
+        scope: Scope::Run,
+        probe: rust_target,
+        fix: Fix::Rustup(&["target", "add", TARGET]),
+    },
+    Need {
+        name: "QEMU",
+        scope: Scope::Run,
+        probe: qemu,
+        fix: Fix::Package(Package {
+            apt: "qemu-system-arm",
+            dnf: "qemu-system-aarch64",
+            pacman: "qemu-system-aarch64",
+            brew: "qemu",
+        }),
+    },
+    Need {
+        name: "rustfmt",
+        scope: Scope::Test,
+        probe: || first_line("cargo", &["fmt", "--version"]),
+        fix: Fix::Rustup(&["component", "add", "rustfmt"]),
+    },
+    Need {
+        name: "Clippy",
+        scope: Scope::Test,
+        probe: || first_line("cargo", &["clippy", "--version"]),
+        fix: Fix::Rustup(&["component", "add", "clippy"]),
+    },
+    Need {
+        name: "C compiler",
+        scope: Scope::Test,
+        probe: || first_line("cc", &["--version"]),
+        fix: Fix::Package(Package {
+            apt: "gcc",
+            dnf: "gcc",
+            pacman: "gcc",
+            brew: "gcc",
+        }),
+    },
+    Need {
+        name: "dtc",
+        scope: Scope::Test,
+        probe: || first_line("dtc", &["--version"]),
+        fix: Fix::Package(Package {
+            apt: "device-tree-compiler",
+            dnf: "dtc",
+            pacman: "dtc",
+            brew: "dtc",
+        }),
+    },
+];
+
+/// Needs of `scope` (those of running are also those of testing) that are not met.
+pub fn missing(scope: Scope) -> Vec<&'static Need> {
+    NEEDS
+        .iter()
+        .filter(|need| need.scope <= scope && (need.probe)().is_err())
+        .collect()
+}
+
+/// What installs packages here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// Debian, Ubuntu: this program installs by itself.
+    Apt,
+    /// Fedora.
+    Dnf,
+    /// Arch.
+    Pacman,
+    /// Homebrew.
+    Brew,
+}
+
+impl Manager {
+    /// The first one on the search path.
+    pub fn find() -> Option<Self> {
+        let programs = [
+            ("apt-get", Manager::Apt),
+            ("dnf", Manager::Dnf),
+            ("pacman", Manager::Pacman),
+            ("brew", Manager::Brew),
+        ];
+        programs
+            .into_iter()
+            .find(|(program, _)| on_path(program))
+            .map(|(_, manager)| manager)
+    }
+
+    /// The command that installs `packages`, for people to type.
+    pub fn command(self, packages: &[Package]) -> String {
+        let (command, name): (_, fn(&Package) -> &'static str) = match self {
+            Manager::Apt => ("sudo apt-get install", |package| package.apt),
+            Manager::Dnf => ("sudo dnf install", |package| package.dnf),
+            Manager::Pacman => ("sudo pacman -S", |package| package.pacman),
+            Manager::Brew => ("brew install", |package| package.brew),
+        };
+        let names: Vec<_> = packages.iter().map(name).collect();
+        format!("{command} {}", names.join(" "))
+    }
+}
+
+impl Need {
+    /// What to type where this need is not met.
+    pub fn advice(&self, manager: Option<Manager>) -> String {
+        match (&self.fix, manager) {
+            (Fix::Rustup(_), _) if on_path("rustup") => "cargo xtask setup".to_string(),
+            (Fix::Rustup(arguments), _) => {
+                format!("install rustup, then: rustup {}", arguments.join(" "))
+            }
+            (Fix::Package(_), Some(Manager::Apt)) => "cargo xtask setup".to_string(),
+            (Fix::Package(package), Some(manager)) => manager.command(&[*package]),
+            (Fix::Package(package), None) => format!("install the package {}", package.dnf),
+        }
+    }
+}
+
+/// Whether a program is on the search path.
+pub fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn rust_target() -> Result<String> {
+    let folder = first_line("rustc", &["--print", "target-libdir", "--target", TARGET])?;
+    ensure!(
+        std::path::Path::new(&folder).is_dir(),
+        "{TARGET} is not installed"
+    );
+    Ok(format!(
+        "{TARGET}, {}",
+        first_line("rustc", &["--version"])?
+    ))
+}
+
+fn qemu() -> Result<String> {
+    let line = first_line(crate::qemu::PROGRAM, &["--version"])?;
+    let version = line
+        .split(' ')
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let version = version.context("it does not say its version")?;
+    let number = major(version).context("it does not say its version")?;
+    ensure!(
+        number >= QEMU_MAJOR,
+        "version {version} is there, {QEMU_MAJOR} is needed"
+    );
+    Ok(format!("{} {version}", crate::qemu::PROGRAM))
+}
+
+/// First number of a version.
+pub fn major(version: &str) -> Option<u32> {
+    let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(program);
+    // Rust's tools are those of the repository's toolchain.
+    command
+        .args(arguments)
+        .current_dir(crate::build::root())
+        .stdin(Stdio::null());
+    let Ok(output) = command.output() else {
+        bail!("{program} is not installed")
+    };
+    ensure!(output.status.success(), "{program} is not installed");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().next().unwrap_or_default().trim().to_string())
+}
