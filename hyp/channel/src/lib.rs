@@ -1,3 +1,173 @@
-//! Placeholder.
-#![no_std]
+//! The message ring over a channel's pages, for guests of any kind.
+//!
+//! A channel gives each end one region that it alone writes and its peer reads ([`abi::layout`]): a page of indices, then the
+//! data it sends. [`open`] makes of the two regions a [`Producer`] (own data, peer's indices) and a [`Consumer`] (peer's data).
+//!
+//! **Records.** A message is an 8-byte header (its length, little-endian, 64 bits) and its bytes, padded to 8. Indices count
+//! bytes, run freely modulo 2^32 and are multiples of 8, so every word of a record is one aligned word of the data; a record
+//! that reaches the end goes on at the start. The longest message is 8 bytes short of the data.
+//!
+//! **Trust.** The peer may write anything at any moment. Sizes come from the caller, who has them from EL2 (`CHANNEL` call or
+//! device tree). Each shared word is read once and checked before use. An index that the protocol cannot have produced, or a
+//! length beyond what was produced, is [`Error::PeerCorrupt`] from then on, in that direction alone.
+//!
+//! **Doorbells.** Each end says at which index it wants one: [`Producer::publish`] and [`Consumer::publish`] compare and
+//! answer [`Doorbell::Needed`] only where that index was crossed, so a peer that is awake costs no call. To wait, call
+//! `wait_begin` and sleep (WFI, or a blocking read in an operating system) only if it says nothing is there. To poll, call
+//! [`Consumer::available`]. To wait by WFE, load-acquire-exclusive [`Consumer::watch`], check [`Consumer::available`], then WFE.
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
+mod consumer;
+mod producer;
+mod span;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub use consumer::{Consumer, View};
+pub use producer::{Lease, Producer};
+pub use span::Span;
+
+/// The words that the regions are made of.
+pub mod word {
+    #[cfg(not(loom))]
+    pub use core::sync::atomic::{AtomicU32, AtomicU64, fence};
+    #[cfg(loom)]
+    pub use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
+}
+
+use abi::layout;
+use word::{AtomicU32, AtomicU64};
+
+// Indices and headers are little-endian, and so is every machine this builds for.
+const _: () = assert!(cfg!(target_endian = "little"));
+
+/// Bytes of a record's header, and what every record is a multiple of.
+const UNIT: u32 = 8;
+
+/// Why an operation did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The region is not a page of indices and a power of two of data, from 16 bytes to 2 GiB.
+    BadGeometry,
+    /// The ring has no room for the message now.
+    Full,
+    /// No message is there.
+    Empty,
+    /// The message is longer than the ring can ever take, or a write goes beyond its lease.
+    TooLong,
+    /// The buffer is too short for the message, which is this many bytes long and stays where it is.
+    BufferTooShort(usize),
+    /// The peer wrote what the protocol cannot produce. Lasts: this direction is closed.
+    PeerCorrupt,
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::BadGeometry => f.write_str("not the shape of a channel region"),
+            Self::Full => f.write_str("no room in the channel"),
+            Self::Empty => f.write_str("no message in the channel"),
+            Self::TooLong => f.write_str("longer than the channel can take"),
+            Self::BufferTooShort(n) => write!(f, "the message has {n} bytes, the buffer fewer"),
+            Self::PeerCorrupt => f.write_str("the peer broke the channel's protocol"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Whether the peer waits for what was just published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a peer that waits sleeps on until it is rung"]
+pub enum Doorbell {
+    /// The peer is awake, or waits for something else.
+    NotNeeded,
+    /// Ring the channel (`RING`).
+    Needed,
+}
+
+impl Doorbell {
+    /// Whether to ring.
+    pub const fn needed(self) -> bool {
+        matches!(self, Self::Needed)
+    }
+
+    /// Needed if the peer's wanted index lies in what was published: after `old`, up to `new`.
+    fn crossed(old: u32, new: u32, want: u32) -> Self {
+        if new.wrapping_sub(want) < new.wrapping_sub(old) {
+            Self::Needed
+        } else {
+            Self::NotNeeded
+        }
+    }
+}
+
+/// What `wait_begin` found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "sleep only if not ready, and ring first if the peer waits"]
+pub struct Wait {
+    /// There is something to do: do not sleep.
+    pub ready: bool,
+    /// Whether the peer waits for what was published on the way; ring before sleeping.
+    pub doorbell: Doorbell,
+}
+
+/// The four shared indices of a region.
+#[derive(Clone, Copy, Debug)]
+pub struct Indices<'a> {
+    /// [`layout::PRODUCED`].
+    pub produced: &'a AtomicU32,
+    /// [`layout::CONSUMED`].
+    pub consumed: &'a AtomicU32,
+    /// [`layout::WANT_DATA`].
+    pub want_data: &'a AtomicU32,
+    /// [`layout::WANT_ROOM`].
+    pub want_room: &'a AtomicU32,
+}
+
+impl<'a> Indices<'a> {
+    /// Finds them in a region's first page; [`Error::BadGeometry`] if `page` is too short.
+    pub fn new(page: &'a [AtomicU32]) -> Result<Self, Error> {
+        let at = |offset: usize| page.get(offset / 4).ok_or(Error::BadGeometry);
+        Ok(Self {
+            produced: at(layout::PRODUCED)?,
+            consumed: at(layout::CONSUMED)?,
+            want_data: at(layout::WANT_DATA)?,
+            want_room: at(layout::WANT_ROOM)?,
+        })
+    }
+}
+
+/// One end's region: its indices and the data it sends. The peer's is only ever read.
+#[derive(Clone, Copy, Debug)]
+pub struct Region<'a> {
+    indices: Indices<'a>,
+    data: &'a [AtomicU64],
+}
+
+impl<'a> Region<'a> {
+    /// A region of these words; [`Error::BadGeometry`] unless `data` is a power of two, from 16 bytes to 2 GiB.
+    pub fn new(indices: Indices<'a>, data: &'a [AtomicU64]) -> Result<Self, Error> {
+        let words = data.len();
+        if words.is_power_of_two() && (2..=1 << 28).contains(&words) {
+            Ok(Self { indices, data })
+        } else {
+            Err(Error::BadGeometry)
+        }
+    }
+}
+
+/// Opens an end: `own` is the region it writes, `peer` the one its peer writes.
+///
+/// It goes on where the indices in `own` stand, so that a kernel can take a channel over from its boot loader, or a program
+/// from the one before it. Cleared pages, as EL2 hands them out, are the beginning.
+pub fn open<'a>(own: Region<'a>, peer: Region<'a>) -> (Producer<'a>, Consumer<'a>) {
+    (Producer::new(own, peer), Consumer::new(own, peer))
+}
+
+/// Bytes of the record for a message of `len` bytes, if any record can be that long.
+fn record(len: usize) -> Option<u32> {
+    let size = u32::try_from(len).ok()?.checked_next_multiple_of(UNIT)?;
+    size.checked_add(UNIT)
+}

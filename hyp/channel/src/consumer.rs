@@ -1,0 +1,193 @@
+//! The receiving half of an end.
+
+use crate::word::{AtomicU32, AtomicU64, fence};
+use crate::{Doorbell, Error, Indices, Region, Span, UNIT, Wait, record};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+/// Receives messages. One owner at a time; it never waits.
+#[derive(Debug)]
+pub struct Consumer<'a> {
+    own: Indices<'a>,
+    data: &'a [AtomicU64],
+    peer_produced: &'a AtomicU32,
+    peer_want_room: &'a AtomicU32,
+    /// End of the last record released.
+    tail: u32,
+    /// What the peer knows of `tail`.
+    published: u32,
+    /// Last good value of the peer's index; at most one ring ahead of `published`.
+    produced: u32,
+    faults: u32,
+}
+
+impl<'a> Consumer<'a> {
+    pub(crate) fn new(own: Region<'a>, peer: Region<'a>) -> Self {
+        let tail = own.indices.consumed.load(Relaxed) & !(UNIT - 1);
+        Self {
+            own: own.indices,
+            data: peer.data,
+            peer_produced: peer.indices.produced,
+            peer_want_room: peer.indices.want_room,
+            tail,
+            published: tail,
+            produced: tail,
+            faults: 0,
+        }
+    }
+
+    /// Bytes of data in the ring.
+    pub fn capacity(&self) -> u32 {
+        (self.data.len() as u32).wrapping_mul(UNIT)
+    }
+
+    /// How many operations were refused because of what the peer wrote.
+    pub fn faults(&self) -> u32 {
+        self.faults
+    }
+
+    /// Copies the next message into `buffer`, releases it and publishes the room; its length, and whether to ring.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::BufferTooShort`], [`Error::PeerCorrupt`].
+    pub fn recv(&mut self, buffer: &mut [u8]) -> Result<(usize, Doorbell), Error> {
+        let view = self.peek()?;
+        let len = view.len();
+        let target = buffer.get_mut(..len).ok_or(Error::BufferTooShort(len))?;
+        view.read(0, target)?;
+        view.release();
+        Ok((len, self.publish()))
+    }
+
+    /// The next message where it lies. The peer can still change its bytes: read each once, and check what was read.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::PeerCorrupt`].
+    pub fn peek(&mut self) -> Result<View<'_, 'a>, Error> {
+        if self.faults != 0 {
+            return Err(self.corrupt());
+        }
+        if self.produced == self.tail {
+            self.refresh()?;
+        }
+        let filled = self.produced.wrapping_sub(self.tail);
+        if filled == 0 {
+            return Err(Error::Empty);
+        }
+        let header = Span::new(self.data, self.tail, UNIT as usize);
+        let len = header.first.first().map(|word| word.load(Relaxed));
+        // Both are multiples of 8, so a length within bounds has its padding within bounds too.
+        let longest = u64::from(filled.wrapping_sub(UNIT));
+        let Some(len) = len.filter(|len| *len <= longest) else {
+            return Err(self.corrupt());
+        };
+        let len = len as usize;
+        let span = Span::new(self.data, self.tail.wrapping_add(UNIT), len);
+        Ok(View {
+            consumer: self,
+            span,
+            len,
+        })
+    }
+
+    /// Gives the room of every released message back: one store of the index, at most one doorbell.
+    pub fn publish(&mut self) -> Doorbell {
+        let (old, new) = (self.published, self.tail);
+        if old == new {
+            return Doorbell::NotNeeded;
+        }
+        self.own.consumed.store(new, Release);
+        self.published = new;
+        // Against `Producer::wait_begin`: of this store and its store of the wanted index, one is seen by the other side.
+        fence(SeqCst);
+        Doorbell::crossed(old, new, self.peer_want_room.load(Relaxed))
+    }
+
+    /// Publishes, and asks the peer for a doorbell at its next message. Ready if one is there already.
+    ///
+    /// # Errors
+    /// [`Error::PeerCorrupt`].
+    pub fn wait_begin(&mut self) -> Result<Wait, Error> {
+        let doorbell = self.publish();
+        let want = self.tail.wrapping_add(UNIT);
+        self.own.want_data.store(want, Relaxed);
+        // Against `Producer::publish`, as in `publish` above.
+        fence(SeqCst);
+        let ready = self.available()? != 0;
+        Ok(Wait { ready, doorbell })
+    }
+
+    /// Bytes of records that are there now: 0 is none. For polling.
+    ///
+    /// # Errors
+    /// [`Error::PeerCorrupt`].
+    pub fn available(&mut self) -> Result<u32, Error> {
+        self.refresh()?;
+        Ok(self.produced.wrapping_sub(self.tail))
+    }
+
+    /// The word that changes when a message arrives: what a WFE waiter loads exclusively.
+    pub fn watch(&self) -> &'a AtomicU32 {
+        self.peer_produced
+    }
+
+    /// Reads the peer's index once. It may only advance, by whole units, up to a ring ahead of what it knows was consumed.
+    fn refresh(&mut self) -> Result<(), Error> {
+        // Pairs with the producer's release: the records up to it are there.
+        let new = self.peer_produced.load(Acquire);
+        let ahead = new.wrapping_sub(self.published);
+        let before = self.produced.wrapping_sub(self.published);
+        let bad = ahead < before || ahead > self.capacity() || !new.is_multiple_of(UNIT);
+        if self.faults != 0 || bad {
+            return Err(self.corrupt());
+        }
+        self.produced = new;
+        Ok(())
+    }
+
+    fn corrupt(&mut self) -> Error {
+        self.faults = self.faults.saturating_add(1);
+        Error::PeerCorrupt
+    }
+}
+
+/// A message in place. Dropped without [`View::release`], it stays the next one.
+#[derive(Debug)]
+pub struct View<'c, 'a> {
+    consumer: &'c mut Consumer<'a>,
+    span: Span<'a>,
+    len: usize,
+}
+
+impl<'a> View<'_, 'a> {
+    /// The message's length in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "an empty message is a message")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The words to read, for consumers that work without a copy. The last one may be padded.
+    pub fn words(&self) -> Span<'a> {
+        self.span
+    }
+
+    /// Copies bytes from byte `offset` on until `buffer` is full.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] if that would go beyond the message.
+    pub fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<(), Error> {
+        match offset.checked_add(buffer.len()) {
+            Some(end) if end <= self.len => {
+                self.span.read(offset, buffer);
+                Ok(())
+            }
+            _ => Err(Error::TooLong),
+        }
+    }
+
+    /// Done with the message. The peer has its room back after [`Consumer::publish`].
+    pub fn release(self) {
+        if let Some(size) = record(self.len) {
+            self.consumer.tail = self.consumer.tail.wrapping_add(size);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The sending half of an end.
+
+use crate::word::{AtomicU32, AtomicU64, fence};
+use crate::{Doorbell, Error, Indices, Region, Span, UNIT, Wait, record};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+/// Sends messages. One owner at a time; it never waits.
+#[derive(Debug)]
+pub struct Producer<'a> {
+    own: Indices<'a>,
+    data: &'a [AtomicU64],
+    peer_consumed: &'a AtomicU32,
+    peer_want_data: &'a AtomicU32,
+    /// End of the last record written.
+    head: u32,
+    /// End of the last record the peer may see.
+    published: u32,
+    /// Last good value of the peer's index; at most one ring behind `published`.
+    consumed: u32,
+    faults: u32,
+}
+
+impl<'a> Producer<'a> {
+    pub(crate) fn new(own: Region<'a>, peer: Region<'a>) -> Self {
+        let head = own.indices.produced.load(Relaxed) & !(UNIT - 1);
+        let mut new = Self {
+            own: own.indices,
+            data: own.data,
+            peer_consumed: peer.indices.consumed,
+            peer_want_data: peer.indices.want_data,
+            head,
+            published: head,
+            consumed: head,
+            faults: 0,
+        };
+        // The ring counts as full until the peer's index is read.
+        new.consumed = head.wrapping_sub(new.capacity());
+        new
+    }
+
+    /// Bytes of data in the ring. A message takes 8 more than its length, rounded up to 8.
+    pub fn capacity(&self) -> u32 {
+        (self.data.len() as u32).wrapping_mul(UNIT)
+    }
+
+    /// Length of the longest message that the ring can ever take.
+    pub fn longest(&self) -> usize {
+        self.capacity().wrapping_sub(UNIT) as usize
+    }
+
+    /// How many operations were refused because of what the peer wrote.
+    pub fn faults(&self) -> u32 {
+        self.faults
+    }
+
+    /// Puts one message into the ring and publishes it with all that were pushed before.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::TooLong`], [`Error::PeerCorrupt`]; nothing is put or published then.
+    pub fn try_send(&mut self, message: &[u8]) -> Result<Doorbell, Error> {
+        self.push(&[message])?;
+        Ok(self.publish())
+    }
+
+    /// Puts one message, the concatenation of `parts`, into the ring. The peer sees it after [`Producer::publish`].
+    ///
+    /// # Errors
+    /// As [`Producer::try_send`].
+    pub fn push(&mut self, parts: &[&[u8]]) -> Result<(), Error> {
+        let len = parts
+            .iter()
+            .try_fold(0_usize, |sum, part| sum.checked_add(part.len()))
+            .ok_or(Error::TooLong)?;
+        let mut lease = self.reserve(len)?;
+        let mut offset = 0;
+        for part in parts {
+            lease.write(offset, part)?;
+            offset += part.len();
+        }
+        lease.commit(len);
+        Ok(())
+    }
+
+    /// Leases room for a message of at most `len` bytes, to be written in place.
+    ///
+    /// # Errors
+    /// As [`Producer::try_send`].
+    pub fn reserve(&mut self, len: usize) -> Result<Lease<'_, 'a>, Error> {
+        let size = record(len).filter(|size| *size <= self.capacity());
+        let size = size.ok_or(Error::TooLong)?;
+        if self.faults != 0 {
+            return Err(self.corrupt());
+        }
+        if self.room() < size {
+            self.refresh()?;
+            if self.room() < size {
+                return Err(Error::Full);
+            }
+        }
+        let span = Span::new(self.data, self.head.wrapping_add(UNIT), len);
+        Ok(Lease {
+            producer: self,
+            span,
+            len,
+        })
+    }
+
+    /// Shows the peer every message put so far: one store of the index, at most one doorbell.
+    pub fn publish(&mut self) -> Doorbell {
+        let (old, new) = (self.published, self.head);
+        if old == new {
+            return Doorbell::NotNeeded;
+        }
+        self.own.produced.store(new, Release);
+        self.published = new;
+        // Against `Consumer::wait_begin`: of this store and its store of the wanted index, one is seen by the other side.
+        fence(SeqCst);
+        Doorbell::crossed(old, new, self.peer_want_data.load(Relaxed))
+    }
+
+    /// Publishes, and asks the peer for a doorbell once `room` bytes are free (a record's at least, a ring's at most; more
+    /// than one message's means fewer doorbells). Ready if a message of `len` bytes fits now.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`], [`Error::PeerCorrupt`]: waiting would never end.
+    pub fn wait_begin(&mut self, len: usize, room: u32) -> Result<Wait, Error> {
+        let size = record(len).filter(|size| *size <= self.capacity());
+        let size = size.ok_or(Error::TooLong)?;
+        let doorbell = self.publish();
+        let room = room.clamp(size, self.capacity());
+        let want = self.head.wrapping_add(room).wrapping_sub(self.capacity());
+        self.own.want_room.store(want, Relaxed);
+        // Against `Consumer::publish`, as in `publish` above.
+        fence(SeqCst);
+        self.refresh()?;
+        Ok(Wait {
+            ready: self.room() >= size,
+            doorbell,
+        })
+    }
+
+    /// Bytes that messages not yet consumed take, as of now.
+    ///
+    /// # Errors
+    /// [`Error::PeerCorrupt`].
+    pub fn in_flight(&mut self) -> Result<u32, Error> {
+        self.refresh()?;
+        Ok(self.published.wrapping_sub(self.consumed))
+    }
+
+    /// Free bytes by the last known index of the peer.
+    fn room(&self) -> u32 {
+        let used = self.head.wrapping_sub(self.consumed);
+        self.capacity().wrapping_sub(used)
+    }
+
+    /// Reads the peer's index once. It may only advance, by whole units, up to what was published.
+    fn refresh(&mut self) -> Result<(), Error> {
+        // Pairs with the consumer's release: what it has read may now be overwritten.
+        let new = self.peer_consumed.load(Acquire);
+        let behind = self.published.wrapping_sub(new);
+        let before = self.published.wrapping_sub(self.consumed);
+        if self.faults != 0 || !new.is_multiple_of(UNIT) || behind > before {
+            return Err(self.corrupt());
+        }
+        self.consumed = new;
+        Ok(())
+    }
+
+    fn corrupt(&mut self) -> Error {
+        self.faults = self.faults.saturating_add(1);
+        Error::PeerCorrupt
+    }
+}
+
+/// Room for one message, written in place. Dropped without [`Lease::commit`], it was never there.
+#[derive(Debug)]
+pub struct Lease<'p, 'a> {
+    producer: &'p mut Producer<'a>,
+    span: Span<'a>,
+    len: usize,
+}
+
+impl<'a> Lease<'_, 'a> {
+    /// The words to write, for producers that fill them without a copy.
+    pub fn words(&self) -> Span<'a> {
+        self.span
+    }
+
+    /// Copies `bytes` to byte `offset` of the message.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] if they would end beyond the lease.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        match offset.checked_add(bytes.len()) {
+            Some(end) if end <= self.len => {
+                self.span.write(offset, bytes);
+                Ok(())
+            }
+            _ => Err(Error::TooLong),
+        }
+    }
+
+    /// Makes the first `len` bytes (at most the lease's) the message. The peer sees it after [`Producer::publish`].
+    pub fn commit(self, len: usize) {
+        let len = len.min(self.len);
+        let producer = self.producer;
+        // `reserve` has shown that a record for at least `len` bytes fits, so both of these are always there.
+        let header = Span::new(producer.data, producer.head, UNIT as usize);
+        if let (Some(word), Some(size)) = (header.first.first(), record(len)) {
+            word.store(len as u64, Relaxed);
+            producer.head = producer.head.wrapping_add(size);
+        }
+    }
+}
