@@ -1,3 +1,4 @@
 //! Bulkhead's command line: one file a command, the manifest reader and the plan compiler.
+pub mod compile;
 pub mod system;
 pub mod ui;

@@ -1,0 +1,215 @@
+//! `boards/NAME/board.toml`: what a board has. Written by whoever ports Bulkhead, so the first error is enough
+//! and serde's derived types do. docs/porting.md explains every key.
+
+use serde::Deserialize;
+
+use super::decode::parse_size;
+use crate::system::{Board, BoardCore, Device, Gic, Interrupt, Qemu, Range};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    ram: Vec<Span>,
+    #[serde(default)]
+    reserved: Vec<Span>,
+    start: Start,
+    pa_bits: u32,
+    core: Vec<Core>,
+    core_type: Vec<CoreType>,
+    gic: Vec<Controller>,
+    console: Console,
+    #[serde(default)]
+    device: Vec<Peripheral>,
+    qemu: Option<Emulator>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Span {
+    base: u64,
+    #[serde(deserialize_with = "size")]
+    size: u64,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+enum Start {
+    Psci,
+    SpinTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Core {
+    mpidr: u64,
+    cluster: u32,
+    #[serde(default)]
+    release: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CoreType {
+    name: String,
+    mask: u32,
+    value: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Controller {
+    version: u32,
+    list_registers: u32,
+    intids: u32,
+    gicd: Span,
+    #[serde(default)]
+    gicr: Span,
+    #[serde(default)]
+    gicc: Span,
+    #[serde(default)]
+    gich: Span,
+    #[serde(default)]
+    gicv: Span,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Console {
+    regs: Span,
+    intid: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Peripheral {
+    name: String,
+    regs: Span,
+    #[serde(default)]
+    interrupts: Vec<Line>,
+    #[serde(default)]
+    compatible: Vec<String>,
+    dma: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    intid: u32,
+    trigger: Trigger,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Trigger {
+    Edge,
+    Level,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Emulator {
+    machine: String,
+    cpu: Option<String>,
+    cores: u32,
+    #[serde(deserialize_with = "size")]
+    memory: u64,
+}
+
+/// A size as manifests write it.
+fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_size(&text).ok_or_else(|| serde::de::Error::custom("write a size such as \"64KiB\""))
+}
+
+impl From<Span> for Range {
+    fn from(span: Span) -> Range {
+        Range {
+            base: span.base,
+            size: span.size,
+        }
+    }
+}
+
+/// Reads the board `name` from its file's text.
+///
+/// # Errors
+/// The first thing that is wrong, with its place.
+pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
+    let file: File = toml::from_str(text)?;
+    // A board may list several controllers that it can be built with; the first is what it runs with.
+    let gic = file.gic.into_iter().next().ok_or_else(|| {
+        <toml::de::Error as serde::de::Error>::custom("a board needs one [[gic]] at least")
+    })?;
+    Ok(Board {
+        name: name.to_owned(),
+        ram: file.ram.into_iter().map(Range::from).collect(),
+        reserved: file.reserved.into_iter().map(Range::from).collect(),
+        cores: file
+            .core
+            .into_iter()
+            .map(
+                |Core {
+                     mpidr,
+                     cluster,
+                     release,
+                 }| BoardCore {
+                    mpidr,
+                    cluster,
+                    release,
+                },
+            )
+            .collect(),
+        midrs: file
+            .core_type
+            .into_iter()
+            .map(|kind| (kind.name, kind.mask, kind.value))
+            .collect(),
+        pa_bits: file.pa_bits,
+        start: match file.start {
+            Start::Psci => plan::START_PSCI,
+            Start::SpinTable => plan::START_SPIN_TABLE,
+        },
+        gic: Gic {
+            version: gic.version,
+            list_registers: gic.list_registers,
+            intids: gic.intids,
+            gicd: gic.gicd.into(),
+            gicr: gic.gicr.into(),
+            gicc: gic.gicc.into(),
+            gich: gic.gich.into(),
+            gicv: gic.gicv.into(),
+        },
+        uart: (file.console.regs.into(), file.console.intid),
+        devices: file
+            .device
+            .into_iter()
+            .map(|device| Device {
+                name: device.name,
+                regs: device.regs.into(),
+                interrupts: device
+                    .interrupts
+                    .iter()
+                    .map(|line| Interrupt {
+                        intid: line.intid,
+                        edge: line.trigger == Trigger::Edge,
+                    })
+                    .collect(),
+                compatible: device.compatible,
+                dma: device.dma,
+            })
+            .collect(),
+        qemu: file.qemu.map(
+            |Emulator {
+                 machine,
+                 cpu,
+                 cores,
+                 memory,
+             }| Qemu {
+                machine,
+                cpu,
+                cores,
+                memory,
+            },
+        ),
+    })
+}

@@ -1,0 +1,1 @@
+//! The checks behind the rules, one function a rule.

@@ -1,0 +1,328 @@
+//! The manifest as written: every value with its place, nothing resolved. A value that was missing or wrong is
+//! `None` (and has been reported), so that the rules can still look at the rest.
+
+use std::ops::Range;
+
+use super::decode::{At, Findings, Table, at, boolean, integer, list, size, string, table, word};
+use super::report::Finding;
+
+/// Where a guest's memory starts unless it says otherwise.
+pub const DEFAULT_IPA: u64 = 0x4000_0000;
+/// Doorbells a second and in one go, unless a channel says otherwise.
+pub const DEFAULT_RATE: Rate = Rate {
+    per_second: 10_000,
+    burst: 32,
+};
+
+/// The whole manifest.
+pub struct Manifest {
+    /// The board's name.
+    pub board: Option<At<String>>,
+    /// The core that drains the console.
+    pub console_core: Option<At<u64>>,
+    /// `plan::END_*`.
+    pub at_end: u32,
+    /// Partitions.
+    pub partitions: Vec<Partition>,
+    /// Channels.
+    pub channels: Vec<Channel>,
+}
+
+/// `[[partition]]`.
+pub struct Partition {
+    /// Its header.
+    pub span: Range<usize>,
+    /// Its name.
+    pub name: Option<At<String>>,
+    /// Its vCPUs in order.
+    pub vcpus: Option<At<Vec<Vcpu>>>,
+    /// Its memory in order.
+    pub memory: Option<At<Vec<Memory>>>,
+    /// Its program.
+    pub image: Option<At<Image>>,
+    /// Kernel command line.
+    pub command_line: Option<At<String>>,
+    /// Path of the initial RAM disk.
+    pub initrd: Option<At<String>>,
+    /// Fixed address of the device tree.
+    pub device_tree: Option<At<u64>>,
+    /// Devices by name.
+    pub devices: Vec<At<String>>,
+    /// Interrupts.
+    pub interrupts: Vec<Interrupt>,
+    /// Whether it has an emulated PL011.
+    pub console: bool,
+}
+
+/// A vCPU.
+pub struct Vcpu {
+    /// Board core number.
+    pub core: Option<At<u64>>,
+    /// `plan::CLASS_*`.
+    pub class: Option<At<u32>>,
+}
+
+/// A piece of memory.
+pub struct Memory {
+    /// Where it stands.
+    pub span: Range<usize>,
+    /// Guest address.
+    pub ipa: Option<At<u64>>,
+    /// Bytes.
+    pub size: Option<At<u64>>,
+    /// Fixed physical address.
+    pub physical: Option<At<u64>>,
+}
+
+/// `image = { … }`.
+pub struct Image {
+    /// The kinds it gives, each with its key's place: one, in a good manifest.
+    pub kinds: Vec<(Kind, At<String>)>,
+    /// Load address.
+    pub load: Option<At<u64>>,
+    /// Entry address.
+    pub entry: Option<At<u64>>,
+}
+
+/// What a program's file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A crate under guests/.
+    Guest,
+    /// An ELF file.
+    Elf,
+    /// Bytes.
+    Raw,
+    /// An arm64 Image.
+    Linux,
+}
+
+/// A physical interrupt.
+pub struct Interrupt {
+    /// Where it stands.
+    pub span: Range<usize>,
+    /// SPI number.
+    pub spi: Option<At<u64>>,
+    /// PPI number, which is never granted.
+    pub ppi: Option<At<u64>>,
+    /// Edge-triggered.
+    pub edge: bool,
+}
+
+/// `[[channel]]`.
+pub struct Channel {
+    /// Its header.
+    pub span: Range<usize>,
+    /// Its name.
+    pub name: Option<At<String>>,
+    /// Its ends as written.
+    pub ends: Option<At<Vec<At<String>>>>,
+    /// Data bytes by sending end.
+    pub bytes: Option<At<Vec<At<u64>>>>,
+    /// Rate limits by sending end.
+    pub rates: Option<At<Vec<At<Rate>>>>,
+}
+
+/// A doorbell rate limit.
+#[derive(Clone, Copy)]
+pub struct Rate {
+    /// Doorbells a second, 0 for no limit.
+    pub per_second: u64,
+    /// Doorbells in one go.
+    pub burst: u64,
+}
+
+impl Manifest {
+    /// Reads the file's top level.
+    pub fn read(root: &mut Table<'_>) -> Manifest {
+        let ends = [("power-off", plan::END_POWER_OFF), ("wait", plan::END_WAIT)];
+        Manifest {
+            board: root.required("board", "board = \"qemu-virt\"", string),
+            console_core: root.required("console-core", "console-core = 0", integer),
+            at_end: value(root.optional("at-end", word(&ends)), plan::END_POWER_OFF),
+            partitions: value(
+                root.optional("partition", list(table("a partition", Partition::read))),
+                Vec::new(),
+            ),
+            channels: value(
+                root.optional("channel", list(table("a channel", Channel::read))),
+                Vec::new(),
+            ),
+        }
+    }
+}
+
+impl Partition {
+    fn read(t: &mut Table<'_>) -> Partition {
+        let strings = || list(at(string));
+        Partition {
+            span: t.span(),
+            name: t.required("name", "name = \"sensor\"", string),
+            vcpus: t.required(
+                "vcpus",
+                "vcpus = [{ core = 0, class = \"comm\" }]",
+                list(table("a vCPU", Vcpu::read)),
+            ),
+            memory: t.required(
+                "memory",
+                "memory = [{ size = \"32MiB\" }]",
+                Memory::read_all,
+            ),
+            image: t.required(
+                "image",
+                "image = { elf = \"program.elf\" }",
+                table("an image", Image::read),
+            ),
+            command_line: t.optional("command-line", string),
+            initrd: t.optional("initrd", string),
+            device_tree: t.optional("device-tree", integer),
+            devices: value(t.optional("devices", strings()), Vec::new()),
+            interrupts: value(
+                t.optional("interrupts", list(table("an interrupt", Interrupt::read))),
+                Vec::new(),
+            ),
+            console: value(t.optional("console", boolean), true),
+        }
+    }
+
+    /// Its name for messages.
+    pub fn label(&self) -> &str {
+        self.name.as_ref().map_or("?", |name| name.get_ref())
+    }
+
+    /// Its pieces of memory with their address and size, those that could be read.
+    pub fn pieces(&self) -> impl Iterator<Item = (&Memory, u64, u64)> {
+        self.memory
+            .iter()
+            .flat_map(|memory| memory.get_ref())
+            .filter_map(|piece| {
+                Some((
+                    piece,
+                    *piece.ipa.as_ref()?.get_ref(),
+                    *piece.size.as_ref()?.get_ref(),
+                ))
+            })
+    }
+}
+
+impl Vcpu {
+    fn read(t: &mut Table<'_>) -> Vcpu {
+        let classes = [("comm", plan::CLASS_COMM), ("compute", plan::CLASS_COMPUTE)];
+        Vcpu {
+            core: t.required("core", "core = 0", integer),
+            class: t.required("class", "class = \"comm\"", word(&classes)),
+        }
+    }
+}
+
+impl Memory {
+    fn read(t: &mut Table<'_>) -> Memory {
+        Memory {
+            span: t.span(),
+            ipa: t.optional("ipa", integer),
+            size: t.required("size", "size = \"32MiB\"", size),
+            physical: t.optional("physical", integer),
+        }
+    }
+
+    /// Reads the pieces: the first alone has a default address.
+    fn read_all<'a>(
+        value: &'a super::decode::Value<'a>,
+        findings: &'a Findings,
+        key: &str,
+    ) -> Option<Vec<Memory>> {
+        let mut pieces = list(table("a piece of memory", Memory::read))(value, findings, key)?;
+        for (index, piece) in pieces
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, piece)| piece.ipa.is_none())
+        {
+            if index == 0 {
+                piece.ipa = Some(At::new(piece.span.clone(), DEFAULT_IPA));
+            } else {
+                findings.borrow_mut().push(
+                    Finding::new(
+                        piece.span.clone(),
+                        "a piece of memory after the first has no `ipa`",
+                        "`ipa` is missing",
+                    )
+                    .rule("missing-key")
+                    .help("write the guest address where it starts: `ipa = 0x8000_0000`"),
+                );
+            }
+        }
+        Some(pieces)
+    }
+}
+
+impl Image {
+    fn read(t: &mut Table<'_>) -> Image {
+        let kinds = [
+            ("guest", Kind::Guest),
+            ("elf", Kind::Elf),
+            ("raw", Kind::Raw),
+            ("linux", Kind::Linux),
+        ];
+        Image {
+            kinds: kinds
+                .into_iter()
+                .filter_map(|(key, kind)| Some((kind, t.optional(key, string)?)))
+                .collect(),
+            load: t.optional("load", integer),
+            entry: t.optional("entry", integer),
+        }
+    }
+}
+
+impl Interrupt {
+    fn read(t: &mut Table<'_>) -> Interrupt {
+        let triggers = [("level", false), ("edge", true)];
+        let ppi = t.optional("ppi", integer);
+        Interrupt {
+            span: t.span(),
+            spi: match ppi {
+                Some(_) => t.optional("spi", integer),
+                None => t.required("spi", "spi = 7", integer),
+            },
+            ppi,
+            edge: value(t.optional("trigger", word(&triggers)), false),
+        }
+    }
+}
+
+impl Channel {
+    fn read(t: &mut Table<'_>) -> Channel {
+        Channel {
+            span: t.span(),
+            name: t.required("name", "name = \"samples\"", string),
+            ends: t.required(
+                "ends",
+                "ends = [\"sensor/0\", \"control/0\"]",
+                list(at(string)),
+            ),
+            bytes: t.required("bytes", "bytes = [\"64KiB\", \"16KiB\"]", list(at(size))),
+            rates: t.optional("rate", list(at(table("a rate", Rate::read)))),
+        }
+    }
+}
+
+impl Rate {
+    fn read(t: &mut Table<'_>) -> Rate {
+        let like = "per-second = 10000";
+        Rate {
+            per_second: value(
+                t.required("per-second", like, integer),
+                DEFAULT_RATE.per_second,
+            ),
+            burst: value(
+                t.required("burst", "burst = 32", integer),
+                DEFAULT_RATE.burst,
+            ),
+        }
+    }
+}
+
+/// The value without its place, or the default.
+fn value<T>(value: Option<At<T>>, default: T) -> T {
+    value.map_or(default, At::into_inner)
+}

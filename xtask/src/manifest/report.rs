@@ -1,0 +1,204 @@
+//! Findings: what is wrong, where, who else is concerned, and what to write instead.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// One broken rule, with bytes of the file it points at.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The rule's id, filled in by whoever runs the rule.
+    pub rule: &'static str,
+    title: String,
+    label: String,
+    culprit: Range<usize>,
+    others: Vec<(Range<usize>, String)>,
+    notes: Vec<String>,
+    help: Option<String>,
+}
+
+impl Finding {
+    /// A finding at `culprit`. `title` is a sentence on its own, `label` stands under the caret.
+    pub fn new(
+        culprit: Range<usize>,
+        title: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Finding {
+        Finding {
+            rule: "",
+            title: title.into(),
+            label: label.into(),
+            culprit,
+            others: Vec::new(),
+            notes: Vec::new(),
+            help: None,
+        }
+    }
+
+    /// Names the rule.
+    pub fn rule(mut self, id: &'static str) -> Finding {
+        self.rule = id;
+        self
+    }
+
+    /// Adds another party: the place that the culprit is at odds with.
+    pub fn other(mut self, span: Range<usize>, label: impl Into<String>) -> Finding {
+        self.others.push((span, label.into()));
+        self
+    }
+
+    /// Adds a fact that no place in the file shows.
+    pub fn note(mut self, note: impl Into<String>) -> Finding {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Says what to write instead.
+    pub fn help(mut self, help: impl Into<String>) -> Finding {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Why a manifest was not accepted: everything that is wrong with one file, in the file's order.
+#[derive(Clone, Debug)]
+pub struct Errors {
+    path: String,
+    text: String,
+    findings: Vec<Finding>,
+}
+
+impl Errors {
+    /// Findings in the file at `path`, whose contents are `text` (empty if it cannot be read).
+    pub fn new(
+        path: impl Into<String>,
+        text: impl Into<String>,
+        mut findings: Vec<Finding>,
+    ) -> Self {
+        findings.sort_by_key(|finding| (finding.culprit.start, finding.rule));
+        Errors {
+            path: path.into(),
+            text: text.into(),
+            findings,
+        }
+    }
+
+    /// Ids of the broken rules, one a finding.
+    pub fn rules(&self) -> impl Iterator<Item = &'static str> {
+        self.findings.iter().map(|finding| finding.rule)
+    }
+
+    /// The text for people; `colour` adds terminal escapes.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let mut out = String::new();
+        for finding in &self.findings {
+            let mut group = Level::ERROR
+                .primary_title(&*finding.title)
+                .id(finding.rule)
+                .elements((!self.text.is_empty()).then(|| {
+                    let place = |kind: AnnotationKind, span: &Range<usize>, label: &str| {
+                        kind.span(span.clone()).label(label.to_owned())
+                    };
+                    Snippet::source(&*self.text)
+                        .path(&*self.path)
+                        .annotation(place(
+                            AnnotationKind::Primary,
+                            &finding.culprit,
+                            &finding.label,
+                        ))
+                        .annotations(
+                            finding
+                                .others
+                                .iter()
+                                .map(|(span, label)| place(AnnotationKind::Context, span, label)),
+                        )
+                }));
+            for note in &finding.notes {
+                group = group.element(Level::NOTE.message(&**note));
+            }
+            if let Some(help) = &finding.help {
+                group = group.element(Level::HELP.message(&**help));
+            }
+            out += &renderer.render(&[group]);
+            out += "\n\n";
+        }
+        let count = self.findings.len();
+        let plural = if count == 1 { "" } else { "s" };
+        out + &format!("{}: {count} error{plural}", self.path)
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Errors {}
+
+/// The name nearest to `word`, if one is near enough to be meant.
+pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|name| (distance(word, name), name))
+        .filter(|&(distance, name)| distance <= name.len().max(3) / 3)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Least number of characters to insert, delete or replace to make `b` of `a` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let replaced = corner + usize::from(x != y);
+            corner = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// `did you mean …?` if one of `names` is near, otherwise what there is.
+pub fn suggest<'a>(word: &str, what: &str, names: &[&'a str]) -> String {
+    match nearest(word, names.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None if names.is_empty() => format!("there are no {what}"),
+        None => format!("the {what} are: {}", names.join(", ")),
+    }
+}
+
+/// A number of bytes for people: the largest unit that divides it.
+pub fn bytes(count: u64) -> String {
+    match count {
+        0 => "0 bytes".into(),
+        1 => "1 byte".into(),
+        _ if count % (1 << 30) == 0 => format!("{} GiB", count >> 30),
+        _ if count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
+        _ if count % (1 << 10) == 0 => format!("{} KiB", count >> 10),
+        _ => format!("{count} bytes"),
+    }
+}
+
+/// An address for people: hexadecimal, in groups of four digits, as TOML takes it.
+pub fn address(value: u64) -> String {
+    let digits = format!("{value:x}");
+    let digits = format!(
+        "{digits:0>width$}",
+        width = digits.len().next_multiple_of(4)
+    );
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .chunks(4)
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    format!("0x{}", groups.join("_"))
+}
