@@ -1,0 +1,367 @@
+//! What each partition's guest sees: its address map, its interrupts, its channel ends and what is loaded into it.
+//! Guest addresses (IPA) only; where they lie in RAM is [`super::place`]'s.
+
+use anyhow::{Result, bail, ensure};
+use plan::{
+    INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_ENDS, PAGE,
+};
+
+use super::tables::{Access, Mapping};
+use super::{check_pages, pages, tree};
+use crate::system::{Partition, Range, System};
+
+/// The emulated distributor.
+pub const GICD: Range = Range {
+    base: 0x0800_0000,
+    size: 0x1_0000,
+};
+/// The emulated redistributors (GICv3) start here, or GICC where the hardware's GICV is mapped (GICv2).
+pub const GICR: u64 = 0x080a_0000;
+/// Bytes of one vCPU's redistributor (IHI 0069, 12.10: two 64 KiB frames).
+pub const GICR_SIZE: u64 = 0x2_0000;
+/// The emulated PL011.
+pub const PL011: Range = Range {
+    base: 0x0900_0000,
+    size: PAGE,
+};
+/// Its INTID.
+pub const PL011_INTID: u32 = 33;
+/// Channel pages go from here upward.
+pub const CHANNELS: u64 = 0x1000_0000;
+/// Channel interrupts go from here upward.
+pub const CHANNEL_INTIDS: u32 = 128;
+/// PPIs a guest owns outright: its core's virtual and physical EL1 timers (level-sensitive).
+pub const TIMERS: [u16; 2] = [27, 30];
+/// Where a channel's pages may use stage-2 blocks, they are aligned for them.
+const BLOCK: u64 = 2 << 20;
+
+/// One partition's guest.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// IPA of its device tree.
+    pub dtb: u64,
+    /// IPA and bytes of its initial RAM disk.
+    pub initrd: Option<Range>,
+    /// Its channel ends, in the order of channels.
+    pub ends: Vec<End>,
+    /// Its interrupts, in order of INTID.
+    pub interrupts: Vec<Interrupt>,
+    /// What is copied into it.
+    pub loads: Vec<Load>,
+    /// IPAs that EL2 emulates.
+    pub emulated: Vec<(&'static str, Range)>,
+}
+
+/// A channel end as its guest sees it.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// Index of the channel.
+    pub channel: usize,
+    /// Which of its ends, 0 or 1.
+    pub side: usize,
+    /// The vCPU it belongs to.
+    pub vcpu: usize,
+    /// The vCPU's handle of it.
+    pub handle: usize,
+    /// The SPI a doorbell makes pending.
+    pub intid: u32,
+    /// Pages this end writes.
+    pub tx: Range,
+    /// Pages its peer writes.
+    pub rx: Range,
+}
+
+/// A copy into a guest.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// What it is, for people.
+    pub what: &'static str,
+    /// IPA.
+    pub ipa: u64,
+    /// Index of the pristine contents.
+    pub pristine: usize,
+    /// Bytes copied.
+    pub size: u64,
+    /// Bytes cleared behind them.
+    pub clear: u64,
+}
+
+/// Designs every guest. Contents to load go to `pristine`, equal ones once.
+///
+/// # Errors
+/// When something does not fit a partition's address map or memory.
+pub fn design(system: &System, pristine: &mut Vec<Vec<u8>>) -> Result<Vec<Guest>> {
+    let mut guests = Vec::new();
+    for index in 0..system.partitions.len() {
+        guests.push(one(system, index, pristine)?);
+    }
+    Ok(guests)
+}
+
+fn one(system: &System, index: usize, pristine: &mut Vec<Vec<u8>>) -> Result<Guest> {
+    let partition = &system.partitions[index];
+    let emulated = emulated(system, partition);
+    let mut interrupts = owned_interrupts(partition)?;
+    let ends = ends(system, index, &emulated, &mut interrupts)?;
+    interrupts.sort_by_key(|interrupt| interrupt.intid);
+
+    let Some(first) = partition.memory.first() else {
+        bail!("partition {} has no memory", partition.name);
+    };
+    let mut guest = Guest {
+        dtb: 0,
+        initrd: None,
+        ends,
+        interrupts,
+        loads: Vec::new(),
+        emulated,
+    };
+    // From the top of the first memory down: initial RAM disk, device tree.
+    let mut top = first.ipa + first.size;
+    if let Some((_, bytes)) = &partition.initrd {
+        let size = bytes.len() as u64;
+        top = below(partition, top, size, "initial RAM disk")?;
+        guest.initrd = Some(Range { base: top, size });
+    }
+    let dtb = tree::build(system, index, &guest)?;
+    guest.dtb = match partition.device_tree {
+        Some(ipa) => ipa,
+        None => below(partition, top, dtb.len() as u64, "device tree")?,
+    };
+
+    let mut load = |what, ipa, bytes: &[u8], clear| {
+        let known = pristine.iter().position(|p| p == bytes);
+        guest.loads.push(Load {
+            what,
+            ipa,
+            pristine: known.unwrap_or_else(|| {
+                pristine.push(bytes.to_vec());
+                pristine.len() - 1
+            }),
+            size: bytes.len() as u64,
+            clear,
+        });
+    };
+    for segment in &partition.image.segments {
+        load("image", segment.ipa, &segment.bytes, segment.clear);
+    }
+    if let (Some(range), Some((_, bytes))) = (&guest.initrd, &partition.initrd) {
+        load("initial RAM disk", range.base, bytes, 0);
+    }
+    load("device tree", guest.dtb, &dtb, 0);
+    check_loads(partition, &guest.loads)?;
+    Ok(guest)
+}
+
+/// The last page-aligned place for `size` bytes below `top` in the partition's first memory.
+fn below(partition: &Partition, top: u64, size: u64, what: &str) -> Result<u64> {
+    let memory = &partition.memory[0];
+    match top.checked_sub(size).map(|base| base & !(PAGE - 1)) {
+        Some(base) if base >= memory.ipa => Ok(base),
+        _ => bail!(
+            "partition {}: its {what} of {size} bytes does not fit its first memory of {} bytes",
+            partition.name,
+            memory.size
+        ),
+    }
+}
+
+/// Every load within one piece of memory, no two over each other.
+fn check_loads(partition: &Partition, loads: &[Load]) -> Result<()> {
+    let mut sorted: Vec<_> = loads
+        .iter()
+        .map(|load| (load.ipa, load.size + load.clear, load.what))
+        .collect();
+    sorted.sort_unstable();
+    for &(ipa, size, what) in &sorted {
+        let fits = |m: &&crate::system::Memory| ipa >= m.ipa && ipa - m.ipa + size <= m.size;
+        ensure!(
+            partition.memory.iter().any(|m| fits(&m)),
+            "partition {}: its {what} at {ipa:#x} ({size} bytes) lies outside its memory",
+            partition.name
+        );
+    }
+    for pair in sorted.windows(2) {
+        if let [(a, size, one), (b, _, other)] = pair {
+            ensure!(
+                a + size <= *b,
+                "partition {}: its {one} at {a:#x} ({size} bytes) overlaps its {other} at {b:#x}",
+                partition.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What EL2 answers for itself at this partition's IPAs.
+fn emulated(system: &System, partition: &Partition) -> Vec<(&'static str, Range)> {
+    let mut ranges = vec![("GICD", GICD)];
+    if system.board.gic.version == 3 {
+        let size = partition.vcpus.len() as u64 * GICR_SIZE;
+        ranges.push(("GICR", Range { base: GICR, size }));
+    }
+    if partition.console {
+        ranges.push(("PL011", PL011));
+    }
+    ranges
+}
+
+/// Timers, passed-through SPIs and the console's: everything but channels.
+fn owned_interrupts(partition: &Partition) -> Result<Vec<Interrupt>> {
+    let mut rows: Vec<_> = TIMERS
+        .map(|intid| Interrupt {
+            intid,
+            flags: INTERRUPT_PHYSICAL,
+            vcpu: 0,
+        })
+        .into();
+    for interrupt in &partition.interrupts {
+        rows.push(Interrupt {
+            intid: intid(partition, interrupt.intid)?,
+            flags: INTERRUPT_PHYSICAL | if interrupt.edge { INTERRUPT_EDGE } else { 0 },
+            vcpu: 0,
+        });
+    }
+    if partition.console {
+        ensure!(
+            rows.iter().all(|row| u32::from(row.intid) != PL011_INTID),
+            "partition {}: interrupt {PL011_INTID} is its emulated PL011's: pass another through, or write `console = false`",
+            partition.name
+        );
+        rows.push(Interrupt {
+            intid: PL011_INTID as u16,
+            flags: 0,
+            vcpu: 0,
+        });
+    }
+    Ok(rows)
+}
+
+fn intid(partition: &Partition, intid: u32) -> Result<u16> {
+    match u16::try_from(intid) {
+        Ok(n) if (16..INTIDS).contains(&usize::from(n)) => Ok(n),
+        _ => bail!(
+            "partition {}: interrupt {intid} is not in 16 to {}",
+            partition.name,
+            INTIDS - 1
+        ),
+    }
+}
+
+/// The partition's channel ends, each with its handle, its interrupt (added to `interrupts`) and its pages.
+fn ends(
+    system: &System,
+    index: usize,
+    emulated: &[(&'static str, Range)],
+    interrupts: &mut Vec<Interrupt>,
+) -> Result<Vec<End>> {
+    let partition = &system.partitions[index];
+    let mut taken: Vec<Range> = emulated.iter().map(|(_, range)| *range).collect();
+    taken.extend(partition.memory.iter().map(|m| Range {
+        base: m.ipa,
+        size: m.size,
+    }));
+    taken.extend(devices(system, index).map(|m| Range {
+        base: m.input,
+        size: m.size,
+    }));
+    let mut next_ipa = CHANNELS;
+    let mut next_intid = CHANNEL_INTIDS;
+    let mut handles = vec![0; partition.vcpus.len()];
+    let mut rows = Vec::new();
+    for (channel, row) in system.channels.iter().enumerate() {
+        for (side, end) in row.ends.iter().enumerate() {
+            if end.partition != index {
+                continue;
+            }
+            while interrupts
+                .iter()
+                .any(|row| u32::from(row.intid) == next_intid)
+            {
+                next_intid += 1;
+            }
+            interrupts.push(Interrupt {
+                intid: intid(partition, next_intid)?,
+                flags: INTERRUPT_EDGE | INTERRUPT_FIXED,
+                vcpu: end.vcpu as u32,
+            });
+            let Some(handle) = handles.get_mut(end.vcpu) else {
+                bail!("partition {} has no vCPU {}", partition.name, end.vcpu);
+            };
+            ensure!(
+                *handle < MAX_ENDS,
+                "partition {}: more than {MAX_ENDS} channel ends on vCPU {}",
+                partition.name,
+                end.vcpu
+            );
+            rows.push(End {
+                channel,
+                side,
+                vcpu: end.vcpu,
+                handle: *handle,
+                intid: next_intid,
+                tx: free_ipa(&mut next_ipa, &taken, PAGE + end.bytes),
+                rx: free_ipa(&mut next_ipa, &taken, PAGE + row.ends[1 - side].bytes),
+            });
+            *handle += 1;
+        }
+    }
+    Ok(rows)
+}
+
+/// The next `size` bytes of IPA from `next` on that touch nothing taken.
+fn free_ipa(next: &mut u64, taken: &[Range], size: u64) -> Range {
+    let align = if size >= BLOCK { BLOCK } else { PAGE };
+    let mut base = next.next_multiple_of(align);
+    while let Some(hit) = taken
+        .iter()
+        .find(|range| range.base < base + size && base < range.base + range.size)
+    {
+        base = (hit.base + hit.size).next_multiple_of(align);
+    }
+    *next = base + size;
+    Range { base, size }
+}
+
+/// Hardware a partition reaches itself: what it was passed, and GICV on GICv2. Devices keep their physical addresses.
+pub fn devices(system: &System, index: usize) -> impl Iterator<Item = Mapping> {
+    let board = &system.board;
+    let passed = system.partitions[index].devices.iter().map(|&device| {
+        let device = &board.devices[device];
+        (device.name.clone(), device.regs.base, device.regs)
+    });
+    let gicv = (board.gic.version == 2).then(|| ("GICV".to_string(), GICR, board.gic.gicv));
+    passed.chain(gicv).map(|(what, input, range)| {
+        let inside = range.base % PAGE;
+        Mapping {
+            what,
+            input: input & !(PAGE - 1),
+            output: range.base - inside,
+            size: pages(range.size + inside),
+            access: Access::Device,
+        }
+    })
+}
+
+/// Checks what the tables cannot: that nothing the guest reaches lies where EL2 emulates.
+///
+/// # Errors
+/// Naming both.
+pub fn check_emulated(partition: &Partition, guest: &Guest, mappings: &[Mapping]) -> Result<()> {
+    for mapping in mappings {
+        check_pages(&mapping.what, mapping.input, mapping.size)?;
+        for (name, range) in &guest.emulated {
+            ensure!(
+                mapping.input + mapping.size <= range.base
+                    || range.base + range.size <= mapping.input,
+                "partition {}: {} at {:#x} ({:#x} bytes) lies over its emulated {name} at {:#x}",
+                partition.name,
+                mapping.what,
+                mapping.input,
+                mapping.size,
+                range.base
+            );
+        }
+    }
+    Ok(())
+}

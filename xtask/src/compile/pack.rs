@@ -1,0 +1,148 @@
+//! EL2's executable, and the file that boot loaders start: an arm64 Image (Linux
+//! `Documentation/arch/arm64/booting.rst`) of EL2's segments, the plan and the pristine guest images.
+
+use anyhow::{Context, Result, bail, ensure};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{LittleEndian, elf};
+use plan::PAGE;
+
+use super::tables::Access;
+use super::{Design, pages, rows};
+use crate::system::System;
+
+/// EL2 as it lies in the image.
+#[derive(Clone, Debug)]
+pub struct El2 {
+    /// Its segments, flattened: a byte's place is its linked address. Whole pages, what is zero included.
+    pub bytes: Vec<u8>,
+    /// Its segments, in order.
+    pub segments: Vec<Segment>,
+}
+
+/// A loadable segment: whole pages.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    /// Bytes from the image's start.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+    /// What it permits.
+    pub access: Access,
+}
+
+impl Segment {
+    /// What people call it.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        match self.access {
+            Access::ReadExecute => "text",
+            Access::Read => "rodata",
+            _ => "data",
+        }
+    }
+}
+
+/// `magic` of the arm64 Image header, at byte 56.
+const IMAGE_MAGIC: &[u8] = b"ARM\x64";
+/// `flags` of the arm64 Image header: little-endian, 4 KiB pages, anywhere in memory.
+const IMAGE_FLAGS: u64 = 1 << 1 | 1 << 3;
+/// Where the header's `image_size` and `flags` lie, and behind it the plan's place and the size of EL2's segments.
+const IMAGE_SIZE: usize = 16;
+const FLAGS: usize = 24;
+const PLAN_OFFSET: usize = 64;
+const EL2_SIZE: usize = 72;
+
+impl El2 {
+    /// Reads EL2's position-independent executable.
+    ///
+    /// # Errors
+    /// When it is not one linked at 0 whose segments share no page, or does not start with an arm64 Image header.
+    pub fn parse(file: &[u8]) -> Result<Self> {
+        let elf =
+            ElfFile64::<LittleEndian>::parse(file).context("EL2's executable is no 64-bit ELF")?;
+        let header = elf.elf_header();
+        let machine = header.e_machine(LittleEndian);
+        ensure!(
+            machine == elf::EM_AARCH64 && header.e_type(LittleEndian) == elf::ET_DYN,
+            "EL2's executable is no position-independent one for AArch64"
+        );
+        let mut bytes = Vec::new();
+        let mut segments: Vec<Segment> = Vec::new();
+        for program in elf.elf_program_headers() {
+            let size = program.p_memsz(LittleEndian);
+            if program.p_type(LittleEndian) != elf::PT_LOAD || size == 0 {
+                continue;
+            }
+            let offset = program.p_vaddr(LittleEndian);
+            let flags = program.p_flags(LittleEndian);
+            let access = match flags & (elf::PF_R | elf::PF_W | elf::PF_X) {
+                f if f == elf::PF_R | elf::PF_X => Access::ReadExecute,
+                f if f == elf::PF_R => Access::Read,
+                f if f == elf::PF_R | elf::PF_W => Access::ReadWrite,
+                f => bail!(
+                    "EL2's segment at {offset:#x} has permissions {f:#x}: text, rodata or data is known"
+                ),
+            };
+            ensure!(
+                offset == bytes.len() as u64 && size < 1 << 30,
+                "EL2's segment at {offset:#x} ({size:#x} bytes) does not start on the page after the last one"
+            );
+            let data = program.data(LittleEndian, file).map_err(|()| {
+                anyhow::anyhow!("EL2's segment at {offset:#x} lies outside its file")
+            })?;
+            bytes.extend_from_slice(data);
+            bytes.resize((offset + pages(size)) as usize, 0);
+            segments.push(Segment {
+                offset,
+                size: pages(size),
+                access,
+            });
+        }
+        ensure!(
+            bytes.get(56..60) == Some(IMAGE_MAGIC),
+            "EL2's executable does not start with an arm64 Image header"
+        );
+        Ok(Self { bytes, segments })
+    }
+
+    /// Bytes of the segments: where the plan starts.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+/// Writes the image of a design.
+///
+/// # Errors
+/// When a row does not fit its type.
+pub fn image(system: &System, design: &Design) -> Result<Vec<u8>> {
+    let places = &design.places;
+    let mut plan = rows::rows(system, &design.guests, places, Some(design))?;
+    plan.resize(pages(plan.len() as u64) as usize, 0);
+    plan.extend_from_slice(&design.maps.pool.bytes());
+    plan.resize(design.plan_size as usize, 0);
+    rows::seal(&mut plan);
+
+    let mut image = design.el2.bytes.clone();
+    image.extend_from_slice(&plan);
+    for (contents, range) in design.pristine.iter().zip(&places.pristine) {
+        let start = (range.base - places.image.base) as usize;
+        ensure!(start == image.len(), "the image and its places disagree");
+        image.extend_from_slice(contents);
+        image.resize(start + range.size as usize, 0);
+    }
+    for (offset, value) in [
+        (IMAGE_SIZE, image.len() as u64),
+        (FLAGS, IMAGE_FLAGS),
+        (PLAN_OFFSET, design.el2.size()),
+        (EL2_SIZE, design.el2.size()),
+    ] {
+        image[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    ensure!(
+        image.len() as u64 == places.image.size && image.len() as u64 % PAGE == 0,
+        "the image and its places disagree"
+    );
+    Ok(image)
+}
