@@ -40,7 +40,7 @@ pub const STATE_SIZE: u64 = 4 * PAGE;
 /// Bytes of the shared region that belong to all cores together.
 pub const SHARED_GLOBAL: u64 = PAGE;
 /// Bytes of the shared region of each core: pending line, counters, crash record, console rings.
-pub const SHARED_PER_CORE: u64 = 4 * PAGE;
+pub const SHARED_PER_CORE: u64 = 3 * PAGE;
 
 /// Where an array of `T` lies: `offset` in bytes from the plan's first byte, `count` in elements.
 #[repr(C)]

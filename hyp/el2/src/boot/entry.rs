@@ -1,0 +1,246 @@
+//! The first instructions of a core, before it has a stack or an address it was linked for.
+//!
+//! The image may lie anywhere (arm64 Image, Linux `Documentation/arch/arm64/booting.rst`). `.head` is its first
+//! page: the header, and the loop that moves the whole image. That loop survives any overlap of source and target:
+//! moving down it copies its own page first and goes on from the copy; moving up its own page is the last to change.
+//! The MMU is off throughout, so caches are maintained by address to the point of coherency on both sides of the move.
+
+use core::arch::global_asm;
+use core::mem::offset_of;
+
+use plan::{Header, PRIVATE_SIZE, PRIVATE_STATE};
+
+/// Bytes of the boot core's stack until it has its own.
+const BOOT_STACK: usize = 16 * 1024;
+
+/// `HCR_EL2` for EL2 itself: EL1 is AArch64, no VHE.
+const HCR: u64 = 1 << 31;
+/// `SCTLR_EL2` with the MMU off: RES1 bits and the instruction cache (DDI 0487, `SCTLR_EL2`).
+const SCTLR_OFF: u64 = 0x30c5_0830 | 1 << 12;
+/// `SCTLR_EL2` with the MMU on: M, C, SA and WXN too.
+const SCTLR_ON: u64 = SCTLR_OFF | 1 << 0 | 1 << 2 | 1 << 3 | 1 << 19;
+
+global_asm!(
+    r#"
+    .pushsection .head, "ax"
+    .global _image_start
+_image_start:
+    b       0f                          // arm64 Image header
+    .word   0
+    .quad   0                           // text_offset
+    .quad   0                           // image_size: the packer's
+    .quad   0                           // flags: the packer's
+    .quad   0, 0, 0
+    .ascii  "ARM\x64"
+    .word   0
+    .global _plan_offset
+_plan_offset:
+    .quad   0                           // the packer's: the plan, bytes from the image's start
+    .quad   0                           // the packer's: bytes of EL2's segments
+
+.macro known_state                      // whatever firmware left: interrupts masked, no VHE, MMU off
+    msr     DAIFSet, #0xf
+    mov     x1, #{hcr}
+    msr     HCR_EL2, x1
+    mov     x1, #({sctlr_off} & 0xffff)
+    movk    x1, #({sctlr_off} >> 16), lsl #16
+    msr     SCTLR_EL2, x1
+    isb
+.endm
+
+0:  mrs     x1, CurrentEL
+    cmp     x1, #(2 << 2)
+    b.ne    park_core
+    mov     x20, x0                     // device tree
+    known_state
+    adr     x19, _image_start
+    mov     x0, x19
+    bl      relocate
+    adrp    x1, boot_stack_top
+    add     sp, x1, :lo12:boot_stack_top
+    mov     x0, x20
+    mov     x1, x19
+    bl      {check_machine}             // x0 = target, x1 = bytes; a machine that does not fit never returns
+    mov     x21, x0
+    mov     x20, x1
+    cmp     x21, x19
+    b.eq    5f
+    bl      clean_invalidate            // nothing dirty may land on the copy later
+    mov     x0, x21
+    mov     x1, x19
+    cmp     x21, x19
+    b.hi    3f
+
+    add     x2, x21, #4096              // down: this page first
+1:  ldp     x3, x4, [x1], #16
+    ldp     x5, x6, [x1], #16
+    stp     x3, x4, [x0], #16
+    stp     x5, x6, [x0], #16
+    cmp     x0, x2
+    b.lo    1b
+    dsb     sy
+    ic      iallu
+    dsb     sy
+    isb
+    adr     x2, 2f                      // and on from the copy, which is behind the copying now
+    sub     x2, x2, x19
+    add     x2, x2, x21
+    br      x2
+2:  add     x2, x21, x20
+6:  ldp     x3, x4, [x1], #16
+    ldp     x5, x6, [x1], #16
+    stp     x3, x4, [x0], #16
+    stp     x5, x6, [x0], #16
+    cmp     x0, x2
+    b.lo    6b
+    b       4f
+
+3:  add     x0, x0, x20                 // up: from the end
+    add     x1, x1, x20
+7:  ldp     x3, x4, [x1, #-16]!
+    ldp     x5, x6, [x1, #-16]!
+    stp     x3, x4, [x0, #-16]!
+    stp     x5, x6, [x0, #-16]!
+    cmp     x0, x21
+    b.hi    7b
+
+4:  mov     x0, x21
+    mov     x1, x20
+    bl      clean_invalidate            // nor anything stale be read instead of it
+    ic      iallu
+    dsb     sy
+    isb
+    sub     x2, x21, x19                // this code may be the copy already
+    adr     x1, _image_start
+    cmp     x1, x21
+    csel    x2, xzr, x2, eq
+    adr     x1, 5f
+    add     x1, x1, x2
+    br      x1
+5:  mov     x0, x21
+    bl      relocate
+    adrp    x1, boot_stack_top
+    add     sp, x1, :lo12:boot_stack_top
+    mov     x0, x21
+    bl      {moved}
+    b       park_core
+
+// x0 = where the image lies: adds it to every address in the image (R_AARCH64_RELATIVE is the only kind there).
+relocate:
+    adrp    x1, _rela_start
+    add     x1, x1, :lo12:_rela_start
+    adrp    x2, _rela_end
+    add     x2, x2, :lo12:_rela_end
+1:  cmp     x1, x2
+    b.hs    2f
+    ldp     x3, x4, [x1], #16
+    ldr     x5, [x1], #8
+    add     x5, x5, x0
+    str     x5, [x0, x3]
+    b       1b
+2:  ret
+
+// x0 = address, x1 = bytes: cleans and invalidates to the point of coherency.
+    .global clean_invalidate
+clean_invalidate:
+    mrs     x2, CTR_EL0
+    ubfx    x2, x2, #16, #4             // DminLine: log2 of words
+    mov     x3, #4
+    lsl     x2, x3, x2
+    add     x1, x0, x1
+    sub     x3, x2, #1
+    bic     x0, x0, x3
+1:  dc      civac, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    1b
+    dsb     sy
+    ret
+
+// Other cores start here, from PSCI or a spin table: the MPIDR finds the core's row in the plan.
+    .global secondary_start
+secondary_start:
+    known_state
+    adr     x19, _image_start
+    ldr     x20, _plan_offset
+    add     x20, x19, x20
+    mrs     x1, MPIDR_EL1
+    mov     x2, #0xffffff
+    movk    x2, #0xff, lsl #32
+    and     x1, x1, x2
+    ldp     w2, w3, [x20, #{cores}]
+    add     x19, x20, x2
+1:  cbz     w3, park_core
+    ldr     x4, [x19, #{mpidr}]
+    cmp     x4, x1
+    b.eq    start_core_row
+    add     x19, x19, #{core_size}
+    sub     w3, w3, #1
+    b       1b
+
+// x0 = the core's row, x1 = plan: leaves the boot stack for the core's own.
+    .global start_core
+start_core:
+    mov     x19, x0
+    mov     x20, x1
+start_core_row:
+    ldr     x21, [x19, #{private}]
+    mov     x1, #{stack_top}
+    add     x21, x21, x1
+    mov     sp, x21
+    mov     x0, x19
+    mov     x1, x20
+    bl      {check_core}
+    mov     x1, #({mair} & 0xffff)
+    movk    x1, #({mair} >> 16), lsl #16
+    msr     MAIR_EL2, x1
+    ldr     x1, [x20, #{tcr}]
+    msr     TCR_EL2, x1
+    ldr     x1, [x19, #{ttbr_load}]
+    msr     TTBR0_EL2, x1
+    adrp    x1, vectors
+    add     x1, x1, :lo12:vectors
+    msr     VBAR_EL2, x1
+    msr     TPIDR_EL2, x21              // the state lies right above the stack
+    isb
+    tlbi    alle2
+    ic      iallu
+    dsb     nsh
+    isb
+    mov     x1, #({sctlr_on} & 0xffff)
+    movk    x1, #({sctlr_on} >> 16), lsl #16
+    msr     SCTLR_EL2, x1
+    isb
+    mov     x0, x19
+    mov     x1, x20
+    bl      {run_core}
+
+    .global park_core
+park_core:
+    wfe
+    b       park_core
+    .popsection
+
+    .pushsection .bss.boot_stack, "aw", @nobits
+    .balign 16
+    .space  {boot_stack}
+boot_stack_top:
+    .popsection
+"#,
+    hcr = const HCR,
+    sctlr_off = const SCTLR_OFF,
+    sctlr_on = const SCTLR_ON,
+    mair = const plan::MAIR_EL2,
+    check_machine = sym super::check_machine,
+    moved = sym super::moved,
+    check_core = sym super::check_core,
+    run_core = sym crate::run::run_core,
+    cores = const offset_of!(Header, cores),
+    tcr = const offset_of!(Header, tcr),
+    mpidr = const offset_of!(plan::Core, mpidr),
+    core_size = const size_of::<plan::Core>(),
+    private = const offset_of!(plan::Core, private),
+    ttbr_load = const offset_of!(plan::Core, ttbr_load),
+    stack_top = const PRIVATE_SIZE - PRIVATE_STATE,
+    boot_stack = const BOOT_STACK,
+);

@@ -1,0 +1,228 @@
+//! The machine check: one pass over the boot device tree, held against what the plan needs.
+//!
+//! Covering is enough: more RAM, more cores or more devices than planned are left alone. Bindings: Devicetree
+//! Specification v0.4 and Linux `Documentation/devicetree/bindings` (`arm,gic-v3`, `arm,gic`, `pl011`, `psci`, `arm/cpus`).
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use console::Line;
+use fdt::Fdt;
+use fdt::node::{FdtNode, NodeProperty};
+use plan::{Core, Range};
+
+use super::refuse::{PSCI, UART, refuse};
+use crate::planned::Plan;
+
+/// RAM ranges a device tree may list; more than any board of this kind has.
+const RAM_RANGES: usize = 16;
+/// Key of the nonce on the boot command line.
+const NONCE: &[u8] = b"bulkhead.nonce=";
+
+/// What the device tree says.
+#[derive(Default)]
+struct Found {
+    ram: [Range; RAM_RANGES],
+    ram_count: usize,
+    cpus: u64,
+    planned_cpus: u64,
+    gic_version: u32,
+    gic: [u64; 4],
+    uart: bool,
+    psci: bool,
+    nonce: u64,
+}
+
+/// Compares the machine with `plan`; what does not fit is refused. Answers the nonce of this run, 0 if none was given.
+pub fn check(dtb: u64, plan: &Plan) -> u64 {
+    let machine = &plan.header.machine;
+    UART.store(machine.uart.base, Relaxed);
+    // SAFETY: the boot protocol says x0 is the device tree's address or zero; `from_ptr` checks the magic number.
+    let tree = match unsafe { Fdt::from_ptr(dtb as *const u8) } {
+        Ok(tree) => tree,
+        Err(_) => {
+            refuse(Some(plan), |line| {
+                line.str("device tree: the plan needs one to check the machine, the loader passed none at ").hex(dtb);
+            })
+        }
+    };
+    let mut found = Found::default();
+    for node in tree.all_nodes() {
+        look(&mut found, node, plan);
+    }
+    PSCI.store(found.psci, Relaxed);
+    check_ram(&found, plan);
+    check_cores(&found, plan);
+    check_gic(&found, plan);
+    if !found.uart {
+        refuse(Some(plan), |line| {
+            line.str("console: the plan needs a PL011 at ")
+                .hex(machine.uart.base)
+                .str(", the machine has none there");
+        });
+    }
+    if machine.start == plan::START_PSCI && !found.psci {
+        refuse(Some(plan), |line| {
+            line.str(
+                "PSCI: the plan needs firmware that starts cores by SMC, the machine has none",
+            );
+        });
+    }
+    found.nonce
+}
+
+/// Takes what one node says. Nodes are first told apart by the generic names the specification recommends (2.2.2).
+fn look(found: &mut Found, node: FdtNode, plan: &Plan) {
+    let machine = &plan.header.machine;
+    match node.name.split('@').next().unwrap_or("") {
+        "memory" => {
+            for region in node.reg().into_iter().flatten() {
+                let range = Range {
+                    base: region.starting_address as u64,
+                    size: region.size.unwrap_or(0) as u64,
+                };
+                if let Some(slot) = found.ram.get_mut(found.ram_count) {
+                    *slot = range;
+                    found.ram_count += 1;
+                }
+            }
+        }
+        "cpu" => {
+            let Some(mpidr) = node.property("reg").and_then(NodeProperty::as_usize) else {
+                return;
+            };
+            found.cpus += 1;
+            if let Some(index) = plan
+                .cores()
+                .iter()
+                .position(|core| core.mpidr == mpidr as u64)
+            {
+                found.planned_cpus |= 1 << (index & 63);
+            }
+        }
+        "intc" | "interrupt-controller" => {
+            let version = match () {
+                () if is(node, &["arm,gic-v3"]) => 3,
+                () if is(node, &["arm,cortex-a15-gic", "arm,gic-400"]) => 2,
+                () => return,
+            };
+            found.gic_version = version;
+            for (slot, region) in found.gic.iter_mut().zip(node.reg().into_iter().flatten()) {
+                *slot = region.starting_address as u64;
+            }
+        }
+        "pl011" | "serial" | "uart" if is(node, &["arm,pl011"]) => {
+            let base = node
+                .reg()
+                .and_then(|mut reg| reg.next())
+                .map_or(0, |region| region.starting_address as u64);
+            if base == machine.uart.base {
+                found.uart = true;
+            } else if !found.uart {
+                UART.store(base, Relaxed);
+            }
+            if found.uart {
+                UART.store(machine.uart.base, Relaxed);
+            }
+        }
+        "psci" => {
+            found.psci |= node.property("method").and_then(NodeProperty::as_str) == Some("smc")
+        }
+        "chosen" => found.nonce = node.property("bootargs").and_then(nonce).unwrap_or(0),
+        _ => {}
+    }
+}
+
+fn is(node: FdtNode, names: &[&str]) -> bool {
+    node.compatible()
+        .is_some_and(|list| list.all().any(|name| names.contains(&name)))
+}
+
+/// The 16 hex digits behind [`NONCE`].
+fn nonce(bootargs: NodeProperty) -> Option<u64> {
+    let start = bootargs
+        .value
+        .windows(NONCE.len())
+        .position(|window| window == NONCE)?
+        + NONCE.len();
+    let digits = bootargs.value.get(start..start + 16)?;
+    u64::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+fn check_ram(found: &Found, plan: &Plan) {
+    let ram = found.ram.get(..found.ram_count).unwrap_or(&[]);
+    for need in plan.slice::<Range>(plan.header.machine.ram) {
+        let end = need.base + need.size;
+        // Adjacent ranges cover together: step from one to the next until none goes on.
+        let mut covered = need.base;
+        while let Some(range) = ram
+            .iter()
+            .find(|range| range.base <= covered && covered - range.base < range.size)
+        {
+            covered = range.base + range.size;
+            if covered >= end {
+                break;
+            }
+        }
+        if covered < end {
+            refuse(Some(plan), |line| {
+                between(line.str("RAM: the plan needs "), need);
+                line.str(", the machine has");
+                for range in ram {
+                    between(line.str(" "), range);
+                }
+            });
+        }
+    }
+}
+
+fn between(line: &mut Line, range: &Range) {
+    line.hex(range.base)
+        .str("-")
+        .hex((range.base + range.size).wrapping_sub(1));
+}
+
+fn check_cores(found: &Found, plan: &Plan) {
+    let missing = |&(index, _): &(usize, &Core)| found.planned_cpus >> (index & 63) & 1 == 0;
+    if let Some((_, core)) = plan.cores().iter().enumerate().find(missing) {
+        refuse(Some(plan), |line| {
+            line.str("cores: the plan needs ")
+                .dec(plan.cores().len() as u64)
+                .str(" cores, one with MPIDR ");
+            line.hex(core.mpidr)
+                .str(", the machine has ")
+                .dec(found.cpus)
+                .str(" and not that one");
+        });
+    }
+}
+
+fn check_gic(found: &Found, plan: &Plan) {
+    let machine = &plan.header.machine;
+    let [distributor, second, gich, gicv] = found.gic;
+    let fits = found.gic_version == machine.gic_version
+        && distributor == machine.gicd.base
+        && match machine.gic_version {
+            3 => second == machine.gicr.base,
+            _ => {
+                second == machine.gicc.base
+                    && gich == machine.gich.base
+                    && gicv == machine.gicv.base
+            }
+        };
+    if !fits {
+        refuse(Some(plan), |line| {
+            line.str("GIC: the plan needs GICv")
+                .dec(machine.gic_version.into())
+                .str(" at ")
+                .hex(machine.gicd.base);
+            if found.gic_version == 0 {
+                line.str(", the machine has none");
+            } else {
+                line.str(", the machine has GICv")
+                    .dec(found.gic_version.into())
+                    .str(" at ")
+                    .hex(distributor);
+            }
+        });
+    }
+}

@@ -1,0 +1,163 @@
+//! Boot, in the order it happens:
+//!
+//! 1. `entry.rs`, boot core, MMU off: relocate EL2 where the loader put it, take a stack.
+//! 2. [`check_machine`]: one pass over the boot device tree; a machine that does not cover the plan is refused.
+//! 3. `entry.rs`: move the image to its planned address, relocate again, clean to the point of coherency.
+//! 4. [`moved`]: check the plan's CRC32C, clear the shared region, start the other cores.
+//! 5. `entry.rs`, every core: take its own stack, [`check_core`], MMU on with the tables of the plan.
+//! 6. [`crate::run::run_core`]: interrupt controller, the partition's images, a barrier for all cores, the guest.
+
+pub mod crc;
+mod entry;
+mod machine;
+mod refuse;
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1, Readable};
+use plan::{Core, Header, Midr};
+
+use crate::cpu::{cache, regs};
+use crate::planned::Plan;
+use crate::shared::Shared;
+pub use refuse::refuse;
+
+/// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with the image.
+static NONCE: AtomicU64 = AtomicU64::new(0);
+
+/// Affinity fields of `MPIDR_EL1`.
+const AFFINITY: u64 = 0xff_00ff_ffff;
+
+unsafe extern "C" {
+    /// Where other cores enter (`boot/entry.rs`).
+    static secondary_start: u8;
+    /// Takes a core from the boot stack to its own and on (`boot/entry.rs`).
+    fn start_core(row: &'static Core, plan: &'static Header) -> !;
+}
+
+/// Where the image goes.
+#[repr(C)]
+pub struct Target {
+    base: u64,
+    size: u64,
+}
+
+/// Step 2. `dtb` is the boot device tree, `image` where the image lies now.
+pub extern "C" fn check_machine(dtb: u64, image: u64) -> Target {
+    let Some(plan) = Plan::of_image(image) else {
+        refuse(None, |line| {
+            line.str("plan: this image has none that EL2 understands, it needs version ")
+                .dec(plan::VERSION.into());
+        })
+    };
+    let nonce = machine::check(dtb, &plan);
+    NONCE.store(nonce, Relaxed);
+    Target {
+        base: plan.header.el2_base,
+        size: plan.header.image_size,
+    }
+}
+
+/// Step 4, in the moved image at `image`. Returns only if this core is not the plan's and could not be switched off.
+pub extern "C" fn moved(image: u64) {
+    let Some(plan) = Plan::of_image(image) else {
+        return;
+    };
+    refuse::if_damaged(&plan);
+    let header = plan.header;
+
+    // What other cores will find in memory with their caches on must be there with ours off.
+    cache::clean_invalidate_range(header.shared.base, header.shared.size);
+    Shared::clear(header.shared, NONCE.load(Relaxed));
+    cache::clean_invalidate_range(header.shared.base, header.shared.size);
+
+    let me = MPIDR_EL1.get() & AFFINITY;
+    for core in plan.cores() {
+        cache::clean_invalidate_range(core.private.base, core.private.size);
+        if core.mpidr != me {
+            start(core, header);
+        }
+    }
+    match plan.cores().iter().find(|core| core.mpidr == me) {
+        // SAFETY: the machine is checked, the image moved and the plan whole: what the core's row says is so.
+        Some(core) => unsafe { start_core(core, header) },
+        // No partition owns the boot core: its work is done.
+        None => {
+            regs::smc(psci::fid::CPU_OFF.into(), [0; 3]);
+        }
+    }
+}
+
+/// Starts another core at `secondary_start`.
+fn start(core: &Core, header: &Header) {
+    let entry = &raw const secondary_start as u64;
+    if header.machine.start == plan::START_PSCI {
+        let result = regs::smc(
+            (psci::fid::CPU_ON | psci::fid::SMC64).into(),
+            [core.mpidr, entry, 0],
+        );
+        if result != 0 {
+            refuse(None, |line| {
+                line.str("cores: the plan needs MPIDR ")
+                    .hex(core.mpidr)
+                    .str(", firmware does not start it: PSCI error -");
+                line.dec(result.unsigned_abs());
+            });
+        }
+    } else {
+        let release = core.release as *mut u64;
+        // SAFETY: the board's data names the address as this core's spin-table slot, and firmware polls it alone.
+        unsafe { release.write_volatile(entry) };
+        cache::clean_invalidate_range(core.release, 8);
+        aarch64_cpu::asm::sev();
+    }
+}
+
+/// Step 5: what only the core itself can tell. `core` is its row.
+pub extern "C" fn check_core(core: &'static Core, header: &'static Header) {
+    let machine = &header.machine;
+    let midr = MIDR_EL1.get() as u32;
+    let admitted: &[Midr] = machine_midrs(header);
+    if !admitted.iter().any(|row| midr & row.mask == row.value) {
+        refuse(None, |line| {
+            line.str("core type: core ")
+                .hex(core.mpidr)
+                .str(" has MIDR ")
+                .hex(midr.into())
+                .str(", the plan admits");
+            for row in admitted {
+                line.str(" ").hex(row.value.into());
+            }
+        });
+    }
+    let bits = match ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange) {
+        range @ 0..=6 => [32, 36, 40, 42, 44, 48, 52][range as usize & 7],
+        _ => 52,
+    };
+    if bits < u64::from(machine.pa_bits) {
+        refuse(None, |line| {
+            line.str("address width: the plan needs ")
+                .dec(machine.pa_bits.into())
+                .str(" bits, core ")
+                .hex(core.mpidr);
+            line.str(" has ").dec(bits);
+        });
+    }
+    let registers = crate::gic::list_register_count();
+    if registers < u64::from(machine.list_registers) {
+        refuse(None, |line| {
+            line.str("list registers: the plan needs ")
+                .dec(machine.list_registers.into())
+                .str(", core ");
+            line.hex(core.mpidr).str(" has ").dec(registers);
+        });
+    }
+}
+
+fn machine_midrs(header: &'static Header) -> &'static [Midr] {
+    unsafe extern "C" {
+        static _image_start: u8;
+    }
+    let plan = Plan::of_image(&raw const _image_start as u64);
+    plan.map_or(&[], |plan| plan.slice(header.machine.midrs))
+}

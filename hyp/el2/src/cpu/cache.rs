@@ -1,0 +1,65 @@
+//! Cache and TLB maintenance (DDI 0487, D7.5 and D8.17).
+
+use core::arch::asm;
+
+unsafe extern "C" {
+    /// Cleans and invalidates by address to the point of coherency, then DSB SY (`boot/entry.rs`).
+    safe fn clean_invalidate(base: u64, size: u64);
+}
+
+/// Cleans and invalidates `size` bytes at `base` to the point of coherency: what is read with caches off afterwards is
+/// what was written with them on, and the other way round.
+pub fn clean_invalidate_range(base: u64, size: u64) {
+    if size > 0 {
+        clean_invalidate(base, size);
+    }
+}
+
+/// Makes earlier writes to memory instructions for this core and others.
+pub fn invalidate_instructions() {
+    // SAFETY: drops instruction cache contents alone; memory holds them still.
+    unsafe {
+        asm!(
+            "ic ialluis",
+            "dsb ish",
+            "isb",
+            options(nostack, preserves_flags)
+        )
+    };
+}
+
+/// Switches this core's EL2 translation to `ttbr`, one of the two roots in its row of the plan.
+pub fn switch_el2_tables(ttbr: u64) {
+    // SAFETY: both roots map EL2's code, stack and shared data alike (the planner wrote and the verifier checks them), so
+    // code goes on across the switch. They differ in mappings alone that the caller no longer uses, which the TLBI drops.
+    unsafe {
+        asm!("dsb ish", "msr TTBR0_EL2, {}", "isb", "tlbi alle2", "dsb nsh", "isb", in(reg) ttbr, options(nostack, preserves_flags));
+    }
+}
+
+/// Drops this core's stage-1 and stage-2 TLB entries of the VMID in `VTTBR_EL2`.
+pub fn invalidate_guest_tlb() {
+    // SAFETY: drops TLB entries alone; the tables hold them still.
+    unsafe {
+        asm!(
+            "isb",
+            "tlbi vmalls12e1",
+            "dsb nsh",
+            "isb",
+            options(nostack, preserves_flags)
+        )
+    };
+}
+
+/// Orders memory writes before a following write to the GIC's SGI register, which another core reacts to.
+#[inline(always)]
+pub fn publish() {
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+}
+
+/// Waits until an interrupt is pending for this core. Physical interrupts stay masked and are taken by polling.
+pub fn wait_for_interrupt() {
+    // SAFETY: waiting and a barrier; wakes on a masked interrupt too.
+    unsafe { asm!("dsb sy", "wfi", "isb", options(nostack, preserves_flags)) };
+}

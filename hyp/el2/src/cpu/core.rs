@@ -1,0 +1,164 @@
+//! A core's own state, and its partition's: where they lie, who may touch them.
+
+use ::core::ptr;
+
+use abi::Reason;
+use console::{Mux, Pl011};
+use doorbell::{Bucket, Deferred, End as Bell};
+use plan::{Interrupt, MAX_CORES, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
+use psci::Power;
+use vgic::{Delivery, Gic};
+
+use super::timer;
+use crate::gic::lists::Lists;
+use crate::planned::Plan;
+use crate::shared::{PerCore, Shared};
+
+/// What belongs to one core alone. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive borrow, once an entry.
+#[repr(C)]
+pub struct Core {
+    /// This core's index in the plan.
+    pub index: usize,
+    /// Its row.
+    pub row: &'static plan::Core,
+    /// Its partition's row.
+    pub partition: &'static plan::Partition,
+    /// Its channel ends: a handle is an index here.
+    pub ends: &'static [plan::End],
+    /// The part of the shared region that is this core's.
+    pub mine: &'static PerCore,
+    /// The shared region.
+    pub shared: Shared,
+    /// What its partition's cores share.
+    pub state: &'static State,
+    /// Which interrupt is in which list register.
+    pub delivery: Delivery,
+    /// What the vGIC needs of this core's hardware.
+    pub lists: Lists,
+    /// Counters and rate limits of its channel ends.
+    pub bells: [Bell; MAX_ENDS],
+    /// Doorbells put off by the rate limit.
+    pub deferred: Deferred,
+    /// When to tell the console core of an unfinished line, or to look at the PL011 again.
+    pub console_at: Option<u64>,
+    /// The console core's place in all rings; unused elsewhere.
+    pub mux: Mux,
+    /// MPIDR of every core in the plan, by index, for SGIs.
+    pub mpidrs: [u64; MAX_CORES],
+}
+
+const _: () = assert!(size_of::<Core>() as u64 <= PRIVATE_STATE);
+
+/// What the cores of one partition share, and no other core maps. Atomics alone; all bytes zero is valid.
+#[repr(C)]
+pub struct State {
+    /// Distributor and banks.
+    pub gic: Gic,
+    /// Power states of its vCPUs.
+    pub power: Power,
+    /// Its emulated PL011.
+    pub uart: Pl011,
+}
+
+const _: () = assert!(size_of::<State>() as u64 <= STATE_SIZE);
+
+impl State {
+    /// The state before any vCPU runs. The core of vCPU 0 calls it, before the barrier.
+    pub fn init(&self, partition: &plan::Partition, plan: &Plan) {
+        let interrupts: &[Interrupt] = plan.slice(partition.interrupts);
+        self.gic
+            .init(partition.vcpus.count as usize, &partition.gic, interrupts);
+    }
+}
+
+impl Core {
+    /// Makes this core's state from its row, in the private region that the plan gives it. Once, at boot.
+    pub fn init(row: &'static plan::Core, plan: &'static Plan) -> &'static mut Core {
+        let header = plan.header;
+        let index = plan
+            .cores()
+            .iter()
+            .position(|other| ptr::eq(other, row))
+            .unwrap_or(0);
+        // SAFETY: the plan's shared region, mapped by every core's tables; boot cleared it.
+        let shared = unsafe { Shared::new(header.shared, plan.cores().len()) };
+        let (Some(partition), Some(mine)) = (
+            plan.partitions().get(row.partition as usize),
+            shared.core(index),
+        ) else {
+            crate::exits::unreachable_state()
+        };
+        let state = partition.state.base as *mut State;
+        if row.vcpu == 0 {
+            // SAFETY: the plan gives the partition this region, which its cores alone map; the others of them do not look
+            // at it before the barrier, and this core comes here once.
+            unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
+        }
+        let mut mpidrs = [0; MAX_CORES];
+        for (slot, core) in mpidrs.iter_mut().zip(plan.cores()) {
+            *slot = core.mpidr;
+        }
+        let mut core = Core {
+            index,
+            row,
+            partition,
+            ends: plan.ends(row),
+            mine,
+            shared,
+            // SAFETY: as above; all of it is atomic and valid when zero.
+            state: unsafe { &*state },
+            delivery: Delivery::new(),
+            lists: Lists::new(row, partition, plan),
+            bells: [Bell::default(); MAX_ENDS],
+            deferred: Deferred::default(),
+            console_at: None,
+            mux: Mux::default(),
+            mpidrs,
+        };
+        for (bell, end) in core.bells.iter_mut().zip(core.ends) {
+            bell.bucket = Bucket::new(timer::frequency(), end.rate, end.burst);
+        }
+        let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Core;
+        // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack
+        // (`boot/entry.rs` put its address into TPIDR_EL2). Boot comes here once, and drops this borrow when it enters the
+        // guest or waits, from where the vectors alone hand the state out.
+        unsafe {
+            place.write(core);
+            &mut *place
+        }
+    }
+
+    /// The top of this core's stack.
+    pub fn stack_top(&self) -> u64 {
+        self.row.private.base + PRIVATE_SIZE - PRIVATE_STATE
+    }
+
+    /// Number of this core's partition.
+    #[inline]
+    pub fn partition_index(&self) -> usize {
+        self.row.partition as usize
+    }
+
+    /// Counts why EL2 was entered.
+    #[inline(always)]
+    pub fn count(&self, reason: Reason) {
+        self.mine.count(reason);
+    }
+
+    /// Sends physical SGI `intid` to core `index` of the plan.
+    #[inline]
+    pub fn send(&self, index: usize, intid: u32) {
+        if let Some(&mpidr) = self.mpidrs.get(index) {
+            crate::gic::send(mpidr, intid);
+        }
+    }
+
+    /// Sets the timer for whatever comes next.
+    pub fn rearm(&self) {
+        let next = match (self.deferred.next(), self.console_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        timer::arm(next);
+    }
+}

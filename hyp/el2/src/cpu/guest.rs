@@ -1,0 +1,159 @@
+//! Entering a guest: the trap registers of its plan, and the EL1 state a vCPU starts with.
+//!
+//! What each trap bit is for stands in the plan's report (`cargo xtask report`), which prints the values loaded here.
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::*;
+use psci::Start;
+
+use super::core::Core;
+use super::{cache, regs};
+use crate::vectors::Frame;
+
+/// `SCTLR_EL1` at a start: RES1 bits alone, so MMU and caches are off (DDI 0487, `SCTLR_EL1`).
+const SCTLR_EL1_START: u64 = 0x30d0_0800;
+/// `SPSR_EL2` at a start: EL1h with D, A, I, F masked (DEN 0022, 6.4.3).
+const SPSR_START: u64 = 0x3c5;
+
+unsafe extern "C" {
+    /// Restores `frame` and returns to the guest, dropping everything on the stack below `stack` (`vectors.rs`).
+    fn enter_guest(frame: *const Frame, stack: u64) -> !;
+}
+
+/// Loads what stays the same for as long as this core runs.
+pub fn init(core: &Core) {
+    let row = core.row;
+    VTCR_EL2.set(row.vtcr);
+    VTTBR_EL2.set(row.vttbr);
+    CPTR_EL2.set(row.cptr);
+    MDCR_EL2.set(row.mdcr | hpmn());
+    regs::set_hstr(row.hstr);
+    CNTHCTL_EL2.set(row.cnthctl);
+    CNTVOFF_EL2.set(row.cntvoff);
+    regs::set_vpidr(MIDR_EL1.get());
+    VMPIDR_EL2.set(row.vmpidr);
+    // Erratum 1319367 (Cortex-A72, A57): a walk of EL1's regime with stage 2 half set up may stay in the TLB. Stage 2 is
+    // complete, and EL1's MMU off, before HCR_EL2.VM lets any walk happen; what was there before is dropped.
+    SCTLR_EL1.set(SCTLR_EL1_START);
+    barrier::isb(barrier::SY);
+    HCR_EL2.set(row.hcr);
+    barrier::isb(barrier::SY);
+    cache::invalidate_guest_tlb();
+    // Out of reset the virtual CPU interface's registers are unknown (IHI 0069, 12.4).
+    regs::set_ich_vmcr(0);
+    regs::set_ich_ap0r0(0);
+    regs::set_ich_ap1r0(0);
+    super::timer::arm(None);
+}
+
+/// `MDCR_EL2.HPMN` that keeps the highest event counter for EL2: one less than the core has.
+fn hpmn() -> u64 {
+    match ID_AA64DFR0_EL1.get() >> 8 & 0xf {
+        0 | 0xf => 0,
+        _ => (regs::pmcr() >> 11 & 0x1f).saturating_sub(1),
+    }
+}
+
+/// Starts the vCPU at `start` with the EL1 state of a core out of reset.
+pub fn enter(core: &Core, start: Start) -> ! {
+    SCTLR_EL1.set(SCTLR_EL1_START);
+    CPACR_EL1.set(0);
+    TTBR0_EL1.set(0);
+    TTBR1_EL1.set(0);
+    TCR_EL1.set(0);
+    MAIR_EL1.set(0);
+    regs::set_amair_el1(0);
+    VBAR_EL1.set(0);
+    CONTEXTIDR_EL1.set(0);
+    TPIDR_EL0.set(0);
+    TPIDRRO_EL0.set(0);
+    TPIDR_EL1.set(0);
+    SP_EL0.set(0);
+    SP_EL1.set(0);
+    ELR_EL1.set(0);
+    SPSR_EL1.set(0);
+    ESR_EL1.set(0);
+    FAR_EL1.set(0);
+    PAR_EL1.set(0);
+    regs::set_afsr0_el1(0);
+    regs::set_afsr1_el1(0);
+    CSSELR_EL1.set(0);
+    CNTKCTL_EL1.set(0);
+    CNTV_CTL_EL0.set(0);
+    CNTP_CTL_EL0.set(0);
+    MDSCR_EL1.set(0);
+    ELR_EL2.set(start.entry);
+    SPSR_EL2.set(SPSR_START);
+    // The guest starts with its MMU off and knows nothing of what an earlier life left in the TLB.
+    cache::invalidate_guest_tlb();
+    let mut frame = Frame::ZERO;
+    frame.set(0, start.context);
+    // SAFETY: the frame is copied before the stack it lies on is dropped; `stack_top` is the top of this core's stack, and
+    // nothing on it is used again: the borrow of `core` ends with this function.
+    unsafe { enter_guest(&frame, core.stack_top()) }
+}
+
+/// Makes the guest take an Undefined Instruction exception at the instruction that trapped (DDI 0487, D1.3.2).
+pub fn inject_undefined() {
+    const EC_UNKNOWN_IL: u64 = 1 << 25;
+    inject(EC_UNKNOWN_IL, None);
+}
+
+/// Makes the guest take a synchronous external abort for the data access that trapped at `far`.
+pub fn inject_external_abort(far: u64) {
+    const EC_DATA_ABORT_SAME: u64 = 0x25 << 26;
+    const EC_DATA_ABORT_LOWER: u64 = 0x24 << 26;
+    const IL: u64 = 1 << 25;
+    const EXTERNAL: u64 = 0x10;
+    let from_el0 = SPSR_EL2.get() & 0xf == 0;
+    inject(
+        if from_el0 {
+            EC_DATA_ABORT_LOWER
+        } else {
+            EC_DATA_ABORT_SAME
+        } | IL
+            | EXTERNAL,
+        Some(far),
+    );
+}
+
+/// Takes the exception to EL1 as hardware would: the vector by where it came from, PSTATE masked, the cause in ESR_EL1.
+fn inject(esr: u64, far: Option<u64>) {
+    let spsr = SPSR_EL2.get();
+    let vector = match spsr & 0xf {
+        0b0100 => 0x000, // EL1t
+        0b0101 => 0x200, // EL1h
+        _ => 0x400,      // EL0
+    };
+    SPSR_EL1.set(spsr);
+    ELR_EL1.set(ELR_EL2.get());
+    ESR_EL1.set(esr);
+    if let Some(far) = far {
+        FAR_EL1.set(far);
+    }
+    ELR_EL2.set(VBAR_EL1.get().wrapping_add(vector));
+    SPSR_EL2.set(SPSR_START | taken_state(spsr));
+}
+
+/// The PSTATE bits beside mode and masks that an exception to EL1 leaves or sets (DDI 0487, D1.3.5.2).
+fn taken_state(spsr: u64) -> u64 {
+    const DIT: u64 = 1 << 24;
+    const PAN: u64 = 1 << 22;
+    const SSBS: u64 = 1 << 12;
+    const SPAN: u64 = 1 << 23;
+    const DSSBS: u64 = 1 << 44;
+    let control = SCTLR_EL1.get();
+    let mut state = spsr & DIT;
+    if ID_AA64MMFR1_EL1.get() >> 20 & 0xf != 0 && (spsr & PAN != 0 || control & SPAN == 0) {
+        state |= PAN;
+    }
+    if ID_AA64PFR1_EL1.get() >> 4 & 0xf != 0 && control & DSSBS != 0 {
+        state |= SSBS;
+    }
+    state
+}
+
+/// Steps over the instruction that trapped.
+pub fn skip_instruction() {
+    ELR_EL2.set(ELR_EL2.get().wrapping_add(4));
+}

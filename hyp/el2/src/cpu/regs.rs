@@ -1,0 +1,129 @@
+//! System registers and instructions that `aarch64-cpu` lacks (names and encodings: DDI 0487 D24, IHI 0069 12.4).
+//!
+//! Reading a register has no effect on memory, nor has writing one of these by itself; what a write makes the machine
+//! do is up to its caller, who has the barriers.
+
+use core::arch::asm;
+
+macro_rules! readable {
+    ($($(#[$doc:meta])* $name:ident = $encoding:literal;)*) => { $(
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $name() -> u64 {
+            let value;
+            // SAFETY: EL2 may read the register, and reading touches no memory.
+            unsafe { asm!(concat!("mrs {}, ", $encoding), out(reg) value, options(nostack, preserves_flags)) };
+            value
+        }
+    )* };
+}
+
+macro_rules! writable {
+    ($($(#[$doc:meta])* $name:ident = $encoding:literal;)*) => { $(
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $name(value: u64) {
+            // SAFETY: EL2 may write the register. The compiler keeps memory accesses in order around it (no `nomem`).
+            unsafe { asm!(concat!("msr ", $encoding, ", {}"), in(reg) value, options(nostack, preserves_flags)) };
+        }
+    )* };
+}
+
+readable! {
+    /// `ICC_IAR1_EL1`: acknowledges the most urgent interrupt; 1020 and up is none.
+    icc_iar1 = "S3_0_C12_C12_0";
+    /// `ICH_ELRSR_EL2`: a bit for each list register that holds no interrupt.
+    ich_elrsr = "S3_4_C12_C11_5";
+    /// `ICH_HCR_EL2`.
+    ich_hcr = "S3_4_C12_C11_0";
+    /// `ICH_VTR_EL2`: list registers less one in bits 4:0.
+    ich_vtr = "S3_4_C12_C11_1";
+    /// `ICH_VMCR_EL2`.
+    ich_vmcr = "S3_4_C12_C11_7";
+    /// `ID_AA64ISAR2_EL1`.
+    id_aa64isar2 = "S3_0_C0_C6_2";
+    /// `PMCR_EL0`: event counters in bits 15:11. Undefined on a core without a PMU.
+    pmcr = "PMCR_EL0";
+}
+
+writable! {
+    /// `ICC_EOIR1_EL1`: priority drop (EOImode = 1).
+    set_icc_eoir1 = "S3_0_C12_C12_1";
+    /// `ICC_DIR_EL1`: deactivation.
+    set_icc_dir = "S3_0_C12_C11_1";
+    /// `ICC_SGI1R_EL1`: sends SGIs.
+    set_icc_sgi1r = "S3_0_C12_C11_5";
+    /// `ICC_CTLR_EL1`.
+    set_icc_ctlr = "S3_0_C12_C12_4";
+    /// `ICC_BPR1_EL1`.
+    set_icc_bpr1 = "S3_0_C12_C12_3";
+    /// `ICH_HCR_EL2`.
+    set_ich_hcr = "S3_4_C12_C11_0";
+    /// `ICH_VMCR_EL2`.
+    set_ich_vmcr = "S3_4_C12_C11_7";
+    /// `ICH_AP0R0_EL2`.
+    set_ich_ap0r0 = "S3_4_C12_C8_0";
+    /// `ICH_AP1R0_EL2`.
+    set_ich_ap1r0 = "S3_4_C12_C9_0";
+    /// `HSTR_EL2`.
+    set_hstr = "HSTR_EL2";
+    /// `VPIDR_EL2`: what the guest reads as `MIDR_EL1`.
+    set_vpidr = "VPIDR_EL2";
+    /// `CNTHP_CVAL_EL2`.
+    set_cnthp_cval = "CNTHP_CVAL_EL2";
+    /// `CNTHP_CTL_EL2`.
+    set_cnthp_ctl = "CNTHP_CTL_EL2";
+    /// `AMAIR_EL1`.
+    set_amair_el1 = "AMAIR_EL1";
+    /// `AFSR0_EL1`.
+    set_afsr0_el1 = "AFSR0_EL1";
+    /// `AFSR1_EL1`.
+    set_afsr1_el1 = "AFSR1_EL1";
+}
+
+macro_rules! list_registers {
+    ($($index:literal $encoding:literal)*) => {
+        /// `ICH_LR<index>_EL2`; none reads as zero.
+        #[inline]
+        pub fn ich_lr(index: usize) -> u64 {
+            let value: u64;
+            match index {
+                // SAFETY: EL2 may read the register, and reading touches no memory.
+                $($index => unsafe { asm!(concat!("mrs {}, ", $encoding), out(reg) value, options(nostack, preserves_flags)) },)*
+                _ => value = 0,
+            }
+            value
+        }
+
+        /// `ICH_LR<index>_EL2`; writing none has no effect.
+        #[inline]
+        pub fn set_ich_lr(index: usize, value: u64) {
+            match index {
+                // SAFETY: EL2 may write the register; what it holds is the vGIC's, this function's only caller.
+                $($index => unsafe { asm!(concat!("msr ", $encoding, ", {}"), in(reg) value, options(nostack, preserves_flags)) },)*
+                _ => {}
+            }
+        }
+    };
+}
+
+list_registers! {
+    0 "S3_4_C12_C12_0" 1 "S3_4_C12_C12_1" 2 "S3_4_C12_C12_2" 3 "S3_4_C12_C12_3"
+    4 "S3_4_C12_C12_4" 5 "S3_4_C12_C12_5" 6 "S3_4_C12_C12_6" 7 "S3_4_C12_C12_7"
+    8 "S3_4_C12_C13_0" 9 "S3_4_C12_C13_1" 10 "S3_4_C12_C13_2" 11 "S3_4_C12_C13_3"
+    12 "S3_4_C12_C13_4" 13 "S3_4_C12_C13_5" 14 "S3_4_C12_C13_6" 15 "S3_4_C12_C13_7"
+}
+
+/// SMC to firmware (PSCI, DEN 0022): function in x0, three arguments, result in x0.
+pub fn smc(function: u64, arguments: [u64; 3]) -> i64 {
+    let [x1, x2, x3] = arguments;
+    let result: i64;
+    // SAFETY: the machine check saw that firmware speaks PSCI by SMC; SMCCC says which registers it may change.
+    unsafe {
+        asm!("smc #0", inout("x0") function => result, inout("x1") x1 => _, inout("x2") x2 => _, inout("x3") x3 => _,
+            lateout("x4") _, lateout("x5") _, lateout("x6") _, lateout("x7") _, lateout("x8") _, lateout("x9") _,
+            lateout("x10") _, lateout("x11") _, lateout("x12") _, lateout("x13") _, lateout("x14") _, lateout("x15") _,
+            lateout("x16") _, lateout("x17") _, options(nostack));
+    }
+    result
+}

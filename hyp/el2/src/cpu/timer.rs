@@ -1,0 +1,31 @@
+//! EL2's own timer, CNTHP: the one event it ever waits for is a moment this core chose itself. The guest owns CNTV and CNTP.
+
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0, Readable};
+
+use super::regs;
+
+/// INTID of CNTHP's interrupt (Server Base System Architecture, PPI assignments).
+pub const INTID: u32 = 26;
+
+/// Counter frequency, Hz.
+pub fn frequency() -> u64 {
+    CNTFRQ_EL0.get()
+}
+
+/// The physical count now.
+#[inline(always)]
+pub fn now() -> u64 {
+    // No ISB: a count that is a few ticks old only sends a doorbell as late as that.
+    CNTPCT_EL0.get()
+}
+
+/// Asks for an interrupt at `tick`, or for none.
+pub fn arm(tick: Option<u64>) {
+    match tick {
+        Some(tick) => {
+            regs::set_cnthp_cval(tick);
+            regs::set_cnthp_ctl(1);
+        }
+        None => regs::set_cnthp_ctl(0),
+    }
+}

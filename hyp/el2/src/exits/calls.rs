@@ -1,0 +1,122 @@
+//! Calls of a guest, by HVC or SMC (`hyp/abi`; SMCCC is DEN 0028, PSCI DEN 0022). Arguments are claims until checked.
+
+use abi::{call, error, query, smccc, status};
+use psci::Action;
+
+use crate::bell;
+use crate::cpu::core::Core;
+use crate::power;
+use crate::vectors::Frame;
+
+/// Bits of a function number that name one of Bulkhead's calls once the rest is [`call::VERSION`]'s.
+const OURS: u32 = 0xff;
+
+/// Answers the call in `frame`.
+#[inline]
+pub fn call(frame: &mut Frame, core: &mut Core) {
+    let function = frame.get(0) as u32;
+    let result = if function & !OURS == call::VERSION {
+        bulkhead(frame, core, function)
+    } else {
+        standard(frame, core, function)
+    };
+    frame.set(0, result as u64);
+}
+
+#[inline]
+fn bulkhead(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
+    let (x1, x2) = (frame.get(1), frame.get(2));
+    match function {
+        call::VERSION => (i64::from(abi::REVISION_MAJOR) << 16) | i64::from(abi::REVISION_MINOR),
+        call::RING => bell::ring(core, x1),
+        call::MASK => bell::mask(core, x1, x2),
+        call::QUERY => match x1 {
+            query::VCPU => core.row.vcpu.into(),
+            query::VCPUS => core.partition.vcpus.count.into(),
+            query::CLASS => core.row.class.into(),
+            query::ENDS => core.ends.len() as i64,
+            query::PARTITION => core.row.partition.into(),
+            _ => error::BAD_ARGUMENT,
+        },
+        call::CHANNEL => {
+            let Some(end) = end(core, x1) else {
+                return error::BAD_HANDLE;
+            };
+            frame.set(1, end.tx_ipa);
+            frame.set(2, end.tx_size);
+            frame.set(3, end.rx_ipa);
+            0
+        }
+        call::STATUS => {
+            let (Some(_), Some(bell)) = (end(core, x1), core.bells.get(x1 as usize)) else {
+                return error::BAD_HANDLE;
+            };
+            match x2 {
+                status::PENDING => core.mine.line.is_pending(x1 as u32).into(),
+                status::SENT => bell.sent as i64,
+                status::COALESCED => bell.coalesced as i64,
+                status::DEFERRED => bell.deferred as i64,
+                status::RECEIVED => bell.received as i64,
+                _ => error::BAD_ARGUMENT,
+            }
+        }
+        call::PEER => match end(core, x1) {
+            Some(end) => core.shared.state(end.peer_partition as usize).into(),
+            None => error::BAD_HANDLE,
+        },
+        call::ENTRIES => power::vcpu_core(core, x1 as usize)
+            .and_then(|index| core.shared.core(index))
+            .and_then(|sibling| sibling.entries(x2 as usize))
+            .map_or(error::BAD_ARGUMENT, |entries| entries as i64),
+        call::FAIL => power::fail(core, x1),
+        _ => error::NOT_SUPPORTED,
+    }
+}
+
+#[inline]
+fn end(core: &Core, handle: u64) -> Option<&'static plan::End> {
+    core.ends.get(usize::try_from(handle).ok()?)
+}
+
+/// Everything that is not Bulkhead's own: PSCI and the few calls of SMCCC that every hypervisor answers.
+fn standard(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
+    match function {
+        smccc::VERSION => return smccc::VERSION_1_2,
+        // None of the workarounds that a guest may ask for is EL2's to give.
+        smccc::ARCH_FEATURES if frame.get(1) as u32 == smccc::VERSION => return 0,
+        smccc::VENDOR_UID => {
+            let [w0, w1, w2, w3] = abi::UID;
+            frame.set(1, w1.into());
+            frame.set(2, w2.into());
+            frame.set(3, w3.into());
+            return w0.into();
+        }
+        smccc::VENDOR_REVISION => {
+            frame.set(1, abi::REVISION_MINOR.into());
+            return abi::REVISION_MAJOR.into();
+        }
+        _ => {}
+    }
+    let arguments = [frame.get(1), frame.get(2), frame.get(3)];
+    let memory = power::memory(core);
+    let in_memory = |ipa: u64| {
+        memory
+            .iter()
+            .any(|piece| ipa >= piece.ipa && ipa - piece.ipa < piece.size)
+    };
+    let vcpus = core.partition.vcpus.count as usize;
+    match core.state.power.call(
+        function,
+        arguments,
+        core.row.vcpu as usize,
+        vcpus,
+        in_memory,
+    ) {
+        Action::Return(result) => result,
+        Action::Wake { vcpu } => power::wake(core, vcpu),
+        Action::Off => power::vcpu_off(core),
+        Action::Suspend { resume } => power::suspend(core, resume),
+        Action::SystemOff => power::partition_off(core, abi::state::OFF),
+        Action::SystemReset => power::partition_off(core, abi::state::RESET),
+    }
+}

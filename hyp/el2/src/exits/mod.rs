@@ -1,0 +1,155 @@
+//! Why a guest entered EL2, and who answers. The vectors call these functions and nothing else.
+//!
+//! Nothing here waits, locks, allocates, formats or panics: whatever the guest did, there is an answer of bounded length.
+
+mod calls;
+mod mmio;
+mod sysreg;
+
+use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
+use abi::Reason;
+use trap::Trap;
+
+use crate::cpu::core::Core;
+use crate::cpu::{guest, timer};
+use crate::vectors::Frame;
+use crate::{bell, gic, power, terminal};
+
+/// HVC from AArch64.
+pub extern "C" fn hypercall(frame: &mut Frame, core: &mut Core) {
+    core.count(Reason::Hvc);
+    if ESR_EL2.get() as u16 != 0 {
+        // SMCCC uses immediate 0 alone; the others name interfaces of other hypervisors (DEN 0028, 2.9).
+        frame.set(0, abi::error::NOT_SUPPORTED as u64);
+        return;
+    }
+    calls::call(frame, core);
+}
+
+/// Any other synchronous exception from the guest.
+pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
+    let esr = ESR_EL2.get();
+    match trap::decode(esr) {
+        Trap::Smc { imm } => {
+            core.count(Reason::Smc);
+            // A trapped SMC is not stepped over by hardware, unlike HVC (DDI 0487, D1.3.4.2).
+            guest::skip_instruction();
+            match imm {
+                0 => calls::call(frame, core),
+                _ => frame.set(0, abi::error::NOT_SUPPORTED as u64),
+            }
+        }
+        Trap::SysReg(access) => {
+            core.count(Reason::Sysreg);
+            sysreg::access(frame, core, access);
+        }
+        Trap::DataAbort(abort) => mmio::abort(frame, core, abort),
+        // What the core has and the guest was told it has not (TID3), or a wait that nothing trapped: undefined.
+        Trap::Other {
+            ec: 0x07 | 0x09 | 0x0a | 0x19 | 0x1d,
+        } => {
+            core.count(Reason::Sysreg);
+            guest::inject_undefined();
+        }
+        _ => halt(core, esr),
+    }
+}
+
+/// A physical interrupt.
+pub extern "C" fn interrupt(_: &mut Frame, core: &mut Core) {
+    take_interrupt(core);
+}
+
+/// Takes one physical interrupt; none is fine. Also the poll of a core that waits at EL2.
+pub fn take_interrupt(core: &mut Core) {
+    let intid = gic::acknowledge();
+    match intid {
+        gic::SPECIAL.. => {}
+        gic::DOORBELL => {
+            end(intid);
+            bell::take(core);
+        }
+        gic::CONTROL => {
+            end(intid);
+            power::control(core);
+        }
+        timer::INTID => {
+            end(intid);
+            core.count(Reason::Deferred);
+            bell::retry_deferred(core);
+            terminal::tick(core);
+            core.rearm();
+        }
+        gic::MAINTENANCE => {
+            core.count(Reason::Maintenance);
+            core.vgic().maintenance();
+            end(intid);
+        }
+        _ if terminal::owns(core, intid) => {
+            core.count(Reason::Console);
+            terminal::room(core);
+            end(intid);
+        }
+        _ => {
+            core.count(Reason::Interrupt);
+            gic::drop_priority(intid);
+            core.vgic().physical(intid);
+        }
+    }
+}
+
+/// Ends an interrupt of EL2's own.
+#[inline(always)]
+fn end(intid: u32) {
+    gic::drop_priority(intid);
+    gic::deactivate(intid);
+}
+
+/// SError while the guest ran. Without RAS nobody can tell whose access it was, but this core accesses its own
+/// partition's memory and devices alone: the policy is that its partition is halted.
+pub extern "C" fn system_error(_: &mut Frame, core: &mut Core) {
+    halt(core, ESR_EL2.get());
+}
+
+/// An exception from AArch32: partitions are AArch64 at every level.
+pub extern "C" fn aarch32(_: &mut Frame, core: &mut Core) {
+    stop(core, "AArch32 code, which no partition may run");
+}
+
+/// Halts the partition for what `esr` says.
+fn halt(core: &mut Core, esr: u64) {
+    stop(core, trap::cause(&trap::decode(esr)));
+}
+
+fn stop(core: &mut Core, cause: &'static str) {
+    core.count(Reason::Other);
+    let registers = [ESR_EL2.get(), ELR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get()];
+    power::halt(core, cause, registers)
+}
+
+/// An exception of EL2 itself: a defect of Bulkhead's. The core says so and its partition is halted; the others run on.
+pub extern "C" fn fault(_: &mut Frame, core: &mut Core, _kind: u32) -> ! {
+    let registers = [ESR_EL2.get(), ELR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get()];
+    power::halt(core, "fault in EL2", registers)
+}
+
+/// What the plan's checks rule out: nothing is left to do but wait for a watchdog.
+pub fn unreachable_state() -> ! {
+    loop {
+        aarch64_cpu::asm::wfe();
+    }
+}
+
+#[panic_handler]
+fn panic(_: &::core::panic::PanicInfo) -> ! {
+    use aarch64_cpu::registers::TPIDR_EL2;
+    let core = TPIDR_EL2.get() as *mut Core;
+    if core.is_null() {
+        // Boot, before the MMU is on: what panics there is `fdt`, on a malformed tree.
+        crate::boot::refuse(None, |line| {
+            line.str("device tree: the plan needs a well-formed one, this one is not");
+        })
+    }
+    // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
+    power::halt(unsafe { &mut *core }, "panic in EL2", [0; 4])
+}

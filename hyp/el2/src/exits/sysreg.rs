@@ -1,0 +1,46 @@
+//! Trapped system registers: `trap::sysreg` is the policy, this reads and writes what it says.
+
+use aarch64_cpu::registers::*;
+use trap::{IdRegister, Policy, Sgi, SysReg};
+use vgic::SgiRegister;
+
+use crate::cpu::core::Core;
+use crate::cpu::guest;
+use crate::vectors::Frame;
+
+/// Answers one access and steps over it, or makes it undefined.
+pub fn access(frame: &mut Frame, core: &mut Core, access: SysReg) {
+    let value = match trap::sysreg(access.op, access.write) {
+        Policy::Undefined => return guest::inject_undefined(),
+        Policy::Id(register) => register.visible(raw(register)),
+        Policy::Zero => 0,
+        Policy::Sgi(which) => {
+            let register = match which {
+                Sgi::Group1 => SgiRegister::Sgi1r,
+                Sgi::OtherGroup1 => SgiRegister::Asgi1r,
+                Sgi::Group0 => SgiRegister::Sgi0r,
+            };
+            core.vgic().send_sgi(register, frame.get(access.rt));
+            0
+        }
+    };
+    if !access.write {
+        frame.set(access.rt, value);
+    }
+    guest::skip_instruction();
+}
+
+/// The machine's value.
+fn raw(register: IdRegister) -> u64 {
+    match register {
+        IdRegister::Pfr0 => ID_AA64PFR0_EL1.get(),
+        IdRegister::Pfr1 => ID_AA64PFR1_EL1.get(),
+        IdRegister::Dfr0 => ID_AA64DFR0_EL1.get(),
+        IdRegister::Isar0 => ID_AA64ISAR0_EL1.get(),
+        IdRegister::Isar1 => ID_AA64ISAR1_EL1.get(),
+        IdRegister::Isar2 => crate::cpu::regs::id_aa64isar2(),
+        IdRegister::Mmfr0 => ID_AA64MMFR0_EL1.get(),
+        IdRegister::Mmfr1 => ID_AA64MMFR1_EL1.get(),
+        IdRegister::Mmfr2 => ID_AA64MMFR2_EL1.get(),
+    }
+}

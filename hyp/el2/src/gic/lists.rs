@@ -1,0 +1,151 @@
+//! What the vGIC model asks of this core: its list registers, the physical interrupts of its partition, its siblings.
+
+use plan::MAX_VCPUS;
+use vgic::{ListRegisters, Physical, Siblings, Vcpu};
+
+use super::physical::{Kind, Words};
+use super::{DOORBELL, list_register_count, send};
+use crate::cpu::core::Core;
+use crate::cpu::regs;
+use crate::planned::Plan;
+
+/// Bytes from a redistributor's base to its SGI frame (IHI 0069, 12.10).
+const SGI_FRAME: u64 = 0x1_0000;
+/// `ICH_VMCR_EL2.VEOIM`.
+const VEOIM: u64 = 1 << 9;
+
+/// This core's hardware, as [`vgic::Hardware`].
+pub struct Lists {
+    count: usize,
+    gicd: &'static Words,
+    gicr: &'static Words,
+    vcpus: [u64; MAX_VCPUS],
+}
+
+impl Lists {
+    /// The hardware of the core with this row.
+    pub fn new(row: &plan::Core, partition: &plan::Partition, plan: &Plan) -> Self {
+        let mut vcpus = [0; MAX_VCPUS];
+        for (slot, &index) in vcpus.iter_mut().zip(plan.slice::<u32>(partition.vcpus)) {
+            *slot = plan
+                .cores()
+                .get(index as usize)
+                .map_or(0, |core| core.mpidr);
+        }
+        Self {
+            count: list_register_count() as usize,
+            // SAFETY: the machine check saw the distributor there and this core's tables map it; `Words` has only
+            // registers that cores may write at the same time.
+            gicd: unsafe { &*(plan.header.machine.gicd.base as *const Words) },
+            // SAFETY: the plan names this core's own redistributor, whose SGI frame has the same word registers.
+            gicr: unsafe { &*((row.gicr + SGI_FRAME) as *const Words) },
+            vcpus,
+        }
+    }
+
+    /// The distributor's word registers.
+    pub fn distributor(&self) -> &'static Words {
+        self.gicd
+    }
+
+    /// Word 0 is this core's redistributor, the others the distributor's.
+    #[inline]
+    fn words(&self, word: usize) -> &'static Words {
+        if word == 0 { self.gicr } else { self.gicd }
+    }
+}
+
+impl ListRegisters for Lists {
+    #[inline]
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    #[inline]
+    fn read(&self, index: usize) -> u64 {
+        regs::ich_lr(index)
+    }
+
+    #[inline]
+    fn write(&mut self, index: usize, value: u64) {
+        regs::set_ich_lr(index, value);
+    }
+
+    #[inline]
+    fn empty(&self) -> u32 {
+        regs::ich_elrsr() as u32
+    }
+
+    #[inline]
+    fn control(&self) -> u32 {
+        regs::ich_hcr() as u32
+    }
+
+    #[inline]
+    fn set_control(&mut self, value: u32) {
+        regs::set_ich_hcr(value.into());
+    }
+
+    #[inline]
+    fn split_deactivation(&self) -> bool {
+        regs::ich_vmcr() & VEOIM != 0
+    }
+}
+
+impl Physical for Lists {
+    fn set_enable(&mut self, word: usize, mask: u32) {
+        self.words(word).write(Kind::SetEnable, word, mask);
+    }
+
+    fn clear_enable(&mut self, word: usize, mask: u32) {
+        self.words(word).write(Kind::ClearEnable, word, mask);
+    }
+
+    fn pending(&self, word: usize) -> u32 {
+        self.words(word).read(Kind::SetPending, word)
+    }
+
+    fn set_pending(&mut self, word: usize, mask: u32) {
+        self.words(word).write(Kind::SetPending, word, mask);
+    }
+
+    fn clear_pending(&mut self, word: usize, mask: u32) {
+        self.words(word).write(Kind::ClearPending, word, mask);
+    }
+
+    fn set_active(&mut self, word: usize, mask: u32) {
+        self.words(word).write(Kind::SetActive, word, mask);
+    }
+
+    fn clear_active(&mut self, word: usize, mask: u32) {
+        self.words(word).write(Kind::ClearActive, word, mask);
+    }
+
+    fn route(&mut self, intid: u32, vcpu: usize) {
+        if let Some(&mpidr) = self.vcpus.get(vcpu) {
+            self.gicd.route(intid, mpidr);
+        }
+    }
+}
+
+impl Siblings for Lists {
+    #[inline]
+    fn kick(&self, vcpu: usize) {
+        if let Some(&mpidr) = self.vcpus.get(vcpu) {
+            send(mpidr, DOORBELL);
+        }
+    }
+}
+
+impl Core {
+    /// This core's vCPU in its partition's vGIC.
+    #[inline(always)]
+    pub fn vgic(&mut self) -> Vcpu<'_, Lists> {
+        Vcpu::new(
+            &self.state.gic,
+            self.row.vcpu as usize,
+            &mut self.delivery,
+            &mut self.lists,
+        )
+    }
+}

@@ -1,0 +1,100 @@
+//! The plan in memory, read through `plan`'s types: every array is bounds-checked against the plan's own size.
+
+use core::mem::size_of;
+
+use ::plan::{Array, Core, End, Header, Partition};
+use spin::Once;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+/// The plan of this system.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// Its header.
+    pub header: &'static Header,
+    bytes: &'static [u8],
+}
+
+static PLAN: Once<Plan> = Once::new();
+
+unsafe extern "C" {
+    /// Bytes from the image's start to the plan (`boot/entry.rs`); the packer's.
+    static _plan_offset: u64;
+}
+
+impl Plan {
+    /// The plan of the image that lies at `image`, or nothing if its header is not one of this version.
+    pub fn of_image(image: u64) -> Option<Self> {
+        // SAFETY: the packer wrote the offset into the image before anything ran; nobody writes it later.
+        let base = image + unsafe { _plan_offset };
+        // SAFETY: the packer put a header at the offset, which is a multiple of a page; nobody writes the plan.
+        let header = unsafe { &*(base as *const Header) };
+        if header.magic != ::plan::MAGIC
+            || header.version != ::plan::VERSION
+            || header.size > header.image_size
+        {
+            return None;
+        }
+        // SAFETY: the packer put `size` bytes there, which loader and move brought along (`image_size` covers them).
+        let bytes = unsafe { core::slice::from_raw_parts(base as *const u8, header.size as usize) };
+        Some(Self { header, bytes })
+    }
+
+    /// The plan the system runs from. The first core that asks, with its MMU on, makes it known to all.
+    pub fn get() -> &'static Self {
+        PLAN.call_once(|| {
+            unsafe extern "C" {
+                static _image_start: u8;
+            }
+            // The address alone is used. What boot moved and checked is still there: EL2 maps it read-only.
+            Self::of_image(&raw const _image_start as u64)
+                .unwrap_or_else(|| crate::exits::unreachable_state())
+        })
+    }
+
+    /// The elements of `array`, or none if it does not lie within the plan.
+    pub fn slice<T: FromBytes + Immutable + KnownLayout>(&self, array: Array) -> &'static [T] {
+        let start = array.offset as usize;
+        let size = array.count as usize * size_of::<T>();
+        start
+            .checked_add(size)
+            .and_then(|end| self.bytes.get(start..end))
+            .and_then(|bytes| <[T]>::ref_from_bytes(bytes).ok())
+            .unwrap_or(&[])
+    }
+
+    /// Core rows.
+    pub fn cores(&self) -> &'static [Core] {
+        self.slice(self.header.cores)
+    }
+
+    /// Partition rows.
+    pub fn partitions(&self) -> &'static [Partition] {
+        self.slice(self.header.partitions)
+    }
+
+    /// Channel ends of a core.
+    pub fn ends(&self, core: &Core) -> &'static [End] {
+        self.slice(core.ends)
+    }
+
+    /// CRC32C of what the header's `crc` covers: equal to it unless the plan is damaged.
+    pub fn crc(&self) -> u32 {
+        self.bytes
+            .get(core::mem::offset_of!(Header, size)..)
+            .map_or(0, crate::boot::crc::crc32c)
+    }
+}
+
+/// A partition's name without its padding.
+pub fn name(partition: &Partition) -> &str {
+    let length = partition
+        .name
+        .iter()
+        .position(|&c| c == 0)
+        .unwrap_or(partition.name.len());
+    partition
+        .name
+        .get(..length)
+        .and_then(|name| core::str::from_utf8(name).ok())
+        .unwrap_or("?")
+}

@@ -1,0 +1,215 @@
+//! Starting and stopping: what PSCI's answers come to, how a partition ends, and the last line of the system.
+
+use core::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use abi::{Reason, state};
+use console::Line;
+use plan::Memory;
+use psci::Start;
+
+use crate::cpu::core::Core;
+use crate::cpu::{cache, guest, regs};
+use crate::exits::take_interrupt;
+use crate::planned::{self, Plan};
+use crate::shared::control;
+use crate::{bell, gic, terminal};
+
+/// Lets vCPU 0 take its start where the plan says.
+pub fn first_start(core: &Core) {
+    core.state.power.start(
+        0,
+        Start {
+            entry: core.partition.entry,
+            context: core.partition.dtb,
+        },
+    );
+}
+
+/// Waits at EL2 until a sibling starts this vCPU, taking interrupts meanwhile, and starts it.
+pub fn wait_for_start(core: &mut Core) -> ! {
+    loop {
+        if let Some(start) = core.state.power.take_start(core.row.vcpu as usize) {
+            core.vgic().unpark();
+            guest::enter(core, start);
+        }
+        cache::wait_for_interrupt();
+        take_interrupt(core);
+    }
+}
+
+/// The control SGI: what others want of this core.
+pub fn control(core: &mut Core) {
+    let bits = core.mine.control.swap(0, AcqRel);
+    if bits & control::CONSOLE != 0 {
+        core.count(Reason::Console);
+        terminal::drain(core, true);
+    }
+    if bits & !control::CONSOLE != 0 {
+        core.count(Reason::Control);
+    }
+    // A start is taken by the loop that waits for one.
+    if bits & control::STOP != 0 {
+        stopped(core);
+    }
+}
+
+/// Tells core `index` of the plan something: a bit of [`control`].
+pub fn tell(core: &Core, index: usize, bit: u32) {
+    if let Some(other) = core.shared.core(index) {
+        other.control.fetch_or(bit, AcqRel);
+        core.send(index, gic::CONTROL);
+    }
+}
+
+/// Plan index of the core of this partition's vCPU `vcpu`.
+pub fn vcpu_core(core: &Core, vcpu: usize) -> Option<usize> {
+    Plan::get()
+        .slice::<u32>(core.partition.vcpus)
+        .get(vcpu)
+        .map(|&index| index as usize)
+}
+
+/// This partition's memory.
+pub fn memory(core: &Core) -> &'static [Memory] {
+    Plan::get().slice(core.partition.memory)
+}
+
+/// `CPU_ON` was granted: wakes the core of vCPU `vcpu`.
+pub fn wake(core: &Core, vcpu: usize) -> i64 {
+    if let Some(index) = vcpu_core(core, vcpu) {
+        tell(core, index, control::START);
+    }
+    psci::ret::SUCCESS
+}
+
+/// `CPU_OFF` was granted.
+pub fn vcpu_off(core: &mut Core) -> ! {
+    core.vgic().park();
+    if core.state.power.all_off() {
+        partition_off(core, state::OFF);
+    }
+    wait_for_start(core)
+}
+
+/// `CPU_SUSPEND`: waits until an interrupt is pending for the vCPU. A WFI at EL2 does not wake for a virtual interrupt, so
+/// the list registers are looked at before each.
+pub fn suspend(core: &mut Core, resume: Option<Start>) -> i64 {
+    while !core.vgic().is_pending() {
+        cache::wait_for_interrupt();
+        take_interrupt(core);
+    }
+    match resume {
+        Some(start) => guest::enter(core, start),
+        None => psci::ret::SUCCESS,
+    }
+}
+
+/// The partition switched itself off or asked for a reset.
+pub fn partition_off(core: &mut Core, to: u32) -> ! {
+    end(core, to, |line| {
+        if to == state::RESET {
+            line.str("asked for a reset: halted");
+        }
+    })
+}
+
+/// `FAIL`: the partition gives itself up.
+pub fn fail(core: &mut Core, code: u64) -> ! {
+    let vcpu = core.row.vcpu;
+    end(core, state::FAILED, |line| {
+        line.str("vCPU ")
+            .dec(vcpu.into())
+            .str(" gave the partition up: code ")
+            .hex(code);
+    })
+}
+
+/// Halts the partition for a fault on this core. `registers` are ESR, ELR, FAR and HPFAR of EL2.
+pub fn halt(core: &mut Core, cause: &str, registers: [u64; 4]) -> ! {
+    let crash = &core.mine.crash;
+    crash.record(registers);
+    let (vcpu, index) = (core.row.vcpu, core.row.mpidr);
+    end(core, state::HALTED, |line| {
+        line.str("vCPU ")
+            .dec(vcpu.into())
+            .str(" on core ")
+            .hex(index)
+            .str(" halted: ")
+            .str(cause);
+        for (name, value) in [" (ESR ", " ELR ", " FAR ", " HPFAR "]
+            .into_iter()
+            .zip(registers)
+        {
+            line.str(name).hex(value);
+        }
+        line.str(")");
+    })
+}
+
+/// Stops the partition in state `to`. `say` adds to its line; no line is printed if it adds nothing.
+fn end(core: &mut Core, to: u32, say: impl FnOnce(&mut Line)) -> ! {
+    let partition = core.partition_index();
+    // Of several vCPUs that stop it at once one wins; the others only wait.
+    if core.shared.change_state(partition, state::RUNNING, to) {
+        core.state.power.halt_all();
+        let mut line = Line::new();
+        line.str(planned::name(core.partition)).str(": ");
+        let prefix = line.as_bytes().len();
+        say(&mut line);
+        if line.as_bytes().len() > prefix {
+            terminal::say(core, &line);
+        }
+        for vcpu in 0..core.partition.vcpus.count as usize {
+            if let Some(index) = vcpu_core(core, vcpu).filter(|&index| index != core.index) {
+                tell(core, index, control::STOP);
+            }
+        }
+        core.shared.global().alive.fetch_sub(1, AcqRel);
+        terminal::kick(core);
+    }
+    stopped(core)
+}
+
+/// The partition has stopped: its interrupts are off, its peers are told, and this core takes EL2's own interrupts alone.
+fn stopped(core: &mut Core) -> ! {
+    core.vgic().reset();
+    bell::farewell(core);
+    loop {
+        cache::wait_for_interrupt();
+        take_interrupt(core);
+    }
+}
+
+/// Whether every partition has stopped.
+pub fn all_stopped(core: &Core) -> bool {
+    core.shared.global().alive.load(Acquire) == 0
+}
+
+/// The system's last line: the nonce, and how each partition ended.
+pub fn last_line(core: &Core) -> Line {
+    let mut line = Line::new();
+    line.str("end ")
+        .hex_digits(core.shared.global().nonce.load(Acquire), 16);
+    for (index, partition) in Plan::get().partitions().iter().enumerate() {
+        let word = state::NAMES
+            .get(core.shared.state(index) as usize)
+            .copied()
+            .unwrap_or("?");
+        line.str(" ")
+            .str(planned::name(partition))
+            .str("=")
+            .str(word);
+    }
+    line
+}
+
+/// Switches the machine off, or leaves it waiting if the plan wants that or firmware does not do it.
+pub fn machine_off() -> ! {
+    let header = Plan::get().header;
+    if header.at_end == plan::END_POWER_OFF && header.machine.start == plan::START_PSCI {
+        regs::smc(psci::fid::SYSTEM_OFF.into(), [0; 3]);
+    }
+    loop {
+        cache::wait_for_interrupt();
+    }
+}

@@ -1,0 +1,77 @@
+//! What a core does from the moment its MMU is on: make ready, meet the others, run its guest or wait to be started.
+
+use core::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use plan::{Header, Load, Range};
+
+use crate::cpu::core::Core;
+use crate::cpu::{cache, guest};
+use crate::planned::Plan;
+use crate::{gic, power, terminal};
+
+/// Step 6 of boot. `row` is this core's row of the plan.
+pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
+    let plan = Plan::get();
+    let core = Core::init(row, plan);
+    if core.index == 0 {
+        gic::init_distributor(plan);
+    }
+    gic::init_core(row);
+    if row.vcpu == 0 {
+        core.state.init(core.partition, plan);
+        load(core, plan);
+    }
+    meet(core);
+    cache::switch_el2_tables(row.ttbr_run);
+    if core.index == plan.header.console_core as usize {
+        terminal::init(core, plan);
+    }
+    guest::init(core);
+    if row.vcpu == 0 {
+        power::first_start(core);
+    }
+    power::wait_for_start(core)
+}
+
+/// Copies this partition's pristine images into its memory and clears the channel pages it writes. Its guests read both
+/// with their caches off, so all of it is cleaned to the point of coherency.
+fn load(core: &Core, plan: &Plan) {
+    for row in plan.slice::<Load>(core.partition.loads) {
+        // SAFETY: the planner puts source and target into different ranges, both mapped by the load tables alone and
+        // owned by this partition; no guest runs yet.
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                row.source as *const u8,
+                row.target as *mut u8,
+                row.size as usize,
+            );
+            core::ptr::write_bytes((row.target + row.size) as *mut u8, 0, row.clear as usize);
+        }
+        cache::clean_invalidate_range(row.target, row.size + row.clear);
+    }
+    for range in plan.slice::<Range>(core.partition.clears) {
+        // SAFETY: as above: channel pages that this partition alone writes.
+        unsafe { core::ptr::write_bytes(range.base as *mut u8, 0, range.size as usize) };
+        cache::clean_invalidate_range(range.base, range.size);
+    }
+    cache::invalidate_instructions();
+}
+
+/// Waits until every core is here: no guest runs before all are loaded and the interrupt controller is set up.
+fn meet(core: &Core) {
+    let global = core.shared.global();
+    if core.row.vcpu == 0 {
+        core.shared.change_state(
+            core.row.partition as usize,
+            abi::state::LOADING,
+            abi::state::RUNNING,
+        );
+        global.alive.fetch_add(1, AcqRel);
+    }
+    global.ready.fetch_add(1, AcqRel);
+    cache::publish();
+    aarch64_cpu::asm::sev();
+    while global.ready.load(Acquire) < core.shared.cores().len() as u32 {
+        aarch64_cpu::asm::wfe();
+    }
+}

@@ -1,0 +1,171 @@
+//! The one region of EL2 that all cores map: pending words, control words, counters, crash records, console rings.
+//!
+//! Atomics alone live here. It holds nothing of a guest's but what that guest prints.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+
+use abi::Reason;
+use console::Rings;
+use doorbell::Line as DoorbellLine;
+use plan::{MAX_PARTITIONS, Range, SHARED_GLOBAL, SHARED_PER_CORE};
+
+/// What belongs to all cores together.
+#[repr(C)]
+pub struct Global {
+    /// State of each partition, `abi::state`.
+    states: [AtomicU32; MAX_PARTITIONS],
+    /// Cores that are ready to enter their guests.
+    pub ready: AtomicU32,
+    /// Partitions that have not stopped.
+    pub alive: AtomicU32,
+    /// 1 while somebody has told the console core that rings hold something.
+    pub console_busy: AtomicU32,
+    /// The run's nonce.
+    pub nonce: AtomicU64,
+}
+
+/// What one core shares with the others.
+#[repr(C, align(128))]
+pub struct PerCore {
+    /// The pending word and mask of the core's channel ends.
+    pub line: DoorbellLine,
+    /// What others want of this core: [`control`] bits, sent with the control SGI.
+    pub control: AtomicU32,
+    /// EL2 entries by `abi::Reason`; the core alone writes.
+    entries: [AtomicU64; Reason::COUNT],
+    /// The record of the core's last fault.
+    pub crash: Crash,
+    /// What its guest and EL2 print on this core.
+    pub rings: Rings,
+}
+
+const _: () = assert!(size_of::<Global>() as u64 <= SHARED_GLOBAL);
+const _: () = assert!(size_of::<PerCore>() as u64 <= SHARED_PER_CORE);
+
+/// Bits of [`PerCore::control`].
+pub mod control {
+    /// The partition stops.
+    pub const STOP: u32 = 1 << 0;
+    /// A sibling's `CPU_ON` waits to be taken.
+    pub const START: u32 = 1 << 1;
+    /// Console rings hold something.
+    pub const CONSOLE: u32 = 1 << 2;
+}
+
+/// A fault's registers, kept for whoever asks later.
+#[repr(C)]
+pub struct Crash {
+    /// Faults so far.
+    pub count: AtomicU32,
+    reserved: AtomicU32,
+    /// `ESR_EL2`, `ELR_EL2`, `FAR_EL2`, `HPFAR_EL2`.
+    pub registers: [AtomicU64; 4],
+}
+
+impl Crash {
+    /// Records a fault: `ESR_EL2`, `ELR_EL2`, `FAR_EL2`, `HPFAR_EL2`.
+    pub fn record(&self, registers: [u64; 4]) {
+        for (slot, value) in self.registers.iter().zip(registers) {
+            slot.store(value, Relaxed);
+        }
+        self.count.fetch_add(1, Release);
+    }
+}
+
+/// The shared region of the running system.
+#[derive(Clone, Copy)]
+pub struct Shared {
+    global: &'static Global,
+    cores: &'static [Slot],
+}
+
+/// A [`PerCore`] and the room the plan leaves it.
+#[repr(C, align(4096))]
+struct Slot(PerCore);
+
+const _: () = assert!(size_of::<Slot>() as u64 == SHARED_PER_CORE);
+
+impl Shared {
+    /// Clears the region at boot, when no other core runs, and keeps `nonce` there. Zero is valid for all of it.
+    pub fn clear(range: Range, nonce: u64) {
+        let words = range.base as *mut u64;
+        for index in 0..range.size as usize / 8 {
+            // SAFETY: the plan gives EL2 the region, a multiple of a page, and boot's core alone runs.
+            unsafe { words.add(index).write_volatile(0) };
+        }
+        // SAFETY: as above; `Global` is at the region's start.
+        unsafe {
+            (&raw mut (*(range.base as *mut Global)).nonce)
+                .cast::<u64>()
+                .write_volatile(nonce)
+        };
+    }
+
+    /// The region at `range`, which boot cleared.
+    ///
+    /// # Safety
+    /// `range` is the plan's shared region with room for `cores` cores, mapped, and boot cleared it.
+    pub unsafe fn new(range: Range, cores: usize) -> Self {
+        // SAFETY: the caller says so; everything in it is atomic and valid when zero.
+        unsafe {
+            Self {
+                global: &*(range.base as *const Global),
+                cores: core::slice::from_raw_parts(
+                    (range.base + SHARED_GLOBAL) as *const Slot,
+                    cores,
+                ),
+            }
+        }
+    }
+
+    /// What belongs to all cores.
+    #[inline]
+    pub fn global(&self) -> &'static Global {
+        self.global
+    }
+
+    /// What core `index` shares.
+    #[inline]
+    pub fn core(&self, index: usize) -> Option<&'static PerCore> {
+        self.cores.get(index).map(|slot| &slot.0)
+    }
+
+    /// All cores' parts, in order.
+    pub fn cores(&self) -> impl ExactSizeIterator<Item = &'static PerCore> + use<> {
+        self.cores.iter().map(|slot| &slot.0)
+    }
+
+    /// State of partition `index`, `abi::state`.
+    #[inline]
+    pub fn state(&self, index: usize) -> u32 {
+        self.global
+            .states
+            .get(index)
+            .map_or(abi::state::LOADING, |state| state.load(Acquire))
+    }
+
+    /// Moves partition `index` from state `from` to `to`; false if it is in another.
+    pub fn change_state(&self, index: usize, from: u32, to: u32) -> bool {
+        self.global
+            .states
+            .get(index)
+            .is_some_and(|state| state.compare_exchange(from, to, AcqRel, Relaxed).is_ok())
+    }
+}
+
+impl PerCore {
+    /// Counts an entry. The core alone writes its counters, so a load and a store do.
+    #[inline(always)]
+    pub fn count(&self, reason: Reason) {
+        if let Some(entries) = self.entries.get(reason as usize) {
+            entries.store(entries.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+    }
+
+    /// Entries so far for reason number `reason`.
+    pub fn entries(&self, reason: usize) -> Option<u64> {
+        self.entries
+            .get(reason)
+            .map(|entries| entries.load(Relaxed))
+    }
+}

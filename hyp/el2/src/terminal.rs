@@ -1,0 +1,198 @@
+//! The console at EL2: a guest's PL011 accesses, telling the console core, and draining there.
+
+use core::sync::atomic::Ordering::SeqCst;
+
+use console::{Line, Progress, Source};
+use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::cpu::core::Core;
+use crate::cpu::timer;
+use crate::gic::physical::Kind;
+use crate::planned::Plan;
+use crate::power;
+use crate::shared::control;
+use crate::uart::Uart;
+
+/// Steps (about a byte each) of one drain: what a doorbell may have to wait for on the console core.
+const BUDGET: u32 = 64;
+/// How long an unfinished line, or a guest whose ring is full, waits: a 200th of a second.
+const PATIENCE_HZ: u64 = 200;
+
+/// Whether `intid` is the console UART's, and this the core that drains it.
+pub fn owns(core: &Core, intid: u32) -> bool {
+    uart(core).is_some() && intid == Plan::get().header.machine.uart_intid
+}
+
+/// The UART, on the console core.
+fn uart(core: &Core) -> Option<Uart> {
+    let header = Plan::get().header;
+    // SAFETY: the machine check saw the PL011 there; the console core alone maps and drives it once the MMU is on.
+    (core.index == header.console_core as usize)
+        .then(|| unsafe { Uart::new(header.machine.uart.base) })
+}
+
+/// Makes the console core's UART ready. After the barrier: the distributor is set up.
+pub fn init(core: &Core, plan: &Plan) {
+    if let Some(uart) = uart(core) {
+        uart.enable();
+        let intid = plan.header.machine.uart_intid;
+        core.lists
+            .distributor()
+            .write(Kind::SetEnable, intid as usize / 32, 1 << (intid % 32));
+    }
+}
+
+/// A guest reads its PL011.
+pub fn guest_read(core: &mut Core, offset: u64) -> u64 {
+    core.state.uart.read(offset, &core.mine.rings.guest).into()
+}
+
+/// A guest writes its PL011.
+pub fn guest_write(core: &mut Core, offset: u64, value: u64) {
+    let ring = &core.mine.rings.guest;
+    let notify = core.state.uart.write(offset, value as u32, ring);
+    if ring.is_full() {
+        // The drain does not tell the producer; it looks again itself.
+        wait(core);
+    }
+    update_level(core);
+    if notify {
+        kick(core);
+    }
+}
+
+/// Brings the PL011's interrupt in line with its registers.
+fn update_level(core: &mut Core) {
+    let level = core.state.uart.level(&core.mine.rings.guest);
+    let intid = core.partition.uart_intid;
+    core.vgic().set_level(intid, level);
+}
+
+fn wait(core: &mut Core) {
+    core.console_at = Some(timer::now() + timer::frequency() / PATIENCE_HZ);
+    core.rearm();
+}
+
+/// EL2's timer: unfinished lines have waited enough, a full ring may have room. The caller rearms the timer.
+pub fn tick(core: &mut Core) {
+    if core.console_at.is_some_and(|at| timer::now() >= at) {
+        core.console_at = None;
+        drain(core, false);
+        if core.mine.rings.guest.is_full() {
+            wait(core);
+        }
+        update_level(core);
+    }
+}
+
+/// Puts a line of EL2's own into this core's ring. A ring that is full has 1 KiB of this core's lines in it already.
+pub fn say(core: &mut Core, line: &Line) {
+    core.mine.rings.el2.push_line(line.as_bytes());
+    kick(core);
+}
+
+/// Tells the console core that rings hold something, unless it knows.
+pub fn kick(core: &mut Core) {
+    let global = core.shared.global();
+    if global.console_busy.swap(1, SeqCst) == 0 {
+        power::tell(
+            core,
+            Plan::get().header.console_core as usize,
+            control::CONSOLE,
+        );
+    }
+}
+
+/// The UART's interrupt: there is room again.
+pub fn room(core: &mut Core) {
+    if let Some(uart) = uart(core) {
+        uart.acknowledge();
+        drain(core, true);
+    }
+}
+
+/// Writes what waits in the rings to the UART, as much as it takes and the budget allows. With `patient`, unfinished lines
+/// wait a little longer. Does nothing on other cores than the console's.
+pub fn drain(core: &mut Core, patient: bool) {
+    let Some(uart) = uart(core) else { return };
+    let progress = step(core, uart, patient, BUDGET);
+    uart.interrupt_on_room(progress == Progress::Full);
+    match progress {
+        Progress::Full => {}
+        Progress::More => power::tell(core, core.index, control::CONSOLE),
+        Progress::Idle | Progress::Held => {
+            if progress == Progress::Held {
+                wait(core);
+            }
+            // Whoever puts something in from here on tells us; what came in before that is seen here.
+            core.shared.global().console_busy.store(0, SeqCst);
+            let missed = match progress {
+                Progress::Held => core
+                    .shared
+                    .cores()
+                    .any(|other| other.rings.guest.is_ready() || !other.rings.el2.is_empty()),
+                _ => core
+                    .shared
+                    .cores()
+                    .any(|other| !other.rings.guest.is_empty() || !other.rings.el2.is_empty()),
+            };
+            if missed {
+                kick(core);
+            } else if progress == Progress::Idle && power::all_stopped(core) {
+                finish(core, uart);
+            }
+        }
+    }
+}
+
+fn step(core: &mut Core, uart: Uart, patient: bool, budget: u32) -> Progress {
+    let (plan, shared) = (Plan::get(), core.shared);
+    let source = |index: usize| {
+        let partition = plan
+            .partitions()
+            .get(plan.cores().get(index)?.partition as usize)?;
+        Some(Source {
+            rings: &shared.core(index)?.rings,
+            name: &partition.name,
+            colour: partition.colour,
+        })
+    };
+    core.mux
+        .drain(plan.cores().len(), source, patient, budget, |byte| {
+            uart.write(byte)
+        })
+}
+
+/// Every partition has stopped and every line is out: says so and switches off. Nobody is left to be kept waiting.
+fn finish(core: &mut Core, uart: Uart) -> ! {
+    core.mine
+        .rings
+        .el2
+        .push_line(power::last_line(core).as_bytes());
+    while step(core, uart, false, BUDGET) != Progress::Idle {}
+    uart.flush_blocking();
+    power::machine_off()
+}
+
+/// `log`'s way to the console: boot's own lines. Nothing that a guest can cause uses it, since `core::fmt` is unbounded.
+struct BootLog;
+
+impl Log for BootLog {
+    fn enabled(&self, _: &Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record) {
+        let _ = record;
+    }
+
+    fn flush(&self) {}
+}
+
+/// Lets boot log.
+pub fn init_log() {
+    static LOG: BootLog = BootLog;
+    if log::set_logger(&LOG).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
