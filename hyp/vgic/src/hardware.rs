@@ -116,6 +116,12 @@ impl Entry {
         self.0 & flags != 0
     }
 
+    /// Pending and not active: the guest can acknowledge it.
+    #[inline(always)]
+    pub const fn is_only_pending(self) -> bool {
+        self.has(Self::PENDING) && !self.has(Self::ACTIVE)
+    }
+
     /// Neither pending nor active.
     #[inline(always)]
     pub const fn is_over(self) -> bool {

@@ -30,7 +30,9 @@
 #![forbid(unsafe_code)]
 
 mod hardware;
+mod registers;
 mod state;
+mod sync;
 mod vcpu;
 
 pub use hardware::{Entry, Hardware, ListRegisters, Physical, Siblings, control};

@@ -1,6 +1,5 @@
 //! The state: what the cores of a partition share, and what each keeps to itself.
 
-use core::array;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use plan::{
     GuestGic, INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_VCPUS,
@@ -48,19 +47,18 @@ pub(crate) struct Word {
 
 impl Word {
     const fn new() -> Self {
-        const ZERO: AtomicU32 = AtomicU32::new(0);
         Self {
-            owned: ZERO,
-            physical: ZERO,
-            edge: ZERO,
-            fixed: ZERO,
-            enable: ZERO,
-            group: ZERO,
-            unrouted: ZERO,
-            pending: ZERO,
-            active: ZERO,
-            level: ZERO,
-            soft: ZERO,
+            owned: AtomicU32::new(0),
+            physical: AtomicU32::new(0),
+            edge: AtomicU32::new(0),
+            fixed: AtomicU32::new(0),
+            enable: AtomicU32::new(0),
+            group: AtomicU32::new(0),
+            unrouted: AtomicU32::new(0),
+            pending: AtomicU32::new(0),
+            active: AtomicU32::new(0),
+            level: AtomicU32::new(0),
+            soft: AtomicU32::new(0),
             priority: [const { AtomicU8::new(0) }; 32],
         }
     }
@@ -117,6 +115,8 @@ pub struct Bank {
     pub(crate) awake: AtomicU32,
     /// Requests: no longer pending.
     pub(crate) drop_pending: [AtomicU32; WORDS],
+    /// Requests: private physical interrupts to make pending in the redistributor.
+    pub(crate) set_pending: AtomicU32,
     /// Requests: no longer active.
     pub(crate) drop_active: [AtomicU32; WORDS],
     /// What this core last published of its list registers: pending.
@@ -133,6 +133,7 @@ impl Bank {
             mail: AtomicU32::new(0),
             awake: AtomicU32::new(0),
             drop_pending: [const { AtomicU32::new(0) }; WORDS],
+            set_pending: AtomicU32::new(0),
             drop_active: [const { AtomicU32::new(0) }; WORDS],
             shown_pending: [const { AtomicU32::new(0) }; WORDS],
             shown_active: [const { AtomicU32::new(0) }; WORDS],
@@ -143,6 +144,7 @@ impl Bank {
     fn reset(&self) {
         self.mail.store(0, Relaxed);
         self.awake.store(0, Relaxed);
+        self.set_pending.store(0, Relaxed);
         for words in [
             &self.drop_pending,
             &self.drop_active,
@@ -288,11 +290,13 @@ impl Gic {
     /// Takes SPI `intid` for `vcpu` unless another holds it.
     pub(crate) fn claim(&self, intid: u32, vcpu: usize) -> bool {
         let own = vcpu as u8 + 1;
-        matches!(
-            self.holder_byte(intid)
-                .compare_exchange(0, own, SeqCst, SeqCst),
-            Ok(_)
-        ) || self.holder_byte(intid).load(SeqCst) == own
+        match self
+            .holder_byte(intid)
+            .compare_exchange(0, own, SeqCst, SeqCst)
+        {
+            Ok(_) => true,
+            Err(holder) => holder == own,
+        }
     }
 
     /// `vcpu` no longer holds SPI `intid`. Says whether it did.
@@ -313,6 +317,8 @@ impl Gic {
 pub struct Delivery {
     /// List registers in use, one bit each; none while the vCPU is parked.
     pub(crate) usable: u32,
+    /// List registers that an arrival may take without looking further: none while others wait for room, lest it overtake them.
+    pub(crate) open: u32,
     /// Whether active interrupts of this vCPU are latched, or may be.
     pub(crate) unlisted: bool,
     /// The list register that each INTID was last in. True only where `intid` agrees and the list register is not empty.
@@ -332,6 +338,7 @@ impl Delivery {
     pub const fn new() -> Self {
         Self {
             usable: 0,
+            open: 0,
             unlisted: false,
             register: [0; INTIDS],
             intid: [0; 16],
@@ -365,9 +372,4 @@ pub(crate) fn bits(mask: u32) -> impl Iterator<Item = u32> {
         rest &= rest.wrapping_sub(1);
         bit
     })
-}
-
-/// One zero a word.
-pub(crate) fn zeroes() -> [u32; WORDS] {
-    array::from_fn(|_| 0)
 }

@@ -1,14 +1,20 @@
-//! One vCPU on its core: delivery of interrupts, and what keeps list registers in step with the shared words.
+//! One vCPU on its core: the paths that deliver an interrupt, short when a list register is free.
+//!
+//! Whatever does not fit at once is latched in the shared words, and `sync.rs` sorts it out.
 
-use crate::hardware::Hardware;
-use crate::state::{Delivery, Gic};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+use plan::INTIDS;
+
+use crate::hardware::{Entry, Hardware};
+use crate::state::{Bank, Delivery, Gic, RESYNC, SGIS, WORDS, Word, bits};
 
 /// The vCPU that runs on this core, for as long as EL2 handles one entry. Every method acts for that vCPU.
 pub struct Vcpu<'a, H: Hardware> {
-    gic: &'a Gic,
-    own: usize,
-    delivery: &'a mut Delivery,
-    hardware: &'a mut H,
+    pub(crate) gic: &'a Gic,
+    pub(crate) own: usize,
+    pub(crate) delivery: &'a mut Delivery,
+    pub(crate) hardware: &'a mut H,
 }
 
 /// Which register a guest wrote to send an SGI (IHI 0069, section 12.2).
@@ -22,6 +28,12 @@ pub enum SgiRegister {
     Asgi1r,
 }
 
+/// Word and bit of `intid`, which must be below [`INTIDS`].
+#[inline(always)]
+pub(crate) fn place(intid: u32) -> (usize, u32) {
+    (intid as usize / 32, 1 << (intid % 32))
+}
+
 impl<'a, H: Hardware> Vcpu<'a, H> {
     /// vCPU `own` of `gic` on its core. `delivery` is the one that only this vCPU uses.
     #[inline(always)]
@@ -33,56 +45,237 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             hardware,
         }
     }
-}
 
-// The signatures come first, so that hyp/el2 can be written against them; the next commit gives them their bodies.
-#[allow(unused_variables)]
-impl<H: Hardware> Vcpu<'_, H> {
     /// Puts the own core's share into the state after a reset: list registers empty, control bits off, private interrupts disabled
-    /// in the redistributor; on vCPU 0 the SPIs too (disabled, inactive, routed as planned). Delivers nothing until [`Self::unpark`].
-    /// Call it on each core after [`Gic::init`], vCPU 0 first of all.
-    pub fn reset(&mut self) {}
-    /// The guest is off (CPU_OFF, or not started): pending list registers go back to latches or hardware, nothing is delivered.
-    pub fn park(&mut self) {}
+    /// and inactive in the redistributor; on vCPU 0 the SPIs too, routed as planned. Delivers nothing until [`Self::unpark`].
+    /// Call it on each core after [`Gic::init`], vCPU 0 before any other is unparked.
+    /// The active priorities (`ICH_AP0R<n>_EL2`, `ICH_AP1R<n>_EL2`) and `ICH_VMCR_EL2` are EL2's to reset.
+    pub fn reset(&mut self) {
+        *self.delivery = Delivery::new();
+        for index in 0..self.hardware.count() {
+            self.hardware.write(index, 0);
+        }
+        self.hardware.set_control(0);
+        let words = if self.own == 0 { WORDS } else { 1 };
+        for index in 0..words {
+            let word = self.word(index);
+            let physical = word.physical.load(Relaxed);
+            if physical == 0 {
+                continue;
+            }
+            self.hardware.clear_enable(index, physical);
+            self.hardware.clear_pending(index, physical);
+            self.hardware.clear_active(index, physical);
+            if index != 0 {
+                for bit in bits(physical) {
+                    let intid = index as u32 * 32 + bit;
+                    self.hardware.route(intid, self.gic.route(intid) as usize);
+                }
+            }
+        }
+    }
+
+    /// The guest is off (CPU_OFF, or not started): what the list registers hold is latched, nothing is delivered.
+    /// Physical interrupts that arrive now wait, physically active, until [`Self::unpark`].
+    pub fn park(&mut self) {
+        self.sync();
+        for index in bits(self.delivery.usable) {
+            self.unlist(index as usize);
+        }
+        self.delivery.usable = 0;
+        self.delivery.open = 0;
+        self.hardware.set_control(0);
+        self.publish();
+    }
+
     /// The guest is about to run: turns the virtual CPU interface on and delivers what is pending.
-    pub fn unpark(&mut self) {}
-    /// A software interrupt that this core raises: a channel's edge. Coalesces with one that is pending.
-    /// An INTID the partition does not own, or a physical one, is ignored.
+    pub fn unpark(&mut self) {
+        let count = self.hardware.count().clamp(1, 16) as u32;
+        self.delivery.usable = u32::MAX >> (32 - count);
+        self.inbox();
+        self.apply(0, u32::MAX);
+        self.sync();
+    }
+
+    /// An edge of the software interrupt `intid`, raised by this core: a channel's doorbell. Coalesces with one that is pending.
+    /// An INTID that the partition does not own is ignored. Level-sensitive ones: see [`Self::set_level`].
     #[inline]
-    pub fn inject(&mut self, intid: u32) {}
-    /// The line of a software level-sensitive interrupt (PL011) is now `high`. Any core of the partition may say so.
-    pub fn set_level(&mut self, intid: u32, high: bool) {}
-    /// EL2 acknowledged and priority-dropped (not deactivated) physical interrupt `intid`, which the partition owns. False: it does not, EL2 must deal with it.
+    pub fn inject(&mut self, intid: u32) {
+        if intid >= INTIDS as u32 {
+            return;
+        }
+        let (index, bit) = place(intid);
+        let word = self.word(index);
+        let is_mine = index == 0
+            || word.fixed.load(Relaxed) & bit != 0 && self.gic.route(intid) == self.own as u32;
+        if is_mine && self.gic.on(word) & bit != 0 {
+            let empty = self.hardware.empty();
+            if let Some(register) = self.delivery.find(intid, empty) {
+                let entry = self.hardware.read(register) | Entry::PENDING;
+                self.hardware.write(register, entry);
+                return;
+            }
+            let free = empty & self.delivery.open;
+            if free != 0 {
+                self.list(free.trailing_zeros() as usize, intid, Entry::PENDING);
+                return;
+            }
+        }
+        self.latch(index, bit);
+    }
+
+    /// The line of the software level-sensitive interrupt `intid` (PL011) is now `high`. Any core of the partition may say so.
+    /// While a line is high, each end of the interrupt costs a maintenance interrupt: EL2 must look at the line again.
+    pub fn set_level(&mut self, intid: u32, high: bool) {
+        if intid >= INTIDS as u32 {
+            return;
+        }
+        let (index, bit) = place(intid);
+        let word = self.word(index);
+        let bit = bit
+            & word.owned.load(Relaxed)
+            & !word.physical.load(Relaxed)
+            & !word.edge.load(Relaxed);
+        let was = if high {
+            word.level.fetch_or(bit, SeqCst)
+        } else {
+            word.level.fetch_and(!bit, SeqCst)
+        };
+        if (was & bit != 0) != high {
+            self.look(index, bit);
+        }
+    }
+
+    /// EL2 acknowledged and priority-dropped (not deactivated) physical interrupt `intid`. It is delivered linked to
+    /// the physical one, which the guest's deactivation then deactivates. False: the partition does not own it, nothing was done.
     #[inline]
     pub fn physical(&mut self, intid: u32) -> bool {
-        false
+        if intid >= INTIDS as u32 {
+            return false;
+        }
+        let (index, bit) = place(intid);
+        let word = self.word(index);
+        if word.physical.load(Relaxed) & bit == 0 {
+            return false;
+        }
+        let free = self.hardware.empty() & self.delivery.open;
+        if free != 0 && self.deliverable(index, bit) {
+            self.list(
+                free.trailing_zeros() as usize,
+                intid,
+                Entry::PENDING | Entry::LINKED,
+            );
+        } else {
+            self.hold(index, bit);
+        }
+        true
     }
+
     /// After a kick: does what siblings asked. False: nothing was asked.
     #[inline]
     pub fn inbox(&mut self) -> bool {
-        false
+        let mail = self.bank().mail.swap(0, Acquire);
+        for intid in bits(mail & SGIS) {
+            self.inject(intid);
+        }
+        if mail & RESYNC != 0 {
+            self.resync();
+        }
+        mail != 0
     }
-    /// The maintenance interrupt.
-    pub fn maintenance(&mut self) {}
+
+    /// The maintenance interrupt: list registers have room, or an interrupt ended that EL2 must know of.
+    pub fn maintenance(&mut self) {
+        self.sync();
+    }
+
     /// Whether a list register is pending: a WFI at EL2 on the guest's behalf (CPU_SUSPEND) must not wait then.
     pub fn is_pending(&self) -> bool {
-        false
+        bits(self.delivery.usable)
+            .any(|index| Entry(self.hardware.read(index as usize)).is_only_pending())
     }
-    /// The guest wrote `value` to an SGI register. SGIs to vCPUs that do not exist go nowhere.
+
+    /// The guest wrote `value` to an SGI register. vCPU n has affinity 0.0.0.n; SGIs to any other affinity go nowhere.
+    ///
+    /// With a single security state (GICD_CTLR.DS = 1), `ICC_SGI1R_EL1` sends SGIs of both groups, the two others those that
+    /// the target has in Group 0 (IHI 0069, section 12.1, SGI forwarding).
     #[inline]
-    pub fn send_sgi(&mut self, register: SgiRegister, value: u64) {}
+    pub fn send_sgi(&mut self, register: SgiRegister, value: u64) {
+        const AFFINITY3_TO_1_AND_RS: u64 = 0x00ff_f0ff_00ff_0000;
+        const BROADCAST: u64 = 1 << 40;
+        let intid = (value >> 24) as u32 & 15;
+        let all = (1u32 << self.gic.vcpus()) - 1;
+        let targets = if value & BROADCAST != 0 {
+            all & !(1 << self.own)
+        } else if value & AFFINITY3_TO_1_AND_RS != 0 {
+            0
+        } else {
+            all & value as u32 & 0xffff
+        };
+        for target in bits(targets) {
+            let target = target as usize;
+            let group1 = self.gic.bank(target).word.group.load(Relaxed) >> intid & 1 != 0;
+            if group1 && register != SgiRegister::Sgi1r {
+                continue;
+            }
+            if target == self.own {
+                self.inject(intid);
+            } else {
+                self.post(target, 1 << intid);
+            }
+        }
+    }
+
     /// The guest wrote `intid` to `ICC_DIR_EL1`, trapped by [`control::TDIR`](crate::control::TDIR).
-    pub fn deactivate(&mut self, intid: u32) {}
-    /// The guest reads `size` bytes at `offset` of the distributor (64 KiB).
-    pub fn gicd_read(&mut self, offset: u64, size: u64) -> u64 {
-        0
+    pub fn deactivate(&mut self, intid: u32) {
+        if intid < INTIDS as u32 {
+            let (index, bit) = place(intid);
+            self.clear_active(self.own, index, bit);
+        }
     }
-    /// The guest writes `size` bytes at `offset` of the distributor.
-    pub fn gicd_write(&mut self, offset: u64, size: u64, value: u64) {}
-    /// The guest reads `size` bytes at `offset` from the first redistributor: 128 KiB a vCPU.
-    pub fn gicr_read(&mut self, offset: u64, size: u64) -> u64 {
-        0
+
+    #[inline(always)]
+    pub(crate) fn bank(&self) -> &'a Bank {
+        self.gic.bank(self.own)
     }
-    /// The guest writes `size` bytes at `offset` from the first redistributor.
-    pub fn gicr_write(&mut self, offset: u64, size: u64, value: u64) {}
+
+    /// Word `index` as this vCPU sees it.
+    #[inline(always)]
+    pub(crate) fn word(&self, index: usize) -> &'a Word {
+        self.gic.word(self.own, index)
+    }
+
+    /// Whether the interrupt may be signalled to this vCPU.
+    #[inline(always)]
+    pub(crate) fn deliverable(&self, index: usize, bit: u32) -> bool {
+        let intid = index as u32 * 32 + bit.trailing_zeros();
+        self.gic.on(self.word(index)) & bit != 0
+            && (index == 0 || self.gic.route(intid) == self.own as u32)
+    }
+
+    /// Puts `intid` into list register `register`, which must be free.
+    #[inline(always)]
+    pub(crate) fn list(&mut self, register: usize, intid: u32, flags: u64) {
+        let (index, bit) = place(intid);
+        let word = self.word(index);
+        let group = if word.group.load(Relaxed) & bit != 0 {
+            Entry::GROUP1
+        } else {
+            0
+        };
+        let entry = Entry::new(intid, word.priority(intid % 32), flags | group);
+        self.delivery.note(register, intid);
+        if index != 0 {
+            self.gic.set_holder(intid, self.own);
+        }
+        self.hardware.write(register, entry.0);
+    }
+
+    /// Asks vCPU `target`'s core for what `mail` says. If mail is still there, so is a kick on its way.
+    #[inline]
+    pub(crate) fn post(&mut self, target: usize, mail: u32) {
+        if self.gic.bank(target).mail.fetch_or(mail, Release) == 0 {
+            self.hardware.kick(target);
+        }
+    }
 }
