@@ -1,34 +1,281 @@
-//! Demo guest.
+//! Hostile guest: carries out the attack that `attack=NAME` on its command line names.
+//!
+//! It prints `attack NAME` first. If the attack is one that EL2 answers, `survived NAME: figures` follows and the
+//! partition switches itself off. If EL2 has to halt the partition, anything printed afterwards (`escaped NAME`) is a
+//! failure. Any answer that is not the specified one is a failure too, and the partition ends as `failed`.
+//!
+//! What each attack does and how the partition has to end is in [`ATTACKS`].
 #![no_std]
 #![no_main]
-#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod calls;
+mod channels;
+mod interrupts;
+mod memory;
+mod odd;
+mod probe;
+mod registers;
+
+pub(crate) use alloc::format;
+use alloc::string::String;
+
+use rt::{Tree, fail, interrupt, println, timer};
+
+/// How the attack's partition ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Prints `survived` and is switched off.
+    Survives,
+    /// Is halted by EL2.
+    Halted,
+    /// Stops itself by the attack: `off`, `reset` or `failed`.
+    Stops,
+}
+use End::{Halted, Stops, Survives};
+
+/// Name, how it ends, what carries it out, what that is.
+type Attack = (&'static str, End, fn(&Tree) -> String, &'static str);
+
+/// All attacks. `at=ADDRESS` chooses the address of the first three.
+const ATTACKS: &[Attack] = &[
+    (
+        "read-outside",
+        Halted,
+        memory::read_outside,
+        "reads an address that no stage 2 maps",
+    ),
+    ("write-outside", Halted, memory::write_outside, "writes one"),
+    ("jump-outside", Halted, memory::jump_outside, "jumps to one"),
+    (
+        "read-el2",
+        Halted,
+        memory::read_el2,
+        "reads the first byte behind its own memory",
+    ),
+    (
+        "write-rx",
+        Halted,
+        memory::write_rx,
+        "writes the channel pages of its peer",
+    ),
+    (
+        "exec-channel",
+        Halted,
+        memory::exec_channel,
+        "runs code in its own channel pages",
+    ),
+    (
+        "gicr-outside",
+        Halted,
+        interrupts::gicr_outside,
+        "reads behind its last redistributor",
+    ),
+    (
+        "gic-foreign",
+        Survives,
+        interrupts::gicd,
+        "every GICD word; foreign interrupts must read as zero",
+    ),
+    (
+        "gicr-foreign",
+        Survives,
+        interrupts::gicr,
+        "every word of its redistributors",
+    ),
+    (
+        "sgi-everywhere",
+        Survives,
+        interrupts::sgi,
+        "SGIs of every kind to every affinity",
+    ),
+    (
+        "irq-flood",
+        Survives,
+        interrupts::flood,
+        "timer and SGIs to itself without a pause",
+    ),
+    (
+        "ring-foreign",
+        Survives,
+        calls::ring_foreign,
+        "channel calls with handles that are not its own",
+    ),
+    (
+        "cpu-on-foreign",
+        Survives,
+        calls::cpu_on_foreign,
+        "CPU_ON for cores that are not its own",
+    ),
+    (
+        "hvc-all",
+        Survives,
+        calls::hvc_all,
+        "every function number by HVC",
+    ),
+    (
+        "smc-all",
+        Survives,
+        calls::smc_all,
+        "every function number by SMC",
+    ),
+    (
+        "hvc-imm",
+        Survives,
+        calls::hvc_imm,
+        "HVC with other immediates than 0",
+    ),
+    (
+        "smc-imm",
+        Survives,
+        calls::smc_imm,
+        "SMC with other immediates than 0",
+    ),
+    (
+        "cpu-suspend",
+        Survives,
+        calls::cpu_suspend,
+        "CPU_SUSPEND, with a wake-up at every moment",
+    ),
+    (
+        "cpu-off",
+        Stops,
+        calls::cpu_off,
+        "CPU_OFF of its last vCPU: off",
+    ),
+    (
+        "smc-off",
+        Stops,
+        calls::smc_off,
+        "SYSTEM_OFF by SMC: off, itself alone",
+    ),
+    (
+        "reset",
+        Stops,
+        calls::reset,
+        "SYSTEM_RESET: reset, itself alone",
+    ),
+    ("fail", Stops, calls::fail, "gives itself up: failed"),
+    (
+        "sysreg-storm",
+        Survives,
+        registers::sysreg_storm,
+        "reads every system register, writes foreign ones",
+    ),
+    (
+        "sys-storm",
+        Survives,
+        registers::sys_storm,
+        "cache, TLB and translation instructions of every level",
+    ),
+    (
+        "set-way",
+        Survives,
+        registers::set_way,
+        "cache maintenance by set and way",
+    ),
+    (
+        "cache-off",
+        Survives,
+        registers::cache_off,
+        "MMU and caches off and on",
+    ),
+    (
+        "debug",
+        Survives,
+        registers::debug,
+        "debug registers, HLT, BRK, DCPS",
+    ),
+    (
+        "eret-el2",
+        Survives,
+        registers::eret_el2,
+        "exception return to higher levels",
+    ),
+    (
+        "eret-el0",
+        Survives,
+        registers::eret_el0,
+        "exception return to EL0, AArch64 and AArch32",
+    ),
+    (
+        "mmio-odd",
+        Survives,
+        odd::mmio_odd,
+        "accesses to emulated pages whose syndrome says too little",
+    ),
+    (
+        "uart-garbage",
+        Survives,
+        odd::uart,
+        "every PL011 offset in every size; forged verdicts",
+    ),
+    (
+        "ring-storm",
+        Survives,
+        channels::ring_storm,
+        "rings a channel of its own for a second",
+    ),
+    (
+        "garbage-peer",
+        Survives,
+        channels::garbage,
+        "random words in its channel pages for a second, ringing",
+    ),
+    (
+        "listen",
+        Survives,
+        channels::listen,
+        "the honest peer of garbage-peer",
+    ),
+];
 
 rt::main!(main);
 
-fn main(tree: &'static rt::Tree) {
-    rt::println!(
-        "hello {} vcpus, args {:?}, {:?}",
-        tree.vcpus(),
-        tree.command_line(),
-        rt::hv::version()
-    );
-    let t = rt::timer::now();
-    rt::smp::start(1, || {
-        rt::println!("second");
-        for i in 0..5 {
-            let none = rt::interrupt::wait_until(rt::timer::now() + rt::timer::milliseconds(50));
-            rt::println!("tick {i} {none:?}");
-            rt::interrupt::send(3, 0);
-        }
-    })
-    .unwrap();
-    rt::interrupt::enable(3);
-    for _ in 0..6 {
-        let i = rt::interrupt::wait_until(rt::timer::now() + rt::timer::milliseconds(300));
-        rt::println!(
-            "got {i:?} {}",
-            (rt::timer::now() - t) * 1000 / rt::timer::frequency()
-        );
+/// Number of vCPUs of this partition.
+fn vcpus() -> u64 {
+    rt::hv::query(abi::query::VCPUS).unwrap_or(1)
+}
+
+/// A number as the command line has it, hexadecimal after `0x`.
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
     }
-    panic!("end");
+}
+
+fn main(tree: &'static Tree) {
+    let wanted = tree.option("attack").unwrap_or("");
+    let Some((name, end, attack, what)) = ATTACKS.iter().find(|(name, ..)| *name == wanted) else {
+        for (name, end, _, what) in ATTACKS {
+            println!("{name:15} {end:?}: {what}");
+        }
+        fail!("no attack {wanted:?}; the command line says attack=NAME")
+    };
+    println!("attack {name}: {what}");
+    if *end != Halted {
+        // An attack that has to be halted must not get a chance to mend it.
+        probe::init();
+    }
+    let figures = attack(tree);
+    if *end != Survives {
+        fail!("escaped {name}: {figures}");
+    }
+    still_works();
+    println!("survived {name}: {figures}");
+}
+
+/// What is this guest's own must still work after the attack: its timer's interrupt arrives.
+fn still_works() {
+    interrupt::enable(timer::INTID);
+    let deadline = timer::now() + timer::milliseconds(2);
+    // Interrupts that the attack left behind come first.
+    for _ in 0..1000 {
+        if interrupt::wait_until(deadline).is_none() {
+            return;
+        }
+    }
+    fail!("interrupts without end");
 }

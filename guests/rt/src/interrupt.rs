@@ -98,5 +98,15 @@ pub fn wait() -> u32 {
 /// Like [`wait`], but no longer than until `deadline` ([`timer`] ticks): then `None`. Uses the vCPU's timer.
 pub fn wait_until(deadline: u64) -> Option<u32> {
     timer::arm(deadline);
-    Some(wait()).filter(|&intid| intid != timer::INTID)
+    loop {
+        let intid = wait();
+        if intid != timer::INTID {
+            return Some(intid);
+        }
+        // An alarm of an earlier call may have been pending already.
+        if timer::now() >= deadline {
+            return None;
+        }
+        timer::arm(deadline);
+    }
 }

@@ -12,6 +12,7 @@ extern crate alloc;
 mod boot;
 pub mod console;
 pub mod exception;
+pub mod figures;
 mod heap;
 pub mod hv;
 pub mod interrupt;

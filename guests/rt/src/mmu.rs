@@ -48,7 +48,7 @@ impl Table {
         let mut table = Self::new();
         let mut gib = 1;
         while gib < 4 {
-            table.0[gib] = AtomicU64::new(gib as u64 * GIB | Kind::Ram as u64 | BLOCK);
+            table.0[gib] = AtomicU64::new((gib as u64 * GIB) | Kind::Ram as u64 | BLOCK);
             gib += 1;
         }
         table

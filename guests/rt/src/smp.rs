@@ -1,10 +1,14 @@
 //! More vCPUs: each runs one function on its own stack.
 
-use spin::Once;
+use alloc::boxed::Box;
+
+use spin::Mutex;
 
 use crate::{MAX_VCPUS, boot, psci};
 
-static WORK: [Once<fn()>; MAX_VCPUS] = [const { Once::new() }; MAX_VCPUS];
+type Work = Box<dyn FnOnce() + Send>;
+
+static WORK: [Mutex<Option<Work>>; MAX_VCPUS] = [const { Mutex::new(None) }; MAX_VCPUS];
 
 /// Number of the calling vCPU: its affinity level 0.
 pub fn vcpu() -> usize {
@@ -12,13 +16,17 @@ pub fn vcpu() -> usize {
     (MPIDR_EL1.get() & 0xff) as usize
 }
 
-/// Starts `vcpu` with `work`; when that returns the vCPU is off. Each vCPU may be started once.
+/// Starts `vcpu` with `work`; when that returns the vCPU is off, and may be started again.
 ///
 /// # Errors
 ///
 /// The PSCI error of `CPU_ON`.
-pub fn start(vcpu: usize, work: fn()) -> Result<(), i64> {
-    WORK[vcpu].call_once(|| work);
+///
+/// # Panics
+///
+/// If `vcpu` is not less than [`MAX_VCPUS`].
+pub fn start(vcpu: usize, work: impl FnOnce() + Send + 'static) -> Result<(), i64> {
+    *WORK[vcpu].lock() = Some(Box::new(work));
     match psci::cpu_on(vcpu as u64, boot::secondary_start as *const () as u64, 0) {
         0 => Ok(()),
         error => Err(error),
@@ -26,7 +34,8 @@ pub fn start(vcpu: usize, work: fn()) -> Result<(), i64> {
 }
 
 pub(crate) fn run() {
-    if let Some(work) = WORK[vcpu()].get() {
+    let work = WORK[vcpu()].lock().take();
+    if let Some(work) = work {
         work();
     }
 }

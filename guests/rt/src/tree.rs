@@ -54,6 +54,13 @@ fn reg(node: FdtNode, index: usize) -> Option<(u64, u64)> {
     Some((region.starting_address as u64, region.size? as u64))
 }
 
+/// INTID of a node's first interrupt, if that is an SPI. Three cells: 0 for an SPI, its number, its trigger.
+fn spi(node: FdtNode) -> Option<u32> {
+    let (kind, rest) = node.property("interrupts")?.value.split_first_chunk()?;
+    let number = u32::from_be_bytes(*rest.first_chunk()?);
+    (u32::from_be_bytes(*kind) == 0).then_some(32 + number)
+}
+
 impl Tree {
     /// Where the tree lies.
     pub fn address(&self) -> usize {
@@ -104,14 +111,19 @@ impl Tree {
         reg(self.fdt.find_compatible(&[name])?, 0)
     }
 
+    /// INTID of that device's first interrupt, if it is an SPI.
+    pub fn device_spi(&self, name: &str) -> Option<u32> {
+        spi(self.fdt.find_compatible(&[name])?)
+    }
+
     /// Distributor and redistributors.
-    pub(crate) fn gic(&self) -> Option<[(u64, u64); 2]> {
+    pub fn gic(&self) -> Option<[(u64, u64); 2]> {
         let node = self.fdt.find_compatible(&["arm,gic-v3"])?;
         Some([reg(node, 0)?, reg(node, 1)?])
     }
 
     /// The piece of memory that `address` lies in: start and bytes.
-    pub(crate) fn memory_at(&self, address: usize) -> Option<(usize, usize)> {
+    pub fn memory_at(&self, address: usize) -> Option<(usize, usize)> {
         let nodes = self
             .nodes("/")
             .filter(|node| node.name.starts_with("memory"));
@@ -137,13 +149,11 @@ impl Tree {
         let vcpu = self
             .cpus()
             .position(|node| cell(node, "phandle") == Some(cpu))?;
-        // Three cells: 0 for an SPI, its number, its trigger.
-        let interrupt = node.property("interrupts")?.value.get(4..8)?;
         Some(ChannelNode {
             name: node.property(names::NAME)?.as_str()?,
             handle: cell(node, names::HANDLE)?.into(),
             vcpu,
-            intid: 32 + u32::from_be_bytes(interrupt.try_into().ok()?),
+            intid: spi(node)?,
             own: reg(node, 0)?,
             peer: reg(node, 1)?,
         })

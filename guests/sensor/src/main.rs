@@ -1,34 +1,169 @@
-//! Demo guest.
+//! Demo guest: a compute core takes samples on its timer, a comm core sends them to `control`.
+//!
+//! The two cores share a queue in the partition's own memory. The compute core is never an end of a channel, so nothing
+//! a neighbour does reaches it; the last lines printed here say how often EL2 ran there, and why.
+//!
+//! Options on the command line: `seconds=N` (3) or `messages=N`.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+use alloc::collections::VecDeque;
+
+use abi::Reason;
+use channel::{Consumer, Producer};
+use rt::link::{self, Link};
+use rt::{Tree, fail, figures, interrupt, println, smp, timer};
+use sensor::{CHANNEL, Message, SIZE, Sample, checksum};
+
+/// Samples a second.
+const RATE: u64 = 1000;
+/// The compute core wakes the comm core once for so many samples.
+const BATCH: u64 = 10;
+/// The SGI it does that with.
+const SAMPLES_READY: u32 = 1;
+/// How long control may take for anything, seconds.
+const PATIENCE: u64 = 8;
+
 rt::main!(main);
 
-fn main(tree: &'static rt::Tree) {
-    rt::println!(
-        "hello {} vcpus, args {:?}, {:?}",
-        tree.vcpus(),
-        tree.command_line(),
-        rt::hv::version()
+fn main(tree: &'static Tree) {
+    let number = |name| {
+        tree.option(name)
+            .and_then(|value| value.parse::<u64>().ok())
+    };
+    let total = number("messages").unwrap_or_else(|| RATE * number("seconds").unwrap_or(3));
+    println!(
+        "vCPU 0 ({}) sends, vCPU 1 ({}) takes {total} samples at {RATE} Hz",
+        tree.class(0),
+        tree.class(1)
     );
-    let t = rt::timer::now();
-    rt::smp::start(1, || {
-        rt::println!("second");
-        for i in 0..5 {
-            let none = rt::interrupt::wait_until(rt::timer::now() + rt::timer::milliseconds(50));
-            rt::println!("tick {i} {none:?}");
-            rt::interrupt::send(3, 0);
-        }
-    })
-    .unwrap();
-    rt::interrupt::enable(3);
-    for _ in 0..6 {
-        let i = rt::interrupt::wait_until(rt::timer::now() + rt::timer::milliseconds(300));
-        rt::println!(
-            "got {i:?} {}",
-            (rt::timer::now() - t) * 1000 / rt::timer::frequency()
-        );
+    let Some(mut link) = Link::open(tree, CHANNEL) else {
+        fail!("no channel named {CHANNEL:?} at this vCPU")
+    };
+    link.wait_for_peer(patience())
+        .unwrap_or_else(|error| fail!("{error}"));
+
+    let (producer, mut samples) = link::queue(256 * 1024).expect("a power of two");
+    interrupt::enable(SAMPLES_READY);
+    let started = smp::start(1, move || take_samples(producer, total));
+    started.unwrap_or_else(|error| fail!("vCPU 1 does not start: {error}"));
+
+    let mut sums = Sums::default();
+    let done = transfer(&mut link, &mut samples, &mut sums, total);
+    if let Err(error) = done {
+        let peer = abi::state::NAMES[link.peer() as usize];
+        fail!("after {} samples: {error} (control is {peer})", sums.sent);
     }
-    panic!("end");
+    report(tree, &link, &sums);
+}
+
+/// The compute core: one sample a period, and nothing else.
+fn take_samples(mut queue: Producer, total: u64) {
+    let period = timer::frequency() / RATE;
+    let mut due = timer::now();
+    for sequence in 0..total {
+        due += period;
+        interrupt::wait_until(due);
+        let sample = Message::Sample(Sample {
+            sequence,
+            time: timer::now(),
+        });
+        // The queue holds seconds of samples: if it is full, the comm core has stopped.
+        if let Err(error) = queue.try_send(&sample.encode()) {
+            fail!("sample {sequence} was not taken: {error}");
+        }
+        if (sequence + 1) % BATCH == 0 || sequence + 1 == total {
+            interrupt::send(SAMPLES_READY, 0);
+        }
+    }
+}
+
+/// What was sent and what control has confirmed.
+#[derive(Default)]
+struct Sums {
+    sent: u64,
+    confirmed: u64,
+    /// Checksum over all samples sent, and over those up to each that is not confirmed yet.
+    checksum: u64,
+    unconfirmed: VecDeque<u64>,
+}
+
+/// The comm core: passes samples on and checks what control confirms, until control has confirmed the end.
+fn transfer(
+    link: &mut Link,
+    samples: &mut Consumer,
+    sums: &mut Sums,
+    total: u64,
+) -> Result<(), link::Error> {
+    let mut buffer = [0; SIZE];
+    loop {
+        let mut idle = true;
+        while let Ok((size, _)) = samples.recv(&mut buffer) {
+            idle = false;
+            let Some(Message::Sample(sample)) = Message::decode(&buffer[..size]) else {
+                fail!("the queue between the own cores is broken")
+            };
+            link.push(&buffer, patience())?;
+            sums.sent += 1;
+            sums.checksum = checksum(sums.checksum, sample);
+            sums.unconfirmed.push_back(sums.checksum);
+            if sums.sent == total {
+                link.push(&Message::End { total }.encode(), patience())?;
+            }
+        }
+        // The whole batch is shown at once, with one doorbell at most.
+        link.flush()?;
+
+        while let Some(size) = link.receive(&mut buffer)? {
+            idle = false;
+            match Message::decode(&buffer[..size]) {
+                Some(Message::Ack { received, checksum }) => sums.confirm(received, checksum),
+                Some(Message::Done { received, checksum }) => {
+                    sums.confirm(received, checksum);
+                    if received != total {
+                        fail!("control has {received} of {total} samples");
+                    }
+                    return Ok(());
+                }
+                other => fail!("not an answer: {other:?}"),
+            }
+        }
+        if idle && !link.wait_begin()? && interrupt::wait_until(patience()).is_none() {
+            return Err(link::Error::Timeout);
+        }
+    }
+}
+
+impl Sums {
+    /// Control says it has `received` samples in all, and what they sum up to. It may say the same twice.
+    fn confirm(&mut self, received: u64, claimed: u64) {
+        while self.confirmed < received {
+            let Some(sum) = self.unconfirmed.pop_front() else {
+                fail!("control confirms {received} samples of {} sent", self.sent)
+            };
+            self.confirmed += 1;
+            if self.confirmed == received && sum != claimed {
+                fail!("control received other bytes than were sent, by sample {received}");
+            }
+        }
+    }
+}
+
+fn report(tree: &Tree, link: &Link, sums: &Sums) {
+    println!("all {} samples confirmed by control", sums.confirmed);
+    figures::print_doorbells(link);
+    figures::print_entries(tree);
+    for vcpu in (0..tree.vcpus()).filter(|&vcpu| tree.class(vcpu) == "compute") {
+        match figures::entries(vcpu, &Reason::FOREIGN) {
+            0 => println!("  compute core  vCPU {vcpu}: no foreign entry"),
+            count => fail!("{count} foreign entries on the compute core of vCPU {vcpu}"),
+        }
+    }
+}
+
+fn patience() -> u64 {
+    timer::now() + PATIENCE * timer::frequency()
 }

@@ -1,0 +1,191 @@
+//! Attacks by system register and system instruction.
+
+use alloc::string::String;
+use core::arch::asm;
+
+use rt::Tree;
+
+use crate::format;
+use crate::probe::{EC_ILLEGAL, Outcome, after, execute, mrs, msr, register};
+
+/// Bytes that cache maintenance by address may spoil.
+#[repr(C, align(4096))]
+struct Scratch([u8; 4096]);
+
+static mut SCRATCH: Scratch = Scratch([0; 4096]);
+
+/// Counts how instructions ended.
+#[derive(Default)]
+struct Tally {
+    done: u32,
+    caught: u32,
+}
+
+impl Tally {
+    fn count(&mut self, outcome: Outcome) -> bool {
+        let done = matches!(outcome, Outcome::Done(_));
+        if done {
+            self.done += 1
+        } else {
+            self.caught += 1
+        }
+        done
+    }
+
+    fn words(&self) -> String {
+        format!(
+            "{} executed, {} trapped into the guest",
+            self.done, self.caught
+        )
+    }
+}
+
+/// Every number of a system register with these op0, op1 and CRn.
+fn space(op0: u32, op1: u32, crn: u32) -> impl Iterator<Item = u32> {
+    (0..128).map(move |low| register(op0, op1, crn, low >> 3, low & 7))
+}
+
+pub fn sysreg_storm(_: &Tree) -> String {
+    let mut tally = Tally::default();
+    for op0 in [2, 3] {
+        for (op1, crn) in (0..8).flat_map(|op1| (0..16).map(move |crn| (op1, crn))) {
+            for number in space(op0, op1, crn) {
+                let read = tally.count(execute(mrs(number), [0; 4]));
+                // op1 4 and 5 are EL2's registers (5 with E2H), 6 EL3's, 7 Secure EL1's (DDI 0487, C5.1.2).
+                if read && op0 == 3 && op1 >= 4 {
+                    rt::fail!("register S3_{op1}_C{crn} ({number:#x}) of a higher level was read");
+                }
+            }
+        }
+    }
+    // Writes: what belongs to higher levels, performance monitors (CRn 9), implementation-defined space (11 and 15).
+    for (op1, crn) in (0..8).flat_map(|op1| (0..16).map(move |crn| (op1, crn))) {
+        if op1 >= 4 || matches!(crn, 9 | 11 | 15) {
+            for number in space(3, op1, crn) {
+                tally.count(execute(msr(number), [u64::MAX, 0, 0, 0]));
+            }
+        }
+    }
+    tally.words()
+}
+
+/// Cache and TLB maintenance, address translation (CRn 7 and 8), implementation-defined instructions (11 and 15).
+pub fn sys_storm(_: &Tree) -> String {
+    let scratch = &raw mut SCRATCH as u64;
+    let mut tally = Tally::default();
+    for (op1, crn) in (0..8).flat_map(|op1| [7, 8, 11, 15].map(|crn| (op1, crn))) {
+        for number in space(1, op1, crn) {
+            tally.count(execute(msr(number), [scratch, 0, 0, 0]));
+        }
+    }
+    tally.words()
+}
+
+/// Cleans and invalidates caches by set and way, over more sets and ways than there are.
+pub fn set_way(_: &Tree) -> String {
+    let mut count = 0;
+    for level in 0..4_u64 {
+        for (set, way) in (0..64_u64).flat_map(|set| (0..16_u64).map(move |way| (set, way))) {
+            let operand = way << 28 | set << 6 | level << 1;
+            // SAFETY: cleaning loses nothing, and EL2 makes DC ISW clean too (HCR_EL2.SWIO).
+            unsafe {
+                asm!("dc csw, {0}", "dc cisw, {0}", "dc isw, {0}", in(reg) operand, options(nostack));
+            }
+            count += 3;
+        }
+    }
+    format!("{count} operations")
+}
+
+/// Switches caches and MMU off and on.
+pub fn cache_off(_: &Tree) -> String {
+    const COUNT: u32 = 10_000;
+    for _ in 0..COUNT {
+        // SAFETY: between off and on there is no access to memory but fetches, from code that was cleaned when it was
+        // loaded; the map is an identity map.
+        unsafe {
+            asm!(
+                "mrs {on}, sctlr_el1",
+                "bic {off}, {on}, #1",
+                "bic {off}, {off}, #4",
+                "bic {off}, {off}, #0x1000",
+                "msr sctlr_el1, {off}",
+                "isb",
+                "msr sctlr_el1, {on}",
+                "isb",
+                on = out(reg) _,
+                off = out(reg) _,
+                options(nostack),
+            );
+        }
+    }
+    format!("{COUNT} times")
+}
+
+/// Debug registers, and instructions that ask a debugger, a host or another level for something.
+pub fn debug(_: &Tree) -> String {
+    let mut tally = Tally::default();
+    // OSLAR_EL1, MDSCR_EL1, then all breakpoints and watchpoints. PSTATE.D stays set: none of them fires here.
+    for value in [u64::MAX, 0] {
+        for number in [register(2, 0, 1, 0, 4), register(2, 0, 0, 2, 2)] {
+            tally.count(execute(msr(number), [value, 0, 0, 0]));
+        }
+        for number in (0..16).flat_map(|n| (4..8).map(move |op2| register(2, 0, 0, n, op2))) {
+            tally.count(execute(msr(number), [value, 0, 0, 0]));
+        }
+    }
+    // HLT #0xf000 (semihosting), HLT #0, BRK #0, SVC #0, DCPS1 to 3, UDF #0.
+    let instructions = [
+        0xd45e_0000,
+        0xd440_0000,
+        0xd420_0000,
+        0xd400_0001,
+        0xd4a0_0001,
+        0xd4a0_0002,
+        0xd4a0_0003,
+        0,
+    ];
+    for word in instructions {
+        // Semihosting's SYS_EXIT in w0.
+        if tally.count(execute(word, [0x18, 0, 0, 0])) {
+            rt::fail!("instruction {word:#010x} did not trap");
+        }
+    }
+    tally.words()
+}
+
+/// Returns from an exception that never was, to the state `spsr`.
+fn eret_to(spsr: u64) -> Outcome {
+    // SAFETY: ELR_EL1 and SPSR_EL1 belong to nobody outside an exception.
+    unsafe {
+        asm!("msr elr_el1, {0}", "msr spsr_el1, {1}", in(reg) after(), in(reg) spsr, options(nostack));
+    }
+    execute(0xd69f_03e0, [0; 4])
+}
+
+/// ERET to EL2 and EL3, which raises Illegal Execution state at EL1 (DDI 0487, D1.4.2).
+pub fn eret_el2(_: &Tree) -> String {
+    for (name, mode) in [
+        ("EL2h", 9),
+        ("EL2t", 8),
+        ("EL3h", 13),
+        ("EL1 AArch32", 0x13),
+    ] {
+        let outcome = eret_to(0x3c0 | mode);
+        if outcome.class() != Some(EC_ILLEGAL) {
+            rt::fail!("exception return to {name}: {outcome:x?}");
+        }
+    }
+    "illegal every time".into()
+}
+
+/// ERET to EL0 in both states: nothing is mapped for it, so it faults into EL1 at once.
+pub fn eret_el0(_: &Tree) -> String {
+    for (name, mode) in [("AArch64", 0), ("AArch32", 0x10)] {
+        let outcome = eret_to(0x3c0 | mode);
+        if outcome.class().is_none() {
+            rt::fail!("EL0 {name} ran");
+        }
+    }
+    "faulted every time".into()
+}
