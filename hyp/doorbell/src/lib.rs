@@ -13,7 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod limit;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use limit::{Bucket, Deferred, Handles};

@@ -1,1 +1,223 @@
+//! The rate limit against its definition, and whole histories of rings, masks, takes and timers against the counters.
 
+use super::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+#[test]
+fn a_line_is_one_cache_line() {
+    assert_eq!((size_of::<Line>(), align_of::<Line>()), (64, 64));
+}
+
+#[test]
+fn burst_then_rate() {
+    let mut bucket = Bucket::new(1000, 10, 3);
+    assert_eq!([0; 3].map(|now| bucket.admit(now)), [Ok(()); 3]);
+    assert_eq!(bucket.admit(0), Err(100));
+    assert_eq!(bucket.admit(99), Err(100));
+    assert_eq!(bucket.admit(100), Ok(()));
+    assert_eq!(bucket.admit(100), Err(200));
+    // Idle time fills it to the burst and no further.
+    assert_eq!([10_000; 3].map(|now| bucket.admit(now)), [Ok(()); 3]);
+    assert_eq!(bucket.admit(10_000), Err(10_100));
+}
+
+#[test]
+fn no_limit_admits_at_any_time() {
+    let mut bucket = Bucket::new(62_500_000, 0, 0);
+    assert!(bucket.is_unlimited());
+    assert_eq!(
+        [9, 3, u64::MAX, 0].map(|now| bucket.admit(now)),
+        [Ok(()); 4]
+    );
+}
+
+#[test]
+fn every_outcome_and_its_count() {
+    let line = Line::default();
+    let mut end = End {
+        bucket: Bucket::new(1000, 10, 1),
+        ..End::default()
+    };
+    assert_eq!(end.ring(&line, 5, || 0), Outcome::Notify);
+    let unread = || -> u64 { unreachable!("the counter is read for a new bit only") };
+    assert_eq!(end.ring(&line, 5, unread), Outcome::Coalesced);
+    assert_eq!(line.take(), 1 << 5);
+    assert_eq!(end.ring(&line, 5, || 1), Outcome::Deferred(100));
+    assert!(line.is_pending(5));
+    assert_eq!(end.retry(&line, 5, 99), Outcome::Deferred(100));
+    assert_eq!(end.retry(&line, 5, 100), Outcome::Notify);
+    // Taken with another's SGI before its own time came.
+    assert_eq!(line.take(), 1 << 5);
+    assert_eq!(end.retry(&line, 5, 200), Outcome::Held);
+    line.mask(5);
+    assert_eq!(end.ring(&line, 5, || 300), Outcome::Held);
+    assert_eq!(
+        (line.take(), line.unmask(5), line.unmask(5)),
+        (0, true, false)
+    );
+    assert_eq!((end.sent, end.coalesced, end.deferred), (3, 1, 1));
+}
+
+#[test]
+fn deferred_gives_all_at_the_earliest_time() {
+    let mut deferred = Deferred::default();
+    assert_eq!((deferred.next(), deferred.due(u64::MAX).0), (None, 0));
+    assert!(deferred.defer(3, 50));
+    assert!(!deferred.defer(63, 70));
+    assert!(deferred.defer(0, 20));
+    assert_eq!((deferred.next(), deferred.due(19).0), (Some(20), 0));
+    assert!(deferred.due(20).eq([0, 3, 63]));
+    assert_eq!(deferred.next(), None);
+}
+
+/// One thing that happens, on the sender's or the receiver's core.
+#[derive(Clone, Debug)]
+enum Step {
+    Ring(u32),
+    Mask(u32),
+    Unmask(u32),
+    Sgi,
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let bit = || prop::sample::select(vec![0_u32, 1, 31, 63]);
+    prop_oneof![
+        4 => bit().prop_map(Step::Ring),
+        1 => bit().prop_map(Step::Mask),
+        1 => bit().prop_map(Step::Unmask),
+        2 => Just(Step::Sgi),
+        2 => (0_u64..200).prop_map(Step::Pass),
+    ]
+}
+
+/// A sender with four ends, a receiver with one line.
+struct World {
+    line: Line,
+    ends: [End; 64],
+    deferred: Deferred,
+    sgi: bool,
+    now: u64,
+    rings: u64,
+}
+
+impl World {
+    fn did(&mut self, bit: u32, outcome: Outcome) {
+        match outcome {
+            Outcome::Notify => self.sgi = true,
+            Outcome::Deferred(at) => {
+                assert!(at > self.now);
+                self.deferred.defer(bit, at);
+            }
+            Outcome::Coalesced | Outcome::Held => {}
+        }
+    }
+
+    fn receive(&mut self, bits: u64) {
+        for bit in Handles(bits) {
+            self.ends[bit as usize].received += 1;
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Ring(bit) => {
+                let now = self.now;
+                let outcome = self.ends[bit as usize].ring(&self.line, bit, || now);
+                self.rings += 1;
+                self.did(bit, outcome);
+            }
+            Step::Mask(bit) => self.line.mask(bit),
+            Step::Unmask(bit) => {
+                let waited = self.line.unmask(bit);
+                self.receive(u64::from(waited) << bit);
+            }
+            Step::Sgi => {
+                if std::mem::take(&mut self.sgi) {
+                    let bits = self.line.take();
+                    self.receive(bits);
+                }
+            }
+            Step::Pass(ticks) => {
+                self.now += ticks;
+                for bit in self.deferred.due(self.now) {
+                    let outcome = self.ends[bit as usize].retry(&self.line, bit, self.now);
+                    self.did(bit, outcome);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Each doorbell sent is received once or waits, and one that waits unmasked has an SGI or a timer coming.
+    #[test]
+    fn nothing_is_lost_or_invented(steps in vec(step(), 0..200), rate in 0_u32..50, burst in 0_u32..4) {
+        let bucket = Bucket::new(1000, rate, burst);
+        let mut world = World {
+            line: Line::default(),
+            ends: [End { bucket, ..End::default() }; 64],
+            deferred: Deferred::default(),
+            sgi: false,
+            now: 0,
+            rings: 0,
+        };
+        let settle = [0, 1, 31, 63].map(Step::Unmask).into_iter().chain([Step::Pass(1000), Step::Sgi]);
+        for step in steps.iter().cloned().chain(settle) {
+            world.step(&step);
+            let waiting = |bit: u32| u64::from(world.line.is_pending(bit));
+            for (bit, end) in (0..).zip(&world.ends) {
+                prop_assert_eq!(end.sent, end.received + waiting(bit));
+                let mut deferred = world.deferred;
+                let covered = world.sgi || deferred.due(u64::MAX).any(|due| due == bit);
+                prop_assert!(!world.line.wants_notify(bit) || covered);
+            }
+            let counted: u64 = world.ends.iter().map(|end| end.sent + end.coalesced).sum();
+            prop_assert_eq!(counted, world.rings);
+        }
+        prop_assert_eq!((0..64).filter(|bit| world.line.is_pending(*bit)).count(), 0);
+    }
+
+    /// In no window are there more than the burst and what the rate gives; a refusal names the first tick that is admitted.
+    #[test]
+    fn the_limit_holds_in_every_window(
+        waits in vec(0_u64..3000, 1..100),
+        frequency in 1000_u64..1_000_000,
+        rate in 1_u32..2000,
+        burst in 1_u32..5,
+    ) {
+        let mut bucket = Bucket::new(frequency, rate, burst);
+        let (mut now, mut admitted) = (0_u64, vec![]);
+        for wait in waits {
+            now += wait;
+            match bucket.admit(now) {
+                Ok(()) => admitted.push(now),
+                Err(at) => {
+                    prop_assert!(at > now);
+                    prop_assert_eq!(bucket.admit(at - 1), Err(at));
+                    let mut copy = bucket;
+                    prop_assert_eq!(copy.admit(at), Ok(()));
+                }
+            }
+        }
+        for (first, from) in admitted.iter().enumerate() {
+            for (last, to) in admitted.iter().enumerate().skip(first) {
+                let count = (last - first + 1) as u64;
+                let allowed = u64::from(burst) + (to - from) * u64::from(rate) / frequency;
+                prop_assert!(count <= allowed, "{} in {}..={}", count, from, to);
+            }
+        }
+    }
+
+    /// Any numbers at all: no overflow, and a refusal is always for later.
+    #[test]
+    fn the_limit_takes_any_numbers(frequency: u64, rate: u32, burst: u32, times in vec(any::<u64>(), 0..50)) {
+        let mut bucket = Bucket::new(frequency, rate, burst);
+        for now in times {
+            if let Err(at) = bucket.admit(now) {
+                prop_assert!(at > now);
+            }
+        }
+    }
+}
