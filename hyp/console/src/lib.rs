@@ -4,11 +4,14 @@
 //! from them ([`Mux`]), so nobody else ever waits for the UART; a guest that is faster finds its PL011 full.
 //!
 //! What a guest can do to the terminal: a guest line always starts with its partition's name, and only EL2's lines start
-//! with [`PREFIX`]. [`filter`] says which control bytes a guest keeps.
+//! with [`PREFIX`]. `filter.rs` says which control bytes a guest keeps.
 #![no_std]
 #![forbid(unsafe_code)]
 
-pub mod filter;
+#[cfg(test)]
+extern crate std;
+
+mod filter;
 mod line;
 mod mux;
 mod pl011;

@@ -178,7 +178,8 @@ impl Mux {
                         .byte(b'm');
                 }
                 self.staged.byte(b'[').name(row.name).byte(b']');
-                self.staged.str(if row.colour != 0 { "\x1b[0m " } else { " " });
+                self.staged
+                    .str(if row.colour != 0 { "\x1b[0m " } else { " " });
             }
             _ => {
                 self.staged.str(PREFIX);

@@ -69,9 +69,9 @@ impl Pl011 {
             id @ reg::PERIPH_ID..0x1000 => IDS
                 .get(((id - reg::PERIPH_ID) / 4) as usize)
                 .map_or(0, |&id| u32::from(id)),
-            other => self.plain(other).map_or(0, |(register, _, reset)| {
-                register.load(Relaxed) ^ reset
-            }),
+            other => self
+                .plain(other)
+                .map_or(0, |(register, _, reset)| register.load(Relaxed) ^ reset),
         };
         value >> (8 * (offset & 3))
     }

@@ -147,9 +147,7 @@ pub struct Power {
 impl Power {
     /// Gives a vCPU that is off its start, as `CPU_ON` would: how vCPU 0 begins. False if it was not off.
     pub fn start(&self, vcpu: usize, start: Start) -> bool {
-        self.vcpus
-            .get(vcpu)
-            .is_some_and(|v| v.start(start).is_ok())
+        self.vcpus.get(vcpu).is_some_and(|v| v.start(start).is_ok())
     }
 
     /// The start that waits for vCPU `me`, which is on from here. Only the core of `me` calls it.

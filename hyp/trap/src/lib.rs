@@ -117,9 +117,7 @@ pub fn decode(esr: u64) -> Trap {
     let class = (esr >> 26) as u32 & 0x3f;
     let imm = esr as u16;
     match class {
-        ec::WFX => Trap::Wfx {
-            event: bit(esr, 0),
-        },
+        ec::WFX => Trap::Wfx { event: bit(esr, 0) },
         ec::HVC64 => Trap::Hvc { imm },
         ec::SMC64 => Trap::Smc { imm },
         ec::SYSREG => Trap::SysReg(SysReg {

@@ -1,1 +1,379 @@
+//! Every exception class, every bit pattern, every hidden field.
 
+use super::*;
+use proptest::prelude::*;
+
+const fn class(ec: u32) -> u64 {
+    (ec as u64) << 26
+}
+
+/// `ESR_EL2` as the hardware would have built it for `trap`: the decoder's inverse, from the manual's bit positions.
+fn encode(trap: &Trap) -> u64 {
+    let fault =
+        |f: &Fault| u64::from(f.status) | u64::from(f.walk) << 7 | u64::from(f.far_invalid) << 10;
+    match *trap {
+        Trap::Wfx { event } => class(0x01) | u64::from(event),
+        Trap::Hvc { imm } => class(0x16) | u64::from(imm),
+        Trap::Smc { imm } => class(0x17) | u64::from(imm),
+        Trap::SysReg(SysReg { op, rt, write }) => {
+            let op = u64::from(op);
+            class(0x18)
+                | (op >> 14 & 3) << 20
+                | (op >> 11 & 7) << 14
+                | (op >> 7 & 15) << 10
+                | (op >> 3 & 15) << 1
+                | (op & 7) << 17
+                | u64::from(rt) << 5
+                | u64::from(!write)
+        }
+        Trap::InstructionAbort(f) => class(0x20) | fault(&f),
+        Trap::DataAbort(abort) => {
+            let access = abort.access.map_or(0, |a| {
+                1 << 24
+                    | u64::from(a.size.trailing_zeros()) << 22
+                    | u64::from(a.signed) << 21
+                    | u64::from(a.rt) << 16
+                    | u64::from(a.wide) << 15
+                    | u64::from(a.ordered) << 14
+            });
+            class(0x24)
+                | fault(&abort.fault)
+                | u64::from(abort.write) << 6
+                | u64::from(abort.maintenance) << 8
+                | access
+        }
+        Trap::Other { ec } => class(u32::from(ec)),
+    }
+}
+
+/// The bits of `ESR_EL2` that decoding keeps, by class.
+fn kept(esr: u64) -> u64 {
+    let iss = match esr >> 26 & 0x3f {
+        0x01 => 1,
+        0x16 | 0x17 => 0xffff,
+        0x18 => 0x3f_ffff,
+        0x20 => 0x4bf,
+        0x24 if esr >> 24 & 1 == 1 => 0x1ff_c5ff,
+        0x24 => 0x5ff,
+        _ => 0,
+    };
+    esr & (class(0x3f) | iss)
+}
+
+#[test]
+fn known_syndromes() {
+    // Taken from real traces: the ISS of `hvc #0x4a48`, `mrs x3, id_aa64pfr0_el1`, `msr icc_sgi1r_el1, x0`, `ldr w1, [x0]`.
+    assert_eq!(decode(0x5a00_4a48), Trap::Hvc { imm: 0x4a48 });
+    assert_eq!(decode(0x5e00_0000), Trap::Smc { imm: 0 });
+    assert_eq!(
+        decode(class(0x18) | 0x0230_0069),
+        Trap::SysReg(SysReg {
+            op: op(3, 0, 0, 4, 0),
+            rt: 3,
+            write: false,
+        })
+    );
+    assert_eq!(
+        decode(0x623a_3016),
+        Trap::SysReg(SysReg {
+            op: op(3, 0, 12, 11, 5),
+            rt: 0,
+            write: true,
+        })
+    );
+    let Trap::DataAbort(abort) = decode(0x9381_0007) else {
+        panic!("a data abort");
+    };
+    assert_eq!(
+        abort.emulable(),
+        Some(Access {
+            size: 4,
+            signed: false,
+            wide: false,
+            rt: 1,
+            ordered: false,
+        })
+    );
+    assert_eq!(decode(0x0600_0001), Trap::Wfx { event: true });
+    assert_eq!(decode(class(0x19)), Trap::Other { ec: 0x19 });
+}
+
+#[test]
+fn every_class_has_words() {
+    let words = |esr| cause(&decode(esr));
+    for ec in 0..64 {
+        assert!(!words(class(ec)).is_empty());
+    }
+    assert_eq!(words(class(0x19)), "SVE, which it does not have");
+    assert_eq!(words(class(0x3f)), "exception of an unknown class");
+    assert_eq!(words(class(0x24) | 0x06), "read outside its memory");
+    assert_eq!(words(class(0x24) | 0x46), "write outside its memory");
+    assert_eq!(
+        words(class(0x24) | 0x4f),
+        "write to memory it may not write"
+    );
+    assert_eq!(words(class(0x24) | 0x0f), "read of memory it may not read");
+    assert_eq!(words(class(0x24) | 0x10), "external abort");
+    assert_eq!(words(class(0x24) | 0x21), "alignment fault");
+    assert_eq!(words(class(0x24) | 0x09), "access flag fault");
+    assert_eq!(words(class(0x24) | 0x30), "memory fault");
+    assert_eq!(
+        words(class(0x24) | 0x146),
+        "cache maintenance outside its memory"
+    );
+    assert_eq!(
+        words(class(0x24) | 0x86),
+        "translation tables outside its memory"
+    );
+    assert_eq!(words(class(0x20) | 0x04), "execution outside its memory");
+    assert_eq!(
+        words(class(0x20) | 0x0f),
+        "execution of memory it may not execute"
+    );
+    assert_eq!(
+        words(class(0x20) | 0x8f),
+        "translation tables in memory it may not use for them"
+    );
+}
+
+#[test]
+fn only_plain_accesses_to_unmapped_pages_are_emulable() {
+    let isv = 1 << 24;
+    let emulable = |iss: u64| match decode(class(0x24) | iss) {
+        Trap::DataAbort(abort) => abort.emulable().is_some(),
+        _ => false,
+    };
+    assert!(emulable(isv | 0x06));
+    assert!(!emulable(0x06), "no description");
+    assert!(!emulable(isv | 0x0f), "a permission fault");
+    assert!(!emulable(isv | 0x86), "a table walk");
+    assert!(!emulable(isv | 0x106), "cache maintenance");
+    assert!(!emulable(isv | 0x406), "no address");
+}
+
+#[test]
+fn fault_addresses() {
+    assert_eq!(fault_ipa(0x90000, 0xffff_8000_1234_5018), 0x900_0018);
+    // Bit 63 (NS) and reserved bits say nothing about the address.
+    assert_eq!(fault_ipa(u64::MAX, 0), 0xf_ffff_ffff_f000);
+    let known = |status, walk| {
+        Fault {
+            status,
+            walk,
+            far_invalid: false,
+        }
+        .ipa_known()
+    };
+    assert!(known(0x05, false) && known(0x00, false) && known(0x0b, false));
+    assert!(!known(0x0f, false) && known(0x0f, true));
+    assert!(!known(0x10, false) && !known(0x21, false));
+}
+
+#[test]
+fn loads_extend_and_stores_truncate() {
+    let access = |size, signed, wide| Access {
+        size,
+        signed,
+        wide,
+        rt: 0,
+        ordered: false,
+    };
+    let all = 0x8182_8384_8586_8788;
+    assert_eq!(access(1, false, false).loaded(all), 0x88);
+    assert_eq!(access(2, false, true).loaded(all), 0x8788);
+    assert_eq!(access(4, false, false).loaded(all), 0x8586_8788);
+    assert_eq!(access(8, false, true).loaded(all), all);
+    assert_eq!(access(1, true, false).loaded(all), 0xffff_ff88);
+    assert_eq!(access(1, true, true).loaded(all), 0xffff_ffff_ffff_ff88);
+    assert_eq!(access(2, true, true).loaded(0x7fff), 0x7fff);
+    assert_eq!(access(4, true, true).loaded(all), 0xffff_ffff_8586_8788);
+    assert_eq!(access(8, true, true).loaded(all), all);
+    assert_eq!(access(2, false, false).stored(all), 0x8788);
+    assert_eq!(access(8, false, true).stored(all), all);
+}
+
+/// Fields a guest must not see whatever the machine has: register, lowest bit (D24.2).
+const HIDDEN: [(IdRegister, u32); 41] = [
+    (IdRegister::Pfr0, 8),   // EL2
+    (IdRegister::Pfr0, 28),  // RAS
+    (IdRegister::Pfr0, 32),  // SVE
+    (IdRegister::Pfr0, 36),  // SEL2
+    (IdRegister::Pfr0, 40),  // MPAM
+    (IdRegister::Pfr0, 44),  // AMU
+    (IdRegister::Pfr0, 52),  // RME
+    (IdRegister::Pfr1, 8),   // MTE
+    (IdRegister::Pfr1, 12),  // RAS_frac
+    (IdRegister::Pfr1, 16),  // MPAM_frac
+    (IdRegister::Pfr1, 24),  // SME
+    (IdRegister::Pfr1, 36),  // NMI
+    (IdRegister::Pfr1, 44),  // GCS
+    (IdRegister::Dfr0, 4),   // TraceVer
+    (IdRegister::Dfr0, 8),   // PMUVer
+    (IdRegister::Dfr0, 32),  // PMSVer (SPE)
+    (IdRegister::Dfr0, 40),  // TraceFilt
+    (IdRegister::Dfr0, 44),  // TraceBuffer (TRBE)
+    (IdRegister::Dfr0, 52),  // BRBE
+    (IdRegister::Isar0, 24), // TME
+    (IdRegister::Isar1, 4),  // APA
+    (IdRegister::Isar1, 8),  // API
+    (IdRegister::Isar1, 24), // GPA
+    (IdRegister::Isar1, 28), // GPI
+    (IdRegister::Isar1, 60), // LS64
+    (IdRegister::Isar2, 8),  // GPA3
+    (IdRegister::Isar2, 12), // APA3
+    (IdRegister::Isar2, 16), // MOPS
+    (IdRegister::Isar2, 24), // PAC_frac
+    (IdRegister::Mmfr0, 32), // TGran16_2
+    (IdRegister::Mmfr0, 40), // TGran4_2
+    (IdRegister::Mmfr0, 56), // FGT
+    (IdRegister::Mmfr1, 4),  // VMIDBits
+    (IdRegister::Mmfr1, 8),  // VH
+    (IdRegister::Mmfr1, 16), // LO
+    (IdRegister::Mmfr1, 40), // HCX
+    (IdRegister::Mmfr2, 12), // IESB
+    (IdRegister::Mmfr2, 24), // NV
+    (IdRegister::Mmfr2, 40), // FWB
+    (IdRegister::Mmfr2, 56), // EVT
+    (IdRegister::Pfr1, 40),  // MTE_frac
+];
+
+/// Fields a guest needs as they are: register, lowest bit.
+const KEPT: [(IdRegister, u32); 14] = [
+    (IdRegister::Pfr0, 16),  // FP
+    (IdRegister::Pfr0, 20),  // AdvSIMD
+    (IdRegister::Pfr0, 60),  // CSV3
+    (IdRegister::Pfr1, 4),   // SSBS
+    (IdRegister::Dfr0, 12),  // BRPs
+    (IdRegister::Isar0, 4),  // AES
+    (IdRegister::Isar0, 16), // CRC32
+    (IdRegister::Isar0, 20), // Atomic
+    (IdRegister::Mmfr0, 0),  // PARange
+    (IdRegister::Mmfr0, 4),  // ASIDBits
+    (IdRegister::Mmfr0, 28), // TGran4
+    (IdRegister::Mmfr1, 20), // PAN
+    (IdRegister::Mmfr2, 0),  // CnP
+    (IdRegister::Mmfr2, 16), // VARange
+];
+
+#[test]
+fn a_cortex_a72_and_a_max_core_as_guests_see_them() {
+    // Cortex-A72 (TRM 100095): AArch32 at every level, GIC interface, EL2 and EL3.
+    assert_eq!(IdRegister::Pfr0.visible(0x0100_2222), 0x0100_0011);
+    assert_eq!(IdRegister::Dfr0.visible(0x1030_5106), 0x1030_5006);
+    assert_eq!(IdRegister::Mmfr0.visible(0x1124), 0x0000_0124);
+    // A GIC interface of version 4.1 and CSV2_2 show as what they extend.
+    assert_eq!(
+        IdRegister::Pfr0.visible(0x1201_1111_2311_1112),
+        0x1101_0000_0111_0011
+    );
+    // FP and SIMD absent stays absent: 0xf is not a high version there.
+    assert_eq!(IdRegister::Pfr0.visible(0x00ff_0011) >> 16 & 0xff, 0xff);
+}
+
+#[test]
+fn policies() {
+    assert_eq!(
+        sysreg(op(3, 0, 0, 4, 0), false),
+        Policy::Id(IdRegister::Pfr0)
+    );
+    assert_eq!(
+        sysreg(op(3, 0, 0, 7, 2), false),
+        Policy::Id(IdRegister::Mmfr2)
+    );
+    assert_eq!(sysreg(op(3, 0, 0, 4, 0), true), Policy::Undefined);
+    for zero in [
+        op(3, 0, 0, 1, 0),
+        op(3, 0, 0, 4, 4),
+        op(3, 0, 0, 4, 5),
+        op(3, 0, 0, 7, 7),
+    ] {
+        assert_eq!(sysreg(zero, false), Policy::Zero);
+    }
+    for write in [false, true] {
+        assert_eq!(sysreg(op(3, 0, 1, 0, 1), write), Policy::Zero, "ACTLR_EL1");
+        assert_eq!(sysreg(op(3, 3, 9, 12, 0), write), Policy::Undefined, "PMCR");
+        assert_eq!(
+            sysreg(op(3, 0, 15, 0, 0), write),
+            Policy::Undefined,
+            "implementation defined"
+        );
+        assert_eq!(
+            sysreg(op(3, 4, 1, 1, 0), write),
+            Policy::Undefined,
+            "HCR_EL2"
+        );
+    }
+    for (op2, sgi) in [(5, Sgi::Group1), (6, Sgi::OtherGroup1), (7, Sgi::Group0)] {
+        assert_eq!(sysreg(op(3, 0, 12, 11, op2), true), Policy::Sgi(sgi));
+        assert_eq!(sysreg(op(3, 0, 12, 11, op2), false), Policy::Undefined);
+    }
+}
+
+#[test]
+fn each_id_register_is_its_own_row() {
+    for row in &sysreg::VISIBLE {
+        assert_eq!(sysreg(row.1, false), Policy::Id(row.0));
+        assert_eq!(
+            row.0.visible(0),
+            0,
+            "nothing appears that the machine lacks"
+        );
+        let all = sysreg::VISIBLE.get(row.0 as usize).map(|r| r.0);
+        assert_eq!(all, Some(row.0), "rows are in the order of the enum");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_syndrome_decodes_to_what_it_says(esr: u64) {
+        let trap = decode(esr);
+        prop_assert_eq!(encode(&trap), kept(esr));
+        prop_assert!(!cause(&trap).is_empty());
+    }
+
+    #[test]
+    fn aborts_decode_to_what_they_say(iss in 0u64..1 << 25, data: bool) {
+        let esr = class(if data { 0x24 } else { 0x20 }) | iss;
+        prop_assert_eq!(encode(&decode(esr)), kept(esr));
+    }
+
+    #[test]
+    fn hidden_fields_are_hidden_and_needed_ones_kept(raw: u64) {
+        for (register, shift) in HIDDEN {
+            prop_assert_eq!(register.visible(raw) >> shift & 0xf, 0, "{:?} {}", register, shift);
+        }
+        for (register, shift) in KEPT {
+            prop_assert_eq!((register.visible(raw) ^ raw) >> shift & 0xf, 0, "{:?} {}", register, shift);
+        }
+        // AArch64 at most, at EL0 and EL1.
+        prop_assert!(IdRegister::Pfr0.visible(raw) & 0xf <= 1);
+        prop_assert!(IdRegister::Pfr0.visible(raw) >> 4 & 0xf <= 1);
+    }
+
+    #[test]
+    fn no_field_shows_more_than_the_machine_has(raw: u64) {
+        for row in &sysreg::VISIBLE {
+            let seen = row.0.visible(raw);
+            for shift in (0..64).step_by(4) {
+                prop_assert!(seen >> shift & 0xf <= raw >> shift & 0xf);
+            }
+            prop_assert_eq!(row.0.visible(seen), seen);
+        }
+    }
+
+    #[test]
+    fn every_register_has_a_policy(op: u16, write: bool) {
+        // Only ID registers are read from the machine, and nothing there is ever written.
+        if let Policy::Id(_) = sysreg(op, write) {
+            prop_assert!(!write && op >> 7 == 0x180);
+        }
+    }
+
+    #[test]
+    fn any_access_is_bounded(size: u8, signed: bool, wide: bool, value: u64) {
+        let access = Access { size, signed, wide, rt: 0, ordered: false };
+        let bits = match size { 1 => 8, 2 => 16, 4 => 32, _ => 64 };
+        prop_assert_eq!(u128::from(access.stored(value)), u128::from(value) & ((1u128 << bits) - 1));
+        prop_assert_eq!(access.stored(access.loaded(value)), if wide || !signed || bits < 64 { access.stored(value) } else { value & 0xffff_ffff });
+    }
+}
