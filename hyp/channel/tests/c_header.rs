@@ -1,0 +1,230 @@
+//! The C header: its numbers are those of `abi`, and a C program exchanges messages with this crate through shared memory.
+#![cfg(not(any(loom, miri)))]
+
+use bulkhead_channel::word::{AtomicU32, AtomicU64};
+use bulkhead_channel::{Doorbell, Error, Indices, Region, open};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const HEADER: &str = include_str!("../include/bulkhead_channel.h");
+
+/// Every number the header defines.
+const NUMBERS: &[(&str, i64)] = &[
+    ("CALL_VERSION", abi::call::VERSION as i64),
+    ("CALL_QUERY", abi::call::QUERY as i64),
+    ("CALL_CHANNEL", abi::call::CHANNEL as i64),
+    ("CALL_RING", abi::call::RING as i64),
+    ("CALL_MASK", abi::call::MASK as i64),
+    ("CALL_STATUS", abi::call::STATUS as i64),
+    ("CALL_PEER", abi::call::PEER as i64),
+    ("CALL_ENTRIES", abi::call::ENTRIES as i64),
+    ("CALL_FAIL", abi::call::FAIL as i64),
+    ("ERROR_NOT_SUPPORTED", abi::error::NOT_SUPPORTED),
+    ("ERROR_BAD_HANDLE", abi::error::BAD_HANDLE),
+    ("ERROR_BAD_ARGUMENT", abi::error::BAD_ARGUMENT),
+    ("ERROR_PEER_DOWN", abi::error::PEER_DOWN),
+    ("RING_SENT", abi::ring::SENT),
+    ("RING_COALESCED", abi::ring::COALESCED),
+    ("RING_DEFERRED", abi::ring::DEFERRED),
+    ("LAYOUT_PRODUCED", abi::layout::PRODUCED as i64),
+    ("LAYOUT_CONSUMED", abi::layout::CONSUMED as i64),
+    ("LAYOUT_WANT_DATA", abi::layout::WANT_DATA as i64),
+    ("LAYOUT_WANT_ROOM", abi::layout::WANT_ROOM as i64),
+    ("LAYOUT_DATA", abi::layout::DATA as i64),
+];
+
+#[test]
+fn the_header_has_the_numbers_of_the_abi() {
+    let defined: Vec<(&str, i64)> = HEADER
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define BULKHEAD_")?.split_once(' '))
+        .map(|(name, value)| {
+            let digits = value.trim_matches(['(', ')']);
+            let number = match digits.strip_prefix("0x") {
+                Some(hex) => i64::from_str_radix(hex, 16),
+                None => digits.parse(),
+            };
+            (
+                name,
+                number.unwrap_or_else(|_| panic!("{name} is no number: {value}")),
+            )
+        })
+        .collect();
+    assert_eq!(defined, NUMBERS);
+}
+
+unsafe extern "C" {
+    fn mmap(
+        at: *mut u8,
+        size: usize,
+        protection: i32,
+        flags: i32,
+        file: i32,
+        offset: i64,
+    ) -> *mut u8;
+}
+
+/// Maps a file of `size` bytes shared and for good, read-only or writable.
+fn map(file: &File, size: usize, writable: bool) -> Region<'static> {
+    let (read, write, shared) = (1, 2, 1);
+    let protection = if writable { read | write } else { read };
+    // SAFETY: a fresh mapping of a file this test has just made and sized; nothing else is at its address.
+    let at = unsafe {
+        mmap(
+            std::ptr::null_mut(),
+            size,
+            protection,
+            shared,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    assert!(at.align_offset(4096) == 0 && !at.is_null(), "mmap failed");
+    // SAFETY: the mapping is page-aligned, at least a page long, never unmapped, and accessed only as atomics.
+    let page = unsafe { std::slice::from_raw_parts(at.cast::<AtomicU32>(), 1024) };
+    // SAFETY: as above; the data fill the mapping from the second page to its end.
+    let data =
+        unsafe { std::slice::from_raw_parts(at.add(4096).cast::<AtomicU64>(), (size - 4096) / 8) };
+    Region::new(Indices::new(page).unwrap(), data).unwrap()
+}
+
+/// Compiles the C side with every warning an error.
+fn compile() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bulkhead-peer");
+    let status = Command::new("cc")
+        .args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"])
+        .arg("-I")
+        .arg(root.join("include"))
+        .arg(root.join("tests/peer.c"))
+        .arg("-o")
+        .arg(&program)
+        .status()
+        .unwrap_or_else(|error| panic!("cannot run `cc` ({error}): install a C compiler (Debian: apt install gcc libc6-dev)"));
+    assert!(status.success(), "cc refused tests/peer.c: {status}");
+    program
+}
+
+/// A small deterministic generator (Knuth's MMIX constants).
+fn next(seed: &mut u64) -> usize {
+    *seed = seed
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 33) as usize
+}
+
+/// Sends `count` random messages to the C program, which echoes them, both sides sleeping on doorbells alone.
+#[test]
+fn messages_pass_between_rust_and_c() {
+    let program = compile();
+    let file = |name: &str, size: usize| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .unwrap();
+        file.set_len(size as u64).unwrap();
+        // Both indices start just short of where 32 bits wrap, as after 4 GiB of messages.
+        for at in [abi::layout::PRODUCED, abi::layout::CONSUMED] {
+            std::os::unix::fs::FileExt::write_all_at(
+                &file,
+                &(0_u32.wrapping_sub(64 << 10)).to_le_bytes(),
+                at as u64,
+            )
+            .unwrap();
+        }
+        (path, file)
+    };
+    let (here, there) = (8192, 4096 + 16384);
+    let ((own_path, own), (peer_path, peer)) = (file("own", here), file("peer", there));
+    let (mut tx, mut rx) = open(map(&own, here, true), map(&peer, there, false));
+
+    let mut child = Command::new(program)
+        .args([&peer_path, &own_path])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let mut from = child.stdout.take().unwrap();
+    // A lost wake-up would leave both asleep: then the child ends, and reading its doorbells fails.
+    let (done, limit) = std::sync::mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        let late = limit.recv_timeout(Duration::from_secs(60)).is_err();
+        if late {
+            child.kill().unwrap();
+        }
+        (late, child.wait().unwrap())
+    });
+    let mut rings = 0;
+    let mut ring = |doorbell: Doorbell| {
+        if doorbell.needed() {
+            rings += 1;
+            to.write_all(b"!").unwrap();
+        }
+    };
+
+    let count = 20_000;
+    let message = |n: usize| -> Vec<u8> {
+        let mut seed = n as u64;
+        let longest = if next(&mut seed) % 16 == 0 { 4088 } else { 200 };
+        // The last one is empty and ends the program.
+        let len = if n == count {
+            0
+        } else {
+            1 + next(&mut seed) % longest
+        };
+        (0..len).map(|_| next(&mut seed) as u8).collect()
+    };
+    let (mut sent, mut received) = (0, 0);
+    let mut buffer = [0; 4096];
+    let mut one = [0];
+    while received <= count {
+        let mut progress = false;
+        while sent <= count && tx.push(&[&message(sent)]).is_ok() {
+            (sent, progress) = (sent + 1, true);
+            if sent % 3 == 0 {
+                ring(tx.publish());
+            }
+        }
+        ring(tx.publish());
+        match rx.recv(&mut buffer) {
+            Ok((len, doorbell)) => {
+                ring(doorbell);
+                assert_eq!(buffer[..len], message(received), "message {received}");
+                (received, progress) = (received + 1, true);
+            }
+            Err(error) => assert_eq!(error, Error::Empty),
+        }
+        if progress {
+            continue;
+        }
+        let data = rx.wait_begin().unwrap();
+        ring(data.doorbell);
+        let mut ready = data.ready;
+        if sent <= count {
+            let room = tx.wait_begin(message(sent).len(), 2048).unwrap();
+            ring(room.doorbell);
+            ready |= room.ready;
+        }
+        if !ready {
+            from.read_exact(&mut one)
+                .expect("the C side sleeps or has failed");
+        }
+    }
+    done.send(()).unwrap();
+    let (late, status) = watchdog.join().unwrap();
+    assert!(!late && status.success(), "the C side: {status}");
+    assert_eq!((tx.faults(), rx.faults()), (0, 0));
+    assert!(
+        rings > 0 && rings < 2 * count,
+        "{rings} doorbells for {count} messages each way"
+    );
+}
