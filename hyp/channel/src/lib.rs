@@ -15,6 +15,39 @@
 //! answer [`Doorbell::Needed`] only where that index was crossed, so a peer that is awake costs no call. To wait, call
 //! `wait_begin` and sleep (WFI, or a blocking read in an operating system) only if it says nothing is there. To poll, call
 //! [`Consumer::available`]. To wait by WFE, load-acquire-exclusive [`Consumer::watch`], check [`Consumer::available`], then WFE.
+//!
+//! ```
+//! # use core::sync::atomic::{AtomicU32, AtomicU64};
+//! # use bulkhead_channel::{Error, Indices, Region, Wait, open};
+//! # fn ring() {}
+//! # fn wfi() {}
+//! # fn serve(own: (&[AtomicU32], &[AtomicU64]), peer: (&[AtomicU32], &[AtomicU64])) -> Result<(), Error> {
+//! let own = Region::new(Indices::new(own.0)?, own.1)?; // first page, then the data
+//! let peer = Region::new(Indices::new(peer.0)?, peer.1)?;
+//! let (mut tx, mut rx) = open(own, peer);
+//! let mut message = [0; 256];
+//! loop {
+//!     match rx.recv(&mut message) {
+//!         Ok((len, room)) => {
+//!             let reply = tx.try_send(&message[..len])?; // Error::Full: tx.wait_begin, sleep, try again
+//!             if room.needed() || reply.needed() {
+//!                 ring();
+//!             }
+//!         }
+//!         Err(Error::Empty) => {
+//!             let wait = rx.wait_begin()?; // with interrupts masked, so that WFI wakes for one that comes in between
+//!             if wait.doorbell.needed() {
+//!                 ring();
+//!             }
+//!             if !wait.ready {
+//!                 wfi();
+//!             }
+//!         }
+//!         Err(error) => return Err(error),
+//!     }
+//! }
+//! # }
+//! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -18,7 +18,7 @@ mod tests;
 
 pub use limit::{Bucket, Deferred, Handles};
 
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 #[cfg(not(loom))]
 use core::sync::atomic::AtomicU64;
@@ -49,18 +49,17 @@ pub enum Ring {
 impl Line {
     /// Sets `bit` (modulo 64), making all the caller wrote before it visible to whoever takes it.
     ///
-    /// The mask is read after the bit is set, and [`Line::unmask`] reads the bit after it clears the mask. Both pairs are
-    /// sequentially consistent, so at least one side sees the other's write. On Arm that order is STLXR before LDAR and STLR
-    /// before LDAXR (DDI 0487, B2.3, barrier-ordered-before): no DMB is needed. The SGI is a system register write, which
-    /// these do not order: the caller puts a DSB ISHST before it.
+    /// No wake-up is lost to a mask that is lifted meanwhile: the read-modify-writes of the pending word here and in
+    /// [`Line::unmask`] have one order. If this one is first, `unmask` finds the bit; if `unmask` is first, this one acquires
+    /// what it released, and the mask read next is already lifted. So no sequential consistency and no DMB are needed
+    /// (LDAXR/STLXR on Arm). The SGI is a system register write, which these do not order: the caller puts a DSB ISHST before it.
     #[inline]
     pub fn ring(&self, bit: u32) -> Ring {
         let bit = one(bit);
-        if self.pending.fetch_or(bit, SeqCst) & bit != 0 {
+        if self.pending.fetch_or(bit, AcqRel) & bit != 0 {
             return Ring::Coalesced;
         }
-        settle();
-        if self.masked.load(SeqCst) & bit == 0 {
+        if self.masked.load(Relaxed) & bit == 0 {
             Ring::NotifyNow
         } else {
             Ring::Held
@@ -69,11 +68,11 @@ impl Line {
 
     /// Whether `bit` is set and not masked, as the bit's own setter sees it when a deferred SGI comes due.
     ///
-    /// The setter never reads a value older than its own write: a clear bit was taken.
+    /// The setter never reads a value older than its own write: a clear bit was taken. A mask it sees is lifted after that
+    /// write, so `unmask` finds the bit; a mask it does not see yet costs one SGI that finds nothing to take.
     #[inline]
     pub fn wants_notify(&self, bit: u32) -> bool {
-        settle();
-        self.pending.load(SeqCst) & !self.masked.load(SeqCst) & one(bit) != 0
+        self.pending.load(Relaxed) & !self.masked.load(Relaxed) & one(bit) != 0
     }
 
     /// Takes every doorbell that is not masked; masked ones stay set. To be called on the line's own core.
@@ -81,14 +80,14 @@ impl Line {
     pub fn take(&self) -> u64 {
         // Its own core alone writes the mask, so it cannot change between these two.
         let masked = self.masked.load(Relaxed);
-        self.pending.fetch_and(masked, SeqCst) & !masked
+        self.pending.fetch_and(masked, Acquire) & !masked
     }
 
     /// Holds back doorbells of `bit` from now on. To be called on the line's own core.
     #[inline]
     pub fn mask(&self, bit: u32) {
         self.masked
-            .store(self.masked.load(Relaxed) | one(bit), SeqCst);
+            .store(self.masked.load(Relaxed) | one(bit), Relaxed);
     }
 
     /// Lets doorbells of `bit` through again; true if one waited: it is taken, and the caller delivers it.
@@ -96,9 +95,8 @@ impl Line {
     #[inline]
     pub fn unmask(&self, bit: u32) -> bool {
         let bit = one(bit);
-        self.masked.store(self.masked.load(Relaxed) & !bit, SeqCst);
-        settle();
-        self.pending.fetch_and(!bit, SeqCst) & bit != 0
+        self.masked.store(self.masked.load(Relaxed) & !bit, Relaxed);
+        self.pending.fetch_and(!bit, AcqRel) & bit != 0
     }
 
     /// Whether a doorbell of `bit` waits, masked or not.
@@ -112,14 +110,6 @@ impl Line {
 #[inline]
 const fn one(bit: u32) -> u64 {
     1 << (bit & 63)
-}
-
-/// The total order of sequentially consistent accesses, for loom, which treats them as acquire and release and knows that
-/// order of fences only. Nothing elsewhere.
-#[inline]
-fn settle() {
-    #[cfg(loom)]
-    loom::sync::atomic::fence(SeqCst);
 }
 
 /// What [`End::ring`] and [`End::retry`] ask of the sender's core.
