@@ -1,2 +1,144 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask COMMAND`: reads the command line and hands over to the library.
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use xtask::build::{self, Builder};
+use xtask::setup::{self, Scope};
+use xtask::{compile, qemu, size, ui};
+
+/// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
+///
+/// Start with `cargo xtask qemu`: two virtual machines on their own cores, talking over a direct channel.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build a system, run it on QEMU, and end with one verdict
+    Qemu(QemuArgs),
+    /// Build a system's image: one file for QEMU's -kernel, U-Boot's booti or the Raspberry Pi's firmware
+    Image {
+        /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
+        system: String,
+        /// Where to write it
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Get what is missing: the Rust target, and on Debian and Ubuntu QEMU and the tests' tools
+    Setup,
+    /// Say what is there, what is missing, and the command that mends it
+    Doctor,
+    /// Count what runs at EL2, in bytes and source lines, against its budgets
+    Size,
+    /// Print what a system becomes: memory map, cores, interrupts, channels, sizes
+    Report {
+        /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
+        #[arg(default_value = "duo")]
+        system: String,
+    },
+}
+
+#[derive(Args)]
+struct QemuArgs {
+    /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
+    #[arg(default_value = "duo")]
+    system: String,
+    /// Count instructions instead of time: every run is the same, byte for byte
+    #[arg(long)]
+    icount: bool,
+    /// Number of cores, instead of the board's
+    #[arg(long, value_name = "N")]
+    smp: Option<u32>,
+    /// RAM, instead of the board's: 512M, 2G
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Core type, instead of the board's: cortex-a72
+    #[arg(long, value_name = "NAME")]
+    cpu: Option<String>,
+    /// GIC version, instead of the board's
+    #[arg(long, value_name = "N")]
+    gic: Option<u32>,
+    /// Seconds the run may take; 0 is for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    time_limit: u64,
+    /// Do not look whether QEMU and the Rust target are there
+    #[arg(long)]
+    no_setup: bool,
+    /// Further arguments for QEMU
+    #[arg(last = true, value_name = "QEMU ARGUMENTS")]
+    extra: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match ui::catch_interrupts().and_then(|()| dispatch(cli.command)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let why: Vec<_> = error.chain().map(|cause| cause.to_string()).collect();
+            eprintln!("error: {}", why.join("\n  because "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what was asked; answers whether all is well.
+fn dispatch(command: Command) -> Result<bool> {
+    match command {
+        Command::Qemu(args) => {
+            let options = qemu::Options {
+                icount: args.icount,
+                cores: args.smp,
+                memory: args.memory,
+                cpu: args.cpu,
+                gic: args.gic,
+                extra: args.extra,
+                nonce: None,
+                limit: (args.time_limit > 0).then(|| Duration::from_secs(args.time_limit)),
+            };
+            if !args.no_setup {
+                setup::ensure(Scope::Run)?;
+            }
+            Ok(qemu::command(&args.system, &options)?.passed())
+        }
+        Command::Image { system, output } => {
+            setup::ensure(Scope::Run)?;
+            let mut builder = Builder::default();
+            let system = builder.system(&system)?;
+            let image = builder.image(&system)?;
+            build::write(&output, &image.bytes)?;
+            ui::say(format_args!(
+                "{}: {} bytes",
+                output.display(),
+                image.bytes.len()
+            ));
+            Ok(true)
+        }
+        Command::Setup => setup::command(),
+        Command::Doctor => Ok(setup::doctor()),
+        Command::Size => {
+            setup::ensure(Scope::Run)?;
+            size::command()
+        }
+        Command::Report { system } => {
+            setup::ensure(Scope::Run)?;
+            let mut builder = Builder::default();
+            let system = builder.system(&system)?;
+            let image = builder.image(&system)?;
+            ui::say(compile::report(&system, &image).trim_end());
+            Ok(true)
+        }
+    }
+}

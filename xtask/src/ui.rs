@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -36,6 +36,11 @@ pub fn interrupted() -> bool {
 /// Whether `stream` wants colours: it is a terminal and `NO_COLOR` (<https://no-color.org>) is unset or empty.
 pub fn coloured(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Prints a line on standard output. A reader that has gone away (`| head`) is no reason to stop.
+pub fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// A line of progress on standard error: a spinner on a terminal, one plain line elsewhere.

@@ -51,13 +51,13 @@ pub fn command(spec: &str, options: &Options) -> Result<Verdict> {
         },
     )?;
     if outcome.bytes.last().is_some_and(|&byte| byte != b'\n') {
-        println!();
+        ui::say("");
     }
     if !outcome.stderr.is_empty() {
         eprintln!("{}", outcome.stderr);
     }
     let verdict = judge(&partitions(&system), &outcome);
-    println!("{verdict}");
+    ui::say(&verdict);
     Ok(verdict)
 }
 

@@ -113,7 +113,7 @@ pub fn doctor() -> bool {
                 )
             }
         };
-        println!("{mark:<8} {:<12} {text}", need.name);
+        ui::say(format_args!("{mark:<8} {:<12} {text}", need.name));
     }
     well
 }
