@@ -42,17 +42,6 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A line's first state.
-    pub const fn new() -> Self {
-        Self {
-            state: State::Text,
-            column: 0,
-            coloured: false,
-            parameters: [0; PARAMETERS],
-            count: 0,
-        }
-    }
-
     /// Takes a guest's byte and appends what the terminal gets, at most `PARAMETERS + 3` bytes.
     pub fn byte(&mut self, byte: u8, out: &mut Line) {
         match self.state {
@@ -132,6 +121,6 @@ impl Filter {
         if self.coloured {
             out.str("\x1b[0m");
         }
-        *self = Self::new();
+        *self = Self::default();
     }
 }

@@ -25,7 +25,7 @@ pub struct Source<'a> {
 pub enum Progress {
     /// Nothing is left.
     Idle,
-    /// Only unfinished lines are left: drain again without patience a few milliseconds later.
+    /// Only unfinished lines are left, no ring is ready: drain again without patience a few milliseconds later.
     Held,
     /// The UART takes no more: drain again when it does.
     Full,
@@ -33,7 +33,8 @@ pub enum Progress {
     More,
 }
 
-/// The console core's state between two drains. It needs no initial value other than [`Mux::new`].
+/// The console core's state between two drains. At first nothing is begun.
+#[derive(Default)]
 pub struct Mux {
     /// What the UART gets next, and how much of it has gone.
     staged: Line,
@@ -45,12 +46,6 @@ pub struct Mux {
     /// The source that comes first when a line may begin.
     turn: usize,
     filter: Filter,
-}
-
-impl Default for Mux {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 /// Which of a core's rings: sources are numbered EL2's ring of core 0, its guest's, EL2's of core 1, …
@@ -76,19 +71,23 @@ impl Source<'_> {
     }
 }
 
-impl Mux {
-    /// Nothing begun.
-    pub const fn new() -> Self {
-        Self {
-            staged: Line::new(),
-            sent: 0,
-            current: None,
-            taken: 0,
-            turn: 0,
-            filter: Filter::new(),
-        }
-    }
+/// The first source at or after `turn` that waits, `but` apart.
+// One copy: each of the callers would otherwise have its own.
+#[inline(never)]
+fn next<'a>(
+    sources: usize,
+    source: &impl Fn(usize) -> Option<Source<'a>>,
+    turn: usize,
+    but: Option<usize>,
+    patient: bool,
+) -> Option<usize> {
+    (turn..sources)
+        .chain(0..turn.min(sources))
+        .filter(|&s| Some(s) != but)
+        .find(|&s| source(s / 2).is_some_and(|row| row.waits(s, patient)))
+}
 
+impl Mux {
     /// Takes bytes from the rings of `cores` cores and gives them to `emit` until it answers false (and so has not taken
     /// the byte), nothing is left, or `budget` steps are done. With `patient`, only whole lines are begun.
     pub fn drain<'a>(
@@ -124,12 +123,7 @@ impl Mux {
         patient: bool,
     ) -> Option<Progress> {
         let sources = 2 * cores;
-        let waits = |s: usize, patient| source(s / 2).is_some_and(|row| row.waits(s, patient));
-        let next = |turn: usize, but: Option<usize>, patient| {
-            (turn..sources)
-                .chain(0..turn.min(sources))
-                .find(|&s| Some(s) != but && waits(s, patient))
-        };
+        let next = |turn, but, patient| next(sources, source, turn, but, patient);
         let Some(current) = self.current else {
             let begins = next(self.turn, None, true).or_else(|| {
                 // Whole lines first; then what is unfinished, if it has waited enough.
@@ -158,9 +152,9 @@ impl Mux {
                     self.staged.byte(byte);
                 }
             }
-            None if next(0, Some(current), false).is_none() => return Some(Progress::Idle),
-            None if patient => return Some(Progress::Held),
-            None => self.end(),
+            None if next(0, Some(current), patient).is_some() => self.end(),
+            None if next(0, Some(current), false).is_some() => return Some(Progress::Held),
+            None => return Some(Progress::Idle),
         }
         None
     }

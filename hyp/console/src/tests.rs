@@ -19,7 +19,7 @@ impl Machine {
     fn new() -> Self {
         Machine {
             rings: NAMES.iter().map(|_| Box::default()).collect(),
-            mux: Mux::new(),
+            mux: Mux::default(),
             out: Vec::new(),
         }
     }
@@ -70,7 +70,7 @@ fn plain(text: &str) -> String {
 }
 
 fn filtered(bytes: &[u8]) -> Vec<u8> {
-    let mut filter = Filter::new();
+    let mut filter = Filter::default();
     let mut all = Vec::new();
     for &byte in bytes {
         let mut out = Line::new();
@@ -188,12 +188,19 @@ fn a_prompt_is_shown_after_a_while_and_broken_by_who_waits() {
     assert_eq!(m.all(true), Progress::Idle);
     assert_eq!(m.shown(), "l");
     m.guest(1, "hello\n");
-    assert_eq!(m.all(true), Progress::Held);
-    assert_eq!(m.all(false), Progress::Idle);
+    assert_eq!(m.all(true), Progress::Idle);
     assert_eq!(m.shown(), "\r\n[control] hello\r\n");
     m.guest(0, "s\n");
     assert_eq!(m.all(true), Progress::Idle);
     assert_eq!(m.shown(), "[sensor] s\r\n");
+    // A second prompt waits its while before it breaks the first.
+    m.guest(0, "# ");
+    assert_eq!(m.all(false), Progress::Idle);
+    m.guest(1, "> ");
+    assert_eq!(m.all(true), Progress::Held);
+    assert_eq!(m.shown(), "[sensor] # ");
+    assert_eq!(m.all(false), Progress::Idle);
+    assert_eq!(m.shown(), "\r\n[control] > ");
 }
 
 #[test]
@@ -382,7 +389,14 @@ fn run(steps: Vec<Step>) -> ([String; 6], Vec<String>) {
                 }
             }
             Step::Drain(patient, budget, room) => {
-                m.drain(patient, budget, &mut room.into());
+                let progress = m.drain(patient, budget, &mut room.into());
+                let rings = || m.rings.iter();
+                if matches!(progress, Progress::Held | Progress::Idle) {
+                    assert!(!rings().any(|r| r.guest.is_ready() || !r.el2.is_empty()));
+                    let unfinished = rings().any(|r| !r.guest.is_empty());
+                    assert_eq!(unfinished, progress == Progress::Held);
+                    assert!(!unfinished || patient, "held without patience");
+                }
             }
         }
     }

@@ -172,7 +172,8 @@ impl Power {
     /// The partition stops: no vCPU takes a start any more, whatever calls are under way on other cores.
     pub fn halt_all(&self) {
         for vcpu in &self.vcpus {
-            vcpu.state.store(HALTED, Ordering::SeqCst);
+            // A read-modify-write: a claim under way on another core then fails to become a start.
+            vcpu.state.swap(HALTED, Ordering::SeqCst);
         }
     }
 
@@ -200,11 +201,7 @@ impl Power {
             return Action::Return(ret::NOT_SUPPORTED);
         };
         // An SMC32 call has W registers for arguments; what lies above them is not the caller's word (DEN 0028, 3.1).
-        let width = if fid & fid::SMC64 == 0 {
-            u64::from(u32::MAX)
-        } else {
-            u64::MAX
-        };
+        let width = u64::MAX >> if fid & fid::SMC64 == 0 { 32 } else { 0 };
         let [a, b, c] = args.map(|arg| arg & width);
         // Bits 1:0 of an entry point: AArch64 instructions are aligned, and there is no Thumb here.
         let start = |entry: u64, context: u64| {
