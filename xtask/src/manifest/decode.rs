@@ -65,14 +65,6 @@ impl<'a> Table<'a> {
         self.span.clone()
     }
 
-    /// Where `key` stands, if it is there.
-    pub fn key(&self, key: &str) -> Option<Range<usize>> {
-        self.entries
-            .keys()
-            .find(|name| name.get_ref() == key)
-            .map(Spanned::span)
-    }
-
     /// Reads `key`, if it is there and right.
     pub fn optional<T>(
         &mut self,

@@ -8,6 +8,9 @@ use super::raw::{Image as RawImage, Kind, Manifest, Partition};
 use super::report::{Finding, suggest};
 use crate::system::Image;
 
+/// A finding is large, and mostly there is none.
+type Outcome<T> = Result<T, Box<Finding>>;
+
 /// What one partition's files hold, as far as they could be read.
 #[derive(Default)]
 pub struct Program {
@@ -34,12 +37,12 @@ pub fn read_all(
                 Kind::Guest => guest(root, name, guests)?,
                 Kind::Elf | Kind::Raw | Kind::Linux => folder.join(name.get_ref()),
             };
-            let bytes = contents(&file, name).map_err(|finding| finding.rule("image-file"))?;
+            let bytes = contents(&file, name, "image-file")?;
             understand(partition, image.get_ref(), kind, file, bytes, name)
         });
         let initrd = partition.initrd.as_ref().map(|name| {
             let file = folder.join(name.get_ref());
-            let bytes = contents(&file, name).map_err(|finding| finding.rule("initrd-file"))?;
+            let bytes = contents(&file, name, "initrd-file")?;
             Ok((file, bytes))
         });
         programs.push(Program {
@@ -51,12 +54,12 @@ pub fn read_all(
 }
 
 /// What could be read; findings otherwise.
-fn keep<T>(result: Option<Result<T, Finding>>, findings: &mut Vec<Finding>) -> Option<T> {
-    result?.map_err(|finding| findings.push(finding)).ok()
+fn keep<T>(result: Option<Outcome<T>>, findings: &mut Vec<Finding>) -> Option<T> {
+    result?.map_err(|finding| findings.push(*finding)).ok()
 }
 
 /// The one kind that an image gives.
-fn one_kind(image: &At<RawImage>) -> Result<(Kind, &At<String>), Finding> {
+fn one_kind(image: &At<RawImage>) -> Outcome<(Kind, &At<String>)> {
     match image.get_ref().kinds.as_slice() {
         [(kind, name)] => Ok((*kind, name)),
         [(_, first), rest @ ..] => {
@@ -64,11 +67,13 @@ fn one_kind(image: &At<RawImage>) -> Result<(Kind, &At<String>), Finding> {
                 Finding::new(image.span(), "an image is one file", "this names several"),
                 |finding, (_, other)| finding.other(other.span(), "and this"),
             );
-            Err(finding.other(first.span(), "this").rule("image-kind").help("keep one of them"))
+            let finding = finding.other(first.span(), "this").rule("image-kind");
+            Err(finding.help("keep one of them").into())
         }
         [] => Err(Finding::new(image.span(), "an image needs a file", "this names none")
             .rule("image-kind")
-            .help("write one of `guest`, `elf`, `raw` and `linux`: `image = { elf = \"program.elf\" }`")),
+            .help("write one of `guest`, `elf`, `raw` and `linux`: `image = { elf = \"program.elf\" }`")
+            .into()),
     }
 }
 
@@ -77,7 +82,7 @@ fn guest(
     root: &Path,
     name: &At<String>,
     build: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
-) -> Result<PathBuf, Finding> {
+) -> Outcome<PathBuf> {
     let folder = root.join("guests");
     let known: Vec<String> = super::names(&folder)
         .into_iter()
@@ -87,26 +92,27 @@ fn guest(
     if !known.contains(name.get_ref()) {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let title = format!("there is no guest \"{}\"", name.get_ref());
-        return Err(
-            Finding::new(name.span(), title, "no such crate under guests/")
-                .rule("guest-unknown")
-                .help(suggest(name.get_ref(), "guests", &known)),
-        );
+        let finding = Finding::new(name.span(), title, "no such crate under guests/");
+        let help = suggest(name.get_ref(), "guests", &known);
+        return Err(finding.rule("guest-unknown").help(help).into());
     }
     build(name.get_ref()).map_err(|error| {
         let title = format!("guests/{} does not build", name.get_ref());
         Finding::new(name.span(), title, "this guest")
             .rule("guest-build")
             .note(format!("{error:#}"))
+            .into()
     })
 }
 
 /// A file's contents.
-fn contents(file: &Path, name: &At<String>) -> Result<Vec<u8>, Finding> {
+fn contents(file: &Path, name: &At<String>, rule: &'static str) -> Outcome<Vec<u8>> {
     std::fs::read(file).map_err(|error| {
         let title = format!("cannot read {}", name.get_ref());
         Finding::new(name.span(), title, error.kind().to_string())
+            .rule(rule)
             .help("paths start from the manifest's folder")
+            .into()
     })
 }
 
@@ -118,7 +124,7 @@ fn understand(
     file: PathBuf,
     bytes: Vec<u8>,
     name: &At<String>,
-) -> Result<Image, Finding> {
+) -> Outcome<Image> {
     let wish = Wish {
         load: image.load.as_ref().map(|at| *at.get_ref()),
         entry: image.entry.as_ref().map(|at| *at.get_ref()),
@@ -133,8 +139,10 @@ fn understand(
             name.get_ref(),
             partition.label()
         );
-        Finding::new(name.span(), title, refusal.why)
-            .rule(refusal.rule)
-            .help(refusal.help)
+        // What `load` got wrong is shown there.
+        let load = image.load.as_ref().filter(|_| refusal.rule.ends_with("-load"));
+        let culprit = load.map_or(name.span(), |load| load.span());
+        let finding = Finding::new(culprit, title, refusal.why);
+        finding.rule(refusal.rule).help(refusal.help).into()
     })
 }

@@ -30,8 +30,6 @@ pub struct Manifest {
 
 /// `[[partition]]`.
 pub struct Partition {
-    /// Its header.
-    pub span: Range<usize>,
     /// Its name.
     pub name: Option<At<String>>,
     /// Its vCPUs in order.
@@ -99,8 +97,6 @@ pub enum Kind {
 
 /// A physical interrupt.
 pub struct Interrupt {
-    /// Where it stands.
-    pub span: Range<usize>,
     /// SPI number.
     pub spi: Option<At<u64>>,
     /// PPI number, which is never granted.
@@ -111,8 +107,6 @@ pub struct Interrupt {
 
 /// `[[channel]]`.
 pub struct Channel {
-    /// Its header.
-    pub span: Range<usize>,
     /// Its name.
     pub name: Option<At<String>>,
     /// Its ends as written.
@@ -156,7 +150,6 @@ impl Partition {
     fn read(t: &mut Table<'_>) -> Partition {
         let strings = || list(at(string));
         Partition {
-            span: t.span(),
             name: t.required("name", "name = \"sensor\"", string),
             vcpus: t.required(
                 "vcpus",
@@ -279,7 +272,6 @@ impl Interrupt {
         let triggers = [("level", false), ("edge", true)];
         let ppi = t.optional("ppi", integer);
         Interrupt {
-            span: t.span(),
             spi: match ppi {
                 Some(_) => t.optional("spi", integer),
                 None => t.required("spi", "spi = 7", integer),
@@ -293,7 +285,6 @@ impl Interrupt {
 impl Channel {
     fn read(t: &mut Table<'_>) -> Channel {
         Channel {
-            span: t.span(),
             name: t.required("name", "name = \"samples\"", string),
             ends: t.required(
                 "ends",

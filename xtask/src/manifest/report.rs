@@ -168,7 +168,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// `did you mean …?` if one of `names` is near, otherwise what there is.
-pub fn suggest<'a>(word: &str, what: &str, names: &[&'a str]) -> String {
+pub fn suggest(word: &str, what: &str, names: &[&str]) -> String {
     match nearest(word, names.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),
         None if names.is_empty() => format!("there are no {what}"),
@@ -181,9 +181,9 @@ pub fn bytes(count: u64) -> String {
     match count {
         0 => "0 bytes".into(),
         1 => "1 byte".into(),
-        _ if count % (1 << 30) == 0 => format!("{} GiB", count >> 30),
-        _ if count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
-        _ if count % (1 << 10) == 0 => format!("{} KiB", count >> 10),
+        _ if count.is_multiple_of(1 << 30) => format!("{} GiB", count >> 30),
+        _ if count.is_multiple_of(1 << 20) => format!("{} MiB", count >> 20),
+        _ if count.is_multiple_of(1 << 10) => format!("{} KiB", count >> 10),
         _ => format!("{count} bytes"),
     }
 }
