@@ -84,17 +84,3 @@ impl Plan {
             .map_or(0, crate::boot::crc::crc32c)
     }
 }
-
-/// A partition's name without its padding.
-pub fn name(partition: &Partition) -> &str {
-    let length = partition
-        .name
-        .iter()
-        .position(|&c| c == 0)
-        .unwrap_or(partition.name.len());
-    partition
-        .name
-        .get(..length)
-        .and_then(|name| core::str::from_utf8(name).ok())
-        .unwrap_or("?")
-}

@@ -10,7 +10,7 @@ use psci::Start;
 use crate::cpu::core::Core;
 use crate::cpu::{cache, guest, regs};
 use crate::exits::take_interrupt;
-use crate::planned::{self, Plan};
+use crate::planned::Plan;
 use crate::shared::control;
 use crate::{bell, gic, terminal};
 
@@ -106,58 +106,58 @@ pub fn suspend(core: &mut Core, resume: Option<Start>) -> i64 {
 
 /// The partition switched itself off or asked for a reset.
 pub fn partition_off(core: &mut Core, to: u32) -> ! {
-    end(core, to, |line| {
-        if to == state::RESET {
-            line.str("asked for a reset: halted");
-        }
-    })
+    if to == state::RESET {
+        let mut line = about(core);
+        end(core, to, Some(line.str("asked for a reset: halted")))
+    }
+    end(core, to, None)
 }
 
 /// `FAIL`: the partition gives itself up.
 pub fn fail(core: &mut Core, code: u64) -> ! {
-    let vcpu = core.row.vcpu;
-    end(core, state::FAILED, |line| {
-        line.str("vCPU ")
-            .dec(vcpu.into())
-            .str(" gave the partition up: code ")
-            .hex(code);
-    })
+    let mut line = about(core);
+    line.str("vCPU ")
+        .dec(core.row.vcpu.into())
+        .str(" gave the partition up: code ")
+        .hex(code);
+    end(core, state::FAILED, Some(&line))
 }
 
 /// Halts the partition for a fault on this core. `registers` are ESR, ELR, FAR and HPFAR of EL2.
 pub fn halt(core: &mut Core, cause: &str, registers: [u64; 4]) -> ! {
-    let crash = &core.mine.crash;
-    crash.record(registers);
-    let (vcpu, index) = (core.row.vcpu, core.row.mpidr);
-    end(core, state::HALTED, |line| {
-        line.str("vCPU ")
-            .dec(vcpu.into())
-            .str(" on core ")
-            .hex(index)
-            .str(" halted: ")
-            .str(cause);
-        for (name, value) in [" (ESR ", " ELR ", " FAR ", " HPFAR "]
-            .into_iter()
-            .zip(registers)
-        {
-            line.str(name).hex(value);
-        }
-        line.str(")");
-    })
+    core.mine.crash.record(registers);
+    let mut line = about(core);
+    line.str("vCPU ")
+        .dec(core.row.vcpu.into())
+        .str(" on core ")
+        .dec(core.index as u64);
+    line.str(" halted: ").str(cause);
+    for (name, value) in [" (ESR ", " ELR ", " FAR ", " HPFAR "]
+        .into_iter()
+        .zip(registers)
+    {
+        line.str(name).hex(value);
+    }
+    end(core, state::HALTED, Some(line.str(")")))
 }
 
-/// Stops the partition in state `to`. `say` adds to its line; no line is printed if it adds nothing.
-fn end(core: &mut Core, to: u32, say: impl FnOnce(&mut Line)) -> ! {
-    let partition = core.partition_index();
+/// The start of a line about this core's partition.
+fn about(core: &Core) -> Line {
+    let mut line = Line::new();
+    line.name(&core.partition.name).str(": ");
+    line
+}
+
+/// Stops the partition in state `to`.
+fn end(core: &mut Core, to: u32, line: Option<&Line>) -> ! {
     // Of several vCPUs that stop it at once one wins; the others only wait.
-    if core.shared.change_state(partition, state::RUNNING, to) {
+    if core
+        .shared
+        .change_state(core.partition_index(), state::RUNNING, to)
+    {
         core.state.power.halt_all();
-        let mut line = Line::new();
-        line.str(planned::name(core.partition)).str(": ");
-        let prefix = line.as_bytes().len();
-        say(&mut line);
-        if line.as_bytes().len() > prefix {
-            terminal::say(core, &line);
+        if let Some(line) = line {
+            terminal::say(core, line);
         }
         for vcpu in 0..core.partition.vcpus.count as usize {
             if let Some(index) = vcpu_core(core, vcpu).filter(|&index| index != core.index) {
@@ -195,10 +195,7 @@ pub fn last_line(core: &Core) -> Line {
             .get(core.shared.state(index) as usize)
             .copied()
             .unwrap_or("?");
-        line.str(" ")
-            .str(planned::name(partition))
-            .str("=")
-            .str(word);
+        line.str(" ").name(&partition.name).str("=").str(word);
     }
     line
 }

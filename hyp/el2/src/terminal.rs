@@ -69,7 +69,9 @@ fn update_level(core: &mut Core) {
 }
 
 fn wait(core: &mut Core) {
-    core.console_at = Some(timer::now() + timer::frequency() / PATIENCE_HZ);
+    let at = timer::now() + timer::frequency() / PATIENCE_HZ;
+    // The earlier moment holds: others' whole lines must not put an unfinished one off for ever.
+    core.console_at.get_or_insert(at);
     core.rearm();
 }
 

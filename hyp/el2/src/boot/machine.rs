@@ -10,7 +10,7 @@ use fdt::Fdt;
 use fdt::node::{FdtNode, NodeProperty};
 use plan::{Core, Range};
 
-use super::refuse::{PSCI, UART, refuse};
+use super::refuse::{PSCI, UART, refusal, refuse_for};
 use crate::planned::Plan;
 
 /// RAM ranges a device tree may list; more than any board of this kind has.
@@ -40,9 +40,12 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     let tree = match unsafe { Fdt::from_ptr(dtb as *const u8) } {
         Ok(tree) => tree,
         Err(_) => {
-            refuse(Some(plan), |line| {
-                line.str("device tree: the plan needs one to check the machine, the loader passed none at ").hex(dtb);
-            })
+            let mut line = refusal(
+                "device tree: the plan needs one to check the machine, the loader passed none at ",
+            );
+            line.hex(dtb);
+
+            refuse_for(plan, &mut line)
         }
     };
     let mut found = Found::default();
@@ -54,18 +57,17 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     check_cores(&found, plan);
     check_gic(&found, plan);
     if !found.uart {
-        refuse(Some(plan), |line| {
-            line.str("console: the plan needs a PL011 at ")
-                .hex(machine.uart.base)
-                .str(", the machine has none there");
-        });
+        let mut line = refusal("console: the plan needs a PL011 at ");
+        line.hex(machine.uart.base)
+            .str(", the machine has none there");
+
+        refuse_for(plan, &mut line)
     }
     if machine.start == plan::START_PSCI && !found.psci {
-        refuse(Some(plan), |line| {
-            line.str(
-                "PSCI: the plan needs firmware that starts cores by SMC, the machine has none",
-            );
-        });
+        let mut line =
+            refusal("PSCI: the plan needs firmware that starts cores by SMC, the machine has none");
+
+        refuse_for(plan, &mut line)
     }
     found.nonce
 }
@@ -164,13 +166,15 @@ fn check_ram(found: &Found, plan: &Plan) {
             }
         }
         if covered < end {
-            refuse(Some(plan), |line| {
-                between(line.str("RAM: the plan needs "), need);
-                line.str(", the machine has");
-                for range in ram {
-                    between(line.str(" "), range);
-                }
-            });
+            let mut line = refusal("RAM: the plan needs ");
+
+            between(&mut line, need);
+            line.str(", the machine has");
+            for range in ram {
+                between(line.str(" "), range);
+            }
+
+            refuse_for(plan, &mut line)
         }
     }
 }
@@ -184,15 +188,15 @@ fn between(line: &mut Line, range: &Range) {
 fn check_cores(found: &Found, plan: &Plan) {
     let missing = |&(index, _): &(usize, &Core)| found.planned_cpus >> (index & 63) & 1 == 0;
     if let Some((_, core)) = plan.cores().iter().enumerate().find(missing) {
-        refuse(Some(plan), |line| {
-            line.str("cores: the plan needs ")
-                .dec(plan.cores().len() as u64)
-                .str(" cores, one with MPIDR ");
-            line.hex(core.mpidr)
-                .str(", the machine has ")
-                .dec(found.cpus)
-                .str(" and not that one");
-        });
+        let mut line = refusal("cores: the plan needs ");
+        line.dec(plan.cores().len() as u64)
+            .str(" cores, one with MPIDR ");
+        line.hex(core.mpidr)
+            .str(", the machine has ")
+            .dec(found.cpus)
+            .str(" and not that one");
+
+        refuse_for(plan, &mut line)
     }
 }
 
@@ -210,19 +214,19 @@ fn check_gic(found: &Found, plan: &Plan) {
             }
         };
     if !fits {
-        refuse(Some(plan), |line| {
-            line.str("GIC: the plan needs GICv")
-                .dec(machine.gic_version.into())
+        let mut line = refusal("GIC: the plan needs GICv");
+        line.dec(machine.gic_version.into())
+            .str(" at ")
+            .hex(machine.gicd.base);
+        if found.gic_version == 0 {
+            line.str(", the machine has none");
+        } else {
+            line.str(", the machine has GICv")
+                .dec(found.gic_version.into())
                 .str(" at ")
-                .hex(machine.gicd.base);
-            if found.gic_version == 0 {
-                line.str(", the machine has none");
-            } else {
-                line.str(", the machine has GICv")
-                    .dec(found.gic_version.into())
-                    .str(" at ")
-                    .hex(distributor);
-            }
-        });
+                .hex(distributor);
+        }
+
+        refuse_for(plan, &mut line)
     }
 }

@@ -20,7 +20,7 @@ use plan::{Core, Header, Midr};
 use crate::cpu::{cache, regs};
 use crate::planned::Plan;
 use crate::shared::Shared;
-pub use refuse::refuse;
+pub use refuse::{refusal, refuse};
 
 /// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with the image.
 static NONCE: AtomicU64 = AtomicU64::new(0);
@@ -45,10 +45,13 @@ pub struct Target {
 /// Step 2. `dtb` is the boot device tree, `image` where the image lies now.
 pub extern "C" fn check_machine(dtb: u64, image: u64) -> Target {
     let Some(plan) = Plan::of_image(image) else {
-        refuse(None, |line| {
-            line.str("plan: this image has none that EL2 understands, it needs version ")
-                .dec(plan::VERSION.into());
-        })
+        {
+            let mut line =
+                refusal("plan: this image has none that EL2 understands, it needs version ");
+            line.dec(plan::VERSION.into());
+
+            refuse(&mut line)
+        }
     };
     let nonce = machine::check(dtb, &plan);
     NONCE.store(nonce, Relaxed);
@@ -97,12 +100,12 @@ fn start(core: &Core, header: &Header) {
             [core.mpidr, entry, 0],
         );
         if result != 0 {
-            refuse(None, |line| {
-                line.str("cores: the plan needs MPIDR ")
-                    .hex(core.mpidr)
-                    .str(", firmware does not start it: PSCI error -");
-                line.dec(result.unsigned_abs());
-            });
+            let mut line = refusal("cores: the plan needs MPIDR ");
+            line.hex(core.mpidr)
+                .str(", firmware does not start it: PSCI error -");
+            line.dec(result.unsigned_abs());
+
+            refuse(&mut line)
         }
     } else {
         let release = core.release as *mut u64;
@@ -119,38 +122,37 @@ pub extern "C" fn check_core(core: &'static Core, header: &'static Header) {
     let midr = MIDR_EL1.get() as u32;
     let admitted: &[Midr] = machine_midrs(header);
     if !admitted.iter().any(|row| midr & row.mask == row.value) {
-        refuse(None, |line| {
-            line.str("core type: core ")
-                .hex(core.mpidr)
-                .str(" has MIDR ")
-                .hex(midr.into())
-                .str(", the plan admits");
-            for row in admitted {
-                line.str(" ").hex(row.value.into());
-            }
-        });
+        let mut line = refusal("core type: core ");
+        line.hex(core.mpidr)
+            .str(" has MIDR ")
+            .hex(midr.into())
+            .str(", the plan admits");
+        for row in admitted {
+            line.str(" ").hex(row.value.into());
+        }
+
+        refuse(&mut line)
     }
     let bits = match ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange) {
         range @ 0..=6 => [32, 36, 40, 42, 44, 48, 52][range as usize & 7],
         _ => 52,
     };
     if bits < u64::from(machine.pa_bits) {
-        refuse(None, |line| {
-            line.str("address width: the plan needs ")
-                .dec(machine.pa_bits.into())
-                .str(" bits, core ")
-                .hex(core.mpidr);
-            line.str(" has ").dec(bits);
-        });
+        let mut line = refusal("address width: the plan needs ");
+        line.dec(machine.pa_bits.into())
+            .str(" bits, core ")
+            .hex(core.mpidr);
+        line.str(" has ").dec(bits);
+
+        refuse(&mut line)
     }
     let registers = crate::gic::list_register_count();
     if registers < u64::from(machine.list_registers) {
-        refuse(None, |line| {
-            line.str("list registers: the plan needs ")
-                .dec(machine.list_registers.into())
-                .str(", core ");
-            line.hex(core.mpidr).str(" has ").dec(registers);
-        });
+        let mut line = refusal("list registers: the plan needs ");
+        line.dec(machine.list_registers.into()).str(", core ");
+        line.hex(core.mpidr).str(" has ").dec(registers);
+
+        refuse(&mut line)
     }
 }
 

@@ -15,24 +15,24 @@ pub static UART: AtomicU64 = AtomicU64::new(0);
 /// Whether firmware answers PSCI by SMC: where it does not, an SMC never returns.
 pub static PSCI: AtomicBool = AtomicBool::new(false);
 
-/// Prints `bulkhead: refused: ` and what `say` adds, then powers off. If `plan` turns out damaged that is said instead,
-/// since nothing it claims about the machine means anything then.
-pub fn refuse(plan: Option<&Plan>, say: impl FnOnce(&mut Line)) -> ! {
-    if let Some(plan) = plan {
-        if_damaged(plan);
-    }
+/// The start of a refusal: `what` does not fit. The caller adds both sides.
+pub fn refusal(what: &str) -> Line {
     let mut line = Line::new();
-    line.str("bulkhead: refused: ");
-    say(&mut line);
+    line.str("bulkhead: refused: ").str(what);
+    line
+}
+
+/// Prints `line`, then powers off.
+pub fn refuse(line: &mut Line) -> ! {
     line.str("\r\n");
     let base = UART.load(Relaxed);
     if base != 0 {
         // SAFETY: the device tree or the plan says a PL011 is there, the MMU is off, and no other core drives it yet.
         let uart = unsafe { Uart::new(base) };
         uart.enable();
-        line.as_bytes()
-            .iter()
-            .for_each(|&byte| uart.write_blocking(byte));
+        for &byte in line.as_bytes() {
+            uart.write_blocking(byte);
+        }
         uart.flush_blocking();
     }
     if PSCI.load(Relaxed) {
@@ -43,16 +43,21 @@ pub fn refuse(plan: Option<&Plan>, say: impl FnOnce(&mut Line)) -> ! {
     }
 }
 
+/// Refuses because of `plan`'s claims, unless the plan turns out damaged: then nothing it claims means anything, and that
+/// is said instead.
+pub fn refuse_for(plan: &Plan, line: &mut Line) -> ! {
+    if_damaged(plan);
+    refuse(line)
+}
+
 /// Refuses an image whose plan does not have the CRC32C its header says.
 pub fn if_damaged(plan: &Plan) {
     let crc = plan.crc();
     if crc != plan.header.crc {
-        refuse(None, |line| {
-            line.str("plan: its CRC32C is ")
-                .hex(crc.into())
-                .str(", its header says ")
-                .hex(plan.header.crc.into());
-            line.str(": the image is damaged");
-        });
+        let mut line = refusal("plan: its CRC32C is ");
+        line.hex(crc.into())
+            .str(", its header says ")
+            .hex(plan.header.crc.into());
+        refuse(line.str(": the image is damaged"));
     }
 }

@@ -84,7 +84,7 @@ writable! {
 macro_rules! list_registers {
     ($($index:literal $encoding:literal)*) => {
         /// `ICH_LR<index>_EL2`; none reads as zero.
-        #[inline]
+        #[inline(never)]
         pub fn ich_lr(index: usize) -> u64 {
             let value: u64;
             match index {
@@ -96,7 +96,7 @@ macro_rules! list_registers {
         }
 
         /// `ICH_LR<index>_EL2`; writing none has no effect.
-        #[inline]
+        #[inline(never)]
         pub fn set_ich_lr(index: usize, value: u64) {
             match index {
                 // SAFETY: EL2 may write the register; what it holds is the vGIC's, this function's only caller.

@@ -146,9 +146,9 @@ fn panic(_: &::core::panic::PanicInfo) -> ! {
     let core = TPIDR_EL2.get() as *mut Core;
     if core.is_null() {
         // Boot, before the MMU is on: what panics there is `fdt`, on a malformed tree.
-        crate::boot::refuse(None, |line| {
-            line.str("device tree: the plan needs a well-formed one, this one is not");
-        })
+        crate::boot::refuse(&mut crate::boot::refusal(
+            "device tree: the plan needs a well-formed one, this one is not",
+        ))
     }
     // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
     power::halt(unsafe { &mut *core }, "panic in EL2", [0; 4])
