@@ -174,7 +174,11 @@ fn messages_pass_between_rust_and_c() {
     let count = 20_000;
     let message = |n: usize| -> Vec<u8> {
         let mut seed = n as u64;
-        let longest = if next(&mut seed).is_multiple_of(16) { 4088 } else { 200 };
+        let longest = if next(&mut seed).is_multiple_of(16) {
+            4088
+        } else {
+            200
+        };
         // The last one is empty and ends the program.
         let len = if n == count {
             0

@@ -4,7 +4,7 @@
 
 use bulkhead_channel::word::{AtomicU32, AtomicU64};
 use bulkhead_channel::{Doorbell, Error, Indices, Region, open};
-use bulkhead_doorbell::{End, Line, Outcome};
+use doorbell::{End, Line, Outcome};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
