@@ -29,7 +29,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod bits;
+mod drops;
 mod hardware;
+mod overflow;
 mod registers;
 mod state;
 mod sync;

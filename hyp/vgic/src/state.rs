@@ -354,6 +354,11 @@ impl Delivery {
         is_there.then_some(index)
     }
 
+    /// Whether list register `index` is the last that `intid` was in.
+    pub(crate) fn was_last_in(&self, intid: u32, index: usize) -> bool {
+        self.register.get(intid as usize).copied().map(usize::from) == Some(index)
+    }
+
     /// Notes that list register `index` is given `intid`.
     #[inline(always)]
     pub(crate) fn note(&mut self, index: usize, intid: u32) {

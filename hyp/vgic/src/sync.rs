@@ -1,23 +1,11 @@
 //! Keeping list registers, latches and the physical GIC in step: retraction, overflow, requests of siblings.
-//!
-//! # Overflow
-//! The most important pending interrupts are in list registers, the rest is latched. If even one waits, NPIE asks for a maintenance interrupt once no
-//! list register is pending, and arrivals go through the latches so that none overtakes. A more important
-//! interrupt displaces the least important pending one. Only if no list register is pending is an active one displaced: so whenever one waits,
-//! some list register is pending, and NPIE can neither be missed nor fire without there being something to do.
-//! A displaced active interrupt stays active in a latch; its end shows in EOIcount (LRENPIE).
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use crate::hardware::{Entry, Hardware, control};
+use crate::hardware::{Entry, Hardware};
 use crate::state::{RESYNC, WORDS, bits};
 use crate::vcpu::{Vcpu, place};
-
-/// Control bits that this file decides.
-const MANAGED: u32 = control::EN | control::LRENPIE | control::NPIE | control::TDIR;
-/// Most list registers, and so most rounds of filling and of displacing.
-const ROUNDS: usize = 2 * 16;
 
 impl<H: Hardware> Vcpu<'_, H> {
     /// Brings everything of this vCPU up to date with the shared words.
@@ -55,10 +43,13 @@ impl<H: Hardware> Vcpu<'_, H> {
         self.publish();
     }
 
-    /// Stores for siblings which interrupts the list registers hold pending and active.
+    /// Stores for siblings what only this core can see: the state in its list registers and its redistributor.
     pub(crate) fn publish(&self) {
         for index in 0..WORDS {
-            let (pending, active) = self.listed(index);
+            let (mut pending, active) = self.listed(index);
+            if index == 0 {
+                pending |= self.hardware.pending(0) & self.word(0).physical.load(Relaxed);
+            }
             if let (Some(shown_pending), Some(shown_active)) = (
                 self.bank().shown_pending.get(index),
                 self.bank().shown_active.get(index),
@@ -167,106 +158,6 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
     }
 
-    /// Ends of interrupts that had no list register: EOIcount of them, most important first, for priorities drop in that order
-    /// (IHI 0069, section 4.8.2). With EOImode = 1 the count says nothing, and `ICC_DIR_EL1` traps instead.
-    pub(crate) fn count_ends(&mut self) {
-        if !self.delivery.unlisted {
-            return;
-        }
-        let control = self.hardware.control();
-        let count = (control & control::EOI_COUNT) >> control::EOI_COUNT.trailing_zeros();
-        if count == 0 {
-            return;
-        }
-        self.hardware.set_control(control & !control::EOI_COUNT);
-        if self.hardware.split_deactivation() {
-            return;
-        }
-        for _ in 0..count {
-            let Some(intid) = self.best(Kind::Active) else {
-                break;
-            };
-            let (index, bit) = place(intid);
-            self.drop_active(index, bit);
-        }
-    }
-
-    /// The interrupts `mask`, if this core holds them, are no longer pending.
-    pub(crate) fn drop_pending(&mut self, index: usize, mask: u32) {
-        let word = self.word(index);
-        for number in bits(mask) {
-            let (bit, intid) = (1 << number, index as u32 * 32 + number);
-            let physical = word.physical.load(Relaxed) & bit != 0;
-            if physical && self.is_held(index, bit) {
-                word.pending.fetch_and(!bit, SeqCst);
-                self.hardware.clear_active(index, bit);
-                self.ended(index, bit);
-            }
-            self.strip(intid, Entry::PENDING, physical);
-        }
-    }
-
-    /// The interrupts `mask`, if this core holds them, are no longer active.
-    pub(crate) fn drop_active(&mut self, index: usize, mask: u32) {
-        let word = self.word(index);
-        for number in bits(mask) {
-            let (bit, intid) = (1 << number, index as u32 * 32 + number);
-            let physical = word.physical.load(Relaxed) & bit != 0;
-            if word.active.fetch_and(!bit, SeqCst) & bit != 0 {
-                if !physical {
-                    self.release(index, bit);
-                } else if !self.is_held(index, bit) {
-                    self.hardware.clear_active(index, bit);
-                    self.ended(index, bit);
-                }
-            }
-            self.strip(intid, Entry::ACTIVE, physical);
-        }
-    }
-
-    /// Takes `state` away from the list register that holds `intid`, if one does.
-    fn strip(&mut self, intid: u32, state: u64, physical: bool) {
-        let Some(register) = self.delivery.find(intid, self.hardware.empty()) else {
-            return;
-        };
-        let entry = Entry(self.hardware.read(register));
-        if !entry.has(state) {
-            return;
-        }
-        let rest = Entry(entry.0 & !state);
-        self.hardware
-            .write(register, if rest.is_over() { 0 } else { rest.0 });
-        let (index, bit) = place(intid);
-        if physical {
-            self.hardware.clear_active(index, bit);
-        }
-        if rest.is_over() {
-            self.ended(index, bit);
-        }
-    }
-
-    /// This core no longer holds the interrupt: if it is to go elsewhere now, tell the core there.
-    fn ended(&mut self, index: usize, bit: u32) {
-        let word = self.word(index);
-        if (word.edge.load(Relaxed) | word.pending.load(SeqCst)) & bit == 0 {
-            word.soft.fetch_and(!bit, SeqCst);
-        }
-        self.release(index, bit);
-    }
-
-    fn release(&mut self, index: usize, bit: u32) {
-        if index == 0 || !self.gic.release(intid(index, bit), self.own) {
-            return;
-        }
-        let word = self.word(index);
-        let waiting =
-            word.pending.load(SeqCst) | word.level.load(SeqCst) | word.active.load(SeqCst);
-        let route = self.gic.route(intid(index, bit)) as usize;
-        if waiting & bit != 0 && route != self.own && route < self.gic.vcpus() {
-            self.post(route, RESYNC);
-        }
-    }
-
     /// List registers: forgets those that are over, retracts what may no longer be signalled here, renews priority and group.
     fn review_registers(&mut self) {
         for register in bits(self.delivery.usable) {
@@ -278,7 +169,10 @@ impl<H: Hardware> Vcpu<'_, H> {
             let (index, bit) = place(entry.intid());
             if entry.is_over() {
                 self.hardware.write(register, 0);
-                self.ended(index, bit);
+                // It may have come again since, into another list register or a latch.
+                if self.delivery.was_last_in(entry.intid(), register) && !self.is_held(index, bit) {
+                    self.ended(index, bit);
+                }
                 continue;
             }
             let word = self.word(index);
@@ -322,14 +216,14 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     /// Takes the pending latch of a software interrupt that is in a list register already, or gets there as active.
-    fn merge(&mut self, index: usize, bit: u32) -> bool {
+    pub(crate) fn merge(&mut self, index: usize, bit: u32) -> bool {
         let word = self.word(index);
         self.deliverable(index, bit) && word.pending.fetch_and(!bit, SeqCst) & bit != 0
     }
 
     /// Flags of a list register for the interrupt. The end of a software interrupt is reported where EL2 has to act on it:
     /// its line may still be high, or it may have been routed away meanwhile.
-    fn flags(&self, index: usize, bit: u32) -> u64 {
+    pub(crate) fn flags(&self, index: usize, bit: u32) -> u64 {
         let word = self.word(index);
         let silent = word.edge.load(Relaxed)
             & (word.fixed.load(Relaxed) | if index == 0 { u32::MAX } else { 0 });
@@ -354,7 +248,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     /// Makes a physical interrupt pending in hardware, unless its line says what it is.
-    fn return_pending(&mut self, index: usize, bit: u32) {
+    pub(crate) fn return_pending(&mut self, index: usize, bit: u32) {
         let word = self.word(index);
         if (word.edge.load(Relaxed) | word.soft.load(SeqCst)) & bit != 0 {
             self.hardware.set_pending(index, bit);
@@ -362,7 +256,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     /// Whether this core has the physical interrupt acknowledged and latched.
-    fn is_held(&self, index: usize, bit: u32) -> bool {
+    pub(crate) fn is_held(&self, index: usize, bit: u32) -> bool {
         let word = self.word(index);
         word.pending.load(SeqCst) & word.physical.load(Relaxed) & bit != 0
             && (index == 0 || self.gic.holder(intid(index, bit)) == Some(self.own))
@@ -382,173 +276,9 @@ impl<H: Hardware> Vcpu<'_, H> {
             }
         }
     }
-
-    /// Moves what list register `register` holds to the latches.
-    pub(crate) fn unlist(&mut self, register: usize) {
-        let entry = Entry(self.hardware.read(register));
-        self.hardware.write(register, 0);
-        if entry.is_over() {
-            return;
-        }
-        let (index, bit) = place(entry.intid());
-        let word = self.word(index);
-        let physical = word.physical.load(Relaxed) & bit != 0;
-        if entry.has(Entry::ACTIVE) {
-            word.active.fetch_or(bit, SeqCst);
-            self.delivery.unlisted = true;
-        }
-        if entry.has(Entry::PENDING) {
-            let lasting = word.edge.load(Relaxed) | word.soft.load(SeqCst);
-            let stays = if physical { u32::MAX } else { lasting };
-            word.pending.fetch_or(bit & stays, SeqCst);
-        }
-        if !physical && entry.is_only_pending() {
-            self.release(index, bit);
-        }
-    }
-
-    /// Fills list registers from the latches, most important first.
-    fn refill(&mut self) {
-        let mut waits = false;
-        for round in 0..=ROUNDS {
-            let Some(intid) = self.best(Kind::Pending) else {
-                break;
-            };
-            let (index, bit) = place(intid);
-            let priority = self.word(index).priority(intid % 32);
-            waits = round == ROUNDS;
-            let Some(register) = self.room_for(priority) else {
-                waits = self.delivery.usable != 0;
-                break;
-            };
-            if index != 0 && !self.gic.claim(intid, self.own) {
-                continue;
-            }
-            self.word(index).pending.fetch_and(!bit, SeqCst);
-            self.list(register, intid, Entry::PENDING | self.flags(index, bit));
-        }
-        self.relist_active();
-        let mut wanted = 0;
-        if self.delivery.usable != 0 {
-            wanted |= control::EN;
-        }
-        if waits {
-            wanted |= control::NPIE;
-        }
-        if self.delivery.unlisted {
-            wanted |= control::LRENPIE | control::TDIR;
-        }
-        self.delivery.open = match waits || self.delivery.unlisted {
-            true => 0,
-            false => self.delivery.usable,
-        };
-        let control = self.hardware.control();
-        if control & MANAGED != wanted {
-            self.hardware.set_control(control & !MANAGED | wanted);
-        }
-    }
-
-    /// Latched active interrupts return to list registers that are still free, where the guest ends them without EL2.
-    fn relist_active(&mut self) {
-        self.delivery.unlisted = false;
-        for _ in 0..ROUNDS {
-            let Some(intid) = self.best(Kind::Active) else {
-                return;
-            };
-            let (index, bit) = place(intid);
-            let word = self.word(index);
-            let free = self.hardware.empty() & self.delivery.usable;
-            if free == 0 || index != 0 && !self.gic.claim(intid, self.own) {
-                break;
-            }
-            let mut flags = self.flags(index, bit) | Entry::ACTIVE;
-            if flags & Entry::LINKED != 0 {
-                self.hardware.set_active(index, bit);
-                if self.is_held(index, bit) {
-                    word.pending.fetch_and(!bit, SeqCst);
-                    self.return_pending(index, bit);
-                }
-            } else if self.merge(index, bit) {
-                flags |= Entry::PENDING;
-            }
-            word.active.fetch_and(!bit, SeqCst);
-            self.list(free.trailing_zeros() as usize, intid, flags);
-        }
-        self.delivery.unlisted = true;
-    }
-
-    /// A list register for an interrupt of `priority`: a free one, or that of a less important pending one, or, if none is pending, that of the least
-    /// important active one. None: it must wait.
-    fn room_for(&mut self, priority: u8) -> Option<usize> {
-        let free = self.hardware.empty() & self.delivery.usable;
-        if free != 0 {
-            return Some(free.trailing_zeros() as usize);
-        }
-        let (mut pending, mut active) = (None, None);
-        for register in bits(self.delivery.usable) {
-            let entry = Entry(self.hardware.read(register as usize));
-            let worst = match entry.is_only_pending() {
-                true => &mut pending,
-                false => &mut active,
-            };
-            *worst = (*worst).max(Some((entry.priority(), register as usize)));
-        }
-        let victim = match pending {
-            Some((worst, _)) if worst <= priority => return None,
-            Some((_, register)) => register,
-            None => active?.1,
-        };
-        self.unlist(victim);
-        Some(victim)
-    }
-
-    /// The most important latched interrupt that this vCPU may put into a list register now, the lowest INTID among equals.
-    fn best(&self, kind: Kind) -> Option<u32> {
-        let empty = self.hardware.empty();
-        let mut best = None;
-        for index in 0..WORDS {
-            let word = self.word(index);
-            let physical = word.physical.load(Relaxed);
-            let active = word.active.load(SeqCst);
-            let candidates = match kind {
-                Kind::Active => active,
-                Kind::Pending => {
-                    (word.pending.load(SeqCst) | word.level.load(SeqCst) & !physical)
-                        & self.gic.on(word)
-                        & !active
-                }
-            };
-            for number in bits(candidates) {
-                let intid = index as u32 * 32 + number;
-                let holder = self.gic.holder(intid);
-                let held = holder == Some(self.own);
-                let routed = self.gic.route(intid) == self.own as u32;
-                let linked = kind == Kind::Pending && physical >> number & 1 != 0;
-                let is_own = index == 0
-                    || match linked {
-                        true => held,
-                        false => {
-                            held && (routed || kind == Kind::Active) || holder.is_none() && routed
-                        }
-                    };
-                if is_own && self.delivery.find(intid, empty).is_none() {
-                    let rank = (word.priority(number), intid);
-                    best = Some(best.map_or(rank, |other| rank.min(other)));
-                }
-            }
-        }
-        best.map(|(_, intid)| intid)
-    }
-}
-
-/// What [`Vcpu::best`] looks for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Pending,
-    Active,
 }
 
 /// INTID of `bit` of word `index`.
-fn intid(index: usize, bit: u32) -> u32 {
+pub(crate) fn intid(index: usize, bit: u32) -> u32 {
     index as u32 * 32 + bit.trailing_zeros()
 }

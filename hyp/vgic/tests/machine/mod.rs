@@ -1,0 +1,400 @@
+//! A small machine for the tests: a physical GIC, a virtual CPU interface a core, and EL2's part of each entry.
+#![allow(dead_code)]
+
+use bulkhead_vgic as vgic;
+use plan::{GuestGic, Interrupt};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use vgic::{Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, control};
+
+pub const WORDS: usize = 9;
+
+/// The physical GIC: what all cores share, and the private word of each.
+#[derive(Default)]
+pub struct PhysicalGic {
+    pub enable: Vec<[u32; WORDS]>,
+    pub latch: Vec<[u32; WORDS]>,
+    pub line: Vec<[u32; WORDS]>,
+    pub active: Vec<[u32; WORDS]>,
+    pub edge: [u32; WORDS],
+    pub route: Vec<usize>,
+    /// INTIDs that the partition owns: any write to another is an error.
+    pub owned: [u32; WORDS],
+}
+
+impl PhysicalGic {
+    fn bank(core: usize, word: usize) -> usize {
+        if word == 0 { core } else { 0 }
+    }
+
+    pub fn pending(&self, core: usize, word: usize) -> u32 {
+        let bank = Self::bank(core, word);
+        self.latch[bank][word] | self.line[bank][word] & !self.edge[word]
+    }
+
+    /// The interrupt that the core would acknowledge.
+    pub fn signalled(&self, core: usize) -> Option<u32> {
+        (0..WORDS as u32 * 32).find(|&intid| {
+            let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
+            let bank = Self::bank(core, word);
+            self.pending(core, word) & self.enable[bank][word] & !self.active[bank][word] & bit != 0
+                && (word == 0 || self.route[intid as usize] == core)
+        })
+    }
+
+    pub fn acknowledge(&mut self, core: usize, intid: u32) {
+        let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
+        let bank = Self::bank(core, word);
+        self.latch[bank][word] &= !bit;
+        self.active[bank][word] |= bit;
+    }
+
+    pub fn deactivate(&mut self, core: usize, intid: u32) {
+        let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
+        let bank = Self::bank(core, word);
+        assert!(
+            self.active[bank][word] & bit != 0,
+            "deactivated {intid}, which was not active"
+        );
+        self.active[bank][word] &= !bit;
+    }
+}
+
+/// One core's hardware.
+pub struct Hardware {
+    pub core: usize,
+    pub registers: Vec<u64>,
+    pub control: u32,
+    pub split: bool,
+    pub kicks: Rc<RefCell<Vec<u32>>>,
+    pub physical: Rc<RefCell<PhysicalGic>>,
+    /// Priorities of what the guest has acknowledged and not yet dropped: the active priorities.
+    pub running: Vec<u8>,
+    pub writes: Cell<u32>,
+}
+
+impl Hardware {
+    pub fn maintenance(&self) -> bool {
+        let entries = || self.registers.iter().map(|&raw| Entry(raw));
+        self.control & control::EN != 0
+            && (entries().any(|entry| {
+                entry.is_over() && entry.has(Entry::REPORT_END) && !entry.has(Entry::LINKED)
+            }) || self.control & control::NPIE != 0
+                && !entries().any(|entry| entry.is_only_pending())
+                || self.control & control::LRENPIE != 0 && self.control & control::EOI_COUNT != 0)
+    }
+
+    /// The register of the most important pending interrupt, if it may preempt.
+    pub fn signalled(&self) -> Option<usize> {
+        if self.control & control::EN == 0 {
+            return None;
+        }
+        (0..self.registers.len())
+            .filter(|&index| Entry(self.registers[index]).is_only_pending())
+            .min_by_key(|&index| Entry(self.registers[index]).priority())
+            .filter(|&index| {
+                let running = self.running.iter().min().copied().unwrap_or(0xff);
+                Entry(self.registers[index]).priority() < running
+            })
+    }
+
+    pub fn acknowledge(&mut self) -> Option<u32> {
+        let index = self.signalled()?;
+        let entry = Entry(self.registers[index]);
+        self.registers[index] = entry.0 & !Entry::PENDING | Entry::ACTIVE;
+        self.running.push(entry.priority());
+        Some(entry.intid())
+    }
+
+    /// The guest's write of EOIR with EOImode = 0: priority drop and deactivation.
+    pub fn end(&mut self, intid: u32) {
+        if let Some(lowest) = self.running.iter().min().copied() {
+            let at = self
+                .running
+                .iter()
+                .position(|&priority| priority == lowest)
+                .unwrap();
+            self.running.remove(at);
+            if !self.deactivate(intid) {
+                let count = (self.control >> 27) + 1;
+                self.control = self.control & !control::EOI_COUNT | count << 27;
+            }
+        }
+    }
+
+    fn deactivate(&mut self, intid: u32) -> bool {
+        let Some(index) = self
+            .registers
+            .iter()
+            .position(|&raw| Entry(raw).has(Entry::ACTIVE) && Entry(raw).intid() == intid)
+        else {
+            return false;
+        };
+        let entry = Entry(self.registers[index]);
+        self.registers[index] &= !Entry::ACTIVE;
+        if entry.has(Entry::LINKED) {
+            self.physical.borrow_mut().deactivate(self.core, intid);
+        }
+        true
+    }
+
+    fn check(&self, word: usize, mask: u32) {
+        let owned = self.physical.borrow().owned[word];
+        assert_eq!(
+            mask & !owned,
+            0,
+            "a foreign interrupt of word {word} is touched"
+        );
+    }
+
+    fn bank(&self, word: usize) -> usize {
+        PhysicalGic::bank(self.core, word)
+    }
+}
+
+impl ListRegisters for Hardware {
+    fn count(&self) -> usize {
+        self.registers.len()
+    }
+    fn read(&self, index: usize) -> u64 {
+        self.registers.get(index).copied().unwrap_or(0)
+    }
+    fn write(&mut self, index: usize, value: u64) {
+        self.writes.set(self.writes.get() + 1);
+        self.registers[index] = value;
+        let entry = Entry(value);
+        if entry.has(Entry::LINKED) {
+            assert!(
+                !(entry.has(Entry::PENDING) && entry.has(Entry::ACTIVE)),
+                "a linked list register is pending and active"
+            );
+            let (word, bit) = (entry.intid() as usize / 32, 1 << (entry.intid() % 32));
+            assert!(
+                self.physical.borrow().active[self.bank(word)][word] & bit != 0,
+                "{} is linked and not physically active",
+                entry.intid()
+            );
+        }
+        if !entry.is_over() {
+            let same = self
+                .registers
+                .iter()
+                .filter(|&&raw| !Entry(raw).is_over() && Entry(raw).intid() == entry.intid());
+            assert_eq!(
+                same.count(),
+                1,
+                "{} is in two list registers",
+                entry.intid()
+            );
+        }
+    }
+    fn empty(&self) -> u32 {
+        self.registers
+            .iter()
+            .enumerate()
+            .filter(|(_, raw)| {
+                let entry = Entry(**raw);
+                entry.is_over() && (entry.has(Entry::LINKED) || !entry.has(Entry::REPORT_END))
+            })
+            .fold(0, |mask, (index, _)| mask | 1 << index)
+    }
+    fn control(&self) -> u32 {
+        self.control
+    }
+    fn set_control(&mut self, value: u32) {
+        self.control = value;
+    }
+    fn split_deactivation(&self) -> bool {
+        self.split
+    }
+}
+
+impl Physical for Hardware {
+    fn set_enable(&mut self, word: usize, mask: u32) {
+        self.check(word, mask);
+        self.physical.borrow_mut().enable[self.bank(word)][word] |= mask;
+    }
+    fn clear_enable(&mut self, word: usize, mask: u32) {
+        self.check(word, mask);
+        self.physical.borrow_mut().enable[self.bank(word)][word] &= !mask;
+    }
+    fn pending(&self, word: usize) -> u32 {
+        // Bits of other partitions show in the same register.
+        let owned = self.physical.borrow().owned[word];
+        self.physical.borrow().pending(self.core, word) | !owned
+    }
+    fn set_pending(&mut self, word: usize, mask: u32) {
+        self.check(word, mask);
+        self.physical.borrow_mut().latch[self.bank(word)][word] |= mask;
+    }
+    fn clear_pending(&mut self, word: usize, mask: u32) {
+        self.check(word, mask);
+        self.physical.borrow_mut().latch[self.bank(word)][word] &= !mask;
+    }
+    fn set_active(&mut self, word: usize, mask: u32) {
+        self.check(word, mask);
+        self.physical.borrow_mut().active[self.bank(word)][word] |= mask;
+    }
+    fn clear_active(&mut self, word: usize, mask: u32) {
+        self.check(word, mask);
+        self.physical.borrow_mut().active[self.bank(word)][word] &= !mask;
+    }
+    fn route(&mut self, intid: u32, vcpu: usize) {
+        self.check(intid as usize / 32, 1 << (intid % 32));
+        self.physical.borrow_mut().route[intid as usize] = vcpu;
+    }
+}
+
+impl Siblings for Hardware {
+    fn kick(&self, vcpu: usize) {
+        assert_ne!(vcpu, self.core, "a core kicked itself");
+        self.kicks.borrow_mut()[vcpu] += 1;
+    }
+}
+
+/// A partition on its cores.
+pub struct Machine {
+    pub gic: Box<Gic>,
+    pub deliveries: Vec<Delivery>,
+    pub cores: Vec<Hardware>,
+    pub kicks: Rc<RefCell<Vec<u32>>>,
+    pub physical: Rc<RefCell<PhysicalGic>>,
+    pub maintenances: u32,
+}
+
+impl Machine {
+    pub fn new(vcpus: usize, registers: usize, rows: &[Interrupt]) -> Self {
+        let kicks = Rc::new(RefCell::new(vec![0; vcpus]));
+        let mut physical = PhysicalGic {
+            enable: vec![[0; WORDS]; vcpus],
+            latch: vec![[0; WORDS]; vcpus],
+            line: vec![[0; WORDS]; vcpus],
+            active: vec![[0; WORDS]; vcpus],
+            route: vec![0; WORDS * 32],
+            ..Default::default()
+        };
+        for row in rows {
+            let (word, bit) = (usize::from(row.intid) / 32, 1 << (row.intid % 32));
+            if row.flags & plan::INTERRUPT_PHYSICAL != 0 {
+                physical.owned[word] |= bit;
+            }
+            if row.flags & plan::INTERRUPT_EDGE != 0 {
+                physical.edge[word] |= bit;
+            }
+        }
+        let physical = Rc::new(RefCell::new(physical));
+        let gic = Box::new(Gic::new());
+        gic.init(
+            vcpus,
+            &GuestGic {
+                version: 3,
+                intids: 288,
+                gicd_ipa: 0,
+                gicr_ipa: 0,
+            },
+            rows,
+        );
+        let mut machine = Self {
+            gic,
+            deliveries: (0..vcpus).map(|_| Delivery::new()).collect(),
+            cores: (0..vcpus)
+                .map(|core| Hardware {
+                    core,
+                    registers: vec![0; registers],
+                    control: 0,
+                    split: false,
+                    kicks: kicks.clone(),
+                    physical: physical.clone(),
+                    running: Vec::new(),
+                    writes: Cell::new(0),
+                })
+                .collect(),
+            kicks,
+            physical,
+            maintenances: 0,
+        };
+        for core in 0..vcpus {
+            machine.vcpu(core).reset();
+        }
+        for core in 0..vcpus {
+            machine.vcpu(core).unpark();
+        }
+        machine
+    }
+
+    pub fn vcpu(&mut self, core: usize) -> Vcpu<'_, Hardware> {
+        Vcpu::new(
+            &self.gic,
+            core,
+            &mut self.deliveries[core],
+            &mut self.cores[core],
+        )
+    }
+
+    /// Interrupts to EL2 on `core`: kicks, owned physical interrupts, maintenance. False: there is none.
+    pub fn entry(&mut self, core: usize) -> bool {
+        if std::mem::take(&mut self.kicks.borrow_mut()[core]) != 0 {
+            self.vcpu(core).inbox();
+            return true;
+        }
+        let signalled = self.physical.borrow().signalled(core);
+        if let Some(intid) = signalled {
+            self.physical.borrow_mut().acknowledge(core, intid);
+            assert!(self.vcpu(core).physical(intid), "{intid} is owned");
+            return true;
+        }
+        if self.cores[core].maintenance() {
+            self.maintenances += 1;
+            self.vcpu(core).maintenance();
+            return true;
+        }
+        false
+    }
+
+    /// All entries until there are none; a storm fails.
+    pub fn settle(&mut self) {
+        for _ in 0..1000 {
+            let entries = (0..self.cores.len())
+                .filter(|&core| self.entry(core))
+                .count();
+            if entries == 0 {
+                return;
+            }
+        }
+        panic!("interrupts to EL2 never end");
+    }
+
+    pub fn gicd(&mut self, core: usize, offset: u64) -> u32 {
+        self.vcpu(core).gicd_read(offset, 4) as u32
+    }
+    pub fn set_gicd(&mut self, core: usize, offset: u64, value: u32) {
+        self.vcpu(core).gicd_write(offset, 4, value.into());
+    }
+    pub fn gicr(&mut self, core: usize, of: usize, offset: u64) -> u32 {
+        self.vcpu(core).gicr_read(of as u64 * 0x2_0000 + offset, 4) as u32
+    }
+    pub fn set_gicr(&mut self, core: usize, of: usize, offset: u64, value: u32) {
+        self.vcpu(core)
+            .gicr_write(of as u64 * 0x2_0000 + offset, 4, value.into());
+    }
+
+    /// A device drives the line of a physical interrupt.
+    pub fn set_line(&mut self, core: usize, intid: u32, high: bool) {
+        let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
+        let mut physical = self.physical.borrow_mut();
+        let bank = PhysicalGic::bank(core, word);
+        let was = physical.line[bank][word] & bit != 0;
+        if high {
+            physical.line[bank][word] |= bit;
+            if !was && physical.edge[word] & bit != 0 {
+                physical.latch[bank][word] |= bit;
+            }
+        } else {
+            physical.line[bank][word] &= !bit;
+        }
+    }
+}
+
+pub fn row(intid: u16, flags: u16, vcpu: u32) -> Interrupt {
+    Interrupt { intid, flags, vcpu }
+}
