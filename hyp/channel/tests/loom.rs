@@ -55,7 +55,7 @@ impl Side {
 /// Sends messages 1 to `last` through a ring of `words` words, each side sleeping whenever it has nothing to do.
 fn talk(words: usize, last: u8, batch: bool) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
+    builder.preemption_bound = Some(3);
     builder.check(move || {
         let (a, b) = (Side::new(words), Side::new(2));
         let sender = {
