@@ -1,1 +1,186 @@
-//! Placeholder.
+//! Whole-system tests: which system runs on which machine, and how that must end. Data; `cargo xtask test` runs it.
+//!
+//! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
+//! starts with what it is about: `duo/` the first system, `attack/` a hostile partition beside it, `refusal/` a machine or
+//! an image that EL2 must not start.
+
+mod attacks;
+#[cfg(test)]
+mod tests;
+
+/// The machine that a case runs on, where it differs from what the board says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Machine {
+    /// Count instructions instead of time.
+    pub icount: bool,
+    /// Number of cores.
+    pub cores: Option<u32>,
+    /// RAM, as QEMU's `-m` takes it.
+    pub memory: Option<&'static str>,
+    /// Core type, as QEMU's `-cpu` takes it.
+    pub cpu: Option<&'static str>,
+    /// GIC version.
+    pub gic: Option<u32>,
+}
+
+/// How a case must end.
+#[derive(Clone, Copy, Debug)]
+pub enum Expect {
+    /// EL2's last line names these partitions with these states, and QEMU exits with 0.
+    Ends(&'static [(&'static str, &'static str)]),
+    /// So does this run, and a second one prints the same bytes.
+    EndsTwice(&'static [(&'static str, &'static str)]),
+    /// EL2 prints one line that refuses, which holds these words; no guest prints anything, and QEMU exits with 0.
+    Refused(&'static [&'static str]),
+}
+
+/// One whole-system test.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Its name, for people and for `cargo xtask test FILTER`.
+    pub name: &'static str,
+    /// The system: a name, or a manifest's path from the repository's root.
+    pub system: &'static str,
+    /// A partition whose command line is replaced, and what by.
+    pub command_line: Option<(&'static str, &'static str)>,
+    /// The machine.
+    pub machine: Machine,
+    /// Whether one bit of the plan is turned over before the image is started.
+    pub corrupt: bool,
+    /// How it must end.
+    pub expect: Expect,
+    /// Words each of which some console line must hold.
+    pub wanted: &'static [&'static str],
+    /// Words that no console line may hold.
+    pub unwanted: &'static [&'static str],
+}
+
+/// How the first system ends.
+const PAIR: &[(&str, &str)] = &[("sensor", "off"), ("control", "off")];
+/// What control prints when it got every sample as it was sent.
+const COMPLETE: &str = "none lost, none wrong";
+
+const DUO: Case = Case {
+    name: "duo/default",
+    system: "duo",
+    command_line: None,
+    machine: DEFAULT,
+    corrupt: false,
+    expect: Expect::Ends(PAIR),
+    wanted: &[COMPLETE],
+    unwanted: &["bulkhead: refused"],
+};
+const DEFAULT: Machine = Machine {
+    icount: false,
+    cores: None,
+    memory: None,
+    cpu: None,
+    gic: None,
+};
+
+const REFUSAL: Case = Case {
+    wanted: &[],
+    unwanted: &["bulkhead: end"],
+    ..DUO
+};
+
+/// The first system, and machines that it must run on or be refused by. All of them start the same image.
+const DUOS: &[Case] = &[
+    DUO,
+    Case {
+        name: "duo/repeatable",
+        machine: Machine {
+            icount: true,
+            ..DEFAULT
+        },
+        expect: Expect::EndsTwice(PAIR),
+        ..DUO
+    },
+    Case {
+        name: "duo/more-memory",
+        machine: Machine {
+            memory: Some("2G"),
+            ..DEFAULT
+        },
+        ..DUO
+    },
+    Case {
+        name: "duo/more-cores",
+        machine: Machine {
+            cores: Some(8),
+            ..DEFAULT
+        },
+        ..DUO
+    },
+    Case {
+        name: "duo/cortex-a72",
+        machine: Machine {
+            cpu: Some("cortex-a72"),
+            ..DEFAULT
+        },
+        ..DUO
+    },
+    Case {
+        name: "duo/all-larger",
+        machine: Machine {
+            cpu: Some("cortex-a76"),
+            cores: Some(6),
+            memory: Some("3G"),
+            ..DEFAULT
+        },
+        ..DUO
+    },
+    Case {
+        name: "refusal/too-little-memory",
+        machine: Machine {
+            memory: Some("48M"),
+            ..DEFAULT
+        },
+        expect: Expect::Refused(&[
+            "RAM",
+            "the plan needs",
+            "the machine has 0x40000000-0x42ffffff",
+        ]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/too-few-cores",
+        machine: Machine {
+            cores: Some(2),
+            ..DEFAULT
+        },
+        expect: Expect::Refused(&["cores", "the plan needs 3 cores", "the machine has 2"]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/other-gic",
+        machine: Machine {
+            gic: Some(2),
+            ..DEFAULT
+        },
+        expect: Expect::Refused(&["GIC", "the plan needs GICv3", "the machine has GICv2"]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/other-core-type",
+        machine: Machine {
+            cpu: Some("cortex-a35"),
+            ..DEFAULT
+        },
+        expect: Expect::Refused(&["core type", "0x411fd040", "the plan admits 0x410fd030"]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/corrupted-plan",
+        corrupt: true,
+        expect: Expect::Refused(&["plan", "CRC32C"]),
+        ..REFUSAL
+    },
+];
+
+/// All whole-system tests.
+pub fn cases() -> Vec<Case> {
+    let mut cases = DUOS.to_vec();
+    cases.extend_from_slice(attacks::CASES);
+    cases
+}

@@ -6,4 +6,5 @@ pub mod qemu;
 pub mod setup;
 pub mod size;
 pub mod system;
+pub mod test;
 pub mod ui;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::{self, Builder};
 use xtask::setup::{self, Scope};
-use xtask::{compile, qemu, size, ui};
+use xtask::{compile, qemu, size, test, ui};
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
 ///
@@ -40,6 +40,21 @@ enum Command {
     Setup,
     /// Say what is there, what is missing, and the command that mends it
     Doctor,
+    /// Test everything: lints, host tests, budgets, whole systems on QEMU
+    Test {
+        /// Only checks whose name holds this: `host`, `attack/`, `duo/default`
+        #[arg(default_value = "", hide_default_value = true)]
+        filter: String,
+        /// Nothing that needs QEMU
+        #[arg(long, conflicts_with = "system_only")]
+        host_only: bool,
+        /// Only what needs QEMU
+        #[arg(long)]
+        system_only: bool,
+        /// Machines to run at a time, instead of one a core
+        #[arg(long, value_name = "N")]
+        jobs: Option<usize>,
+    },
     /// Count what runs at EL2, in bytes and source lines, against its budgets
     Size,
     /// Print what a system becomes: memory map, cores, interrupts, channels, sizes
@@ -128,6 +143,20 @@ fn dispatch(command: Command) -> Result<bool> {
         }
         Command::Setup => setup::command(),
         Command::Doctor => Ok(setup::doctor()),
+        Command::Test {
+            filter,
+            host_only,
+            system_only,
+            jobs,
+        } => {
+            setup::ensure(Scope::Test)?;
+            test::command(&test::Options {
+                filter,
+                host_only,
+                system_only,
+                jobs,
+            })
+        }
         Command::Size => {
             setup::ensure(Scope::Run)?;
             size::command()

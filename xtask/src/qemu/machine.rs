@@ -41,6 +41,8 @@ pub struct Options {
 
 /// What a run left behind.
 pub struct Outcome {
+    /// QEMU's command line, for people to repeat it.
+    pub command: String,
     /// The console.
     pub console: Console,
     /// Its bytes, as they came.
@@ -73,6 +75,7 @@ pub fn run(
         .args(arguments(board, options, nonce))
         .arg("-kernel")
         .arg(image);
+    let shown = ui::shown(&command);
     let start = Instant::now();
     let child = command
         .stdin(Stdio::null())
@@ -132,6 +135,7 @@ pub fn run(
     let stderr = words.join().unwrap_or_default();
     let status = (!killed).then_some(status);
     Ok(Outcome {
+        command: shown,
         console,
         bytes,
         stderr,

@@ -20,6 +20,7 @@ fn console(text: &str) -> Console {
 
 fn outcome(text: &str, status: Option<i32>) -> Outcome {
     Outcome {
+        command: String::new(),
         console: console(text),
         bytes: text.as_bytes().to_vec(),
         stderr: "qemu: a word".to_string(),

@@ -8,48 +8,87 @@ mod tests;
 use crate::build::{self, Builder, HYPERVISOR, TARGET};
 use crate::ui;
 use anyhow::{Context, Result, ensure};
+use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
 /// Most bytes of code and constants at EL2.
 pub const BYTES: u64 = 40_960;
 /// Most source lines of the first-party crates linked into EL2.
-pub const LINES: usize = 5_000;
+pub const LINES: u64 = 5_000;
 
-/// Prints both figures with what they are made of; answers whether they keep to the budgets.
-///
-/// # Errors
-/// If the hypervisor does not build, or Cargo does not say what it is made of.
-pub fn command() -> Result<bool> {
-    let elf = Builder::default().program(HYPERVISOR)?;
-    let elf = std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
-    let sections = sections::read_only(&elf)?;
-    let bytes: u64 = sections.iter().map(|(_, size)| size).sum();
-    ui::say("bytes of code and constants at EL2 (release)");
-    for (name, size) in &sections {
-        ui::say(format_args!("  {name:<24} {size:>7}"));
-    }
-    let small = verdict(bytes, BYTES);
-
-    ui::say("\nsource lines of the first-party crates linked into EL2, comments and tests apart");
-    let mut total = 0;
-    for (name, folder) in crates()? {
-        let lines = lines::count_folder(&folder.join("src"))?;
-        ui::say(format_args!("  {name:<24} {lines:>7}"));
-        total += lines;
-    }
-    let short = verdict(total as u64, LINES as u64);
-    Ok(small && short)
+/// What runs at EL2.
+pub struct Sizes {
+    /// Sections of code and constants, bytes each.
+    sections: Vec<(String, u64)>,
+    /// First-party crates, source lines each.
+    crates: Vec<(String, u64)>,
 }
 
-/// Prints a sum and its budget; answers whether it keeps to it.
-fn verdict(sum: u64, budget: u64) -> bool {
-    let well = sum <= budget;
-    let word = if well { "within" } else { "OVER" };
-    ui::say(format_args!(
-        "  {:<24} {sum:>7}  {word} the budget of {budget}",
-        "total"
-    ));
-    well
+/// `cargo xtask size`: prints both figures with what they are made of; answers whether they keep to the budgets.
+///
+/// # Errors
+/// As [`measure`].
+pub fn command() -> Result<bool> {
+    let sizes = measure()?;
+    ui::say(&sizes);
+    Ok(sizes.within())
+}
+
+/// Builds the hypervisor (release) and measures it.
+///
+/// # Errors
+/// If it does not build, or Cargo does not say what it is made of.
+pub fn measure() -> Result<Sizes> {
+    let elf = Builder::default().program(HYPERVISOR)?;
+    let elf = std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let mut counted = Vec::new();
+    for (name, folder) in crates()? {
+        counted.push((name, lines::count_folder(&folder.join("src"))? as u64));
+    }
+    Ok(Sizes {
+        sections: sections::read_only(&elf)?,
+        crates: counted,
+    })
+}
+
+impl Sizes {
+    /// Whether both sums keep to their budgets.
+    pub fn within(&self) -> bool {
+        sum(&self.sections) <= BYTES && sum(&self.crates) <= LINES
+    }
+}
+
+fn sum(rows: &[(String, u64)]) -> u64 {
+    rows.iter().map(|(_, size)| size).sum()
+}
+
+impl Display for Sizes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "bytes of code and constants at EL2 (release)")?;
+        table(f, &self.sections, BYTES)?;
+        writeln!(
+            f,
+            "\n\nsource lines of the first-party crates linked into EL2, comments and tests apart"
+        )?;
+        table(f, &self.crates, LINES)
+    }
+}
+
+fn table(f: &mut Formatter<'_>, rows: &[(String, u64)], budget: u64) -> std::fmt::Result {
+    for (name, size) in rows {
+        writeln!(f, "  {name:<24} {size:>7}")?;
+    }
+    let word = if sum(rows) <= budget {
+        "within"
+    } else {
+        "OVER"
+    };
+    write!(
+        f,
+        "  {:<24} {:>7}  {word} the budget of {budget}",
+        "total",
+        sum(rows)
+    )
 }
 
 /// The first-party crates linked into EL2, with their folders: those that Cargo takes from a path.

@@ -1,0 +1,102 @@
+//! Hostile partitions: one row an attack of guests/chaos, and what EL2 must do about it.
+//!
+//! In every case the pair beside the attacker must end as if it were alone, its message stream complete.
+
+use crate::{COMPLETE, Case, DEFAULT, DUO, Expect, Machine};
+
+/// Attacks that EL2 halts: the first word that chaos would print if it got further must not appear.
+const ESCAPED: &[&str] = &["escaped", "bulkhead: refused"];
+
+/// A case: the attack's name, the state its partition must end in, and words that a console line must hold.
+macro_rules! attack {
+    ($name:literal, $state:literal, $words:expr) => {
+        Case {
+            name: concat!("attack/", $name),
+            system: "tests/systems/chaos.toml",
+            command_line: Some(("chaos", concat!("attack=", $name))),
+            expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("chaos", $state)]),
+            wanted: &[COMPLETE, concat!("attack ", $name, ":"), $words],
+            unwanted: ESCAPED,
+            ..DUO
+        }
+    };
+}
+
+/// The attack is answered as specified, try by try; the guest checks each answer and says so.
+macro_rules! answered {
+    ($name:literal) => {
+        attack!($name, "off", concat!("[chaos] survived ", $name, ":"))
+    };
+}
+
+/// The partition is halted with one line that says who, where and why.
+macro_rules! halted {
+    ($name:literal, $cause:literal) => {
+        attack!(
+            $name,
+            "halted",
+            concat!(
+                "bulkhead: chaos: vCPU 0 on core 3 halted: ",
+                $cause,
+                " (ESR 0x"
+            )
+        )
+    };
+}
+
+/// All of them.
+pub const CASES: &[Case] = &[
+    halted!("read-outside", "read outside its memory"),
+    halted!("write-outside", "write outside its memory"),
+    halted!("jump-outside", "execution outside its memory"),
+    halted!("read-el2", "read outside its memory"),
+    halted!("write-rx", "write to memory it may not write"),
+    halted!("exec-channel", "execution of memory it may not execute"),
+    halted!("gicr-outside", "read outside its memory"),
+    answered!("gic-foreign"),
+    answered!("gicr-foreign"),
+    answered!("sgi-everywhere"),
+    answered!("irq-flood"),
+    answered!("ring-foreign"),
+    answered!("ring-storm"),
+    answered!("cpu-on-foreign"),
+    answered!("hvc-all"),
+    answered!("smc-all"),
+    answered!("hvc-imm"),
+    answered!("smc-imm"),
+    answered!("cpu-suspend"),
+    answered!("sysreg-storm"),
+    answered!("sys-storm"),
+    answered!("set-way"),
+    answered!("cache-off"),
+    answered!("debug"),
+    answered!("eret-el2"),
+    answered!("eret-el0"),
+    answered!("mmio-odd"),
+    answered!("uart-garbage"),
+    // These calls stop their caller, and nobody else.
+    attack!("cpu-off", "off", "[chaos] attack cpu-off:"),
+    attack!("smc-off", "off", "[chaos] attack smc-off:"),
+    attack!("reset", "reset", "bulkhead: chaos: "),
+    attack!("fail", "failed", "bulkhead: chaos: "),
+    Case {
+        name: "attack/garbage-peer",
+        system: "tests/systems/garbage.toml",
+        machine: Machine {
+            cores: Some(5),
+            ..DEFAULT
+        },
+        expect: Expect::Ends(&[
+            ("sensor", "off"),
+            ("control", "off"),
+            ("chaos", "off"),
+            ("listener", "off"),
+        ]),
+        wanted: &[
+            COMPLETE,
+            "[chaos] survived garbage-peer:",
+            "[listener] survived listen:",
+        ],
+        ..DUO
+    },
+];

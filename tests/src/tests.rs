@@ -1,0 +1,56 @@
+//! The cases against themselves and against what guests/chaos can do.
+
+use super::*;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the repository")
+}
+
+#[test]
+fn names_are_unique_and_systems_exist() {
+    let mut names = BTreeSet::new();
+    for case in cases() {
+        assert!(names.insert(case.name), "{} twice", case.name);
+        let path = match case.system.ends_with(".toml") {
+            true => root().join(case.system),
+            false => root().join(format!("boards/qemu-virt/systems/{}.toml", case.system)),
+        };
+        assert!(path.is_file(), "{}: no {}", case.name, path.display());
+    }
+}
+
+/// An attack that someone adds to guests/chaos is tried by a case, or this fails.
+#[test]
+fn every_attack_of_chaos_is_tried() {
+    let source =
+        std::fs::read_to_string(root().join("guests/chaos/src/main.rs")).expect("its source");
+    let (_, table) = source.split_once("const ATTACKS").expect("its table");
+    let (table, _) = table.split_once("];").expect("the table's end");
+    // A row has two strings: its name and what it does.
+    let attacks: BTreeSet<_> = table.split('"').skip(1).step_by(4).collect();
+    assert!(
+        attacks.contains("read-outside") && attacks.len() > 20,
+        "{attacks:?}"
+    );
+
+    let manifest =
+        std::fs::read_to_string(root().join("tests/systems/garbage.toml")).expect("a manifest");
+    let mut tried: BTreeSet<_> = cases()
+        .iter()
+        .filter_map(|case| case.command_line?.1.strip_prefix("attack="))
+        .map(String::from)
+        .collect();
+    tried.extend(
+        manifest
+            .split("attack=")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .map(String::from),
+    );
+    let tried: BTreeSet<_> = tried.iter().map(String::as_str).collect();
+    assert_eq!(attacks, tried);
+}

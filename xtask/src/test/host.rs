@@ -1,0 +1,156 @@
+//! What is checked without QEMU: formatting, lints, the tests of every crate, all interleavings, the budgets.
+
+use crate::build::{self, TARGET};
+use crate::{size, ui};
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use std::path::Path;
+use std::process::Command;
+
+/// A check.
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// Answers how many tests passed in it; none if it is not made of tests.
+    pub run: fn() -> Result<usize>,
+}
+
+/// All of them, the quickest first.
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "format",
+        run: || checked(build::cargo("fmt").args(["--all", "--check"])),
+    },
+    Check {
+        name: "clippy/host",
+        run: || clippy(&["--all-targets"]),
+    },
+    Check {
+        name: "clippy/bare-metal",
+        run: clippy_bare_metal,
+    },
+    Check {
+        name: "host/crates",
+        run: || tests(build::cargo("test").arg("--locked")),
+    },
+    Check {
+        name: "host/guests",
+        run: || {
+            tests(
+                build::cargo("test")
+                    .args(["--locked", "--lib"])
+                    .args(packages(GUEST_LIBRARIES)),
+            )
+        },
+    },
+    Check {
+        name: "host/interleavings",
+        run: interleavings,
+    },
+    Check {
+        name: "size",
+        run: budgets,
+    },
+];
+
+/// Guest crates with a part that runs on the host.
+const GUEST_LIBRARIES: &[&str] = &["sensor"];
+/// Crates whose interleavings loom tries, and the test programs that do so.
+const LOOM: &[&str] = &["bulkhead-channel", "bulkhead-doorbell", "bulkhead-psci"];
+const LOOM_TESTS: &[&str] = &["--test", "loom", "--test", "races"];
+
+fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    names.iter().flat_map(|name| ["--package", name])
+}
+
+fn checked(command: &mut Command) -> Result<usize> {
+    ui::run("checking", command).map(|_| 0)
+}
+
+fn clippy(arguments: &[&str]) -> Result<usize> {
+    checked(
+        build::cargo("clippy")
+            .arg("--locked")
+            .args(arguments)
+            .args(["--", "-D", "warnings"]),
+    )
+}
+
+fn clippy_bare_metal() -> Result<usize> {
+    let names = bare_metal(&build::root())?;
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut arguments = vec!["--release", "--target", TARGET];
+    arguments.extend(packages(&names));
+    clippy(&arguments)
+}
+
+/// Names of the workspace's crates that do not build for the host: its members that are not default members.
+pub fn bare_metal(root: &Path) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Manifest<T> {
+        #[serde(alias = "workspace")]
+        package: T,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Workspace {
+        members: Vec<String>,
+        default_members: Vec<String>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+    }
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let workspace: Workspace =
+        toml::from_str::<Manifest<_>>(&read(&root.join("Cargo.toml"))?)?.package;
+    let others = workspace
+        .members
+        .iter()
+        .filter(|member| !workspace.default_members.contains(member));
+    let name = |member: &String| -> Result<String> {
+        let manifest: Manifest<Package> =
+            toml::from_str(&read(&root.join(member).join("Cargo.toml"))?)?;
+        Ok(manifest.package.name)
+    };
+    others.map(name).collect()
+}
+
+fn interleavings() -> Result<usize> {
+    let mut command = build::cargo("test");
+    command
+        .args(["--locked", "--release"])
+        .args(packages(LOOM))
+        .args(LOOM_TESTS);
+    // Another configuration of the same crates: a folder of its own keeps the others from being built again.
+    command
+        .env("RUSTFLAGS", "--cfg loom")
+        .arg("--target-dir")
+        .arg(build::target_dir().join("loom"));
+    tests(&mut command)
+}
+
+fn tests(command: &mut Command) -> Result<usize> {
+    let output = ui::run("testing", command)?;
+    let passed = count(&output);
+    ensure!(passed > 0, "no test ran: {}", ui::shown(command));
+    Ok(passed)
+}
+
+/// Sums up the lines `test result: ok. N passed; …`.
+pub fn count(output: &[String]) -> usize {
+    let results = output
+        .iter()
+        .filter_map(|line| line.strip_prefix("test result: ok. "));
+    results
+        .filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok())
+        .sum()
+}
+
+fn budgets() -> Result<usize> {
+    let sizes = size::measure()?;
+    ensure!(sizes.within(), "\n{sizes}");
+    Ok(0)
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask test`: everything that is checked, one line each, and one result last.
+
+mod host;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use crate::ui;
+use anyhow::{Result, bail};
+use std::time::{Duration, Instant};
+
+/// What is tested.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Only checks whose name holds this.
+    pub filter: String,
+    /// Nothing that needs QEMU.
+    pub host_only: bool,
+    /// Only what needs QEMU.
+    pub system_only: bool,
+    /// QEMUs at a time.
+    pub jobs: Option<usize>,
+}
+
+/// Runs the tests; answers whether all passed.
+///
+/// # Errors
+/// If there is nothing to run, or the systems under test do not build.
+pub fn command(options: &Options) -> Result<bool> {
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let chosen = |name: &str| name.contains(&options.filter);
+    if !options.system_only {
+        for check in host::CHECKS.iter().filter(|check| chosen(check.name)) {
+            let start = Instant::now();
+            let result = (check.run)();
+            ui::say(tally.record(check.name, start.elapsed(), result));
+            if ui::interrupted() {
+                bail!("interrupted");
+            }
+        }
+    }
+    if !options.host_only {
+        let cases: Vec<_> = system_tests::cases()
+            .into_iter()
+            .filter(|case| chosen(case.name))
+            .collect();
+        let jobs = options
+            .jobs
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        system::run(&cases, jobs, &mut tally)?;
+        if ui::interrupted() {
+            bail!("interrupted");
+        }
+    }
+    if tally.checks == 0 {
+        bail!(
+            "nothing to test: no check's name holds `{}`",
+            options.filter
+        );
+    }
+    ui::say(tally.result(start.elapsed()));
+    Ok(tally.failed.is_empty())
+}
+
+/// What came out so far.
+#[derive(Default)]
+struct Tally {
+    checks: usize,
+    passed: usize,
+    failed: Vec<String>,
+}
+
+impl Tally {
+    /// Takes a check's result (how many tests passed in it, or why it failed) and answers its line.
+    fn record(&mut self, name: &str, time: Duration, result: Result<usize>) -> String {
+        self.checks += 1;
+        let seconds = time.as_secs_f32();
+        match result {
+            Ok(count) => {
+                self.passed += count;
+                let tests = if count > 1 {
+                    format!(": {count} tests")
+                } else {
+                    String::new()
+                };
+                format!("ok {name}{tests} ({seconds:.1} s)")
+            }
+            Err(error) => {
+                self.failed.push(name.to_string());
+                // The innermost error is the reason; the others say where to look.
+                let mut reasons: Vec<_> = error.chain().map(ToString::to_string).collect();
+                reasons.reverse();
+                format!("FAILED {name} ({seconds:.1} s): {}", reasons.join("\n  "))
+            }
+        }
+    }
+
+    /// The last lines.
+    fn result(&self, time: Duration) -> String {
+        let Self { passed, failed, .. } = self;
+        let seconds = time.as_secs();
+        let counts = format!("{passed} passed; {} failed; {seconds} s", failed.len());
+        if failed.is_empty() {
+            format!("test result: ok. {counts}")
+        } else {
+            format!(
+                "failed: {}\ntest result: FAILED. {counts}",
+                failed.join(", ")
+            )
+        }
+    }
+}

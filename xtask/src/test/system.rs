@@ -1,0 +1,244 @@
+//! Runs the whole-system tests of `tests/` on QEMU, several at a time, and judges them.
+
+use super::Tally;
+use crate::build::{self, Builder};
+use crate::qemu::{self, Outcome, REFUSED};
+use crate::system::System;
+use crate::ui;
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use system_tests::{Case, Expect, Machine};
+
+/// How long one run may take. The longest takes a tenth of it on an idle machine.
+const LIMIT: Duration = Duration::from_secs(120);
+/// The nonce of runs that are compared with each other.
+const NONCE: u64 = 0x1234_5678_9abc_def0;
+/// Console lines shown with a failure.
+const TAIL: usize = 15;
+
+/// A case with its image.
+struct Job {
+    case: Case,
+    system: Arc<System>,
+    image: PathBuf,
+}
+
+/// Runs `cases`, at most `parallel` at a time, and records each in `tally`.
+///
+/// # Errors
+/// If a system does not build, which no case can be judged without.
+pub fn run(cases: &[Case], parallel: usize, tally: &mut Tally) -> Result<()> {
+    let jobs = Mutex::new(prepare(cases)?);
+    let tally = Mutex::new(tally);
+    std::thread::scope(|scope| {
+        for _ in 0..parallel {
+            scope.spawn(|| {
+                while let Some(job) = next(&jobs) {
+                    let start = Instant::now();
+                    let result = judge(&job);
+                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    ui::say(tally.record(job.case.name, start.elapsed(), result.map(|()| 1)));
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn next(jobs: &Mutex<VecDeque<Job>>) -> Option<Job> {
+    let job = jobs
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front();
+    job.filter(|_| !ui::interrupted())
+}
+
+/// Builds every image. Cases with the same system and the same command line start the same file.
+fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
+    let mut builder = Builder::default();
+    let mut images = BTreeMap::new();
+    let mut jobs = VecDeque::new();
+    for case in cases {
+        let key = (case.system, case.command_line, case.corrupt);
+        let (system, image) = match images.get(&key) {
+            Some(known) => known,
+            None => {
+                let made = build_image(&mut builder, case)
+                    .with_context(|| format!("{}: no image", case.name))?;
+                images.entry(key).or_insert(made)
+            }
+        };
+        jobs.push_back(Job {
+            case: *case,
+            system: Arc::clone(system),
+            image: image.clone(),
+        });
+    }
+    Ok(jobs)
+}
+
+fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathBuf)> {
+    let mut system = builder.system(case.system)?;
+    if let Some((name, line)) = case.command_line {
+        let partition = system
+            .partitions
+            .iter_mut()
+            .find(|partition| partition.name == name);
+        let partition = partition.with_context(|| format!("the system has no partition {name}"))?;
+        partition.command_line = Some(line.to_string());
+    }
+    let mut bytes = builder.image(&system)?.bytes;
+    if case.corrupt {
+        damage(&mut bytes).context("the image is too short to be damaged")?;
+    }
+    let path = file(case, "img");
+    build::write(&path, &bytes)?;
+    Ok((Arc::new(system), path))
+}
+
+/// Turns one bit over in the last byte of the plan: its offset is the image's word at byte 64 (`docs/plan.md`).
+fn damage(image: &mut [u8]) -> Option<()> {
+    let word = |image: &[u8], at: usize| {
+        let bytes = image.get(at..at + 8)?;
+        usize::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
+    };
+    let plan = word(image, 64)?;
+    let size = word(image, plan + std::mem::offset_of!(plan::Header, size))?;
+    *image.get_mut(plan + size - 1)? ^= 1;
+    Some(())
+}
+
+/// Where a case's files are.
+fn file(case: &Case, extension: &str) -> PathBuf {
+    build::target_dir()
+        .join("tests")
+        .join(format!("{}.{extension}", case.name))
+}
+
+fn judge(job: &Job) -> Result<()> {
+    let first = run_once(job, "log")?;
+    let result = check(job, &first).and_then(|()| {
+        if matches!(job.case.expect, Expect::EndsTwice(_)) {
+            let second = run_once(job, "second.log")?;
+            ensure!(
+                first.bytes == second.bytes,
+                "a second run printed something else; {}",
+                difference(&first, &second)
+            );
+        }
+        Ok(())
+    });
+    result.with_context(|| {
+        let lines = &first.console.lines;
+        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n    ");
+        format!("{}:\n    {tail}", file(&job.case, "log").display())
+    })
+}
+
+fn run_once(job: &Job, log: &str) -> Result<Outcome> {
+    let Machine {
+        icount,
+        cores,
+        memory,
+        cpu,
+        gic,
+    } = job.case.machine;
+    let options = qemu::Options {
+        icount,
+        cores,
+        memory: memory.map(String::from),
+        cpu: cpu.map(String::from),
+        gic,
+        extra: Vec::new(),
+        nonce: matches!(job.case.expect, Expect::EndsTwice(_)).then_some(NONCE),
+        limit: Some(LIMIT),
+    };
+    let outcome = qemu::run(
+        qemu::board(&job.system)?,
+        &job.image,
+        &options,
+        false,
+        &mut |_| Ok(()),
+    )?;
+    let text = format!(
+        "$ {}\n{}\n{}\n",
+        outcome.command,
+        outcome.console.lines.join("\n"),
+        outcome.stderr
+    );
+    build::write(&file(&job.case, log), text.as_bytes())?;
+    Ok(outcome)
+}
+
+/// Holds an outcome against what the case expects.
+fn check(job: &Job, outcome: &Outcome) -> Result<()> {
+    let case = &job.case;
+    let console = &outcome.console;
+    match case.expect {
+        Expect::Ends(expected) | Expect::EndsTwice(expected) => {
+            let ends =
+                qemu::ends(&qemu::partitions(&job.system), outcome).map_err(anyhow::Error::msg)?;
+            let same = |((name, state), expected): (&(String, String), &(&str, &str))| {
+                (name.as_str(), state.as_str()) == *expected
+            };
+            if ends.len() != expected.len() || !ends.iter().zip(expected).all(same) {
+                bail!("ended as {}, expected {}", pairs(ends), pairs(expected));
+            }
+        }
+        Expect::Refused(words) => {
+            ensure!(!outcome.timed_out, "the machine did not power off");
+            ensure!(
+                outcome.status.is_some_and(|status| status.success()),
+                "QEMU ended badly: {}",
+                outcome.stderr
+            );
+            let refusals: Vec<_> = console
+                .lines
+                .iter()
+                .filter(|line| line.starts_with(REFUSED))
+                .collect();
+            ensure!(
+                refusals.len() == 1,
+                "{} lines refuse, 1 is expected",
+                refusals.len()
+            );
+            if let Some(word) = words.iter().find(|word| !refusals[0].contains(*word)) {
+                bail!("the refusal does not say `{word}`");
+            }
+            ensure!(
+                console.guest_lines().next().is_none(),
+                "a guest ran on a machine that was refused"
+            );
+        }
+    }
+    let has = |words: &&&str| console.lines.iter().any(|line| line.contains(**words));
+    if let Some(words) = case.wanted.iter().find(|words| !has(words)) {
+        bail!("no line holds `{words}`");
+    }
+    if let Some(words) = case.unwanted.iter().find(has) {
+        bail!("a line holds `{words}`");
+    }
+    Ok(())
+}
+
+fn pairs(ends: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
+    let words = ends
+        .iter()
+        .map(|(name, state)| format!("{} {}", name.as_ref(), state.as_ref()));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The first line in which two runs differ.
+fn difference(first: &Outcome, second: &Outcome) -> String {
+    let (first, second) = (&first.console.lines, &second.console.lines);
+    let at = first.iter().zip(second).take_while(|(a, b)| a == b).count();
+    let line = |lines: &Vec<String>| {
+        lines
+            .get(at)
+            .map_or("nothing".to_string(), |line| format!("`{line}`"))
+    };
+    format!("line {}: {} and then {}", at + 1, line(first), line(second))
+}
