@@ -14,6 +14,9 @@ pub mod tables;
 pub mod traps;
 pub mod tree;
 
+#[cfg(test)]
+mod tests;
+
 use anyhow::{Result, bail, ensure};
 use plan::PAGE;
 

@@ -170,6 +170,9 @@ const TABLE: u64 = 0b11;
 /// Descriptor bits 1:0 of a block at levels 1 and 2.
 const BLOCK: u64 = 0b01;
 
+/// Descriptor bits 47:12 of a table: its address.
+const ADDRESS: u64 = 0xffff_ffff_f000;
+
 /// Tables that lie side by side from one physical address on.
 #[derive(Clone, Debug)]
 pub struct Pool {
@@ -229,6 +232,26 @@ impl Pool {
             tables => self.store_aligned(tables),
         };
         Ok(self.address(index))
+    }
+
+    /// How many 1 GiB blocks, 2 MiB blocks and pages the translation at `root` has.
+    #[must_use]
+    pub fn leaves(&self, shape: Shape, root: u64) -> [usize; 3] {
+        let mut count = [0; 3];
+        for n in 0..shape.root_tables() as u64 {
+            self.count(shape.start_level(), root + n * PAGE, &mut count);
+        }
+        count
+    }
+
+    fn count(&self, level: u32, table: u64, count: &mut [usize; 3]) {
+        for entry in self.tables[((table - self.base) / PAGE) as usize] {
+            match (entry & TABLE, level) {
+                (BLOCK, 1 | 2) | (TABLE, 3) => count[level as usize - 1] += 1,
+                (TABLE, _) => self.count(level + 1, entry & ADDRESS, count),
+                _ => {}
+            }
+        }
     }
 
     /// Physical address of a table.
