@@ -264,6 +264,15 @@ pub fn list<'a, T>(
                 items.iter().map(|item| read(item, findings, key)).collect();
             items.into_iter().collect()
         }
+        DeValue::Table(_) => {
+            let title = format!("`{key}` must be an array");
+            let help = format!("write `[[{key}]]` above each, or `{key} = [{{ … }}]`");
+            let finding = Finding::new(value.span(), title, "this is one table");
+            findings
+                .borrow_mut()
+                .push(finding.rule("wrong-type").help(help));
+            None
+        }
         _ => {
             wrong_type(value, findings, key, "an array");
             None

@@ -105,9 +105,8 @@ fn read(
         // What the parser made of the rest would only mislead.
         return Err(findings.into_inner());
     }
-    // The whole file is one table; what it lacks is reported at its first line.
-    let first_line = 0..text.find('\n').unwrap_or(text.len());
-    let mut table = Table::new("a system", first_line, document.get_ref(), &findings);
+    // The whole file is one table; what it lacks is reported at its start.
+    let mut table = Table::new("a system", 0..0, document.get_ref(), &findings);
     let manifest = Manifest::read(&mut table);
     table.finish();
 

@@ -101,6 +101,7 @@ fn guest(
         Finding::new(name.span(), title, "this guest")
             .rule("guest-build")
             .note(format!("{error:#}"))
+            .help("cargo's messages above say why")
             .into()
     })
 }
@@ -109,7 +110,11 @@ fn guest(
 fn contents(file: &Path, name: &At<String>, rule: &'static str) -> Outcome<Vec<u8>> {
     std::fs::read(file).map_err(|error| {
         let title = format!("cannot read {}", name.get_ref());
-        Finding::new(name.span(), title, error.kind().to_string())
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".into(),
+            kind => kind.to_string(),
+        };
+        Finding::new(name.span(), title, why)
             .rule(rule)
             .help("paths start from the manifest's folder")
             .into()
@@ -140,7 +145,10 @@ fn understand(
             partition.label()
         );
         // What `load` got wrong is shown there.
-        let load = image.load.as_ref().filter(|_| refusal.rule.ends_with("-load"));
+        let load = image
+            .load
+            .as_ref()
+            .filter(|_| refusal.rule.ends_with("-load"));
         let culprit = load.map_or(name.span(), |load| load.span());
         let finding = Finding::new(culprit, title, refusal.why);
         finding.rule(refusal.rule).help(refusal.help).into()

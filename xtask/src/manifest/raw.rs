@@ -183,6 +183,14 @@ impl Partition {
         self.name.as_ref().map_or("?", |name| name.get_ref())
     }
 
+    /// Whether every piece of its memory could be read: otherwise nobody knows what does not fit.
+    pub fn memory_is_known(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| {
+            let pieces = memory.get_ref();
+            !pieces.is_empty() && self.pieces().count() == pieces.len()
+        })
+    }
+
     /// Its pieces of memory with their address and size, those that could be read.
     pub fn pieces(&self) -> impl Iterator<Item = (&Memory, u64, u64)> {
         self.memory

@@ -147,7 +147,7 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     names
         .into_iter()
         .map(|name| (distance(word, name), name))
-        .filter(|&(distance, name)| distance <= name.len().max(3) / 3)
+        .filter(|&(distance, name)| distance < name.len() && distance <= (name.len() / 3).max(2))
         .min()
         .map(|(_, name)| name)
 }
@@ -176,13 +176,14 @@ pub fn suggest(word: &str, what: &str, names: &[&str]) -> String {
     }
 }
 
-/// A number of bytes for people: the largest unit that divides it.
+/// A number of bytes for people: the largest unit that divides it, or MiB with one decimal.
 pub fn bytes(count: u64) -> String {
     match count {
         0 => "0 bytes".into(),
         1 => "1 byte".into(),
         _ if count.is_multiple_of(1 << 30) => format!("{} GiB", count >> 30),
         _ if count.is_multiple_of(1 << 20) => format!("{} MiB", count >> 20),
+        _ if count > 1 << 20 => format!("{:.1} MiB", count as f64 / (1u64 << 20) as f64),
         _ if count.is_multiple_of(1 << 10) => format!("{} KiB", count >> 10),
         _ => format!("{count} bytes"),
     }

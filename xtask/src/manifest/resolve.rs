@@ -29,7 +29,7 @@ pub fn resolve(
         .map(|(partition, program)| partition_of(partition, program, &board))
         .collect::<Option<_>>()?;
     Some(System {
-        name: path.file_stem()?.to_str()?.to_owned(),
+        name: path.file_stem()?.to_string_lossy().into_owned(),
         path: path.to_owned(),
         board,
         partitions,

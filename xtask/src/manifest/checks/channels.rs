@@ -14,20 +14,32 @@ const LARGEST: u64 = 1 << 31;
 
 /// Every end as written.
 fn ends(m: &Manifest) -> impl Iterator<Item = &At<String>> {
-    m.channels.iter().filter_map(|channel| channel.ends.as_ref()).flat_map(|ends| ends.get_ref())
+    m.channels
+        .iter()
+        .filter_map(|channel| channel.ends.as_ref())
+        .flat_map(|ends| ends.get_ref())
 }
 
 /// Every end whose partition exists: itself, the partition and the vCPU's number.
 fn owned(m: &Manifest) -> impl Iterator<Item = (&At<String>, &Partition, usize)> {
     ends(m).filter_map(|end| {
         let (name, vcpu) = split_end(end.get_ref())?;
-        Some((end, m.partitions.iter().find(|partition| partition.label() == name)?, vcpu))
+        Some((
+            end,
+            m.partitions
+                .iter()
+                .find(|partition| partition.label() == name)?,
+            vcpu,
+        ))
     })
 }
 
 /// How many vCPUs a partition has, as far as that is known.
 fn vcpus(partition: &Partition) -> usize {
-    partition.vcpus.as_ref().map_or(usize::MAX, |vcpus| vcpus.get_ref().len())
+    partition
+        .vcpus
+        .as_ref()
+        .map_or(usize::MAX, |vcpus| vcpus.get_ref().len())
 }
 
 fn label(channel: &Channel) -> &str {
@@ -35,7 +47,10 @@ fn label(channel: &Channel) -> &str {
 }
 
 pub fn channel_ends_count(m: &Manifest) -> Vec<Finding> {
-    let lists = m.channels.iter().filter_map(|channel| Some((channel, channel.ends.as_ref()?)));
+    let lists = m
+        .channels
+        .iter()
+        .filter_map(|channel| Some((channel, channel.ends.as_ref()?)));
     lists
         .filter(|(_, ends)| ends.get_ref().len() != 2)
         .map(|(channel, ends)| {
@@ -53,16 +68,26 @@ pub fn channel_end_form(m: &Manifest) -> Vec<Finding> {
         .map(|end| {
             let title = format!("\"{}\" is no channel end", end.get_ref());
             let name = end.get_ref().split('/').next().unwrap_or("");
-            Finding::new(end.span(), title, "a partition, a slash and a vCPU's number")
-                .help(format!("write `\"{}/0\"`", if name.is_empty() { "sensor" } else { name }))
+            Finding::new(
+                end.span(),
+                title,
+                "a partition, a slash and a vCPU's number",
+            )
+            .help(format!(
+                "write `\"{}/0\"`",
+                if name.is_empty() { "sensor" } else { name }
+            ))
         })
         .collect()
 }
 
 pub fn channel_end_partition(m: &Manifest) -> Vec<Finding> {
     // A partition whose name could not be read may be the one that is meant.
-    let Some(names) =
-        m.partitions.iter().map(|p| Some(p.name.as_ref()?.get_ref().as_str())).collect::<Option<Vec<_>>>()
+    let Some(names) = m
+        .partitions
+        .iter()
+        .map(|p| Some(p.name.as_ref()?.get_ref().as_str()))
+        .collect::<Option<Vec<_>>>()
     else {
         return Vec::new();
     };
@@ -71,7 +96,11 @@ pub fn channel_end_partition(m: &Manifest) -> Vec<Finding> {
         .filter(|(_, name)| !names.contains(name))
         .map(|(end, name)| {
             let title = format!("there is no partition \"{name}\"");
-            Finding::new(end.span(), title, "unknown partition").help(suggest(name, "partitions", &names))
+            Finding::new(end.span(), title, "unknown partition").help(suggest(
+                name,
+                "partitions",
+                &names,
+            ))
         })
         .collect()
 }
@@ -83,7 +112,9 @@ pub fn channel_end_vcpu(m: &Manifest) -> Vec<Finding> {
             let title = format!("{} has no vCPU {vcpu}", partition.label());
             let finding = Finding::new(end.span(), title, "unknown vCPU");
             let finding = match &partition.vcpus {
-                Some(list) => finding.other(list.span(), format!("its vCPUs: {}", list.get_ref().len())),
+                Some(list) => {
+                    finding.other(list.span(), format!("its vCPUs: {}", list.get_ref().len()))
+                }
                 None => finding,
             };
             finding.help("count from 0: the first vCPU of the list has number 0")
@@ -93,9 +124,14 @@ pub fn channel_end_vcpu(m: &Manifest) -> Vec<Finding> {
 
 pub fn channel_one_partition(m: &Manifest) -> Vec<Finding> {
     let mut found = Vec::new();
-    for ends in m.channels.iter().filter_map(|channel| channel.ends.as_ref()) {
+    for ends in m
+        .channels
+        .iter()
+        .filter_map(|channel| channel.ends.as_ref())
+    {
         if let [first, second] = ends.get_ref().as_slice()
-            && let (Some((a, _)), Some((b, _))) = (split_end(first.get_ref()), split_end(second.get_ref()))
+            && let (Some((a, _)), Some((b, _))) =
+                (split_end(first.get_ref()), split_end(second.get_ref()))
             && a == b
         {
             let title = format!("both ends are {a}'s");
@@ -113,19 +149,35 @@ pub fn channel_end_class(m: &Manifest) -> Vec<Finding> {
     owned(m)
         .filter_map(|(end, partition, number)| {
             let vcpu = partition.vcpus.as_ref()?.get_ref().get(number)?;
-            let class = vcpu.class.as_ref().filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
-            let title = format!("{} computes, so it cannot be a channel's end", end.get_ref());
-            let comm = partition.vcpus.iter().flat_map(|vcpus| vcpus.get_ref()).position(|vcpu| {
-                vcpu.class.as_ref().is_some_and(|class| *class.get_ref() == plan::CLASS_COMM)
-            });
+            let class = vcpu
+                .class
+                .as_ref()
+                .filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
+            let title = format!(
+                "{} computes, so it cannot be a channel's end",
+                end.get_ref()
+            );
+            let comm = partition
+                .vcpus
+                .iter()
+                .flat_map(|vcpus| vcpus.get_ref())
+                .position(|vcpu| {
+                    vcpu.class
+                        .as_ref()
+                        .is_some_and(|class| *class.get_ref() == plan::CLASS_COMM)
+                });
             let help = match comm {
                 Some(number) => format!("use its comm core: `\"{}/{number}\"`", partition.label()),
                 None => "make its class \"comm\": doorbells will then interrupt it".into(),
             };
             Some(
-                Finding::new(end.span(), title, "a doorbell would interrupt a compute core")
-                    .other(class.span(), "its class")
-                    .help(help),
+                Finding::new(
+                    end.span(),
+                    title,
+                    "a doorbell would interrupt a compute core",
+                )
+                .other(class.span(), "its class")
+                .help(help),
             )
         })
         .collect()
@@ -135,14 +187,23 @@ pub fn channel_ends_too_many(m: &Manifest) -> Vec<Finding> {
     let owned: Vec<_> = owned(m).collect();
     let mut found = Vec::new();
     for (index, (end, _, _)) in owned.iter().enumerate() {
-        let before = owned[..index].iter().filter(|(other, _, _)| other.get_ref() == end.get_ref());
+        let before = owned[..index]
+            .iter()
+            .filter(|(other, _, _)| other.get_ref() == end.get_ref());
         // Said once, at the first that is too many.
         if before.count() == MAX_ENDS {
-            let count = owned.iter().filter(|(other, _, _)| other.get_ref() == end.get_ref()).count();
+            let count = owned
+                .iter()
+                .filter(|(other, _, _)| other.get_ref() == end.get_ref())
+                .count();
             let title = format!("{} is an end of {count} channels", end.get_ref());
             found.push(
-                Finding::new(end.span(), title, format!("a vCPU has {MAX_ENDS} ends at most"))
-                    .help("spread them over several vCPUs, or carry several streams in one channel"),
+                Finding::new(
+                    end.span(),
+                    title,
+                    format!("a vCPU has {MAX_ENDS} ends at most"),
+                )
+                .help("spread them over several vCPUs, or carry several streams in one channel"),
             );
         }
     }
@@ -152,17 +213,35 @@ pub fn channel_ends_too_many(m: &Manifest) -> Vec<Finding> {
 pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
     let mut found = Vec::new();
     for partition in &m.partitions {
-        let owned: Vec<_> = owned(m).filter(|(_, owner, _)| std::ptr::eq(*owner, partition)).collect();
-        let spis = partition.interrupts.iter().filter_map(|line| Some(line.spi.as_ref()?.get_ref() + FIRST_SPI));
+        let owned: Vec<_> = owned(m)
+            .filter(|(_, owner, _)| std::ptr::eq(*owner, partition))
+            .collect();
+        let spis = partition
+            .interrupts
+            .iter()
+            .filter_map(|line| Some(line.spi.as_ref()?.get_ref() + FIRST_SPI));
         let passed = partition.devices.iter().filter_map(|name| {
-            board.devices.iter().find(|device| device.name == *name.get_ref())
+            board
+                .devices
+                .iter()
+                .find(|device| device.name == *name.get_ref())
         });
-        let passed = passed.flat_map(|device| &device.interrupts).map(|line| u64::from(line.intid));
+        let passed = passed
+            .flat_map(|device| &device.interrupts)
+            .map(|line| u64::from(line.intid));
         let window = u64::from(CHANNEL_INTIDS)..INTIDS as u64;
         let room = INTIDS - CHANNEL_INTIDS as usize;
-        let room = room.saturating_sub(spis.chain(passed).filter(|intid| window.contains(intid)).count());
+        let room = room.saturating_sub(
+            spis.chain(passed)
+                .filter(|intid| window.contains(intid))
+                .count(),
+        );
         if let Some((end, _, _)) = owned.get(room) {
-            let title = format!("{} is an end of {} channels", partition.label(), owned.len());
+            let title = format!(
+                "{} is an end of {} channels",
+                partition.label(),
+                owned.len()
+            );
             found.push(
                 Finding::new(end.span(), title, format!("it has interrupts for {room}"))
                     .help("carry several streams in one channel, or split the partition"),
@@ -173,7 +252,10 @@ pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
 }
 
 pub fn channel_bytes_count(m: &Manifest) -> Vec<Finding> {
-    let lists = m.channels.iter().filter_map(|channel| Some((channel, channel.bytes.as_ref()?)));
+    let lists = m
+        .channels
+        .iter()
+        .filter_map(|channel| Some((channel, channel.bytes.as_ref()?)));
     lists
         .filter(|(_, list)| list.get_ref().len() != 2)
         .map(|(channel, list)| {
@@ -185,9 +267,15 @@ pub fn channel_bytes_count(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn channel_bytes(m: &Manifest) -> Vec<Finding> {
-    let sizes = m.channels.iter().filter_map(|channel| channel.bytes.as_ref()).flat_map(|list| list.get_ref());
+    let sizes = m
+        .channels
+        .iter()
+        .filter_map(|channel| channel.bytes.as_ref())
+        .flat_map(|list| list.get_ref());
     sizes
-        .filter(|size| !size.get_ref().is_power_of_two() || !(PAGE..=LARGEST).contains(size.get_ref()))
+        .filter(|size| {
+            !size.get_ref().is_power_of_two() || !(PAGE..=LARGEST).contains(size.get_ref())
+        })
         .map(|size| {
             let fits = size.get_ref().clamp(&PAGE, &LARGEST).next_power_of_two();
             let unit = if fits.is_multiple_of(1 << 30) {
@@ -198,27 +286,41 @@ pub fn channel_bytes(m: &Manifest) -> Vec<Finding> {
                 format!("{}KiB", fits >> 10)
             };
             let title = "a channel's data must be a power of two, from 4 KiB to 2 GiB";
-            Finding::new(size.span(), title, bytes(*size.get_ref())).help(format!("write \"{unit}\""))
+            Finding::new(size.span(), title, bytes(*size.get_ref()))
+                .help(format!("write \"{unit}\""))
         })
         .collect()
 }
 
 pub fn channel_rate(m: &Manifest) -> Vec<Finding> {
     let mut found = Vec::new();
-    for list in m.channels.iter().filter_map(|channel| channel.rates.as_ref()) {
-        let like = "`rate = [{ per-second = 10000, burst = 32 }, { per-second = 10000, burst = 32 }]`";
+    for list in m
+        .channels
+        .iter()
+        .filter_map(|channel| channel.rates.as_ref())
+    {
+        let like =
+            "`rate = [{ per-second = 10000, burst = 32 }, { per-second = 10000, burst = 32 }]`";
         if list.get_ref().len() != 2 {
             let label = format!("{} here", list.get_ref().len());
             found.push(
-                Finding::new(list.span(), "a channel has two rates, one for each sending end", label)
-                    .help(format!("write two: {like}")),
+                Finding::new(
+                    list.span(),
+                    "a channel has two rates, one for each sending end",
+                    label,
+                )
+                .help(format!("write two: {like}")),
             );
         }
         for rate in list.get_ref() {
             let most = u64::from(u32::MAX);
             let label = match rate.get_ref() {
-                rate if rate.burst == 0 => "a burst of 0 would never let a doorbell through".to_owned(),
-                rate if rate.burst.max(rate.per_second) > most => format!("{} at most", address(most)),
+                rate if rate.burst == 0 => {
+                    "a burst of 0 would never let a doorbell through".to_owned()
+                }
+                rate if rate.burst.max(rate.per_second) > most => {
+                    format!("{} at most", address(most))
+                }
                 _ => continue,
             };
             found.push(

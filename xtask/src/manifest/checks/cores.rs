@@ -6,18 +6,27 @@ use crate::manifest::report::Finding;
 use crate::system::Board;
 
 pub fn board_gic(m: &Manifest, board: &Board) -> Vec<Finding> {
-    let Some(name) = m.board.as_ref().filter(|_| board.gic.version != 3) else { return Vec::new() };
+    let Some(name) = m.board.as_ref().filter(|_| board.gic.version != 3) else {
+        return Vec::new();
+    };
     let title = format!(
         "board {} has a GICv{}, which EL2 does not drive yet",
         board.name, board.gic.version
     );
-    vec![Finding::new(name.span(), title, "this board").help("choose a board with a GICv3: `board = \"qemu-virt\"`")]
+    vec![
+        Finding::new(name.span(), title, "this board")
+            .help("choose a board with a GICv3: `board = \"qemu-virt\"`"),
+    ]
 }
 
 /// Every vCPU whose core is known: its partition, its number, itself and its core.
 fn vcpus(m: &Manifest) -> impl Iterator<Item = (&Partition, usize, &Vcpu, &At<u64>)> {
     m.partitions.iter().flat_map(|partition| {
-        let vcpus = partition.vcpus.iter().flat_map(|vcpus| vcpus.get_ref()).enumerate();
+        let vcpus = partition
+            .vcpus
+            .iter()
+            .flat_map(|vcpus| vcpus.get_ref())
+            .enumerate();
         vcpus.filter_map(move |(number, vcpu)| Some((partition, number, vcpu, vcpu.core.as_ref()?)))
     })
 }
@@ -39,7 +48,10 @@ fn free_cores(m: &Manifest, board: &Board) -> String {
 }
 
 pub fn vcpus_none(m: &Manifest) -> Vec<Finding> {
-    let lists = m.partitions.iter().filter_map(|partition| Some((partition, partition.vcpus.as_ref()?)));
+    let lists = m
+        .partitions
+        .iter()
+        .filter_map(|partition| Some((partition, partition.vcpus.as_ref()?)));
     lists
         .filter(|(_, vcpus)| vcpus.get_ref().is_empty())
         .map(|(partition, vcpus)| {
@@ -51,31 +63,46 @@ pub fn vcpus_none(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn vcpus_too_many(m: &Manifest) -> Vec<Finding> {
-    let lists = m.partitions.iter().filter_map(|partition| Some((partition, partition.vcpus.as_ref()?)));
+    let lists = m
+        .partitions
+        .iter()
+        .filter_map(|partition| Some((partition, partition.vcpus.as_ref()?)));
     lists
         .filter(|(_, vcpus)| vcpus.get_ref().len() > plan::MAX_VCPUS)
         .map(|(partition, vcpus)| {
             let title = format!("{} has {} vCPUs", partition.label(), vcpus.get_ref().len());
-            Finding::new(vcpus.span(), title, format!("a partition has {} at most", plan::MAX_VCPUS))
-                .help("split it into two partitions joined by a channel")
+            Finding::new(
+                vcpus.span(),
+                title,
+                format!("a partition has {} at most", plan::MAX_VCPUS),
+            )
+            .help("split it into two partitions joined by a channel")
         })
         .collect()
 }
 
 pub fn cores_too_many(m: &Manifest) -> Vec<Finding> {
-    let lists: Vec<_> = m.partitions.iter().filter_map(|p| Some((p, p.vcpus.as_ref()?))).collect();
+    let lists: Vec<_> = m
+        .partitions
+        .iter()
+        .filter_map(|p| Some((p, p.vcpus.as_ref()?)))
+        .collect();
     let count: usize = lists.iter().map(|(_, vcpus)| vcpus.get_ref().len()).sum();
-    let alone = lists.iter().any(|(_, vcpus)| vcpus.get_ref().len() > plan::MAX_VCPUS);
-    let Some(((_, last), rest)) = lists.split_last() else { return Vec::new() };
+    let alone = lists
+        .iter()
+        .any(|(_, vcpus)| vcpus.get_ref().len() > plan::MAX_VCPUS);
+    let Some(((_, last), rest)) = lists.split_last() else {
+        return Vec::new();
+    };
     if count <= plan::MAX_CORES || alone {
         return Vec::new();
     }
     let label = |count: usize| format!("{count} here");
     let title = format!("the system uses {count} cores");
     let finding = Finding::new(last.span(), title, label(last.get_ref().len()));
-    let finding = rest
-        .iter()
-        .fold(finding, |finding, (_, vcpus)| finding.other(vcpus.span(), label(vcpus.get_ref().len())));
+    let finding = rest.iter().fold(finding, |finding, (_, vcpus)| {
+        finding.other(vcpus.span(), label(vcpus.get_ref().len()))
+    });
     vec![finding.help(format!("a system uses {} cores at most", plan::MAX_CORES))]
 }
 
@@ -94,13 +121,22 @@ pub fn core_given_twice(m: &Manifest, board: &Board) -> Vec<Finding> {
     let all: Vec<_> = vcpus(m).collect();
     let mut found = Vec::new();
     for (index, (partition, number, _, core)) in all.iter().enumerate() {
-        let first = all[..index].iter().find(|(_, _, _, first)| first.get_ref() == core.get_ref());
+        let first = all[..index]
+            .iter()
+            .find(|(_, _, _, first)| first.get_ref() == core.get_ref());
         if let Some((owner, owner_number, _, first)) = first {
             let title = format!("core {} is given twice", core.get_ref());
             found.push(
-                Finding::new(core.span(), title, format!("to {}/{number} here", partition.label()))
-                    .other(first.span(), format!("to {}/{owner_number} here", owner.label()))
-                    .help(free_cores(m, board)),
+                Finding::new(
+                    core.span(),
+                    title,
+                    format!("to {}/{number} here", partition.label()),
+                )
+                .other(
+                    first.span(),
+                    format!("to {}/{owner_number} here", owner.label()),
+                )
+                .help(free_cores(m, board)),
             );
         }
     }
@@ -111,7 +147,9 @@ pub fn core_given_twice(m: &Manifest, board: &Board) -> Vec<Finding> {
 fn comm_cores(m: &Manifest) -> String {
     let comm = vcpus(m)
         .filter(|(_, _, vcpu, _)| {
-            vcpu.class.as_ref().is_some_and(|class| *class.get_ref() == plan::CLASS_COMM)
+            vcpu.class
+                .as_ref()
+                .is_some_and(|class| *class.get_ref() == plan::CLASS_COMM)
         })
         .map(|(_, _, _, core)| *core.get_ref());
     match join(comm) {
@@ -121,8 +159,13 @@ fn comm_cores(m: &Manifest) -> String {
 }
 
 pub fn console_core_unowned(m: &Manifest) -> Vec<Finding> {
-    let Some(console) = &m.console_core else { return Vec::new() };
-    if vcpus(m).any(|(_, _, _, core)| core.get_ref() == console.get_ref()) {
+    let Some(console) = &m.console_core else {
+        return Vec::new();
+    };
+    // A system without cores has another fault first.
+    if vcpus(m).next().is_none()
+        || vcpus(m).any(|(_, _, _, core)| core.get_ref() == console.get_ref())
+    {
         return Vec::new();
     }
     let title = format!("core {} cannot drain the console", console.get_ref());
@@ -130,16 +173,27 @@ pub fn console_core_unowned(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn console_core_class(m: &Manifest) -> Vec<Finding> {
-    let Some(console) = &m.console_core else { return Vec::new() };
+    let Some(console) = &m.console_core else {
+        return Vec::new();
+    };
     vcpus(m)
         .filter(|(_, _, _, core)| core.get_ref() == console.get_ref())
         .filter_map(|(partition, number, vcpu, core)| {
-            vcpu.class.as_ref().filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
+            vcpu.class
+                .as_ref()
+                .filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
             let title = format!("core {} cannot drain the console", console.get_ref());
             Some(
-                Finding::new(console.span(), title, "the console's work would disturb a compute core")
-                    .other(core.span(), format!("{}/{number} computes here", partition.label()))
-                    .help(comm_cores(m)),
+                Finding::new(
+                    console.span(),
+                    title,
+                    "the console's work would disturb a compute core",
+                )
+                .other(
+                    core.span(),
+                    format!("{}/{number} computes here", partition.label()),
+                )
+                .help(comm_cores(m)),
             )
         })
         .collect()

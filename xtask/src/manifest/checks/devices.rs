@@ -11,7 +11,9 @@ use crate::system::{Board, Device};
 
 /// Every device named, with its owner.
 fn named(m: &Manifest) -> impl Iterator<Item = (&Partition, &At<String>)> {
-    m.partitions.iter().flat_map(|partition| partition.devices.iter().map(move |name| (partition, name)))
+    m.partitions
+        .iter()
+        .flat_map(|partition| partition.devices.iter().map(move |name| (partition, name)))
 }
 
 /// Every device of the board that is named.
@@ -20,19 +22,30 @@ fn known<'a>(
     board: &'a Board,
 ) -> impl Iterator<Item = (&'a Partition, &'a At<String>, &'a Device)> {
     named(m).filter_map(|(partition, name)| {
-        let device = board.devices.iter().find(|device| device.name == *name.get_ref())?;
+        let device = board
+            .devices
+            .iter()
+            .find(|device| device.name == *name.get_ref())?;
         Some((partition, name, device))
     })
 }
 
 pub fn device_unknown(m: &Manifest, board: &Board) -> Vec<Finding> {
-    let names: Vec<&str> = board.devices.iter().map(|device| device.name.as_str()).collect();
+    let names: Vec<&str> = board
+        .devices
+        .iter()
+        .map(|device| device.name.as_str())
+        .collect();
     named(m)
         .filter(|(_, name)| !names.contains(&name.get_ref().as_str()))
         .map(|(_, name)| {
             let title = format!("{} has no device \"{}\"", board.name, name.get_ref());
             let what = format!("devices of {}", board.name);
-            Finding::new(name.span(), title, "unknown device").help(suggest(name.get_ref(), &what, &names))
+            Finding::new(name.span(), title, "unknown device").help(suggest(
+                name.get_ref(),
+                &what,
+                &names,
+            ))
         })
         .collect()
 }
@@ -41,7 +54,9 @@ pub fn device_given_twice(m: &Manifest) -> Vec<Finding> {
     let all: Vec<_> = named(m).collect();
     let mut found = Vec::new();
     for (index, (partition, name)) in all.iter().enumerate() {
-        let first = all[..index].iter().find(|(_, first)| first.get_ref() == name.get_ref());
+        let first = all[..index]
+            .iter()
+            .find(|(_, first)| first.get_ref() == name.get_ref());
         if let Some((owner, first)) = first {
             let title = format!("device {} is given twice", name.get_ref());
             found.push(
@@ -70,13 +85,19 @@ pub fn device_dma(m: &Manifest, board: &Board) -> Vec<Finding> {
 /// Every SPI given as such, with its INTID.
 fn given(m: &Manifest) -> impl Iterator<Item = (&Partition, &At<u64>, u64)> {
     m.partitions.iter().flat_map(|partition| {
-        let spis = partition.interrupts.iter().filter_map(|interrupt| interrupt.spi.as_ref());
+        let spis = partition
+            .interrupts
+            .iter()
+            .filter_map(|interrupt| interrupt.spi.as_ref());
         spis.map(move |spi| (partition, spi, spi.get_ref().saturating_add(FIRST_SPI)))
     })
 }
 
 pub fn interrupt_private(m: &Manifest) -> Vec<Finding> {
-    let lines = m.partitions.iter().flat_map(|partition| &partition.interrupts);
+    let lines = m
+        .partitions
+        .iter()
+        .flat_map(|partition| &partition.interrupts);
     lines
         .filter_map(|interrupt| interrupt.ppi.as_ref())
         .map(|ppi| {
@@ -93,8 +114,12 @@ pub fn interrupt_range(m: &Manifest, board: &Board) -> Vec<Finding> {
         .filter(|(_, _, intid)| *intid >= end)
         .map(|(_, spi, _)| {
             let title = format!("{} has no SPI {}", board.name, spi.get_ref());
-            Finding::new(spi.span(), title, format!("its SPIs are 0 to {}", end.saturating_sub(FIRST_SPI + 1)))
-                .help("write the SPI's number as the board's manual has it: INTID less 32")
+            Finding::new(
+                spi.span(),
+                title,
+                format!("its SPIs are 0 to {}", end.saturating_sub(FIRST_SPI + 1)),
+            )
+            .help("write the SPI's number as the board's manual has it: INTID less 32")
         })
         .collect()
 }
@@ -103,15 +128,23 @@ pub fn interrupt_of_el2(m: &Manifest, board: &Board) -> Vec<Finding> {
     let (_, console) = board.uart;
     let spis = given(m).map(|(partition, spi, intid)| (partition, spi.span(), vec![intid]));
     let devices = known(m, board).map(|(partition, name, device)| {
-        let lines = device.interrupts.iter().map(|line| u64::from(line.intid)).collect();
+        let lines = device
+            .interrupts
+            .iter()
+            .map(|line| u64::from(line.intid))
+            .collect();
         (partition, name.span(), lines)
     });
     spis.chain(devices)
         .filter(|(_, _, intids)| intids.contains(&u64::from(console)))
         .map(|(_, span, _)| {
-            let title = format!("SPI {} is the console UART's", u64::from(console) - FIRST_SPI);
-            Finding::new(span, title, "EL2 drains the console with it")
-                .help("remove it: each partition has an emulated PL011 with an interrupt of its own")
+            let title = format!(
+                "SPI {} is the console UART's",
+                u64::from(console) - FIRST_SPI
+            );
+            Finding::new(span, title, "EL2 drains the console with it").help(
+                "remove it: each partition has an emulated PL011 with an interrupt of its own",
+            )
         })
         .collect()
 }
@@ -123,7 +156,11 @@ pub fn interrupt_emulated(m: &Manifest, board: &Board) -> Vec<Finding> {
             partition.console && *intid == pl011 && u64::from(board.uart.1) != pl011
         })
         .map(|(partition, spi, _)| {
-            let title = format!("SPI {} is {}'s emulated PL011", spi.get_ref(), partition.label());
+            let title = format!(
+                "SPI {} is {}'s emulated PL011",
+                spi.get_ref(),
+                partition.label()
+            );
             Finding::new(spi.span(), title, "two sources for one number")
                 .help("write `console = false`, or leave the interrupt out")
         })
@@ -142,14 +179,18 @@ pub fn interrupt_given_twice(m: &Manifest, board: &Board) -> Vec<Finding> {
             seen.push(name.get_ref().clone());
             let who = format!("{} with device {}", partition.label(), name.get_ref());
             owners.extend(
-                device.interrupts.iter().map(|line| (u64::from(line.intid), name.span(), who.clone())),
+                device
+                    .interrupts
+                    .iter()
+                    .map(|line| (u64::from(line.intid), name.span(), who.clone())),
             );
         }
     }
     owners.sort_by_key(|(_, span, _)| span.start);
     let mut found = Vec::new();
     for (index, (intid, span, who)) in owners.iter().enumerate() {
-        if let Some((_, first, owner)) = owners[..index].iter().find(|(first, _, _)| first == intid) {
+        if let Some((_, first, owner)) = owners[..index].iter().find(|(first, _, _)| first == intid)
+        {
             let title = format!("SPI {} is given twice", intid.saturating_sub(FIRST_SPI));
             found.push(
                 Finding::new(span.clone(), title, format!("to {who} here"))

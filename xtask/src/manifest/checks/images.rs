@@ -11,7 +11,10 @@ use crate::manifest::report::{Finding, address, bytes};
 use crate::system::{Image, Segment};
 
 /// Each partition with its program.
-fn both<'a>(m: &'a Manifest, programs: &'a [Program]) -> impl Iterator<Item = (&'a Partition, &'a Program)> {
+fn both<'a>(
+    m: &'a Manifest,
+    programs: &'a [Program],
+) -> impl Iterator<Item = (&'a Partition, &'a Program)> {
     m.partitions.iter().zip(programs)
 }
 
@@ -28,12 +31,18 @@ fn images<'a>(
 
 /// The addresses a segment fills.
 fn filled(segment: &Segment) -> (u64, u64) {
-    (segment.ipa, (segment.bytes.len() as u64).saturating_add(segment.clear))
+    (
+        segment.ipa,
+        (segment.bytes.len() as u64).saturating_add(segment.clear),
+    )
 }
 
 /// A partition's memory for people.
 fn memory_of(partition: &Partition) -> String {
-    let pieces: Vec<String> = partition.pieces().map(|(_, ipa, size)| span_of((ipa, size))).collect();
+    let pieces: Vec<String> = partition
+        .pieces()
+        .map(|(_, ipa, size)| span_of((ipa, size)))
+        .collect();
     format!("{}'s memory is {}", partition.label(), pieces.join(", "))
 }
 
@@ -43,16 +52,30 @@ pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> 
         for (number, segment) in image.segments.iter().enumerate() {
             let place = filled(segment);
             let mut pieces = partition.pieces();
-            if partition.memory.is_none() || pieces.any(|(_, ipa, size)| inside(place, (ipa, size))) {
+            if !partition.memory_is_known()
+                || pieces.any(|(_, ipa, size)| inside(place, (ipa, size)))
+            {
                 continue;
             }
-            let begun = partition.pieces().find(|(_, ipa, size)| inside((place.0, 0), (*ipa, *size)));
+            let begun = partition
+                .pieces()
+                .find(|(_, ipa, size)| inside((place.0, 0), (*ipa, *size)));
             let (label, help) = match begun {
                 Some((_, ipa, size)) => {
                     let over = place.0.saturating_add(place.1) - ipa.saturating_add(size);
-                    let label = format!("segment {number}, {}, is {} too long", span_of(place), bytes(over));
-                    let need = size.saturating_add(over).checked_next_multiple_of(1 << 20).unwrap_or(0);
-                    (label, format!("give {} at least {}", partition.label(), bytes(need)))
+                    let label = format!(
+                        "segment {number}, {}, is {} too long",
+                        span_of(place),
+                        bytes(over)
+                    );
+                    let need = size
+                        .saturating_add(over)
+                        .checked_next_multiple_of(1 << 20)
+                        .unwrap_or(0);
+                    (
+                        label,
+                        format!("give {} at least {}", partition.label(), bytes(need)),
+                    )
                 }
                 None => (
                     format!("segment {number} is {}", span_of(place)),
@@ -60,7 +83,11 @@ pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> 
                 ),
             };
             let title = format!("the image does not fit {}'s memory", partition.label());
-            found.push(Finding::new(named.clone(), title, label).note(memory_of(partition)).help(help));
+            found.push(
+                Finding::new(named.clone(), title, label)
+                    .note(memory_of(partition))
+                    .help(help),
+            );
         }
     }
     found
@@ -72,7 +99,11 @@ pub fn image_overlap(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
         let segments: Vec<_> = image.segments.iter().map(filled).enumerate().collect();
         for ((a, first), (b, second)) in pairs(&segments) {
             if overlap(*first, *second) {
-                let label = format!("segment {a} is {}, segment {b} {}", span_of(*first), span_of(*second));
+                let label = format!(
+                    "segment {a} is {}, segment {b} {}",
+                    span_of(*first),
+                    span_of(*second)
+                );
                 found.push(
                     Finding::new(named.clone(), "two segments of the image overlap", label)
                         .help("correct its linker script: physical addresses count"),
@@ -86,11 +117,17 @@ pub fn image_overlap(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
 pub fn image_entry(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     images(m, programs)
         .filter(|(_, image, _)| {
-            !image.segments.iter().any(|segment| inside((image.entry, 4), filled(segment)))
+            !image
+                .segments
+                .iter()
+                .any(|segment| inside((image.entry, 4), filled(segment)))
                 || !image.entry.is_multiple_of(4)
         })
         .map(|(partition, image, named)| {
-            let given = partition.image.as_ref().and_then(|image| image.get_ref().entry.as_ref());
+            let given = partition
+                .image
+                .as_ref()
+                .and_then(|image| image.get_ref().entry.as_ref());
             let parts: Vec<String> = image.segments.iter().map(|s| span_of(filled(s))).collect();
             let title = format!("{} would start outside its image", partition.label());
             Finding::new(
@@ -115,11 +152,18 @@ fn initrd_place(partition: &Partition, program: &Program) -> Option<(u64, u64)> 
 pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (partition, program) in both(m, programs) {
-        let (Some(place), Some(named)) = (initrd_place(partition, program), &partition.initrd) else {
+        let (Some(place), Some(named)) = (initrd_place(partition, program), &partition.initrd)
+        else {
             continue;
         };
-        let Some((_, ipa, size)) = partition.pieces().next() else { continue };
-        let hit = program.image.iter().flat_map(|image| &image.segments).map(filled);
+        let Some((_, ipa, size)) = partition.pieces().next() else {
+            continue;
+        };
+        let hit = program
+            .image
+            .iter()
+            .flat_map(|image| &image.segments)
+            .map(filled);
         let top = hit
             .filter(|segment| overlap(*segment, place))
             .map(|(base, size)| base.saturating_add(size))
@@ -129,13 +173,23 @@ pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
             Some(top) => top - place.0,
             None => continue,
         };
-        let need = size.saturating_add(over).checked_next_multiple_of(1 << 20).unwrap_or(0);
-        let title = format!("the initial RAM disk does not fit {}'s memory", partition.label());
+        let need = size
+            .saturating_add(over)
+            .checked_next_multiple_of(1 << 20)
+            .unwrap_or(0);
+        let title = format!(
+            "the initial RAM disk does not fit {}'s memory",
+            partition.label()
+        );
         let label = format!("its {} are {} too many", bytes(place.1), bytes(over));
         found.push(
             Finding::new(named.span(), title, label)
                 .note("it lies at the end of the first memory, behind the image")
-                .help(format!("give {} at least {}", partition.label(), bytes(need))),
+                .help(format!(
+                    "give {} at least {}",
+                    partition.label(),
+                    bytes(need)
+                )),
         );
     }
     found
@@ -144,22 +198,37 @@ pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
 pub fn device_tree_place(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (partition, program) in both(m, programs) {
-        let Some(tree) = &partition.device_tree else { continue };
+        let Some(tree) = &partition.device_tree else {
+            continue;
+        };
         let address_of = *tree.get_ref();
         // A tree is a page at least; its exact size is known when the plan is made.
         let room = (address_of, PAGE);
-        let on = program.image.iter().flat_map(|image| &image.segments).map(filled);
-        let on = on.chain(initrd_place(partition, program)).find(|other| overlap(*other, room));
+        let on = program
+            .image
+            .iter()
+            .flat_map(|image| &image.segments)
+            .map(filled);
+        let on = on
+            .chain(initrd_place(partition, program))
+            .find(|other| overlap(*other, room));
         let label = if !address_of.is_multiple_of(8) {
             "must be a multiple of 8".to_owned()
-        } else if !partition.pieces().any(|(_, ipa, size)| inside(room, (ipa, size))) {
+        } else if !partition
+            .pieces()
+            .any(|(_, ipa, size)| inside(room, (ipa, size)))
+        {
             "outside its memory".to_owned()
         } else if let Some(other) = on {
             format!("{} is loaded here", span_of(other))
         } else {
             continue;
         };
-        let title = format!("{}'s device tree cannot be at {}", partition.label(), address(address_of));
+        let title = format!(
+            "{}'s device tree cannot be at {}",
+            partition.label(),
+            address(address_of)
+        );
         found.push(
             Finding::new(tree.span(), title, label)
                 .note(memory_of(partition))
@@ -172,19 +241,33 @@ pub fn device_tree_place(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
 pub fn device_tree_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (partition, program) in both(m, programs) {
-        let (None, Some((piece, ipa, size))) = (&partition.device_tree, partition.pieces().next()) else {
+        let (None, Some((piece, ipa, size))) = (&partition.device_tree, partition.pieces().next())
+        else {
             continue;
         };
-        let top = initrd_place(partition, program).map_or(ipa.saturating_add(size), |(base, _)| base);
+        let top =
+            initrd_place(partition, program).map_or(ipa.saturating_add(size), |(base, _)| base);
         let room = (top.saturating_sub(PAGE), PAGE);
-        let segments = program.image.iter().flat_map(|image| &image.segments).map(filled);
-        // An image beyond the memory is another rule's.
-        let mut hit = segments.filter(|s| inside(*s, (ipa, size)) && overlap(*s, room));
-        if let Some(segment) = hit.next() {
-            let title = format!("{}'s memory has no room for its device tree", partition.label());
+        let segments = program
+            .image
+            .iter()
+            .flat_map(|image| &image.segments)
+            .map(filled);
+        // An image beyond the memory, or on the initial RAM disk, is another rule's.
+        let mut hit = segments.filter(|segment| overlap(*segment, room));
+        if let Some(segment) = hit.find(|segment| inside(*segment, (ipa, top.saturating_sub(ipa))))
+        {
+            let title = format!(
+                "{}'s memory has no room for its device tree",
+                partition.label()
+            );
             found.push(
-                Finding::new(piece.span.clone(), title, format!("the image fills {}", span_of(segment)))
-                    .help("make the memory larger, or give `device-tree` an address that is free"),
+                Finding::new(
+                    piece.span.clone(),
+                    title,
+                    format!("the image fills {}", span_of(segment)),
+                )
+                .help("make the memory larger, or give `device-tree` an address that is free"),
             );
         }
     }

@@ -16,7 +16,9 @@ fn overlap((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> bool {
 
 /// Whether the first range lies in the second.
 fn inside((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> bool {
-    a >= b && a.checked_add(a_size).is_some_and(|end| end <= b.saturating_add(b_size))
+    a >= b
+        && a.checked_add(a_size)
+            .is_some_and(|end| end <= b.saturating_add(b_size))
 }
 
 /// A range as a pair.
@@ -33,5 +35,8 @@ fn span_of((base, size): (u64, u64)) -> String {
 
 /// Each two of the items, in order.
 fn pairs<T>(items: &[T]) -> impl Iterator<Item = (&T, &T)> {
-    items.iter().enumerate().flat_map(|(index, one)| items[..index].iter().map(move |other| (other, one)))
+    items
+        .iter()
+        .enumerate()
+        .flat_map(|(index, one)| items[..index].iter().map(move |other| (other, one)))
 }

@@ -21,19 +21,31 @@ pub fn partition_none(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn partition_name(m: &Manifest) -> Vec<Finding> {
-    bad_names("partition", m.partitions.iter().map(|partition| partition.name.as_ref()))
+    bad_names(
+        "partition",
+        m.partitions.iter().map(|partition| partition.name.as_ref()),
+    )
 }
 
 pub fn partition_name_twice(m: &Manifest) -> Vec<Finding> {
-    names_twice("partition", m.partitions.iter().map(|partition| partition.name.as_ref()))
+    names_twice(
+        "partition",
+        m.partitions.iter().map(|partition| partition.name.as_ref()),
+    )
 }
 
 pub fn channel_name(m: &Manifest) -> Vec<Finding> {
-    bad_names("channel", m.channels.iter().map(|channel| channel.name.as_ref()))
+    bad_names(
+        "channel",
+        m.channels.iter().map(|channel| channel.name.as_ref()),
+    )
 }
 
 pub fn channel_name_twice(m: &Manifest) -> Vec<Finding> {
-    names_twice("channel", m.channels.iter().map(|channel| channel.name.as_ref()))
+    names_twice(
+        "channel",
+        m.channels.iter().map(|channel| channel.name.as_ref()),
+    )
 }
 
 fn bad_names<'a>(what: &str, names: impl Iterator<Item = Option<&'a At<String>>>) -> Vec<Finding> {
@@ -57,11 +69,17 @@ fn bad_names<'a>(what: &str, names: impl Iterator<Item = Option<&'a At<String>>>
     found
 }
 
-fn names_twice<'a>(what: &str, names: impl Iterator<Item = Option<&'a At<String>>>) -> Vec<Finding> {
+fn names_twice<'a>(
+    what: &str,
+    names: impl Iterator<Item = Option<&'a At<String>>>,
+) -> Vec<Finding> {
     let names: Vec<_> = names.flatten().collect();
     let mut found = Vec::new();
     for (index, name) in names.iter().enumerate() {
-        if let Some(first) = names[..index].iter().find(|first| first.get_ref() == name.get_ref()) {
+        if let Some(first) = names[..index]
+            .iter()
+            .find(|first| first.get_ref() == name.get_ref())
+        {
             let title = format!("two {what}s are named \"{}\"", name.get_ref());
             found.push(
                 Finding::new(name.span(), title, "the second")
@@ -74,7 +92,10 @@ fn names_twice<'a>(what: &str, names: impl Iterator<Item = Option<&'a At<String>
 }
 
 pub fn command_line_length(m: &Manifest) -> Vec<Finding> {
-    let lines = m.partitions.iter().filter_map(|partition| partition.command_line.as_ref());
+    let lines = m
+        .partitions
+        .iter()
+        .filter_map(|partition| partition.command_line.as_ref());
     lines
         .filter(|line| line.get_ref().len() > LONGEST_LINE)
         .map(|line| {
@@ -86,7 +107,10 @@ pub fn command_line_length(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn command_line_text(m: &Manifest) -> Vec<Finding> {
-    let lines = m.partitions.iter().filter_map(|partition| partition.command_line.as_ref());
+    let lines = m
+        .partitions
+        .iter()
+        .filter_map(|partition| partition.command_line.as_ref());
     lines
         .filter_map(|line| {
             let bad = line.get_ref().chars().find(|c| c.is_control())?;
