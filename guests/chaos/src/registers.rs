@@ -66,8 +66,30 @@ pub fn sysreg_storm(_: &Tree) -> String {
             }
         }
     }
+    for (name, number, mask) in HIDDEN {
+        match execute(mrs(number), [0; 4]) {
+            Outcome::Done([value, ..]) if value & mask == 0 => {}
+            other => rt::fail!("{name} shows what it should hide: {other:x?}"),
+        }
+    }
     tally.words()
 }
+
+/// What a guest must not see (DDI 0487, D24.2), and the fields that have to read as zero for that.
+const HIDDEN: [(&str, u32, u64); 3] = [
+    (
+        "ID_AA64PFR0_EL1 (EL3, EL2)",
+        register(3, 0, 0, 4, 0),
+        0xff00,
+    ),
+    ("ID_AA64DFR0_EL1 (PMU)", register(3, 0, 0, 5, 0), 0x0f00),
+    // vCPU n has affinity n, wherever it runs.
+    (
+        "MPIDR_EL1 (affinity)",
+        register(3, 0, 0, 0, 5),
+        0xff_00ff_ffff,
+    ),
+];
 
 /// Cache and TLB maintenance, address translation (CRn 7 and 8), implementation-defined instructions (11 and 15).
 pub fn sys_storm(_: &Tree) -> String {
