@@ -141,7 +141,7 @@ pub fn image(system: &System, design: &Design) -> Result<Vec<u8>> {
         image[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
     }
     ensure!(
-        image.len() as u64 == places.image.size && image.len() as u64 % PAGE == 0,
+        image.len() as u64 == places.image.size && image.len().is_multiple_of(PAGE as usize),
         "the image and its places disagree"
     );
     Ok(image)
