@@ -65,7 +65,19 @@ impl Builder {
         command.arg("--target-dir").arg(&target);
         let output = ui::run(&format!("building {package}"), &mut command)?;
         if output.iter().any(|line| line.starts_with("warning")) {
-            eprintln!("{}", output.join("\n"));
+            let progress = [
+                "   Compiling",
+                "    Finished",
+                " Downloading",
+                "  Downloaded",
+            ];
+            let words = output
+                .iter()
+                .filter(|line| !progress.iter().any(|start| line.starts_with(start)));
+            eprintln!(
+                "{}",
+                words.map(String::as_str).collect::<Vec<_>>().join("\n")
+            );
         }
         let path = target.join(TARGET).join("release").join(package);
         if !path.is_file() {
