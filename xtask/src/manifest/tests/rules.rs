@@ -1,0 +1,134 @@
+//! Every rule: its bad manifest, its exact message, its line of the reference.
+
+use std::path::{Path, PathBuf};
+
+use super::{files, root};
+use crate::manifest::rules::RULES;
+use crate::manifest::{Errors, names, read};
+
+/// The folder of bad manifests.
+fn bad() -> PathBuf {
+    root().join("tests/manifests")
+}
+
+/// What is wrong with the manifest of `rule`; the files it names are in `folder`.
+fn errors_of(rule: &str, folder: &Path) -> Option<Errors> {
+    let file = bad().join(format!("{rule}.toml"));
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file:?}: {error}"));
+    // chaos stands for a guest that does not build.
+    let mut guests = |name: &str| match name {
+        "chaos" => Err(anyhow::anyhow!("cargo build failed")),
+        _ => Ok(folder.join("files/program.elf")),
+    };
+    let findings = read(&root(), &folder.join("bad.toml"), &text, &mut guests).err()?;
+    Some(Errors::new(
+        format!("tests/manifests/{rule}.toml"),
+        text,
+        findings,
+    ))
+}
+
+/// Every rule's bad manifest breaks that rule and gives exactly the text beside it.
+/// With BLESS=1 in the environment the texts are written instead; read them before you commit them.
+#[test]
+fn every_rule_has_its_exact_message() {
+    let folder = files("rules");
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut failures = Vec::new();
+    for rule in RULES {
+        let Some(errors) = errors_of(rule.id, &folder) else {
+            failures.push(format!("{}: the manifest is accepted", rule.id));
+            continue;
+        };
+        if !errors.rules().any(|id| id == rule.id) {
+            failures.push(format!("{}: not found, but this:\n{errors}", rule.id));
+        }
+        let expected = bad().join(format!("{}.txt", rule.id));
+        let text = format!("{errors}\n");
+        if bless {
+            std::fs::write(&expected, text).expect("the folder can be written");
+        } else if std::fs::read_to_string(&expected).unwrap_or_default() != text {
+            failures.push(format!("{}: the message is now:\n{text}", rule.id));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn every_finding_names_a_rule() {
+    let folder = files("ids");
+    for rule in RULES {
+        for id in errors_of(rule.id, &folder).iter().flat_map(Errors::rules) {
+            assert!(RULES.iter().any(|rule| rule.id == id), "{id} is no rule");
+        }
+    }
+}
+
+/// No bad manifest without its rule, and docs/manifest.md has each rule's line, in this order, and no other.
+#[test]
+fn rules_files_and_reference_agree() {
+    for file in names(&bad()) {
+        let stem = file.trim_end_matches(".toml").trim_end_matches(".txt");
+        assert!(
+            RULES.iter().any(|rule| rule.id == stem),
+            "tests/manifests/{file} has no rule"
+        );
+    }
+    let page = std::fs::read_to_string(root().join("docs/manifest.md")).expect("the reference");
+    let listed: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("- `"))
+        .collect();
+    let rules: Vec<String> = RULES
+        .iter()
+        .map(|rule| format!("- `{}`: {}", rule.id, rule.says))
+        .collect();
+    assert_eq!(listed, rules);
+}
+
+proptest::proptest! {
+    /// A manifest may be anything: it is accepted or refused, with a text, and never a panic.
+    #[test]
+    fn no_manifest_panics(
+        which in 0..RULES.len(),
+        edits in proptest::collection::vec((proptest::num::usize::ANY, ".{0,3}"), 0..4),
+    ) {
+        let rule = RULES[which].id;
+        let mut text = std::fs::read_to_string(bad().join(format!("{rule}.toml"))).expect("its manifest");
+        for (place, piece) in edits {
+            let chars: Vec<(usize, char)> = text.char_indices().collect();
+            let (at, old) = chars[place % chars.len()];
+            text.replace_range(at..at + old.len_utf8(), &piece);
+        }
+        let mut guests = |_: &str| Err(anyhow::anyhow!("nothing is built here"));
+        if let Err(findings) = read(&root(), Path::new("absent/bad.toml"), &text, &mut guests) {
+            proptest::prop_assert!(!Errors::new("bad.toml", text, findings).render(true).is_empty());
+        }
+    }
+}
+
+/// What docs/manifest.md shows is what there is: the example system and the example message.
+#[test]
+fn the_reference_shows_real_text() {
+    let page = std::fs::read_to_string(root().join("docs/manifest.md")).expect("the reference");
+    let duo =
+        std::fs::read_to_string(root().join("boards/qemu-virt/systems/duo.toml")).expect("duo");
+    let (_, example) = page.split_once("```toml\n").expect("an example");
+    let (example, _) = example.split_once("```").expect("its end");
+    assert_eq!(without_comments(example), without_comments(&duo));
+
+    let message = std::fs::read_to_string(bad().join("core-given-twice.txt")).expect("its message");
+    let (message, _) = message.split_once("\n\n").expect("a message and a count");
+    assert!(
+        page.contains(message),
+        "docs/manifest.md has another message than this:\n{message}"
+    );
+}
+
+/// The lines that say something; no string of theirs has a `#`.
+fn without_comments(text: &str) -> Vec<&str> {
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or("").trim_end());
+    lines.filter(|line| !line.is_empty()).collect()
+}
