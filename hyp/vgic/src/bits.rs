@@ -2,11 +2,10 @@
 //!
 //! `vcpu` is the vCPU whose private interrupts are meant where the word is 0.
 
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::hardware::Hardware;
-use crate::state::{RESYNC, SGIS, WORDS, bits};
+use crate::state::{ACTIVE, EDGE, LEVEL, OWNED, PENDING, PHYSICAL, RESYNC, SGIS, SOFT, bits};
 use crate::vcpu::Vcpu;
 
 impl<H: Hardware> Vcpu<'_, H> {
@@ -14,12 +13,12 @@ impl<H: Hardware> Vcpu<'_, H> {
     pub(crate) fn state(&mut self, vcpu: usize, index: usize) -> (u32, u32) {
         self.count_ends();
         let word = self.gic.word(vcpu, index);
-        let (owned, physical) = (word.owned.load(Relaxed), word.physical.load(Relaxed));
-        let mut pending = word.pending.load(SeqCst) | word.level.load(SeqCst);
-        let mut active = word.active.load(SeqCst);
+        let (owned, physical) = (word.get(OWNED), word.get(PHYSICAL));
+        let mut pending = word.get(PENDING) | word.get(LEVEL);
+        let mut active = word.get(ACTIVE);
         if index == 0 {
             let bank = self.gic.bank(vcpu);
-            pending |= bank.mail.load(Relaxed) & SGIS | bank.set_pending.load(Relaxed);
+            pending |= bank.mail.load(Relaxed) & SGIS | bank.set_pending.get(0);
         }
         if index != 0 || vcpu == self.own {
             let (listed_pending, listed_active) = self.listed(index);
@@ -37,11 +36,10 @@ impl<H: Hardware> Vcpu<'_, H> {
             if held == 0 {
                 continue;
             }
-            let shown = |words: &[_; WORDS]| load(words, index);
-            pending |= shown(&bank.shown_pending) & held;
-            active |= shown(&bank.shown_active) & held;
-            pending &= !(shown(&bank.drop_pending) & held);
-            active &= !(shown(&bank.drop_active) & held);
+            pending |= bank.shown_pending.get(index) & held;
+            active |= bank.shown_active.get(index) & held;
+            pending &= !(bank.drop_pending.get(index) & held);
+            active &= !(bank.drop_active.get(index) & held);
             self.post(sibling, RESYNC);
         }
         (pending & owned, active & owned)
@@ -56,19 +54,19 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     pub(crate) fn set_pending(&mut self, vcpu: usize, index: usize, mask: u32) {
         let word = self.gic.word(vcpu, index);
-        let physical = mask & word.physical.load(Relaxed);
+        let physical = mask & word.get(PHYSICAL);
         if index == 0 && vcpu != self.own {
             let bank = self.gic.bank(vcpu);
-            word.soft.fetch_or(mask & !word.edge.load(Relaxed), SeqCst);
-            word.pending.fetch_or(mask & !physical, SeqCst);
-            bank.set_pending.fetch_or(physical, SeqCst);
+            word.set(SOFT, mask & !word.get(EDGE));
+            word.set(PENDING, mask & !physical);
+            bank.set_pending.set(0, physical);
             self.reconsider(vcpu, index, mask);
             return;
         }
         // An interrupt that is pending already stays so. In hardware it would become pending a second time: EL2 has acknowledged the first.
         let (listed, _) = self.listed(index);
-        let fresh = physical & !listed & !word.pending.load(SeqCst);
-        word.soft.fetch_or(fresh & !word.edge.load(Relaxed), SeqCst);
+        let fresh = physical & !listed & !word.get(PENDING);
+        word.set(SOFT, fresh & !word.get(EDGE));
         if fresh != 0 {
             self.hardware.set_pending(index, fresh);
         }
@@ -77,13 +75,13 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     pub(crate) fn clear_pending(&mut self, vcpu: usize, index: usize, mask: u32) {
         let word = self.gic.word(vcpu, index);
-        let physical = mask & word.physical.load(Relaxed);
-        word.soft.fetch_and(!mask, SeqCst);
-        word.pending.fetch_and(!(mask & !physical), SeqCst);
+        let physical = mask & word.get(PHYSICAL);
+        word.clear(SOFT, mask);
+        word.clear(PENDING, mask & !physical);
         if index == 0 && vcpu != self.own {
             let bank = self.gic.bank(vcpu);
             bank.mail.fetch_and(!(mask & SGIS), SeqCst);
-            bank.set_pending.fetch_and(!mask, SeqCst);
+            bank.set_pending.clear(0, mask);
             self.request(vcpu, index, mask, false);
             return;
         }
@@ -100,17 +98,16 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     pub(crate) fn set_active(&mut self, vcpu: usize, index: usize, mask: u32) {
         let word = self.gic.word(vcpu, index);
-        word.active.fetch_or(mask, SeqCst);
+        word.set(ACTIVE, mask);
         self.reconsider(vcpu, index, mask);
     }
 
     /// Makes the interrupts `mask` inactive, wherever they are active.
     pub(crate) fn clear_active(&mut self, vcpu: usize, index: usize, mask: u32) {
         let word = self.gic.word(vcpu, index);
-        let mask = mask & word.owned.load(Relaxed);
+        let mask = mask & word.get(OWNED);
         if index == 0 && vcpu != self.own {
-            word.active
-                .fetch_and(!(mask & !word.physical.load(Relaxed)), SeqCst);
+            word.clear(ACTIVE, mask & !word.get(PHYSICAL));
             self.request(vcpu, index, mask, true);
             return;
         }
@@ -138,17 +135,10 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     fn request(&mut self, vcpu: usize, index: usize, mask: u32, active: bool) {
         let bank = self.gic.bank(vcpu);
-        let requests = match active {
-            true => &bank.drop_active,
-            false => &bank.drop_pending,
+        match active {
+            true => bank.drop_active.set(index, mask),
+            false => bank.drop_pending.set(index, mask),
         };
-        if let Some(word) = requests.get(index) {
-            word.fetch_or(mask, SeqCst);
-        }
         self.post(vcpu, RESYNC);
     }
-}
-
-fn load(words: &[AtomicU32; WORDS], index: usize) -> u32 {
-    words.get(index).map_or(0, |word| word.load(Relaxed))
 }

@@ -1,10 +1,8 @@
 //! Ends and withdrawals: an interrupt that this core holds stops being active or pending other than by the guest's list register.
 
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-
 use crate::hardware::{Entry, Hardware, control};
 use crate::overflow::Kind;
-use crate::state::{RESYNC, bits};
+use crate::state::{ACTIVE, EDGE, LEVEL, PENDING, PHYSICAL, RESYNC, SOFT, bits};
 use crate::sync::intid;
 use crate::vcpu::{Vcpu, place};
 
@@ -38,9 +36,9 @@ impl<H: Hardware> Vcpu<'_, H> {
         let word = self.word(index);
         for number in bits(mask) {
             let (bit, intid) = (1 << number, index as u32 * 32 + number);
-            let physical = word.physical.load(Relaxed) & bit != 0;
+            let physical = word.get(PHYSICAL) & bit != 0;
             if physical && self.is_held(index, bit) {
-                word.pending.fetch_and(!bit, SeqCst);
+                word.clear(PENDING, bit);
                 self.hardware.clear_active(index, bit);
                 self.ended(index, bit);
             }
@@ -53,8 +51,8 @@ impl<H: Hardware> Vcpu<'_, H> {
         let word = self.word(index);
         for number in bits(mask) {
             let (bit, intid) = (1 << number, index as u32 * 32 + number);
-            let physical = word.physical.load(Relaxed) & bit != 0;
-            if word.active.fetch_and(!bit, SeqCst) & bit != 0 {
+            let physical = word.get(PHYSICAL) & bit != 0;
+            if word.clear(ACTIVE, bit) & bit != 0 {
                 if !physical {
                     self.release(index, bit);
                 } else if !self.is_held(index, bit) {
@@ -90,8 +88,8 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// This core no longer holds the interrupt: if it is to go elsewhere now, tell the core there.
     pub(crate) fn ended(&mut self, index: usize, bit: u32) {
         let word = self.word(index);
-        if (word.edge.load(Relaxed) | word.pending.load(SeqCst)) & bit == 0 {
-            word.soft.fetch_and(!bit, SeqCst);
+        if (word.get(EDGE) | word.get(PENDING)) & bit == 0 {
+            word.clear(SOFT, bit);
         }
         self.release(index, bit);
     }
@@ -101,8 +99,7 @@ impl<H: Hardware> Vcpu<'_, H> {
             return;
         }
         let word = self.word(index);
-        let waiting =
-            word.pending.load(SeqCst) | word.level.load(SeqCst) | word.active.load(SeqCst);
+        let waiting = word.get(PENDING) | word.get(LEVEL) | word.get(ACTIVE);
         let route = self.gic.route(intid(index, bit)) as usize;
         if waiting & bit != 0 && route != self.own && route < self.gic.vcpus() {
             self.post(route, RESYNC);

@@ -7,10 +7,9 @@
 //! A displaced active interrupt stays active in a latch; its end shows in EOIcount (LRENPIE).
 
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::Ordering::SeqCst;
 
 use crate::hardware::{Entry, Hardware, control};
-use crate::state::{WORDS, bits};
+use crate::state::{ACTIVE, EDGE, LEVEL, PENDING, PHYSICAL, SOFT, WORDS, bits};
 use crate::vcpu::{Vcpu, place};
 
 /// Control bits that this file decides.
@@ -28,15 +27,15 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
         let (index, bit) = place(entry.intid());
         let word = self.word(index);
-        let physical = word.physical.load(Relaxed) & bit != 0;
+        let physical = word.get(PHYSICAL) & bit != 0;
         if entry.has(Entry::ACTIVE) {
-            word.active.fetch_or(bit, SeqCst);
+            word.set(ACTIVE, bit);
             self.delivery.unlisted = true;
         }
         if entry.has(Entry::PENDING) {
-            let lasting = word.edge.load(Relaxed) | word.soft.load(SeqCst);
+            let lasting = word.get(EDGE) | word.get(SOFT);
             let stays = if physical { u32::MAX } else { lasting };
-            word.pending.fetch_or(bit & stays, SeqCst);
+            word.set(PENDING, bit & stays);
         }
         if !physical && entry.is_only_pending() {
             self.release(index, bit);
@@ -52,7 +51,7 @@ impl<H: Hardware> Vcpu<'_, H> {
                 break;
             };
             let (index, bit) = place(intid);
-            let priority = self.word(index).priority(intid % 32);
+            let priority = self.gic.priority(self.own, intid).load(Relaxed);
             waits = round == ROUNDS;
             let Some(register) = self.room_for(priority) else {
                 waits = self.delivery.usable != 0;
@@ -61,7 +60,7 @@ impl<H: Hardware> Vcpu<'_, H> {
             if index != 0 && !self.gic.claim(intid, self.own) {
                 continue;
             }
-            self.word(index).pending.fetch_and(!bit, SeqCst);
+            self.word(index).clear(PENDING, bit);
             self.list(register, intid, Entry::PENDING | self.flags(index, bit));
         }
         self.relist_active();
@@ -107,13 +106,13 @@ impl<H: Hardware> Vcpu<'_, H> {
             if flags & Entry::LINKED != 0 {
                 self.hardware.set_active(index, bit);
                 if self.is_held(index, bit) {
-                    word.pending.fetch_and(!bit, SeqCst);
+                    word.clear(PENDING, bit);
                     self.return_pending(index, bit);
                 }
             } else if self.merge(index, bit) {
                 flags |= Entry::PENDING;
             }
-            word.active.fetch_and(!bit, SeqCst);
+            word.clear(ACTIVE, bit);
             self.list(free.trailing_zeros() as usize, intid, flags);
         }
         self.delivery.unlisted = true;
@@ -150,14 +149,12 @@ impl<H: Hardware> Vcpu<'_, H> {
         let mut best = None;
         for index in 0..WORDS {
             let word = self.word(index);
-            let physical = word.physical.load(Relaxed);
-            let active = word.active.load(SeqCst);
+            let physical = word.get(PHYSICAL);
+            let active = word.get(ACTIVE);
             let candidates = match kind {
                 Kind::Active => active,
                 Kind::Pending => {
-                    (word.pending.load(SeqCst) | word.level.load(SeqCst) & !physical)
-                        & self.gic.on(word)
-                        & !active
+                    (word.get(PENDING) | word.get(LEVEL) & !physical) & self.gic.on(word) & !active
                 }
             };
             for number in bits(candidates) {
@@ -174,7 +171,7 @@ impl<H: Hardware> Vcpu<'_, H> {
                         }
                     };
                 if is_own && self.delivery.find(intid, empty).is_none() {
-                    let rank = (word.priority(number), intid);
+                    let rank = (self.gic.priority(self.own, intid).load(Relaxed), intid);
                     best = Some(best.map_or(rank, |other| rank.min(other)));
                 }
             }

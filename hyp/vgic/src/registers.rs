@@ -7,8 +7,8 @@
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::hardware::Hardware;
-use crate::state::{RESYNC, WORDS, bits};
-use crate::vcpu::Vcpu;
+use crate::state::{EDGE, ENABLE, FIXED, GROUP, OWNED, PHYSICAL, RESYNC, UNROUTED, WORDS, bits};
+use crate::vcpu::{Vcpu, place};
 
 /// GICD_IIDR and GICR_IIDR: product 'B', no JEP106 code.
 const IIDR: u32 = 0x42 << 24;
@@ -40,31 +40,18 @@ enum Frame {
     Redistributor(usize),
 }
 
-/// What a register of the interrupt register file does.
-#[derive(Clone, Copy)]
-enum Kind {
-    Group,
-    SetEnable,
-    ClearEnable,
-    SetPending,
-    ClearPending,
-    SetActive,
-    ClearActive,
-}
-
-/// The one-bit register at `offset` and its word.
-fn one_bit(offset: u64) -> Option<(Kind, usize)> {
-    let kind = match offset >> 7 {
-        1 => Kind::Group,
-        2 => Kind::SetEnable,
-        3 => Kind::ClearEnable,
-        4 => Kind::SetPending,
-        5 => Kind::ClearPending,
-        6 => Kind::SetActive,
-        7 => Kind::ClearActive,
-        _ => return None,
-    };
-    Some((kind, (offset as usize & 0x7f) / 4))
+/// The one-bit registers, by offset / 128: 32 words each.
+mod file {
+    pub const GROUP: u64 = 1;
+    pub const SET_ENABLE: u64 = 2;
+    pub const CLEAR_ENABLE: u64 = 3;
+    pub const SET_PENDING: u64 = 4;
+    pub const CLEAR_PENDING: u64 = 5;
+    pub const SET_ACTIVE: u64 = 6;
+    pub const CLEAR_ACTIVE: u64 = 7;
+    /// IPRIORITYR: a byte each.
+    pub const PRIORITY: u64 = 8;
+    pub const PRIORITY_END: u64 = 16;
 }
 
 /// `value` of the register at `offset & !7`, as an access of `size` bytes at `offset` sees it.
@@ -83,12 +70,14 @@ impl<H: Hardware> Vcpu<'_, H> {
         if !matches!(size, 1 | 4 | 8) || !offset.is_multiple_of(size) {
             return 0;
         }
-        let lines = (self.gic.intids.load(Relaxed) / 32).saturating_sub(1);
+        let lines = self.gic.words().saturating_sub(1);
         match (offset, size) {
-            (0x6000..0x8000, 4 | 8) => part(self.router((offset - 0x6000) / 8), offset, size),
+            (0x6000..0x8000, 4 | 8) => self
+                .router(offset, size)
+                .map_or(0, |intid| part(self.gic.route(intid).into(), offset, size)),
             (_, 8) => 0,
-            (0x0000, 4) => u64::from(self.gic.enable_groups.load(Relaxed) | CTLR_FIXED),
-            (0x0004, 4) => u64::from(TYPER_FIXED | lines),
+            (0x0000, 4) => u64::from(self.gic.enable_groups.get(0) | CTLR_FIXED),
+            (0x0004, 4) => u64::from(TYPER_FIXED) | lines as u64,
             (0x0008, 4) => u64::from(IIDR),
             (0xffe8, 4) => u64::from(PIDR2),
             _ => self.file_read(Frame::Distributor, offset, size),
@@ -103,7 +92,9 @@ impl<H: Hardware> Vcpu<'_, H> {
         match (offset, size) {
             // The upper half holds Aff3 alone, which GICD_TYPER.A3V = 0 says is not there.
             (0x6000..0x8000, 4 | 8) if offset.is_multiple_of(8) => {
-                self.set_router((offset - 0x6000) / 8, value as u32);
+                if let Some(intid) = self.router(offset, size) {
+                    self.set_router(intid, value as u32);
+                }
             }
             (_, 8) => {}
             (0x0000, 4) => self.set_groups(value as u32 & 3),
@@ -162,124 +153,80 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
     }
 
-    /// The vCPU whose word `index` a frame shows, if it shows it: the distributor has no private words when affinity routing is on.
-    fn owner(&self, frame: Frame, index: usize) -> Option<usize> {
-        let words = self.gic.intids.load(Relaxed) as usize / 32;
-        match (frame, index) {
-            (Frame::Redistributor(vcpu), 0) => Some(vcpu),
-            (Frame::Distributor, 1..WORDS) if index < words => Some(self.own),
-            _ => None,
-        }
+    /// What the interrupt register file has at `offset`, which distributor and SGI frame lay out alike: the vCPU whose it
+    /// is, the word, and the first INTID. The distributor shows no private words when affinity routing is on.
+    fn locate(&self, frame: Frame, offset: u64, size: u64) -> Option<(usize, usize, u32)> {
+        let first = match (offset, size) {
+            (0x080..0x400, 4) => (offset & 0x7f) * 8,
+            (0x400..0x800, 1 | 4) => offset - 0x400,
+            (0xc00..0xd00, 4) => (offset - 0xc00) * 4,
+            (0x6000..0x8000, _) => (offset - 0x6000) / 8,
+            _ => return None,
+        };
+        let index = first as usize / 32;
+        let vcpu = match (frame, index) {
+            (Frame::Redistributor(vcpu), 0) => vcpu,
+            (Frame::Distributor, 1..) if index < self.gic.words() => self.own,
+            _ => return None,
+        };
+        Some((vcpu, index, first as u32))
     }
 
-    /// Reads the interrupt register file, which distributor and SGI frame lay out alike.
+    /// Reads the interrupt register file.
     fn file_read(&mut self, frame: Frame, offset: u64, size: u64) -> u64 {
-        let value = match (offset, size) {
-            (0x080..0x400, 4) => {
-                let Some((kind, index)) = one_bit(offset) else {
-                    return 0;
-                };
-                let Some(vcpu) = self.owner(frame, index) else {
-                    return 0;
-                };
-                let word = self.gic.word(vcpu, index);
-                match kind {
-                    Kind::Group => word.group.load(Relaxed),
-                    Kind::SetEnable | Kind::ClearEnable => word.enable.load(Relaxed),
-                    Kind::SetPending | Kind::ClearPending => self.state(vcpu, index).0,
-                    Kind::SetActive | Kind::ClearActive => self.state(vcpu, index).1,
-                }
-            }
-            (0x400..0x800, _) => {
-                let first = (offset - 0x400) as u32;
-                let mut value = 0;
-                for byte in 0..size as u32 {
-                    let intid = first + byte;
-                    let index = intid as usize / 32;
-                    if let Some(vcpu) = self.owner(frame, index) {
-                        let priority = self.gic.word(vcpu, index).priority(intid % 32);
-                        value |= u32::from(priority) << (8 * byte);
-                    }
-                }
-                value
-            }
-            (0xc00..0xd00, 4) => {
-                // Two bits an interrupt, the upper one set if it is edge-triggered. The plan programs hardware: writes change nothing.
-                let first = (offset - 0xc00) as usize * 4;
-                let Some(vcpu) = self.owner(frame, first / 32) else {
-                    return 0;
-                };
-                let edge = self.gic.word(vcpu, first / 32).edge.load(Relaxed);
-                bits(edge >> (first % 32) & 0xffff).fold(0, |value, bit| value | 2 << (2 * bit))
-            }
-            _ => 0,
+        let Some((vcpu, index, first)) = self.locate(frame, offset, size) else {
+            return 0;
+        };
+        let word = self.gic.word(vcpu, index);
+        let value = match offset >> 7 {
+            file::GROUP => word.get(GROUP),
+            file::SET_ENABLE | file::CLEAR_ENABLE => word.get(ENABLE),
+            file::SET_PENDING | file::CLEAR_PENDING => self.state(vcpu, index).0,
+            file::SET_ACTIVE | file::CLEAR_ACTIVE => self.state(vcpu, index).1,
+            file::PRIORITY..file::PRIORITY_END => (0..size as u32).fold(0, |value, byte| {
+                let priority = self.gic.priority(vcpu, first + byte).load(Relaxed);
+                value | u32::from(priority) << (8 * byte)
+            }),
+            // ICFGR: two bits an interrupt, the upper one set if it is edge-triggered. The plan programs hardware: writes change nothing.
+            _ => bits(word.get(EDGE) >> (first % 32) & 0xffff)
+                .fold(0, |value, bit| value | 2 << (2 * bit)),
         };
         u64::from(value)
     }
 
     /// Writes the interrupt register file.
     fn file_write(&mut self, frame: Frame, offset: u64, size: u64, value: u32) {
-        match (offset, size) {
-            (0x080..0x400, 4) => {
-                let Some((kind, index)) = one_bit(offset) else {
-                    return;
-                };
-                let Some(vcpu) = self.owner(frame, index) else {
-                    return;
-                };
-                let word = self.gic.word(vcpu, index);
-                let owned = word.owned.load(Relaxed);
-                let mask = value & owned;
-                match kind {
-                    Kind::Group => {
-                        let changed = word.group.swap(mask, SeqCst) ^ mask;
-                        self.changed(vcpu, index, changed);
-                    }
-                    Kind::SetEnable => {
-                        let changed = mask & !word.enable.fetch_or(mask, SeqCst);
-                        self.changed(vcpu, index, changed);
-                    }
-                    Kind::ClearEnable => {
-                        let changed = mask & word.enable.fetch_and(!mask, SeqCst);
-                        self.changed(vcpu, index, changed);
-                    }
-                    Kind::SetPending => self.set_pending(vcpu, index, mask),
-                    Kind::ClearPending => self.clear_pending(vcpu, index, mask),
-                    Kind::SetActive => self.set_active(vcpu, index, mask),
-                    Kind::ClearActive => self.clear_active(vcpu, index, mask),
-                }
-            }
-            (0x400..0x800, _) => {
-                for byte in 0..size as u32 {
-                    let intid = (offset - 0x400) as u32 + byte;
-                    let index = intid as usize / 32;
-                    let Some(vcpu) = self.owner(frame, index) else {
-                        return;
-                    };
-                    self.set_priority(vcpu, intid, (value >> (8 * byte)) as u8 & PRIORITY_MASK);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn set_priority(&mut self, vcpu: usize, intid: u32, priority: u8) {
-        let (index, bit) = (intid as usize / 32, 1 << (intid % 32));
-        let word = self.gic.word(vcpu, index);
-        let Some(byte) = word.priority.get(intid as usize % 32) else {
+        let Some((vcpu, index, first)) = self.locate(frame, offset, size) else {
             return;
         };
-        if word.owned.load(Relaxed) & bit != 0 && byte.swap(priority, SeqCst) != priority {
-            self.reconsider(vcpu, index, bit);
-        }
-    }
-
-    /// Enables or groups of `mask` changed: hardware and list registers follow.
-    fn changed(&mut self, vcpu: usize, index: usize, mask: u32) {
+        let word = self.gic.word(vcpu, index);
+        let mask = value & word.get(OWNED);
+        let changed = match offset >> 7 {
+            file::GROUP => word.swap(GROUP, mask) ^ mask,
+            file::SET_ENABLE => mask & !word.set(ENABLE, mask),
+            file::CLEAR_ENABLE => mask & word.clear(ENABLE, mask),
+            file::SET_PENDING => return self.set_pending(vcpu, index, mask),
+            file::CLEAR_PENDING => return self.clear_pending(vcpu, index, mask),
+            file::SET_ACTIVE => return self.set_active(vcpu, index, mask),
+            file::CLEAR_ACTIVE => return self.clear_active(vcpu, index, mask),
+            file::PRIORITY..file::PRIORITY_END => {
+                let mut changed = 0;
+                for byte in 0..size as u32 {
+                    let bit = 1 << ((first + byte) % 32);
+                    let priority = (value >> (8 * byte)) as u8 & PRIORITY_MASK;
+                    let store = self.gic.priority(vcpu, first + byte);
+                    if word.get(OWNED) & bit != 0 && store.swap(priority, SeqCst) != priority {
+                        changed |= bit;
+                    }
+                }
+                return self.reconsider(vcpu, index, changed);
+            }
+            _ => return,
+        };
         if index != 0 || vcpu == self.own {
-            self.apply(index, mask);
+            self.apply(index, changed);
         }
-        self.reconsider(vcpu, index, mask);
+        self.reconsider(vcpu, index, changed);
     }
 
     /// Makes the cores concerned look at `mask` again.
@@ -294,7 +241,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     fn set_groups(&mut self, groups: u32) {
-        if self.gic.enable_groups.swap(groups, SeqCst) == groups {
+        if self.gic.enable_groups.swap(0, groups) == groups {
             return;
         }
         for index in 0..WORDS {
@@ -308,27 +255,17 @@ impl<H: Hardware> Vcpu<'_, H> {
         self.sync();
     }
 
-    fn router(&self, intid: u64) -> u64 {
-        match self.owned_spi(intid) {
-            Some(intid) => u64::from(self.gic.route(intid)),
-            None => 0,
-        }
-    }
-
-    fn owned_spi(&self, intid: u64) -> Option<u32> {
-        let index = intid as usize / 32;
-        self.owner(Frame::Distributor, index)?;
-        (self.word(index).owned.load(Relaxed) >> (intid % 32) & 1 != 0).then_some(intid as u32)
+    /// The owned SPI whose IROUTER is at `offset`.
+    fn router(&self, offset: u64, size: u64) -> Option<u32> {
+        let (_, index, intid) = self.locate(Frame::Distributor, offset, size)?;
+        (self.word(index).get(OWNED) >> (intid % 32) & 1 != 0).then_some(intid)
     }
 
     /// Routes an SPI, unless it is fixed. An affinity that no vCPU has leaves the interrupt pending until it is routed again.
-    fn set_router(&mut self, intid: u64, value: u32) {
-        let Some(intid) = self.owned_spi(intid) else {
-            return;
-        };
-        let (index, bit) = (intid as usize / 32, 1 << (intid % 32));
+    fn set_router(&mut self, intid: u32, value: u32) {
+        let (index, bit) = place(intid);
         let word = self.word(index);
-        if word.fixed.load(Relaxed) & bit != 0 {
+        if word.get(FIXED) & bit != 0 {
             return;
         }
         let route = if value & ANY != 0 {
@@ -338,12 +275,12 @@ impl<H: Hardware> Vcpu<'_, H> {
         };
         if (route as usize) < self.gic.vcpus() {
             self.gic.set_route(intid, route);
-            word.unrouted.fetch_and(!bit, SeqCst);
+            word.clear(UNROUTED, bit);
         } else {
-            word.unrouted.fetch_or(bit, SeqCst);
+            word.set(UNROUTED, bit);
             self.gic.set_route(intid, route);
         }
-        if word.physical.load(Relaxed) & bit != 0 {
+        if word.get(PHYSICAL) & bit != 0 {
             self.apply_route(intid);
             self.apply(index, bit);
         }

@@ -1,110 +1,89 @@
 //! The state: what the cores of a partition share, and what each keeps to itself.
+//!
+//! Every change is an atomic read-modify-write followed by a full barrier, every read is plain: a core that
+//! changes one word and then reads another, while a sibling does so the other way round, cannot miss the sibling's
+//! change if the sibling misses its own. Whoever sees the change acts on it.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
+use core::array;
+use core::sync::atomic::Ordering::{AcqRel, Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::SeqCst, fence};
+
 use plan::{
     GuestGic, INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_VCPUS,
 };
 
 /// Words of 32 INTIDs: word 0 is private to each vCPU (SGIs and PPIs), the others are SPIs.
 pub(crate) const WORDS: usize = INTIDS / 32;
-/// Shared words.
-const SPI_WORDS: usize = WORDS - 1;
 /// SPIs.
-const SPIS: usize = SPI_WORDS * 32;
+const SPIS: usize = INTIDS - 32;
 /// SGIs: INTIDs 0 to 15, in the low bits of word 0.
 pub(crate) const SGIS: u32 = 0xffff;
 /// A mail bit beside the SGIs': compare list registers and latches with the shared words.
 pub(crate) const RESYNC: u32 = 1 << 31;
 
-/// 32 interrupts, one bit each. The first four never change after [`Gic::init`].
-#[repr(C)]
-pub(crate) struct Word {
-    /// The partition has it. All others read as zero and ignore writes.
-    pub owned: AtomicU32,
-    /// Hardware raises it.
-    pub physical: AtomicU32,
-    /// Edge-triggered.
-    pub edge: AtomicU32,
-    /// The guest cannot route it.
-    pub fixed: AtomicU32,
-    /// ISENABLER.
-    pub enable: AtomicU32,
-    /// IGROUPR.
-    pub group: AtomicU32,
-    /// IROUTER names no vCPU.
-    pub unrouted: AtomicU32,
-    /// Pending outside list registers. On a physical interrupt: acknowledged by EL2, physically active, waiting for a list register.
-    pub pending: AtomicU32,
-    /// Active outside list registers.
-    pub active: AtomicU32,
-    /// The line of a software level-sensitive interrupt.
-    pub level: AtomicU32,
-    /// A level-sensitive interrupt that a register write made pending, not known to be acknowledged since.
-    pub soft: AtomicU32,
-    /// IPRIORITYR, a byte an interrupt.
-    pub priority: [AtomicU8; 32],
-}
+/// `N` words that cores share. An index beyond them reads as zero and ignores writes.
+pub(crate) struct Words<const N: usize>([AtomicU32; N]);
 
-impl Word {
-    const fn new() -> Self {
-        Self {
-            owned: AtomicU32::new(0),
-            physical: AtomicU32::new(0),
-            edge: AtomicU32::new(0),
-            fixed: AtomicU32::new(0),
-            enable: AtomicU32::new(0),
-            group: AtomicU32::new(0),
-            unrouted: AtomicU32::new(0),
-            pending: AtomicU32::new(0),
-            active: AtomicU32::new(0),
-            level: AtomicU32::new(0),
-            soft: AtomicU32::new(0),
-            priority: [const { AtomicU8::new(0) }; 32],
-        }
+impl<const N: usize> Words<N> {
+    fn new() -> Self {
+        Self(array::from_fn(|_| AtomicU32::new(0)))
     }
 
     fn reset(&self) {
-        for word in [
-            &self.owned,
-            &self.physical,
-            &self.edge,
-            &self.fixed,
-            &self.enable,
-            &self.group,
-            &self.unrouted,
-            &self.pending,
-            &self.active,
-            &self.level,
-            &self.soft,
-        ] {
-            word.store(0, Relaxed);
-        }
-        for byte in &self.priority {
-            byte.store(0, Relaxed);
-        }
+        self.0.iter().for_each(|word| word.store(0, Relaxed));
     }
 
-    fn add(&self, bit: u32, flags: u16) {
-        for (flag, word) in [
-            (INTERRUPT_PHYSICAL, &self.physical),
-            (INTERRUPT_EDGE, &self.edge),
-            (INTERRUPT_FIXED, &self.fixed),
-        ] {
-            if flags & flag != 0 {
-                word.fetch_or(bit, Relaxed);
-            }
-        }
-        self.owned.fetch_or(bit, Relaxed);
-    }
-
-    /// Priority of the interrupt at `bit` (0 to 31).
     #[inline(always)]
-    pub fn priority(&self, bit: u32) -> u8 {
-        self.priority
-            .get(bit as usize)
-            .map_or(0, |byte| byte.load(Relaxed))
+    pub fn get(&self, index: usize) -> u32 {
+        self.0.get(index).map_or(0, |word| word.load(Relaxed))
+    }
+
+    fn change(&self, index: usize, change: impl FnOnce(&AtomicU32) -> u32) -> u32 {
+        let old = self.0.get(index).map_or(0, change);
+        fence(SeqCst);
+        old
+    }
+
+    /// Sets the bits `mask`. Returns what was there.
+    pub fn set(&self, index: usize, mask: u32) -> u32 {
+        self.change(index, |word| word.fetch_or(mask, AcqRel))
+    }
+
+    /// Clears the bits `mask`. Returns what was there.
+    pub fn clear(&self, index: usize, mask: u32) -> u32 {
+        self.change(index, |word| word.fetch_and(!mask, AcqRel))
+    }
+
+    /// Writes a word. Returns what was there.
+    pub fn swap(&self, index: usize, value: u32) -> u32 {
+        self.change(index, |word| word.swap(value, AcqRel))
     }
 }
+
+/// 32 interrupts, one bit each in every word below.
+pub(crate) type Word = Words<11>;
+/// The partition has it. All others read as zero and ignore writes. This and the next three never change after [`Gic::init`].
+pub(crate) const OWNED: usize = 0;
+/// Hardware raises it.
+pub(crate) const PHYSICAL: usize = 1;
+/// Edge-triggered.
+pub(crate) const EDGE: usize = 2;
+/// The guest cannot route it.
+pub(crate) const FIXED: usize = 3;
+/// ISENABLER.
+pub(crate) const ENABLE: usize = 4;
+/// IGROUPR.
+pub(crate) const GROUP: usize = 5;
+/// IROUTER names no vCPU.
+pub(crate) const UNROUTED: usize = 6;
+/// Pending outside list registers. On a physical interrupt: acknowledged by EL2, physically active, waiting for a list register.
+pub(crate) const PENDING: usize = 7;
+/// Active outside list registers.
+pub(crate) const ACTIVE: usize = 8;
+/// The line of a software level-sensitive interrupt.
+pub(crate) const LEVEL: usize = 9;
+/// A level-sensitive interrupt that a register write made pending, not known to be acknowledged since.
+pub(crate) const SOFT: usize = 10;
 
 /// What belongs to one vCPU and its siblings may see: its private interrupts, and the requests they leave for it.
 #[repr(C, align(64))]
@@ -113,64 +92,33 @@ pub struct Bank {
     pub(crate) mail: AtomicU32,
     /// GICR_WAKER.ProcessorSleep, inverted so that zero is the reset value.
     pub(crate) awake: AtomicU32,
+    /// Requests: private physical interrupts to make pending in the redistributor (one word).
+    pub(crate) set_pending: Words<1>,
     /// Requests: no longer pending.
-    pub(crate) drop_pending: [AtomicU32; WORDS],
-    /// Requests: private physical interrupts to make pending in the redistributor.
-    pub(crate) set_pending: AtomicU32,
+    pub(crate) drop_pending: Words<WORDS>,
     /// Requests: no longer active.
-    pub(crate) drop_active: [AtomicU32; WORDS],
+    pub(crate) drop_active: Words<WORDS>,
     /// What this core last published of its list registers: pending.
-    pub(crate) shown_pending: [AtomicU32; WORDS],
+    pub(crate) shown_pending: Words<WORDS>,
     /// What this core last published of its list registers: active.
-    pub(crate) shown_active: [AtomicU32; WORDS],
-    /// SGIs and PPIs.
-    pub(crate) word: Word,
-}
-
-impl Bank {
-    const fn new() -> Self {
-        Self {
-            mail: AtomicU32::new(0),
-            awake: AtomicU32::new(0),
-            drop_pending: [const { AtomicU32::new(0) }; WORDS],
-            set_pending: AtomicU32::new(0),
-            drop_active: [const { AtomicU32::new(0) }; WORDS],
-            shown_pending: [const { AtomicU32::new(0) }; WORDS],
-            shown_active: [const { AtomicU32::new(0) }; WORDS],
-            word: Word::new(),
-        }
-    }
-
-    fn reset(&self) {
-        self.mail.store(0, Relaxed);
-        self.awake.store(0, Relaxed);
-        self.set_pending.store(0, Relaxed);
-        for words in [
-            &self.drop_pending,
-            &self.drop_active,
-            &self.shown_pending,
-            &self.shown_active,
-        ] {
-            for word in words {
-                word.store(0, Relaxed);
-            }
-        }
-        self.word.reset();
-    }
+    pub(crate) shown_active: Words<WORDS>,
+    word: Word,
+    priority: [AtomicU8; 32],
 }
 
 /// The virtual GIC of one partition, shared by its cores. All bytes zero is a valid value: a GIC without vCPUs and interrupts.
 #[repr(C, align(64))]
 pub struct Gic {
-    /// GICD_CTLR.EnableGrp0 and EnableGrp1.
-    pub(crate) enable_groups: AtomicU32,
+    /// GICD_CTLR.EnableGrp0 and EnableGrp1 (one word).
+    pub(crate) enable_groups: Words<1>,
     /// Number of vCPUs.
-    pub(crate) vcpus: AtomicU32,
-    /// INTIDs, a multiple of 32.
-    pub(crate) intids: AtomicU32,
-    spis: [Word; SPI_WORDS],
+    vcpus: AtomicU32,
+    /// INTIDs / 32.
+    words: AtomicU32,
+    spis: [Word; WORDS - 1],
+    priority: [AtomicU8; SPIS],
     /// IROUTER bits 31:0 of each SPI.
-    route: [AtomicU32; SPIS],
+    route: Words<SPIS>,
     /// 1 + the vCPU that has the SPI in a list register, or a physical one latched; 0 for none. It may name a vCPU whose guest has ended the interrupt since.
     holder: [AtomicU8; SPIS],
     banks: [Bank; MAX_VCPUS],
@@ -186,15 +134,26 @@ impl Default for Gic {
 
 impl Gic {
     /// A GIC without vCPUs and interrupts.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
-            enable_groups: AtomicU32::new(0),
+            enable_groups: Words::new(),
             vcpus: AtomicU32::new(0),
-            intids: AtomicU32::new(0),
-            spis: [const { Word::new() }; SPI_WORDS],
-            route: [const { AtomicU32::new(0) }; SPIS],
-            holder: [const { AtomicU8::new(0) }; SPIS],
-            banks: [const { Bank::new() }; MAX_VCPUS],
+            words: AtomicU32::new(0),
+            spis: array::from_fn(|_| Words::new()),
+            priority: array::from_fn(|_| AtomicU8::new(0)),
+            route: Words::new(),
+            holder: array::from_fn(|_| AtomicU8::new(0)),
+            banks: array::from_fn(|_| Bank {
+                mail: AtomicU32::new(0),
+                awake: AtomicU32::new(0),
+                set_pending: Words::new(),
+                drop_pending: Words::new(),
+                drop_active: Words::new(),
+                shown_pending: Words::new(),
+                shown_active: Words::new(),
+                word: Words::new(),
+                priority: array::from_fn(|_| AtomicU8::new(0)),
+            }),
         }
     }
 
@@ -203,36 +162,51 @@ impl Gic {
     ///
     /// One core calls it while no other uses `self`: at boot, and before a restart when all vCPUs are parked. Each core then calls [`Vcpu::reset`](crate::Vcpu::reset).
     pub fn init(&self, vcpus: usize, gic: &GuestGic, rows: &[Interrupt]) {
-        let vcpus = vcpus.min(MAX_VCPUS);
-        self.enable_groups.store(0, Relaxed);
-        self.intids
-            .store((gic.intids & !31).clamp(32, INTIDS as u32), Relaxed);
-        self.vcpus.store(vcpus as u32, Relaxed);
-        self.spis.iter().for_each(Word::reset);
-        self.banks.iter().for_each(Bank::reset);
-        self.route.iter().for_each(|route| route.store(0, Relaxed));
-        self.holder.iter().for_each(|byte| byte.store(0, Relaxed));
+        let vcpus = vcpus.min(MAX_VCPUS) as u32;
+        self.vcpus.store(vcpus, Relaxed);
+        let words = (gic.intids / 32).clamp(1, WORDS as u32);
+        self.words.store(words, Relaxed);
+        self.enable_groups.reset();
+        self.spis.iter().for_each(Words::reset);
+        self.route.reset();
+        let bytes = self.priority.iter().chain(&self.holder);
+        bytes.for_each(|byte| byte.store(0, Relaxed));
         for bank in &self.banks {
-            for intid in 0..16 {
-                bank.word.add(1 << intid, INTERRUPT_EDGE);
+            bank.mail.store(0, Relaxed);
+            bank.awake.store(0, Relaxed);
+            bank.set_pending.reset();
+            for words in [
+                &bank.drop_pending,
+                &bank.drop_active,
+                &bank.shown_pending,
+                &bank.shown_active,
+            ] {
+                words.reset();
             }
+            bank.word.reset();
+            bank.word.set(OWNED, SGIS);
+            bank.word.set(EDGE, SGIS);
+            let bytes = bank.priority.iter();
+            bytes.for_each(|byte| byte.store(0, Relaxed));
         }
         for row in rows {
-            let bit = 1 << (row.intid % 32);
-            match row.intid {
-                0..16 => {}
-                16..32 => self
-                    .banks
-                    .iter()
-                    .for_each(|bank| bank.word.add(bit, row.flags)),
-                _ if row.vcpu as usize >= vcpus => {}
-                _ => {
-                    if let Some(word) = self.spis.get(usize::from(row.intid) / 32 - 1) {
-                        word.add(bit, row.flags);
-                        self.set_route(row.intid.into(), row.vcpu);
-                    }
-                }
+            let intid = u32::from(row.intid);
+            let is_private = intid < 32;
+            if !(16..INTIDS as u32).contains(&intid) || !is_private && row.vcpu >= vcpus {
+                continue;
             }
+            for vcpu in 0..if is_private { MAX_VCPUS } else { 1 } {
+                let word = self.word(vcpu, intid as usize / 32);
+                for (flag, field) in [
+                    (INTERRUPT_PHYSICAL, PHYSICAL),
+                    (INTERRUPT_EDGE, EDGE),
+                    (INTERRUPT_FIXED, FIXED),
+                ] {
+                    word.set(field, u32::from(row.flags & flag != 0) << (intid % 32));
+                }
+                word.set(OWNED, 1 << (intid % 32));
+            }
+            self.set_route(intid, row.vcpu);
         }
     }
 
@@ -242,74 +216,88 @@ impl Gic {
         self.vcpus.load(Relaxed) as usize
     }
 
+    /// Number of words the guest sees.
+    pub(crate) fn words(&self) -> usize {
+        self.words.load(Relaxed) as usize
+    }
+
     #[inline(always)]
     pub(crate) fn bank(&self, vcpu: usize) -> &Bank {
         &self.banks[vcpu % MAX_VCPUS]
     }
 
-    /// Word `index` as vCPU `vcpu` sees it. Indices beyond the last word give the last.
+    /// Word `index` as vCPU `vcpu` sees it.
     #[inline(always)]
     pub(crate) fn word(&self, vcpu: usize, index: usize) -> &Word {
         match index {
             0 => &self.bank(vcpu).word,
-            _ => &self.spis[(index - 1) % SPI_WORDS],
+            _ => &self.spis[(index - 1) % (WORDS - 1)],
+        }
+    }
+
+    /// Priority of `intid` as vCPU `vcpu` sees it.
+    #[inline(always)]
+    pub(crate) fn priority(&self, vcpu: usize, intid: u32) -> &AtomicU8 {
+        match intid {
+            0..32 => &self.bank(vcpu).priority[intid as usize % 32],
+            _ => &self.priority[spi(intid)],
         }
     }
 
     /// Which of `word`'s interrupts may be signalled: enabled, their group too, and routed to a vCPU that exists.
     #[inline(always)]
     pub(crate) fn on(&self, word: &Word) -> u32 {
-        let groups = self.enable_groups.load(SeqCst);
-        let group = word.group.load(Relaxed);
+        let groups = self.enable_groups.get(0);
+        let group = word.get(GROUP);
         let group0 = 0u32.wrapping_sub(groups & 1);
         let group1 = 0u32.wrapping_sub(groups >> 1 & 1);
-        word.enable.load(SeqCst) & !word.unrouted.load(Relaxed) & (group & group1 | !group & group0)
+        word.get(ENABLE) & !word.get(UNROUTED) & (group & group1 | !group & group0)
     }
 
     /// IROUTER bits 31:0 of SPI `intid`.
     #[inline(always)]
     pub(crate) fn route(&self, intid: u32) -> u32 {
-        self.route[(intid as usize).wrapping_sub(32) % SPIS].load(SeqCst)
+        self.route.get(spi(intid))
     }
 
     pub(crate) fn set_route(&self, intid: u32, route: u32) {
-        self.route[(intid as usize).wrapping_sub(32) % SPIS].store(route, SeqCst);
+        if intid >= 32 {
+            self.route.swap(spi(intid), route);
+        }
     }
 
-    /// The vCPU that SPI `intid` is held by.
-    #[inline(always)]
+    /// The vCPU that holds SPI `intid`.
     pub(crate) fn holder(&self, intid: u32) -> Option<usize> {
-        usize::from(self.holder_byte(intid).load(SeqCst)).checked_sub(1)
+        usize::from(self.holder[spi(intid)].load(Relaxed)).checked_sub(1)
     }
 
     #[inline(always)]
     pub(crate) fn set_holder(&self, intid: u32, vcpu: usize) {
-        self.holder_byte(intid).store(vcpu as u8 + 1, Relaxed);
+        self.holder[spi(intid)].store(vcpu as u8 + 1, Relaxed);
     }
 
     /// Takes SPI `intid` for `vcpu` unless another holds it.
     pub(crate) fn claim(&self, intid: u32, vcpu: usize) -> bool {
-        let own = vcpu as u8 + 1;
-        match self
-            .holder_byte(intid)
-            .compare_exchange(0, own, SeqCst, SeqCst)
-        {
-            Ok(_) => true,
-            Err(holder) => holder == own,
-        }
+        self.change_holder(intid, 0, vcpu as u8 + 1) || self.holder(intid) == Some(vcpu)
     }
 
     /// `vcpu` no longer holds SPI `intid`. Says whether it did.
     pub(crate) fn release(&self, intid: u32, vcpu: usize) -> bool {
-        self.holder_byte(intid)
-            .compare_exchange(vcpu as u8 + 1, 0, SeqCst, SeqCst)
-            .is_ok()
+        self.change_holder(intid, vcpu as u8 + 1, 0)
     }
 
-    #[inline(always)]
-    fn holder_byte(&self, intid: u32) -> &AtomicU8 {
-        &self.holder[(intid as usize).wrapping_sub(32) % SPIS]
+    fn change_holder(&self, intid: u32, old: u8, new: u8) -> bool {
+        let byte = &self.holder[spi(intid)];
+        let is_changed = byte.compare_exchange(old, new, AcqRel, Relaxed).is_ok();
+        fence(SeqCst);
+        is_changed
     }
+}
+
+/// Index of SPI `intid`.
+#[inline(always)]
+fn spi(intid: u32) -> usize {
+    (intid as usize).wrapping_sub(32) % SPIS
 }
 
 /// Which interrupt sits in which list register of one core; private to that core. All bytes zero is a valid value: nothing is delivered.

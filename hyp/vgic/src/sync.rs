@@ -1,10 +1,9 @@
 //! Keeping list registers, latches and the physical GIC in step: retraction, overflow, requests of siblings.
 
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
-
 use crate::hardware::{Entry, Hardware};
-use crate::state::{RESYNC, WORDS, bits};
+use crate::state::{
+    ACTIVE, EDGE, FIXED, LEVEL, OWNED, PENDING, PHYSICAL, RESYNC, SOFT, WORDS, Words, bits,
+};
 use crate::vcpu::{Vcpu, place};
 
 impl<H: Hardware> Vcpu<'_, H> {
@@ -23,17 +22,13 @@ impl<H: Hardware> Vcpu<'_, H> {
         let bank = self.bank();
         self.count_ends();
         for index in 0..WORDS {
-            let take = |word: &AtomicU32| match word.load(Relaxed) {
-                0 => 0,
-                _ => word.swap(0, SeqCst),
-            };
-            let pending = bank.drop_pending.get(index).map_or(0, take);
-            let active = bank.drop_active.get(index).map_or(0, take);
+            let pending = take(&bank.drop_pending, index);
+            let active = take(&bank.drop_active, index);
             if index == 0 {
-                let physical = self.word(0).physical.load(Relaxed);
+                let physical = self.word(0).get(PHYSICAL);
                 self.hardware.clear_pending(0, pending & physical);
                 self.hardware
-                    .set_pending(0, take(&bank.set_pending) & physical);
+                    .set_pending(0, take(&bank.set_pending, 0) & physical);
             }
             self.drop_pending(index, pending);
             self.drop_active(index, active);
@@ -48,15 +43,10 @@ impl<H: Hardware> Vcpu<'_, H> {
         for index in 0..WORDS {
             let (mut pending, active) = self.listed(index);
             if index == 0 {
-                pending |= self.hardware.pending(0) & self.word(0).physical.load(Relaxed);
+                pending |= self.hardware.pending(0) & self.word(0).get(PHYSICAL);
             }
-            if let (Some(shown_pending), Some(shown_active)) = (
-                self.bank().shown_pending.get(index),
-                self.bank().shown_active.get(index),
-            ) {
-                shown_pending.store(pending, Relaxed);
-                shown_active.store(active, Relaxed);
-            }
+            self.bank().shown_pending.swap(index, pending);
+            self.bank().shown_active.swap(index, active);
         }
     }
 
@@ -78,9 +68,9 @@ impl<H: Hardware> Vcpu<'_, H> {
     #[cold]
     pub(crate) fn latch(&mut self, index: usize, mask: u32) {
         let word = self.word(index);
-        let mask = mask & word.owned.load(Relaxed) & !word.physical.load(Relaxed);
-        word.soft.fetch_or(mask & !word.edge.load(Relaxed), SeqCst);
-        word.pending.fetch_or(mask, SeqCst);
+        let mask = mask & word.get(OWNED) & !word.get(PHYSICAL);
+        word.set(SOFT, mask & !word.get(EDGE));
+        word.set(PENDING, mask);
         self.look(index, mask);
     }
 
@@ -90,15 +80,15 @@ impl<H: Hardware> Vcpu<'_, H> {
         if index != 0 {
             self.gic.set_holder(intid(index, bit), self.own);
         }
-        self.word(index).pending.fetch_or(bit, SeqCst);
+        self.word(index).set(PENDING, bit);
         self.sync();
     }
 
     /// Makes the cores concerned look at the interrupts `mask` again: those that may hold one, and those that may deliver one.
     pub(crate) fn look(&mut self, index: usize, mask: u32) {
         let word = self.word(index);
-        let waiting = word.active.load(SeqCst)
-            | (word.pending.load(SeqCst) | word.level.load(SeqCst)) & !word.physical.load(Relaxed);
+        let waiting =
+            word.get(ACTIVE) | (word.get(PENDING) | word.get(LEVEL)) & !word.get(PHYSICAL);
         let mut cores = 0;
         for bit in bits(mask) {
             let intid = index as u32 * 32 + bit;
@@ -126,7 +116,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// changed it meanwhile, and whichever writes the hardware last must have seen the last state.
     pub(crate) fn apply(&mut self, index: usize, mask: u32) {
         let word = self.word(index);
-        let mask = mask & word.physical.load(Relaxed);
+        let mask = mask & word.get(PHYSICAL);
         if mask == 0 {
             return;
         }
@@ -176,10 +166,10 @@ impl<H: Hardware> Vcpu<'_, H> {
                 continue;
             }
             let word = self.word(index);
-            let physical = word.physical.load(Relaxed) & bit != 0;
-            let lasting = word.edge.load(Relaxed) | word.soft.load(SeqCst);
+            let physical = word.get(PHYSICAL) & bit != 0;
+            let lasting = word.get(EDGE) | word.get(SOFT);
             let may_stay = self.deliverable(index, bit)
-                && (physical || (lasting | word.level.load(SeqCst)) & bit != 0);
+                && (physical || (lasting | word.get(LEVEL)) & bit != 0);
             if entry.has(Entry::PENDING) && !may_stay {
                 let rest = Entry(entry.0 & !Entry::PENDING);
                 self.hardware
@@ -187,7 +177,7 @@ impl<H: Hardware> Vcpu<'_, H> {
                 if physical {
                     self.give_back(index, bit);
                 } else {
-                    word.pending.fetch_or(lasting & bit, SeqCst);
+                    word.set(PENDING, lasting & bit);
                     if rest.is_over() {
                         self.release(index, bit);
                     }
@@ -195,7 +185,7 @@ impl<H: Hardware> Vcpu<'_, H> {
                 continue;
             }
             let mut state = entry.0 & (Entry::PENDING | Entry::ACTIVE);
-            if word.active.fetch_and(!bit, SeqCst) & bit != 0 {
+            if word.clear(ACTIVE, bit) & bit != 0 {
                 state |= Entry::ACTIVE;
                 if physical && entry.has(Entry::PENDING) {
                     // A linked list register cannot be both: hardware keeps the pending half.
@@ -218,16 +208,15 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// Takes the pending latch of a software interrupt that is in a list register already, or gets there as active.
     pub(crate) fn merge(&mut self, index: usize, bit: u32) -> bool {
         let word = self.word(index);
-        self.deliverable(index, bit) && word.pending.fetch_and(!bit, SeqCst) & bit != 0
+        self.deliverable(index, bit) && word.clear(PENDING, bit) & bit != 0
     }
 
     /// Flags of a list register for the interrupt. The end of a software interrupt is reported where EL2 has to act on it:
     /// its line may still be high, or it may have been routed away meanwhile.
     pub(crate) fn flags(&self, index: usize, bit: u32) -> u64 {
         let word = self.word(index);
-        let silent = word.edge.load(Relaxed)
-            & (word.fixed.load(Relaxed) | if index == 0 { u32::MAX } else { 0 });
-        if word.physical.load(Relaxed) & bit != 0 {
+        let silent = word.get(EDGE) & (word.get(FIXED) | if index == 0 { u32::MAX } else { 0 });
+        if word.get(PHYSICAL) & bit != 0 {
             Entry::LINKED
         } else if silent & bit != 0 {
             0
@@ -250,7 +239,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// Makes a physical interrupt pending in hardware, unless its line says what it is.
     pub(crate) fn return_pending(&mut self, index: usize, bit: u32) {
         let word = self.word(index);
-        if (word.edge.load(Relaxed) | word.soft.load(SeqCst)) & bit != 0 {
+        if (word.get(EDGE) | word.get(SOFT)) & bit != 0 {
             self.hardware.set_pending(index, bit);
         }
     }
@@ -258,7 +247,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// Whether this core has the physical interrupt acknowledged and latched.
     pub(crate) fn is_held(&self, index: usize, bit: u32) -> bool {
         let word = self.word(index);
-        word.pending.load(SeqCst) & word.physical.load(Relaxed) & bit != 0
+        word.get(PENDING) & word.get(PHYSICAL) & bit != 0
             && (index == 0 || self.gic.holder(intid(index, bit)) == Some(self.own))
     }
 
@@ -266,11 +255,11 @@ impl<H: Hardware> Vcpu<'_, H> {
     fn give_back_latched(&mut self) {
         for index in 0..WORDS {
             let word = self.word(index);
-            let latched = word.pending.load(SeqCst) & word.physical.load(Relaxed);
+            let latched = word.get(PENDING) & word.get(PHYSICAL);
             for number in bits(latched) {
                 let bit = 1 << number;
                 if self.is_held(index, bit) && !self.deliverable(index, bit) {
-                    word.pending.fetch_and(!bit, SeqCst);
+                    word.clear(PENDING, bit);
                     self.give_back(index, bit);
                 }
             }
@@ -281,4 +270,12 @@ impl<H: Hardware> Vcpu<'_, H> {
 /// INTID of `bit` of word `index`.
 pub(crate) fn intid(index: usize, bit: u32) -> u32 {
     index as u32 * 32 + bit.trailing_zeros()
+}
+
+/// Takes a word of requests, without a write where there is none.
+fn take<const N: usize>(words: &Words<N>, index: usize) -> u32 {
+    match words.get(index) {
+        0 => 0,
+        _ => words.swap(index, 0),
+    }
 }

@@ -2,12 +2,15 @@
 //!
 //! Whatever does not fit at once is latched in the shared words, and `sync.rs` sorts it out.
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use plan::INTIDS;
 
 use crate::hardware::{Entry, Hardware};
-use crate::state::{Bank, Delivery, Gic, RESYNC, SGIS, WORDS, Word, bits};
+use crate::state::{
+    Bank, Delivery, EDGE, FIXED, GROUP, Gic, LEVEL, OWNED, PHYSICAL, RESYNC, SGIS, WORDS, Word,
+    bits,
+};
 
 /// The vCPU that runs on this core, for as long as EL2 handles one entry. Every method acts for that vCPU.
 pub struct Vcpu<'a, H: Hardware> {
@@ -59,7 +62,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         let words = if self.own == 0 { WORDS } else { 1 };
         for index in 0..words {
             let word = self.word(index);
-            let physical = word.physical.load(Relaxed);
+            let physical = word.get(PHYSICAL);
             if physical == 0 {
                 continue;
             }
@@ -106,8 +109,8 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         }
         let (index, bit) = place(intid);
         let word = self.word(index);
-        let is_mine = index == 0
-            || word.fixed.load(Relaxed) & bit != 0 && self.gic.route(intid) == self.own as u32;
+        let is_mine =
+            index == 0 || word.get(FIXED) & bit != 0 && self.gic.route(intid) == self.own as u32;
         if is_mine && self.gic.on(word) & bit != 0 {
             let empty = self.hardware.empty();
             if let Some(register) = self.delivery.find(intid, empty) {
@@ -132,14 +135,11 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         }
         let (index, bit) = place(intid);
         let word = self.word(index);
-        let bit = bit
-            & word.owned.load(Relaxed)
-            & !word.physical.load(Relaxed)
-            & !word.edge.load(Relaxed);
+        let bit = bit & word.get(OWNED) & !word.get(PHYSICAL) & !word.get(EDGE);
         let was = if high {
-            word.level.fetch_or(bit, SeqCst)
+            word.set(LEVEL, bit)
         } else {
-            word.level.fetch_and(!bit, SeqCst)
+            word.clear(LEVEL, bit)
         };
         if (was & bit != 0) != high {
             self.look(index, bit);
@@ -155,7 +155,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         }
         let (index, bit) = place(intid);
         let word = self.word(index);
-        if word.physical.load(Relaxed) & bit == 0 {
+        if word.get(PHYSICAL) & bit == 0 {
             return false;
         }
         let free = self.hardware.empty() & self.delivery.open;
@@ -214,7 +214,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         };
         for target in bits(targets) {
             let target = target as usize;
-            let group1 = self.gic.bank(target).word.group.load(Relaxed) >> intid & 1 != 0;
+            let group1 = self.gic.word(target, 0).get(GROUP) >> intid & 1 != 0;
             if group1 && register != SgiRegister::Sgi1r {
                 continue;
             }
@@ -258,12 +258,16 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     pub(crate) fn list(&mut self, register: usize, intid: u32, flags: u64) {
         let (index, bit) = place(intid);
         let word = self.word(index);
-        let group = if word.group.load(Relaxed) & bit != 0 {
+        let group = if word.get(GROUP) & bit != 0 {
             Entry::GROUP1
         } else {
             0
         };
-        let entry = Entry::new(intid, word.priority(intid % 32), flags | group);
+        let entry = Entry::new(
+            intid,
+            self.gic.priority(self.own, intid).load(Relaxed),
+            flags | group,
+        );
         self.delivery.note(register, intid);
         if index != 0 {
             self.gic.set_holder(intid, self.own);

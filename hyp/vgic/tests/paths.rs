@@ -285,6 +285,41 @@ fn active_list_registers_make_room_for_the_more_important() {
     assert_eq!(machine.cores[0].control, control::EN);
 }
 
+fn prioritise_sgis(machine: &mut Machine, priorities: &[u8]) {
+    for (intid, &priority) in priorities.iter().enumerate() {
+        let offset = 0x1_0400 + intid as u64;
+        machine.vcpu(0).gicr_write(offset, 1, priority.into());
+    }
+}
+
+#[test]
+fn an_arrival_does_not_overtake_what_waits_for_room() {
+    let mut machine = machine(1, 2);
+    prioritise_sgis(&mut machine, &[0x10, 0x20, 0x30, 0x40]);
+    for intid in 0..3 {
+        machine.vcpu(0).inject(intid);
+    }
+    assert_eq!(machine.cores[0].acknowledge(), Some(0));
+    machine.cores[0].end(0);
+    machine.vcpu(0).inject(3);
+    for intid in 1..4 {
+        machine.settle();
+        assert_eq!(machine.cores[0].acknowledge(), Some(intid));
+        machine.cores[0].end(intid);
+    }
+}
+
+#[test]
+fn equals_do_not_displace_each_other() {
+    let mut machine = machine(1, 2);
+    for intid in [3, 4] {
+        machine.vcpu(0).inject(intid);
+    }
+    let before = machine.cores[0].registers.clone();
+    machine.vcpu(0).inject(1);
+    assert_eq!(machine.cores[0].registers, before);
+}
+
 #[test]
 fn a_trapped_deactivation_finds_what_left_its_list_register() {
     let mut machine = machine(1, 1);
