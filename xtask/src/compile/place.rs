@@ -73,7 +73,7 @@ pub fn merged<'a>(ranges: impl Iterator<Item = &'a Range>) -> Vec<Range> {
     result
 }
 
-/// Places a system.
+/// Places a system: with the largest blocks, or packed where those leave too many holes.
 ///
 /// # Errors
 /// When it does not fit the board's RAM, with the sizes of both.
@@ -84,7 +84,18 @@ pub fn place(
     el2_size: u64,
     plan_size: u64,
 ) -> Result<Places> {
-    let mut frames = Frames::new(&system.board.ram, &system.board.reserved);
+    place_aligned(system, guests, pristine, el2_size + plan_size, LARGEST)
+        .or_else(|_| place_aligned(system, guests, pristine, el2_size + plan_size, BLOCK))
+}
+
+fn place_aligned(
+    system: &System,
+    guests: &[Guest],
+    pristine: &[Vec<u8>],
+    el2_and_plan: u64,
+    largest: u64,
+) -> Result<Places> {
+    let mut frames = Frames::new(&system.board.ram, &system.board.reserved, largest);
     let mut memory: Vec<Vec<Range>> = vec![Vec::new(); system.partitions.len()];
     let mut wanted = Vec::new();
     for (p, partition) in system.partitions.iter().enumerate() {
@@ -124,7 +135,7 @@ pub fn place(
     let mut state: Vec<_> = guests.iter().map(|_| next(STATE_SIZE)).collect();
     let mut shared = next(SHARED_GLOBAL + cores.len() as u64 * SHARED_PER_CORE);
     let mut image = next(0);
-    next(el2_size + plan_size);
+    next(el2_and_plan);
     let mut contents: Vec<_> = pristine
         .iter()
         .map(|p| next(pages(p.len() as u64)))
@@ -177,10 +188,12 @@ pub fn place(
 struct Frames {
     free: FrameAllocator,
     ram: Vec<Range>,
+    /// Best alignment to give.
+    largest: u64,
 }
 
 impl Frames {
-    fn new(ram: &[Range], reserved: &[Range]) -> Self {
+    fn new(ram: &[Range], reserved: &[Range], largest: u64) -> Self {
         let ram = merged(ram.iter());
         let mut free = FrameAllocator::new();
         for range in &ram {
@@ -189,7 +202,7 @@ impl Frames {
             let end = (range.base + range.size) / PAGE;
             free.insert(first as usize..end.max(first) as usize);
         }
-        let mut frames = Self { free, ram };
+        let mut frames = Self { free, ram, largest };
         for page in reserved.iter().flat_map(|range| {
             let first = range.base / PAGE;
             first..pages(range.base + range.size) / PAGE
@@ -215,10 +228,11 @@ impl Frames {
         true
     }
 
-    /// Takes `size` bytes, aligned like `like` (an IPA) as far as the largest stage-2 block can profit from it.
+    /// Takes `size` bytes, aligned like `like` (an IPA) as far as a stage-2 block can profit from it.
     fn take(&mut self, size: u64, like: u64) -> Option<u64> {
         let whole = size.next_power_of_two();
-        if like.is_multiple_of(whole)
+        if whole <= self.largest
+            && like.is_multiple_of(whole)
             && let Some(frame) = self.free.alloc((whole / PAGE) as usize)
         {
             let base = frame as u64 * PAGE;
@@ -228,7 +242,7 @@ impl Frames {
             return Some(base);
         }
         // No aligned block of that size: anywhere it fits, the best alignment first.
-        let mut align = whole.min(LARGEST);
+        let mut align = whole.min(self.largest);
         while align >= PAGE {
             for range in self.ram.clone() {
                 let mut base = range.base.next_multiple_of(align) + like % align;

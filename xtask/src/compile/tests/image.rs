@@ -144,6 +144,12 @@ fn channel_ends_mirror_each_other() {
     let mut system = duo();
     system.channels.push(channel("more", [4 * MIB, 4096]));
     system.channels[1].ends.swap(0, 1);
+    // A third partition's channel comes first at one end of the others, so that handles differ.
+    let third = partition("third", &[(3, CLASS_COMM)], 8 * MIB, 3);
+    system.partitions.push(third);
+    let mut first = channel("first", [8192, 4096]);
+    first.ends[1].partition = 2;
+    system.channels.insert(0, first);
     let image = image(&system);
     let plan = Plan::read(&image);
     let cores = plan.cores();
@@ -173,7 +179,7 @@ fn channel_ends_mirror_each_other() {
             assert!(at(core, end.tx_ipa + end.tx_size).is_none_or(|l| l.attributes & 0x80 == 0));
         }
     }
-    let wide = plan.ends(&cores[0])[1];
+    let wide = plan.ends(&cores[0])[2];
     assert_eq!(wide.tx_size, 4 * MIB + PAGE);
     let block = plan
         .tables()

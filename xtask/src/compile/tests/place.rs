@@ -107,6 +107,31 @@ fn nearly_all_of_ram_can_be_used() {
 }
 
 #[test]
+fn what_a_block_leaves_over_is_used() {
+    let mut system = duo();
+    system.partitions[0].memory[0].size = 48 * MIB;
+    system.partitions[1].memory[0].size = 16 * MIB;
+    let places = placed(&system).unwrap();
+    assert_eq!(
+        places.memory[1][0].base,
+        places.memory[0][0].base + 48 * MIB
+    );
+}
+
+#[test]
+fn odd_sizes_are_packed_when_blocks_do_not_suffice() {
+    let mut system = duo();
+    let piece = |n| Memory {
+        ipa: 0x4000_0000 + n * (65 * MIB),
+        size: 65 * MIB,
+        physical: None,
+    };
+    system.partitions[0].memory = (0..14).map(piece).collect();
+    let places = placed(&system).unwrap();
+    check(&system, &places);
+}
+
+#[test]
 fn el2_lies_at_the_top() {
     let system = duo();
     let places = placed(&system).unwrap();

@@ -103,7 +103,7 @@ prop_compose! {
     fn mappings()(
         start in 0u64..1 << 20,
         rows in prop::collection::vec(
-            (0u32..19, 1u64..520, 0u32..19, 0u64..520, 0u64..1 << 34, any::<bool>(), access()), 1..8),
+            (0u32..19, 0u64..520, 0u32..19, 0u64..520, 0u64..1 << 34, any::<bool>(), access()), 1..8),
     ) -> Vec<Mapping> {
         let mut next = start << 12;
         let mut result = Vec::new();
@@ -203,6 +203,19 @@ fn neighbours_share_a_block() {
     ];
     pool.root(shape, &rows).unwrap();
     assert_eq!(pool.bytes().len(), 2 * 4096, "no level-3 table");
+}
+
+#[test]
+fn neighbours_that_lead_elsewhere_stay_apart() {
+    let page = |input, output, access| mapping(input, output, 0x1000, access);
+    check(
+        Stage::Two,
+        &[
+            page(0x4000_0000, 0x5000_0000, Access::ReadWrite),
+            page(0x4000_1000, 0x6000_0000, Access::ReadWrite),
+            page(0x4000_2000, 0x6000_1000, Access::Read),
+        ],
+    );
 }
 
 #[test]
