@@ -28,7 +28,7 @@ proptest! {
     }
 
     #[test]
-    fn no_changed_bit_passes_for_the_same_sample(sequence in 0..1 << 40_u64, time: u64, bit in 0..SIZE * 8) {
+    fn no_changed_bit_passes_for_the_same_sample(sequence in 0..1_u64 << 40, time: u64, bit in 0..SIZE * 8) {
         let message = Message::Sample(Sample { sequence, time });
         let mut bytes = message.encode();
         bytes[bit / 8] ^= 1 << (bit % 8);
