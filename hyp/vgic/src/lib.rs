@@ -23,6 +23,9 @@
 //!   read asks it to publish again. A guest that polls sees the true value.
 //! - An interrupt whose group GICD_CTLR enables and the vCPU's own ICC_IGRPENn disables still takes a list register.
 //! - One-of-N routing is not offered (GICD_TYPER.No1N = 1): a write of IROUTER.IRM = 1 selects vCPU 0.
+//! - Hardware-linked interrupts (any hypervisor's): a level that its device withdraws, and a second edge, between EL2's acknowledgement and the
+//!   guest's are each signalled once more than a bare GIC would.
+//! - Priority and group of an interrupt changed while it is active count from the next time it becomes pending.
 //! - A level interrupt made pending by a register write and then retracted may arrive once more; none is lost.
 //! - With `ICC_CTLR_EL1.EOImode` = 1, active interrupts that left their list register need ICC_DIR_EL1 trapped ([`control::TDIR`], where
 //!   `ICH_VTR_EL2.TDS` says so) and handed to [`Vcpu::deactivate`].

@@ -61,7 +61,7 @@ impl<H: Hardware> Vcpu<'_, H> {
                 continue;
             }
             self.word(index).clear(PENDING, bit);
-            self.list(register, intid, Entry::PENDING | self.flags(index, bit));
+            self.enlist(register, intid, Entry::PENDING | self.flags(index, bit));
         }
         self.relist_active();
         let mut wanted = 0;
@@ -113,7 +113,7 @@ impl<H: Hardware> Vcpu<'_, H> {
                 flags |= Entry::PENDING;
             }
             word.clear(ACTIVE, bit);
-            self.list(free.trailing_zeros() as usize, intid, flags);
+            self.enlist(free.trailing_zeros() as usize, intid, flags);
         }
         self.delivery.unlisted = true;
     }
@@ -144,6 +144,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     /// The most important latched interrupt that this vCPU may put into a list register now, the lowest INTID among equals.
+    #[inline(never)]
     pub(crate) fn best(&self, kind: Kind) -> Option<u32> {
         let empty = self.hardware.empty();
         let mut best = None;

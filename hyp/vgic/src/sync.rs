@@ -200,9 +200,15 @@ impl<H: Hardware> Vcpu<'_, H> {
                 let rest = entry.0 & !(Entry::PENDING | Entry::ACTIVE);
                 self.hardware.write(register, rest | state);
             } else {
-                self.list(register, entry.intid(), state | self.flags(index, bit));
+                self.enlist(register, entry.intid(), state | self.flags(index, bit));
             }
         }
+    }
+
+    /// [`Vcpu::list`], out of line: it is written out once for all but the hot paths.
+    #[inline(never)]
+    pub(crate) fn enlist(&mut self, register: usize, intid: u32, flags: u64) {
+        self.list(register, intid, flags);
     }
 
     /// Takes the pending latch of a software interrupt that is in a list register already, or gets there as active.
@@ -213,6 +219,7 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     /// Flags of a list register for the interrupt. The end of a software interrupt is reported where EL2 has to act on it:
     /// its line may still be high, or it may have been routed away meanwhile.
+    #[inline(never)]
     pub(crate) fn flags(&self, index: usize, bit: u32) -> u64 {
         let word = self.word(index);
         let silent = word.get(EDGE) & (word.get(FIXED) | if index == 0 { u32::MAX } else { 0 });
@@ -245,6 +252,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     /// Whether this core has the physical interrupt acknowledged and latched.
+    #[inline(never)]
     pub(crate) fn is_held(&self, index: usize, bit: u32) -> bool {
         let word = self.word(index);
         word.get(PENDING) & word.get(PHYSICAL) & bit != 0

@@ -246,7 +246,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     }
 
     /// Whether the interrupt may be signalled to this vCPU.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn deliverable(&self, index: usize, bit: u32) -> bool {
         let intid = index as u32 * 32 + bit.trailing_zeros();
         self.gic.on(self.word(index)) & bit != 0
