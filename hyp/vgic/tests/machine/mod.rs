@@ -2,7 +2,10 @@
 #![allow(dead_code)]
 
 use bulkhead_vgic as vgic;
-use plan::{GuestGic, Interrupt};
+use plan::{
+    GuestGic, INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL,
+    Interrupt,
+};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use vgic::{Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, control};
@@ -397,4 +400,33 @@ impl Machine {
 
 pub fn row(intid: u16, flags: u16, vcpu: u32) -> Interrupt {
     Interrupt { intid, flags, vcpu }
+}
+
+pub const DOORBELL: u32 = 128;
+pub const UART: u32 = 33;
+pub const TIMER: u32 = 27;
+pub const DISK: u32 = 45;
+
+/// Two physical SPIs, the timer, the UART and two doorbells, all enabled in Group 1, of equal priority.
+pub fn partition(vcpus: usize, registers: usize) -> Machine {
+    let rows = [
+        row(27, PHYSICAL, 0),
+        row(33, 0, 0),
+        row(45, PHYSICAL, 0),
+        row(46, PHYSICAL | EDGE, 0),
+        row(128, EDGE | FIXED, 0),
+        row(129, EDGE | FIXED, 0),
+    ];
+    let mut machine = Machine::new(vcpus, registers, &rows);
+    machine.set_gicd(0, 0, 3);
+    for word in 1..9 {
+        machine.set_gicd(0, 0x80 + word * 4, u32::MAX);
+        machine.set_gicd(0, 0x100 + word * 4, u32::MAX);
+    }
+    for vcpu in 0..vcpus {
+        machine.set_gicr(vcpu, vcpu, 0x1_0080, u32::MAX);
+        machine.set_gicr(vcpu, vcpu, 0x1_0100, u32::MAX);
+    }
+    machine.settle();
+    machine
 }

@@ -1,0 +1,134 @@
+//! What each register of the GICv3 face reads and takes.
+
+mod machine;
+
+use machine::{DISK, DOORBELL, Machine, partition};
+
+#[test]
+fn identification_registers_describe_the_partition() {
+    let mut machine = Machine::new(3, 4, &[]);
+    assert_eq!(machine.gicd(0, 0x0), 0x50, "DS and ARE, nothing enabled");
+    machine.set_gicd(0, 0x0, u32::MAX);
+    assert_eq!(machine.gicd(1, 0x0), 0x53);
+    assert_eq!(machine.gicd(0, 0x4), 1 << 25 | 9 << 19 | 8, "288 INTIDs");
+    assert_eq!(machine.gicd(0, 0xffe8) >> 4 & 15, 3);
+    for of in 0..3 {
+        let typer = machine.vcpu(0).gicr_read(of * 0x2_0000 + 8, 8);
+        let last = u64::from(of == 2);
+        assert_eq!(typer, of << 32 | of << 8 | last << 4);
+        assert_eq!(machine.gicr(0, of as usize, 0xc), of as u32);
+        assert_eq!(machine.gicr(0, of as usize, 0x8), typer as u32);
+        assert_eq!(machine.gicr(0, of as usize, 0xffe8) >> 4 & 15, 3);
+    }
+    assert_eq!(machine.gicr(0, 3, 0x8), 0, "no fourth vCPU");
+}
+
+#[test]
+fn waker_answers_at_once() {
+    let mut machine = Machine::new(2, 4, &[]);
+    assert_eq!(machine.gicr(0, 0, 0x14), 6);
+    machine.set_gicr(0, 0, 0x14, 0);
+    assert_eq!(machine.gicr(0, 0, 0x14), 0);
+    assert_eq!(machine.gicr(0, 1, 0x14), 6);
+    machine.set_gicr(0, 0, 0x14, 2);
+    assert_eq!(machine.gicr(0, 0, 0x14), 6);
+}
+
+#[test]
+fn registers_show_owned_interrupts_alone() {
+    let mut machine = partition(2, 4);
+    assert_eq!(machine.gicd(0, 0x104), 1 << 1 | 1 << 13 | 1 << 14);
+    assert_eq!(machine.gicd(0, 0x110), 3);
+    assert_eq!(
+        machine.gicd(0, 0x100),
+        0,
+        "private words are the redistributor's"
+    );
+    assert_eq!(machine.gicr(0, 1, 0x1_0100), 0xffff | 1 << 27);
+    assert_eq!(
+        machine.gicr(0, 1, 0x1_0104),
+        0,
+        "the SGI frame has one word"
+    );
+    for offset in (0x400..0x520).step_by(4) {
+        machine.set_gicd(0, offset, u32::MAX);
+    }
+    assert_eq!(machine.gicd(0, 0x420), 0xf800, "33 alone, five bits of it");
+    assert_eq!(machine.vcpu(0).gicd_read(0x421, 1), 0xf8);
+    assert_eq!(machine.vcpu(0).gicd_read(0x420, 1), 0);
+    assert_eq!(machine.gicd(0, 0x404), 0);
+    assert_eq!(machine.gicr(0, 0, 0x1_0c00), 0xaaaa_aaaa, "SGIs are edges");
+    assert_eq!(machine.gicr(0, 0, 0x1_0c04), 0);
+    machine.set_gicd(0, 0xc08, u32::MAX);
+    assert_eq!(
+        machine.gicd(0, 0xc08),
+        2 << 28,
+        "the plan says what is an edge: 46"
+    );
+    assert_eq!(machine.gicd(0, 0xc20), 0xa);
+    for offset in [0xd04, 0xe08, 0x40, 0xf00, 0x8000] {
+        machine.set_gicd(0, offset, u32::MAX);
+        assert_eq!(machine.gicd(0, offset), 0, "{offset:#x}");
+    }
+}
+
+#[test]
+fn odd_sizes_and_offsets_read_as_zero_and_change_nothing() {
+    let mut machine = partition(1, 4);
+    for (offset, size) in [
+        (0x104, 1),
+        (0x104, 2),
+        (0x104, 8),
+        (0x106, 4),
+        (0x104, 0),
+        (0x104, 3),
+        (u64::MAX, 1),
+        (u64::MAX - 3, 4),
+    ] {
+        assert_eq!(
+            machine.vcpu(0).gicd_read(offset, size),
+            0,
+            "{offset:#x} {size}"
+        );
+        assert_eq!(
+            machine.vcpu(0).gicr_read(offset, size),
+            0,
+            "{offset:#x} {size}"
+        );
+        machine
+            .vcpu(0)
+            .gicd_write(offset + 0x80 * u64::from(offset < 0x200), size, u64::MAX);
+        machine.vcpu(0).gicr_write(offset, size, u64::MAX);
+    }
+    assert_eq!(machine.gicd(0, 0x104), 1 << 1 | 1 << 13 | 1 << 14);
+}
+
+#[test]
+fn router_takes_affinities_and_leaves_fixed_interrupts_alone() {
+    let mut machine = partition(2, 4);
+    let router = |intid: u32| 0x6000 + u64::from(intid) * 8;
+    machine.vcpu(0).gicd_write(router(DISK), 8, 0xff_8800_0001);
+    assert_eq!(
+        machine.vcpu(0).gicd_read(router(DISK), 8),
+        0,
+        "IRM: vCPU 0, and no Aff3"
+    );
+    machine.set_gicd(0, router(DISK), 1);
+    machine.set_gicd(0, router(DISK) + 4, 0xff);
+    assert_eq!(machine.vcpu(1).gicd_read(router(DISK), 8), 1);
+    assert_eq!(machine.gicd(1, router(DISK)), 1);
+    assert_eq!(machine.physical.borrow().route[DISK as usize], 1);
+    machine.set_gicd(0, router(DOORBELL), 1);
+    machine.set_gicd(0, router(47), 1);
+    assert_eq!(machine.gicd(0, router(DOORBELL)), 0);
+    assert_eq!(machine.gicd(0, router(47)), 0);
+    // To nobody: hardware must not signal it, or no core could be rid of it.
+    machine.set_gicd(0, router(DISK), 0x10000);
+    machine.set_line(0, DISK, true);
+    machine.settle();
+    assert_eq!(machine.gicd(0, 0x204) >> 13 & 1, 1);
+    assert!((0..2).all(|core| machine.cores[core].signalled().is_none()));
+    machine.set_gicd(0, router(DISK), 1);
+    machine.settle();
+    assert_eq!(machine.cores[1].acknowledge(), Some(DISK));
+}
