@@ -26,6 +26,9 @@ pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
     if core.index == plan.header.console_core as usize {
         terminal::init(core, plan);
     }
+    if core.index == 0 {
+        terminal::log_start(core);
+    }
     guest::init(core);
     if row.vcpu == 0 {
         power::first_start(core);

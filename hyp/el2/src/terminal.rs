@@ -2,8 +2,9 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 
-use console::{Line, Progress, Source};
+use console::{Line, Progress, Rings, Source};
 use log::{LevelFilter, Log, Metadata, Record};
+use spin::Once;
 
 use crate::cpu::core::Core;
 use crate::cpu::timer;
@@ -15,8 +16,8 @@ use crate::uart::Uart;
 
 /// Steps (about a byte each) of one drain: what a doorbell may have to wait for on the console core.
 const BUDGET: u32 = 64;
-/// How long an unfinished line, or a guest whose ring is full, waits: a 200th of a second.
-const PATIENCE_HZ: u64 = 200;
+/// How long an unfinished line, or a guest whose ring is full, waits: a 20th of a second.
+const PATIENCE_HZ: u64 = 20;
 
 /// Whether `intid` is the console UART's, and this the core that drains it.
 pub fn owns(core: &Core, intid: u32) -> bool {
@@ -176,8 +177,11 @@ fn finish(core: &mut Core, uart: Uart) -> ! {
     power::machine_off()
 }
 
-/// `log`'s way to the console: boot's own lines. Nothing that a guest can cause uses it, since `core::fmt` is unbounded.
+/// `log`'s way to the console, for boot. Text without arguments alone: formatting would bring indirect calls along.
 struct BootLog;
+
+/// The rings of the core that logs.
+static RINGS: Once<&'static Rings> = Once::new();
 
 impl Log for BootLog {
     fn enabled(&self, _: &Metadata) -> bool {
@@ -185,16 +189,21 @@ impl Log for BootLog {
     }
 
     fn log(&self, record: &Record) {
-        let _ = record;
+        if let (Some(rings), Some(text)) = (RINGS.get(), record.args().as_str()) {
+            rings.el2.push_line(text.as_bytes());
+        }
     }
 
     fn flush(&self) {}
 }
 
-/// Lets boot log.
-pub fn init_log() {
+/// Boot is over on the core that led it: says so.
+pub fn log_start(core: &mut Core) {
     static LOG: BootLog = BootLog;
+    RINGS.call_once(|| &core.mine.rings);
     if log::set_logger(&LOG).is_ok() {
         log::set_max_level(LevelFilter::Info);
+        log::info!("the machine covers the plan, every core is ready: partitions start");
+        kick(core);
     }
 }

@@ -52,6 +52,9 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     for node in tree.all_nodes() {
         look(&mut found, node, plan);
     }
+    if found.uart {
+        UART.store(machine.uart.base, Relaxed);
+    }
     PSCI.store(found.psci, Relaxed);
     check_ram(&found, plan);
     check_cores(&found, plan);
@@ -75,68 +78,61 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
 /// Takes what one node says. Nodes are first told apart by the generic names the specification recommends (2.2.2).
 fn look(found: &mut Found, node: FdtNode, plan: &Plan) {
     let machine = &plan.header.machine;
-    match node.name.split('@').next().unwrap_or("") {
-        "memory" => {
-            for region in node.reg().into_iter().flatten() {
-                let range = Range {
-                    base: region.starting_address as u64,
-                    size: region.size.unwrap_or(0) as u64,
-                };
-                if let Some(slot) = found.ram.get_mut(found.ram_count) {
-                    *slot = range;
-                    found.ram_count += 1;
-                }
+    let named = |name: &str| node.name.starts_with(name);
+    if named("memory@") {
+        let Some(regions) = node.reg() else { return };
+        for region in regions {
+            if let Some(slot) = found.ram.get_mut(found.ram_count) {
+                slot.base = region.starting_address as u64;
+                slot.size = region.size.unwrap_or(0) as u64;
+                found.ram_count += 1;
             }
         }
-        "cpu" => {
-            let Some(mpidr) = node.property("reg").and_then(NodeProperty::as_usize) else {
-                return;
-            };
-            found.cpus += 1;
-            if let Some(index) = plan
-                .cores()
-                .iter()
-                .position(|core| core.mpidr == mpidr as u64)
-            {
+    } else if named("cpu@") {
+        let mpidr = node.property("reg").and_then(NodeProperty::as_usize);
+        found.cpus += 1;
+        for (index, core) in plan.cores().iter().enumerate() {
+            if mpidr == Some(core.mpidr as usize) {
                 found.planned_cpus |= 1 << (index & 63);
             }
         }
-        "intc" | "interrupt-controller" => {
-            let version = match () {
-                () if is(node, &["arm,gic-v3"]) => 3,
-                () if is(node, &["arm,cortex-a15-gic", "arm,gic-400"]) => 2,
-                () => return,
-            };
-            found.gic_version = version;
-            for (slot, region) in found.gic.iter_mut().zip(node.reg().into_iter().flatten()) {
-                *slot = region.starting_address as u64;
-            }
+    } else if named("intc@") || named("interrupt-controller@") {
+        if is(node, b"arm,gic-v3") {
+            found.gic_version = 3;
+        } else if is(node, b"arm,cortex-a15-gic") || is(node, b"arm,gic-400") {
+            found.gic_version = 2;
+        } else {
+            return;
         }
-        "pl011" | "serial" | "uart" if is(node, &["arm,pl011"]) => {
-            let base = node
-                .reg()
-                .and_then(|mut reg| reg.next())
-                .map_or(0, |region| region.starting_address as u64);
-            if base == machine.uart.base {
-                found.uart = true;
-            } else if !found.uart {
-                UART.store(base, Relaxed);
-            }
-            if found.uart {
-                UART.store(machine.uart.base, Relaxed);
-            }
+        let Some(regions) = node.reg() else { return };
+        for (slot, region) in found.gic.iter_mut().zip(regions) {
+            *slot = region.starting_address as u64;
         }
-        "psci" => {
-            found.psci |= node.property("method").and_then(NodeProperty::as_str) == Some("smc")
+    } else if (named("pl011@") || named("serial@")) && is(node, b"arm,pl011") {
+        let base = node
+            .reg()
+            .and_then(|mut reg| reg.next())
+            .map(|region| region.starting_address as u64);
+        found.uart |= base == Some(machine.uart.base);
+        // Where the plan's UART is missing, a refusal goes to one that is there.
+        if let (false, Some(base)) = (found.uart, base) {
+            UART.store(base, Relaxed);
         }
-        "chosen" => found.nonce = node.property("bootargs").and_then(nonce).unwrap_or(0),
-        _ => {}
+    } else if named("psci") {
+        found.psci |= node
+            .property("method")
+            .is_some_and(|method| method.value == b"smc\0");
+    } else if named("chosen") {
+        found.nonce = node.property("bootargs").and_then(nonce).unwrap_or(0);
     }
 }
 
-fn is(node: FdtNode, names: &[&str]) -> bool {
-    node.compatible()
-        .is_some_and(|list| list.all().any(|name| names.contains(&name)))
+/// Whether `compatible`, a list of zero-terminated strings, holds `name`.
+fn is(node: FdtNode, name: &[u8]) -> bool {
+    let list = node
+        .property("compatible")
+        .map_or(&[][..], |property| property.value);
+    list.split(|&byte| byte == 0).any(|one| one == name)
 }
 
 /// The 16 hex digits behind [`NONCE`].
@@ -147,7 +143,9 @@ fn nonce(bootargs: NodeProperty) -> Option<u64> {
         .position(|window| window == NONCE)?
         + NONCE.len();
     let digits = bootargs.value.get(start..start + 16)?;
-    u64::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()
+    digits.iter().try_fold(0, |value, &digit| {
+        Some(value << 4 | u64::from(char::from(digit).to_digit(16)?))
+    })
 }
 
 fn check_ram(found: &Found, plan: &Plan) {

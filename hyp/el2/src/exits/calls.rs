@@ -12,7 +12,7 @@ use crate::vectors::Frame;
 const OURS: u32 = 0xff;
 
 /// Answers the call in `frame`.
-#[inline]
+#[inline(never)]
 pub fn call(frame: &mut Frame, core: &mut Core) {
     let function = frame.get(0) as u32;
     let result = if function & !OURS == call::VERSION {
@@ -23,7 +23,6 @@ pub fn call(frame: &mut Frame, core: &mut Core) {
     frame.set(0, result as u64);
 }
 
-#[inline]
 fn bulkhead(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
     let (x1, x2) = (frame.get(1), frame.get(2));
     match function {

@@ -117,10 +117,14 @@ pub extern "C" fn aarch32(_: &mut Frame, core: &mut Core) {
 }
 
 /// Halts the partition for what `esr` says.
+#[cold]
+#[inline(never)]
 fn halt(core: &mut Core, esr: u64) {
     stop(core, trap::cause(&trap::decode(esr)));
 }
 
+#[cold]
+#[inline(never)]
 fn stop(core: &mut Core, cause: &'static str) {
     core.count(Reason::Other);
     let registers = [ESR_EL2.get(), ELR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get()];
