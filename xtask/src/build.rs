@@ -96,7 +96,7 @@ impl Builder {
     /// Everything that is wrong with the manifest, or a guest that does not build.
     pub fn system(&mut self, spec: &str) -> Result<System> {
         manifest::load(&root(), spec, &mut |guest| self.program(guest))
-            .map_err(|errors| anyhow!("{errors}"))
+            .map_err(|errors| anyhow!(errors.render(ui::coloured(&std::io::stderr()))))
     }
 
     /// Compiles a system to its image.

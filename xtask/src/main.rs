@@ -103,7 +103,14 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             let why: Vec<_> = error.chain().map(|cause| cause.to_string()).collect();
-            eprintln!("error: {}", why.join("\n  because "));
+            let why = why.join("\n  because ");
+            // A manifest's errors come with their own words for it.
+            let title = if why.contains("error[") {
+                ""
+            } else {
+                "error: "
+            };
+            eprintln!("{title}{why}");
             ExitCode::FAILURE
         }
     }

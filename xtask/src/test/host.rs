@@ -11,19 +11,19 @@ use std::process::Command;
 pub struct Check {
     /// Its name.
     pub name: &'static str,
-    /// Answers how many tests passed in it; none if it is not made of tests.
-    pub run: fn() -> Result<usize>,
+    /// Takes its name, for progress. Answers how many tests passed in it; none if it is not made of tests.
+    pub run: fn(&str) -> Result<usize>,
 }
 
 /// All of them, the quickest first.
 pub const CHECKS: &[Check] = &[
     Check {
         name: "format",
-        run: || checked(build::cargo("fmt").args(["--all", "--check"])),
+        run: |name| checked(name, build::cargo("fmt").args(["--all", "--check"])),
     },
     Check {
         name: "clippy/host",
-        run: || clippy(&["--all-targets"]),
+        run: |name| clippy(name, &["--all-targets"]),
     },
     Check {
         name: "clippy/bare-metal",
@@ -31,12 +31,13 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "host/crates",
-        run: || tests(build::cargo("test").arg("--locked")),
+        run: |name| tests(name, build::cargo("test").arg("--locked")),
     },
     Check {
         name: "host/guests",
-        run: || {
+        run: |name| {
             tests(
+                name,
                 build::cargo("test")
                     .args(["--locked", "--lib"])
                     .args(packages(GUEST_LIBRARIES)),
@@ -63,12 +64,13 @@ fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     names.iter().flat_map(|name| ["--package", name])
 }
 
-fn checked(command: &mut Command) -> Result<usize> {
-    ui::run("checking", command).map(|_| 0)
+fn checked(name: &str, command: &mut Command) -> Result<usize> {
+    ui::run(&format!("running {name}"), command).map(|_| 0)
 }
 
-fn clippy(arguments: &[&str]) -> Result<usize> {
+fn clippy(name: &str, arguments: &[&str]) -> Result<usize> {
     checked(
+        name,
         build::cargo("clippy")
             .arg("--locked")
             .args(arguments)
@@ -76,12 +78,12 @@ fn clippy(arguments: &[&str]) -> Result<usize> {
     )
 }
 
-fn clippy_bare_metal() -> Result<usize> {
+fn clippy_bare_metal(name: &str) -> Result<usize> {
     let names = bare_metal(&build::root())?;
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut arguments = vec!["--release", "--target", TARGET];
     arguments.extend(packages(&names));
-    clippy(&arguments)
+    clippy(name, &arguments)
 }
 
 /// Names of the workspace's crates that do not build for the host: its members that are not default members.
@@ -118,7 +120,7 @@ pub fn bare_metal(root: &Path) -> Result<Vec<String>> {
     others.map(name).collect()
 }
 
-fn interleavings() -> Result<usize> {
+fn interleavings(name: &str) -> Result<usize> {
     let mut command = build::cargo("test");
     command
         .args(["--locked", "--release"])
@@ -129,11 +131,11 @@ fn interleavings() -> Result<usize> {
         .env("RUSTFLAGS", "--cfg loom")
         .arg("--target-dir")
         .arg(build::target_dir().join("loom"));
-    tests(&mut command)
+    tests(name, &mut command)
 }
 
-fn tests(command: &mut Command) -> Result<usize> {
-    let output = ui::run("testing", command)?;
+fn tests(name: &str, command: &mut Command) -> Result<usize> {
+    let output = ui::run(&format!("running {name}"), command)?;
     let passed = count(&output);
     ensure!(passed > 0, "no test ran: {}", ui::shown(command));
     Ok(passed)
@@ -149,7 +151,7 @@ pub fn count(output: &[String]) -> usize {
         .sum()
 }
 
-fn budgets() -> Result<usize> {
+fn budgets(_: &str) -> Result<usize> {
     let sizes = size::measure()?;
     ensure!(sizes.within(), "\n{sizes}");
     Ok(0)

@@ -33,7 +33,7 @@ pub fn command(options: &Options) -> Result<bool> {
     if !options.system_only {
         for check in host::CHECKS.iter().filter(|check| chosen(check.name)) {
             let start = Instant::now();
-            let result = (check.run)();
+            let result = (check.run)(check.name);
             ui::say(tally.record(check.name, start.elapsed(), result));
             if ui::interrupted() {
                 bail!("interrupted");
