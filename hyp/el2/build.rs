@@ -11,6 +11,7 @@ fn main() {
         "--hash-style=sysv",
         "-zmax-page-size=4096",
         "--build-id=none",
+        "--icf=all",
     ] {
         println!("cargo::rustc-link-arg-bins={arg}");
     }

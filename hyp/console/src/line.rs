@@ -34,11 +34,13 @@ impl Line {
     }
 
     /// Appends text.
+    #[inline(never)]
     pub fn str(&mut self, text: &str) -> &mut Self {
         self.name(text.as_bytes())
     }
 
     /// Appends a name of the plan: bytes up to the first zero.
+    #[inline(never)]
     pub fn name(&mut self, name: &[u8]) -> &mut Self {
         for &byte in name.iter().take_while(|&&byte| byte != 0) {
             self.byte(byte);
@@ -47,6 +49,7 @@ impl Line {
     }
 
     /// Appends a number in decimal.
+    #[inline(never)]
     pub fn dec(&mut self, value: u64) -> &mut Self {
         // Powers of ten from the top: the leading zeros are left out, the last digit never.
         let (mut rest, mut power, mut digits) = (value, 10_000_000_000_000_000_000, false);
@@ -63,12 +66,14 @@ impl Line {
     }
 
     /// Appends a number as `0x` and its hex digits, without leading zeros.
+    #[inline(never)]
     pub fn hex(&mut self, value: u64) -> &mut Self {
         let digits = (67 - (value | 1).leading_zeros()) / 4;
         self.str("0x").hex_digits(value, digits)
     }
 
     /// Appends the low `digits` hex digits of a number, leading zeros and all.
+    #[inline(never)]
     pub fn hex_digits(&mut self, value: u64, digits: u32) -> &mut Self {
         for place in (0..digits.min(16)).rev() {
             let digit = (value >> (4 * place)) as u8 & 0xf;

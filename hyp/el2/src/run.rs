@@ -14,7 +14,7 @@ pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
     let plan = Plan::get();
     let core = Core::init(row, plan);
     if core.index == 0 {
-        gic::init_distributor(plan);
+        gic::init_distributor(core.lists.distributor(), plan);
     }
     gic::init_core(row);
     if row.vcpu == 0 {

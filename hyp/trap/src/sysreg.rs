@@ -18,6 +18,8 @@ pub enum Policy {
     Zero,
     /// Send a virtual SGI.
     Sgi(Sgi),
+    /// Deactivate a virtual interrupt: `ICC_DIR_EL1`, which the vGIC traps (`ICH_HCR_EL2.TDIR`) while it has to.
+    Deactivate,
     /// The guest takes an Undefined Instruction exception.
     Undefined,
 }
@@ -102,6 +104,7 @@ impl IdRegister {
 }
 
 const ACTLR_EL1: u16 = op(3, 0, 1, 0, 1);
+const ICC_DIR_EL1: u16 = op(3, 0, 12, 11, 1);
 const ICC_SGI1R_EL1: u16 = op(3, 0, 12, 11, 5);
 const ICC_ASGI1R_EL1: u16 = op(3, 0, 12, 11, 6);
 const ICC_SGI0R_EL1: u16 = op(3, 0, 12, 11, 7);
@@ -115,6 +118,7 @@ pub fn sysreg(op: u16, write: bool) -> Policy {
         (ICC_SGI1R_EL1, true) => Policy::Sgi(Sgi::Group1),
         (ICC_ASGI1R_EL1, true) => Policy::Sgi(Sgi::OtherGroup1),
         (ICC_SGI0R_EL1, true) => Policy::Sgi(Sgi::Group0),
+        (ICC_DIR_EL1, true) => Policy::Deactivate,
         // HCR_EL2.TACR: implementation-defined controls of the core are not a guest's.
         (ACTLR_EL1, _) => Policy::Zero,
         (ID_FIRST..=ID_LAST, false) => VISIBLE

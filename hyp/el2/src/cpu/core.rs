@@ -94,38 +94,36 @@ impl Core {
             // at it before the barrier, and this core comes here once.
             unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
         }
-        let mut mpidrs = [0; MAX_CORES];
-        for (slot, core) in mpidrs.iter_mut().zip(plan.cores()) {
-            *slot = core.mpidr;
-        }
-        let mut core = Core {
-            index,
-            row,
-            partition,
-            ends: plan.ends(row),
-            mine,
-            shared,
-            // SAFETY: as above; all of it is atomic and valid when zero.
-            state: unsafe { &*state },
-            delivery: Delivery::new(),
-            lists: Lists::new(row, partition, plan),
-            bells: [Bell::default(); MAX_ENDS],
-            deferred: Deferred::default(),
-            console_at: None,
-            mux: Mux::default(),
-            mpidrs,
-        };
-        for (bell, end) in core.bells.iter_mut().zip(core.ends) {
-            bell.bucket = Bucket::new(timer::frequency(), end.rate, end.burst);
-        }
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Core;
         // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack
         // (`boot/entry.rs` put its address into TPIDR_EL2). Boot comes here once, and drops this borrow when it enters the
-        // guest or waits, from where the vectors alone hand the state out.
-        unsafe {
-            place.write(core);
+        // guest or waits, from where the vectors alone hand the state out. `State`: as above, atomic and valid when zero.
+        let core = unsafe {
+            place.write(Core {
+                index,
+                row,
+                partition,
+                ends: plan.ends(row),
+                mine,
+                shared,
+                state: &*state,
+                delivery: Delivery::new(),
+                lists: Lists::new(row, partition, plan),
+                bells: [Bell::default(); MAX_ENDS],
+                deferred: Deferred::default(),
+                console_at: None,
+                mux: Mux::default(),
+                mpidrs: [0; MAX_CORES],
+            });
             &mut *place
+        };
+        for (slot, other) in core.mpidrs.iter_mut().zip(plan.cores()) {
+            *slot = other.mpidr;
         }
+        for (bell, end) in core.bells.iter_mut().zip(core.ends) {
+            bell.bucket = Bucket::new(timer::frequency(), end.rate, end.burst);
+        }
+        core
     }
 
     /// The top of this core's stack.

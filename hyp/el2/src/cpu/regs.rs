@@ -3,7 +3,7 @@
 //! Reading a register has no effect on memory, nor has writing one of these by itself; what a write makes the machine
 //! do is up to its caller, who has the barriers.
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 
 macro_rules! readable {
     ($($(#[$doc:meta])* $name:ident = $encoding:literal;)*) => { $(
@@ -81,37 +81,45 @@ writable! {
     set_afsr1_el1 = "AFSR1_EL1";
 }
 
-macro_rules! list_registers {
-    ($($index:literal $encoding:literal)*) => {
-        /// `ICH_LR<index>_EL2`; none reads as zero.
-        #[inline(never)]
-        pub fn ich_lr(index: usize) -> u64 {
-            let value: u64;
-            match index {
-                // SAFETY: EL2 may read the register, and reading touches no memory.
-                $($index => unsafe { asm!(concat!("mrs {}, ", $encoding), out(reg) value, options(nostack, preserves_flags)) },)*
-                _ => value = 0,
-            }
-            value
-        }
+/// `ICH_LR<index>_EL2`; index 0 to 15, others wrap. The one kind of place where EL2 branches indirectly: register numbers
+/// are part of the instruction, so this jumps to the `index`th of sixteen MRS, RET pairs.
+#[inline]
+pub fn ich_lr(index: usize) -> u64 {
+    let value: u64;
+    // SAFETY: calls the code below, which changes the three registers named and touches no memory.
+    unsafe {
+        asm!("bl read_list_register", inout("x0") index as u64 => value, out("x1") _, out("x30") _, options(nostack, preserves_flags))
+    };
+    value
+}
 
-        /// `ICH_LR<index>_EL2`; writing none has no effect.
-        #[inline(never)]
-        pub fn set_ich_lr(index: usize, value: u64) {
-            match index {
-                // SAFETY: EL2 may write the register; what it holds is the vGIC's, this function's only caller.
-                $($index => unsafe { asm!(concat!("msr ", $encoding, ", {}"), in(reg) value, options(nostack, preserves_flags)) },)*
-                _ => {}
-            }
-        }
+/// Writes `ICH_LR<index>_EL2`; index 0 to 15, others wrap.
+#[inline]
+pub fn set_ich_lr(index: usize, value: u64) {
+    // SAFETY: as above; what the register holds is the vGIC's, this function's only caller.
+    unsafe {
+        asm!("bl write_list_register", inout("x0") index as u64 => _, inout("x1") value => _, out("x2") _, out("x30") _, options(nostack, preserves_flags))
+    };
+}
+
+macro_rules! list_registers {
+    ($($encoding:literal)*) => {
+        global_asm!(
+            ".pushsection .text.list_registers, \"ax\"",
+            "read_list_register: and x0, x0, #15", "adr x1, 1f", "add x1, x1, x0, lsl #3", "br x1",
+            "1:", $(concat!("mrs x0, ", $encoding), "ret",)*
+            "write_list_register: and x0, x0, #15", "adr x2, 2f", "add x2, x2, x0, lsl #3", "br x2",
+            "2:", $(concat!("msr ", $encoding, ", x1"), "ret",)*
+            ".popsection",
+        );
     };
 }
 
 list_registers! {
-    0 "S3_4_C12_C12_0" 1 "S3_4_C12_C12_1" 2 "S3_4_C12_C12_2" 3 "S3_4_C12_C12_3"
-    4 "S3_4_C12_C12_4" 5 "S3_4_C12_C12_5" 6 "S3_4_C12_C12_6" 7 "S3_4_C12_C12_7"
-    8 "S3_4_C12_C13_0" 9 "S3_4_C12_C13_1" 10 "S3_4_C12_C13_2" 11 "S3_4_C12_C13_3"
-    12 "S3_4_C12_C13_4" 13 "S3_4_C12_C13_5" 14 "S3_4_C12_C13_6" 15 "S3_4_C12_C13_7"
+    "S3_4_C12_C12_0" "S3_4_C12_C12_1" "S3_4_C12_C12_2" "S3_4_C12_C12_3"
+    "S3_4_C12_C12_4" "S3_4_C12_C12_5" "S3_4_C12_C12_6" "S3_4_C12_C12_7"
+    "S3_4_C12_C13_0" "S3_4_C12_C13_1" "S3_4_C12_C13_2" "S3_4_C12_C13_3"
+    "S3_4_C12_C13_4" "S3_4_C12_C13_5" "S3_4_C12_C13_6" "S3_4_C12_C13_7"
 }
 
 /// SMC to firmware (PSCI, DEN 0022): function in x0, three arguments, result in x0.

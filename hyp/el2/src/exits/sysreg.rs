@@ -14,6 +14,11 @@ pub fn access(frame: &mut Frame, core: &mut Core, access: SysReg) {
         Policy::Undefined => return guest::inject_undefined(),
         Policy::Id(register) => register.visible(raw(register)),
         Policy::Zero => 0,
+        Policy::Deactivate => {
+            core.vgic()
+                .deactivate(frame.get(access.rt) as u32 & 0xff_ffff);
+            0
+        }
         Policy::Sgi(which) => {
             let register = match which {
                 Sgi::Group1 => SgiRegister::Sgi1r,

@@ -1,21 +1,27 @@
-//! The registers of the physical GIC that several cores may use at once, because no write there touches a bit that is not
-//! meant: set and clear registers, and whole `IROUTER`s (IHI 0069, 12.9 and 12.11).
+//! The registers of the physical GIC (IHI 0069, 12.9 and 12.11). After boot several cores use them at once, and only those
+//! where no write touches a bit that is not meant: set and clear registers, and whole `IROUTER`s.
 
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
-use tock_registers::registers::ReadWrite;
+use tock_registers::registers::{ReadOnly, ReadWrite};
 
 register_structs! {
     /// The distributor, and by the same layout the SGI frame of a redistributor, whose words are those of index 0.
     pub Words {
-        (0x0000 => _reserved0),
+        (0x0000 => pub ctlr: ReadWrite<u32>),
+        (0x0004 => pub typer: ReadOnly<u32>),
+        (0x0008 => _reserved0),
+        (0x0080 => pub igroupr: [ReadWrite<u32>; 32]),
         (0x0100 => isenabler: [ReadWrite<u32>; 32]),
         (0x0180 => icenabler: [ReadWrite<u32>; 32]),
         (0x0200 => ispendr: [ReadWrite<u32>; 32]),
         (0x0280 => icpendr: [ReadWrite<u32>; 32]),
         (0x0300 => isactiver: [ReadWrite<u32>; 32]),
         (0x0380 => icactiver: [ReadWrite<u32>; 32]),
-        (0x0400 => _reserved1),
+        (0x0400 => pub ipriorityr: [ReadWrite<u32>; 256]),
+        (0x0800 => _reserved1),
+        (0x0c00 => pub icfgr: [ReadWrite<u32>; 64]),
+        (0x0d00 => _reserved2),
         (0x6000 => irouter: [ReadWrite<u64>; 1020]),
         (0x7fe0 => @END),
     }
@@ -64,6 +70,26 @@ impl Words {
         self.bank(kind)
             .get(word)
             .map_or(0, |register| register.get())
+    }
+
+    /// Boot: the 32 interrupts of `word` are Group 1, level-sensitive, of the priorities in `priorities`.
+    pub fn configure(&self, word: usize, priorities: u32) {
+        if let Some(group) = self.igroupr.get(word) {
+            group.set(!0);
+        }
+        for register in self.ipriorityr.iter().skip(8 * word).take(8) {
+            register.set(priorities);
+        }
+        for register in self.icfgr.iter().skip(2 * word).take(2) {
+            register.set(0);
+        }
+    }
+
+    /// Boot: the trigger of SPI `intid`.
+    pub fn set_trigger(&self, intid: u32, edge: bool) {
+        if let (Some(register), true) = (self.icfgr.get(intid as usize / 16), edge) {
+            register.set(register.get() | 2 << (intid % 16 * 2));
+        }
     }
 
     /// Routes SPI `intid` to the core with these affinity fields.

@@ -1,22 +1,22 @@
-//! GICv3 as EL2 drives it (IHI 0069): `arm-gic` sets it up, system registers do the rest.
+//! GICv3 as EL2 drives it (IHI 0069): `arm-gic` wakes a core's redistributor and CPU interface, system registers do the
+//! rest. The distributor is set up here: `arm-gic` would spend time and code on extended SPIs that no plan has.
 
 use core::ptr::NonNull;
 
 use aarch64_cpu::asm::barrier;
-use arm_gic::gicv3::registers::{Gicd, GicrSgi};
-use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor};
-use arm_gic::{IntId, Trigger, UniqueMmioPointer};
+use arm_gic::gicv3::registers::GicrSgi;
+use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
+use arm_gic::{IntId, UniqueMmioPointer};
 use plan::{Core, INTERRUPT_EDGE, INTERRUPT_PHYSICAL, Interrupt};
+use tock_registers::interfaces::{Readable, Writeable};
 
+use super::physical::{Kind, Words};
 use super::{CONTROL, DOORBELL, MAINTENANCE};
 use crate::cpu::{cache, regs, timer};
 use crate::planned::Plan;
 
 /// `ICC_CTLR_EL1.EOImode`: ending an interrupt drops its priority alone, which hardware-linked list registers need.
 const EOI_MODE: u64 = 1 << 1;
-
-/// INTID of the first shared interrupt.
-const FIRST_SPI: u32 = 32;
 
 /// List registers of this core. Switches the system register interface on, without which EL2 could not read it.
 pub fn list_register_count() -> u64 {
@@ -25,45 +25,53 @@ pub fn list_register_count() -> u64 {
     (regs::ich_vtr() & 0x1f) + 1
 }
 
-/// Sets up the distributor for all partitions. One core calls it, before any guest runs: `ICFGR` words hold interrupts of
-/// several partitions, so nobody writes them later.
-pub fn init_distributor(plan: &Plan) {
-    let Some(base) = NonNull::new(plan.header.machine.gicd.base as *mut Gicd) else {
-        return;
-    };
-    // SAFETY: the machine check saw the distributor there, this core's tables map it as Device memory, and no other core
-    // touches it before the barrier that follows.
-    let mut gicd = GicDistributor::new(unsafe { UniqueMmioPointer::new(base) });
-    gicd.enable_all_interrupts(false);
-    gicd.configure_default_settings();
+/// `GICD_CTLR`: affinity routing and Group 1, at the same bits in the Non-secure view and in that of a single Security state.
+const CTLR: u32 = 1 << 4 | 1 << 1;
+/// `GICD_CTLR.RWP`: a write is still on its way.
+const CTLR_RWP: u32 = 1 << 31;
+/// The priority of every physical interrupt, four to a word: the highest of the Non-secure half. A list register carries
+/// the guest's own.
+const PRIORITIES: u32 = 0x8080_8080;
+
+/// Sets up the distributor for all partitions: everything disabled, Group 1, triggers and routes as planned. One core
+/// calls it, before any guest runs: `ICFGR` words hold interrupts of several partitions, so nobody writes them later.
+pub fn init_distributor(gicd: &Words, plan: &Plan) {
+    gicd.ctlr.set(CTLR);
+    wait_for_write(gicd);
+    for word in 1..=(gicd.typer.get() & 0x1f) as usize {
+        gicd.write(Kind::ClearEnable, word, !0);
+        gicd.write(Kind::ClearPending, word, !0);
+        gicd.write(Kind::ClearActive, word, !0);
+        gicd.configure(word, PRIORITIES);
+    }
+    wait_for_write(gicd);
     let cores = plan.cores();
-    let mut route = |intid: u32, edge: bool, mpidr: u64| {
-        let intid = IntId::spi(intid.wrapping_sub(FIRST_SPI));
-        // The planner keeps INTIDs in range; one that is not has no register and stays disabled.
-        let _ = gicd.set_trigger(intid, if edge { Trigger::Edge } else { Trigger::Level });
-        let _ = gicd.set_routing(intid, Some(mpidr));
-    };
     for partition in plan.partitions() {
         let vcpus: &[u32] = plan.slice(partition.vcpus);
         for interrupt in plan.slice::<Interrupt>(partition.interrupts) {
             let core = vcpus
                 .get(interrupt.vcpu as usize)
                 .and_then(|&core| cores.get(core as usize));
-            if let (Some(core), true, true) = (
+            if let (Some(core), true) = (
                 core,
-                interrupt.intid >= 32,
-                interrupt.flags & INTERRUPT_PHYSICAL != 0,
+                interrupt.intid >= 32 && interrupt.flags & INTERRUPT_PHYSICAL != 0,
             ) {
-                route(
+                gicd.set_trigger(
                     interrupt.intid.into(),
                     interrupt.flags & INTERRUPT_EDGE != 0,
-                    core.mpidr,
                 );
+                gicd.route(interrupt.intid.into(), core.mpidr);
             }
         }
     }
     if let Some(console) = cores.get(plan.header.console_core as usize) {
-        route(plan.header.machine.uart_intid, false, console.mpidr);
+        gicd.route(plan.header.machine.uart_intid, console.mpidr);
+    }
+}
+
+fn wait_for_write(gicd: &Words) {
+    while gicd.ctlr.get() & CTLR_RWP != 0 {
+        core::hint::spin_loop();
     }
 }
 
