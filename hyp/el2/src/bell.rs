@@ -1,7 +1,7 @@
 //! Doorbells: one core's call becomes another core's virtual interrupt. `docs/doorbell.md` follows one all the way.
 
 use abi::{Reason, error, ring, state};
-use doorbell::{Handles, Outcome};
+use doorbell::{Handles, Outcome, Ring};
 
 use crate::cpu::core::Core;
 use crate::cpu::timer;
@@ -45,15 +45,17 @@ pub fn ring(core: &mut Core, handle: u64) -> i64 {
 #[inline]
 pub fn take(core: &mut Core) {
     let bits = core.mine.line.take();
-    if bits != 0 {
-        core.count(Reason::Doorbell);
-        for handle in Handles(bits) {
-            deliver(core, handle as usize);
-        }
+    for handle in Handles(bits) {
+        deliver(core, handle as usize);
     }
-    if core.vgic().inbox() && bits == 0 {
-        core.count(Reason::Sibling);
-    }
+    let sibling = core.vgic().inbox();
+    // An SGI may find everything taken along by an earlier one: on a core without ends a sibling sent it.
+    let foreign = bits != 0 || !sibling && !core.ends.is_empty();
+    core.count(if foreign {
+        Reason::Doorbell
+    } else {
+        Reason::Sibling
+    });
 }
 
 #[inline]
@@ -83,11 +85,16 @@ pub fn mask(core: &mut Core, handle: u64, on: u64) -> i64 {
 
 /// This core's partition has stopped: rings every peer once, past limit and mask's usual path, so that one that waits for
 /// this end looks at `PEER`.
-pub fn farewell(core: &Core) {
-    for end in core.ends {
-        if let Some(theirs) = core.shared.core(end.peer_core as usize) {
-            theirs.line.ring(end.peer_handle);
-            core.send(end.peer_core as usize, gic::DOORBELL);
+pub fn farewell(core: &mut Core) {
+    for (end, bell) in core.ends.iter().zip(&mut core.bells) {
+        let peer = end.peer_core as usize;
+        if let Some(theirs) = core.shared.core(peer) {
+            if theirs.line.ring(end.peer_handle) != Ring::Coalesced {
+                bell.sent = bell.sent.wrapping_add(1);
+            }
+            if let Some(row) = core.cores.get(peer) {
+                gic::send(row.mpidr, gic::DOORBELL);
+            }
         }
     }
 }

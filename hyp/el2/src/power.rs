@@ -10,7 +10,6 @@ use psci::Start;
 use crate::cpu::core::Core;
 use crate::cpu::{cache, guest, regs};
 use crate::exits::take_interrupt;
-use crate::planned::Plan;
 use crate::shared::control;
 use crate::{bell, gic, terminal};
 
@@ -40,12 +39,14 @@ pub fn wait_for_start(core: &mut Core) -> ! {
 /// The control SGI: what others want of this core.
 pub fn control(core: &mut Core) {
     let bits = core.mine.control.swap(0, AcqRel);
+    let console_alone = bits == control::CONSOLE;
+    core.count(if console_alone {
+        Reason::Console
+    } else {
+        Reason::Control
+    });
     if bits & control::CONSOLE != 0 {
-        core.count(Reason::Console);
         terminal::drain(core, true);
-    }
-    if bits & !control::CONSOLE != 0 {
-        core.count(Reason::Control);
     }
     // A start is taken by the loop that waits for one.
     if bits & control::STOP != 0 {
@@ -63,15 +64,12 @@ pub fn tell(core: &Core, index: usize, bit: u32) {
 
 /// Plan index of the core of this partition's vCPU `vcpu`.
 pub fn vcpu_core(core: &Core, vcpu: usize) -> Option<usize> {
-    Plan::get()
-        .slice::<u32>(core.partition.vcpus)
-        .get(vcpu)
-        .map(|&index| index as usize)
+    core.vcpus.get(vcpu).map(|&index| index as usize)
 }
 
 /// This partition's memory.
 pub fn memory(core: &Core) -> &'static [Memory] {
-    Plan::get().slice(core.partition.memory)
+    core.plan.slice(core.partition.memory)
 }
 
 /// `CPU_ON` was granted: wakes the core of vCPU `vcpu`.
@@ -159,8 +157,8 @@ fn end(core: &mut Core, to: u32, line: Option<&Line>) -> ! {
         if let Some(line) = line {
             terminal::say(core, line);
         }
-        for vcpu in 0..core.partition.vcpus.count as usize {
-            if let Some(index) = vcpu_core(core, vcpu).filter(|&index| index != core.index) {
+        for index in core.vcpus.iter().map(|&index| index as usize) {
+            if index != core.index {
                 tell(core, index, control::STOP);
             }
         }
@@ -190,7 +188,7 @@ pub fn last_line(core: &Core) -> Line {
     let mut line = Line::new();
     line.str("end ")
         .hex_digits(core.shared.global().nonce.load(Acquire), 16);
-    for (index, partition) in Plan::get().partitions().iter().enumerate() {
+    for (index, partition) in core.plan.partitions().iter().enumerate() {
         let word = state::NAMES
             .get(core.shared.state(index) as usize)
             .copied()
@@ -201,8 +199,8 @@ pub fn last_line(core: &Core) -> Line {
 }
 
 /// Switches the machine off, or leaves it waiting if the plan wants that or firmware does not do it.
-pub fn machine_off() -> ! {
-    let header = Plan::get().header;
+pub fn machine_off(core: &Core) -> ! {
+    let header = core.plan.header;
     if header.at_end == plan::END_POWER_OFF && header.machine.start == plan::START_PSCI {
         regs::smc(psci::fid::SYSTEM_OFF.into(), [0; 3]);
     }

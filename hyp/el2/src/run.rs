@@ -16,16 +16,14 @@ pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
     if core.index == 0 {
         gic::init_distributor(core.lists.distributor(), plan);
     }
-    gic::init_core(row);
+    gic::init_core(row, core.lists.redistributor());
     if row.vcpu == 0 {
         core.state.init(core.partition, plan);
         load(core, plan);
     }
     meet(core);
     cache::switch_el2_tables(row.ttbr_run);
-    if core.index == plan.header.console_core as usize {
-        terminal::init(core, plan);
-    }
+    terminal::init(core);
     if core.index == 0 {
         terminal::log_start(core);
     }

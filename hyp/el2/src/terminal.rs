@@ -5,11 +5,10 @@ use core::sync::atomic::Ordering::SeqCst;
 use console::{Line, Progress, Rings, Source};
 use log::{LevelFilter, Log, Metadata, Record};
 use spin::Once;
+use vgic::Physical;
 
 use crate::cpu::core::Core;
 use crate::cpu::timer;
-use crate::gic::physical::Kind;
-use crate::planned::Plan;
 use crate::power;
 use crate::shared::control;
 use crate::uart::Uart;
@@ -21,25 +20,20 @@ const PATIENCE_HZ: u64 = 20;
 
 /// Whether `intid` is the console UART's, and this the core that drains it.
 pub fn owns(core: &Core, intid: u32) -> bool {
-    uart(core).is_some() && intid == Plan::get().header.machine.uart_intid
-}
-
-/// The UART, on the console core.
-fn uart(core: &Core) -> Option<Uart> {
-    let header = Plan::get().header;
-    // SAFETY: the machine check saw the PL011 there; the console core alone maps and drives it once the MMU is on.
-    (core.index == header.console_core as usize)
-        .then(|| unsafe { Uart::new(header.machine.uart.base) })
+    core.uart.is_some() && intid == core.plan.header.machine.uart_intid
 }
 
 /// Makes the console core's UART ready. After the barrier: the distributor is set up.
-pub fn init(core: &Core, plan: &Plan) {
-    if let Some(uart) = uart(core) {
+pub fn init(core: &mut Core) {
+    let header = core.plan.header;
+    if core.index == header.console_core as usize {
+        // SAFETY: the machine check saw the PL011 there; this core alone maps it, and drives it from here on.
+        let uart = unsafe { Uart::new(header.machine.uart.base) };
         uart.enable();
-        let intid = plan.header.machine.uart_intid;
+        core.uart = Some(uart);
+        let intid = header.machine.uart_intid;
         core.lists
-            .distributor()
-            .write(Kind::SetEnable, intid as usize / 32, 1 << (intid % 32));
+            .set_enable(intid as usize / 32, 1 << (intid % 32));
     }
 }
 
@@ -100,7 +94,7 @@ pub fn kick(core: &mut Core) {
     if global.console_busy.swap(1, SeqCst) == 0 {
         power::tell(
             core,
-            Plan::get().header.console_core as usize,
+            core.plan.header.console_core as usize,
             control::CONSOLE,
         );
     }
@@ -108,7 +102,7 @@ pub fn kick(core: &mut Core) {
 
 /// The UART's interrupt: there is room again.
 pub fn room(core: &mut Core) {
-    if let Some(uart) = uart(core) {
+    if let Some(uart) = core.uart {
         uart.acknowledge();
         drain(core, true);
     }
@@ -117,7 +111,7 @@ pub fn room(core: &mut Core) {
 /// Writes what waits in the rings to the UART, as much as it takes and the budget allows. With `patient`, unfinished lines
 /// wait a little longer. Does nothing on other cores than the console's.
 pub fn drain(core: &mut Core, patient: bool) {
-    let Some(uart) = uart(core) else { return };
+    let Some(uart) = core.uart else { return };
     let progress = step(core, uart, patient, BUDGET);
     uart.interrupt_on_room(progress == Progress::Full);
     match progress {
@@ -149,7 +143,7 @@ pub fn drain(core: &mut Core, patient: bool) {
 }
 
 fn step(core: &mut Core, uart: Uart, patient: bool, budget: u32) -> Progress {
-    let (plan, shared) = (Plan::get(), core.shared);
+    let (plan, shared) = (core.plan, core.shared);
     let source = |index: usize| {
         let partition = plan
             .partitions()
@@ -174,7 +168,7 @@ fn finish(core: &mut Core, uart: Uart) -> ! {
         .push_line(power::last_line(core).as_bytes());
     while step(core, uart, false, BUDGET) != Progress::Idle {}
     uart.flush_blocking();
-    power::machine_off()
+    power::machine_off(core)
 }
 
 /// `log`'s way to the console, for boot. Text without arguments alone: formatting would bring indirect calls along.

@@ -75,13 +75,18 @@ pub extern "C" fn moved(image: u64) {
     cache::clean_invalidate_range(header.shared.base, header.shared.size);
 
     let me = MPIDR_EL1.get() & AFFINITY;
+    let own = plan.cores().iter().find(|core| core.mpidr == me);
+    // Cores of one type refuse alike: once is enough.
+    if let Some(own) = own {
+        check_core(own, header);
+    }
     for core in plan.cores() {
         cache::clean_invalidate_range(core.private.base, core.private.size);
         if core.mpidr != me {
             start(core, header);
         }
     }
-    match plan.cores().iter().find(|core| core.mpidr == me) {
+    match own {
         // SAFETY: the machine is checked, the image moved and the plan whole: what the core's row says is so.
         Some(core) => unsafe { start_core(core, header) },
         // No partition owns the boot core: its work is done.

@@ -5,7 +5,7 @@ use ::core::ptr;
 use abi::Reason;
 use console::{Mux, Pl011};
 use doorbell::{Bucket, Deferred, End as Bell};
-use plan::{Interrupt, MAX_CORES, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
+use plan::{Interrupt, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
 use psci::Power;
 use vgic::{Delivery, Gic};
 
@@ -13,6 +13,7 @@ use super::timer;
 use crate::gic::lists::Lists;
 use crate::planned::Plan;
 use crate::shared::{PerCore, Shared};
+use crate::uart::Uart;
 
 /// What belongs to one core alone. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive borrow, once an entry.
 #[repr(C)]
@@ -41,10 +42,16 @@ pub struct Core {
     pub deferred: Deferred,
     /// When to tell the console core of an unfinished line, or to look at the PL011 again.
     pub console_at: Option<u64>,
+    /// The console's UART, on the console core.
+    pub uart: Option<Uart>,
     /// The console core's place in all rings; unused elsewhere.
     pub mux: Mux,
-    /// MPIDR of every core in the plan, by index, for SGIs.
-    pub mpidrs: [u64; MAX_CORES],
+    /// The plan.
+    pub plan: &'static Plan,
+    /// Its core rows.
+    pub cores: &'static [plan::Core],
+    /// Indices there of its partition's vCPUs.
+    pub vcpus: &'static [u32],
 }
 
 const _: () = assert!(size_of::<Core>() as u64 <= PRIVATE_STATE);
@@ -75,13 +82,13 @@ impl Core {
     /// Makes this core's state from its row, in the private region that the plan gives it. Once, at boot.
     pub fn init(row: &'static plan::Core, plan: &'static Plan) -> &'static mut Core {
         let header = plan.header;
-        let index = plan
-            .cores()
+        let cores = plan.cores();
+        let index = cores
             .iter()
             .position(|other| ptr::eq(other, row))
             .unwrap_or(0);
         // SAFETY: the plan's shared region, mapped by every core's tables; boot cleared it.
-        let shared = unsafe { Shared::new(header.shared, plan.cores().len()) };
+        let shared = unsafe { Shared::new(header.shared, cores.len()) };
         let (Some(partition), Some(mine)) = (
             plan.partitions().get(row.partition as usize),
             shared.core(index),
@@ -94,6 +101,7 @@ impl Core {
             // at it before the barrier, and this core comes here once.
             unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
         }
+        let vcpus = plan.slice(partition.vcpus);
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Core;
         // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack
         // (`boot/entry.rs` put its address into TPIDR_EL2). Boot comes here once, and drops this borrow when it enters the
@@ -108,18 +116,18 @@ impl Core {
                 shared,
                 state: &*state,
                 delivery: Delivery::new(),
-                lists: Lists::new(row, partition, plan),
+                lists: Lists::new(row, vcpus, plan),
                 bells: [Bell::default(); MAX_ENDS],
                 deferred: Deferred::default(),
                 console_at: None,
+                uart: None,
                 mux: Mux::default(),
-                mpidrs: [0; MAX_CORES],
+                plan,
+                cores,
+                vcpus,
             });
             &mut *place
         };
-        for (slot, other) in core.mpidrs.iter_mut().zip(plan.cores()) {
-            *slot = other.mpidr;
-        }
         for (bell, end) in core.bells.iter_mut().zip(core.ends) {
             bell.bucket = Bucket::new(timer::frequency(), end.rate, end.burst);
         }
@@ -146,8 +154,8 @@ impl Core {
     /// Sends physical SGI `intid` to core `index` of the plan.
     #[inline]
     pub fn send(&self, index: usize, intid: u32) {
-        if let Some(&mpidr) = self.mpidrs.get(index) {
-            crate::gic::send(mpidr, intid);
+        if let Some(other) = self.cores.get(index) {
+            crate::gic::send(other.mpidr, intid);
         }
     }
 

@@ -60,11 +60,11 @@ pub extern "C" fn interrupt(_: &mut Frame, core: &mut Core) {
     take_interrupt(core);
 }
 
-/// Takes one physical interrupt; none is fine. Also the poll of a core that waits at EL2.
+/// Takes one physical interrupt, or none if it was withdrawn meanwhile. Also the poll of a core that waits at EL2.
 pub fn take_interrupt(core: &mut Core) {
     let intid = gic::acknowledge();
     match intid {
-        gic::SPECIAL.. => {}
+        gic::SPECIAL.. => core.count(Reason::Other),
         gic::DOORBELL => {
             end(intid);
             bell::take(core);

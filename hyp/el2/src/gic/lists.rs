@@ -1,6 +1,5 @@
 //! What the vGIC model asks of this core: its list registers, the physical interrupts of its partition, its siblings.
 
-use plan::MAX_VCPUS;
 use vgic::{ListRegisters, Physical, Siblings, Vcpu};
 
 use super::physical::{Kind, Words};
@@ -19,28 +18,33 @@ pub struct Lists {
     count: usize,
     gicd: &'static Words,
     gicr: &'static Words,
-    vcpus: [u64; MAX_VCPUS],
+    cores: &'static [plan::Core],
+    vcpus: &'static [u32],
 }
 
 impl Lists {
-    /// The hardware of the core with this row.
-    pub fn new(row: &plan::Core, partition: &plan::Partition, plan: &Plan) -> Self {
-        let mut vcpus = [0; MAX_VCPUS];
-        for (slot, &index) in vcpus.iter_mut().zip(plan.slice::<u32>(partition.vcpus)) {
-            *slot = plan
-                .cores()
-                .get(index as usize)
-                .map_or(0, |core| core.mpidr);
-        }
+    /// The hardware of the core with this row, in a partition with cores `vcpus`.
+    pub fn new(row: &plan::Core, vcpus: &'static [u32], plan: &Plan) -> Self {
         Self {
             count: list_register_count() as usize,
-            // SAFETY: the machine check saw the distributor there and this core's tables map it; `Words` has only
-            // registers that cores may write at the same time.
+            // SAFETY: the machine check saw the distributor there and this core's tables map it. After boot only those
+            // of its registers are used that cores may write at the same time.
             gicd: unsafe { &*(plan.header.machine.gicd.base as *const Words) },
-            // SAFETY: the plan names this core's own redistributor, whose SGI frame has the same word registers.
+            // SAFETY: the plan names this core's own redistributor, whose SGI frame has the same registers for word 0.
             gicr: unsafe { &*((row.gicr + SGI_FRAME) as *const Words) },
+            cores: plan.cores(),
             vcpus,
         }
+    }
+
+    /// The SGI frame of this core's redistributor: word 0 alone.
+    pub fn redistributor(&self) -> &'static Words {
+        self.gicr
+    }
+
+    fn mpidr(&self, vcpu: usize) -> Option<u64> {
+        let index = *self.vcpus.get(vcpu)?;
+        self.cores.get(index as usize).map(|core| core.mpidr)
     }
 
     /// The distributor's word registers.
@@ -122,7 +126,7 @@ impl Physical for Lists {
     }
 
     fn route(&mut self, intid: u32, vcpu: usize) {
-        if let Some(&mpidr) = self.vcpus.get(vcpu) {
+        if let Some(mpidr) = self.mpidr(vcpu) {
             self.gicd.route(intid, mpidr);
         }
     }
@@ -131,7 +135,7 @@ impl Physical for Lists {
 impl Siblings for Lists {
     #[inline]
     fn kick(&self, vcpu: usize) {
-        if let Some(&mpidr) = self.vcpus.get(vcpu) {
+        if let Some(mpidr) = self.mpidr(vcpu) {
             send(mpidr, DOORBELL);
         }
     }

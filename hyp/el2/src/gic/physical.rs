@@ -80,6 +80,7 @@ impl Words {
         for register in self.ipriorityr.iter().skip(8 * word).take(8) {
             register.set(priorities);
         }
+        // SGIs are edge-triggered whatever is written (IHI 0069, GICR_ICFGR0).
         for register in self.icfgr.iter().skip(2 * word).take(2) {
             register.set(0);
         }

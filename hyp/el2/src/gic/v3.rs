@@ -4,9 +4,9 @@
 use core::ptr::NonNull;
 
 use aarch64_cpu::asm::barrier;
+use arm_gic::UniqueMmioPointer;
 use arm_gic::gicv3::registers::GicrSgi;
 use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
-use arm_gic::{IntId, UniqueMmioPointer};
 use plan::{Core, INTERRUPT_EDGE, INTERRUPT_PHYSICAL, Interrupt};
 use tock_registers::interfaces::{Readable, Writeable};
 
@@ -39,10 +39,7 @@ pub fn init_distributor(gicd: &Words, plan: &Plan) {
     gicd.ctlr.set(CTLR);
     wait_for_write(gicd);
     for word in 1..=(gicd.typer.get() & 0x1f) as usize {
-        gicd.write(Kind::ClearEnable, word, !0);
-        gicd.write(Kind::ClearPending, word, !0);
-        gicd.write(Kind::ClearActive, word, !0);
-        gicd.configure(word, PRIORITIES);
+        reset(gicd, word);
     }
     wait_for_write(gicd);
     let cores = plan.cores();
@@ -69,6 +66,14 @@ pub fn init_distributor(gicd: &Words, plan: &Plan) {
     }
 }
 
+/// Disables the 32 interrupts of `word` and forgets what firmware left of them.
+fn reset(words: &Words, word: usize) {
+    words.write(Kind::ClearEnable, word, !0);
+    words.write(Kind::ClearPending, word, !0);
+    words.write(Kind::ClearActive, word, !0);
+    words.configure(word, PRIORITIES);
+}
+
 fn wait_for_write(gicd: &Words) {
     while gicd.ctlr.get() & CTLR_RWP != 0 {
         core::hint::spin_loop();
@@ -76,22 +81,19 @@ fn wait_for_write(gicd: &Words) {
 }
 
 /// Sets up this core's redistributor and CPU interface, with EL2's own interrupts enabled and everything else disabled.
-pub fn init_core(row: &Core) {
+pub fn init_core(row: &Core, words: &Words) {
     if let Some(base) = NonNull::new(row.gicr as *mut GicrSgi) {
         // SAFETY: the plan names this core's own redistributor, which its tables alone map; boot runs once a core.
         let mut gicr = GicRedistributor::new(unsafe { UniqueMmioPointer::new(base) });
         // Awake already is what firmware leaves on some machines, and fine.
         let _ = gicr.mark_core_awake();
-        gicr.configure_default_settings();
-        for intid in [
-            IntId::sgi(DOORBELL),
-            IntId::sgi(CONTROL),
-            IntId::ppi(MAINTENANCE - 16),
-            IntId::ppi(timer::INTID - 16),
-        ] {
-            let _ = gicr.enable_interrupt(intid, true);
-        }
     }
+    reset(words, 0);
+    words.write(
+        Kind::SetEnable,
+        0,
+        1 << DOORBELL | 1 << CONTROL | 1 << MAINTENANCE | 1 << timer::INTID,
+    );
     GicCpuInterface::set_priority_mask(0xff);
     regs::set_icc_bpr1(0);
     regs::set_icc_ctlr(EOI_MODE);
