@@ -12,7 +12,8 @@ use crate::{gic, power, terminal};
 /// Step 6 of boot. `row` is this core's row of the plan.
 pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
     let plan = Plan::get();
-    let core = Core::init(row, plan);
+    // SAFETY: `boot/entry.rs` comes here once a core, on its own stack, right after it switched its MMU on.
+    let core = unsafe { Core::init(row, plan).as_mut() };
     if core.index == 0 {
         gic::init_distributor(core.lists.distributor(), plan);
     }
@@ -22,6 +23,7 @@ pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
         load(core, plan);
     }
     meet(core);
+    core.vgic().reset();
     cache::switch_el2_tables(row.ttbr_run);
     terminal::init(core);
     if core.index == 0 {

@@ -1,6 +1,6 @@
 //! A core's own state, and its partition's: where they lie, who may touch them.
 
-use ::core::ptr;
+use ::core::ptr::{self, NonNull};
 
 use abi::Reason;
 use console::{Mux, Pl011};
@@ -79,8 +79,12 @@ impl State {
 }
 
 impl Core {
-    /// Makes this core's state from its row, in the private region that the plan gives it. Once, at boot.
-    pub fn init(row: &'static plan::Core, plan: &'static Plan) -> &'static mut Core {
+    /// Makes this core's state from its row, in the private region that the plan gives it.
+    ///
+    /// # Safety
+    /// On the core of that row, with its MMU on, once in its life: what the answer points to is the caller's alone until the
+    /// core enters its guest or waits, from where the vectors alone hand it out.
+    pub unsafe fn init(row: &'static plan::Core, plan: &'static Plan) -> NonNull<Core> {
         let header = plan.header;
         let cores = plan.cores();
         let index = cores
@@ -131,7 +135,7 @@ impl Core {
         for (bell, end) in core.bells.iter_mut().zip(core.ends) {
             bell.bucket = Bucket::new(timer::frequency(), end.rate, end.burst);
         }
-        core
+        NonNull::from(core)
     }
 
     /// The top of this core's stack.

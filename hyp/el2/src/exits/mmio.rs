@@ -36,7 +36,7 @@ pub fn abort(frame: &mut Frame, core: &mut Core, abort: DataAbort) {
     let Some(access) = abort.emulable() else {
         return guest::inject_external_abort(far);
     };
-    if ipa % u64::from(access.size) != 0 {
+    if ipa & (u64::from(access.size) - 1) != 0 {
         return guest::inject_external_abort(far);
     }
     if abort.write {
@@ -63,7 +63,7 @@ fn device(core: &Core, ipa: u64) -> Option<Device> {
     ) {
         return Some(Device::Redistributor(offset));
     }
-    within(partition.uart_ipa, UART_SIZE).map(|offset| Device::Uart(offset))
+    within(partition.uart_ipa, UART_SIZE).map(Device::Uart)
 }
 
 fn read(core: &mut Core, device: Device, access: Access) -> u64 {
