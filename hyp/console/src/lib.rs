@@ -4,7 +4,7 @@
 //! from them ([`Mux`]), so nobody else ever waits for the UART; a guest that is faster finds its PL011 full.
 //!
 //! What a guest can do to the terminal: a guest line always starts with its partition's name, and only EL2's lines start
-//! with [`PREFIX`]. `filter.rs` says which control bytes a guest keeps.
+//! with [`PREFIX`]. `filter.rs` says which bytes a guest may send there.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -51,15 +51,12 @@ impl Line {
     /// Appends a number in decimal.
     #[inline(never)]
     pub fn dec(&mut self, value: u64) -> &mut Self {
-        // Powers of ten from the top: the leading zeros are left out, the last digit never.
-        let (mut rest, mut power, mut digits) = (value, 10_000_000_000_000_000_000, false);
+        let mut power = 10_000_000_000_000_000_000;
+        while power > 1 && value < power {
+            power /= 10;
+        }
         while power != 0 {
-            let digit = (rest / power) as u8;
-            rest %= power;
-            digits |= digit != 0 || power == 1;
-            if digits {
-                self.byte(b'0' + digit);
-            }
+            self.byte(b'0' + (value / power % 10) as u8);
             power /= 10;
         }
         self
@@ -76,12 +73,8 @@ impl Line {
     #[inline(never)]
     pub fn hex_digits(&mut self, value: u64, digits: u32) -> &mut Self {
         for place in (0..digits.min(16)).rev() {
-            let digit = (value >> (4 * place)) as u8 & 0xf;
-            self.byte(if digit < 10 {
-                b'0' + digit
-            } else {
-                b'a' - 10 + digit
-            });
+            let digit = value >> (4 * place) & 0xf;
+            self.byte(b"0123456789abcdef"[digit as usize]);
         }
         self
     }

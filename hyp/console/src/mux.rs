@@ -16,7 +16,7 @@ pub struct Source<'a> {
     pub rings: &'a Rings,
     /// Name of the core's partition, up to the first zero.
     pub name: &'a [u8],
-    /// SGR colour of its lines, 31 to 36, or 0 for none.
+    /// SGR colour of the name, 31 to 36, or 0 for the terminal's own.
     pub colour: u32,
 }
 
@@ -39,12 +39,12 @@ pub struct Mux {
     /// What the UART gets next, and how much of it has gone.
     staged: Line,
     sent: usize,
-    /// The source whose line is begun.
-    current: Option<usize>,
-    /// Bytes taken for this line.
-    taken: u32,
+    /// Whether a line is begun: that of the source before `turn`.
+    begun: bool,
     /// The source that comes first when a line may begin.
     turn: usize,
+    /// Bytes taken for this line.
+    taken: u32,
     filter: Filter,
 }
 
@@ -63,28 +63,11 @@ impl Source<'_> {
     }
 
     fn pop(&self, source: usize) -> Option<u8> {
-        if is_guest(source) {
-            self.rings.guest.pop()
-        } else {
-            self.rings.el2.pop()
+        match is_guest(source) {
+            true => self.rings.guest.pop(),
+            false => self.rings.el2.pop(),
         }
     }
-}
-
-/// The first source at or after `turn` that waits, `but` apart.
-// One copy: each of the callers would otherwise have its own.
-#[inline(never)]
-fn next<'a>(
-    sources: usize,
-    source: &impl Fn(usize) -> Option<Source<'a>>,
-    turn: usize,
-    but: Option<usize>,
-    patient: bool,
-) -> Option<usize> {
-    (turn..sources)
-        .chain(0..turn.min(sources))
-        .filter(|&s| Some(s) != but)
-        .find(|&s| source(s / 2).is_some_and(|row| row.waits(s, patient)))
 }
 
 impl Mux {
@@ -104,86 +87,68 @@ impl Mux {
                     return Progress::Full;
                 }
                 self.sent += 1;
-                continue;
-            }
-            self.staged.clear();
-            self.sent = 0;
-            if let Some(progress) = self.step(cores, &source, patient) {
+            } else if let Some(progress) = self.step(2 * cores, &source, patient) {
                 return progress;
             }
         }
         Progress::More
     }
 
-    /// Takes one byte, or begins or ends a line.
+    /// Takes one byte, or begins or ends a line. Nothing is staged.
     fn step<'a>(
         &mut self,
-        cores: usize,
+        sources: usize,
         source: &impl Fn(usize) -> Option<Source<'a>>,
         patient: bool,
     ) -> Option<Progress> {
-        let sources = 2 * cores;
-        let next = |turn, but, patient| next(sources, source, turn, but, patient);
-        let Some(current) = self.current else {
-            let begins = next(self.turn, None, true).or_else(|| {
-                // Whole lines first; then what is unfinished, if it has waited enough.
-                (!patient).then(|| next(self.turn, None, false)).flatten()
-            });
-            return match begins {
-                Some(begins) => {
-                    self.begin(begins, source(begins / 2));
-                    None
-                }
-                None if next(0, None, false).is_some() => Some(Progress::Held),
-                None => Some(Progress::Idle),
-            };
+        self.staged.clear();
+        self.sent = 0;
+        // The first from `turn` on that waits, apart from the one that has begun.
+        let (turn, last) = (self.turn, self.turn.saturating_sub(self.begun.into()));
+        let next = |patient| {
+            (turn..sources).chain(0..last).find_map(|s| {
+                source(s / 2)
+                    .filter(|row| row.waits(s, patient))
+                    .map(|row| (s, row))
+            })
         };
-        if self.taken >= LONG && next(0, Some(current), true).is_some() {
-            self.end();
+        if self.begun
+            && (self.taken < LONG || next(true).is_none())
+            && let Some(byte) = source(last / 2).and_then(|row| row.pop(last))
+        {
+            self.taken = self.taken.saturating_add(1);
+            if byte == b'\n' {
+                self.end();
+            } else if !is_guest(last) || self.filter.keeps(byte) {
+                self.staged.byte(byte);
+            }
             return None;
         }
-        match source(current / 2).and_then(|row| row.pop(current)) {
-            Some(b'\n') => self.end(),
-            Some(byte) => {
-                self.taken = self.taken.saturating_add(1);
-                if is_guest(current) {
-                    self.filter.byte(byte, &mut self.staged);
-                } else {
-                    self.staged.byte(byte);
-                }
-            }
-            None if next(0, Some(current), patient).is_some() => self.end(),
-            None if next(0, Some(current), false).is_some() => return Some(Progress::Held),
-            None => return Some(Progress::Idle),
+        // Whole lines first; then what is unfinished, if it has waited enough.
+        match (next(true), next(false)) {
+            (None, None) => return Some(Progress::Idle),
+            (None, Some(_)) if patient => return Some(Progress::Held),
+            _ if self.begun => self.end(),
+            (Some((source, row)), _) | (_, Some((source, row))) => self.begin(source, &row),
         }
         None
     }
 
-    fn begin(&mut self, source: usize, row: Option<Source<'_>>) {
-        self.current = Some(source);
+    fn begin(&mut self, source: usize, row: &Source<'_>) {
+        self.begun = true;
         self.turn = source + 1;
         self.taken = 0;
-        match row {
-            Some(row) if is_guest(source) => {
-                if row.colour != 0 {
-                    self.staged
-                        .str("\x1b[")
-                        .dec(u64::from(row.colour))
-                        .byte(b'm');
-                }
-                self.staged.byte(b'[').name(row.name).byte(b']');
-                self.staged
-                    .str(if row.colour != 0 { "\x1b[0m " } else { " " });
-            }
-            _ => {
-                self.staged.str(PREFIX);
-            }
+        self.filter = Filter::default();
+        if is_guest(source) {
+            self.staged.str("\x1b[").dec(row.colour.into()).str("m[");
+            self.staged.name(row.name).str("]\x1b[0m ");
+        } else {
+            self.staged.str(PREFIX);
         }
     }
 
     fn end(&mut self) {
-        self.filter.end(&mut self.staged);
         self.staged.str("\r\n");
-        self.current = None;
+        self.begun = false;
     }
 }

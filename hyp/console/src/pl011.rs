@@ -12,41 +12,37 @@ mod reg {
     pub const DR: u64 = 0x00;
     pub const FR: u64 = 0x18;
     pub const ILPR: u64 = 0x20;
-    pub const IBRD: u64 = 0x24;
-    pub const FBRD: u64 = 0x28;
-    pub const LCR_H: u64 = 0x2c;
-    pub const CR: u64 = 0x30;
-    pub const IFLS: u64 = 0x34;
-    pub const IMSC: u64 = 0x38;
     pub const RIS: u64 = 0x3c;
     pub const MIS: u64 = 0x40;
     pub const ICR: u64 = 0x44;
-    pub const DMACR: u64 = 0x48;
     pub const PERIPH_ID: u64 = 0xfe0;
 }
 
-const FR_BUSY: u32 = 1 << 3;
-const FR_RXFE: u32 = 1 << 4;
-const FR_TXFF: u32 = 1 << 5;
-const FR_TXFE: u32 = 1 << 7;
+/// FR while there is no room: TXFF, RXFE, BUSY.
+const FULL: u32 = 1 << 5 | 1 << 4 | 1 << 3;
+/// FR otherwise: TXFE, RXFE.
+const READY: u32 = 1 << 7 | 1 << 4;
 /// Transmit interrupt in IMSC, RIS, MIS and ICR.
 const TX: u32 = 1 << 5;
 
-/// Registers that hold what was written: offset, bits that exist, value at reset.
-const PLAIN: [(u64, u32, u32); 8] = [
-    (reg::ILPR, 0xff, 0),
-    (reg::IBRD, 0xffff, 0),
-    (reg::FBRD, 0x3f, 0),
-    (reg::LCR_H, 0xff, 0),
-    (reg::CR, 0xff87, 0x300),
-    (reg::IFLS, 0x3f, 0x12),
-    (reg::IMSC, 0x7ff, 0),
-    (reg::DMACR, 0x7, 0),
+/// The registers from ILPR on that hold what was written: bits that exist, value at reset.
+const PLAIN: [(u32, u32); 11] = [
+    (0xff, 0),       // ILPR
+    (0xffff, 0),     // IBRD
+    (0x3f, 0),       // FBRD
+    (0xff, 0),       // LCR_H
+    (0xff87, 0x300), // CR
+    (0x3f, 0x12),    // IFLS
+    (0x7ff, 0),      // IMSC
+    (0, 0),          // RIS
+    (0, 0),          // MIS
+    (0, 0),          // ICR
+    (0x7, 0),        // DMACR
 ];
 /// Where IMSC is in [`PLAIN`].
 const IMSC: usize = 6;
-/// UARTPeriphID0 to 3 (part 0x011, Arm, revision r1p5) and UARTPCellID0 to 3.
-const IDS: [u8; 8] = [0x11, 0x10, 0x34, 0x00, 0x0d, 0xf0, 0x05, 0xb1];
+/// UARTPeriphID0 to 3 (part 0x011, Arm, revision r1p5) and UARTPCellID0 to 3, a byte each from the lowest.
+const IDS: u64 = 0xb105_f00d_0034_1011;
 
 /// A PL011. All bytes zero is one after reset.
 #[derive(Default)]
@@ -62,13 +58,11 @@ impl Pl011 {
     /// What a load from `offset` reads, in the low bits. `ring` is the guest ring of the reading core.
     pub fn read<const N: usize>(&self, offset: u64, ring: &Ring<N>) -> u32 {
         let value = match offset & !3 {
-            reg::FR if ring.is_full() => FR_BUSY | FR_TXFF | FR_RXFE,
-            reg::FR => FR_TXFE | FR_RXFE,
+            reg::FR if ring.is_full() => FULL,
+            reg::FR => READY,
             reg::RIS => self.raw(ring),
             reg::MIS => self.raw(ring) & self.mask(),
-            id @ reg::PERIPH_ID..0x1000 => IDS
-                .get(((id - reg::PERIPH_ID) / 4) as usize)
-                .map_or(0, |&id| u32::from(id)),
+            reg::PERIPH_ID..0x1000 => (IDS >> (offset << 1 & 0x38)) as u32 & 0xff,
             other => self
                 .plain(other)
                 .map_or(0, |(register, _, reset)| register.load(Relaxed) ^ reset),
@@ -101,24 +95,20 @@ impl Pl011 {
         self.raw(ring) & self.mask() != 0
     }
 
+    /// The register at `offset`, if it is one of [`PLAIN`].
     fn plain(&self, offset: u64) -> Option<(&AtomicU32, u32, u32)> {
-        let rows = PLAIN.iter().zip(&self.plain);
-        rows.filter(|((at, _, _), _)| *at == offset)
-            .map(|((_, bits, reset), register)| (register, *bits, *reset))
-            .next()
+        // Rotated, the low bits of an offset between registers make the index too great.
+        let index = offset.wrapping_sub(reg::ILPR).rotate_right(2) as usize;
+        let (bits, reset) = PLAIN.get(index)?;
+        Some((self.plain.get(index)?, *bits, *reset))
     }
 
     fn mask(&self) -> u32 {
-        self.plain
-            .get(IMSC)
-            .map_or(0, |register| register.load(Relaxed))
+        self.plain[IMSC].load(Relaxed)
     }
 
     fn raw<const N: usize>(&self, ring: &Ring<N>) -> u32 {
-        if ring.is_full() {
-            0
-        } else {
-            self.sent.load(Relaxed)
-        }
+        let room = if ring.is_full() { 0 } else { TX };
+        self.sent.load(Relaxed) & room
     }
 }

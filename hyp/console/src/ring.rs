@@ -1,8 +1,9 @@
 //! Byte rings in the shared region: one core puts in, the console core takes out. All bytes zero is an empty ring.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::*};
 
 /// Where producer and consumer are, counted modulo 2^32, each on its own cache line.
+#[derive(Default)]
 #[repr(C, align(64))]
 struct Cursor {
     /// Bytes put in or taken out.
@@ -32,13 +33,9 @@ pub enum Pushed {
 
 impl<const N: usize> Default for Ring<N> {
     fn default() -> Self {
-        let cursor = || Cursor {
-            bytes: AtomicU32::new(0),
-            lines: AtomicU32::new(0),
-        };
         Self {
-            produced: cursor(),
-            consumed: cursor(),
+            produced: Cursor::default(),
+            consumed: Cursor::default(),
             bytes: [const { AtomicU8::new(0) }; N],
         }
     }
@@ -50,17 +47,15 @@ impl<const N: usize> Ring<N> {
         N as u32 - 1
     };
 
-    fn place(&self, at: u32) -> Option<&AtomicU8> {
-        self.bytes.get((at & Self::MASK) as usize)
+    fn place(&self, at: u32) -> &AtomicU8 {
+        // Masked, an index is always below `N`.
+        &self.bytes[(at & Self::MASK) as usize]
     }
 
     /// Bytes waiting.
     pub fn len(&self) -> u32 {
-        let consumed = self.consumed.bytes.load(Ordering::SeqCst);
-        self.produced
-            .bytes
-            .load(Ordering::SeqCst)
-            .wrapping_sub(consumed)
+        let consumed = self.consumed.bytes.load(SeqCst);
+        self.produced.bytes.load(SeqCst).wrapping_sub(consumed)
     }
 
     /// Whether no byte waits.
@@ -75,26 +70,19 @@ impl<const N: usize> Ring<N> {
 
     /// Whether a whole line waits, or so much of one that it cannot wait for its end.
     pub fn is_ready(&self) -> bool {
-        let taken = self.consumed.lines.load(Ordering::Relaxed);
-        let lines = self.produced.lines.load(Ordering::Acquire);
-        lines != taken || self.len() > Self::MASK / 2
+        let taken = self.consumed.lines.load(Relaxed);
+        self.produced.lines.load(Acquire) != taken || self.len() > Self::MASK / 2
     }
 
     /// Puts in one byte.
     pub fn push(&self, byte: u8) -> Pushed {
-        let produced = self.produced.bytes.load(Ordering::Relaxed);
-        let waiting = produced.wrapping_sub(self.consumed.bytes.load(Ordering::Acquire));
-        if waiting > Self::MASK {
+        if !self.append(&[byte], &[]) {
             return Pushed::Full;
         }
-        if let Some(place) = self.place(produced) {
-            place.store(byte, Ordering::Relaxed);
-        }
-        self.publish(produced, 1, u32::from(byte == b'\n'));
         // Read after the byte is out, as the consumer reads `produced` after it has taken its last byte: in the one order
         // of sequentially consistent accesses, at least one of the two sees the other.
-        let waiting = produced.wrapping_sub(self.consumed.bytes.load(Ordering::SeqCst));
-        if byte == b'\n' || waiting == 0 || waiting == Self::MASK / 2 + 1 {
+        let waiting = self.len();
+        if byte == b'\n' || waiting == 1 || waiting == N as u32 / 2 + 1 {
             Pushed::Notify
         } else {
             Pushed::Quiet
@@ -103,49 +91,39 @@ impl<const N: usize> Ring<N> {
 
     /// Puts in a whole line and its end, or nothing if there is no room for both (false). Notify the console core afterwards.
     pub fn push_line(&self, line: &[u8]) -> bool {
-        let produced = self.produced.bytes.load(Ordering::Relaxed);
-        let waiting = produced.wrapping_sub(self.consumed.bytes.load(Ordering::Acquire));
-        if line.len() >= N - (waiting as usize).min(N) {
-            return false;
-        }
-        let mut at = produced;
-        for &byte in line.iter().chain(b"\n") {
-            if let Some(place) = self.place(at) {
-                place.store(byte, Ordering::Relaxed);
-            }
-            at = at.wrapping_add(1);
-        }
-        self.publish(produced, at.wrapping_sub(produced), 1);
-        true
+        self.append(line, b"\n")
     }
 
-    /// Makes `count` bytes visible. The line count goes first, so that it never lags behind a line end already taken.
-    fn publish(&self, produced: u32, count: u32, lines: u32) {
-        let ended = self.produced.lines.load(Ordering::Relaxed);
-        self.produced
-            .lines
-            .store(ended.wrapping_add(lines), Ordering::Release);
-        self.produced
-            .bytes
-            .store(produced.wrapping_add(count), Ordering::SeqCst);
+    /// Puts in both parts at once, or nothing if there is no room for them (false).
+    fn append(&self, text: &[u8], end: &[u8]) -> bool {
+        if text.len() + end.len() > N - (self.len() as usize).min(N) {
+            return false;
+        }
+        let mut at = self.produced.bytes.load(Relaxed);
+        let mut lines = self.produced.lines.load(Relaxed);
+        for &byte in text.iter().chain(end) {
+            self.place(at).store(byte, Relaxed);
+            at = at.wrapping_add(1);
+            lines = lines.wrapping_add(u32::from(byte == b'\n'));
+        }
+        // The line count goes first, so that it never lags behind a line end already taken.
+        self.produced.lines.store(lines, Release);
+        self.produced.bytes.store(at, SeqCst);
+        true
     }
 
     /// Takes out the oldest byte.
     pub fn pop(&self) -> Option<u8> {
-        let consumed = self.consumed.bytes.load(Ordering::Relaxed);
-        if self.produced.bytes.load(Ordering::SeqCst) == consumed {
+        if self.is_empty() {
             return None;
         }
-        let byte = self.place(consumed)?.load(Ordering::Relaxed);
+        let consumed = self.consumed.bytes.load(Relaxed);
+        let byte = self.place(consumed).load(Relaxed);
         if byte == b'\n' {
-            let lines = self.consumed.lines.load(Ordering::Relaxed);
-            self.consumed
-                .lines
-                .store(lines.wrapping_add(1), Ordering::Relaxed);
+            let lines = self.consumed.lines.load(Relaxed);
+            self.consumed.lines.store(lines.wrapping_add(1), Relaxed);
         }
-        self.consumed
-            .bytes
-            .store(consumed.wrapping_add(1), Ordering::SeqCst);
+        self.consumed.bytes.store(consumed.wrapping_add(1), SeqCst);
         Some(byte)
     }
 }

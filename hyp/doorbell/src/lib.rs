@@ -146,40 +146,26 @@ impl End {
     /// Rings `bit` of the peer's `line`. `now` reads the counter (ticks), only where the limit has to be asked.
     #[inline]
     pub fn ring(&mut self, line: &Line, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
-        let set = line.ring(bit);
-        if set == Ring::Coalesced {
-            self.coalesced = self.coalesced.wrapping_add(1);
-            return Outcome::Coalesced;
-        }
+        let outcome = match line.ring(bit) {
+            Ring::NotifyNow => self.bucket.admit(now),
+            Ring::Held => Outcome::Held,
+            Ring::Coalesced => {
+                self.coalesced = self.coalesced.wrapping_add(1);
+                return Outcome::Coalesced;
+            }
+        };
         self.sent = self.sent.wrapping_add(1);
-        if set == Ring::Held {
-            return Outcome::Held;
-        }
-        let outcome = self.notify(now);
-        if matches!(outcome, Outcome::Deferred(_)) {
-            self.deferred = self.deferred.wrapping_add(1);
-        }
+        let deferred = matches!(outcome, Outcome::Deferred(_));
+        self.deferred = self.deferred.wrapping_add(deferred.into());
         outcome
     }
 
     /// Asks the limit again for a doorbell that was put off: [`Outcome::Held`] if it needs no SGI any more.
     #[inline]
     pub fn retry(&mut self, line: &Line, bit: u32, now: u64) -> Outcome {
-        if line.wants_notify(bit) {
-            self.notify(|| now)
-        } else {
-            Outcome::Held
-        }
-    }
-
-    #[inline]
-    fn notify(&mut self, now: impl FnOnce() -> u64) -> Outcome {
-        if self.bucket.is_unlimited() {
-            return Outcome::Notify;
-        }
-        match self.bucket.admit(now()) {
-            Ok(()) => Outcome::Notify,
-            Err(at) => Outcome::Deferred(at),
+        match line.wants_notify(bit) {
+            true => self.bucket.admit(|| now),
+            false => Outcome::Held,
         }
     }
 }

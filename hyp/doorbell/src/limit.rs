@@ -4,6 +4,8 @@
 //! division and no loop when a doorbell is admitted. Times are counter ticks; a 64-bit counter at 1 GHz lasts 584 years, and
 //! beyond that the arithmetic saturates.
 
+use crate::Outcome;
+
 /// Admits `rate` doorbells a second in the long run, `burst` back to back. All zero admits every one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
@@ -30,21 +32,19 @@ impl Bucket {
         }
     }
 
-    /// Whether there is no limit, so that the counter need not be read.
+    /// Admits a doorbell ([`Outcome::Notify`]), or gives the tick at which one will be admitted ([`Outcome::Deferred`]).
+    /// `now` reads the counter, which takes a while and is not needed without a limit.
     #[inline]
-    pub const fn is_unlimited(&self) -> bool {
-        self.interval == 0
-    }
-
-    /// Admits a doorbell at the tick `now`, or gives the tick at which one will be admitted.
-    #[inline]
-    pub fn admit(&mut self, now: u64) -> Result<(), u64> {
-        let earliest = self.arrival.saturating_sub(self.tolerance);
-        if now < earliest && self.interval != 0 {
-            return Err(earliest);
+    pub fn admit(&mut self, now: impl FnOnce() -> u64) -> Outcome {
+        if self.interval == 0 {
+            return Outcome::Notify;
+        }
+        let (now, earliest) = (now(), self.arrival.saturating_sub(self.tolerance));
+        if now < earliest {
+            return Outcome::Deferred(earliest);
         }
         self.arrival = self.arrival.max(now).saturating_add(self.interval);
-        Ok(())
+        Outcome::Notify
     }
 }
 
@@ -93,11 +93,8 @@ impl Iterator for Handles {
 
     #[inline]
     fn next(&mut self) -> Option<u32> {
-        if self.0 == 0 {
-            return None;
-        }
         let handle = self.0.trailing_zeros();
-        self.0 &= self.0 - 1;
-        Some(handle)
+        self.0 &= self.0.wrapping_sub(1);
+        (handle < 64).then_some(handle)
     }
 }

@@ -11,25 +11,25 @@ fn a_line_is_one_cache_line() {
 
 #[test]
 fn burst_then_rate() {
+    use Outcome::{Deferred, Notify};
     let mut bucket = Bucket::new(1000, 10, 3);
-    assert_eq!([0; 3].map(|now| bucket.admit(now)), [Ok(()); 3]);
-    assert_eq!(bucket.admit(0), Err(100));
-    assert_eq!(bucket.admit(99), Err(100));
-    assert_eq!(bucket.admit(100), Ok(()));
-    assert_eq!(bucket.admit(100), Err(200));
+    assert_eq!([0; 3].map(|now| bucket.admit(|| now)), [Notify; 3]);
+    assert_eq!(bucket.admit(|| 0), Deferred(100));
+    assert_eq!(bucket.admit(|| 99), Deferred(100));
+    assert_eq!(bucket.admit(|| 100), Notify);
+    assert_eq!(bucket.admit(|| 100), Deferred(200));
     // Idle time fills it to the burst and no further.
-    assert_eq!([10_000; 3].map(|now| bucket.admit(now)), [Ok(()); 3]);
-    assert_eq!(bucket.admit(10_000), Err(10_100));
+    assert_eq!([10_000; 3].map(|now| bucket.admit(|| now)), [Notify; 3]);
+    assert_eq!(bucket.admit(|| 10_000), Deferred(10_100));
 }
 
 #[test]
-fn no_limit_admits_at_any_time() {
+fn no_limit_admits_without_a_look_at_the_counter() {
     let mut bucket = Bucket::new(62_500_000, 0, 0);
-    assert!(bucket.is_unlimited());
-    assert_eq!(
-        [9, 3, u64::MAX, 0].map(|now| bucket.admit(now)),
-        [Ok(()); 4]
-    );
+    for _ in 0..4 {
+        let outcome = bucket.admit(|| unreachable!("no limit, no time"));
+        assert_eq!(outcome, Outcome::Notify);
+    }
 }
 
 #[test]
@@ -191,13 +191,16 @@ proptest! {
         let (mut now, mut admitted) = (0_u64, vec![]);
         for wait in waits {
             now += wait;
-            match bucket.admit(now) {
-                Ok(()) => admitted.push(now),
-                Err(at) => {
+            match bucket.admit(|| now) {
+                Outcome::Deferred(at) => {
                     prop_assert!(at > now);
-                    prop_assert_eq!(bucket.admit(at - 1), Err(at));
+                    prop_assert_eq!(bucket.admit(|| at - 1), Outcome::Deferred(at));
                     let mut copy = bucket;
-                    prop_assert_eq!(copy.admit(at), Ok(()));
+                    prop_assert_eq!(copy.admit(|| at), Outcome::Notify);
+                }
+                outcome => {
+                    prop_assert_eq!(outcome, Outcome::Notify);
+                    admitted.push(now);
                 }
             }
         }
@@ -215,7 +218,7 @@ proptest! {
     fn the_limit_takes_any_numbers(frequency: u64, rate: u32, burst: u32, times in vec(any::<u64>(), 0..50)) {
         let mut bucket = Bucket::new(frequency, rate, burst);
         for now in times {
-            if let Err(at) = bucket.admit(now) {
+            if let Outcome::Deferred(at) = bucket.admit(|| now) {
                 prop_assert!(at > now);
             }
         }
