@@ -209,7 +209,7 @@ impl Power {
         };
         let result = match function {
             fid::VERSION => ret::VERSION_1_1,
-            fid::CPU_SUSPEND => return suspend(a, || start(b, c)),
+            fid::CPU_SUSPEND => return suspend(a, start(b, c)),
             fid::CPU_OFF => {
                 if let Some(vcpu) = own.get(me) {
                     // It fails only if the partition was halted meanwhile: the core waits in EL2 all the same.
@@ -238,84 +238,51 @@ const SMCCC_VERSION: u32 = 0x8000_0000;
 /// The SMC32 identifier of the function that `fid` names in either form, if the partition has it.
 fn function(fid: u32) -> Option<u32> {
     let smc32 = fid & !fid::SMC64;
-    let both = matches!(smc32, fid::CPU_SUSPEND | fid::CPU_ON | fid::AFFINITY_INFO);
-    let smc32_only = matches!(
-        fid,
-        fid::VERSION
-            | fid::CPU_OFF
-            | fid::MIGRATE_INFO_TYPE
-            | fid::SYSTEM_OFF
-            | fid::SYSTEM_RESET
-            | fid::FEATURES
-    );
-    (both || smc32_only).then_some(smc32)
+    let number = smc32.wrapping_sub(fid::VERSION);
+    // A bit each by number, as `fid` lists them.
+    let there = if fid == smc32 { 0x75f } else { 0x1a };
+    (number < 32 && there >> number & 1 != 0).then_some(smc32)
 }
 
 /// `CPU_SUSPEND` (5.4), `power_state` in the original format: StateType in bit 16, PowerLevel in 25:24, StateID in 15:0.
 ///
 /// A vCPU has one standby and one powerdown state, both of the core's level; the StateID chooses nothing.
-fn suspend(power_state: u64, start: impl Fn() -> Option<Start>) -> Action {
+fn suspend(power_state: u64, resume: Option<Start>) -> Action {
     const STATE_ID: u64 = 0xffff;
     const POWERDOWN: u64 = 1 << 16;
     match power_state & !STATE_ID {
         0 => Action::Suspend { resume: None },
-        POWERDOWN => start().map_or(Action::Return(ret::INVALID_ADDRESS), |start| {
-            Action::Suspend {
-                resume: Some(start),
-            }
-        }),
+        POWERDOWN if resume.is_none() => Action::Return(ret::INVALID_ADDRESS),
+        POWERDOWN => Action::Suspend { resume },
         _ => Action::Return(ret::INVALID_PARAMETERS),
     }
 }
 
 /// `CPU_ON` (5.6). vCPU n has affinity 0.0.0.n, so the target affinity is the index, and a foreign one has no row.
 fn cpu_on(vcpus: &[Vcpu], target: u64, start: Option<Start>) -> Action {
-    let index = usize::try_from(target).unwrap_or(usize::MAX);
-    let Some(vcpu) = vcpus.get(index) else {
-        return Action::Return(ret::INVALID_PARAMETERS);
+    let vcpu = target as usize;
+    let result = match (vcpus.get(vcpu), start) {
+        (None, _) => ret::INVALID_PARAMETERS,
+        (_, None) => ret::INVALID_ADDRESS,
+        (Some(target), Some(start)) => match target.start(start) {
+            Ok(_) => return Action::Wake { vcpu },
+            Err(CLAIMED | PENDING) => ret::ON_PENDING,
+            Err(ON) => ret::ALREADY_ON,
+            // The partition stops; its callers are about to.
+            Err(_) => ret::DENIED,
+        },
     };
-    let Some(start) = start else {
-        return Action::Return(ret::INVALID_ADDRESS);
-    };
-    match vcpu.start(start) {
-        Ok(_) => Action::Wake { vcpu: index },
-        Err(CLAIMED | PENDING) => Action::Return(ret::ON_PENDING),
-        Err(ON) => Action::Return(ret::ALREADY_ON),
-        // The partition stops; its callers are about to.
-        Err(_) => Action::Return(ret::DENIED),
-    }
+    Action::Return(result)
 }
 
-/// `AFFINITY_INFO` (5.7). All vCPUs differ in affinity level 0 alone, so each level above is the whole partition.
+/// `AFFINITY_INFO` (5.7), of one vCPU: PSCI 1.0 and later leave the levels above to the implementation.
 fn affinity_info(vcpus: &[Vcpu], target: u64, level: u64) -> i64 {
-    const AFFINITIES: u64 = 0xff_00ff_ffff;
-    // Fields below the level asked for are ignored.
-    let fields = match level {
-        0 => u64::MAX,
-        1 => !0xff,
-        2 => !0xffff,
-        3 => !0xff_ffff,
-        _ => return ret::INVALID_PARAMETERS,
-    };
-    let index = usize::try_from(target & fields).unwrap_or(usize::MAX);
-    let asked = match level {
-        0 => vcpus.get(index..).and_then(|rest| rest.get(..1)),
-        _ => (index == 0 && target & !AFFINITIES == 0).then_some(vcpus),
-    };
-    let info = |v: &Vcpu| match v.state.load(Ordering::Acquire) {
-        ON => ret::AFFINITY_ON,
-        CLAIMED | PENDING => ret::AFFINITY_ON_PENDING,
-        _ => ret::AFFINITY_OFF,
-    };
-    let Some(asked) = asked else {
-        return ret::INVALID_PARAMETERS;
-    };
-    // On if one is, else pending if one is.
-    asked.iter().map(info).fold(ret::AFFINITY_OFF, |all, one| {
-        if all == ret::AFFINITY_ON || one == ret::AFFINITY_OFF {
-            all
-        } else {
-            one
-        }
-    })
+    match vcpus.get(target as usize) {
+        Some(vcpu) if level == 0 => match vcpu.state.load(Ordering::Acquire) {
+            ON => ret::AFFINITY_ON,
+            CLAIMED | PENDING => ret::AFFINITY_ON_PENDING,
+            _ => ret::AFFINITY_OFF,
+        },
+        _ => ret::INVALID_PARAMETERS,
+    }
 }

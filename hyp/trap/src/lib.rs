@@ -15,10 +15,6 @@ pub use words::cause;
 
 /// Exception classes (`ESR_EL2.EC`, bits 31:26) that EL2 tells apart by more than their words.
 pub mod ec {
-    /// WFI, WFE, WFIT, WFET.
-    pub const WFX: u32 = 0x01;
-    /// HVC in AArch64.
-    pub const HVC64: u32 = 0x16;
     /// SMC in AArch64.
     pub const SMC64: u32 = 0x17;
     /// MSR, MRS or a system instruction in AArch64.
@@ -34,16 +30,6 @@ pub mod ec {
 /// Why a guest entered EL2 synchronously.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trap {
-    /// WFI (`event` false) or WFE.
-    Wfx {
-        /// It was a WFE.
-        event: bool,
-    },
-    /// HVC from AArch64.
-    Hvc {
-        /// Its immediate.
-        imm: u16,
-    },
     /// SMC from AArch64, trapped by `HCR_EL2.TSC`. `ELR_EL2` is the SMC itself, not the instruction after it.
     Smc {
         /// Its immediate.
@@ -55,7 +41,7 @@ pub enum Trap {
     DataAbort(DataAbort),
     /// Instruction fetch that a translation refused.
     InstructionAbort(Fault),
-    /// Anything else, by exception class: nothing that EL2 emulates.
+    /// Anything else, by exception class: nothing that EL2 emulates here (HVC has a vector path of its own).
     Other {
         /// `ESR_EL2.EC`.
         ec: u8,
@@ -80,8 +66,6 @@ pub struct Fault {
     pub status: u8,
     /// The fault was on the walk of the guest's own tables.
     pub walk: bool,
-    /// `FAR_EL2` does not hold the address.
-    pub far_invalid: bool,
 }
 
 /// A data abort.
@@ -91,10 +75,7 @@ pub struct DataAbort {
     pub fault: Fault,
     /// It was a store, or cache maintenance.
     pub write: bool,
-    /// It was cache maintenance or an address translation instruction.
-    pub maintenance: bool,
-    /// The access, if the hardware described it (`ISV`).
-    pub access: Option<Access>,
+    esr: u64,
 }
 
 /// A load or store of one general register.
@@ -108,18 +89,13 @@ pub struct Access {
     pub wide: bool,
     /// General register, 31 for XZR.
     pub rt: u8,
-    /// Acquire or release semantics.
-    pub ordered: bool,
 }
 
 /// Decodes `ESR_EL2` of a synchronous exception.
 pub fn decode(esr: u64) -> Trap {
     let class = (esr >> 26) as u32 & 0x3f;
-    let imm = esr as u16;
     match class {
-        ec::WFX => Trap::Wfx { event: bit(esr, 0) },
-        ec::HVC64 => Trap::Hvc { imm },
-        ec::SMC64 => Trap::Smc { imm },
+        ec::SMC64 => Trap::Smc { imm: esr as u16 },
         ec::SYSREG => Trap::SysReg(SysReg {
             op: op(
                 field(esr, 20, 2),
@@ -135,14 +111,7 @@ pub fn decode(esr: u64) -> Trap {
         ec::DATA_ABORT => Trap::DataAbort(DataAbort {
             fault: fault(esr),
             write: bit(esr, 6),
-            maintenance: bit(esr, 8),
-            access: bit(esr, 24).then(|| Access {
-                size: 1 << field(esr, 22, 2),
-                signed: bit(esr, 21),
-                wide: bit(esr, 15),
-                rt: field(esr, 16, 5),
-                ordered: bit(esr, 14),
-            }),
+            esr,
         }),
         _ => Trap::Other { ec: class as u8 },
     }
@@ -152,7 +121,6 @@ fn fault(esr: u64) -> Fault {
     Fault {
         status: field(esr, 0, 6),
         walk: bit(esr, 7),
-        far_invalid: bit(esr, 10),
     }
 }
 
@@ -165,46 +133,11 @@ const fn field(value: u64, at: u32, bits: u32) -> u8 {
     (value >> at) as u8 & (0xff >> (8 - bits))
 }
 
-/// Kinds of fault status codes that say where `HPFAR_EL2` and the words come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// Address beyond what the tables can describe, levels 0 to 3.
-    AddressSize,
-    /// Nothing mapped there.
-    Translation,
-    /// Access flag clear.
-    AccessFlag,
-    /// Mapped, without this right.
-    Permission,
-    /// External abort, on the access or on a table walk.
-    External,
-    /// Misaligned for its memory type.
-    Alignment,
-    /// Any other.
-    Other,
-}
-
 impl Fault {
-    /// The kind of fault. Statuses of level -1 (52-bit addresses) have their own numbers; this EL2 does not use them.
-    pub const fn kind(&self) -> FaultKind {
-        match self.status {
-            0x00..=0x03 => FaultKind::AddressSize,
-            0x04..=0x07 => FaultKind::Translation,
-            0x08..=0x0b => FaultKind::AccessFlag,
-            0x0c..=0x0f => FaultKind::Permission,
-            0x10 | 0x14..=0x17 => FaultKind::External,
-            0x21 => FaultKind::Alignment,
-            _ => FaultKind::Other,
-        }
-    }
-
-    /// Whether `HPFAR_EL2` holds the address (D24.2 `HPFAR_EL2`): a permission fault sets it only on a table walk.
+    /// Whether `HPFAR_EL2` holds the address (D24.2 `HPFAR_EL2`): for address size, translation and access flag faults,
+    /// and for a permission fault on a table walk.
     pub const fn ipa_known(&self) -> bool {
-        let recorded = matches!(
-            self.kind(),
-            FaultKind::AddressSize | FaultKind::Translation | FaultKind::AccessFlag
-        );
-        recorded || (self.walk && matches!(self.kind(), FaultKind::Permission))
+        self.status < 0x0c || self.walk && self.status < 0x10
     }
 }
 
@@ -212,11 +145,16 @@ impl DataAbort {
     /// The access, if EL2 can carry it out in the guest's stead: nothing is mapped there, the address is known, and
     /// the hardware described a plain load or store. Otherwise an access to an emulated device is an external abort.
     pub fn emulable(&self) -> Option<Access> {
-        let plain = !self.maintenance && !self.fault.walk && !self.fault.far_invalid;
-        match self.fault.kind() {
-            FaultKind::Translation if plain => self.access,
-            _ => None,
-        }
+        /// `ISV`, `FnV`, `CM`, `S1PTW` and the kind of fault, without its level.
+        const SHAPE: u64 = 1 << 24 | 1 << 10 | 1 << 8 | 1 << 7 | 0x3c;
+        /// Described, and a translation fault.
+        const PLAIN: u64 = 1 << 24 | 0x04;
+        (self.esr & SHAPE == PLAIN).then(|| Access {
+            size: 1 << field(self.esr, 22, 2),
+            signed: bit(self.esr, 21),
+            wide: bit(self.esr, 15),
+            rt: field(self.esr, 16, 5),
+        })
     }
 }
 
@@ -227,28 +165,27 @@ pub const fn fault_ipa(hpfar: u64, far: u64) -> u64 {
 }
 
 impl Access {
-    const fn mask(&self) -> u64 {
-        match self.size {
-            1 => 0xff,
-            2 => 0xffff,
-            4 => 0xffff_ffff,
-            _ => u64::MAX,
-        }
-    }
-
     /// What a load that read `value` puts into its register: the low bytes, zero- or sign-extended.
     pub const fn loaded(&self, value: u64) -> u64 {
-        let unused = self.mask().leading_zeros();
-        let low = value & self.mask();
-        match (self.signed, self.wide) {
-            (false, _) => low,
-            (true, true) => ((low << unused) as i64 >> unused) as u64,
-            (true, false) => ((low << unused) as i64 >> unused) as u32 as u64,
+        let unused = self.unused();
+        let extended = match self.signed {
+            true => ((value << unused) as i64 >> unused) as u64,
+            false => self.stored(value),
+        };
+        if self.wide {
+            extended
+        } else {
+            extended as u32 as u64
         }
     }
 
     /// What a store of register value `value` writes: its low bytes.
     pub const fn stored(&self, value: u64) -> u64 {
-        value & self.mask()
+        value & u64::MAX >> self.unused()
+    }
+
+    /// Bits of a register that the access does not have.
+    const fn unused(&self) -> u32 {
+        (self.size as u32 * 8).wrapping_neg() & 63
     }
 }
