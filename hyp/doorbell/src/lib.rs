@@ -53,7 +53,6 @@ impl Line {
     /// [`Line::unmask`] have one order. If this one is first, `unmask` finds the bit; if `unmask` is first, this one acquires
     /// what it released, and the mask read next is already lifted. So no sequential consistency and no DMB are needed
     /// (LDAXR/STLXR on Arm). The SGI is a system register write, which these do not order: the caller puts a DSB ISHST before it.
-    #[inline]
     pub fn ring(&self, bit: u32) -> Ring {
         let bit = one(bit);
         if self.pending.fetch_or(bit, AcqRel) & bit != 0 {
@@ -70,13 +69,11 @@ impl Line {
     ///
     /// The setter never reads a value older than its own write: a clear bit was taken. A mask it sees is lifted after that
     /// write, so `unmask` finds the bit; a mask it does not see yet costs one SGI that finds nothing to take.
-    #[inline]
     pub fn wants_notify(&self, bit: u32) -> bool {
         self.pending.load(Relaxed) & !self.masked.load(Relaxed) & one(bit) != 0
     }
 
     /// Takes every doorbell that is not masked; masked ones stay set. To be called on the line's own core.
-    #[inline]
     pub fn take(&self) -> u64 {
         // Its own core alone writes the mask, so it cannot change between these two.
         let masked = self.masked.load(Relaxed);
@@ -84,7 +81,6 @@ impl Line {
     }
 
     /// Holds back doorbells of `bit` from now on. To be called on the line's own core.
-    #[inline]
     pub fn mask(&self, bit: u32) {
         self.masked
             .store(self.masked.load(Relaxed) | one(bit), Relaxed);
@@ -92,7 +88,6 @@ impl Line {
 
     /// Lets doorbells of `bit` through again; true if one waited: it is taken, and the caller delivers it.
     /// To be called on the line's own core.
-    #[inline]
     pub fn unmask(&self, bit: u32) -> bool {
         let bit = one(bit);
         self.masked.store(self.masked.load(Relaxed) & !bit, Relaxed);
@@ -100,14 +95,12 @@ impl Line {
     }
 
     /// Whether a doorbell of `bit` waits, masked or not.
-    #[inline]
     pub fn is_pending(&self, bit: u32) -> bool {
         self.pending.load(Relaxed) & one(bit) != 0
     }
 }
 
 /// The bit of a handle.
-#[inline]
 const fn one(bit: u32) -> u64 {
     1 << (bit & 63)
 }
@@ -144,7 +137,6 @@ pub struct End {
 
 impl End {
     /// Rings `bit` of the peer's `line`. `now` reads the counter (ticks), only where the limit has to be asked.
-    #[inline]
     pub fn ring(&mut self, line: &Line, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
         let outcome = match line.ring(bit) {
             Ring::NotifyNow => self.bucket.admit(now),
@@ -161,7 +153,6 @@ impl End {
     }
 
     /// Asks the limit again for a doorbell that was put off: [`Outcome::Held`] if it needs no SGI any more.
-    #[inline]
     pub fn retry(&mut self, line: &Line, bit: u32, now: u64) -> Outcome {
         match line.wants_notify(bit) {
             true => self.bucket.admit(|| now),

@@ -34,7 +34,6 @@ impl Bucket {
 
     /// Admits a doorbell ([`Outcome::Notify`]), or gives the tick at which one will be admitted ([`Outcome::Deferred`]).
     /// `now` reads the counter, which takes a while and is not needed without a limit.
-    #[inline]
     pub fn admit(&mut self, now: impl FnOnce() -> u64) -> Outcome {
         if self.interval == 0 {
             return Outcome::Notify;
@@ -57,7 +56,6 @@ pub struct Deferred {
 
 impl Deferred {
     /// Puts `handle` (modulo 64) off until the tick `at`; true if the core's timer has to be set to [`Deferred::next`] anew.
-    #[inline]
     pub fn defer(&mut self, handle: u32, at: u64) -> bool {
         let sooner = self.handles == 0 || at < self.next;
         if sooner {
@@ -68,14 +66,12 @@ impl Deferred {
     }
 
     /// The tick at which to look again, if anything waits.
-    #[inline]
     pub fn next(&self) -> Option<u64> {
         (self.handles != 0).then_some(self.next)
     }
 
     /// At the tick `now`: every handle put off, each to be retried (and deferred again if it is still too early), or none
     /// before [`Deferred::next`].
-    #[inline]
     pub fn due(&mut self, now: u64) -> Handles {
         if now < self.next {
             return Handles(0);
@@ -91,7 +87,6 @@ pub struct Handles(pub u64);
 impl Iterator for Handles {
     type Item = u32;
 
-    #[inline]
     fn next(&mut self) -> Option<u32> {
         let handle = self.0.trailing_zeros();
         self.0 &= self.0.wrapping_sub(1);
