@@ -47,11 +47,6 @@ impl<const N: usize> Ring<N> {
         N as u32 - 1
     };
 
-    fn place(&self, at: u32) -> &AtomicU8 {
-        // Masked, an index is always below `N`.
-        &self.bytes[(at & Self::MASK) as usize]
-    }
-
     /// Bytes waiting.
     pub fn len(&self) -> u32 {
         let consumed = self.consumed.bytes.load(SeqCst);
@@ -76,7 +71,7 @@ impl<const N: usize> Ring<N> {
 
     /// Puts in one byte.
     pub fn push(&self, byte: u8) -> Pushed {
-        if !self.append(&[byte], &[]) {
+        if !append(&self.produced, self.len(), &self.bytes, &[], byte) {
             return Pushed::Full;
         }
         // Read after the byte is out, as the consumer reads `produced` after it has taken its last byte: in the one order
@@ -91,25 +86,7 @@ impl<const N: usize> Ring<N> {
 
     /// Puts in a whole line and its end, or nothing if there is no room for both (false). Notify the console core afterwards.
     pub fn push_line(&self, line: &[u8]) -> bool {
-        self.append(line, b"\n")
-    }
-
-    /// Puts in both parts at once, or nothing if there is no room for them (false).
-    fn append(&self, text: &[u8], end: &[u8]) -> bool {
-        if text.len() + end.len() > N - (self.len() as usize).min(N) {
-            return false;
-        }
-        let mut at = self.produced.bytes.load(Relaxed);
-        let mut lines = self.produced.lines.load(Relaxed);
-        for &byte in text.iter().chain(end) {
-            self.place(at).store(byte, Relaxed);
-            at = at.wrapping_add(1);
-            lines = lines.wrapping_add(u32::from(byte == b'\n'));
-        }
-        // The line count goes first, so that it never lags behind a line end already taken.
-        self.produced.lines.store(lines, Release);
-        self.produced.bytes.store(at, SeqCst);
-        true
+        append(&self.produced, self.len(), &self.bytes, line, b'\n')
     }
 
     /// Takes out the oldest byte.
@@ -118,7 +95,8 @@ impl<const N: usize> Ring<N> {
             return None;
         }
         let consumed = self.consumed.bytes.load(Relaxed);
-        let byte = self.place(consumed).load(Relaxed);
+        // Masked, an index is always below `N`.
+        let byte = self.bytes[(consumed & Self::MASK) as usize].load(Relaxed);
         if byte == b'\n' {
             let lines = self.consumed.lines.load(Relaxed);
             self.consumed.lines.store(lines.wrapping_add(1), Relaxed);
@@ -126,6 +104,28 @@ impl<const N: usize> Ring<N> {
         self.consumed.bytes.store(consumed.wrapping_add(1), SeqCst);
         Some(byte)
     }
+}
+
+/// Puts in `text` and `last` at once behind the `waiting` bytes, or nothing if there is no room for them (false).
+// One copy for rings of all sizes.
+#[inline(never)]
+fn append(produced: &Cursor, waiting: u32, bytes: &[AtomicU8], text: &[u8], last: u8) -> bool {
+    if text.len() + waiting as usize >= bytes.len() {
+        return false;
+    }
+    let mut at = produced.bytes.load(Relaxed);
+    let mut lines = produced.lines.load(Relaxed);
+    for &byte in text.iter().chain([&last]) {
+        if let Some(place) = bytes.get(at as usize & (bytes.len() - 1)) {
+            place.store(byte, Relaxed);
+        }
+        at = at.wrapping_add(1);
+        lines = lines.wrapping_add(u32::from(byte == b'\n'));
+    }
+    // The line count goes first, so that it never lags behind a line end already taken.
+    produced.lines.store(lines, Release);
+    produced.bytes.store(at, SeqCst);
+    true
 }
 
 /// A core's rings. The core puts in, the console core takes out.
