@@ -16,6 +16,9 @@ pub struct Plan {
 
 static PLAN: Once<Plan> = Once::new();
 
+/// No image is larger, bytes: a bound on what a damaged header may make EL2 read before its CRC32C is known.
+const IMAGE_MAX: u64 = 1 << 30;
+
 unsafe extern "C" {
     /// Bytes from the image's start to the plan (`boot/entry.rs`); the packer's.
     static _plan_offset: u64;
@@ -31,6 +34,7 @@ impl Plan {
         if header.magic != ::plan::MAGIC
             || header.version != ::plan::VERSION
             || header.size > header.image_size
+            || header.image_size > IMAGE_MAX
         {
             return None;
         }

@@ -170,6 +170,7 @@ fn end(core: &mut Core, to: u32, line: Option<&Line>) -> ! {
 
 /// The partition has stopped: its interrupts are off, its peers are told, and this core takes EL2's own interrupts alone.
 fn stopped(core: &mut Core) -> ! {
+    core.stopped = true;
     core.vgic().reset();
     bell::farewell(core);
     loop {

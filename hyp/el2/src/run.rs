@@ -14,9 +14,6 @@ pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
     let plan = Plan::get();
     // SAFETY: `boot/entry.rs` comes here once a core, on its own stack, right after it switched its MMU on.
     let core = unsafe { Core::init(row, plan).as_mut() };
-    if core.index == 0 {
-        gic::init_distributor(core.lists.distributor(), plan);
-    }
     gic::init_core(row, core.lists.redistributor());
     if row.vcpu == 0 {
         core.state.init(core.partition, plan);

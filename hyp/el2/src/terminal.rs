@@ -13,8 +13,10 @@ use crate::power;
 use crate::shared::control;
 use crate::uart::Uart;
 
-/// Steps (about a byte each) of one drain: what a doorbell may have to wait for on the console core.
+/// Steps (about a byte each) of one drain: what the console core's guest may have to wait for.
 const BUDGET: u32 = 64;
+/// Drains a second at most, whatever the others print: with [`BUDGET`] a bound on what printing takes of the console core.
+const DRAINS_HZ: u64 = 1000;
 /// How long an unfinished line, or a guest whose ring is full, waits: a 20th of a second.
 const PATIENCE_HZ: u64 = 20;
 
@@ -48,7 +50,7 @@ pub fn guest_write(core: &mut Core, offset: u64, value: u64) {
     let notify = core.state.uart.write(offset, value as u32, ring);
     if ring.is_full() {
         // The drain does not tell the producer; it looks again itself.
-        wait(core);
+        wait(core, PATIENCE_HZ, true);
     }
     update_level(core);
     if notify {
@@ -63,20 +65,26 @@ fn update_level(core: &mut Core) {
     core.vgic().set_level(intid, level);
 }
 
-fn wait(core: &mut Core) {
-    let at = timer::now() + timer::frequency() / PATIENCE_HZ;
-    // The earlier moment holds: others' whole lines must not put an unfinished one off for ever.
-    core.console_at.get_or_insert(at);
+/// Looks again a `hz`th of a second from now, unless sooner already.
+fn wait(core: &mut Core, hz: u64, patient: bool) {
+    let at = timer::now() + timer::frequency() / hz;
+    if core.console_at.is_none_or(|(earlier, _)| at < earlier) {
+        core.console_at = Some((at, patient));
+    }
     core.rearm();
 }
 
-/// EL2's timer: unfinished lines have waited enough, a full ring may have room. The caller rearms the timer.
+/// EL2's timer: the next drain is due, unfinished lines have waited enough, a full ring may have room. The caller rearms
+/// the timer.
 pub fn tick(core: &mut Core) {
-    if core.console_at.is_some_and(|at| timer::now() >= at) {
+    let Some((at, patient)) = core.console_at else {
+        return;
+    };
+    if timer::now() >= at {
         core.console_at = None;
-        drain(core, false);
+        drain(core, patient);
         if core.mine.rings.guest.is_full() {
-            wait(core);
+            wait(core, PATIENCE_HZ, true);
         }
         update_level(core);
     }
@@ -110,36 +118,32 @@ pub fn room(core: &mut Core) {
 
 /// Writes what waits in the rings to the UART, as much as it takes and the budget allows. With `patient`, unfinished lines
 /// wait a little longer. Does nothing on other cores than the console's.
+///
+/// `console_busy` stays set, so that nobody sends an SGI, until a whole period has found nothing to do.
 pub fn drain(core: &mut Core, patient: bool) {
     let Some(uart) = core.uart else { return };
+    let found = rings_hold(core);
     let progress = step(core, uart, patient, BUDGET);
     uart.interrupt_on_room(progress == Progress::Full);
     match progress {
         Progress::Full => {}
-        Progress::More => power::tell(core, core.index, control::CONSOLE),
-        Progress::Idle | Progress::Held => {
-            if progress == Progress::Held {
-                wait(core);
-            }
+        Progress::Held => wait(core, PATIENCE_HZ, false),
+        Progress::Idle if power::all_stopped(core) && !rings_hold(core) => finish(core, uart),
+        Progress::Idle if !found => {
             // Whoever puts something in from here on tells us; what came in before that is seen here.
             core.shared.global().console_busy.store(0, SeqCst);
-            let missed = match progress {
-                Progress::Held => core
-                    .shared
-                    .cores()
-                    .any(|other| other.rings.guest.is_ready() || !other.rings.el2.is_empty()),
-                _ => core
-                    .shared
-                    .cores()
-                    .any(|other| !other.rings.guest.is_empty() || !other.rings.el2.is_empty()),
-            };
-            if missed {
+            if rings_hold(core) {
                 kick(core);
-            } else if progress == Progress::Idle && power::all_stopped(core) {
-                finish(core, uart);
             }
         }
+        Progress::Idle | Progress::More => wait(core, DRAINS_HZ, true),
     }
+}
+
+fn rings_hold(core: &Core) -> bool {
+    core.shared
+        .cores()
+        .any(|other| !other.rings.guest.is_empty() || !other.rings.el2.is_empty())
 }
 
 fn step(core: &mut Core, uart: Uart, patient: bool, budget: u32) -> Progress {

@@ -71,11 +71,11 @@ global_asm!(
 vectors:
     .macro from_el2 kind
     .balign 128
-    save_clobbered
-    save_rest
-    mov     w2, #\kind
-    bl      {fault}
-    b       park_core
+    mrs     x0, TPIDR_EL2               // the state, right above the stack: nothing on that is needed any more
+    cbz     x0, 9f
+    mov     sp, x0
+9:  mov     w1, #\kind
+    b       {fault}
     .endm
     from_el2 0                          // current EL with SP_EL0: never used
     from_el2 1
@@ -149,12 +149,11 @@ return_clobbered:
     .global enter_guest
 enter_guest:
     sub     x1, x1, #256
-    mov     x2, #0
-2:  ldr     x3, [x0, x2]
+    mov     x2, #256
+2:  sub     x2, x2, #8                  // from the end: the frame may overlap its place at the top
+    ldr     x3, [x0, x2]
     str     x3, [x1, x2]
-    add     x2, x2, #8
-    cmp     x2, #256
-    b.lo    2b
+    cbnz    x2, 2b
     mov     sp, x1
     b       return_all
     .popsection

@@ -78,9 +78,10 @@ pub(crate) const VISIBLE: [Row; 9] = [
     (IdRegister::Isar1, op(3, 0, 0, 6, 1), 0x0fff_ffff_00ff_f00f),
     // Hidden: ATS1A, SYSINSTR_128, SYSREG_128, PAC_frac, MOPS (HCRX_EL2), APA3, GPA3.
     (IdRegister::Isar2, op(3, 0, 0, 6, 2), 0x0fff_0f00_f0f0_00ff),
-    // ECV 1: CNTPOFF (2) is EL2's. ExS, granules, BigEnd, ASIDBits, PARange as they are. Hidden: FGT, stage-2 granules
+    // ECV 1: CNTPOFF (2) is EL2's. ExS, granules, ASIDBits, PARange as they are. Hidden: BigEnd, BigEndEL0 (emulated
+    // devices are little-endian), FGT, stage-2 granules
     // (0: as stage 1), SNSMem.
-    (IdRegister::Mmfr0, op(3, 0, 0, 7, 0), 0x1000_f000_ffff_0fff),
+    (IdRegister::Mmfr0, op(3, 0, 0, 7, 0), 0x1000_f000_fff0_00ff),
     // HAFDBS up to 2: table access flags (3) need HCRX_EL2.TCR2En. ECBHB, nTLBPA, AFP, ETS, PAN, HPDS as they are.
     // Hidden: CMOW, TIDCP1, HCX, TWED, XNX, SpecSEI, LO, VH, VMIDBits.
     (IdRegister::Mmfr1, op(3, 0, 0, 7, 1), 0xf00f_f0f0_00f0_f002),

@@ -177,7 +177,7 @@ fn loads_extend_and_stores_truncate() {
 }
 
 /// Fields a guest must not see whatever the machine has: register, lowest bit (D24.2).
-const HIDDEN: [(IdRegister, u32); 41] = [
+const HIDDEN: [(IdRegister, u32); 43] = [
     (IdRegister::Pfr0, 8),   // EL2
     (IdRegister::Pfr0, 28),  // RAS
     (IdRegister::Pfr0, 32),  // SVE
@@ -207,6 +207,8 @@ const HIDDEN: [(IdRegister, u32); 41] = [
     (IdRegister::Isar2, 12), // APA3
     (IdRegister::Isar2, 16), // MOPS
     (IdRegister::Isar2, 24), // PAC_frac
+    (IdRegister::Mmfr0, 8),  // BigEnd
+    (IdRegister::Mmfr0, 16), // BigEndEL0
     (IdRegister::Mmfr0, 32), // TGran16_2
     (IdRegister::Mmfr0, 40), // TGran4_2
     (IdRegister::Mmfr0, 56), // FGT
@@ -244,7 +246,7 @@ fn a_cortex_a72_and_a_max_core_as_guests_see_them() {
     // Cortex-A72 (TRM 100095): AArch32 at every level, GIC interface, EL2 and EL3.
     assert_eq!(IdRegister::Pfr0.visible(0x0100_2222), 0x0100_0011);
     assert_eq!(IdRegister::Dfr0.visible(0x1030_5106), 0x1030_5006);
-    assert_eq!(IdRegister::Mmfr0.visible(0x1124), 0x0000_0124);
+    assert_eq!(IdRegister::Mmfr0.visible(0x1124), 0x0000_0024);
     // A GIC interface of version 4.1 and CSV2_2 show as what they extend.
     assert_eq!(
         IdRegister::Pfr0.visible(0x1201_1111_2311_1112),

@@ -349,6 +349,8 @@ fn joined(mappings: &[Mapping]) -> Result<Vec<Mapping>> {
             if last.end() == mapping.input
                 && last.output + last.size == mapping.output
                 && last.access == mapping.access
+                // A block must not span what one root maps and another does not: a switch would change its size.
+                && last.what == mapping.what
             {
                 last.size += mapping.size;
                 continue;

@@ -40,6 +40,8 @@ _plan_offset:
 
 .macro known_state                      // whatever firmware left: interrupts masked, no VHE, MMU off
     msr     DAIFSet, #0xf
+    msr     SPSel, #1
+    msr     TPIDR_EL2, xzr              // no state yet (cpu/core.rs)
     mov     x1, #{hcr}
     msr     HCR_EL2, x1
     mov     x1, #({sctlr_off} & 0xffff)
@@ -119,6 +121,14 @@ _plan_offset:
     br      x1
 5:  mov     x0, x21
     bl      relocate
+    mov     x0, x21
+    adrp    x1, _image_end
+    add     x1, x1, :lo12:_image_end
+    sub     x1, x1, x21
+    bl      clean_invalidate            // what was just relocated may have been prefetched as it was before
+    ic      iallu
+    dsb     sy
+    isb
     adrp    x1, boot_stack_top
     add     sp, x1, :lo12:boot_stack_top
     mov     x0, x21
@@ -201,7 +211,6 @@ start_core_row:
     adrp    x1, vectors
     add     x1, x1, :lo12:vectors
     msr     VBAR_EL2, x1
-    msr     TPIDR_EL2, x21              // the state lies right above the stack
     isb
     tlbi    alle2
     ic      iallu
@@ -222,9 +231,10 @@ park_core:
     .popsection
 
     .pushsection .bss.boot_stack, "aw", @nobits
-    .balign 16
+    .balign 128                         // no line shared with what other cores use with their caches on
     .space  {boot_stack}
 boot_stack_top:
+    .balign 128
     .popsection
 "#,
     hcr = const HCR,

@@ -10,7 +10,7 @@ use fdt::Fdt;
 use fdt::node::{FdtNode, NodeProperty};
 use plan::{Core, Range};
 
-use super::refuse::{PSCI, UART, refusal, refuse_for};
+use super::refuse::{PSCI, UART, if_damaged, refusal, refuse};
 use crate::planned::Plan;
 
 /// RAM ranges a device tree may list; more than any board of this kind has.
@@ -45,7 +45,7 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
             );
             line.hex(dtb);
 
-            refuse_for(plan, &mut line)
+            refuse(&mut line)
         }
     };
     let mut found = Found::default();
@@ -56,6 +56,8 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
         UART.store(machine.uart.base, Relaxed);
     }
     PSCI.store(found.psci, Relaxed);
+    // From here on the plan's claims count: they must be its author's.
+    if_damaged(plan);
     check_ram(&found, plan);
     check_cores(&found, plan);
     check_gic(&found, plan);
@@ -64,13 +66,13 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
         line.hex(machine.uart.base)
             .str(", the machine has none there");
 
-        refuse_for(plan, &mut line)
+        refuse(&mut line)
     }
     if machine.start == plan::START_PSCI && !found.psci {
         let mut line =
             refusal("PSCI: the plan needs firmware that starts cores by SMC, the machine has none");
 
-        refuse_for(plan, &mut line)
+        refuse(&mut line)
     }
     found.nonce
 }
@@ -172,7 +174,7 @@ fn check_ram(found: &Found, plan: &Plan) {
                 between(line.str(" "), range);
             }
 
-            refuse_for(plan, &mut line)
+            refuse(&mut line)
         }
     }
 }
@@ -194,7 +196,7 @@ fn check_cores(found: &Found, plan: &Plan) {
             .dec(found.cpus)
             .str(" and not that one");
 
-        refuse_for(plan, &mut line)
+        refuse(&mut line)
     }
 }
 
@@ -225,6 +227,6 @@ fn check_gic(found: &Found, plan: &Plan) {
                 .hex(distributor);
         }
 
-        refuse_for(plan, &mut line)
+        refuse(&mut line)
     }
 }

@@ -1,9 +1,10 @@
 //! Boot, in the order it happens:
 //!
 //! 1. `entry.rs`, boot core, MMU off: relocate EL2 where the loader put it, take a stack.
-//! 2. [`check_machine`]: one pass over the boot device tree; a machine that does not cover the plan is refused.
+//! 2. [`check_machine`]: one pass over the boot device tree, the plan's CRC32C; a machine that does not cover the plan,
+//!    or a plan that is damaged, is refused.
 //! 3. `entry.rs`: move the image to its planned address, relocate again, clean to the point of coherency.
-//! 4. [`moved`]: check the plan's CRC32C, clear the shared region, start the other cores.
+//! 4. [`moved`]: clear the shared region, set up the distributor, start the other cores.
 //! 5. `entry.rs`, every core: take its own stack, [`check_core`], MMU on with the tables of the plan.
 //! 6. [`crate::run::run_core`]: interrupt controller, the partition's images, a barrier for all cores, the guest.
 
@@ -18,6 +19,7 @@ use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1, Readable};
 use plan::{Core, Header, Midr};
 
 use crate::cpu::{cache, regs};
+use crate::gic;
 use crate::planned::Plan;
 use crate::shared::Shared;
 pub use refuse::{refusal, refuse};
@@ -66,7 +68,6 @@ pub extern "C" fn moved(image: u64) {
     let Some(plan) = Plan::of_image(image) else {
         return;
     };
-    refuse::if_damaged(&plan);
     let header = plan.header;
 
     // What other cores will find in memory with their caches on must be there with ours off.
@@ -76,6 +77,7 @@ pub extern "C" fn moved(image: u64) {
 
     let me = MPIDR_EL1.get() & AFFINITY;
     let own = plan.cores().iter().find(|core| core.mpidr == me);
+    gic::init_distributor(&plan);
     // Cores of one type refuse alike: once is enough.
     if let Some(own) = own {
         check_core(own, header);
@@ -151,7 +153,16 @@ pub extern "C" fn check_core(core: &'static Core, header: &'static Header) {
 
         refuse(&mut line)
     }
-    let registers = crate::gic::list_register_count();
+    let redistributor = gic::redistributor_affinity(core);
+    if redistributor != core.mpidr {
+        let mut line = refusal("redistributor: the plan has core ");
+        line.hex(core.mpidr).str("'s at ").hex(core.gicr);
+        line.str(", the machine has core ")
+            .hex(redistributor)
+            .str("'s there");
+        refuse(&mut line)
+    }
+    let registers = gic::list_register_count();
     if registers < u64::from(machine.list_registers) {
         let mut line = refusal("list registers: the plan needs ");
         line.dec(machine.list_registers.into()).str(", core ");

@@ -43,13 +43,6 @@ pub fn refuse(line: &mut Line) -> ! {
     }
 }
 
-/// Refuses because of `plan`'s claims, unless the plan turns out damaged: then nothing it claims means anything, and that
-/// is said instead.
-pub fn refuse_for(plan: &Plan, line: &mut Line) -> ! {
-    if_damaged(plan);
-    refuse(line)
-}
-
 /// Refuses an image whose plan does not have the CRC32C its header says.
 pub fn if_damaged(plan: &Plan) {
     let crc = plan.crc();

@@ -2,6 +2,7 @@
 
 use ::core::ptr::{self, NonNull};
 
+use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::Reason;
 use console::{Mux, Pl011};
 use doorbell::{Bucket, Deferred, End as Bell};
@@ -40,8 +41,10 @@ pub struct Core {
     pub bells: [Bell; MAX_ENDS],
     /// Doorbells put off by the rate limit.
     pub deferred: Deferred,
-    /// When to tell the console core of an unfinished line, or to look at the PL011 again.
-    pub console_at: Option<u64>,
+    /// When to look at console or PL011 again, and whether unfinished lines must wait on then.
+    pub console_at: Option<(u64, bool)>,
+    /// Its partition has stopped.
+    pub stopped: bool,
     /// The console's UART, on the console core.
     pub uart: Option<Uart>,
     /// The console core's place in all rings; unused elsewhere.
@@ -107,8 +110,7 @@ impl Core {
         }
         let vcpus = plan.slice(partition.vcpus);
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Core;
-        // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack
-        // (`boot/entry.rs` put its address into TPIDR_EL2). Boot comes here once, and drops this borrow when it enters the
+        // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack. Boot comes here once, and drops this borrow when it enters the
         // guest or waits, from where the vectors alone hand the state out. `State`: as above, atomic and valid when zero.
         let core = unsafe {
             place.write(Core {
@@ -124,6 +126,7 @@ impl Core {
                 bells: [Bell::default(); MAX_ENDS],
                 deferred: Deferred::default(),
                 console_at: None,
+                stopped: false,
                 uart: None,
                 mux: Mux::default(),
                 plan,
@@ -135,6 +138,7 @@ impl Core {
         for (bell, end) in core.bells.iter_mut().zip(core.ends) {
             bell.bucket = Bucket::new(timer::frequency(), end.rate, end.burst);
         }
+        TPIDR_EL2.set(place as u64);
         NonNull::from(core)
     }
 
@@ -165,7 +169,8 @@ impl Core {
 
     /// Sets the timer for whatever comes next.
     pub fn rearm(&self) {
-        let next = match (self.deferred.next(), self.console_at) {
+        let console = self.console_at.map(|(at, _)| at);
+        let next = match (self.deferred.next(), console) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };

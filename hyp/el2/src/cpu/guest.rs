@@ -39,10 +39,6 @@ pub fn init(core: &Core) {
     HCR_EL2.set(row.hcr);
     barrier::isb(barrier::SY);
     cache::invalidate_guest_tlb();
-    // Out of reset the virtual CPU interface's registers are unknown (IHI 0069, 12.4).
-    regs::set_ich_vmcr(0);
-    regs::set_ich_ap0r0(0);
-    regs::set_ich_ap1r0(0);
     super::timer::arm(None);
 }
 
@@ -82,6 +78,10 @@ pub fn enter(core: &Core, start: Start) -> ! {
     CNTV_CTL_EL0.set(0);
     CNTP_CTL_EL0.set(0);
     MDSCR_EL1.set(0);
+    // A core out of reset has no active priorities and all groups off, whatever an earlier life left (IHI 0069, 12.4).
+    regs::set_ich_vmcr(0);
+    regs::set_ich_ap0r0(0);
+    regs::set_ich_ap1r0(0);
     ELR_EL2.set(start.entry);
     SPSR_EL2.set(SPSR_START);
     // The guest starts with its MMU off and knows nothing of what an earlier life left in the TLB.
@@ -153,7 +153,9 @@ fn taken_state(spsr: u64) -> u64 {
     state
 }
 
-/// Steps over the instruction that trapped.
+/// Steps over the instruction that trapped, as far as a debugger in the guest can tell too.
 pub fn skip_instruction() {
+    const SS: u64 = 1 << 21;
+    SPSR_EL2.set(SPSR_EL2.get() & !SS);
     ELR_EL2.set(ELR_EL2.get().wrapping_add(4));
 }

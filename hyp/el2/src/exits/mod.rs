@@ -6,6 +6,7 @@ mod calls;
 mod mmio;
 mod sysreg;
 
+use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
 use abi::Reason;
 use trap::Trap;
@@ -67,28 +68,31 @@ pub fn take_interrupt(core: &mut Core) {
         gic::SPECIAL.. => core.count(Reason::Other),
         gic::DOORBELL => {
             end(intid);
-            bell::take(core);
+            if !core.stopped {
+                bell::take(core);
+            }
         }
         gic::CONTROL => {
             end(intid);
             power::control(core);
         }
+        // The others are levels: they end after their source is quiet.
         timer::INTID => {
-            end(intid);
             core.count(Reason::Deferred);
             bell::retry_deferred(core);
             terminal::tick(core);
             core.rearm();
+            end_level(intid);
         }
         gic::MAINTENANCE => {
             core.count(Reason::Maintenance);
             core.vgic().maintenance();
-            end(intid);
+            end_level(intid);
         }
         _ if terminal::owns(core, intid) => {
             core.count(Reason::Console);
             terminal::room(core);
-            end(intid);
+            end_level(intid);
         }
         _ => {
             core.count(Reason::Interrupt);
@@ -103,6 +107,13 @@ pub fn take_interrupt(core: &mut Core) {
 fn end(intid: u32) {
     gic::drop_priority(intid);
     gic::deactivate(intid);
+}
+
+/// Ends a level-sensitive interrupt of EL2's own once what quietened it has taken effect.
+fn end_level(intid: u32) {
+    barrier::dsb(barrier::SY);
+    barrier::isb(barrier::SY);
+    end(intid);
 }
 
 /// SError while the guest ran. Without RAS nobody can tell whose access it was, but this core accesses its own
@@ -131,10 +142,15 @@ fn stop(core: &mut Core, cause: &'static str) {
     power::halt(core, cause, registers)
 }
 
-/// An exception of EL2 itself: a defect of Bulkhead's. The core says so and its partition is halted; the others run on.
-pub extern "C" fn fault(_: &mut Frame, core: &mut Core, _kind: u32) -> ! {
+/// An exception of EL2 itself, by vector: a defect of Bulkhead's. The core says so and its partition is halted; the others
+/// run on. `core` is null before the core has its state: then it waits for a watchdog.
+pub extern "C" fn fault(core: *mut Core, _vector: u32) -> ! {
     let registers = [ESR_EL2.get(), ELR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get()];
-    power::halt(core, "fault in EL2", registers)
+    // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
+    match unsafe { core.as_mut() } {
+        Some(core) => power::halt(core, "fault in EL2", registers),
+        None => unreachable_state(),
+    }
 }
 
 /// What the plan's checks rule out: nothing is left to do but wait for a watchdog.
@@ -147,13 +163,12 @@ pub fn unreachable_state() -> ! {
 #[panic_handler]
 fn panic(_: &::core::panic::PanicInfo) -> ! {
     use aarch64_cpu::registers::TPIDR_EL2;
-    let core = TPIDR_EL2.get() as *mut Core;
-    if core.is_null() {
-        // Boot, before the MMU is on: what panics there is `fdt`, on a malformed tree.
-        crate::boot::refuse(&mut crate::boot::refusal(
-            "device tree: the plan needs a well-formed one, this one is not",
-        ))
-    }
     // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
-    power::halt(unsafe { &mut *core }, "panic in EL2", [0; 4])
+    match unsafe { (TPIDR_EL2.get() as *mut Core).as_mut() } {
+        Some(core) => power::halt(core, "panic in EL2", [0; 4]),
+        // Boot, before the MMU is on: what panics there is `fdt`, on a malformed tree.
+        None => crate::boot::refuse(&mut crate::boot::refusal(
+            "device tree: the plan needs a well-formed one, this one is not",
+        )),
+    }
 }

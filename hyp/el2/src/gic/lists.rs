@@ -1,5 +1,6 @@
 //! What the vGIC model asks of this core: its list registers, the physical interrupts of its partition, its siblings.
 
+use aarch64_cpu::asm::barrier;
 use vgic::{ListRegisters, Physical, Siblings, Vcpu};
 
 use super::physical::{Kind, Words};
@@ -47,11 +48,6 @@ impl Lists {
         self.cores.get(index as usize).map(|core| core.mpidr)
     }
 
-    /// The distributor's word registers.
-    pub fn distributor(&self) -> &'static Words {
-        self.gicd
-    }
-
     /// Word 0 is this core's redistributor, the others the distributor's.
     #[inline]
     fn words(&self, word: usize) -> &'static Words {
@@ -73,6 +69,8 @@ impl ListRegisters for Lists {
     #[inline]
     fn write(&mut self, index: usize, value: u64) {
         regs::set_ich_lr(index, value);
+        // ICH_ELRSR_EL2 follows a list register only after a context synchronisation.
+        barrier::isb(barrier::SY);
     }
 
     #[inline]

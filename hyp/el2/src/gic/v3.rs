@@ -25,8 +25,24 @@ pub fn list_register_count() -> u64 {
     (regs::ich_vtr() & 0x1f) + 1
 }
 
-/// `GICD_CTLR`: affinity routing and Group 1, at the same bits in the Non-secure view and in that of a single Security state.
-const CTLR: u32 = 1 << 4 | 1 << 1;
+/// The core whose redistributor lies where the plan has that of `row`: its affinity fields.
+pub fn redistributor_affinity(row: &Core) -> u64 {
+    redistributor(row).map_or(u64::MAX, |gicr| gicr.typer().core_mpidr())
+}
+
+fn redistributor(row: &Core) -> Option<GicRedistributor<'static>> {
+    let base = NonNull::new(row.gicr as *mut GicrSgi)?;
+    // SAFETY: the machine check saw the redistributors' region, in which the plan has this core's own; no other core
+    // uses it, and this one makes no second use of it while this lives.
+    Some(GicRedistributor::new(unsafe {
+        UniqueMmioPointer::new(base)
+    }))
+}
+
+/// `GICD_CTLR`: affinity routing, at this bit in the Non-secure view and in that of a single Security state.
+const CTLR_ARE: u32 = 1 << 4;
+/// `GICD_CTLR`: Group 1, likewise.
+const CTLR_GROUP1: u32 = 1 << 1;
 /// `GICD_CTLR.RWP`: a write is still on its way.
 const CTLR_RWP: u32 = 1 << 31;
 /// The priority of every physical interrupt, four to a word: the highest of the Non-secure half. A list register carries
@@ -35,9 +51,16 @@ const PRIORITIES: u32 = 0x8080_8080;
 
 /// Sets up the distributor for all partitions: everything disabled, Group 1, triggers and routes as planned. One core
 /// calls it, before any guest runs: `ICFGR` words hold interrupts of several partitions, so nobody writes them later.
-pub fn init_distributor(gicd: &Words, plan: &Plan) {
-    gicd.ctlr.set(CTLR);
+pub fn init_distributor(plan: &Plan) {
+    // SAFETY: the machine check saw the distributor there; boot's core alone runs.
+    let gicd = unsafe { &*(plan.header.machine.gicd.base as *const Words) };
+    // Routing may change only while every group is off (IHI 0069, GICD_CTLR), and before it is on the SGI and PPI
+    // registers of other cores do not take writes.
+    gicd.ctlr.set(0);
     wait_for_write(gicd);
+    gicd.ctlr.set(CTLR_ARE);
+    wait_for_write(gicd);
+    gicd.ctlr.set(CTLR_ARE | CTLR_GROUP1);
     for word in 1..=(gicd.typer.get() & 0x1f) as usize {
         reset(gicd, word);
     }
@@ -82,9 +105,7 @@ fn wait_for_write(gicd: &Words) {
 
 /// Sets up this core's redistributor and CPU interface, with EL2's own interrupts enabled and everything else disabled.
 pub fn init_core(row: &Core, words: &Words) {
-    if let Some(base) = NonNull::new(row.gicr as *mut GicrSgi) {
-        // SAFETY: the plan names this core's own redistributor, which its tables alone map; boot runs once a core.
-        let mut gicr = GicRedistributor::new(unsafe { UniqueMmioPointer::new(base) });
+    if let Some(mut gicr) = redistributor(row) {
         // Awake already is what firmware leaves on some machines, and fine.
         let _ = gicr.mark_core_awake();
     }
