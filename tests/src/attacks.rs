@@ -74,6 +74,7 @@ pub const CASES: &[Case] = &[
     answered!("eret-el0"),
     answered!("mmio-odd"),
     answered!("uart-garbage"),
+    answered!("uart-flood"),
     // These calls stop their caller, and nobody else.
     attack!("cpu-off", "off", "[chaos] attack cpu-off:"),
     attack!("smc-off", "off", "[chaos] attack smc-off:"),

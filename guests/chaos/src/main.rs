@@ -212,6 +212,12 @@ const ATTACKS: &[Attack] = &[
         "every PL011 offset in every size; forged verdicts",
     ),
     (
+        "uart-flood",
+        Survives,
+        odd::uart_flood,
+        "short lines and unseen bytes for a second, each of which wakes the console core",
+    ),
+    (
         "ring-storm",
         Survives,
         channels::ring_storm,

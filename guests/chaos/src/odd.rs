@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use rt::{Tree, mmio};
+use rt::{Tree, mmio, timer};
 
 use crate::format;
 use crate::probe::{Outcome, Random, execute};
@@ -81,4 +81,24 @@ pub fn uart(tree: &Tree) -> String {
     }
     rt::println!();
     format!("{accesses} accesses")
+}
+
+/// Short lines, and bytes that no terminal gets to see, as fast as the UART takes them for a second: each line wakes the
+/// console core, whose guest must not notice.
+pub fn uart_flood(tree: &Tree) -> String {
+    let Some((base, _)) = tree.device("arm,pl011") else {
+        rt::fail!("no UART in the device tree")
+    };
+    let end = timer::now() + timer::frequency();
+    let mut bytes = 0;
+    while timer::now() < end {
+        for byte in [u32::from(b'x'), u32::from(b'\n'), 1, 1] {
+            // SAFETY: the PL011's data register: output only.
+            unsafe { mmio::write32(base, byte) };
+            bytes += 1;
+        }
+    }
+    // The line under way ends, and what a full FIFO dropped does not join what follows.
+    rt::println!();
+    format!("{bytes} bytes")
 }

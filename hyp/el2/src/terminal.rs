@@ -74,20 +74,19 @@ fn wait(core: &mut Core, hz: u64, patient: bool) {
     core.rearm();
 }
 
-/// EL2's timer: the next drain is due, unfinished lines have waited enough, a full ring may have room. The caller rearms
-/// the timer.
-pub fn tick(core: &mut Core) {
-    let Some((at, patient)) = core.console_at else {
-        return;
+/// EL2's timer: the next drain is due, unfinished lines have waited enough, a full ring may have room. True if this core
+/// drained, which is its neighbours' doing. The caller rearms the timer.
+pub fn tick(core: &mut Core) -> bool {
+    let Some((_, patient)) = core.console_at.filter(|&(at, _)| timer::now() >= at) else {
+        return false;
     };
-    if timer::now() >= at {
-        core.console_at = None;
-        drain(core, patient);
-        if core.mine.rings.guest.is_full() {
-            wait(core, PATIENCE_HZ, true);
-        }
-        update_level(core);
+    core.console_at = None;
+    drain(core, patient);
+    if core.mine.rings.guest.is_full() {
+        wait(core, PATIENCE_HZ, true);
     }
+    update_level(core);
+    core.uart.is_some()
 }
 
 /// Puts a line of EL2's own into this core's ring. A ring that is full has 1 KiB of this core's lines in it already.

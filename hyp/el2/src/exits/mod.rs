@@ -78,9 +78,13 @@ pub fn take_interrupt(core: &mut Core) {
         }
         // The others are levels: they end after their source is quiet.
         timer::INTID => {
-            core.count(Reason::Deferred);
             bell::retry_deferred(core);
-            terminal::tick(core);
+            let drained = terminal::tick(core);
+            core.count(if drained {
+                Reason::Console
+            } else {
+                Reason::Deferred
+            });
             core.rearm();
             end_level(intid);
         }
