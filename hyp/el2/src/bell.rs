@@ -9,7 +9,6 @@ use crate::gic;
 
 /// `RING`: sets this end's bit in the peer's pending word and sends one SGI to the peer's core, unless the bit was set
 /// already, the peer masks it or the rate limit says later.
-#[inline]
 pub fn ring(core: &mut Core, handle: u64) -> i64 {
     let ends = core.ends;
     let Some((end, bell)) = ends
@@ -42,7 +41,6 @@ pub fn ring(core: &mut Core, handle: u64) -> i64 {
 }
 
 /// The doorbell SGI: every doorbell that waits becomes its end's virtual interrupt, and so does what siblings left.
-#[inline]
 pub fn take(core: &mut Core) {
     let bits = core.mine.line.take();
     for handle in Handles(bits) {
@@ -58,7 +56,6 @@ pub fn take(core: &mut Core) {
     });
 }
 
-#[inline]
 fn deliver(core: &mut Core, handle: usize) {
     if let (Some(bell), Some(end)) = (core.bells.get_mut(handle), core.ends.get(handle)) {
         bell.received = bell.received.wrapping_add(1);

@@ -119,13 +119,11 @@ impl Shared {
     }
 
     /// What belongs to all cores.
-    #[inline]
     pub fn global(&self) -> &'static Global {
         self.global
     }
 
     /// What core `index` shares.
-    #[inline]
     pub fn core(&self, index: usize) -> Option<&'static PerCore> {
         self.cores.get(index).map(|slot| &slot.0)
     }
@@ -136,7 +134,6 @@ impl Shared {
     }
 
     /// State of partition `index`, `abi::state`.
-    #[inline]
     pub fn state(&self, index: usize) -> u32 {
         self.global
             .states

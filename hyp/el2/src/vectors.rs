@@ -24,13 +24,11 @@ impl Frame {
     };
 
     /// Register `index` as an instruction names it: 31 is XZR.
-    #[inline]
     pub fn get(&self, index: u8) -> u64 {
         self.x.get(usize::from(index)).copied().unwrap_or(0)
     }
 
     /// Sets register `index`; 31 discards the value.
-    #[inline]
     pub fn set(&mut self, index: u8, value: u64) {
         if let Some(x) = self.x.get_mut(usize::from(index)) {
             *x = value;

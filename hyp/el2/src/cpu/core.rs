@@ -148,7 +148,6 @@ impl Core {
     }
 
     /// Number of this core's partition.
-    #[inline]
     pub fn partition_index(&self) -> usize {
         self.row.partition as usize
     }
@@ -160,7 +159,6 @@ impl Core {
     }
 
     /// Sends physical SGI `intid` to core `index` of the plan.
-    #[inline]
     pub fn send(&self, index: usize, intid: u32) {
         if let Some(other) = self.cores.get(index) {
             crate::gic::send(other.mpidr, intid);

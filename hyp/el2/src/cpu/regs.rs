@@ -83,7 +83,6 @@ writable! {
 
 /// `ICH_LR<index>_EL2`; index 0 to 15, others wrap. The one kind of place where EL2 branches indirectly: register numbers
 /// are part of the instruction, so this jumps to the `index`th of sixteen MRS, RET pairs.
-#[inline]
 pub fn ich_lr(index: usize) -> u64 {
     let value: u64;
     // SAFETY: calls the code below, which changes the three registers named and touches no memory.
@@ -94,7 +93,6 @@ pub fn ich_lr(index: usize) -> u64 {
 }
 
 /// Writes `ICH_LR<index>_EL2`; index 0 to 15, others wrap.
-#[inline]
 pub fn set_ich_lr(index: usize, value: u64) {
     // SAFETY: as above; what the register holds is the vGIC's, this function's only caller.
     unsafe {

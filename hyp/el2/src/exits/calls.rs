@@ -72,7 +72,6 @@ fn bulkhead(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
     }
 }
 
-#[inline]
 fn end(core: &Core, handle: u64) -> Option<&'static plan::End> {
     core.ends.get(usize::try_from(handle).ok()?)
 }

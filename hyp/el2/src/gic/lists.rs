@@ -49,46 +49,38 @@ impl Lists {
     }
 
     /// Word 0 is this core's redistributor, the others the distributor's.
-    #[inline]
     fn words(&self, word: usize) -> &'static Words {
         if word == 0 { self.gicr } else { self.gicd }
     }
 }
 
 impl ListRegisters for Lists {
-    #[inline]
     fn count(&self) -> usize {
         self.count
     }
 
-    #[inline]
     fn read(&self, index: usize) -> u64 {
         regs::ich_lr(index)
     }
 
-    #[inline]
     fn write(&mut self, index: usize, value: u64) {
         regs::set_ich_lr(index, value);
         // ICH_ELRSR_EL2 follows a list register only after a context synchronisation.
         barrier::isb(barrier::SY);
     }
 
-    #[inline]
     fn empty(&self) -> u32 {
         regs::ich_elrsr() as u32
     }
 
-    #[inline]
     fn control(&self) -> u32 {
         regs::ich_hcr() as u32
     }
 
-    #[inline]
     fn set_control(&mut self, value: u32) {
         regs::set_ich_hcr(value.into());
     }
 
-    #[inline]
     fn split_deactivation(&self) -> bool {
         regs::ich_vmcr() & VEOIM != 0
     }
@@ -131,7 +123,6 @@ impl Physical for Lists {
 }
 
 impl Siblings for Lists {
-    #[inline]
     fn kick(&self, vcpu: usize) {
         if let Some(mpidr) = self.mpidr(vcpu) {
             send(mpidr, DOORBELL);

@@ -12,12 +12,7 @@ register_structs! {
         (0x0004 => pub typer: ReadOnly<u32>),
         (0x0008 => _reserved0),
         (0x0080 => pub igroupr: [ReadWrite<u32>; 32]),
-        (0x0100 => isenabler: [ReadWrite<u32>; 32]),
-        (0x0180 => icenabler: [ReadWrite<u32>; 32]),
-        (0x0200 => ispendr: [ReadWrite<u32>; 32]),
-        (0x0280 => icpendr: [ReadWrite<u32>; 32]),
-        (0x0300 => isactiver: [ReadWrite<u32>; 32]),
-        (0x0380 => icactiver: [ReadWrite<u32>; 32]),
+        (0x0100 => banks: [[ReadWrite<u32>; 32]; 6]),
         (0x0400 => pub ipriorityr: [ReadWrite<u32>; 256]),
         (0x0800 => _reserved1),
         (0x0c00 => pub icfgr: [ReadWrite<u32>; 64]),
@@ -27,7 +22,7 @@ register_structs! {
     }
 }
 
-/// Kinds of word register.
+/// Kinds of word register, in the order of their addresses.
 #[derive(Clone, Copy)]
 pub enum Kind {
     /// `ISENABLER`.
@@ -45,31 +40,20 @@ pub enum Kind {
 }
 
 impl Words {
-    fn bank(&self, kind: Kind) -> &[ReadWrite<u32>; 32] {
-        match kind {
-            Kind::SetEnable => &self.isenabler,
-            Kind::ClearEnable => &self.icenabler,
-            Kind::SetPending => &self.ispendr,
-            Kind::ClearPending => &self.icpendr,
-            Kind::SetActive => &self.isactiver,
-            Kind::ClearActive => &self.icactiver,
-        }
+    fn word(&self, kind: Kind, word: usize) -> Option<&ReadWrite<u32>> {
+        self.banks.get(kind as usize)?.get(word)
     }
 
     /// Writes `mask` to word `word` of `kind`.
-    #[inline]
     pub fn write(&self, kind: Kind, word: usize, mask: u32) {
-        if let Some(register) = self.bank(kind).get(word) {
+        if let Some(register) = self.word(kind, word) {
             register.set(mask);
         }
     }
 
     /// Reads word `word` of `kind`.
-    #[inline]
     pub fn read(&self, kind: Kind, word: usize) -> u32 {
-        self.bank(kind)
-            .get(word)
-            .map_or(0, |register| register.get())
+        self.word(kind, word).map_or(0, ReadWrite::get)
     }
 
     /// Boot: the 32 interrupts of `word` are Group 1, level-sensitive, of the priorities in `priorities`.
