@@ -25,22 +25,25 @@ unsafe extern "C" {
 }
 
 impl Plan {
-    /// The plan of the image that lies at `image`, or nothing if its header is not one of this version.
-    pub fn of_image(image: u64) -> Option<Self> {
+    /// The plan of the image that lies at `image`: see [`Plan::is_valid`].
+    pub fn of_image(image: u64) -> Self {
         // SAFETY: the packer wrote the offset into the image before anything ran; nobody writes it later.
         let base = image + unsafe { _plan_offset };
         // SAFETY: the packer put a header at the offset, which is a multiple of a page; nobody writes the plan.
         let header = unsafe { &*(base as *const Header) };
-        if header.magic != ::plan::MAGIC
-            || header.version != ::plan::VERSION
-            || header.size > header.image_size
-            || header.image_size > IMAGE_MAX
-        {
-            return None;
-        }
+        let valid = header.magic == ::plan::MAGIC
+            && header.version == ::plan::VERSION
+            && header.size <= header.image_size
+            && header.image_size <= IMAGE_MAX;
+        let size = if valid { header.size } else { 0 };
         // SAFETY: the packer put `size` bytes there, which loader and move brought along (`image_size` covers them).
-        let bytes = unsafe { core::slice::from_raw_parts(base as *const u8, header.size as usize) };
-        Some(Self { header, bytes })
+        let bytes = unsafe { core::slice::from_raw_parts(base as *const u8, size as usize) };
+        Self { header, bytes }
+    }
+
+    /// Whether the header is one of this version, with sizes in bounds. If not, every array is empty.
+    pub fn is_valid(&self) -> bool {
+        !self.bytes.is_empty()
     }
 
     /// The plan the system runs from. The first core that asks, with its MMU on, makes it known to all.
@@ -51,7 +54,6 @@ impl Plan {
             }
             // The address alone is used. What boot moved and checked is still there: EL2 maps it read-only.
             Self::of_image(&raw const _image_start as u64)
-                .unwrap_or_else(|| crate::exits::unreachable_state())
         })
     }
 

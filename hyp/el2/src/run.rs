@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire};
 
-use plan::{Header, Load, Range};
+use plan::{Header, Load, Memory, Range};
 
 use crate::cpu::core::Core;
 use crate::cpu::{cache, guest};
@@ -33,26 +33,27 @@ pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
     power::wait_for_start(core)
 }
 
-/// Copies this partition's pristine images into its memory and clears the channel pages it writes. Its guests read both
-/// with their caches off, so all of it is cleaned to the point of coherency.
+/// Clears this partition's memory and the channel pages it writes, and copies its pristine images: whatever boot left
+/// there, other partitions' images too, is gone. Guests start with their caches off, so all of it is cleaned to the point
+/// of coherency.
 fn load(core: &Core, plan: &Plan) {
+    let memory = plan.slice::<Memory>(core.partition.memory).iter();
+    let channels = plan.slice::<Range>(core.partition.clears).iter();
+    let ranges = memory
+        .map(|piece| (piece.base, piece.size))
+        .chain(channels.map(|range| (range.base, range.size)));
+    for (base, size) in ranges.clone() {
+        // SAFETY: the plan gives this partition the range, its load tables map it, and no guest runs yet.
+        unsafe { cache::clear_range(base, size) };
+    }
     for row in plan.slice::<Load>(core.partition.loads) {
+        let (source, target) = (row.source as *const u8, row.target as *mut u8);
         // SAFETY: the planner puts source and target into different ranges, both mapped by the load tables alone and
         // owned by this partition; no guest runs yet.
-        unsafe {
-            core::ptr::copy_nonoverlapping(
-                row.source as *const u8,
-                row.target as *mut u8,
-                row.size as usize,
-            );
-            core::ptr::write_bytes((row.target + row.size) as *mut u8, 0, row.clear as usize);
-        }
-        cache::clean_invalidate_range(row.target, row.size + row.clear);
+        unsafe { core::ptr::copy_nonoverlapping(source, target, row.size as usize) };
     }
-    for range in plan.slice::<Range>(core.partition.clears) {
-        // SAFETY: as above: channel pages that this partition alone writes.
-        unsafe { core::ptr::write_bytes(range.base as *mut u8, 0, range.size as usize) };
-        cache::clean_invalidate_range(range.base, range.size);
+    for (base, size) in ranges {
+        cache::clean_invalidate_range(base, size);
     }
     cache::invalidate_instructions();
 }

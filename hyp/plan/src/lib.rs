@@ -303,7 +303,7 @@ pub struct Load {
     pub target: u64,
     /// Bytes copied.
     pub size: u64,
-    /// Bytes cleared behind them (an ELF segment's bss).
+    /// Bytes that belong to the piece behind them (an ELF segment's bss): zero, since EL2 clears memory before it loads.
     pub clear: u64,
 }
 

@@ -11,6 +11,7 @@ use fdt::node::{FdtNode, NodeProperty};
 use plan::{Core, Range};
 
 use super::refuse::{PSCI, UART, if_damaged, refusal, refuse};
+use crate::gic;
 use crate::planned::Plan;
 
 /// RAM ranges a device tree may list; more than any board of this kind has.
@@ -35,7 +36,9 @@ struct Found {
 /// Compares the machine with `plan`; what does not fit is refused. Answers the nonce of this run, 0 if none was given.
 pub fn check(dtb: u64, plan: &Plan) -> u64 {
     let machine = &plan.header.machine;
-    UART.store(machine.uart.base, Relaxed);
+    if plan.is_valid() {
+        UART.store(machine.uart.base, Relaxed);
+    }
     // SAFETY: the boot protocol says x0 is the device tree's address or zero; `from_ptr` checks the magic number.
     let tree = match unsafe { Fdt::from_ptr(dtb as *const u8) } {
         Ok(tree) => tree,
@@ -56,6 +59,13 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
         UART.store(machine.uart.base, Relaxed);
     }
     PSCI.store(found.psci, Relaxed);
+    if !plan.is_valid() {
+        refuse(
+            refusal("plan: this EL2 needs one of version ")
+                .dec(plan::VERSION.into())
+                .str(", this image has another or none"),
+        )
+    }
     // From here on the plan's claims count: they must be its author's.
     if_damaged(plan);
     check_ram(&found, plan);
@@ -228,5 +238,12 @@ fn check_gic(found: &Found, plan: &Plan) {
         }
 
         refuse(&mut line)
+    }
+    let intids = gic::intids(machine.gicd.base);
+    if intids < machine.intids {
+        let mut line = refusal("GIC: the plan needs ");
+        line.dec(machine.intids.into())
+            .str(" INTIDs, the machine has ");
+        refuse(line.dec(intids.into()))
     }
 }

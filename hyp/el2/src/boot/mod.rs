@@ -46,15 +46,7 @@ pub struct Target {
 
 /// Step 2. `dtb` is the boot device tree, `image` where the image lies now.
 pub extern "C" fn check_machine(dtb: u64, image: u64) -> Target {
-    let Some(plan) = Plan::of_image(image) else {
-        {
-            let mut line =
-                refusal("plan: this image has none that EL2 understands, it needs version ");
-            line.dec(plan::VERSION.into());
-
-            refuse(&mut line)
-        }
-    };
+    let plan = Plan::of_image(image);
     let nonce = machine::check(dtb, &plan);
     NONCE.store(nonce, Relaxed);
     Target {
@@ -65,9 +57,7 @@ pub extern "C" fn check_machine(dtb: u64, image: u64) -> Target {
 
 /// Step 4, in the moved image at `image`. Returns only if this core is not the plan's and could not be switched off.
 pub extern "C" fn moved(image: u64) {
-    let Some(plan) = Plan::of_image(image) else {
-        return;
-    };
+    let plan = Plan::of_image(image);
     let header = plan.header;
 
     // What other cores will find in memory with their caches on must be there with ours off.
@@ -176,6 +166,5 @@ fn machine_midrs(header: &'static Header) -> &'static [Midr] {
     unsafe extern "C" {
         static _image_start: u8;
     }
-    let plan = Plan::of_image(&raw const _image_start as u64);
-    plan.map_or(&[], |plan| plan.slice(header.machine.midrs))
+    Plan::of_image(&raw const _image_start as u64).slice(header.machine.midrs)
 }

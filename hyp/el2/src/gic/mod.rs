@@ -8,8 +8,8 @@ pub mod physical;
 mod v3;
 
 pub use v3::{
-    acknowledge, deactivate, drop_priority, init_core, init_distributor, list_register_count,
-    redistributor_affinity, send,
+    acknowledge, deactivate, drop_priority, init_core, init_distributor, intids,
+    list_register_count, redistributor_affinity, send,
 };
 
 /// The physical SGI of doorbells and of everything between siblings.

@@ -25,6 +25,13 @@ pub fn list_register_count() -> u64 {
     (regs::ich_vtr() & 0x1f) + 1
 }
 
+/// INTIDs of the distributor at `gicd`, private ones included (IHI 0069, GICD_TYPER.ITLinesNumber).
+pub fn intids(gicd: u64) -> u32 {
+    // SAFETY: the machine check saw the distributor there; boot's core alone runs.
+    let words = unsafe { &*(gicd as *const Words) };
+    32 * ((words.typer.get() & 0x1f) + 1)
+}
+
 /// The core whose redistributor lies where the plan has that of `row`: its affinity fields.
 pub fn redistributor_affinity(row: &Core) -> u64 {
     redistributor(row).map_or(u64::MAX, |gicr| gicr.typer().core_mpidr())
