@@ -45,8 +45,9 @@ pub struct Case {
     pub command_line: Option<(&'static str, &'static str)>,
     /// The machine.
     pub machine: Machine,
-    /// Whether one bit of the plan is turned over before the image is started.
-    pub corrupt: bool,
+    /// A bit of the plan that is turned over before the image is started: byte, from the plan's start or (negative) from
+    /// its end, and bit.
+    pub flip: Option<(isize, u32)>,
     /// How it must end.
     pub expect: Expect,
     /// Words each of which some console line must hold.
@@ -65,7 +66,7 @@ const DUO: Case = Case {
     system: "duo",
     command_line: None,
     machine: DEFAULT,
-    corrupt: false,
+    flip: None,
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],
     unwanted: &["bulkhead: refused"],
@@ -172,8 +173,29 @@ const DUOS: &[Case] = &[
     },
     Case {
         name: "refusal/corrupted-plan",
-        corrupt: true,
+        flip: Some((-1, 0)),
         expect: Expect::Refused(&["plan", "CRC32C"]),
+        ..REFUSAL
+    },
+    // Header::el2_base, where the image would be moved: far outside RAM.
+    Case {
+        name: "refusal/corrupted-target",
+        flip: Some((37, 4)),
+        expect: Expect::Refused(&["plan", "CRC32C"]),
+        ..REFUSAL
+    },
+    // Header::image_size: too large to be one.
+    Case {
+        name: "refusal/corrupted-size",
+        flip: Some((28, 4)),
+        expect: Expect::Refused(&["plan", "this image has another or none"]),
+        ..REFUSAL
+    },
+    // Header::version.
+    Case {
+        name: "refusal/other-version",
+        flip: Some((8, 1)),
+        expect: Expect::Refused(&["plan", "needs one of version 1"]),
         ..REFUSAL
     },
 ];

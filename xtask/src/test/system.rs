@@ -62,7 +62,7 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
     let mut images = BTreeMap::new();
     let mut jobs = VecDeque::new();
     for case in cases {
-        let key = (case.system, case.command_line, case.corrupt);
+        let key = (case.system, case.command_line, case.flip);
         let (system, image) = match images.get(&key) {
             Some(known) => known,
             None => {
@@ -91,23 +91,24 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
         partition.command_line = Some(line.to_string());
     }
     let mut bytes = builder.image(&system)?.bytes;
-    if case.corrupt {
-        damage(&mut bytes).context("the image is too short to be damaged")?;
+    if let Some((byte, bit)) = case.flip {
+        flip(&mut bytes, byte, bit).context("the image has no such bit")?;
     }
     let path = file(case, "img");
     build::write(&path, &bytes)?;
     Ok((Arc::new(system), path))
 }
 
-/// Turns one bit over in the last byte of the plan: its offset is the image's word at byte 64 (`docs/plan.md`).
-fn damage(image: &mut [u8]) -> Option<()> {
+/// Turns one bit of the plan over: the plan's offset is the image's word at byte 64 (`docs/plan.md`).
+fn flip(image: &mut [u8], byte: isize, bit: u32) -> Option<()> {
     let word = |image: &[u8], at: usize| {
         let bytes = image.get(at..at + 8)?;
         usize::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
     };
     let plan = word(image, 64)?;
     let size = word(image, plan + std::mem::offset_of!(plan::Header, size))?;
-    *image.get_mut(plan + size - 1)? ^= 1;
+    let start = if byte < 0 { plan + size } else { plan };
+    *image.get_mut(start.checked_add_signed(byte)?)? ^= 1 << bit;
     Some(())
 }
 
