@@ -7,8 +7,11 @@
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::hardware::Hardware;
-use crate::state::{EDGE, ENABLE, FIXED, GROUP, OWNED, PHYSICAL, RESYNC, UNROUTED, WORDS, bits};
-use crate::vcpu::{Vcpu, place};
+use crate::state::{
+    ACTIVE, AWAKE, CLEAR_ACTIVE, CLEAR_PENDING, EDGE, ENABLE, FIXED, GROUP, LEVEL, MAIL, OWNED,
+    PENDING, PHYSICAL, SET_ACTIVE, SET_PENDING, SGIS, SHOWN, UNROUTED, WORDS, bits,
+};
+use crate::vcpu::Vcpu;
 
 /// GICD_IIDR and GICR_IIDR: product 'B', no JEP106 code.
 const IIDR: u32 = 0x42 << 24;
@@ -31,16 +34,7 @@ const REDISTRIBUTOR: u64 = 0x2_0000;
 /// Offset of the SGI frame.
 const SGI_FRAME: u64 = 0x1_0000;
 
-/// Whose interrupt registers an access is for.
-#[derive(Clone, Copy)]
-enum Frame {
-    /// SPIs.
-    Distributor,
-    /// Private interrupts of this vCPU.
-    Redistributor(usize),
-}
-
-/// The one-bit registers, by offset / 128: 32 words each.
+/// The register files, by offset / 128: 32 words of one bit an interrupt each.
 mod file {
     pub const GROUP: u64 = 1;
     pub const SET_ENABLE: u64 = 2;
@@ -51,193 +45,213 @@ mod file {
     pub const CLEAR_ACTIVE: u64 = 7;
     /// IPRIORITYR: a byte each.
     pub const PRIORITY: u64 = 8;
-    pub const PRIORITY_END: u64 = 16;
+    pub const PRIORITY_LAST: u64 = 15;
+    /// ICFGR: two bits each, the upper one set if it is edge-triggered. The plan programs hardware: writes change nothing.
+    pub const CONFIGURATION: u64 = 24;
+    pub const CONFIGURATION_LAST: u64 = 25;
+    /// IROUTER: 8 bytes each.
+    pub const ROUTE: u64 = 192;
+    pub const ROUTE_LAST: u64 = 255;
 }
 
-/// `value` of the register at `offset & !7`, as an access of `size` bytes at `offset` sees it.
-fn part(value: u64, offset: u64, size: u64) -> u64 {
-    match (size, offset & 4) {
-        (8, _) => value,
-        (4, 0) => value & 0xffff_ffff,
-        (4, _) => value >> 32,
-        _ => 0,
+/// What an access to a register file is about: the vCPU whose it is, the file, the word, and the first INTID.
+struct Place {
+    vcpu: usize,
+    file: u64,
+    index: usize,
+    first: u32,
+}
+
+/// Whether there is a 64-bit register at `offset`: IROUTER in the distributor, GICR_TYPER in a redistributor.
+fn is_wide(frame: Option<usize>, offset: u64) -> bool {
+    match frame {
+        None => (file::ROUTE..=file::ROUTE_LAST).contains(&(offset >> 7)),
+        Some(_) => offset == 0x8,
     }
 }
 
 impl<H: Hardware> Vcpu<'_, H> {
     /// The guest reads `size` bytes at `offset` of the distributor (64 KiB).
     pub fn gicd_read(&mut self, offset: u64, size: u64) -> u64 {
-        if !matches!(size, 1 | 4 | 8) || !offset.is_multiple_of(size) {
-            return 0;
-        }
-        let lines = self.gic.words().saturating_sub(1);
-        match (offset, size) {
-            (0x6000..0x8000, 4 | 8) => self
-                .router(offset, size)
-                .map_or(0, |intid| part(self.gic.route(intid).into(), offset, size)),
-            (_, 8) => 0,
-            (0x0000, 4) => u64::from(self.gic.enable_groups.get(0) | CTLR_FIXED),
-            (0x0004, 4) => u64::from(TYPER_FIXED) | lines as u64,
-            (0x0008, 4) => u64::from(IIDR),
-            (0xffe8, 4) => u64::from(PIDR2),
-            _ => self.file_read(Frame::Distributor, offset, size),
-        }
+        self.read(None, offset, size)
     }
 
     /// The guest writes `size` bytes at `offset` of the distributor.
     pub fn gicd_write(&mut self, offset: u64, size: u64, value: u64) {
-        if !matches!(size, 1 | 4 | 8) || !offset.is_multiple_of(size) {
-            return;
-        }
-        match (offset, size) {
-            // The upper half holds Aff3 alone, which GICD_TYPER.A3V = 0 says is not there.
-            (0x6000..0x8000, 4 | 8) if offset.is_multiple_of(8) => {
-                if let Some(intid) = self.router(offset, size) {
-                    self.set_router(intid, value as u32);
-                }
-            }
-            (_, 8) => {}
-            (0x0000, 4) => self.set_groups(value as u32 & 3),
-            _ => self.file_write(Frame::Distributor, offset, size, value as u32),
-        }
+        self.write(None, offset, size, value);
     }
 
     /// The guest reads `size` bytes at `offset` from the first redistributor: 128 KiB a vCPU.
     pub fn gicr_read(&mut self, offset: u64, size: u64) -> u64 {
         let vcpu = (offset / REDISTRIBUTOR) as usize;
-        let offset = offset % REDISTRIBUTOR;
-        if vcpu >= self.gic.vcpus() || !matches!(size, 1 | 4 | 8) || !offset.is_multiple_of(size) {
-            return 0;
-        }
-        match (offset, size) {
-            (0x0008 | 0x000c, 4 | 8) => {
-                let last = u64::from(vcpu + 1 == self.gic.vcpus());
-                let vcpu = vcpu as u64;
-                part(vcpu << 32 | vcpu << 8 | last << 4, offset, size)
-            }
-            (_, 8) => 0,
-            (0x0004, 4) => u64::from(IIDR),
-            (0x0014, 4) => match self.gic.bank(vcpu).awake.load(Relaxed) {
-                0 => u64::from(WAKER_ASLEEP),
-                _ => 0,
-            },
-            (0xffe8, 4) => u64::from(PIDR2),
-            (SGI_FRAME.., _) => {
-                self.file_read(Frame::Redistributor(vcpu), offset - SGI_FRAME, size)
-            }
-            _ => 0,
-        }
+        self.read(Some(vcpu), offset % REDISTRIBUTOR, size)
     }
 
     /// The guest writes `size` bytes at `offset` from the first redistributor.
     pub fn gicr_write(&mut self, offset: u64, size: u64, value: u64) {
         let vcpu = (offset / REDISTRIBUTOR) as usize;
-        let offset = offset % REDISTRIBUTOR;
-        if vcpu >= self.gic.vcpus() || !matches!(size, 1 | 4) || !offset.is_multiple_of(size) {
-            return;
+        self.write(Some(vcpu), offset % REDISTRIBUTOR, size, value);
+    }
+
+    /// Reads from the distributor or the redistributor of vCPU `frame`.
+    fn read(&mut self, frame: Option<usize>, offset: u64, size: u64) -> u64 {
+        match (size, offset % 8) {
+            (8, 0) if is_wide(frame, offset) => {
+                let low = self.word_read(frame, offset);
+                u64::from(self.word_read(frame, offset + 4)) << 32 | u64::from(low)
+            }
+            (4, 0 | 4) => self.word_read(frame, offset).into(),
+            (1, _) => match self.locate(frame, offset) {
+                Some(place) if place.is_priority() => self.priorities(&place, 1).into(),
+                _ => 0,
+            },
+            _ => 0,
         }
-        match (offset, size) {
+    }
+
+    fn write(&mut self, frame: Option<usize>, offset: u64, size: u64, value: u64) {
+        match (size, offset % 8, frame, offset) {
+            (4, _, None, 0) => self.set_groups(value as u32 & 3),
             // ChildrenAsleep follows ProcessorSleep at once. Delivery does not depend on it: a guest that sleeps has its groups disabled
             // (IHI 0069, section 11.1).
-            (0x0014, 4) => {
-                let awake = u32::from(value & 2 == 0);
-                self.gic.bank(vcpu).awake.store(awake, Relaxed);
+            (4, _, Some(vcpu), 0x14) if vcpu < self.gic.vcpus() => {
+                let word = self.gic.word(vcpu, 0);
+                word.swap(AWAKE, u32::from(value & 2 == 0));
             }
-            (SGI_FRAME.., _) => self.file_write(
-                Frame::Redistributor(vcpu),
-                offset - SGI_FRAME,
-                size,
-                value as u32,
-            ),
+            (4, 0 | 4, ..) | (1, ..) => {
+                if let Some(place) = self.locate(frame, offset)
+                    && (size == 4 || place.is_priority())
+                {
+                    self.file_write(&place, size as u32, value as u32);
+                }
+            }
+            // The upper half holds Aff3 alone, which GICD_TYPER.A3V = 0 says is not there.
+            (8, 0, None, _) if is_wide(frame, offset) => self.write(frame, offset, 4, value),
             _ => {}
         }
     }
 
-    /// What the interrupt register file has at `offset`, which distributor and SGI frame lay out alike: the vCPU whose it
-    /// is, the word, and the first INTID. The distributor shows no private words when affinity routing is on.
-    fn locate(&self, frame: Frame, offset: u64, size: u64) -> Option<(usize, usize, u32)> {
-        let first = match (offset, size) {
-            (0x080..0x400, 4) => (offset & 0x7f) * 8,
-            (0x400..0x800, 1 | 4) => offset - 0x400,
-            (0xc00..0xd00, 4) => (offset - 0xc00) * 4,
-            (0x6000..0x8000, _) => (offset - 0x6000) / 8,
+    fn word_read(&mut self, frame: Option<usize>, offset: u64) -> u32 {
+        let vcpus = self.gic.vcpus();
+        match (frame, offset) {
+            (Some(vcpu), _) if vcpu >= vcpus => 0,
+            (None, 0x0) => self.gic.enable_groups.get(0) | CTLR_FIXED,
+            (None, 0x4) => TYPER_FIXED | self.gic.visible().saturating_sub(1) as u32,
+            (None, 0x8) | (Some(_), 0x4) => IIDR,
+            (Some(vcpu), 0x8) => (vcpu as u32) << 8 | u32::from(vcpu + 1 == vcpus) << 4,
+            (Some(vcpu), 0xc) => vcpu as u32,
+            (Some(vcpu), 0x14) if self.gic.word(vcpu, 0).get(AWAKE) == 0 => WAKER_ASLEEP,
+            (_, 0xffe8) => PIDR2,
+            _ => self
+                .locate(frame, offset)
+                .map_or(0, |place| self.file_read(&place)),
+        }
+    }
+
+    /// What `offset` is in the register files, which distributor and SGI frame lay out alike. The distributor shows no private words:
+    /// affinity routing is on.
+    fn locate(&self, frame: Option<usize>, offset: u64) -> Option<Place> {
+        let offset = match frame {
+            Some(vcpu) if vcpu < self.gic.vcpus() => offset.checked_sub(SGI_FRAME)?,
+            Some(_) => return None,
+            None => offset,
+        };
+        let file = offset >> 7;
+        let first = match file {
+            file::GROUP..=file::CLEAR_ACTIVE => (offset & 0x7f) * 8,
+            file::PRIORITY..=file::PRIORITY_LAST => offset & 0x3ff,
+            file::CONFIGURATION..=file::CONFIGURATION_LAST => (offset & 0xff) * 4,
+            file::ROUTE..=file::ROUTE_LAST if offset & 4 == 0 => (offset & 0x1fff) / 8,
             _ => return None,
         };
         let index = first as usize / 32;
-        let vcpu = match (frame, index) {
-            (Frame::Redistributor(vcpu), 0) => vcpu,
-            (Frame::Distributor, 1..) if index < self.gic.words() => self.own,
-            _ => return None,
-        };
-        Some((vcpu, index, first as u32))
+        let is_there = index < self.gic.visible() && (index == 0) == frame.is_some();
+        is_there.then_some(Place {
+            vcpu: frame.unwrap_or(self.own),
+            file,
+            index,
+            first: first as u32,
+        })
     }
 
-    /// Reads the interrupt register file.
-    fn file_read(&mut self, frame: Frame, offset: u64, size: u64) -> u64 {
-        let Some((vcpu, index, first)) = self.locate(frame, offset, size) else {
-            return 0;
-        };
-        let word = self.gic.word(vcpu, index);
-        let value = match offset >> 7 {
+    fn priorities(&self, place: &Place, size: u32) -> u32 {
+        (0..size).fold(0, |value, byte| {
+            let priority = self.gic.priority(place.vcpu, place.first + byte);
+            value | u32::from(priority.load(Relaxed)) << (8 * byte)
+        })
+    }
+
+    fn file_read(&mut self, place: &Place) -> u32 {
+        let word = self.gic.word(place.vcpu, place.index);
+        match place.file {
             file::GROUP => word.get(GROUP),
             file::SET_ENABLE | file::CLEAR_ENABLE => word.get(ENABLE),
-            file::SET_PENDING | file::CLEAR_PENDING => self.state(vcpu, index).0,
-            file::SET_ACTIVE | file::CLEAR_ACTIVE => self.state(vcpu, index).1,
-            file::PRIORITY..file::PRIORITY_END => (0..size as u32).fold(0, |value, byte| {
-                let priority = self.gic.priority(vcpu, first + byte).load(Relaxed);
-                value | u32::from(priority) << (8 * byte)
-            }),
-            // ICFGR: two bits an interrupt, the upper one set if it is edge-triggered. The plan programs hardware: writes change nothing.
-            _ => bits(word.get(EDGE) >> (first % 32) & 0xffff)
+            file::SET_PENDING | file::CLEAR_PENDING => self.pending(place.vcpu, place.index),
+            file::SET_ACTIVE | file::CLEAR_ACTIVE => {
+                self.look(place.vcpu, place.index, word.get(OWNED));
+                word.get(ACTIVE) & !word.get(CLEAR_ACTIVE) | word.get(SET_ACTIVE)
+            }
+            file::PRIORITY..=file::PRIORITY_LAST => self.priorities(place, 4),
+            file::ROUTE.. => match word.get(OWNED) >> (place.first % 32) & 1 {
+                0 => 0,
+                _ => self.gic.route(place.first),
+            },
+            _ => bits(word.get(EDGE) >> (place.first % 32) & 0xffff)
                 .fold(0, |value, bit| value | 2 << (2 * bit)),
-        };
-        u64::from(value)
+        }
     }
 
-    /// Writes the interrupt register file.
-    fn file_write(&mut self, frame: Frame, offset: u64, size: u64, value: u32) {
-        let Some((vcpu, index, first)) = self.locate(frame, offset, size) else {
-            return;
+    /// Pending bits, wherever the state is. Who has it in list registers is asked to look, so that the next read shows it.
+    fn pending(&mut self, vcpu: usize, index: usize) -> u32 {
+        let word = self.gic.word(vcpu, index);
+        self.look(vcpu, index, word.get(OWNED));
+        let hardware = if index == 0 && vcpu != self.own {
+            word.get(SHOWN)
+        } else {
+            self.hardware.pending(index) & word.get(PHYSICAL)
         };
+        let latched = (hardware | word.get(PENDING)) & !word.get(CLEAR_PENDING);
+        latched | word.get(SET_PENDING) | word.get(LEVEL) | word.get(MAIL) & SGIS
+    }
+
+    fn file_write(&mut self, place: &Place, size: u32, value: u32) {
+        let &Place {
+            vcpu,
+            file,
+            index,
+            first,
+        } = place;
         let word = self.gic.word(vcpu, index);
         let mask = value & word.get(OWNED);
-        let changed = match offset >> 7 {
+        let changed = match file {
             file::GROUP => word.swap(GROUP, mask) ^ mask,
             file::SET_ENABLE => mask & !word.set(ENABLE, mask),
             file::CLEAR_ENABLE => mask & word.clear(ENABLE, mask),
-            file::SET_PENDING => return self.set_pending(vcpu, index, mask),
-            file::CLEAR_PENDING => return self.clear_pending(vcpu, index, mask),
-            file::SET_ACTIVE => return self.set_active(vcpu, index, mask),
-            file::CLEAR_ACTIVE => return self.clear_active(vcpu, index, mask),
-            file::PRIORITY..file::PRIORITY_END => {
-                let mut changed = 0;
-                for byte in 0..size as u32 {
-                    let bit = 1 << ((first + byte) % 32);
-                    let priority = (value >> (8 * byte)) as u8 & PRIORITY_MASK;
-                    let store = self.gic.priority(vcpu, first + byte);
-                    if word.get(OWNED) & bit != 0 && store.swap(priority, SeqCst) != priority {
-                        changed |= bit;
+            file::SET_PENDING..=file::CLEAR_ACTIVE => {
+                return self.ask(
+                    (file - file::SET_PENDING) as usize + SET_PENDING,
+                    vcpu,
+                    index,
+                    mask,
+                );
+            }
+            file::PRIORITY..=file::PRIORITY_LAST => {
+                for byte in 0..size {
+                    if word.get(OWNED) >> ((first + byte) % 32) & 1 != 0 {
+                        let priority = (value >> (8 * byte)) as u8 & PRIORITY_MASK;
+                        let store = self.gic.priority(vcpu, first + byte);
+                        store.store(priority, SeqCst);
                     }
                 }
-                return self.reconsider(vcpu, index, changed);
+                (1u32 << size).wrapping_sub(1) << (first % 32)
             }
+            file::ROUTE.. => return self.set_router(index, 1 << (first % 32), first, value),
             _ => return,
         };
         if index != 0 || vcpu == self.own {
             self.apply(index, changed);
         }
-        self.reconsider(vcpu, index, changed);
-    }
-
-    /// Makes the cores concerned look at `mask` again.
-    pub(crate) fn reconsider(&mut self, vcpu: usize, index: usize, mask: u32) {
-        if index == 0 && vcpu != self.own {
-            if mask != 0 {
-                self.post(vcpu, RESYNC);
-            }
-        } else {
-            self.look(index, mask);
-        }
+        self.look(vcpu, index, changed);
     }
 
     fn set_groups(&mut self, groups: u32) {
@@ -247,25 +261,13 @@ impl<H: Hardware> Vcpu<'_, H> {
         for index in 0..WORDS {
             self.apply(index, u32::MAX);
         }
-        for vcpu in 0..self.gic.vcpus() {
-            if vcpu != self.own {
-                self.post(vcpu, RESYNC);
-            }
-        }
-        self.sync();
-    }
-
-    /// The owned SPI whose IROUTER is at `offset`.
-    fn router(&self, offset: u64, size: u64) -> Option<u32> {
-        let (_, index, intid) = self.locate(Frame::Distributor, offset, size)?;
-        (self.word(index).get(OWNED) >> (intid % 32) & 1 != 0).then_some(intid)
+        self.wake((1 << self.gic.vcpus()) - 1);
     }
 
     /// Routes an SPI, unless it is fixed. An affinity that no vCPU has leaves the interrupt pending until it is routed again.
-    fn set_router(&mut self, intid: u32, value: u32) {
-        let (index, bit) = place(intid);
+    fn set_router(&mut self, index: usize, bit: u32, intid: u32, value: u32) {
         let word = self.word(index);
-        if word.get(FIXED) & bit != 0 {
+        if word.get(OWNED) & !word.get(FIXED) & bit == 0 {
             return;
         }
         let route = if value & ANY != 0 {
@@ -273,17 +275,16 @@ impl<H: Hardware> Vcpu<'_, H> {
         } else {
             value & AFFINITY
         };
-        if (route as usize) < self.gic.vcpus() {
-            self.gic.set_route(intid, route);
-            word.clear(UNROUTED, bit);
-        } else {
-            word.set(UNROUTED, bit);
-            self.gic.set_route(intid, route);
-        }
-        if word.get(PHYSICAL) & bit != 0 {
-            self.apply_route(intid);
-            self.apply(index, bit);
-        }
-        self.look(index, bit);
+        self.gic.set_route(intid, route);
+        word.put(UNROUTED, bit, self.gic.target(intid).is_none());
+        self.apply_route(index, bit);
+        self.apply(index, bit);
+        self.look(self.own, index, bit);
+    }
+}
+
+impl Place {
+    fn is_priority(&self) -> bool {
+        (file::PRIORITY..=file::PRIORITY_LAST).contains(&self.file)
     }
 }

@@ -4,7 +4,6 @@
 //! changes one word and then reads another, while a sibling does so the other way round, cannot miss the sibling's
 //! change if the sibling misses its own. Whoever sees the change acts on it.
 
-use core::array;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::SeqCst, fence};
 
@@ -12,21 +11,24 @@ use plan::{
     GuestGic, INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_VCPUS,
 };
 
-/// Words of 32 INTIDs: word 0 is private to each vCPU (SGIs and PPIs), the others are SPIs.
+/// Words of 32 INTIDs that a vCPU sees: word 0 is private to it (SGIs and PPIs), the others are SPIs.
 pub(crate) const WORDS: usize = INTIDS / 32;
 /// SPIs.
 const SPIS: usize = INTIDS - 32;
+/// Words of a partition: word 0 of each vCPU, then those of the SPIs.
+const ALL_WORDS: usize = MAX_VCPUS + WORDS - 1;
 /// SGIs: INTIDs 0 to 15, in the low bits of word 0.
 pub(crate) const SGIS: u32 = 0xffff;
-/// A mail bit beside the SGIs': compare list registers and latches with the shared words.
+/// In [`MAIL`] beside the SGIs' bits: bring list registers, latches and hardware into step with the shared words.
 pub(crate) const RESYNC: u32 = 1 << 31;
 
 /// `N` words that cores share. An index beyond them reads as zero and ignores writes.
+#[repr(align(64))]
 pub(crate) struct Words<const N: usize>([AtomicU32; N]);
 
 impl<const N: usize> Words<N> {
-    fn new() -> Self {
-        Self(array::from_fn(|_| AtomicU32::new(0)))
+    const fn new() -> Self {
+        Self([const { AtomicU32::new(0) }; N])
     }
 
     fn reset(&self) {
@@ -38,6 +40,7 @@ impl<const N: usize> Words<N> {
         self.0.get(index).map_or(0, |word| word.load(Relaxed))
     }
 
+    #[inline(always)]
     fn change(&self, index: usize, change: impl FnOnce(&AtomicU32) -> u32) -> u32 {
         let old = self.0.get(index).map_or(0, change);
         fence(SeqCst);
@@ -54,14 +57,29 @@ impl<const N: usize> Words<N> {
         self.change(index, |word| word.fetch_and(!mask, AcqRel))
     }
 
+    /// Clears the bits `mask`. Returns whether any was set.
+    #[inline(never)]
+    pub fn take(&self, index: usize, mask: u32) -> bool {
+        self.get(index) & mask != 0 && self.clear(index, mask) & mask != 0
+    }
+
+    /// Sets or clears the bits `mask`.
+    #[inline(never)]
+    pub fn put(&self, index: usize, mask: u32, on: bool) {
+        match on {
+            true => self.set(index, mask),
+            false => self.clear(index, mask),
+        };
+    }
+
     /// Writes a word. Returns what was there.
     pub fn swap(&self, index: usize, value: u32) -> u32 {
         self.change(index, |word| word.swap(value, AcqRel))
     }
 }
 
-/// 32 interrupts, one bit each in every word below.
-pub(crate) type Word = Words<11>;
+/// 32 interrupts, one bit each in every row below.
+pub(crate) type Word = Words<19>;
 /// The partition has it. All others read as zero and ignore writes. This and the next three never change after [`Gic::init`].
 pub(crate) const OWNED: usize = 0;
 /// Hardware raises it.
@@ -76,52 +94,62 @@ pub(crate) const ENABLE: usize = 4;
 pub(crate) const GROUP: usize = 5;
 /// IROUTER names no vCPU.
 pub(crate) const UNROUTED: usize = 6;
-/// Pending outside list registers. On a physical interrupt: acknowledged by EL2, physically active, waiting for a list register.
+/// The latch: pending when its holder last looked. On a physical interrupt: acknowledged by EL2, physically active. Only the holder writes it.
 pub(crate) const PENDING: usize = 7;
-/// Active outside list registers.
+/// The latch: active when its holder last looked. Only the holder writes it.
 pub(crate) const ACTIVE: usize = 8;
 /// The line of a software level-sensitive interrupt.
 pub(crate) const LEVEL: usize = 9;
 /// A level-sensitive interrupt that a register write made pending, not known to be acknowledged since.
 pub(crate) const SOFT: usize = 10;
+/// Requests to the core in charge: become pending, and, in this order, no longer pending, active, no longer active.
+pub(crate) const SET_PENDING: usize = 12;
+/// See [`SET_PENDING`].
+pub(crate) const CLEAR_PENDING: usize = 13;
+/// See [`SET_PENDING`].
+pub(crate) const SET_ACTIVE: usize = 14;
+/// See [`SET_PENDING`].
+pub(crate) const CLEAR_ACTIVE: usize = 15;
+/// Word 0 alone: what siblings want of this vCPU's core: SGIs in the low half, [`RESYNC`].
+pub(crate) const MAIL: usize = 16;
+/// Word 0 alone: GICR_WAKER.ProcessorSleep, inverted so that zero is the reset value.
+pub(crate) const AWAKE: usize = 17;
+/// Word 0 alone: what is pending in the core's redistributor, as it last published.
+pub(crate) const SHOWN: usize = 18;
 
-/// What belongs to one vCPU and its siblings may see: its private interrupts, and the requests they leave for it.
-#[repr(C, align(64))]
-pub struct Bank {
-    /// What siblings want of this vCPU's core: SGIs in the low half, [`RESYNC`].
-    pub(crate) mail: AtomicU32,
-    /// GICR_WAKER.ProcessorSleep, inverted so that zero is the reset value.
-    pub(crate) awake: AtomicU32,
-    /// Requests: private physical interrupts to make pending in the redistributor (one word).
-    pub(crate) set_pending: Words<1>,
-    /// Requests: no longer pending.
-    pub(crate) drop_pending: Words<WORDS>,
-    /// Requests: no longer active.
-    pub(crate) drop_active: Words<WORDS>,
-    /// What this core last published of its list registers: pending.
-    pub(crate) shown_pending: Words<WORDS>,
-    /// What this core last published of its list registers: active.
-    pub(crate) shown_active: Words<WORDS>,
-    word: Word,
-    priority: [AtomicU8; 32],
+impl Word {
+    /// What is asked of the core in charge.
+    #[inline(always)]
+    pub(crate) fn asked(&self) -> u32 {
+        self.get(SET_PENDING)
+            | self.get(CLEAR_PENDING)
+            | self.get(SET_ACTIVE)
+            | self.get(CLEAR_ACTIVE)
+    }
+
+    /// Pending or active as far as the latches know, or about to be.
+    #[inline(always)]
+    pub(crate) fn live(&self) -> u32 {
+        self.get(PENDING) | self.get(LEVEL) | self.get(ACTIVE) | self.asked()
+    }
 }
 
 /// The virtual GIC of one partition, shared by its cores. All bytes zero is a valid value: a GIC without vCPUs and interrupts.
 #[repr(C, align(64))]
 pub struct Gic {
+    words: [Word; ALL_WORDS],
+    priority: [AtomicU8; ALL_WORDS * 32],
+    /// IROUTER bits 31:0 of each SPI.
+    route: Words<SPIS>,
+    /// 1 + the vCPU that has the SPI latched or in a list register; 0 for none. Of a physical interrupt or one that cannot be routed
+    /// it may name a vCPU whose guest has ended it since.
+    holder: [AtomicU8; SPIS],
     /// GICD_CTLR.EnableGrp0 and EnableGrp1 (one word).
     pub(crate) enable_groups: Words<1>,
     /// Number of vCPUs.
     vcpus: AtomicU32,
     /// INTIDs / 32.
-    words: AtomicU32,
-    spis: [Word; WORDS - 1],
-    priority: [AtomicU8; SPIS],
-    /// IROUTER bits 31:0 of each SPI.
-    route: Words<SPIS>,
-    /// 1 + the vCPU that has the SPI in a list register, or a physical one latched; 0 for none. It may name a vCPU whose guest has ended the interrupt since.
-    holder: [AtomicU8; SPIS],
-    banks: [Bank; MAX_VCPUS],
+    visible: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Gic>() <= 12 * 1024);
@@ -134,26 +162,15 @@ impl Default for Gic {
 
 impl Gic {
     /// A GIC without vCPUs and interrupts.
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
+            words: [const { Words::new() }; ALL_WORDS],
+            priority: [const { AtomicU8::new(0) }; ALL_WORDS * 32],
+            route: Words::new(),
+            holder: [const { AtomicU8::new(0) }; SPIS],
             enable_groups: Words::new(),
             vcpus: AtomicU32::new(0),
-            words: AtomicU32::new(0),
-            spis: array::from_fn(|_| Words::new()),
-            priority: array::from_fn(|_| AtomicU8::new(0)),
-            route: Words::new(),
-            holder: array::from_fn(|_| AtomicU8::new(0)),
-            banks: array::from_fn(|_| Bank {
-                mail: AtomicU32::new(0),
-                awake: AtomicU32::new(0),
-                set_pending: Words::new(),
-                drop_pending: Words::new(),
-                drop_active: Words::new(),
-                shown_pending: Words::new(),
-                shown_active: Words::new(),
-                word: Words::new(),
-                priority: array::from_fn(|_| AtomicU8::new(0)),
-            }),
+            visible: AtomicU32::new(0),
         }
     }
 
@@ -164,30 +181,16 @@ impl Gic {
     pub fn init(&self, vcpus: usize, gic: &GuestGic, rows: &[Interrupt]) {
         let vcpus = vcpus.min(MAX_VCPUS) as u32;
         self.vcpus.store(vcpus, Relaxed);
-        let words = (gic.intids / 32).clamp(1, WORDS as u32);
-        self.words.store(words, Relaxed);
+        let visible = (gic.intids / 32).clamp(1, WORDS as u32);
+        self.visible.store(visible, Relaxed);
         self.enable_groups.reset();
-        self.spis.iter().for_each(Words::reset);
+        self.words.iter().for_each(Words::reset);
         self.route.reset();
         let bytes = self.priority.iter().chain(&self.holder);
         bytes.for_each(|byte| byte.store(0, Relaxed));
-        for bank in &self.banks {
-            bank.mail.store(0, Relaxed);
-            bank.awake.store(0, Relaxed);
-            bank.set_pending.reset();
-            for words in [
-                &bank.drop_pending,
-                &bank.drop_active,
-                &bank.shown_pending,
-                &bank.shown_active,
-            ] {
-                words.reset();
-            }
-            bank.word.reset();
-            bank.word.set(OWNED, SGIS);
-            bank.word.set(EDGE, SGIS);
-            let bytes = bank.priority.iter();
-            bytes.for_each(|byte| byte.store(0, Relaxed));
+        for vcpu in 0..MAX_VCPUS {
+            self.word(vcpu, 0).set(OWNED, SGIS);
+            self.word(vcpu, 0).set(EDGE, SGIS);
         }
         for row in rows {
             let intid = u32::from(row.intid);
@@ -195,18 +198,17 @@ impl Gic {
             if !(16..INTIDS as u32).contains(&intid) || !is_private && row.vcpu >= vcpus {
                 continue;
             }
+            let bit = 1 << (intid % 32);
             for vcpu in 0..if is_private { MAX_VCPUS } else { 1 } {
                 let word = self.word(vcpu, intid as usize / 32);
-                for (flag, field) in [
-                    (INTERRUPT_PHYSICAL, PHYSICAL),
-                    (INTERRUPT_EDGE, EDGE),
-                    (INTERRUPT_FIXED, FIXED),
-                ] {
-                    word.set(field, u32::from(row.flags & flag != 0) << (intid % 32));
-                }
-                word.set(OWNED, 1 << (intid % 32));
+                word.set(OWNED, bit);
+                word.put(PHYSICAL, bit, row.flags & INTERRUPT_PHYSICAL != 0);
+                word.put(EDGE, bit, row.flags & INTERRUPT_EDGE != 0);
+                word.put(FIXED, bit, row.flags & INTERRUPT_FIXED != 0);
             }
-            self.set_route(intid, row.vcpu);
+            if !is_private {
+                self.set_route(intid, row.vcpu);
+            }
         }
     }
 
@@ -217,31 +219,22 @@ impl Gic {
     }
 
     /// Number of words the guest sees.
-    pub(crate) fn words(&self) -> usize {
-        self.words.load(Relaxed) as usize
-    }
-
     #[inline(always)]
-    pub(crate) fn bank(&self, vcpu: usize) -> &Bank {
-        &self.banks[vcpu % MAX_VCPUS]
+    pub(crate) fn visible(&self) -> usize {
+        self.visible.load(Relaxed) as usize
     }
 
     /// Word `index` as vCPU `vcpu` sees it.
     #[inline(always)]
     pub(crate) fn word(&self, vcpu: usize, index: usize) -> &Word {
-        match index {
-            0 => &self.bank(vcpu).word,
-            _ => &self.spis[(index - 1) % (WORDS - 1)],
-        }
+        &self.words[slot(vcpu, index)]
     }
 
     /// Priority of `intid` as vCPU `vcpu` sees it.
     #[inline(always)]
     pub(crate) fn priority(&self, vcpu: usize, intid: u32) -> &AtomicU8 {
-        match intid {
-            0..32 => &self.bank(vcpu).priority[intid as usize % 32],
-            _ => &self.priority[spi(intid)],
-        }
+        let at = slot(vcpu, intid as usize / 32) * 32 + intid as usize % 32;
+        &self.priority[at % (ALL_WORDS * 32)]
     }
 
     /// Which of `word`'s interrupts may be signalled: enabled, their group too, and routed to a vCPU that exists.
@@ -261,9 +254,12 @@ impl Gic {
     }
 
     pub(crate) fn set_route(&self, intid: u32, route: u32) {
-        if intid >= 32 {
-            self.route.swap(spi(intid), route);
-        }
+        self.route.swap(spi(intid), route);
+    }
+
+    /// The vCPU that SPI `intid` is routed to.
+    pub(crate) fn target(&self, intid: u32) -> Option<usize> {
+        Some(self.route(intid) as usize).filter(|&vcpu| vcpu < self.vcpus())
     }
 
     /// The vCPU that holds SPI `intid`.
@@ -273,7 +269,9 @@ impl Gic {
 
     #[inline(always)]
     pub(crate) fn set_holder(&self, intid: u32, vcpu: usize) {
-        self.holder[spi(intid)].store(vcpu as u8 + 1, Relaxed);
+        if intid >= 32 {
+            self.holder[spi(intid)].store(vcpu as u8 + 1, Relaxed);
+        }
     }
 
     /// Takes SPI `intid` for `vcpu` unless another holds it.
@@ -281,9 +279,11 @@ impl Gic {
         self.change_holder(intid, 0, vcpu as u8 + 1) || self.holder(intid) == Some(vcpu)
     }
 
-    /// `vcpu` no longer holds SPI `intid`. Says whether it did.
-    pub(crate) fn release(&self, intid: u32, vcpu: usize) -> bool {
-        self.change_holder(intid, vcpu as u8 + 1, 0)
+    /// `vcpu` no longer holds `intid`, if it is an SPI.
+    pub(crate) fn release(&self, intid: u32, vcpu: usize) {
+        if intid >= 32 {
+            self.change_holder(intid, vcpu as u8 + 1, 0);
+        }
     }
 
     fn change_holder(&self, intid: u32, old: u8, new: u8) -> bool {
@@ -291,6 +291,15 @@ impl Gic {
         let is_changed = byte.compare_exchange(old, new, AcqRel, Relaxed).is_ok();
         fence(SeqCst);
         is_changed
+    }
+}
+
+/// Where word `index` of vCPU `vcpu` is.
+#[inline(always)]
+fn slot(vcpu: usize, index: usize) -> usize {
+    match index {
+        0 => vcpu % MAX_VCPUS,
+        _ => MAX_VCPUS + (index - 1) % (WORDS - 1),
     }
 }
 
@@ -305,14 +314,15 @@ fn spi(intid: u32) -> usize {
 pub struct Delivery {
     /// List registers in use, one bit each; none while the vCPU is parked.
     pub(crate) usable: u32,
-    /// List registers that an arrival may take without looking further: none while others wait for room, lest it overtake them.
+    /// List registers that an arrival may take without looking further: none while others wait for room, lest it overtake them, nor
+    /// those whose interrupt is latched too.
     pub(crate) open: u32,
-    /// Whether active interrupts of this vCPU are latched, or may be.
-    pub(crate) unlisted: bool,
-    /// The list register that each INTID was last in. True only where `intid` agrees and the list register is not empty.
+    /// List registers with an active interrupt that is pending too, but must not be signalled now: that half stays in the latch.
+    pub(crate) partial: u32,
+    /// The list register that each INTID was last in. True only where `noted` agrees.
     register: [u8; INTIDS],
-    /// What each list register was last given.
-    intid: [u16; 16],
+    /// 1 + the INTID that each list register was last given, 0 for none.
+    noted: [u16; 16],
 }
 
 impl Default for Delivery {
@@ -327,37 +337,42 @@ impl Delivery {
         Self {
             usable: 0,
             open: 0,
-            unlisted: false,
+            partial: 0,
             register: [0; INTIDS],
-            intid: [0; 16],
+            noted: [0; 16],
         }
     }
 
-    /// The list register that holds `intid`, where `empty` is ELRSR.
+    /// The list register that was given `intid` last and nothing since. The guest may have ended it there.
     #[inline(always)]
-    pub(crate) fn find(&self, intid: u32, empty: u32) -> Option<usize> {
-        let index = usize::from(*self.register.get(intid as usize)?) & 15;
-        let is_there =
-            u32::from(self.intid[index]) == intid && (self.usable & !empty) >> index & 1 != 0;
-        is_there.then_some(index)
+    pub(crate) fn find(&self, intid: u32) -> Option<usize> {
+        let register = usize::from(*self.register.get(intid as usize)?) & 15;
+        (u32::from(self.noted[register]) == intid + 1).then_some(register)
     }
 
-    /// Whether list register `index` is the last that `intid` was in.
-    pub(crate) fn was_last_in(&self, intid: u32, index: usize) -> bool {
-        self.register.get(intid as usize).copied().map(usize::from) == Some(index)
+    /// What list register `register` was given.
+    pub(crate) fn noted(&self, register: usize) -> Option<u32> {
+        u32::from(self.noted[register & 15]).checked_sub(1)
     }
 
-    /// Notes that list register `index` is given `intid`.
+    /// Notes that list register `register` is given `intid`.
     #[inline(always)]
-    pub(crate) fn note(&mut self, index: usize, intid: u32) {
-        if let Some(register) = self.register.get_mut(intid as usize) {
-            *register = index as u8;
+    pub(crate) fn note(&mut self, register: usize, intid: u32) {
+        if let Some(last) = self.register.get_mut(intid as usize) {
+            *last = register as u8;
         }
-        self.intid[index & 15] = intid as u16;
+        self.noted[register & 15] = intid as u16 + 1;
+    }
+
+    /// Notes that no list register holds anything.
+    pub(crate) fn forget(&mut self) {
+        self.partial = 0;
+        self.noted = [0; 16];
     }
 }
 
 /// The bits of `mask`, lowest first.
+#[inline(always)]
 pub(crate) fn bits(mask: u32) -> impl Iterator<Item = u32> {
     let mut rest = mask;
     core::iter::from_fn(move || {

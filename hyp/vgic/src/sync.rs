@@ -1,114 +1,323 @@
-//! Keeping list registers, latches and the physical GIC in step: retraction, overflow, requests of siblings.
+//! Bringing list registers, latches and the physical GIC into step: the one slow path for whatever does not fit at once.
+//!
+//! [`Vcpu::unload`] empties the list registers into the latches; [`Vcpu::load`] does what siblings and the guest's
+//! register writes ask for, gives back what may no longer be signalled here, and fills the list registers with what matters most.
+//!
+//! Pending interrupts come before active ones, each by priority. If a pending one waits, NPIE asks for a maintenance interrupt once
+//! no list register is pending: then every list register holds a pending one, so NPIE can neither be missed nor fire without there being
+//! something to do. The end of an active interrupt that has no list register shows in EOIcount (LRENPIE).
 
-use crate::hardware::{Entry, Hardware};
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::hardware::{Entry, Hardware, control};
 use crate::state::{
-    ACTIVE, EDGE, FIXED, LEVEL, OWNED, PENDING, PHYSICAL, RESYNC, SOFT, WORDS, Words, bits,
+    ACTIVE, CLEAR_ACTIVE, CLEAR_PENDING, EDGE, FIXED, LEVEL, PENDING, PHYSICAL, RESYNC, SET_ACTIVE,
+    SET_PENDING, SOFT, WORDS, bits,
 };
-use crate::vcpu::{Vcpu, place};
+use crate::vcpu::{Vcpu, intid, place};
+
+/// Control bits that this file decides.
+const MANAGED: u32 =
+    control::EN | control::LRENPIE | control::NPIE | control::TDIR | control::EOI_COUNT;
+/// In a rank: active, and so after all that are only pending.
+const IS_ACTIVE: u32 = 1 << 31;
 
 impl<H: Hardware> Vcpu<'_, H> {
-    /// Brings everything of this vCPU up to date with the shared words.
-    #[cold]
+    /// Brings everything of this vCPU up to date.
+    #[inline(never)]
     pub(crate) fn sync(&mut self) {
-        self.count_ends();
-        self.review_registers();
-        self.give_back_latched();
-        self.refill();
-    }
-
-    /// Does what siblings asked for beside SGIs, and publishes what the list registers hold.
-    #[cold]
-    pub(crate) fn resync(&mut self) {
-        let bank = self.bank();
-        self.count_ends();
-        for index in 0..WORDS {
-            let pending = take(&bank.drop_pending, index);
-            let active = take(&bank.drop_active, index);
-            if index == 0 {
-                let physical = self.word(0).get(PHYSICAL);
-                self.hardware.clear_pending(0, pending & physical);
-                self.hardware
-                    .set_pending(0, take(&bank.set_pending, 0) & physical);
-            }
-            self.drop_pending(index, pending);
-            self.drop_active(index, active);
-        }
-        self.apply(0, u32::MAX);
-        self.sync();
-        self.publish();
-    }
-
-    /// Stores for siblings what only this core can see: the state in its list registers and its redistributor.
-    pub(crate) fn publish(&self) {
-        for index in 0..WORDS {
-            let (mut pending, active) = self.listed(index);
-            if index == 0 {
-                pending |= self.hardware.pending(0) & self.word(0).get(PHYSICAL);
-            }
-            self.bank().shown_pending.swap(index, pending);
-            self.bank().shown_active.swap(index, active);
-        }
-    }
-
-    /// Which interrupts of word `index` the list registers hold pending, and active.
-    pub(crate) fn listed(&self, index: usize) -> (u32, u32) {
-        let (mut pending, mut active) = (0, 0);
-        for register in bits(self.delivery.usable) {
-            let entry = Entry(self.hardware.read(register as usize));
-            let (word, bit) = place(entry.intid());
-            if word == index {
-                pending |= if entry.has(Entry::PENDING) { bit } else { 0 };
-                active |= if entry.has(Entry::ACTIVE) { bit } else { 0 };
-            }
-        }
-        (pending, active)
-    }
-
-    /// Makes the interrupts `mask` pending in the latches: software ones only.
-    #[cold]
-    pub(crate) fn latch(&mut self, index: usize, mask: u32) {
-        let word = self.word(index);
-        let mask = mask & word.get(OWNED) & !word.get(PHYSICAL);
-        word.set(SOFT, mask & !word.get(EDGE));
-        word.set(PENDING, mask);
-        self.look(index, mask);
+        self.unload();
+        self.load();
     }
 
     /// A physical interrupt that EL2 acknowledged and cannot list at once waits, physically active, or goes back if it is not to be signalled here.
     #[cold]
     pub(crate) fn hold(&mut self, index: usize, bit: u32) {
-        if index != 0 {
-            self.gic.set_holder(intid(index, bit), self.own);
-        }
-        self.word(index).set(PENDING, bit);
-        self.sync();
+        // Before, lest the last holder forget what is latched here; after, because this core may have been the last holder.
+        self.gic.set_holder(intid(index, bit), self.own);
+        let word = self.word(index);
+        let soft = word.get(SOFT) & bit;
+        self.unload();
+        self.gic.set_holder(intid(index, bit), self.own);
+        word.put(SOFT, soft, true);
+        word.put(PENDING, bit, true);
+        // The last holder may not know yet that its guest ended it: it could not have arrived otherwise.
+        word.put(ACTIVE, bit, false);
+        self.load();
     }
 
-    /// Makes the cores concerned look at the interrupts `mask` again: those that may hold one, and those that may deliver one.
-    pub(crate) fn look(&mut self, index: usize, mask: u32) {
-        let word = self.word(index);
-        let waiting =
-            word.get(ACTIVE) | (word.get(PENDING) | word.get(LEVEL)) & !word.get(PHYSICAL);
+    /// Makes the cores look again at those of the interrupts `mask` that are or may be somewhere: the one in charge of each.
+    pub(crate) fn look(&mut self, vcpu: usize, index: usize, mask: u32) {
+        let live = self.gic.word(vcpu, index).live();
         let mut cores = 0;
-        for bit in bits(mask) {
-            let intid = index as u32 * 32 + bit;
-            if index == 0 {
-                cores |= 1 << self.own;
-                break;
-            }
-            if let Some(holder) = self.gic.holder(intid) {
-                cores |= 1 << holder;
-            }
-            let route = self.gic.route(intid);
-            if waiting >> bit & 1 != 0 && (route as usize) < self.gic.vcpus() {
-                cores |= 1 << route;
-            }
+        for number in bits(mask) {
+            let charged = match index {
+                0 => Some(vcpu),
+                _ => self.in_charge(intid(index, 1 << number), live >> number & 1 != 0),
+            };
+            cores |= charged.map_or(0, |core| 1 << core);
         }
+        self.wake(cores);
+    }
+
+    /// Which core acts for SPI `intid`: the one that holds it; if none does and it `matters`, the one it is routed to.
+    fn in_charge(&self, intid: u32, matters: bool) -> Option<usize> {
+        let holder = self.gic.holder(intid);
+        let target = || self.gic.target(intid).unwrap_or(self.own);
+        holder.or_else(|| matters.then(target))
+    }
+
+    /// Makes the cores of the vCPUs `cores` synchronise.
+    pub(crate) fn wake(&mut self, cores: u32) {
         for core in bits(cores & !(1 << self.own)) {
             self.post(core as usize, RESYNC);
         }
         if cores >> self.own & 1 != 0 {
             self.sync();
+        }
+    }
+
+    /// Empties the list registers into the latches.
+    pub(crate) fn unload(&mut self) {
+        self.count_ends();
+        for register in bits(self.delivery.usable) {
+            let register = register as usize;
+            let Some(intid) = self.delivery.noted(register) else {
+                continue;
+            };
+            let entry = Entry(self.hardware.read(register));
+            self.hardware.write(register, 0);
+            // It may have come again since, into another list register or on another core.
+            let elsewhere = intid >= 32 && self.gic.holder(intid) != Some(self.own);
+            if self.delivery.find(intid).unwrap_or(register) != register || elsewhere {
+                continue;
+            }
+            let (index, bit) = place(intid);
+            let word = self.word(index);
+            let is_pending = entry.has(Entry::PENDING);
+            if is_pending || self.delivery.partial >> register & 1 == 0 {
+                let physical = word.get(PHYSICAL);
+                let soft = word.get(SOFT);
+                if !is_pending
+                    && soft & bit != 0
+                    && self.hardware.pending(index) & physical & bit == 0
+                {
+                    word.put(SOFT, bit, false);
+                }
+                let lasting = word.get(EDGE) | soft | physical;
+                word.put(PENDING, bit, is_pending && lasting & bit != 0);
+            }
+            word.put(ACTIVE, bit, entry.has(Entry::ACTIVE));
+            if (word.get(PENDING) | word.get(ACTIVE)) & bit == 0 {
+                self.gic.release(intid, self.own);
+            }
+        }
+    }
+
+    /// Ends of interrupts that had no list register: EOIcount of them, most important first, for priorities drop in that order
+    /// (IHI 0069, section 4.8.2). With EOImode = 1 the count says nothing, and `ICC_DIR_EL1` traps instead.
+    fn count_ends(&mut self) {
+        let count = self.hardware.control() >> control::EOI_COUNT.trailing_zeros();
+        if count == 0 || self.hardware.split_deactivation() {
+            return;
+        }
+        for _ in 0..count {
+            let mut first = u32::MAX;
+            for index in 0..WORDS {
+                for number in bits(self.word(index).get(ACTIVE)) {
+                    let intid = intid(index, 1 << number);
+                    let is_mine = index == 0 || self.gic.holder(intid) == Some(self.own);
+                    if is_mine && self.delivery.find(intid).is_none() {
+                        first = first.min(self.rank(intid));
+                    }
+                }
+            }
+            if first == u32::MAX {
+                return;
+            }
+            let (index, bit) = place(first & 0xffff);
+            self.word(index).set(CLEAR_ACTIVE, bit);
+            self.obey(index, bit);
+            self.gic.release(intid(index, bit), self.own);
+        }
+    }
+
+    /// Priority, most important lowest, then INTID.
+    fn rank(&self, intid: u32) -> u32 {
+        u32::from(self.gic.priority(self.own, intid).load(Relaxed)) << 20 | intid
+    }
+
+    /// Does what is asked of the latches, and fills the list registers with the most important.
+    pub(crate) fn load(&mut self) {
+        let usable = self.delivery.usable;
+        let mut ranks = [u32::MAX; 16];
+        // Of those that found no room: whether one is active, whether one is not.
+        let (mut waits, mut unlisted) = (false, false);
+        for index in 0..WORDS {
+            for number in bits(self.word(index).live()) {
+                let mut rank = self.consider(index, 1 << number);
+                for register in bits(usable) {
+                    let other = &mut ranks[register as usize & 15];
+                    if rank < *other {
+                        core::mem::swap(&mut rank, other);
+                    }
+                }
+                waits |= rank < IS_ACTIVE;
+                unlisted |= (IS_ACTIVE..u32::MAX).contains(&rank);
+            }
+        }
+        self.delivery.forget();
+        let mut free = usable;
+        for register in bits(usable) {
+            let rank = ranks[register as usize & 15];
+            if rank != u32::MAX {
+                self.enlist(register as usize, rank & 0xffff);
+                free &= !(1 << register);
+            }
+        }
+        self.delivery.open = if waits || unlisted { 0 } else { free };
+        let mut wanted = 0;
+        if usable != 0 {
+            wanted |= control::EN;
+            if waits {
+                wanted |= control::NPIE;
+            }
+            if unlisted {
+                wanted |= control::LRENPIE | control::TDIR;
+            }
+        }
+        let control = self.hardware.control();
+        wanted |= control & !MANAGED;
+        if control != wanted {
+            self.hardware.set_control(wanted);
+        }
+    }
+
+    /// Puts a latched interrupt into list register `register`. The end of a software interrupt is reported where EL2 has to act on it:
+    /// its line may still be high, or it may have been routed away meanwhile.
+    fn enlist(&mut self, register: usize, intid: u32) {
+        let (index, bit) = place(intid);
+        let word = self.word(index);
+        let silent = word.get(EDGE) & (word.get(FIXED) | if index == 0 { u32::MAX } else { 0 });
+        let mut flags = match (word.get(PHYSICAL) & bit != 0, silent & bit != 0) {
+            (true, _) => Entry::LINKED,
+            (_, true) => 0,
+            _ => Entry::REPORT_END,
+        };
+        if word.get(ACTIVE) & bit != 0 {
+            flags |= Entry::ACTIVE;
+        }
+        if self.signals(index, bit) && self.deliverable(index, bit) {
+            flags |= Entry::PENDING;
+        } else if word.get(PENDING) & bit != 0 {
+            self.delivery.partial |= 1 << register;
+        }
+        self.list(register, intid, flags);
+    }
+
+    /// One interrupt that is somewhere: does what is asked of it and gives it back if it may not be signalled here.
+    /// Its rank if it belongs into a list register of this core, [`u32::MAX`] if not.
+    fn consider(&mut self, index: usize, bit: u32) -> u32 {
+        let intid = intid(index, bit);
+        let word = self.word(index);
+        if index != 0 {
+            let holder = self.gic.holder(intid);
+            let core = self.in_charge(intid, true).unwrap_or(self.own);
+            if core != self.own {
+                let unseen = holder.is_none() && self.signals(index, bit);
+                if unseen || word.asked() & bit != 0 {
+                    self.post(core, RESYNC);
+                }
+                return u32::MAX;
+            }
+            if !self.gic.claim(intid, self.own) {
+                return u32::MAX;
+            }
+        }
+        self.obey(index, bit);
+        let is_active = word.get(ACTIVE) & bit != 0;
+        let deliverable = self.signals(index, bit) && self.deliverable(index, bit);
+        // A linked list register cannot be both: hardware keeps the pending half.
+        if word.get(PHYSICAL) & word.get(PENDING) & bit != 0 && (is_active || !deliverable) {
+            self.give_back(index, bit, is_active);
+        }
+        if is_active {
+            let known = self.rank(intid);
+            return IS_ACTIVE | known;
+        }
+        if deliverable {
+            // Equals do not displace each other.
+            let newcomer = u32::from(self.delivery.find(intid).is_none());
+            return self.rank(intid) | newcomer << 16;
+        }
+        self.gic.release(intid, self.own);
+        if index != 0
+            && self.signals(index, bit)
+            && let Some(target) = self.gic.target(intid)
+            && target != self.own
+        {
+            self.post(target, RESYNC);
+        }
+        u32::MAX
+    }
+
+    /// Whether the latches say that the interrupt is pending and may be signalled to some vCPU.
+    fn signals(&self, index: usize, bit: u32) -> bool {
+        let word = self.word(index);
+        (word.get(PENDING) | word.get(LEVEL)) & self.gic.on(word) & bit != 0
+    }
+
+    /// Does what register writes ask of one interrupt that this core is in charge of and that is in no list register.
+    fn obey(&mut self, index: usize, bit: u32) {
+        let word = self.word(index);
+        if word.asked() & bit == 0 {
+            return;
+        }
+        let is_physical = word.get(PHYSICAL) & bit != 0;
+        if word.take(CLEAR_PENDING, bit) {
+            word.take(SOFT, bit);
+            let is_latched = word.take(PENDING, bit);
+            // SPIs the writer has cleared in hardware at once.
+            if is_physical && index == 0 {
+                self.hardware.clear_pending(index, bit);
+            }
+            if is_physical && is_latched {
+                self.hardware.clear_active(index, bit);
+            }
+        }
+        if word.take(CLEAR_ACTIVE, bit) && word.take(ACTIVE, bit) && is_physical {
+            self.hardware.clear_active(index, bit);
+        }
+        // One that is pending already stays so. In hardware it would become pending a second time: EL2 has acknowledged the first.
+        if word.take(SET_PENDING, bit) && word.get(PENDING) & bit == 0 {
+            word.put(SOFT, bit & !word.get(EDGE), true);
+            if is_physical {
+                self.hardware.set_pending(index, bit);
+            } else {
+                word.put(PENDING, bit, true);
+            }
+        }
+        if word.take(SET_ACTIVE, bit) {
+            word.put(ACTIVE, bit, true);
+            if is_physical {
+                self.hardware.set_active(index, bit);
+            }
+        }
+    }
+
+    /// Returns a latched physical interrupt to the physical GIC, which signals it again where and when it may. Its line says whether it is
+    /// still pending, unless an edge or a register write made it so.
+    fn give_back(&mut self, index: usize, bit: u32, stays_active: bool) {
+        let word = self.word(index);
+        word.put(PENDING, bit, false);
+        // It came here although it may not: two cores may have changed enable or route at once, and the later lost.
+        self.apply(index, bit);
+        self.apply_route(index, bit);
+        if (word.get(EDGE) | word.get(SOFT)) & bit != 0 {
+            self.hardware.set_pending(index, bit);
+        }
+        if !stays_active {
+            self.hardware.clear_active(index, bit);
         }
     }
 
@@ -122,168 +331,22 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
         for _ in 0..2 {
             let on = self.gic.on(word) & mask;
-            if on != 0 {
-                self.hardware.set_enable(index, on);
-            }
-            if on != mask {
-                self.hardware.clear_enable(index, mask & !on);
-            }
+            self.hardware.set_enable(index, on);
+            self.hardware.clear_enable(index, mask & !on);
             if self.gic.on(word) & mask == on {
                 break;
             }
         }
     }
 
-    /// Routes a physical SPI in hardware as the shared words say, with the same care.
-    pub(crate) fn apply_route(&mut self, intid: u32) {
-        for _ in 0..2 {
-            let route = self.gic.route(intid);
-            if route as usize >= self.gic.vcpus() {
-                break;
-            }
-            self.hardware.route(intid, route as usize);
-            if self.gic.route(intid) == route {
-                break;
-            }
+    /// Routes a physical SPI in hardware as the shared words say.
+    pub(crate) fn apply_route(&mut self, index: usize, bit: u32) {
+        let intid = intid(index, bit);
+        if index != 0
+            && self.word(index).get(PHYSICAL) & bit != 0
+            && let Some(target) = self.gic.target(intid)
+        {
+            self.hardware.route(intid, target);
         }
-    }
-
-    /// List registers: forgets those that are over, retracts what may no longer be signalled here, renews priority and group.
-    fn review_registers(&mut self) {
-        for register in bits(self.delivery.usable) {
-            let register = register as usize;
-            let entry = Entry(self.hardware.read(register));
-            if entry.0 == 0 {
-                continue;
-            }
-            let (index, bit) = place(entry.intid());
-            if entry.is_over() {
-                self.hardware.write(register, 0);
-                // It may have come again since, into another list register or a latch.
-                if self.delivery.was_last_in(entry.intid(), register) && !self.is_held(index, bit) {
-                    self.ended(index, bit);
-                }
-                continue;
-            }
-            let word = self.word(index);
-            let physical = word.get(PHYSICAL) & bit != 0;
-            let lasting = word.get(EDGE) | word.get(SOFT);
-            let may_stay = self.deliverable(index, bit)
-                && (physical || (lasting | word.get(LEVEL)) & bit != 0);
-            if entry.has(Entry::PENDING) && !may_stay {
-                let rest = Entry(entry.0 & !Entry::PENDING);
-                self.hardware
-                    .write(register, if rest.is_over() { 0 } else { rest.0 });
-                if physical {
-                    self.give_back(index, bit);
-                } else {
-                    word.set(PENDING, lasting & bit);
-                    if rest.is_over() {
-                        self.release(index, bit);
-                    }
-                }
-                continue;
-            }
-            let mut state = entry.0 & (Entry::PENDING | Entry::ACTIVE);
-            if word.clear(ACTIVE, bit) & bit != 0 {
-                state |= Entry::ACTIVE;
-                if physical && entry.has(Entry::PENDING) {
-                    // A linked list register cannot be both: hardware keeps the pending half.
-                    state = Entry::ACTIVE;
-                    self.return_pending(index, bit);
-                }
-            }
-            if !physical && self.merge(index, bit) {
-                state |= Entry::PENDING;
-            }
-            if state & Entry::ACTIVE != 0 {
-                let rest = entry.0 & !(Entry::PENDING | Entry::ACTIVE);
-                self.hardware.write(register, rest | state);
-            } else {
-                self.enlist(register, entry.intid(), state | self.flags(index, bit));
-            }
-        }
-    }
-
-    /// [`Vcpu::list`], out of line: it is written out once for all but the hot paths.
-    #[inline(never)]
-    pub(crate) fn enlist(&mut self, register: usize, intid: u32, flags: u64) {
-        self.list(register, intid, flags);
-    }
-
-    /// Takes the pending latch of a software interrupt that is in a list register already, or gets there as active.
-    pub(crate) fn merge(&mut self, index: usize, bit: u32) -> bool {
-        let word = self.word(index);
-        self.deliverable(index, bit) && word.clear(PENDING, bit) & bit != 0
-    }
-
-    /// Flags of a list register for the interrupt. The end of a software interrupt is reported where EL2 has to act on it:
-    /// its line may still be high, or it may have been routed away meanwhile.
-    #[inline(never)]
-    pub(crate) fn flags(&self, index: usize, bit: u32) -> u64 {
-        let word = self.word(index);
-        let silent = word.get(EDGE) & (word.get(FIXED) | if index == 0 { u32::MAX } else { 0 });
-        if word.get(PHYSICAL) & bit != 0 {
-            Entry::LINKED
-        } else if silent & bit != 0 {
-            0
-        } else {
-            Entry::REPORT_END
-        }
-    }
-
-    /// Returns a physical interrupt that EL2 acknowledged to the physical GIC, which signals it again where and when it may.
-    fn give_back(&mut self, index: usize, bit: u32) {
-        self.apply(index, bit);
-        if index != 0 {
-            self.apply_route(intid(index, bit));
-        }
-        self.return_pending(index, bit);
-        self.release(index, bit);
-        self.hardware.clear_active(index, bit);
-    }
-
-    /// Makes a physical interrupt pending in hardware, unless its line says what it is.
-    pub(crate) fn return_pending(&mut self, index: usize, bit: u32) {
-        let word = self.word(index);
-        if (word.get(EDGE) | word.get(SOFT)) & bit != 0 {
-            self.hardware.set_pending(index, bit);
-        }
-    }
-
-    /// Whether this core has the physical interrupt acknowledged and latched.
-    #[inline(never)]
-    pub(crate) fn is_held(&self, index: usize, bit: u32) -> bool {
-        let word = self.word(index);
-        word.get(PENDING) & word.get(PHYSICAL) & bit != 0
-            && (index == 0 || self.gic.holder(intid(index, bit)) == Some(self.own))
-    }
-
-    /// Latched physical interrupts that may no longer be signalled here go back to hardware.
-    fn give_back_latched(&mut self) {
-        for index in 0..WORDS {
-            let word = self.word(index);
-            let latched = word.get(PENDING) & word.get(PHYSICAL);
-            for number in bits(latched) {
-                let bit = 1 << number;
-                if self.is_held(index, bit) && !self.deliverable(index, bit) {
-                    word.clear(PENDING, bit);
-                    self.give_back(index, bit);
-                }
-            }
-        }
-    }
-}
-
-/// INTID of `bit` of word `index`.
-pub(crate) fn intid(index: usize, bit: u32) -> u32 {
-    index as u32 * 32 + bit.trailing_zeros()
-}
-
-/// Takes a word of requests, without a write where there is none.
-fn take<const N: usize>(words: &Words<N>, index: usize) -> u32 {
-    match words.get(index) {
-        0 => 0,
-        _ => words.swap(index, 0),
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Whatever does not fit at once is latched in the shared words, and `sync.rs` sorts it out.
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::Relaxed;
 
 use plan::INTIDS;
 
 use crate::hardware::{Entry, Hardware};
 use crate::state::{
-    Bank, Delivery, EDGE, FIXED, GROUP, Gic, LEVEL, OWNED, PHYSICAL, RESYNC, SGIS, WORDS, Word,
-    bits,
+    CLEAR_ACTIVE, CLEAR_PENDING, Delivery, EDGE, FIXED, GROUP, Gic, LEVEL, MAIL, OWNED, PHYSICAL,
+    RESYNC, SET_PENDING, SGIS, SHOWN, WORDS, Word, bits,
 };
 
 /// The vCPU that runs on this core, for as long as EL2 handles one entry. Every method acts for that vCPU.
@@ -37,6 +37,12 @@ pub(crate) fn place(intid: u32) -> (usize, u32) {
     (intid as usize / 32, 1 << (intid % 32))
 }
 
+/// INTID of `bit` of word `index`.
+#[inline(always)]
+pub(crate) fn intid(index: usize, bit: u32) -> u32 {
+    index as u32 * 32 + bit.trailing_zeros()
+}
+
 impl<'a, H: Hardware> Vcpu<'a, H> {
     /// vCPU `own` of `gic` on its core. `delivery` is the one that only this vCPU uses.
     #[inline(always)]
@@ -59,21 +65,15 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             self.hardware.write(index, 0);
         }
         self.hardware.set_control(0);
-        let words = if self.own == 0 { WORDS } else { 1 };
-        for index in 0..words {
-            let word = self.word(index);
-            let physical = word.get(PHYSICAL);
-            if physical == 0 {
-                continue;
+        for index in 0..if self.own == 0 { WORDS } else { 1 } {
+            let physical = self.word(index).get(PHYSICAL);
+            if physical != 0 {
+                self.hardware.clear_enable(index, physical);
+                self.hardware.clear_pending(index, physical);
+                self.hardware.clear_active(index, physical);
             }
-            self.hardware.clear_enable(index, physical);
-            self.hardware.clear_pending(index, physical);
-            self.hardware.clear_active(index, physical);
-            if index != 0 {
-                for bit in bits(physical) {
-                    let intid = index as u32 * 32 + bit;
-                    self.hardware.route(intid, self.gic.route(intid) as usize);
-                }
+            for bit in bits(physical) {
+                self.apply_route(index, 1 << bit);
             }
         }
     }
@@ -81,23 +81,17 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     /// The guest is off (CPU_OFF, or not started): what the list registers hold is latched, nothing is delivered.
     /// Physical interrupts that arrive now wait, physically active, until [`Self::unpark`].
     pub fn park(&mut self) {
-        self.sync();
-        for index in bits(self.delivery.usable) {
-            self.unlist(index as usize);
-        }
+        self.unload();
         self.delivery.usable = 0;
-        self.delivery.open = 0;
-        self.hardware.set_control(0);
-        self.publish();
+        self.load();
     }
 
     /// The guest is about to run: turns the virtual CPU interface on and delivers what is pending.
     pub fn unpark(&mut self) {
         let count = self.hardware.count().clamp(1, 16) as u32;
         self.delivery.usable = u32::MAX >> (32 - count);
+        self.word(0).set(MAIL, RESYNC);
         self.inbox();
-        self.apply(0, u32::MAX);
-        self.sync();
     }
 
     /// An edge of the software interrupt `intid`, raised by this core: a channel's doorbell. Coalesces with one that is pending.
@@ -111,9 +105,13 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         let word = self.word(index);
         let is_mine =
             index == 0 || word.get(FIXED) & bit != 0 && self.gic.route(intid) == self.own as u32;
-        if is_mine && self.gic.on(word) & bit != 0 {
+        // An earlier write of ICPENDR must not take this edge too.
+        let on = self.gic.on(word) & !word.get(CLEAR_PENDING);
+        if is_mine && on & bit != 0 {
             let empty = self.hardware.empty();
-            if let Some(register) = self.delivery.find(intid, empty) {
+            if let Some(register) = self.delivery.find(intid)
+                && empty >> register & 1 == 0
+            {
                 let entry = self.hardware.read(register) | Entry::PENDING;
                 self.hardware.write(register, entry);
                 return;
@@ -124,7 +122,12 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
                 return;
             }
         }
-        self.latch(index, bit);
+        self.ask(
+            SET_PENDING,
+            self.own,
+            index,
+            bit & word.get(OWNED) & !word.get(PHYSICAL),
+        );
     }
 
     /// The line of the software level-sensitive interrupt `intid` (PL011) is now `high`. Any core of the partition may say so.
@@ -136,13 +139,9 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         let (index, bit) = place(intid);
         let word = self.word(index);
         let bit = bit & word.get(OWNED) & !word.get(PHYSICAL) & !word.get(EDGE);
-        let was = if high {
-            word.set(LEVEL, bit)
-        } else {
-            word.clear(LEVEL, bit)
-        };
-        if (was & bit != 0) != high {
-            self.look(index, bit);
+        if bit != 0 && (word.get(LEVEL) & bit != 0) != high {
+            word.put(LEVEL, bit, high);
+            self.look(self.own, index, bit);
         }
     }
 
@@ -174,12 +173,16 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     /// After a kick: does what siblings asked. False: nothing was asked.
     #[inline]
     pub fn inbox(&mut self) -> bool {
-        let mail = self.bank().mail.swap(0, Acquire);
+        let mail = self.word(0).swap(MAIL, 0);
+        // First, for a write of ICPENDR meant none of these SGIs.
+        if mail & RESYNC != 0 {
+            self.apply(0, u32::MAX);
+            self.sync();
+            let pending = self.hardware.pending(0) & self.word(0).get(PHYSICAL);
+            self.word(0).swap(SHOWN, pending);
+        }
         for intid in bits(mail & SGIS) {
             self.inject(intid);
-        }
-        if mail & RESYNC != 0 {
-            self.resync();
         }
         mail != 0
     }
@@ -230,13 +233,25 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     pub fn deactivate(&mut self, intid: u32) {
         if intid < INTIDS as u32 {
             let (index, bit) = place(intid);
-            self.clear_active(self.own, index, bit);
+            let owned = bit & self.word(index).get(OWNED);
+            self.ask(CLEAR_ACTIVE, self.own, index, owned);
         }
     }
 
-    #[inline(always)]
-    pub(crate) fn bank(&self) -> &'a Bank {
-        self.gic.bank(self.own)
+    /// Asks whichever core is in charge of each interrupt of `mask` for what row `request` says. The opposite request is off.
+    #[inline(never)]
+    pub(crate) fn ask(&mut self, request: usize, vcpu: usize, index: usize, mask: u32) {
+        let word = self.gic.word(vcpu, index);
+        if request == CLEAR_PENDING && (index != 0 || vcpu == self.own) {
+            let physical = mask & word.get(PHYSICAL);
+            self.hardware.clear_pending(index, physical);
+        }
+        if request == CLEAR_PENDING && index == 0 {
+            word.clear(MAIL, mask & SGIS);
+        }
+        word.clear(request ^ 1, mask);
+        word.set(request, mask);
+        self.look(vcpu, index, mask);
     }
 
     /// Word `index` as this vCPU sees it.
@@ -248,9 +263,8 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     /// Whether the interrupt may be signalled to this vCPU.
     #[inline]
     pub(crate) fn deliverable(&self, index: usize, bit: u32) -> bool {
-        let intid = index as u32 * 32 + bit.trailing_zeros();
         self.gic.on(self.word(index)) & bit != 0
-            && (index == 0 || self.gic.route(intid) == self.own as u32)
+            && (index == 0 || self.gic.route(intid(index, bit)) == self.own as u32)
     }
 
     /// Puts `intid` into list register `register`, which must be free.
@@ -269,16 +283,14 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             flags | group,
         );
         self.delivery.note(register, intid);
-        if index != 0 {
-            self.gic.set_holder(intid, self.own);
-        }
+        self.gic.set_holder(intid, self.own);
         self.hardware.write(register, entry.0);
     }
 
     /// Asks vCPU `target`'s core for what `mail` says. If mail is still there, so is a kick on its way.
     #[inline]
     pub(crate) fn post(&mut self, target: usize, mail: u32) {
-        if self.gic.bank(target).mail.fetch_or(mail, Release) == 0 {
+        if self.gic.word(target, 0).set(MAIL, mail) == 0 {
             self.hardware.kick(target);
         }
     }

@@ -5,7 +5,8 @@
 //! Registers must read as the model says; a second read may be needed for what a sibling's list registers hold.
 //!
 //! Not driven, because stated as approximate: a second edge of a physical interrupt that EL2 has acknowledged and the guest has not; with too few list
-//! registers, writes that make interrupts active, and priority and group changes of active ones.
+//! registers, writes that make interrupts active, and priority and group changes of active ones; an edge that meets a sibling's write of
+//! ICPENDR on its way.
 
 mod machine;
 
@@ -304,6 +305,9 @@ impl Pair {
                 }
                 let offset = BASES[usize::from(register)] + u64::from(word) * 4;
                 self.access(by, of, intid, offset, Some(mask));
+                if register == 3 && word == 0 && by != of {
+                    self.machine.settle();
+                }
             }
             Op::Group { by, of, intid, on } => {
                 let (by, of) = (by % self.vcpus, of % self.vcpus);
