@@ -288,13 +288,13 @@ impl<H: Hardware> Vcpu<'_, H> {
         if word.take(CLEAR_ACTIVE, bit) && word.take(ACTIVE, bit) && is_physical {
             self.hardware.clear_active(index, bit);
         }
-        // One that is pending already stays so. In hardware it would become pending a second time: EL2 has acknowledged the first.
-        if word.take(SET_PENDING, bit) && word.get(PENDING) & bit == 0 {
+        if word.take(SET_PENDING, bit) {
             word.put(SOFT, bit & !word.get(EDGE), true);
-            if is_physical {
-                self.hardware.set_pending(index, bit);
-            } else {
+            if !is_physical {
                 word.put(PENDING, bit, true);
+            } else if word.get(PENDING) & bit == 0 {
+                // EL2 has acknowledged one that is latched: in hardware it would become pending a second time.
+                self.hardware.set_pending(index, bit);
             }
         }
         if word.take(SET_ACTIVE, bit) {

@@ -277,11 +277,13 @@ impl Pair {
                 for bit in 0..32 {
                     let other = word * 32 + bit;
                     let acknowledged = self.acknowledged(other, of);
-                    let registers = self.registers;
+                    // Pending ones need list registers too: more active ones than these do not fit.
+                    let active = (0..288).filter(|&intid| self.model.irq(of, intid).active);
+                    let is_full = self.registers < 16 || active.count() >= 6;
                     let irq = self.model.irq(of, other);
                     let skip = match register {
                         2 => irq.physical && irq.pending(),
-                        4 => registers < 16 || acknowledged,
+                        4 => is_full || acknowledged,
                         5 => acknowledged,
                         _ => false,
                     };
