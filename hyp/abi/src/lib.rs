@@ -28,7 +28,7 @@ pub const UID: [u32; 4] = [0xd29b_1c5f, 0x3e4c_a862, 0xc4b0_079a, 0x5577_1ade];
 /// Major revision of this ABI: a guest built for another does not run.
 pub const REVISION_MAJOR: u32 = 1;
 /// Minor revision of this ABI: calls may have been added since a lower one.
-pub const REVISION_MINOR: u32 = 0;
+pub const REVISION_MINOR: u32 = 1;
 
 /// Bulkhead's calls: fast, 64-bit, vendor-specific hypervisor service.
 pub mod call {
@@ -51,6 +51,9 @@ pub mod call {
     pub const ENTRIES: u32 = 0xc600_0007;
     /// `FAIL(code)`: the partition gives itself up: it is halted with `code` in its line and record. Does not return.
     pub const FAIL: u32 = 0xc600_0008;
+    /// `WORK()`: instructions EL2 retired on the caller's core since it started, modulo 2^32 (PMU event INST_RETIRED), or
+    /// [`super::error::NOT_SUPPORTED`] on a core without a PMU.
+    pub const WORK: u32 = 0xc600_0009;
 }
 
 /// Errors in X0.

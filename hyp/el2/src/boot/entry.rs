@@ -55,6 +55,7 @@ _plan_offset:
     b.ne    park_core
     mov     x20, x0                     // device tree
     known_state
+    bl      count_work
     adr     x19, _image_start
     mov     x0, x19
     bl      relocate
@@ -135,6 +136,30 @@ _plan_offset:
     bl      {moved}
     b       park_core
 
+// The PMU's highest counter is EL2's: instructions retired (event 0x08), at EL2 alone (P, U, NSH).
+count_work:
+    mrs     x1, ID_AA64DFR0_EL1
+    ubfx    x1, x1, #8, #4              // PMUVer: 0 and 15 are none
+    sub     x1, x1, #1
+    cmp     x1, #14
+    b.hs    1f
+    mrs     x1, PMCR_EL0
+    ubfx    x1, x1, #11, #5
+    sub     x1, x1, #1
+    orr     x2, x1, #1 << 7             // HPMN, HPME
+    msr     MDCR_EL2, x2
+    msr     PMSELR_EL0, x1
+    isb
+    mov     x2, #0xc8000000
+    add     x2, x2, #8
+    msr     PMXEVTYPER_EL0, x2
+    msr     PMXEVCNTR_EL0, xzr
+    mov     x2, #1
+    lsl     x2, x2, x1
+    msr     PMCNTENSET_EL0, x2
+    isb
+1:  ret
+
 // x0 = where the image lies: adds it to every address in the image (R_AARCH64_RELATIVE is the only kind there).
 relocate:
     adrp    x1, _rela_start
@@ -171,6 +196,7 @@ clean_invalidate:
     .global secondary_start
 secondary_start:
     known_state
+    bl      count_work
     adr     x19, _image_start
     ldr     x20, _plan_offset
     add     x20, x19, x20

@@ -5,6 +5,8 @@
 
 use core::arch::{asm, global_asm};
 
+use aarch64_cpu::registers::{MDCR_EL2, Readable};
+
 macro_rules! readable {
     ($($(#[$doc:meta])* $name:ident = $encoding:literal;)*) => { $(
         $(#[$doc])*
@@ -44,6 +46,8 @@ readable! {
     id_aa64isar2 = "S3_0_C0_C6_2";
     /// `PMCR_EL0`: event counters in bits 15:11. Undefined on a core without a PMU.
     pmcr = "PMCR_EL0";
+    /// `PMXEVCNTR_EL0`: the counter that `boot/entry.rs` selected, which guests cannot reach (`MDCR_EL2.TPM`).
+    pmxevcntr = "PMXEVCNTR_EL0";
 }
 
 writable! {
@@ -118,6 +122,11 @@ list_registers! {
     "S3_4_C12_C12_4" "S3_4_C12_C12_5" "S3_4_C12_C12_6" "S3_4_C12_C12_7"
     "S3_4_C12_C13_0" "S3_4_C12_C13_1" "S3_4_C12_C13_2" "S3_4_C12_C13_3"
     "S3_4_C12_C13_4" "S3_4_C12_C13_5" "S3_4_C12_C13_6" "S3_4_C12_C13_7"
+}
+
+/// Instructions this core has retired at EL2, modulo 2^32, if it has a PMU.
+pub fn work() -> Option<u32> {
+    (MDCR_EL2.read(MDCR_EL2::HPMN) != 0).then(|| pmxevcntr() as u32)
 }
 
 /// SMC to firmware (PSCI, DEN 0022): function in x0, three arguments, result in x0.

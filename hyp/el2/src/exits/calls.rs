@@ -68,6 +68,7 @@ fn bulkhead(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
             .and_then(|sibling| sibling.entries(x2 as usize))
             .map_or(error::BAD_ARGUMENT, |entries| entries as i64),
         call::FAIL => power::fail(core, x1),
+        call::WORK => crate::cpu::regs::work().map_or(error::NOT_SUPPORTED, i64::from),
         _ => error::NOT_SUPPORTED,
     }
 }
