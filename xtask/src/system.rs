@@ -210,8 +210,10 @@ pub struct End {
     pub partition: usize,
     /// vCPU number in it.
     pub vcpu: usize,
-    /// Data bytes that this end sends: a power of two, at least a page. Its region has one page more.
+    /// Data bytes that this end sends: a power of two, at least a page, or 0. Its region has one page more.
     pub bytes: u64,
+    /// How it waits for the other end: `abi::wait`. Only `DOORBELL` ends have an interrupt.
+    pub wait: u32,
     /// Doorbells a second it may send in the long run; 0 is no limit.
     pub rate: u32,
     /// Doorbells it may send back to back.

@@ -10,7 +10,7 @@ use crate::probe::{Outcome, execute, msr, register};
 
 /// SPIs that are this partition's own: its PL011's and its channels'.
 fn own_spis(tree: &Tree) -> BTreeSet<u32> {
-    let channels = tree.channels().map(|channel| channel.intid);
+    let channels = tree.channels().filter_map(|channel| channel.intid);
     channels.chain(tree.device_spi("arm,pl011")).collect()
 }
 

@@ -23,8 +23,10 @@ pub mod psci;
 pub mod smp;
 pub mod timer;
 pub mod tree;
+pub mod wait;
 
 pub use tree::Tree;
+pub use wait::Wait;
 
 /// Most vCPUs a guest of this runtime may have.
 pub const MAX_VCPUS: usize = 8;

@@ -5,10 +5,10 @@ use core::fmt;
 use core::slice;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use channel::{Consumer, Doorbell, Indices, Producer, Region};
+use channel::{Consumer, Doorbell, Indices, Lease, Producer, Region, View};
 
 use crate::tree::ChannelNode;
-use crate::{Tree, hv, interrupt, mmu, smp, timer};
+use crate::{Tree, Wait, hv, interrupt, mmu, smp, timer};
 
 /// Why a link does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,8 @@ impl Link {
     pub fn open(tree: &Tree, name: &str) -> Option<Self> {
         let mut nodes = tree.channels();
         let node = nodes.find(|node| node.name == name && node.vcpu == smp::vcpu())?;
-        let [own, peer] = [node.own, node.peer].map(|(address, size)| {
+        let sides = [(node.own, node.wait), (node.peer, node.peer_wait)];
+        let [own, peer] = sides.map(|((address, size), wait)| {
             mmu::map(address, size, mmu::Kind::Shared);
             // SAFETY: pages of Normal memory that the device tree gives this end, mapped for good, and used as atomics
             // alone. Nobody writes through `peer`: stage 2 would not let it, and `channel` only loads there.
@@ -64,10 +65,18 @@ impl Link {
                     slice::from_raw_parts(data as *const AtomicU64, words),
                 )
             };
-            Region::new(Indices::new(indices)?, data)
+            let region = Region::new(Indices::new(indices)?, data)?;
+            Ok(match wait {
+                Wait::Doorbell => region,
+                Wait::Wfe | Wait::Poll => region.without_doorbells(),
+            })
         });
+        let (own, peer): (Result<_, channel::Error>, Result<_, _>) = (own, peer);
         let (producer, consumer) = channel::open(own.ok()?, peer.ok()?);
-        interrupt::enable(node.intid);
+        node.wait.prepare();
+        if let Some(intid) = node.intid {
+            interrupt::enable(intid);
+        }
         Some(Self {
             node,
             producer,
@@ -86,17 +95,42 @@ impl Link {
     ///
     /// The peer is down, broke the protocol, or made no room in time.
     pub fn push(&mut self, message: &[u8], deadline: u64) -> Result<(), Error> {
+        match self.producer.push(&[message]) {
+            Err(channel::Error::Full) => self.wait_room(message.len(), deadline)?,
+            other => return Ok(other?),
+        }
+        Ok(self.producer.push(&[message])?)
+    }
+
+    /// Leases room for a message of at most `length` bytes, to be written where the peer reads it. Like [`Link::push`],
+    /// it shows nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::push`].
+    pub fn lease(&mut self, length: usize, deadline: u64) -> Result<Lease<'_, 'static>, Error> {
+        if let Err(channel::Error::Full) = self.producer.reserve(length) {
+            self.wait_room(length, deadline)?;
+        }
+        Ok(self.producer.reserve(length)?)
+    }
+
+    /// Waits until a message of `length` bytes fits.
+    fn wait_room(&mut self, length: usize, deadline: u64) -> Result<(), Error> {
+        // The peer may wait for room as well: it must not wait for this end to look.
+        let released = self.consumer.publish();
+        self.ring(released)?;
         loop {
-            match self.producer.push(&[message]) {
-                Err(channel::Error::Full) => {}
-                other => return Ok(other?),
-            }
             // Half the ring at once: one doorbell for much room instead of many for little.
             let half = self.producer.capacity() / 2;
-            let wait = self.producer.wait_begin(message.len(), half)?;
+            let wait = self.producer.wait_begin(length, half)?;
             self.ring(wait.doorbell)?;
-            if !wait.ready && interrupt::wait_until(deadline).is_none() {
-                return Err(Error::Timeout);
+            if wait.ready {
+                return Ok(());
+            }
+            let (word, seen) = (self.producer.watch(), self.producer.seen());
+            if !self.node.wait.nap(word, seen, deadline) {
+                return Err(self.late());
             }
         }
     }
@@ -114,44 +148,116 @@ impl Link {
 
     /// Takes the next message: its length, or `None` if there is none now.
     ///
+    /// The peer has its room back at the latest when there are no more messages, this end waits or [`Link::flush`]es, or
+    /// half of the ring was taken: a batch costs one index store.
+    ///
     /// # Errors
     ///
     /// The peer broke the protocol, or the message does not fit.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
-        match self.consumer.recv(buffer) {
-            Ok((length, doorbell)) => match self.ring(doorbell) {
-                // Its last message is good, and it needs the room no more.
-                Ok(()) | Err(Error::Call(abi::error::PEER_DOWN)) => Ok(Some(length)),
-                Err(error) => Err(error),
-            },
+        let Some(view) = self.peek()? else {
+            return Ok(None);
+        };
+        let length = view.len();
+        let target = buffer.get_mut(..length);
+        view.read(0, target.ok_or(channel::Error::BufferTooShort(length))?)?;
+        view.release();
+        Ok(Some(length))
+    }
+
+    /// The next message where it lies, or `None` if there is none now. The peer can still change its bytes.
+    ///
+    /// # Errors
+    ///
+    /// The peer broke the protocol.
+    pub fn peek(&mut self) -> Result<Option<View<'_, 'static>>, Error> {
+        let rx = &mut self.consumer;
+        let empty = rx.buffered() == 0 && rx.available()? == 0;
+        if empty || rx.unpublished() >= rx.capacity() / 2 {
+            let released = self.consumer.publish();
+            match self.ring(released) {
+                // Its last messages are good, and it needs the room no more.
+                Ok(()) | Err(Error::Call(abi::error::PEER_DOWN)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.consumer.peek() {
+            Ok(view) => Ok(Some(view)),
             Err(channel::Error::Empty) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Asks for a doorbell with the next message. `true` if one is there already; otherwise sleep.
+    /// Takes the next message, waiting for it until `deadline` if need be: its length.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::receive`] and [`Link::wait`].
+    pub fn receive_wait(&mut self, buffer: &mut [u8], deadline: u64) -> Result<usize, Error> {
+        loop {
+            if let Some(length) = self.receive(buffer)? {
+                return Ok(length);
+            }
+            self.wait(deadline)?;
+        }
+    }
+
+    /// Gets ready to wait for a message: `true` if one is there already; otherwise [`Link::nap`].
     ///
     /// # Errors
     ///
     /// The peer is down or broke the protocol.
     pub fn wait_begin(&mut self) -> Result<bool, Error> {
-        let wait = self.consumer.wait_begin()?;
+        self.wait_begin_for(0)
+    }
+
+    fn wait_begin_for(&mut self, bytes: u32) -> Result<bool, Error> {
+        let wait = self.consumer.wait_begin_for(bytes)?;
         self.ring(wait.doorbell)?;
         Ok(wait.ready)
     }
 
-    /// Sleeps until a message is there.
+    /// Waits as this end does, once: for a doorbell, or a change of the peer's index. It may end early, for any interrupt or
+    /// without a cause; look at the world again, and begin again.
+    ///
+    /// # Errors
+    ///
+    /// At `deadline`: the peer is down, or [`Error::Timeout`].
+    pub fn nap(&self, deadline: u64) -> Result<(), Error> {
+        let (word, seen) = (self.consumer.watch(), self.consumer.seen());
+        match self.node.wait.nap(word, seen, deadline) {
+            true => Ok(()),
+            false => Err(self.late()),
+        }
+    }
+
+    /// Waits until a message is there. An end without doorbells learns that its peer is down at the deadline only.
     ///
     /// # Errors
     ///
     /// [`Error::Timeout`] at `deadline`; the peer is down or broke the protocol.
     pub fn wait(&mut self, deadline: u64) -> Result<(), Error> {
         while !self.wait_begin()? {
-            if interrupt::wait_until(deadline).is_none() {
-                return Err(Error::Timeout);
-            }
+            self.nap(deadline)?;
         }
         Ok(())
+    }
+
+    /// Waits until `bytes` bytes of messages are there (half of the ring at most; each takes 8 bytes more than its length,
+    /// rounded up to 8), or until `deadline`: for streams, which then need one doorbell for many messages. `false` if
+    /// nothing is there by then.
+    ///
+    /// # Errors
+    ///
+    /// The peer broke the protocol.
+    pub fn wait_for(&mut self, bytes: u32, deadline: u64) -> Result<bool, Error> {
+        while !self.wait_begin_for(bytes)? {
+            let (word, seen) = (self.consumer.watch(), self.consumer.seen());
+            if !self.node.wait.nap(word, seen, deadline) {
+                return Ok(self.consumer.available()? != 0);
+            }
+        }
+        Ok(true)
     }
 
     /// Waits until the peer runs: a doorbell to one that is not up yet goes nowhere.
@@ -167,6 +273,14 @@ impl Link {
             interrupt::wait_until(timer::now() + timer::milliseconds(1));
         }
         Ok(())
+    }
+
+    /// Why a deadline passed.
+    fn late(&self) -> Error {
+        match self.peer() {
+            abi::state::RUNNING => Error::Timeout,
+            _ => Error::Call(abi::error::PEER_DOWN),
+        }
     }
 
     fn ring(&self, doorbell: Doorbell) -> Result<(), Error> {

@@ -5,6 +5,8 @@ use fdt::Fdt;
 use fdt::node::FdtNode;
 use spin::Once;
 
+use crate::Wait;
+
 /// The guest's device tree.
 #[derive(Debug)]
 pub struct Tree {
@@ -21,8 +23,12 @@ pub struct ChannelNode {
     pub handle: u64,
     /// The vCPU whose end it is.
     pub vcpu: usize,
-    /// INTID that a doorbell raises.
-    pub intid: u32,
+    /// INTID that a doorbell raises, if this end takes doorbells.
+    pub intid: Option<u32>,
+    /// How this end waits.
+    pub wait: Wait,
+    /// How its peer waits.
+    pub peer_wait: Wait,
     /// Pages the vCPU writes: address and size.
     pub own: (u64, u64),
     /// Pages its peer writes.
@@ -59,6 +65,14 @@ fn spi(node: FdtNode) -> Option<u32> {
     let (kind, rest) = node.property("interrupts")?.value.split_first_chunk()?;
     let number = u32::from_be_bytes(*rest.first_chunk()?);
     (u32::from_be_bytes(*kind) == 0).then_some(32 + number)
+}
+
+/// A way of waiting, by doorbells where the tree says nothing: revision 1.0 had no other.
+fn wait(node: FdtNode, name: &str) -> Option<Wait> {
+    match node.property(name) {
+        Some(property) => Wait::named(property.as_str()?),
+        None => Some(Wait::Doorbell),
+    }
 }
 
 impl Tree {
@@ -153,7 +167,9 @@ impl Tree {
             name: node.property(names::NAME)?.as_str()?,
             handle: cell(node, names::HANDLE)?.into(),
             vcpu,
-            intid: spi(node)?,
+            intid: spi(node),
+            wait: wait(node, names::WAIT)?,
+            peer_wait: wait(node, names::PEER_WAIT)?,
             own: reg(node, 0)?,
             peer: reg(node, 1)?,
         })

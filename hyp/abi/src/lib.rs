@@ -27,7 +27,7 @@ pub mod smccc {
 pub const UID: [u32; 4] = [0xd29b_1c5f, 0x3e4c_a862, 0xc4b0_079a, 0x5577_1ade];
 /// Major revision of this ABI: a guest built for another does not run.
 pub const REVISION_MAJOR: u32 = 1;
-/// Minor revision of this ABI: calls may have been added since a lower one.
+/// Minor revision of this ABI: calls, errors and properties may have been added since a lower one.
 pub const REVISION_MINOR: u32 = 1;
 
 /// Bulkhead's calls: fast, 64-bit, vendor-specific hypervisor service.
@@ -66,6 +66,8 @@ pub mod error {
     pub const BAD_ARGUMENT: i64 = -3;
     /// The peer's partition does not run; nothing was sent.
     pub const PEER_DOWN: i64 = -4;
+    /// The peer polls or waits by WFE ([`super::wait`]): it takes no doorbells and needs none.
+    pub const NO_DOORBELL: i64 = -5;
 }
 
 /// What `RING` answers when it is no error.
@@ -178,6 +180,18 @@ impl Reason {
     ];
 }
 
+/// How an end of a channel waits. It is fixed when the system is built.
+pub mod wait {
+    /// Sleeps until a doorbell's interrupt.
+    pub const DOORBELL: u32 = 0;
+    /// Watches the peer's index by WFE: takes no doorbells.
+    pub const WFE: u32 = 1;
+    /// Looks again and again: takes no doorbells.
+    pub const POLL: u32 = 2;
+    /// Words for them, by number: values of [`super::tree::WAIT`] and [`super::tree::PEER_WAIT`].
+    pub const NAMES: [&str; 3] = ["doorbell", "wfe", "poll"];
+}
+
 /// A channel's pages. Each side has one region that it alone writes and its peer reads:
 /// one page of indices and flags, then the data it sends. Offsets are bytes from the region's start, values little-endian `u32`.
 pub mod layout {
@@ -189,7 +203,7 @@ pub mod layout {
     pub const WANT_DATA: usize = 0x100;
     /// The `CONSUMED` value of the peer at which its writer, as a producer, wants a doorbell (it waits for room).
     pub const WANT_ROOM: usize = 0x180;
-    /// Where the data starts. Its size is a power of two, at least one page.
+    /// Where the data starts. Its size is a power of two, at least one page, or 0 if its writer sends nothing.
     pub const DATA: usize = 0x1000;
 }
 
@@ -198,7 +212,7 @@ pub mod tree {
     /// `compatible` of the node `/hypervisor`.
     pub const HYPERVISOR: &str = "bulkhead,hypervisor-v1";
     /// `compatible` of a channel's node, a child of the root: `reg` is the pages its vCPU writes, then the peer's;
-    /// `interrupts` is the SPI (edge) a doorbell makes pending.
+    /// `interrupts` is the SPI (edge) a doorbell makes pending, absent from an end that takes none.
     pub const CHANNEL: &str = "bulkhead,channel-v1";
     /// `u32`: the handle, in a channel's node.
     pub const HANDLE: &str = "bulkhead,handle";
@@ -206,6 +220,10 @@ pub mod tree {
     pub const CPU: &str = "bulkhead,cpu";
     /// String: the channel's name, in a channel's node.
     pub const NAME: &str = "bulkhead,name";
+    /// String: how this end waits, of [`super::wait::NAMES`], in a channel's node.
+    pub const WAIT: &str = "bulkhead,wait";
+    /// String: how the peer waits, in a channel's node. Ring it only if that is `doorbell`.
+    pub const PEER_WAIT: &str = "bulkhead,peer-wait";
     /// String: `comm` or `compute`, in a cpu node.
     pub const CLASS: &str = "bulkhead,class";
 }

@@ -18,6 +18,9 @@ pub struct Consumer<'a> {
     /// Last good value of the peer's index; at most one ring ahead of `published`.
     produced: u32,
     faults: u32,
+    /// Whether this end asks for doorbells, and whether its peer may.
+    takes_doorbells: bool,
+    peer_takes_doorbells: bool,
 }
 
 impl<'a> Consumer<'a> {
@@ -32,6 +35,8 @@ impl<'a> Consumer<'a> {
             published: tail,
             produced: tail,
             faults: 0,
+            takes_doorbells: own.doorbells,
+            peer_takes_doorbells: peer.doorbells,
         }
     }
 
@@ -97,9 +102,17 @@ impl<'a> Consumer<'a> {
         }
         self.own.consumed.store(new, Release);
         self.published = new;
+        if !self.peer_takes_doorbells {
+            return Doorbell::NotNeeded;
+        }
         // Against `Producer::wait_begin`: of this store and its store of the wanted index, one is seen by the other side.
         fence(SeqCst);
         Doorbell::crossed(old, new, self.peer_want_room.load(Relaxed))
+    }
+
+    /// Bytes of messages released whose room the peer does not know of yet.
+    pub fn unpublished(&self) -> u32 {
+        self.tail.wrapping_sub(self.published)
     }
 
     /// Publishes, and asks the peer for a doorbell at its next message. Ready if one is there already.
@@ -107,11 +120,25 @@ impl<'a> Consumer<'a> {
     /// # Errors
     /// [`Error::PeerCorrupt`].
     pub fn wait_begin(&mut self) -> Result<Wait, Error> {
+        self.wait_begin_for(UNIT)
+    }
+
+    /// Publishes, and asks the peer for a doorbell once `bytes` bytes of records are there (half a ring at most), so that
+    /// a stream costs one for many messages. Ready if a single message is there already.
+    ///
+    /// The peer may pause, or wait for an answer, before that much is there: sleep with a deadline.
+    ///
+    /// # Errors
+    /// [`Error::PeerCorrupt`].
+    pub fn wait_begin_for(&mut self, bytes: u32) -> Result<Wait, Error> {
         let doorbell = self.publish();
-        let want = self.tail.wrapping_add(UNIT);
-        self.own.want_data.store(want, Relaxed);
-        // Against `Producer::publish`, as in `publish` above.
-        fence(SeqCst);
+        if self.takes_doorbells {
+            let bytes = bytes.min(self.capacity() / 2).max(UNIT);
+            let want = self.tail.wrapping_add(bytes);
+            self.own.want_data.store(want, Relaxed);
+            // Against `Producer::publish`, as in `publish` above.
+            fence(SeqCst);
+        }
         let ready = self.available()? != 0;
         Ok(Wait { ready, doorbell })
     }
@@ -125,9 +152,19 @@ impl<'a> Consumer<'a> {
         Ok(self.produced.wrapping_sub(self.tail))
     }
 
+    /// Like [`Consumer::available`] as of the last look, without another.
+    pub fn buffered(&self) -> u32 {
+        self.produced.wrapping_sub(self.tail)
+    }
+
     /// The word that changes when a message arrives: what a WFE waiter loads exclusively.
     pub fn watch(&self) -> &'a AtomicU32 {
         self.peer_produced
+    }
+
+    /// What [`Consumer::watch`] was when this end last looked. Another value is news.
+    pub fn seen(&self) -> u32 {
+        self.produced
     }
 
     /// Reads the peer's index once. It may only advance, by whole units, up to a ring ahead of what it knows was consumed.

@@ -11,10 +11,15 @@
 //! device tree). Each shared word is read once and checked before use. An index that the protocol cannot have produced, or a
 //! length beyond what was produced, is [`Error::PeerCorrupt`] from then on, in that direction alone.
 //!
+//! **Waiting.** An end waits for doorbells, by WFE or by polling ([`abi::wait`]), as the system was built. An end that takes
+//! no doorbells has its region made [`Region::without_doorbells`], on both sides: nothing is said or asked there.
+//!
 //! **Doorbells.** Each end says at which index it wants one: [`Producer::publish`] and [`Consumer::publish`] compare and
 //! answer [`Doorbell::Needed`] only where that index was crossed, so a peer that is awake costs no call. To wait, call
-//! `wait_begin` and sleep (WFI, or a blocking read in an operating system) only if it says nothing is there. To poll, call
-//! [`Consumer::available`]. To wait by WFE, load-acquire-exclusive [`Consumer::watch`], check [`Consumer::available`], then WFE.
+//! `wait_begin` and sleep (WFI, or a blocking read in an operating system) only if it says nothing is there. An end without
+//! doorbells calls `wait_begin` too; then it polls, or loads `watch` exclusively (LDAXR) and does a WFE if that is what `seen`
+//! says. A stream costs few doorbells if each side asks for much at once: [`Producer::wait_begin`] for half of the room,
+//! [`Consumer::wait_begin_for`] for some of the data.
 //!
 //! ```
 //! # use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -81,7 +86,7 @@ const UNIT: u32 = 8;
 /// Why an operation did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The region is not a page of indices and a power of two of data, from 16 bytes to 2 GiB.
+    /// The region is not a page of indices and a power of two of data, from 16 bytes to 2 GiB, or none.
     BadGeometry,
     /// The ring has no room for the message now.
     Full,
@@ -177,16 +182,30 @@ impl<'a> Indices<'a> {
 pub struct Region<'a> {
     indices: Indices<'a>,
     data: &'a [AtomicU64],
+    doorbells: bool,
 }
 
 impl<'a> Region<'a> {
-    /// A region of these words; [`Error::BadGeometry`] unless `data` is a power of two, from 16 bytes to 2 GiB.
+    /// A region of these words; [`Error::BadGeometry`] unless `data` is a power of two, from 16 bytes to 2 GiB, or empty:
+    /// its writer then sends nothing, and every message is [`Error::TooLong`].
     pub fn new(indices: Indices<'a>, data: &'a [AtomicU64]) -> Result<Self, Error> {
         let words = data.len();
-        if words.is_power_of_two() && (2..=1 << 28).contains(&words) {
-            Ok(Self { indices, data })
+        if words == 0 || words.is_power_of_two() && (2..=1 << 28).contains(&words) {
+            Ok(Self {
+                indices,
+                data,
+                doorbells: true,
+            })
         } else {
             Err(Error::BadGeometry)
+        }
+    }
+
+    /// The end that writes this region takes no doorbells: it waits by WFE or by polling.
+    pub fn without_doorbells(self) -> Self {
+        Self {
+            doorbells: false,
+            ..self
         }
     }
 }

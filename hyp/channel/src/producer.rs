@@ -18,6 +18,9 @@ pub struct Producer<'a> {
     /// Last good value of the peer's index; at most one ring behind `published`.
     consumed: u32,
     faults: u32,
+    /// Whether this end asks for doorbells, and whether its peer may.
+    takes_doorbells: bool,
+    peer_takes_doorbells: bool,
 }
 
 impl<'a> Producer<'a> {
@@ -32,6 +35,8 @@ impl<'a> Producer<'a> {
             published: head,
             consumed: head,
             faults: 0,
+            takes_doorbells: own.doorbells,
+            peer_takes_doorbells: peer.doorbells,
         };
         // The ring counts as full until the peer's index is read.
         new.consumed = head.wrapping_sub(new.capacity());
@@ -43,9 +48,9 @@ impl<'a> Producer<'a> {
         (self.data.len() as u32).wrapping_mul(UNIT)
     }
 
-    /// Length of the longest message that the ring can ever take.
-    pub fn longest(&self) -> usize {
-        self.capacity().wrapping_sub(UNIT) as usize
+    /// Length of the longest message that the ring can ever take; none if this end sends nothing.
+    pub fn longest(&self) -> Option<usize> {
+        Some(self.capacity().checked_sub(UNIT)? as usize)
     }
 
     /// How many operations were refused because of what the peer wrote.
@@ -113,6 +118,9 @@ impl<'a> Producer<'a> {
         }
         self.own.produced.store(new, Release);
         self.published = new;
+        if !self.peer_takes_doorbells {
+            return Doorbell::NotNeeded;
+        }
         // Against `Consumer::wait_begin`: of this store and its store of the wanted index, one is seen by the other side.
         fence(SeqCst);
         Doorbell::crossed(old, new, self.peer_want_data.load(Relaxed))
@@ -127,11 +135,13 @@ impl<'a> Producer<'a> {
         let size = record(len).filter(|size| *size <= self.capacity());
         let size = size.ok_or(Error::TooLong)?;
         let doorbell = self.publish();
-        let room = room.clamp(size, self.capacity());
-        let want = self.head.wrapping_add(room).wrapping_sub(self.capacity());
-        self.own.want_room.store(want, Relaxed);
-        // Against `Consumer::publish`, as in `publish` above.
-        fence(SeqCst);
+        if self.takes_doorbells {
+            let room = room.clamp(size, self.capacity());
+            let want = self.head.wrapping_add(room).wrapping_sub(self.capacity());
+            self.own.want_room.store(want, Relaxed);
+            // Against `Consumer::publish`, as in `publish` above.
+            fence(SeqCst);
+        }
         self.refresh()?;
         Ok(Wait {
             ready: self.room() >= size,
@@ -146,6 +156,16 @@ impl<'a> Producer<'a> {
     pub fn in_flight(&mut self) -> Result<u32, Error> {
         self.refresh()?;
         Ok(self.published.wrapping_sub(self.consumed))
+    }
+
+    /// The word that changes when room comes free: what a WFE waiter loads exclusively.
+    pub fn watch(&self) -> &'a AtomicU32 {
+        self.peer_consumed
+    }
+
+    /// What [`Producer::watch`] was when this end last looked. Another value is news.
+    pub fn seen(&self) -> u32 {
+        self.consumed
     }
 
     /// Free bytes by the last known index of the peer.

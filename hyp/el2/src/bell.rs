@@ -21,8 +21,9 @@ pub fn ring(core: &mut Core, handle: u64) -> i64 {
         return error::PEER_DOWN;
     }
     let peer = end.peer_core as usize;
+    // `plan::NO_CORE` is no core's index.
     let Some(theirs) = core.shared.core(peer) else {
-        return error::BAD_HANDLE;
+        return error::NO_DOORBELL;
     };
     match bell.ring(&theirs.line, end.peer_handle, timer::now) {
         Outcome::Notify => {

@@ -205,17 +205,20 @@ pub struct Core {
     pub ends: Array,
 }
 
+/// [`End::peer_core`] where the peer polls or waits by WFE: no core's index, so that no such end can send an SGI.
+pub const NO_CORE: u32 = u32::MAX;
+
 /// One end of a channel, as its vCPU's core sees it. Handles index these rows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct End {
-    /// Index of the core at the other end.
+    /// Index of the core at the other end, or [`NO_CORE`] where that end waits without doorbells.
     pub peer_core: u32,
     /// The other end's handle there: the bit of its pending word.
     pub peer_handle: u32,
     /// Index of the other end's partition.
     pub peer_partition: u32,
-    /// The virtual interrupt (SPI) that a doorbell makes pending at this end.
+    /// The virtual interrupt (SPI) that a doorbell makes pending at this end, or 0 if it takes none.
     pub intid: u32,
     /// Doorbells a second that this end may send in the long run; 0 is no limit.
     pub rate: u32,
@@ -223,7 +226,7 @@ pub struct End {
     pub burst: u32,
     /// Where the guest sees the pages it writes: IPA and bytes.
     pub tx_ipa: u64,
-    /// Bytes of them: [`PAGE`] for indices, then the data.
+    /// Bytes of them: [`PAGE`] for indices, then the data, if this end sends any.
     pub tx_size: u64,
     /// Where the guest sees the pages its peer writes, read-only.
     pub rx_ipa: u64,

@@ -63,8 +63,8 @@ pub struct End {
     pub vcpu: usize,
     /// The vCPU's handle of it.
     pub handle: usize,
-    /// The SPI a doorbell makes pending.
-    pub intid: u32,
+    /// The SPI a doorbell makes pending, if it takes doorbells.
+    pub intid: Option<u32>,
     /// Pages this end writes.
     pub tx: Range,
     /// Pages its peer writes.
@@ -266,7 +266,6 @@ fn ends(
         size: m.size,
     }));
     let mut next_ipa = CHANNELS;
-    let mut next_intid = CHANNEL_INTIDS;
     let mut handles = vec![0; partition.vcpus.len()];
     let mut rows = Vec::new();
     for (channel, row) in system.channels.iter().enumerate() {
@@ -274,17 +273,18 @@ fn ends(
             if end.partition != index {
                 continue;
             }
-            while interrupts
-                .iter()
-                .any(|row| u32::from(row.intid) == next_intid)
-            {
-                next_intid += 1;
+            let mut spi = None;
+            if end.wait == abi::wait::DOORBELL {
+                let taken = |intid| interrupts.iter().any(|row| u32::from(row.intid) == intid);
+                let free = (CHANNEL_INTIDS..).find(|&intid| !taken(intid));
+                let number = intid(partition, free.unwrap_or(u32::MAX))?;
+                interrupts.push(Interrupt {
+                    intid: number,
+                    flags: INTERRUPT_EDGE | INTERRUPT_FIXED,
+                    vcpu: end.vcpu as u32,
+                });
+                spi = Some(number.into());
             }
-            interrupts.push(Interrupt {
-                intid: intid(partition, next_intid)?,
-                flags: INTERRUPT_EDGE | INTERRUPT_FIXED,
-                vcpu: end.vcpu as u32,
-            });
             let Some(handle) = handles.get_mut(end.vcpu) else {
                 bail!("partition {} has no vCPU {}", partition.name, end.vcpu);
             };
@@ -299,7 +299,7 @@ fn ends(
                 side,
                 vcpu: end.vcpu,
                 handle: *handle,
-                intid: next_intid,
+                intid: spi,
                 tx: free_ipa(&mut next_ipa, &taken, PAGE + end.bytes),
                 rx: free_ipa(&mut next_ipa, &taken, PAGE + row.ends[1 - side].bytes),
             });

@@ -159,18 +159,20 @@ fn place_aligned(
         };
         memory[p][at].base = base;
     }
-    let mut regions = Vec::new();
-    for channel in &system.channels {
-        let mut pair = [Range { base: 0, size: 0 }; 2];
-        for (region, end) in pair.iter_mut().zip(&channel.ends) {
-            let size = PAGE + end.bytes;
-            let Some(base) = frames.take(size, 0) else {
-                let who = format!("pages of channel {}", channel.name);
-                bail!(frames.does_not_fit(system, &who, size));
-            };
-            *region = Range { base, size };
+    let mut regions = vec![[Range { base: 0, size: 0 }; 2]; system.channels.len()];
+    let mut wanted = Vec::new();
+    for (c, channel) in system.channels.iter().enumerate() {
+        for (side, end) in channel.ends.iter().enumerate() {
+            wanted.push((PAGE + end.bytes, c, side));
         }
-        regions.push(pair);
+    }
+    wanted.sort_by_key(|&(size, c, side)| (std::cmp::Reverse(size), c, side));
+    for (size, c, side) in wanted {
+        let Some(base) = frames.take(size, 0) else {
+            let who = format!("pages of channel {}", system.channels[c].name);
+            bail!(frames.does_not_fit(system, &who, size));
+        };
+        regions[c][side] = Range { base, size };
     }
     Ok(Places {
         cores,

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use crc::{CRC_32_ISCSI, Crc};
 use plan::{
     Array, Core, End, GuestGic, Header, Load, MAGIC, MAX_CORES, MAX_VCPUS, Machine, Memory, Midr,
-    Partition, Range, VERSION,
+    NO_CORE, Partition, Range, VERSION,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -154,14 +154,16 @@ fn end_row(system: &System, guests: &[Guest], places: &Places, end: &guest::End)
         .iter()
         .find(|peer| peer.channel == end.channel && peer.side == 1 - end.side)
         .with_context(|| format!("channel {} has one end", channel.name))?;
+    let peer_core = system.partitions[other.partition].vcpus[other.vcpu].core;
     Ok(End {
-        peer_core: core_index(
-            places,
-            system.partitions[other.partition].vcpus[other.vcpu].core,
-        )?,
+        // Without a core in its row, this end has nobody to send an SGI to.
+        peer_core: match other.wait {
+            abi::wait::DOORBELL => core_index(places, peer_core)?,
+            _ => NO_CORE,
+        },
         peer_handle: peer.handle as u32,
         peer_partition: other.partition as u32,
-        intid: end.intid,
+        intid: end.intid.unwrap_or(0),
         rate: this.rate,
         burst: this.burst,
         tx_ipa: end.tx.base,

@@ -7,7 +7,7 @@ use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use plan::CLASS_COMM;
 
 use super::guest::{self, Guest, TIMERS};
-use crate::system::{Device, Partition, Range, System};
+use crate::system::{Channel, Device, Partition, Range, System};
 
 /// The clock the emulated PL011 is said to run at; nothing depends on it.
 const UART_HZ: u32 = 24_000_000;
@@ -56,7 +56,7 @@ pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
         root.add_child(pl011(guest::PL011, guest::PL011_INTID)?);
     }
     for end in &guest.ends {
-        root.add_child(channel(&system.channels[end.channel].name, end)?);
+        root.add_child(channel(&system.channels[end.channel], end)?);
     }
     for &device in &partition.devices {
         let device = &system.board.devices[device];
@@ -210,16 +210,18 @@ fn uart_clocks(node: &mut DeviceTreeNode) -> Result<()> {
     set(node, "clock-names", ["uartclk", "apb_pclk"].as_slice())
 }
 
-fn channel(name: &str, end: &guest::End) -> Result<DeviceTreeNode> {
+fn channel(channel: &Channel, end: &guest::End) -> Result<DeviceTreeNode> {
     let mut node = node(&format!("channel@{:x}", end.tx.base))?;
     set(&mut node, "compatible", abi::tree::CHANNEL)?;
     set(&mut node, "reg", reg([end.tx, end.rx]))?;
-    set(
-        &mut node,
-        "interrupts",
-        [SPI, end.intid - FIRST_SPI, EDGE].as_slice(),
-    )?;
-    set(&mut node, abi::tree::NAME, name)?;
+    if let Some(intid) = end.intid {
+        let cells = [SPI, intid - FIRST_SPI, EDGE];
+        set(&mut node, "interrupts", cells.as_slice())?;
+    }
+    let wait = |side: usize| abi::wait::NAMES[channel.ends[side].wait as usize];
+    set(&mut node, abi::tree::WAIT, wait(end.side))?;
+    set(&mut node, abi::tree::PEER_WAIT, wait(1 - end.side))?;
+    set(&mut node, abi::tree::NAME, channel.name.as_str())?;
     set(&mut node, abi::tree::HANDLE, end.handle as u32)?;
     set(&mut node, abi::tree::CPU, CPU_PHANDLE + end.vcpu as u32)?;
     Ok(node)

@@ -22,6 +22,8 @@ pub struct Manifest {
     pub console_core: Option<At<u64>>,
     /// `plan::END_*`.
     pub at_end: u32,
+    /// Whether cores of both classes may share a cluster; none is yes.
+    pub mixed_clusters: Option<At<bool>>,
     /// Partitions.
     pub partitions: Vec<Partition>,
     /// Channels.
@@ -113,6 +115,8 @@ pub struct Channel {
     pub ends: Option<At<Vec<At<String>>>>,
     /// Data bytes by sending end.
     pub bytes: Option<At<Vec<At<u64>>>>,
+    /// `abi::wait` by end.
+    pub waits: Option<At<Vec<At<u32>>>>,
     /// Rate limits by sending end.
     pub rates: Option<At<Vec<At<Rate>>>>,
 }
@@ -130,10 +134,12 @@ impl Manifest {
     /// Reads the file's top level.
     pub fn read(root: &mut Table<'_>) -> Manifest {
         let ends = [("power-off", plan::END_POWER_OFF), ("wait", plan::END_WAIT)];
+        let mixed = [("allow", true), ("refuse", false)];
         Manifest {
             board: root.required("board", "board = \"qemu-virt\"", string),
             console_core: root.required("console-core", "console-core = 0", integer),
             at_end: value(root.optional("at-end", word(&ends)), plan::END_POWER_OFF),
+            mixed_clusters: root.optional("mixed-clusters", word(&mixed)),
             partitions: value(
                 root.optional("partition", list(table("a partition", Partition::read))),
                 Vec::new(),
@@ -292,6 +298,8 @@ impl Interrupt {
 
 impl Channel {
     fn read(t: &mut Table<'_>) -> Channel {
+        use abi::wait::{DOORBELL, NAMES, POLL, WFE};
+        let waits = [DOORBELL, WFE, POLL].map(|wait| (NAMES[wait as usize], wait));
         Channel {
             name: t.required("name", "name = \"samples\"", string),
             ends: t.required(
@@ -300,6 +308,7 @@ impl Channel {
                 list(at(string)),
             ),
             bytes: t.required("bytes", "bytes = [\"64KiB\", \"16KiB\"]", list(at(size))),
+            waits: t.optional("waits", list(at(word(&waits)))),
             rates: t.optional("rate", list(at(table("a rate", Rate::read)))),
         }
     }

@@ -101,10 +101,15 @@ fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
             Some(rates) => *rates.get_ref().get(index)?.get_ref(),
             None => DEFAULT_RATE,
         };
+        let wait = match &raw.waits {
+            Some(waits) => *waits.get_ref().get(index)?.get_ref(),
+            None => abi::wait::DOORBELL,
+        };
         Some(End {
             partition: manifest.partitions.iter().position(named)?,
             vcpu,
             bytes: *raw.bytes.as_ref()?.get_ref().get(index)?.get_ref(),
+            wait,
             rate: u32::try_from(rate.per_second).ok()?,
             burst: u32::try_from(rate.burst).ok()?,
         })

@@ -142,7 +142,7 @@ pub fn partition(text: &mut String, system: &System, design: &Design, p: usize) 
         let end = guest
             .ends
             .iter()
-            .find(|end| end.intid == u32::from(row.intid));
+            .find(|end| end.intid == Some(row.intid.into()));
         let to = match row.intid {
             0..32 => "its own vCPU".to_string(),
             _ if row.flags & INTERRUPT_FIXED != 0 => format!("vCPU {}, fixed", row.vcpu),

@@ -155,9 +155,17 @@ fn channels(system: &System, design: &Design) -> Rows {
                 (name, partition.vcpus[end.vcpu].core, seen)
             });
             let end = ends[0].0;
-            let rate = match end.rate {
-                0 => "unlimited".to_string(),
-                rate => format!("{rate}/s, burst {}", end.burst),
+            let wait = abi::wait::NAMES[ends[1].0.wait as usize];
+            let (rate, rings) = match (to.2.and_then(|end| end.intid), end.rate) {
+                (None, _) => (
+                    format!("none, the other end waits by {wait}"),
+                    String::new(),
+                ),
+                (_, 0) => ("unlimited".into(), format!("core {} to {}", from.1, to.1)),
+                (_, rate) => (
+                    format!("{rate}/s, burst {}", end.burst),
+                    format!("core {} to {}", from.1, to.1),
+                ),
             };
             rows.push(row![
                 channel.name,
@@ -166,8 +174,9 @@ fn channels(system: &System, design: &Design) -> Rows {
                 bytes(end.bytes),
                 rate,
                 from.2.map_or(0, |end| end.handle),
-                format!("core {} to {}", from.1, to.1),
-                to.2.map_or(0, |end| end.intid),
+                rings,
+                to.2.and_then(|end| end.intid)
+                    .map_or_else(String::new, |intid| intid.to_string()),
             ]);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plan::{CLASS_COMM, CLASS_COMPUTE, MAGIC, PAGE};
 
 use super::plan_reader::Plan;
-use super::{EL2_SIZE, MIB, channel, duo, el2_elf, partition};
+use super::{EL2_SIZE, MIB, duo, el2_elf, partition};
 use crate::compile::{compile, guest};
 use crate::system::{Memory, System};
 
@@ -140,55 +140,6 @@ fn partitions_meet_in_channels_alone() {
 }
 
 #[test]
-fn channel_ends_mirror_each_other() {
-    let mut system = duo();
-    system.channels.push(channel("more", [4 * MIB, 4096]));
-    system.channels[1].ends.swap(0, 1);
-    // A third partition's channel comes first at one end of the others, so that handles differ.
-    let third = partition("third", &[(3, CLASS_COMM)], 8 * MIB, 3);
-    system.partitions.push(third);
-    let mut first = channel("first", [8192, 4096]);
-    first.ends[1].partition = 2;
-    system.channels.insert(0, first);
-    let image = image(&system);
-    let plan = Plan::read(&image);
-    let cores = plan.cores();
-    assert_eq!(
-        plan.ends(&cores[1]).len(),
-        0,
-        "the compute core has no ends"
-    );
-    for (index, core) in cores.iter().enumerate() {
-        for (handle, end) in plan.ends(core).iter().enumerate() {
-            let peer_core = &cores[end.peer_core as usize];
-            let peer = plan.ends(peer_core)[end.peer_handle as usize];
-            assert_eq!(
-                (peer.peer_core, peer.peer_handle),
-                (index as u32, handle as u32)
-            );
-            assert_eq!(end.peer_partition, peer_core.partition);
-            assert_eq!((end.tx_size, end.rx_size), (peer.rx_size, peer.tx_size));
-            let at = |core: &plan::Core, ipa| plan.tables().stage2(core.vtcr, core.vttbr, ipa);
-            for offset in (0..end.tx_size).step_by(PAGE as usize) {
-                let mine = at(core, end.tx_ipa + offset).unwrap();
-                let theirs = at(peer_core, peer.rx_ipa + offset).unwrap();
-                assert_eq!(mine.output, theirs.output);
-                assert_eq!(mine.attributes, 0x0040_0000_0000_07fc, "read, write");
-                assert_eq!(theirs.attributes, 0x0040_0000_0000_077c, "read");
-            }
-            assert!(at(core, end.tx_ipa + end.tx_size).is_none_or(|l| l.attributes & 0x80 == 0));
-        }
-    }
-    let wide = plan.ends(&cores[0])[2];
-    assert_eq!(wide.tx_size, 4 * MIB + PAGE);
-    let block = plan
-        .tables()
-        .stage2(cores[0].vtcr, cores[0].vttbr, wide.tx_ipa)
-        .unwrap();
-    assert_eq!(block.span, 21, "a large region is mapped by blocks");
-}
-
-#[test]
 fn el2_sees_its_own_alone() {
     let system = duo();
     let image = image(&system);
@@ -294,26 +245,6 @@ fn cores_and_interrupts() {
     );
     assert_eq!(partitions[0].gic.intids, 160);
     assert_eq!(partitions[0].name[..7], *b"sensor\0");
-}
-
-#[test]
-fn a_channel_interrupt_evades_an_owned_one() {
-    let mut system = duo();
-    system.partitions[0]
-        .interrupts
-        .push(crate::system::Interrupt {
-            intid: 128,
-            edge: true,
-        });
-    let image = image(&system);
-    let plan = Plan::read(&image);
-    let intids: Vec<_> = plan
-        .interrupts(&plan.partitions()[0])
-        .iter()
-        .map(|i| i.intid)
-        .collect();
-    assert_eq!(intids, [27, 30, 33, 128, 129]);
-    assert_eq!(plan.ends(&plan.cores()[0])[0].intid, 129);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests of the plan compiler, and the systems they use.
 
+mod channels;
 mod image;
 mod place;
 mod plan_reader;
@@ -99,6 +100,7 @@ pub fn channel(name: &str, bytes: [u64; 2]) -> Channel {
         partition,
         vcpu: 0,
         bytes,
+        wait: abi::wait::DOORBELL,
         rate: 10_000,
         burst: 32,
     };

@@ -82,6 +82,28 @@ fn other_partitions_are_not_in_it() {
 }
 
 #[test]
+fn says_how_both_ends_wait() {
+    let mut system = full();
+    system.channels[0].ends[1].wait = abi::wait::WFE;
+    system.channels[1].ends[1].wait = abi::wait::POLL;
+    let text = source(&system, 1);
+    assert!(
+        text.contains("bulkhead,wait = \"wfe\";") && text.contains("bulkhead,wait = \"poll\";")
+    );
+    assert_eq!(
+        text.matches("bulkhead,peer-wait = \"doorbell\";").count(),
+        2
+    );
+    assert!(
+        !text.contains("<0x00 0x60 0x01>"),
+        "an interrupt that never comes:\n{text}"
+    );
+    let text = source(&system, 0);
+    assert_eq!(text.matches("bulkhead,wait = \"doorbell\";").count(), 2);
+    assert!(text.contains("<0x00 0x60 0x01>") && text.contains("<0x00 0x61 0x01>"));
+}
+
+#[test]
 fn gicv2() {
     let mut system = full();
     system.board.gic.version = 2;

@@ -20,17 +20,34 @@ fn ends(m: &Manifest) -> impl Iterator<Item = &At<String>> {
         .flat_map(|ends| ends.get_ref())
 }
 
+/// The partition and the vCPU's number of an end whose partition exists.
+fn owner<'a>(m: &'a Manifest, end: &'a At<String>) -> Option<(&'a Partition, usize)> {
+    let (name, vcpu) = split_end(end.get_ref())?;
+    let mut partitions = m.partitions.iter();
+    Some((
+        partitions.find(|partition| partition.label() == name)?,
+        vcpu,
+    ))
+}
+
 /// Every end whose partition exists: itself, the partition and the vCPU's number.
 fn owned(m: &Manifest) -> impl Iterator<Item = (&At<String>, &Partition, usize)> {
     ends(m).filter_map(|end| {
-        let (name, vcpu) = split_end(end.get_ref())?;
-        Some((
-            end,
-            m.partitions
-                .iter()
-                .find(|partition| partition.label() == name)?,
-            vcpu,
-        ))
+        let (partition, vcpu) = owner(m, end)?;
+        Some((end, partition, vcpu))
+    })
+}
+
+/// Those of a channel's ends that take doorbells, and so need an interrupt.
+fn rung(channel: &Channel) -> impl Iterator<Item = &At<String>> {
+    let ends = channel.ends.iter().flat_map(|ends| ends.get_ref());
+    ends.enumerate().filter_map(|(index, end)| {
+        let wait = channel
+            .waits
+            .as_ref()
+            .and_then(|waits| waits.get_ref().get(index));
+        wait.is_none_or(|wait| *wait.get_ref() == abi::wait::DOORBELL)
+            .then_some(end)
     })
 }
 
@@ -213,8 +230,11 @@ pub fn channel_ends_too_many(m: &Manifest) -> Vec<Finding> {
 pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
     let mut found = Vec::new();
     for partition in &m.partitions {
-        let owned: Vec<_> = owned(m)
-            .filter(|(_, owner, _)| std::ptr::eq(*owner, partition))
+        let owned: Vec<_> = m
+            .channels
+            .iter()
+            .flat_map(rung)
+            .filter(|end| owner(m, end).is_some_and(|(owner, _)| std::ptr::eq(owner, partition)))
             .collect();
         let spis = partition
             .interrupts
@@ -236,15 +256,15 @@ pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
                 .filter(|intid| window.contains(intid))
                 .count(),
         );
-        if let Some((end, _, _)) = owned.get(room) {
+        if let Some(end) = owned.get(room) {
             let title = format!(
-                "{} is an end of {} channels",
+                "{} takes doorbells at {} ends of channels",
                 partition.label(),
                 owned.len()
             );
             found.push(
                 Finding::new(end.span(), title, format!("it has interrupts for {room}"))
-                    .help("carry several streams in one channel, or split the partition"),
+                    .help("carry several streams in one channel, or let some ends poll: `waits`"),
             );
         }
     }
@@ -274,7 +294,8 @@ pub fn channel_bytes(m: &Manifest) -> Vec<Finding> {
         .flat_map(|list| list.get_ref());
     sizes
         .filter(|size| {
-            !size.get_ref().is_power_of_two() || !(PAGE..=LARGEST).contains(size.get_ref())
+            let size = *size.get_ref();
+            size != 0 && !(size.is_power_of_two() && (PAGE..=LARGEST).contains(&size))
         })
         .map(|size| {
             let fits = size.get_ref().clamp(&PAGE, &LARGEST).next_power_of_two();
@@ -286,8 +307,24 @@ pub fn channel_bytes(m: &Manifest) -> Vec<Finding> {
                 format!("{}KiB", fits >> 10)
             };
             let title = "a channel's data must be a power of two, from 4 KiB to 2 GiB";
-            Finding::new(size.span(), title, bytes(*size.get_ref()))
-                .help(format!("write \"{unit}\""))
+            Finding::new(size.span(), title, bytes(*size.get_ref())).help(format!(
+                "write \"{unit}\", or 0 if nothing is sent in this direction"
+            ))
+        })
+        .collect()
+}
+
+pub fn channel_waits(m: &Manifest) -> Vec<Finding> {
+    let lists = m
+        .channels
+        .iter()
+        .filter_map(|channel| Some((channel, channel.waits.as_ref()?)));
+    lists
+        .filter(|(_, list)| list.get_ref().len() != 2)
+        .map(|(channel, list)| {
+            let title = format!("channel {} has two ends, each of which waits", label(channel));
+            Finding::new(list.span(), title, format!("{} here", list.get_ref().len()))
+                .help("write how the first end waits, then how the second does: `waits = [\"doorbell\", \"wfe\"]`")
         })
         .collect()
 }

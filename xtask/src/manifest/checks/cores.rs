@@ -19,8 +19,11 @@ pub fn board_gic(m: &Manifest, board: &Board) -> Vec<Finding> {
     ]
 }
 
-/// Every vCPU whose core is known: its partition, its number, itself and its core.
-fn vcpus(m: &Manifest) -> impl Iterator<Item = (&Partition, usize, &Vcpu, &At<u64>)> {
+/// A vCPU whose core is known: its partition, its number, itself and its core.
+type Placed<'a> = (&'a Partition, usize, &'a Vcpu, &'a At<u64>);
+
+/// Every such vCPU.
+fn vcpus(m: &Manifest) -> impl Iterator<Item = Placed<'_>> {
     m.partitions.iter().flat_map(|partition| {
         let vcpus = partition
             .vcpus
@@ -195,6 +198,42 @@ pub fn console_core_class(m: &Manifest) -> Vec<Finding> {
                 )
                 .help(comm_cores(m)),
             )
+        })
+        .collect()
+}
+
+pub fn mixed_clusters(m: &Manifest, board: &Board) -> Vec<Finding> {
+    let Some(policy) = m.mixed_clusters.as_ref().filter(|mixed| !mixed.get_ref()) else {
+        return Vec::new();
+    };
+    // Each cluster with the first core of each class in it.
+    let mut clusters = std::collections::BTreeMap::<u32, [Option<Placed>; 2]>::new();
+    for placed @ (_, _, vcpu, core) in vcpus(m) {
+        let row = usize::try_from(*core.get_ref()).ok();
+        let row = row.and_then(|core| board.cores.get(core));
+        if let (Some(row), Some(class)) = (row, &vcpu.class) {
+            let first = &mut clusters.entry(row.cluster).or_default()[*class.get_ref() as usize];
+            first.get_or_insert(placed);
+        }
+    }
+    let shared = clusters
+        .into_iter()
+        .filter_map(|(cluster, classes)| match classes {
+            [Some(compute), Some(comm)] => Some((cluster, compute, comm)),
+            _ => None,
+        });
+    shared
+        .map(|(cluster, (computes, compute, _, core), (talks, comm, _, other))| {
+            let title = format!("cluster {cluster} of {} has cores of both classes", board.name);
+            let label = format!("{}/{compute} computes here", computes.label());
+            let alone = board.cores.iter().all(|row| row.cluster == cluster);
+            Finding::new(core.span(), title, label)
+                .other(other.span(), format!("{}/{comm} communicates here", talks.label()))
+                .other(policy.span(), "which this refuses")
+                .help(match alone {
+                    true => "this board has one cluster: write `mixed-clusters = \"allow\"`, or choose another board",
+                    false => "give one of the classes cores of other clusters, or write `mixed-clusters = \"allow\"`",
+                })
         })
         .collect()
 }

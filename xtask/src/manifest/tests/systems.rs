@@ -111,6 +111,42 @@ fn a_damaged_board_file_is_shown() {
     assert!(text.contains("unknown variant `bios`"), "{text}");
 }
 
+/// On a board with two clusters the classes can be kept apart, and `mixed-clusters = "refuse"` sees to it.
+#[test]
+fn classes_are_kept_in_clusters_of_their_own() {
+    let folder = scratch("clusters");
+    let board = folder.join("boards/two");
+    std::fs::create_dir_all(&board).expect("the temporary folder can be written");
+    let mut text = std::fs::read_to_string(root().join("boards/qemu-virt/board.toml")).expect("it");
+    for core in 4..8 {
+        let one = format!("mpidr = {core}, cluster = 0");
+        assert!(text.contains(&one));
+        text = text.replace(&one, &format!("mpidr = {core}, cluster = 1"));
+    }
+    std::fs::write(board.join("board.toml"), text).expect("likewise");
+    let program = folder.join("program.elf");
+    std::fs::write(&program, elf(183, &[(0x4008_0000, 32)])).expect("likewise");
+    let mut check = |core: u32, policy: &str| {
+        let path = folder.join("system.toml");
+        let text = format!(
+            "board = \"two\"\nconsole-core = 0\n{policy}\n[[partition]]\nname = \"one\"\n\
+             vcpus = [{{ core = 0, class = \"comm\" }}, {{ core = {core}, class = \"compute\" }}]\n\
+             memory = [{{ size = \"32MiB\" }}]\nimage = {{ guest = \"one\" }}\n"
+        );
+        std::fs::write(&path, text).expect("likewise");
+        let read = load(&folder, path.to_str().expect("UTF-8"), &mut |_| {
+            Ok(program.clone())
+        });
+        read.err().map(|errors| errors.to_string())
+    };
+    let refuse = "mixed-clusters = \"refuse\"";
+    assert_eq!(check(4, refuse), None);
+    assert_eq!(check(3, ""), None, "allowed unless refused");
+    let text = check(3, refuse).expect("an error");
+    assert!(text.contains("cluster 0 of two has cores of both classes"));
+    assert!(text.contains("cores of other clusters"), "{text}");
+}
+
 #[test]
 fn every_shipped_board_is_read() {
     for name in names(&root().join("boards")) {

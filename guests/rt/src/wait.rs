@@ -1,0 +1,90 @@
+//! How a channel end waits for the other: by doorbells, by WFE or by polling, as the device tree says.
+
+use core::arch::asm;
+use core::sync::atomic::AtomicU32;
+
+use aarch64_cpu::registers::{CNTKCTL_EL1, ReadWriteable};
+use abi::wait;
+
+use crate::{interrupt, timer};
+
+/// How an end waits: `abi::wait`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Wait {
+    /// WFI until the doorbell's interrupt.
+    Doorbell = wait::DOORBELL,
+    /// WFE on the peer's index.
+    Wfe = wait::WFE,
+    /// Reading the peer's index, with YIELD in between.
+    Poll = wait::POLL,
+}
+
+/// How often the event stream ends a WFE that nothing else ends, times a second.
+const EVENTS: u64 = 10_000;
+/// Looks at the word for each look at the clock.
+const LOOKS: u32 = 64;
+
+impl Wait {
+    /// The way that the device tree calls `word`.
+    pub fn named(word: &str) -> Option<Self> {
+        let all = [Self::Doorbell, Self::Wfe, Self::Poll];
+        all.into_iter().find(|wait| wait.word() == word)
+    }
+
+    /// Its word in device trees.
+    pub fn word(self) -> &'static str {
+        wait::NAMES[self as usize]
+    }
+
+    /// Makes the calling vCPU ready to wait in this way.
+    pub(crate) fn prepare(self) {
+        if self == Self::Wfe {
+            // The safety net: an event whenever bit EVNTI of the virtual count becomes 1 (DDI 0487, D12.2.4).
+            let period = (timer::frequency() / EVENTS).max(2).ilog2();
+            let bit = u64::from(period - 1).min(15);
+            CNTKCTL_EL1.modify(CNTKCTL_EL1::EVNTI.val(bit) + CNTKCTL_EL1::EVNTEN::SET);
+        }
+    }
+
+    /// Waits until `word`, which the peer writes, may be other than `seen`, or for a while: look again after it.
+    /// `false` once `deadline` has passed. By doorbell it takes one pending interrupt, whichever that is.
+    pub fn nap(self, word: &AtomicU32, seen: u32, deadline: u64) -> bool {
+        match self {
+            Self::Doorbell => return interrupt::wait_until(deadline).is_some(),
+            Self::Wfe => wait_for_event(word, seen),
+            Self::Poll => {
+                for _ in 0..LOOKS {
+                    if word.load(core::sync::atomic::Ordering::Relaxed) != seen {
+                        return true;
+                    }
+                    // SAFETY: a hint, which has no effect on registers or memory.
+                    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+                }
+            }
+        }
+        timer::now() < deadline
+    }
+}
+
+/// Sleeps until `word` is written or some other event, unless it is other than `seen` already.
+///
+/// The load marks the word in this core's exclusive monitor; a write by any other core then is an event (DDI 0487,
+/// B2.12 and D1.6.1). So one between the load and the WFE ends the WFE at once: there is nothing to lose in between.
+/// One block, since a store of the compiler's own may take the mark away.
+fn wait_for_event(word: &AtomicU32, seen: u32) {
+    // SAFETY: loads an aligned word that the reference keeps mapped, and writes nothing.
+    unsafe {
+        asm!(
+            "ldaxr {value:w}, [{word}]",
+            "cmp {value:w}, {seen:w}",
+            "b.ne 2f",
+            "wfe",
+            "2:",
+            value = out(reg) _,
+            word = in(reg) word.as_ptr(),
+            seen = in(reg) seen,
+            options(nostack),
+        );
+    }
+}
