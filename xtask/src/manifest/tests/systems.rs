@@ -126,17 +126,16 @@ fn classes_are_kept_in_clusters_of_their_own() {
     std::fs::write(board.join("board.toml"), text).expect("likewise");
     let program = folder.join("program.elf");
     std::fs::write(&program, elf(183, &[(0x4008_0000, 32)])).expect("likewise");
-    let mut check = |core: u32, policy: &str| {
+    let check = |core: u32, policy: &str| {
         let path = folder.join("system.toml");
         let text = format!(
             "board = \"two\"\nconsole-core = 0\n{policy}\n[[partition]]\nname = \"one\"\n\
              vcpus = [{{ core = 0, class = \"comm\" }}, {{ core = {core}, class = \"compute\" }}]\n\
-             memory = [{{ size = \"32MiB\" }}]\nimage = {{ guest = \"one\" }}\n"
+             memory = [{{ size = \"32MiB\" }}]\nimage = {{ elf = \"program.elf\" }}\n"
         );
         std::fs::write(&path, text).expect("likewise");
-        let read = load(&folder, path.to_str().expect("UTF-8"), &mut |_| {
-            Ok(program.clone())
-        });
+        let mut none = |_: &str| -> anyhow::Result<PathBuf> { unreachable!("nothing to build") };
+        let read = load(&folder, path.to_str().expect("UTF-8"), &mut none);
         read.err().map(|errors| errors.to_string())
     };
     let refuse = "mixed-clusters = \"refuse\"";
