@@ -1,8 +1,11 @@
 //! Bulkhead's command line: one file a command, the manifest reader and the plan compiler.
 pub mod build;
+pub mod check;
 pub mod compile;
+pub mod explain;
 pub mod manifest;
 pub mod qemu;
+pub mod schema;
 pub mod setup;
 pub mod size;
 pub mod system;

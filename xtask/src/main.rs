@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::{self, Builder};
 use xtask::setup::{self, Scope};
-use xtask::{compile, qemu, size, test, ui};
+use xtask::{check, compile, explain, qemu, schema, size, test, ui};
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
 ///
@@ -35,6 +35,26 @@ enum Command {
         /// Where to write it
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
+    },
+    /// Say everything that is wrong with a system, or unwise
+    Check {
+        /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
+        #[arg(default_value = "duo")]
+        system: String,
+        /// Fail on warnings too
+        #[arg(long)]
+        deny_warnings: bool,
+    },
+    /// Say why a manifest rule is there, with an example that breaks it
+    Explain {
+        /// The rule: the word in brackets behind `error` or `warning`; without one, all are listed
+        rule: Option<String>,
+    },
+    /// Print the manifest's JSON schema, for editors
+    Schema {
+        /// Where to write it, instead of printing it
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Get what is missing: the Rust target, and on Debian and Ubuntu QEMU and the tests' tools
     Setup,
@@ -148,6 +168,15 @@ fn dispatch(command: Command) -> Result<bool> {
             ));
             Ok(true)
         }
+        Command::Check {
+            system,
+            deny_warnings,
+        } => {
+            setup::ensure(Scope::Run)?;
+            check::command(&system, deny_warnings)
+        }
+        Command::Explain { rule } => explain::command(rule.as_deref()).map(|()| true),
+        Command::Schema { output } => schema::command(output.as_deref()).map(|()| true),
         Command::Setup => setup::command(),
         Command::Doctor => Ok(setup::doctor()),
         Command::Test {

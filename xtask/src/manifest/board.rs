@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::decode::parse_size;
+use super::values::parse_size;
 use crate::system::{Board, BoardCore, Device, Gic, Interrupt, Qemu, Range};
 
 #[derive(Deserialize)]

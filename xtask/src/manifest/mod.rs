@@ -1,7 +1,8 @@
 //! The system manifest: `boards/BOARD/systems/NAME.toml` to a validated [`System`].
 //!
-//! `decode` reads TOML, `raw` holds what is written, `rules` lists every rule and its check, `image` reads programs,
-//! `resolve` makes the [`System`]. Everything that is wrong is reported at once. docs/manifest.md is the reference.
+//! `decode` and `values` read TOML, `raw` holds what is written, `rules` lists every rule and its check, `image` reads
+//! programs, `resolve` makes the [`System`]. Everything that is wrong is reported at once; what is unwise once nothing is
+//! wrong. docs/manifest.md is the reference, `schema` the same for editors.
 
 mod board;
 mod checks;
@@ -9,19 +10,24 @@ mod decode;
 mod image;
 mod programs;
 mod raw;
+mod recover;
 mod report;
 mod resolve;
 pub mod rules;
+pub mod schema;
+mod values;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-pub use report::{Errors, Finding};
+pub use report::{Diagnostics, Finding};
 
 use crate::system::System;
+use toml::de::DeTable;
+
 use decode::Table;
 use raw::Manifest;
-use report::suggest;
+pub(crate) use report::suggest;
 use rules::{Check, RULES};
 
 /// The board whose systems need no board name.
@@ -36,7 +42,19 @@ pub fn load(
     root: &Path,
     spec: &str,
     guests: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
-) -> Result<System, Errors> {
+) -> Result<System, Diagnostics> {
+    check(root, spec, guests).map(|(system, _)| system)
+}
+
+/// As [`load`], with what is legal but unwise beside the system.
+///
+/// # Errors
+/// Everything that is wrong with the manifest.
+pub fn check(
+    root: &Path,
+    spec: &str,
+    guests: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
+) -> Result<(System, Diagnostics), Diagnostics> {
     let path = locate(root, spec);
     let shown = path
         .strip_prefix(root)
@@ -47,9 +65,12 @@ pub fn load(
         let finding = Finding::new(0..0, format!("cannot read {shown}: {error}"), "")
             .rule("system-unknown")
             .help(known_systems(root, spec));
-        Errors::new(&shown, "", vec![finding])
+        Diagnostics::new(&shown, "", vec![finding])
     })?;
-    read(root, &path, &text, guests).map_err(|findings| Errors::new(shown, text, findings))
+    match read(root, &path, &text, guests) {
+        Ok((system, warnings)) => Ok((system, Diagnostics::new(shown, text, warnings))),
+        Err(errors) => Err(Diagnostics::new(shown, text, errors)),
+    }
 }
 
 /// The file that `spec` means.
@@ -92,25 +113,27 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Reads a manifest's text and applies every rule to it.
+/// Reads a manifest's text and applies every rule to it. Answers the system with its warnings, or its errors.
 fn read(
     root: &Path,
     path: &Path,
     text: &str,
     guests: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
-) -> Result<System, Vec<Finding>> {
+) -> Result<(System, Vec<Finding>), Vec<Finding>> {
     let findings = RefCell::default();
-    let document = decode::parse(text, &findings);
-    if !findings.borrow().is_empty() {
-        // What the parser made of the rest would only mislead.
-        return Err(findings.into_inner());
-    }
+    let sound = recover::sound_tables(text, &findings);
+    let document = DeTable::parse_recoverable(&sound.text).0;
     // The whole file is one table; what it lacks is reported at its start.
     let mut table = Table::new("a system", 0..0, document.get_ref(), &findings);
-    let manifest = Manifest::read(&mut table);
+    let mut manifest = Manifest::read(&mut table);
     table.finish();
+    manifest.complete &= !sound.tables_lost;
 
     let mut findings = findings.into_inner();
+    if sound.head_lost {
+        // What the damaged head of the file gives cannot be told from what it lacks.
+        findings.retain(|finding| finding.rule != "missing-key" || !finding.is_of_whole_file());
+    }
     let board = find_board(root, &manifest, &mut findings);
     let programs = programs::read_all(root, path, &manifest, guests, &mut findings);
     for rule in RULES {
@@ -118,15 +141,25 @@ fn read(
             (Check::Manifest(check), _) => check(&manifest),
             (Check::Board(check), Some(board)) => check(&manifest, board),
             (Check::Programs(check), _) => check(&manifest, &programs),
-            (Check::Board(_), None) | (Check::Reading, _) => Vec::new(),
+            (Check::Absence(check), _) if manifest.knows_partitions() => check(&manifest),
+            (Check::Board(_), None)
+            | (Check::Reading | Check::Absence(_) | Check::Warning(_), _) => Vec::new(),
         };
         findings.extend(found.into_iter().map(|finding| finding.rule(rule.id)));
     }
-    match board {
-        Some(board) if findings.is_empty() => Ok(resolve::resolve(path, manifest, board, programs)
-            .expect("a manifest without findings has every key")),
-        _ => Err(findings),
+    let Some(board) = board.filter(|_| findings.is_empty()) else {
+        return Err(findings);
+    };
+    let mut warnings = Vec::new();
+    for rule in RULES {
+        if let Check::Warning(check) = rule.check {
+            let found = check(&manifest, &board).into_iter();
+            warnings.extend(found.map(|finding| finding.rule(rule.id).warning()));
+        }
     }
+    let system = resolve::resolve(path, manifest, board, programs)
+        .expect("a manifest without findings has every key");
+    Ok((system, warnings))
 }
 
 /// Reads the board that the manifest names.

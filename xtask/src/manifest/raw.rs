@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
-use super::decode::{At, Findings, Table, at, boolean, integer, list, size, string, table, word};
+use super::decode::{At, Findings, Read, Table};
 use super::report::Finding;
+use super::values::{Boolean, Each, Integer, Size, Text, at, list, table, word};
 
 /// Where a guest's memory starts unless it says otherwise.
 pub const DEFAULT_IPA: u64 = 0x4000_0000;
@@ -28,6 +29,8 @@ pub struct Manifest {
     pub partitions: Vec<Partition>,
     /// Channels.
     pub channels: Vec<Channel>,
+    /// Whether no partition is missing because it could not be read.
+    pub complete: bool,
 }
 
 /// `[[partition]]`.
@@ -135,52 +138,61 @@ impl Manifest {
     pub fn read(root: &mut Table<'_>) -> Manifest {
         let ends = [("power-off", plan::END_POWER_OFF), ("wait", plan::END_WAIT)];
         let mixed = [("allow", true), ("refuse", false)];
+        let partitions = root.optional("partition", Each(table("a partition", Partition::read)));
+        let channels = root.optional("channel", Each(table("a channel", Channel::read)));
+        let complete = match &partitions {
+            Some(partitions) => partitions.get_ref().iter().all(Option::is_some),
+            None => !root.has("partition"),
+        };
         Manifest {
-            board: root.required("board", "board = \"qemu-virt\"", string),
-            console_core: root.required("console-core", "console-core = 0", integer),
+            board: root.required("board", "board = \"qemu-virt\"", Text),
+            console_core: root.required("console-core", "console-core = 0", Integer),
             at_end: value(root.optional("at-end", word(&ends)), plan::END_POWER_OFF),
             mixed_clusters: root.optional("mixed-clusters", word(&mixed)),
-            partitions: value(
-                root.optional("partition", list(table("a partition", Partition::read))),
-                Vec::new(),
-            ),
-            channels: value(
-                root.optional("channel", list(table("a channel", Channel::read))),
-                Vec::new(),
-            ),
+            partitions: value(partitions, Vec::new())
+                .into_iter()
+                .flatten()
+                .collect(),
+            channels: value(channels, Vec::new()).into_iter().flatten().collect(),
+            complete,
         }
+    }
+
+    /// Whether every partition's name and cores are known: otherwise nobody knows what there is not.
+    pub fn knows_partitions(&self) -> bool {
+        let known = |partition: &Partition| {
+            let vcpus = partition.vcpus.as_ref().map(At::get_ref);
+            partition.name.is_some() && vcpus.is_some_and(|v| v.iter().all(|v| v.core.is_some()))
+        };
+        self.complete && self.partitions.iter().all(known)
     }
 }
 
 impl Partition {
     fn read(t: &mut Table<'_>) -> Partition {
-        let strings = || list(at(string));
+        let strings = || list(at(Text));
         Partition {
-            name: t.required("name", "name = \"sensor\"", string),
+            name: t.required("name", "name = \"sensor\"", Text),
             vcpus: t.required(
                 "vcpus",
                 "vcpus = [{ core = 0, class = \"comm\" }]",
                 list(table("a vCPU", Vcpu::read)),
             ),
-            memory: t.required(
-                "memory",
-                "memory = [{ size = \"32MiB\" }]",
-                Memory::read_all,
-            ),
+            memory: t.required("memory", "memory = [{ size = \"32MiB\" }]", Pieces),
             image: t.required(
                 "image",
                 "image = { elf = \"program.elf\" }",
                 table("an image", Image::read),
             ),
-            command_line: t.optional("command-line", string),
-            initrd: t.optional("initrd", string),
-            device_tree: t.optional("device-tree", integer),
+            command_line: t.optional("command-line", Text),
+            initrd: t.optional("initrd", Text),
+            device_tree: t.optional("device-tree", Integer),
             devices: value(t.optional("devices", strings()), Vec::new()),
             interrupts: value(
                 t.optional("interrupts", list(table("an interrupt", Interrupt::read))),
                 Vec::new(),
             ),
-            console: value(t.optional("console", boolean), true),
+            console: value(t.optional("console", Boolean), true),
         }
     }
 
@@ -216,7 +228,7 @@ impl Vcpu {
     fn read(t: &mut Table<'_>) -> Vcpu {
         let classes = [("comm", plan::CLASS_COMM), ("compute", plan::CLASS_COMPUTE)];
         Vcpu {
-            core: t.required("core", "core = 0", integer),
+            core: t.required("core", "core = 0", Integer),
             class: t.required("class", "class = \"comm\"", word(&classes)),
         }
     }
@@ -226,19 +238,27 @@ impl Memory {
     fn read(t: &mut Table<'_>) -> Memory {
         Memory {
             span: t.span(),
-            ipa: t.optional("ipa", integer),
-            size: t.required("size", "size = \"32MiB\"", size),
-            physical: t.optional("physical", integer),
+            ipa: t.optional("ipa", Integer),
+            size: t.required("size", "size = \"32MiB\"", Size),
+            physical: t.optional("physical", Integer),
         }
     }
+}
 
-    /// Reads the pieces: the first alone has a default address.
-    fn read_all<'a>(
+/// A partition's pieces of memory: the first alone has a default address.
+struct Pieces;
+
+impl<'a> Read<'a> for Pieces {
+    type Value = Vec<Memory>;
+
+    fn read(
+        &self,
         value: &'a super::decode::Value<'a>,
         findings: &'a Findings,
         key: &str,
     ) -> Option<Vec<Memory>> {
-        let mut pieces = list(table("a piece of memory", Memory::read))(value, findings, key)?;
+        let pieces = list(table("a piece of memory", Memory::read));
+        let mut pieces = pieces.read(value, findings, key)?;
         for (index, piece) in pieces
             .iter_mut()
             .enumerate()
@@ -260,6 +280,10 @@ impl Memory {
         }
         Some(pieces)
     }
+
+    fn schema(&self) -> serde_json::Value {
+        list(table("a piece of memory", Memory::read)).schema()
+    }
 }
 
 impl Image {
@@ -273,10 +297,10 @@ impl Image {
         Image {
             kinds: kinds
                 .into_iter()
-                .filter_map(|(key, kind)| Some((kind, t.optional(key, string)?)))
+                .filter_map(|(key, kind)| Some((kind, t.optional(key, Text)?)))
                 .collect(),
-            load: t.optional("load", integer),
-            entry: t.optional("entry", integer),
+            load: t.optional("load", Integer),
+            entry: t.optional("entry", Integer),
         }
     }
 }
@@ -284,11 +308,11 @@ impl Image {
 impl Interrupt {
     fn read(t: &mut Table<'_>) -> Interrupt {
         let triggers = [("level", false), ("edge", true)];
-        let ppi = t.optional("ppi", integer);
+        let ppi = t.optional("ppi", Integer);
         Interrupt {
             spi: match ppi {
-                Some(_) => t.optional("spi", integer),
-                None => t.required("spi", "spi = 7", integer),
+                Some(_) => t.optional("spi", Integer),
+                None => t.required("spi", "spi = 7", Integer),
             },
             ppi,
             edge: value(t.optional("trigger", word(&triggers)), false),
@@ -301,13 +325,13 @@ impl Channel {
         use abi::wait::{DOORBELL, NAMES, POLL, WFE};
         let waits = [DOORBELL, WFE, POLL].map(|wait| (NAMES[wait as usize], wait));
         Channel {
-            name: t.required("name", "name = \"samples\"", string),
+            name: t.required("name", "name = \"samples\"", Text),
             ends: t.required(
                 "ends",
                 "ends = [\"sensor/0\", \"control/0\"]",
-                list(at(string)),
+                list(at(Text)),
             ),
-            bytes: t.required("bytes", "bytes = [\"64KiB\", \"16KiB\"]", list(at(size))),
+            bytes: t.required("bytes", "bytes = [\"64KiB\", \"16KiB\"]", list(at(Size))),
             waits: t.optional("waits", list(at(word(&waits)))),
             rates: t.optional("rate", list(at(table("a rate", Rate::read)))),
         }
@@ -319,11 +343,11 @@ impl Rate {
         let like = "per-second = 10000";
         Rate {
             per_second: value(
-                t.required("per-second", like, integer),
+                t.required("per-second", like, Integer),
                 DEFAULT_RATE.per_second,
             ),
             burst: value(
-                t.required("burst", "burst = 32", integer),
+                t.required("burst", "burst = 32", Integer),
                 DEFAULT_RATE.burst,
             ),
         }

@@ -1,4 +1,4 @@
-//! Findings: what is wrong, where, who else is concerned, and what to write instead.
+//! Findings: what is wrong or unwise, where, who else is concerned, and what to write instead.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,6 +10,8 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 pub struct Finding {
     /// The rule's id, filled in by whoever runs the rule.
     pub rule: &'static str,
+    /// Legal, but unwise.
+    warns: bool,
     title: String,
     label: String,
     culprit: Range<usize>,
@@ -27,6 +29,7 @@ impl Finding {
     ) -> Finding {
         Finding {
             rule: "",
+            warns: false,
             title: title.into(),
             label: label.into(),
             culprit,
@@ -40,6 +43,17 @@ impl Finding {
     pub fn rule(mut self, id: &'static str) -> Finding {
         self.rule = id;
         self
+    }
+
+    /// Makes it a warning.
+    pub fn warning(mut self) -> Finding {
+        self.warns = true;
+        self
+    }
+
+    /// Whether it points at no place, but at the file as a whole.
+    pub fn is_of_whole_file(&self) -> bool {
+        self.culprit == (0..0)
     }
 
     /// Adds another party: the place that the culprit is at odds with.
@@ -61,15 +75,15 @@ impl Finding {
     }
 }
 
-/// Why a manifest was not accepted: everything that is wrong with one file, in the file's order.
+/// Everything that is wrong with one manifest, or unwise in it, in the file's order.
 #[derive(Clone, Debug)]
-pub struct Errors {
+pub struct Diagnostics {
     path: String,
     text: String,
     findings: Vec<Finding>,
 }
 
-impl Errors {
+impl Diagnostics {
     /// Findings in the file at `path`, whose contents are `text` (empty if it cannot be read).
     pub fn new(
         path: impl Into<String>,
@@ -77,7 +91,7 @@ impl Errors {
         mut findings: Vec<Finding>,
     ) -> Self {
         findings.sort_by_key(|finding| (finding.culprit.start, finding.rule));
-        Errors {
+        Diagnostics {
             path: path.into(),
             text: text.into(),
             findings,
@@ -89,6 +103,11 @@ impl Errors {
         self.findings.iter().map(|finding| finding.rule)
     }
 
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
     /// The text for people; `colour` adds terminal escapes.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour {
@@ -98,7 +117,11 @@ impl Errors {
         };
         let mut out = String::new();
         for finding in &self.findings {
-            let mut group = Level::ERROR
+            let level = match finding.warns {
+                true => Level::WARNING,
+                false => Level::ERROR,
+            };
+            let mut group = level
                 .primary_title(&*finding.title)
                 .id(finding.rule)
                 .elements((!self.text.is_empty()).then(|| {
@@ -128,19 +151,27 @@ impl Errors {
             out += &renderer.render(&[group]);
             out += "\n\n";
         }
-        let count = self.findings.len();
-        let plural = if count == 1 { "" } else { "s" };
-        out + &format!("{}: {count} error{plural}", self.path)
+        let warnings = self.findings.iter().filter(|f| f.warns).count();
+        let counts = [
+            (self.findings.len() - warnings, "error"),
+            (warnings, "warning"),
+        ];
+        let words: Vec<String> = counts
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
+            .collect();
+        out + &format!("{}: {}", self.path, words.join(", "))
     }
 }
 
-impl fmt::Display for Errors {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
     }
 }
 
-impl std::error::Error for Errors {}
+impl std::error::Error for Diagnostics {}
 
 /// The name nearest to `word`, if one is near enough to be meant.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -20,10 +20,10 @@ pub fn board_gic(m: &Manifest, board: &Board) -> Vec<Finding> {
 }
 
 /// A vCPU whose core is known: its partition, its number, itself and its core.
-type Placed<'a> = (&'a Partition, usize, &'a Vcpu, &'a At<u64>);
+pub(super) type Placed<'a> = (&'a Partition, usize, &'a Vcpu, &'a At<u64>);
 
 /// Every such vCPU.
-fn vcpus(m: &Manifest) -> impl Iterator<Item = Placed<'_>> {
+pub(super) fn vcpus(m: &Manifest) -> impl Iterator<Item = Placed<'_>> {
     m.partitions.iter().flat_map(|partition| {
         let vcpus = partition
             .vcpus
@@ -35,7 +35,7 @@ fn vcpus(m: &Manifest) -> impl Iterator<Item = Placed<'_>> {
 }
 
 /// Numbers for people.
-fn join(numbers: impl Iterator<Item = u64>) -> String {
+pub(super) fn join(numbers: impl Iterator<Item = u64>) -> String {
     let words: Vec<String> = numbers.map(|number| number.to_string()).collect();
     words.join(", ")
 }

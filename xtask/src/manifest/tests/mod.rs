@@ -1,6 +1,7 @@
 //! Tests of the manifest reader, and the files that they read.
 
 mod rules;
+mod schema;
 mod systems;
 
 use std::path::{Path, PathBuf};

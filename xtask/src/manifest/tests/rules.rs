@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use super::{files, root};
 use crate::manifest::rules::RULES;
-use crate::manifest::{Errors, names, read};
+use crate::manifest::{Diagnostics, names, read};
 
 /// The folder of bad manifests.
 fn bad() -> PathBuf {
     root().join("tests/manifests")
 }
 
-/// What is wrong with the manifest of `rule`; the files it names are in `folder`.
-fn errors_of(rule: &str, folder: &Path) -> Option<Errors> {
+/// What is wrong with the manifest of `rule`, or unwise in it; the files it names are in `folder`.
+fn findings_of(rule: &str, folder: &Path) -> Option<Diagnostics> {
     let file = bad().join(format!("{rule}.toml"));
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file:?}: {error}"));
     // chaos stands for a guest that does not build.
@@ -20,8 +20,11 @@ fn errors_of(rule: &str, folder: &Path) -> Option<Errors> {
         "chaos" => Err(anyhow::anyhow!("cargo build failed")),
         _ => Ok(folder.join("files/program.elf")),
     };
-    let findings = read(&root(), &folder.join("bad.toml"), &text, &mut guests).err()?;
-    Some(Errors::new(
+    let findings = match read(&root(), &folder.join("bad.toml"), &text, &mut guests) {
+        Ok((_, warnings)) if warnings.is_empty() => return None,
+        Ok((_, findings)) | Err(findings) => findings,
+    };
+    Some(Diagnostics::new(
         format!("tests/manifests/{rule}.toml"),
         text,
         findings,
@@ -36,15 +39,15 @@ fn every_rule_has_its_exact_message() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut failures = Vec::new();
     for rule in RULES {
-        let Some(errors) = errors_of(rule.id, &folder) else {
+        let Some(findings) = findings_of(rule.id, &folder) else {
             failures.push(format!("{}: the manifest is accepted", rule.id));
             continue;
         };
-        if !errors.rules().any(|id| id == rule.id) {
-            failures.push(format!("{}: not found, but this:\n{errors}", rule.id));
+        if !findings.rules().any(|id| id == rule.id) {
+            failures.push(format!("{}: not found, but this:\n{findings}", rule.id));
         }
         let expected = bad().join(format!("{}.txt", rule.id));
-        let text = format!("{errors}\n");
+        let text = format!("{findings}\n");
         if bless {
             std::fs::write(&expected, text).expect("the folder can be written");
         } else if std::fs::read_to_string(&expected).unwrap_or_default() != text {
@@ -58,7 +61,10 @@ fn every_rule_has_its_exact_message() {
 fn every_finding_names_a_rule() {
     let folder = files("ids");
     for rule in RULES {
-        for id in errors_of(rule.id, &folder).iter().flat_map(Errors::rules) {
+        for id in findings_of(rule.id, &folder)
+            .iter()
+            .flat_map(Diagnostics::rules)
+        {
             assert!(RULES.iter().any(|rule| rule.id == id), "{id} is no rule");
         }
     }
@@ -102,7 +108,7 @@ proptest::proptest! {
         }
         let mut guests = |_: &str| Err(anyhow::anyhow!("nothing is built here"));
         if let Err(findings) = read(&root(), Path::new("absent/bad.toml"), &text, &mut guests) {
-            proptest::prop_assert!(!Errors::new("bad.toml", text, findings).render(true).is_empty());
+            proptest::prop_assert!(!Diagnostics::new("bad.toml", text, findings).render(true).is_empty());
         }
     }
 }
@@ -131,4 +137,63 @@ fn without_comments(text: &str) -> Vec<&str> {
         .lines()
         .map(|line| line.split('#').next().unwrap_or("").trim_end());
     lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// One slip hides no other: a syntax error in one table, keys and rules broken in others, all in one run.
+#[test]
+fn errors_of_different_kinds_are_reported_together() {
+    let text = r#"board = "qemu-virt"
+console-core = 1
+
+[[partition]]
+name = "sensor"
+vcpus = [{ core = 0, class = "comm" }
+memory = [{ size = "32MiB" }]
+image = { guest = "sensor" }
+
+[[partition]]
+name = "control"
+vcpus = [{ core = 1, class = "compute" }]
+memory = [{ size = "32MB" }]
+image = { guest = "sensr" }
+
+[[partition]]
+name = "control"
+vcpus = [{ core = 1, clas = "comm" }]
+memory = [{ size = 4096, ipa = 5 }]
+
+[[channel]]
+name = "samples"
+ends = ["sensor/0", "control/7"]
+bytes = ["64KiB", "16KiB"]
+"#;
+    let mut guests = |_: &str| Err(anyhow::anyhow!("nothing is built here"));
+    let findings = read(&root(), Path::new("bad.toml"), text, &mut guests).expect_err("errors");
+    let mut rules: Vec<_> = findings.iter().map(|finding| finding.rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    // Nothing about `sensor`, which could not be read: that it has no image, or that there is no such partition.
+    let expected = [
+        "bad-size",
+        "channel-end-vcpu",
+        "console-core-class",
+        "core-given-twice",
+        "guest-unknown",
+        "memory-unaligned",
+        "missing-key",
+        "partition-name-twice",
+        "syntax",
+        "unknown-key",
+    ];
+    assert_eq!(rules, expected);
+}
+
+/// What could not be read is not reported as missing a second time.
+#[test]
+fn a_wrong_list_of_partitions_is_one_error() {
+    let text = "board = \"qemu-virt\"\nconsole-core = 0\npartition = { name = \"a\" }\n";
+    let mut guests = |_: &str| Err(anyhow::anyhow!("nothing is built here"));
+    let findings = read(&root(), Path::new("bad.toml"), text, &mut guests).expect_err("errors");
+    let rules: Vec<_> = findings.iter().map(|finding| finding.rule).collect();
+    assert_eq!(rules, ["wrong-type"]);
 }

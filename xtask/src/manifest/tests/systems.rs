@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{elf, files, kernel, root, scratch};
 use crate::manifest::image::Wish;
-use crate::manifest::{board, decode, image, load, names, raw, report};
+use crate::manifest::{board, image, load, names, raw, report, values};
 use crate::system::Range;
 
 #[test]
@@ -232,7 +232,7 @@ fn raw_bytes_start_where_they_load_or_where_told() {
 
 #[test]
 fn sizes_and_numbers_read_as_people_write_them() {
-    use decode::parse_size;
+    use values::parse_size;
     assert_eq!(parse_size("64KiB"), Some(64 << 10));
     assert_eq!(parse_size("1 GiB"), Some(1 << 30));
     for bad in [

@@ -1,0 +1,51 @@
+//! `cargo xtask check`: everything that is wrong with a system, or unwise, at once.
+
+use crate::build::{Builder, root};
+use crate::compile::Image;
+use crate::system::System;
+use crate::{manifest, ui};
+use anyhow::Result;
+
+/// Checks `spec` and prints what there is to say; answers whether it may be built, and whether it is wise too if
+/// `deny_warnings`.
+///
+/// # Errors
+/// If the hypervisor does not build, or the compiler finds what no rule does.
+pub fn command(spec: &str, deny_warnings: bool) -> Result<bool> {
+    let mut builder = Builder::default();
+    let colour = ui::coloured(&std::io::stdout());
+    match manifest::check(&root(), spec, &mut |guest| builder.program(guest)) {
+        Err(errors) => {
+            ui::say(errors.render(colour));
+            Ok(false)
+        }
+        Ok((system, warnings)) => {
+            // The planner has the last word on what fits.
+            let image = builder.image(&system)?;
+            if warnings.is_empty() {
+                ui::say(summary(&system, &image));
+            } else {
+                ui::say(warnings.render(colour));
+                ui::say("`cargo xtask explain RULE` says why; the rule is the word in brackets");
+            }
+            Ok(warnings.is_empty() || !deny_warnings)
+        }
+    }
+}
+
+/// One line about a system that is well.
+fn summary(system: &System, image: &Image) -> String {
+    let count = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    format!(
+        "{} on {}: {}, {}, {}, an image of {} KiB; no errors, no warnings",
+        system.name,
+        system.board.name,
+        count(image.design.places.cores.len(), "core"),
+        count(system.partitions.len(), "partition"),
+        count(system.channels.len(), "channel"),
+        image.bytes.len() >> 10,
+    )
+}
