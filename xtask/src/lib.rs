@@ -1,4 +1,5 @@
 //! Bulkhead's command line: one file a command, the manifest reader and the plan compiler.
+pub mod bench;
 pub mod build;
 pub mod check;
 pub mod compile;
@@ -10,4 +11,5 @@ pub mod setup;
 pub mod size;
 pub mod system;
 pub mod test;
+pub mod trace;
 pub mod ui;

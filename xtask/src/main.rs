@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::{self, Builder};
 use xtask::setup::{self, Scope};
-use xtask::{check, compile, explain, qemu, schema, size, test, ui};
+use xtask::{bench, check, compile, explain, qemu, schema, size, test, ui};
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
 ///
@@ -77,6 +77,12 @@ enum Command {
     },
     /// Count what runs at EL2, in bytes and source lines, against its budgets
     Size,
+    /// Measure what EL2 costs, in instructions, against its budgets
+    Bench {
+        /// Print the instructions of an operation's path instead; `boot` lists boot by function
+        #[arg(long, value_name = "OPERATION")]
+        trace: Option<String>,
+    },
     /// Print what a system becomes: memory map, cores, interrupts, channels, sizes
     Report {
         /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
@@ -196,6 +202,10 @@ fn dispatch(command: Command) -> Result<bool> {
         Command::Size => {
             setup::ensure(Scope::Run)?;
             size::command()
+        }
+        Command::Bench { trace } => {
+            setup::ensure(Scope::Run)?;
+            bench::command(&bench::Options { trace })
         }
         Command::Report { system } => {
             setup::ensure(Scope::Run)?;

@@ -1,0 +1,65 @@
+//! Words over a channel's pages, by which two bench partitions keep step without entering EL2.
+
+use core::arch::asm;
+use core::slice;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use rt::{Tree, fail, mmu, smp};
+
+/// One end of the channel: a word of its own to say how far it is, and the peer's.
+pub struct Board {
+    own: &'static [AtomicU32],
+    peer: &'static [AtomicU32],
+    /// Handle of the end, for doorbells.
+    pub handle: u64,
+    /// The interrupt that a doorbell makes pending.
+    pub intid: u32,
+}
+
+impl Board {
+    /// Opens the channel `name` of the calling vCPU.
+    pub fn open(tree: &Tree, name: &str) -> Self {
+        let node = tree
+            .channels()
+            .find(|node| node.name == name && node.vcpu == smp::vcpu());
+        let Some(node) = node else {
+            fail!("no channel named {name:?} at this vCPU")
+        };
+        let [own, peer] = [node.own, node.peer].map(|(address, _)| {
+            mmu::map(address, abi::layout::DATA as u64, mmu::Kind::Shared);
+            // SAFETY: the first page of a channel's pages, which the device tree gives this end as Normal memory, mapped
+            // for good and used as atomics alone. Nobody stores through `peer`: stage 2 would not let it.
+            unsafe { slice::from_raw_parts(address as *const AtomicU32, abi::layout::DATA / 4) }
+        });
+        Self {
+            own,
+            peer,
+            handle: node.handle,
+            intid: node.intid,
+        }
+    }
+
+    /// Stores `value` in word `index` for the peer to see.
+    pub fn tell(&self, index: usize, value: u32) {
+        self.own[index].store(value, Ordering::Release);
+    }
+
+    /// Waits until the peer's word `index` holds `value` or more, without entering EL2.
+    pub fn await_word(&self, index: usize, value: u32) {
+        while self.peer[index].load(Ordering::Acquire) < value {
+            pause();
+        }
+    }
+
+    /// Waits until both ends are at `step`; steps only rise.
+    pub fn meet(&self, step: u32) {
+        self.tell(0, step);
+        self.await_word(0, step);
+    }
+}
+
+/// A moment's rest in a loop that polls. An emulator that runs one core after the other goes on with the next.
+pub fn pause() {
+    // SAFETY: a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+}

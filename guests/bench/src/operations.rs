@@ -1,0 +1,261 @@
+//! The operations of the budget table, one span each. Two partitions: `lead` does them, `answer` takes doorbells and
+//! messages; the lead's second vCPU takes its SGIs.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use aarch64_cpu::asm::{self, barrier};
+use aarch64_cpu::registers::{CNTP_CTL_EL0, CNTP_CVAL_EL0, Writeable};
+use arm_gic::InterruptGroup;
+use arm_gic::gicv3::GicCpuInterface;
+use rt::link::Link;
+use rt::{Tree, fail, hv, interrupt, mmio, mmu, smp, timer};
+
+use crate::board::{Board, pause};
+use crate::meter::Meter;
+
+/// Repetitions of each operation: all cost the same, as a trace shows, so few are enough.
+const COUNT: u32 = 64;
+/// Done before an operation is measured.
+const WARM: u32 = 4;
+/// Bytes of a message.
+const MESSAGE: usize = 4096;
+/// The SGI among the lead's own vCPUs.
+const SGI: u32 = 1;
+/// The physical EL1 timer's interrupt: the guest's own as the virtual one is, but not the one it commonly uses.
+const CNTP: u32 = 30;
+/// The board's second PL011, which the system passes through: registers and interrupt.
+const UART: (u64, u32) = (0x0904_0000, 40);
+/// First of the interrupts that the system passes through to be enabled once each, and how many there are.
+const SPARE: (u32, u32) = (48, 16);
+
+/// `PSCI_VERSION` (DEN 0022).
+const PSCI_VERSION: u64 = 0x8400_0000;
+const GICD_TYPER: u64 = 0x004;
+const GICD_ISENABLER1: u64 = 0x104;
+const GICD_ICENABLER1: u64 = 0x184;
+
+const UARTDR: u64 = 0x00;
+const UARTIMSC: u64 = 0x38;
+const UARTICR: u64 = 0x44;
+const UART_TX: u32 = 1 << 5;
+
+/// Time for the console to drain and other cores to be asleep, milliseconds.
+const SETTLE: u64 = 5;
+
+/// Does and measures everything.
+pub fn lead(tree: &'static Tree) {
+    let board = Board::open(tree, "board");
+    let mut link = open(tree);
+    let (taken, done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    sibling(&taken, &done);
+    board.meet(1);
+    let settled = timer::now() + timer::milliseconds(SETTLE);
+    while interrupt::wait_until(settled).is_some() {}
+
+    let mut meter = Meter::new();
+    calls(&mut meter);
+    registers(tree, &mut meter);
+    timers(&mut meter);
+    device(&mut meter);
+    sgis(&mut meter, &taken);
+    doorbells(&mut meter, &board);
+    messages(&mut meter, &mut link);
+
+    // Draining the console enters EL2 on the console core, so nobody prints before all have measured.
+    board.meet(2);
+    meter.print();
+    done.store(1, Ordering::Release);
+    await_count(&done, 2);
+}
+
+/// The other partition.
+pub fn answer(tree: &'static Tree) {
+    let board = Board::open(tree, "board");
+    interrupt::enable(board.intid);
+    let mut link = open(tree);
+    board.meet(1);
+    let mut meter = Meter::new();
+    take_doorbells(&mut meter, &board);
+    take_messages(&mut meter, &mut link);
+    board.meet(2);
+    meter.print();
+}
+
+fn open(tree: &Tree) -> Link {
+    Link::open(tree, "ring").unwrap_or_else(|| fail!("no channel named \"ring\" at this vCPU"))
+}
+
+/// Measures `operation` after a few unmeasured ones.
+fn warm(meter: &mut Meter, name: &'static str, mut operation: impl FnMut()) {
+    (0..WARM).for_each(|_| operation());
+    meter.span(name, COUNT, |_| operation());
+}
+
+fn calls(meter: &mut Meter) {
+    warm(meter, "call-version", || {
+        let _ = hv::version();
+    });
+    warm(meter, "psci-version", || {
+        hv::hvc(PSCI_VERSION, [0; 3]);
+    });
+}
+
+fn registers(tree: &Tree, meter: &mut Meter) {
+    let Some([(gicd, _), _]) = tree.gic() else {
+        fail!("the device tree has no GICv3")
+    };
+    // SAFETY (all accesses): the distributor of the device tree, which the runtime mapped. Reads have no effect; the
+    // writes enable and disable interrupts that nothing raises.
+    warm(meter, "gicd-typer-read", || unsafe {
+        mmio::read32(gicd + GICD_TYPER);
+    });
+    warm(meter, "gicd-isenabler-read", || unsafe {
+        mmio::read32(gicd + GICD_ISENABLER1);
+    });
+    let (first, count) = SPARE;
+    let bit = |number: u32| 1 << ((first + number) % 32);
+    meter.span("gicd-isenabler-write", count, |number| unsafe {
+        mmio::write32(gicd + GICD_ISENABLER1, bit(number));
+    });
+    meter.span("gicd-isenabler-again", count, |number| unsafe {
+        mmio::write32(gicd + GICD_ISENABLER1, bit(number));
+    });
+    meter.span("gicd-icenabler-write", count, |number| unsafe {
+        mmio::write32(gicd + GICD_ICENABLER1, bit(number));
+    });
+}
+
+/// Takes the next interrupt, which must be `intid`, and has `quieten` end its cause before it ends the interrupt: a level
+/// that still stands would come again.
+fn take(intid: u32, quieten: impl FnOnce()) {
+    loop {
+        let taken = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1);
+        let Some(taken) = taken else {
+            barrier::dsb(barrier::SY);
+            asm::wfi();
+            continue;
+        };
+        if u32::from(taken) != intid {
+            fail!("interrupt {taken:?} came where {intid} was due");
+        }
+        quieten();
+        barrier::dsb(barrier::SY);
+        barrier::isb(barrier::SY);
+        return GicCpuInterface::end_interrupt(taken, InterruptGroup::Group1);
+    }
+}
+
+fn timers(meter: &mut Meter) {
+    // Far enough for the core to be asleep when it comes.
+    let ticks = timer::frequency() / 50_000;
+    warm(meter, "virtual-timer", || {
+        timer::arm(timer::now() + ticks);
+        take(timer::INTID, timer::disarm);
+    });
+    interrupt::enable(CNTP);
+    warm(meter, "physical-timer", || {
+        CNTP_CVAL_EL0.set(timer::now() + ticks);
+        CNTP_CTL_EL0.set(1);
+        take(CNTP, || CNTP_CTL_EL0.set(0));
+    });
+}
+
+fn device(meter: &mut Meter) {
+    let (base, intid) = UART;
+    mmu::map(base, 0x1000, mmu::Kind::Device);
+    interrupt::enable(intid);
+    // SAFETY: the PL011 that the system passes through; its registers are no memory.
+    let write = |register, value| unsafe { mmio::write32(base + register, value) };
+    write(UARTIMSC, UART_TX);
+    warm(meter, "device-interrupt", || {
+        write(UARTDR, 0);
+        take(intid, || write(UARTICR, UART_TX));
+    });
+}
+
+/// Starts the second vCPU: it takes SGIs and counts them in `taken`, and prints what they cost once the answer is set.
+fn sibling(taken: &Arc<AtomicU32>, done: &Arc<AtomicU32>) {
+    let (taken, done) = (Arc::clone(taken), Arc::clone(done));
+    let started = smp::start(1, move || {
+        interrupt::enable(SGI);
+        let mut meter = Meter::new();
+        taken.store(1, Ordering::Release);
+        let mut serve = |_| {
+            take(SGI, || ());
+            taken.fetch_add(1, Ordering::Release);
+        };
+        (0..WARM).for_each(&mut serve);
+        meter.span("sgi-receive", COUNT, &mut serve);
+        while done.load(Ordering::Acquire) == 0 {
+            pause();
+        }
+        meter.print();
+        done.store(2, Ordering::Release);
+    });
+    started.unwrap_or_else(|error| fail!("vCPU 1 does not start: {error}"));
+}
+
+fn await_count(word: &AtomicU32, value: u32) {
+    while word.load(Ordering::Acquire) < value {
+        pause();
+    }
+}
+
+fn sgis(meter: &mut Meter, taken: &AtomicU32) {
+    await_count(taken, 1);
+    let mut sent = 1;
+    warm(meter, "sgi-send", || {
+        interrupt::send(SGI, 1);
+        sent += 1;
+        await_count(taken, sent);
+    });
+}
+
+fn doorbells(meter: &mut Meter, board: &Board) {
+    let mut sent = 0;
+    warm(meter, "doorbell-send", || {
+        if hv::ring(board.handle) != Ok(0) {
+            fail!("a doorbell was not sent");
+        }
+        sent += 1;
+        board.await_word(1, sent);
+    });
+}
+
+fn take_doorbells(meter: &mut Meter, board: &Board) {
+    let mut taken = 0;
+    warm(meter, "doorbell-receive", || {
+        take(board.intid, || ());
+        taken += 1;
+        board.tell(1, taken);
+    });
+}
+
+/// A message there and a short one back, each with a doorbell because the other side sleeps.
+fn messages(meter: &mut Meter, link: &mut Link) {
+    let message = vec![0x5a; MESSAGE];
+    let mut answer = [0; 8];
+    warm(meter, "message-send", || {
+        let sent = link.push(&message, u64::MAX).and_then(|()| link.flush());
+        let answered = sent.and_then(|()| link.wait(u64::MAX));
+        match answered.and_then(|()| link.receive(&mut answer)) {
+            Ok(Some(8)) => {}
+            other => fail!("no answer to a message: {other:?}"),
+        }
+    });
+}
+
+fn take_messages(meter: &mut Meter, link: &mut Link) {
+    let mut buffer = vec![0; MESSAGE];
+    warm(meter, "message-receive", || {
+        let there = link.wait(u64::MAX);
+        match there.and_then(|()| link.receive(&mut buffer)) {
+            Ok(Some(MESSAGE)) => {}
+            other => fail!("no message: {other:?}"),
+        }
+        let answered = link.push(&[0; 8], u64::MAX).and_then(|()| link.flush());
+        answered.unwrap_or_else(|error| fail!("no answer: {error}"));
+    });
+}

@@ -1,0 +1,96 @@
+//! What bench guests print, read: `span` and `figure` lines (guests/bench/src/meter.rs).
+
+use crate::qemu::Console;
+use anyhow::{Context, Result, bail};
+
+/// EL2's work between two readings of its counter on one vCPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The partition that measured.
+    pub partition: String,
+    /// What was measured.
+    pub name: String,
+    /// The vCPU that measured.
+    pub vcpu: usize,
+    /// Number of its first reading among those of its vCPU, from 0.
+    pub reading: usize,
+    /// Repetitions.
+    pub count: u64,
+    /// Instructions.
+    pub work: u64,
+}
+
+/// Everything a run's guests printed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Printed {
+    /// Spans.
+    pub spans: Vec<Span>,
+    /// Counts that guests made themselves: partition, name and value.
+    pub figures: Vec<(String, String, u64)>,
+}
+
+impl Printed {
+    /// Reads the lines of a console.
+    ///
+    /// # Errors
+    /// If a line starts as one of these and is none.
+    pub fn read(console: &Console) -> Result<Self> {
+        let mut printed = Self::default();
+        for line in console.guest_lines() {
+            printed
+                .take(line)
+                .with_context(|| format!("not what a bench guest prints: `{line}`"))?;
+        }
+        Ok(printed)
+    }
+
+    fn take(&mut self, line: &str) -> Result<()> {
+        let (partition, rest) = line
+            .strip_prefix('[')
+            .and_then(|line| line.split_once("] "))
+            .context("no partition's name")?;
+        let partition = partition.to_string();
+        let words: Vec<_> = rest.split_whitespace().collect();
+        match words[..] {
+            ["span", name, vcpu, reading, count, work] => self.spans.push(Span {
+                partition,
+                name: name.to_string(),
+                vcpu: vcpu.parse()?,
+                reading: reading.parse()?,
+                count: count.parse()?,
+                work: work.parse()?,
+            }),
+            ["figure", name, value] => {
+                self.figures
+                    .push((partition, name.to_string(), value.parse()?));
+            }
+            ["span" | "figure", ..] => bail!("wrong number of words"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The span of this name.
+    ///
+    /// # Errors
+    /// If no guest measured it.
+    pub fn span(&self, name: &str) -> Result<&Span> {
+        let mut spans = self.spans.iter();
+        spans
+            .find(|span| span.name == name)
+            .with_context(|| format!("no guest measured `{name}`"))
+    }
+
+    /// EL2's instructions of one repetition of `span`, a reading's own cost taken off.
+    ///
+    /// # Errors
+    /// If its vCPU did not measure what a reading costs.
+    pub fn each(&self, span: &Span) -> Result<f64> {
+        let same = |other: &&Span| {
+            other.name == "reading" && other.partition == span.partition && other.vcpu == span.vcpu
+        };
+        let reading = self.spans.iter().find(same);
+        let reading = reading.with_context(|| format!("{}: no span `reading`", span.partition))?;
+        Ok((span.work as f64 - reading.work as f64) / span.count as f64)
+    }
+}

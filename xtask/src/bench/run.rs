@@ -1,0 +1,110 @@
+//! Builds a bench system and runs it, repeatable to the instruction.
+
+use super::guest::Printed;
+use crate::build::{self, Builder};
+use crate::compile::Image;
+use crate::qemu::{self, Options, Outcome};
+use crate::system::System;
+use crate::trace::{Code, Trace};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The nonce of every run: EL2's work on it depends on its digits.
+const NONCE: u64 = 0x1234_5678_9abc_def0;
+/// How long one run may take.
+const LIMIT: Duration = Duration::from_secs(300);
+/// Console lines shown with a failure.
+const TAIL: usize = 15;
+
+/// A system ready to run.
+pub struct Bench {
+    /// The system.
+    pub system: System,
+    image: PathBuf,
+    code: Code,
+}
+
+/// Where the bench's files go.
+#[must_use]
+pub fn folder() -> PathBuf {
+    build::target_dir().join("bench")
+}
+
+impl Bench {
+    /// Builds the system of a manifest.
+    ///
+    /// # Errors
+    /// If it does not build.
+    pub fn build(builder: &mut Builder, manifest: &str) -> Result<Self> {
+        let system = builder.system(manifest)?;
+        let Image { bytes, design } = builder.image(&system)?;
+        let image = folder().join(format!("{}.img", system.name));
+        build::write(&image, &bytes)?;
+        let code = Code {
+            base: design.places.image.base,
+            size: design.el2.segments[0].size,
+        };
+        Ok(Self {
+            system,
+            image,
+            code,
+        })
+    }
+
+    /// Runs it under icount with a trace of all that runs at EL2; reads what its guests printed. `extra` are further
+    /// arguments for QEMU.
+    ///
+    /// # Errors
+    /// If a partition does not end well, or the trace cannot be read.
+    pub fn traced(&self, extra: &[&str]) -> Result<(Printed, Trace)> {
+        let log = folder().join(format!("{}.trace", self.system.name));
+        let mut arguments = self.code.arguments(&log);
+        arguments.extend(extra.iter().map(ToString::to_string));
+        let printed = self.start(arguments, true)?;
+        let trace = Trace::read(&log, self.code)?;
+        // It is large, and all of it is in memory now.
+        std::fs::remove_file(&log).with_context(|| format!("cannot remove {}", log.display()))?;
+        Ok((printed, trace))
+    }
+
+    fn start(&self, extra: Vec<String>, icount: bool) -> Result<Printed> {
+        let cores = self.system.partitions.iter().flat_map(|p| &p.vcpus);
+        let cores = cores.map(|vcpu| vcpu.core + 1).max();
+        let options = Options {
+            icount,
+            cores,
+            extra,
+            nonce: Some(NONCE),
+            limit: Some(LIMIT),
+            ..Options::default()
+        };
+        let board = qemu::board(&self.system)?;
+        let outcome = qemu::run(board, &self.image, &options, false, &mut |_| Ok(()))?;
+        let lines = &outcome.console.lines;
+        let tail = || lines[lines.len().saturating_sub(TAIL)..].join("\n    ");
+        let verdict = qemu::judge(&qemu::partitions(&self.system), &outcome);
+        if !verdict.passed() {
+            let Outcome { command, .. } = &outcome;
+            bail!(
+                "{}: {verdict}\n  $ {command}\n    {}",
+                self.system.name,
+                tail()
+            );
+        }
+        ensure!(outcome.stderr.is_empty(), "QEMU: {}", outcome.stderr);
+        Printed::read(&outcome.console).with_context(|| self.system.name.clone())
+    }
+
+    /// The machine's core on which a vCPU runs.
+    ///
+    /// # Errors
+    /// If the system has no such vCPU.
+    pub fn core(&self, partition: &str, vcpu: usize) -> Result<usize> {
+        let partitions = &self.system.partitions;
+        let found = partitions.iter().find(|other| other.name == partition);
+        let vcpu = found.and_then(|partition| partition.vcpus.get(vcpu));
+        vcpu.map(|vcpu| vcpu.core as usize)
+            .with_context(|| format!("{}: no vCPU of {partition} is that", self.system.name))
+    }
+}
