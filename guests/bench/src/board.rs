@@ -22,8 +22,8 @@ impl Board {
         let node = tree
             .channels()
             .find(|node| node.name == name && node.vcpu == smp::vcpu());
-        let Some(node) = node else {
-            fail!("no channel named {name:?} at this vCPU")
+        let Some((node, intid)) = node.and_then(|node| Some((node, node.intid?))) else {
+            fail!("no channel named {name:?} with a doorbell at this vCPU")
         };
         let [own, peer] = [node.own, node.peer].map(|(address, _)| {
             mmu::map(address, abi::layout::DATA as u64, mmu::Kind::Shared);
@@ -35,7 +35,7 @@ impl Board {
             own,
             peer,
             handle: node.handle,
-            intid: node.intid,
+            intid,
         }
     }
 
