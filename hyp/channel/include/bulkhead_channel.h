@@ -1,50 +1,21 @@
 /*
- * Bulkhead's guest interface for C: call numbers, channel layout, and the message ring over a channel's pages.
+ * The message ring over a channel's pages, for C.
  *
- * The ring's rules (records, trust, doorbells) are those of the Rust crate `bulkhead-channel`; its documentation explains them. Tests
- * of that crate hold the numbers below against `bulkhead-abi` and exchange messages between the two implementations.
+ * Its rules (records, trust, waiting, doorbells) are those of the Rust crate `bulkhead-channel`; its documentation explains them. Tests
+ * of that crate exchange messages between the two implementations.
  *
  * Needs C11 atomics and a little-endian machine. One thread sends and one receives: the two use separate fields.
  */
 #ifndef BULKHEAD_CHANNEL_H
 #define BULKHEAD_CHANNEL_H
 
+#include "bulkhead_abi.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-/* Calls: function number in W0, arguments from X1, result in X0, by HVC or SMC (Arm DEN 0028). */
-#define BULKHEAD_CALL_VERSION 0xc6000000
-#define BULKHEAD_CALL_QUERY 0xc6000001
-#define BULKHEAD_CALL_CHANNEL 0xc6000002
-#define BULKHEAD_CALL_RING 0xc6000003
-#define BULKHEAD_CALL_MASK 0xc6000004
-#define BULKHEAD_CALL_STATUS 0xc6000005
-#define BULKHEAD_CALL_PEER 0xc6000006
-#define BULKHEAD_CALL_ENTRIES 0xc6000007
-#define BULKHEAD_CALL_FAIL 0xc6000008
-#define BULKHEAD_CALL_WORK 0xc6000009
-
-/* Errors of calls. */
-#define BULKHEAD_ERROR_NOT_SUPPORTED (-1)
-#define BULKHEAD_ERROR_BAD_HANDLE (-2)
-#define BULKHEAD_ERROR_BAD_ARGUMENT (-3)
-#define BULKHEAD_ERROR_PEER_DOWN (-4)
-#define BULKHEAD_ERROR_NO_DOORBELL (-5)
-
-/* Answers of RING. */
-#define BULKHEAD_RING_SENT 0
-#define BULKHEAD_RING_COALESCED 1
-#define BULKHEAD_RING_DEFERRED 2
-
-/* Offsets in a region, in bytes: indices and wanted indices (uint32_t), then the data. */
-#define BULKHEAD_LAYOUT_PRODUCED 0x000
-#define BULKHEAD_LAYOUT_CONSUMED 0x080
-#define BULKHEAD_LAYOUT_WANT_DATA 0x100
-#define BULKHEAD_LAYOUT_WANT_ROOM 0x180
-#define BULKHEAD_LAYOUT_DATA 0x1000
 
 /* What the functions below return: no error, or an error (negative). PEER_WAITS: done, now ring the channel. */
 enum bulkhead_result {
@@ -61,11 +32,18 @@ enum bulkhead_result {
 /* One end of a channel. Private to the guest. */
 struct bulkhead_channel {
 	unsigned char *own, *peer;
-	uint32_t own_bytes, peer_bytes; /* of data */
+	uint32_t own_bytes, peer_bytes; /* of data; 0 if that side sends nothing */
+	uint32_t wait, peer_wait; /* BULKHEAD_WAIT_* */
 	/* Sending: last record written, last one published, last good index of the peer. */
 	uint32_t head, head_published, consumed, send_faults;
-	/* Receiving: last record released, last one published, last good index of the peer. */
-	uint32_t tail, tail_published, produced, recv_faults;
+	/* Receiving: last record released, last one published, last good index of the peer; record that peek showed. */
+	uint32_t tail, tail_published, produced, recv_faults, peeked;
+};
+
+/* A message's words where they lie: one run, or two where it wraps. The peer can read or write them at any moment. */
+struct bulkhead_span {
+	_Atomic uint64_t *first, *second;
+	size_t first_words, second_words;
 };
 
 static inline _Atomic uint32_t *bulkhead_index_(unsigned char *region, size_t offset)
@@ -82,13 +60,13 @@ static inline _Atomic uint64_t *bulkhead_word_(unsigned char *region, uint32_t b
 static inline bool bulkhead_shape_(uint64_t size)
 {
 	uint64_t data = size - BULKHEAD_LAYOUT_DATA;
-	return size > BULKHEAD_LAYOUT_DATA && data >= 16 && data <= 0x80000000u && (data & (data - 1)) == 0;
+	return data == 0 || (size > BULKHEAD_LAYOUT_DATA && data >= 16 && data <= 0x80000000u && (data & (data - 1)) == 0);
 }
 
 /* Bytes of the record for a message; 0 if it is longer than the ring can ever take. */
 static inline uint32_t bulkhead_record_(size_t len, uint32_t ring)
 {
-	return len <= ring - 8 ? 8 + (((uint32_t)len + 7) & ~7u) : 0;
+	return ring != 0 && len <= ring - 8 ? 8 + (((uint32_t)len + 7) & ~7u) : 0;
 }
 
 /* Whether the peer's wanted index lies in what was published: after `old`, up to `now`. */
@@ -99,7 +77,8 @@ static inline int bulkhead_crossed_(uint32_t old, uint32_t now, uint32_t want)
 
 /*
  * Opens an end: `own` is where the pages it writes are mapped, `peer` the peer's (never written to); sizes in bytes as EL2
- * gave them, never from the pages. It goes on where the indices in `own` stand.
+ * gave them, never from the pages. It goes on where the indices in `own` stand. Both ends take doorbells until
+ * bulkhead_waits says otherwise.
  */
 static inline int bulkhead_open(struct bulkhead_channel *c, void *own, uint64_t own_size, const void *peer, uint64_t peer_size)
 {
@@ -117,6 +96,13 @@ static inline int bulkhead_open(struct bulkhead_channel *c, void *own, uint64_t 
 	c->tail_published = c->tail;
 	c->produced = c->tail;
 	return BULKHEAD_OK;
+}
+
+/* Says how this end and its peer wait, both as the device tree has it. */
+static inline void bulkhead_waits(struct bulkhead_channel *c, uint32_t wait, uint32_t peer_wait)
+{
+	c->wait = wait;
+	c->peer_wait = peer_wait;
 }
 
 /* Reads the peer's CONSUMED once: it may only advance, by whole units, up to what was published. */
@@ -151,10 +137,22 @@ static inline uint32_t bulkhead_room_(const struct bulkhead_channel *c)
 	return c->own_bytes - (uint32_t)(c->head - c->consumed);
 }
 
-/* Puts one message into the ring; the peer sees it after bulkhead_publish. */
-static inline int bulkhead_push(struct bulkhead_channel *c, const void *message, size_t len)
+/* The `len` bytes from a free-running byte index on, in whole words. */
+static inline struct bulkhead_span bulkhead_span_(unsigned char *region, uint32_t bytes, uint32_t index, size_t len)
 {
-	const unsigned char *from = message;
+	size_t words = (len + 7) / 8;
+	size_t tail = (bytes - (index & (bytes - 1) & ~7u)) / 8;
+	struct bulkhead_span span = { bulkhead_word_(region, bytes, index), bulkhead_word_(region, bytes, 0), words, 0 };
+	if (words > tail) {
+		span.first_words = tail;
+		span.second_words = words - tail;
+	}
+	return span;
+}
+
+/* Leases room for a message of at most `len` bytes, to be written in place; it is one after bulkhead_commit. */
+static inline int bulkhead_reserve(struct bulkhead_channel *c, size_t len, struct bulkhead_span *span)
+{
 	uint32_t size = bulkhead_record_(len, c->own_bytes);
 	if (size == 0)
 		return BULKHEAD_TOO_LONG;
@@ -165,13 +163,33 @@ static inline int bulkhead_push(struct bulkhead_channel *c, const void *message,
 		if (bulkhead_room_(c) < size)
 			return BULKHEAD_FULL;
 	}
+	*span = bulkhead_span_(c->own, c->own_bytes, c->head + 8, len);
+	return BULKHEAD_OK;
+}
+
+/* Makes the first `len` bytes, at most those leased, the message; the peer sees it after bulkhead_publish. */
+static inline void bulkhead_commit(struct bulkhead_channel *c, size_t len)
+{
 	atomic_store_explicit(bulkhead_word_(c->own, c->own_bytes, c->head), (uint64_t)len, memory_order_relaxed);
+	c->head += bulkhead_record_(len, c->own_bytes);
+}
+
+/* Puts one message into the ring; the peer sees it after bulkhead_publish. */
+static inline int bulkhead_push(struct bulkhead_channel *c, const void *message, size_t len)
+{
+	const unsigned char *from = message;
+	struct bulkhead_span span;
+	int result = bulkhead_reserve(c, len, &span);
+	if (result != BULKHEAD_OK)
+		return result;
 	for (size_t at = 0; at < len; at += 8) {
+		size_t index = at / 8;
 		uint64_t word = 0;
 		memcpy(&word, from + at, len - at < 8 ? len - at : 8);
-		atomic_store_explicit(bulkhead_word_(c->own, c->own_bytes, c->head + 8 + (uint32_t)at), word, memory_order_relaxed);
+		atomic_store_explicit(index < span.first_words ? span.first + index : span.second + (index - span.first_words), word,
+				      memory_order_relaxed);
 	}
-	c->head += size;
+	bulkhead_commit(c, len);
 	return BULKHEAD_OK;
 }
 
@@ -183,6 +201,8 @@ static inline int bulkhead_publish(struct bulkhead_channel *c)
 		return BULKHEAD_OK;
 	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_PRODUCED), c->head, memory_order_release);
 	c->head_published = c->head;
+	if (c->peer_wait != BULKHEAD_WAIT_DOORBELL)
+		return BULKHEAD_OK;
 	/* Of this store and the peer's store of the wanted index, one is seen by the other side. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return bulkhead_crossed_(old, c->head, atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_DATA), memory_order_relaxed));
@@ -206,9 +226,11 @@ static inline int bulkhead_wait_room(struct bulkhead_channel *c, size_t len, uin
 	if (size == 0)
 		return BULKHEAD_TOO_LONG;
 	int result = bulkhead_publish(c);
-	room = room < size ? size : room > c->own_bytes ? c->own_bytes : room;
-	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_ROOM), c->head + room - c->own_bytes, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	if (c->wait == BULKHEAD_WAIT_DOORBELL) {
+		room = room < size ? size : room > c->own_bytes ? c->own_bytes : room;
+		atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_ROOM), c->head + room - c->own_bytes, memory_order_relaxed);
+		atomic_thread_fence(memory_order_seq_cst);
+	}
 	int error = bulkhead_refresh_room_(c);
 	*ready = error == BULKHEAD_OK && bulkhead_room_(c) >= size;
 	return error == BULKHEAD_OK ? result : error;
@@ -222,14 +244,15 @@ static inline int bulkhead_release(struct bulkhead_channel *c)
 		return BULKHEAD_OK;
 	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_CONSUMED), c->tail, memory_order_release);
 	c->tail_published = c->tail;
+	if (c->peer_wait != BULKHEAD_WAIT_DOORBELL)
+		return BULKHEAD_OK;
 	atomic_thread_fence(memory_order_seq_cst);
 	return bulkhead_crossed_(old, c->tail, atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_ROOM), memory_order_relaxed));
 }
 
-/* Copies the next message out; the peer has its room back after bulkhead_release. `*len` is its length, also when the buffer is too short. */
-static inline int bulkhead_pull(struct bulkhead_channel *c, void *buffer, size_t space, size_t *len)
+/* The next message where it lies; it stays the next one until bulkhead_skip. Read each word once, and check what was read. */
+static inline int bulkhead_peek(struct bulkhead_channel *c, struct bulkhead_span *span, size_t *len)
 {
-	unsigned char *to = buffer;
 	if (c->recv_faults != 0 || c->produced == c->tail) {
 		int error = bulkhead_refresh_data_(c);
 		if (error != BULKHEAD_OK)
@@ -244,13 +267,35 @@ static inline int bulkhead_pull(struct bulkhead_channel *c, void *buffer, size_t
 		return BULKHEAD_PEER_CORRUPT;
 	}
 	*len = (size_t)length;
-	if (length > space)
+	*span = bulkhead_span_(c->peer, c->peer_bytes, c->tail + 8, *len);
+	c->peeked = 8 + (((uint32_t)length + 7) & ~7u);
+	return BULKHEAD_OK;
+}
+
+/* Done with the message that bulkhead_peek showed; the peer has its room back after bulkhead_release. */
+static inline void bulkhead_skip(struct bulkhead_channel *c)
+{
+	c->tail += c->peeked;
+	c->peeked = 0;
+}
+
+/* Copies the next message out; the peer has its room back after bulkhead_release. `*len` is its length, also when the buffer is too short. */
+static inline int bulkhead_pull(struct bulkhead_channel *c, void *buffer, size_t space, size_t *len)
+{
+	unsigned char *to = buffer;
+	struct bulkhead_span span;
+	int result = bulkhead_peek(c, &span, len);
+	if (result != BULKHEAD_OK)
+		return result;
+	if (*len > space)
 		return BULKHEAD_BUFFER_TOO_SHORT;
-	for (size_t at = 0; at < length; at += 8) {
-		uint64_t word = atomic_load_explicit(bulkhead_word_(c->peer, c->peer_bytes, c->tail + 8 + (uint32_t)at), memory_order_relaxed);
-		memcpy(to + at, &word, length - at < 8 ? length - at : 8);
+	for (size_t at = 0; at < *len; at += 8) {
+		size_t index = at / 8;
+		uint64_t word = atomic_load_explicit(index < span.first_words ? span.first + index : span.second + (index - span.first_words),
+						     memory_order_relaxed);
+		memcpy(to + at, &word, *len - at < 8 ? *len - at : 8);
 	}
-	c->tail += 8 + (((uint32_t)length + 7) & ~7u);
+	bulkhead_skip(c);
 	return BULKHEAD_OK;
 }
 
@@ -261,17 +306,107 @@ static inline int bulkhead_recv(struct bulkhead_channel *c, void *buffer, size_t
 	return result == BULKHEAD_OK ? bulkhead_release(c) : result;
 }
 
-/* Publishes released room, and asks the peer for a doorbell at its next message. Sleep only if `*ready` is false, after ringing
- * where the answer is PEER_WAITS. */
-static inline int bulkhead_wait_data(struct bulkhead_channel *c, bool *ready)
+/*
+ * Publishes released room, and asks the peer for a doorbell once `bytes` bytes of records are there (half a ring at most), so that
+ * a stream costs one for many messages. Sleep only if `*ready` is false, after ringing where the answer is PEER_WAITS; and if
+ * `bytes` is more than 8 with a deadline, for the peer may pause before.
+ */
+static inline int bulkhead_wait_data_for(struct bulkhead_channel *c, uint32_t bytes, bool *ready)
 {
 	int result = bulkhead_release(c);
 	*ready = false;
-	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_DATA), c->tail + 8, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	if (c->wait == BULKHEAD_WAIT_DOORBELL) {
+		bytes = bytes > c->peer_bytes / 2 ? c->peer_bytes / 2 : bytes;
+		atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_DATA), c->tail + (bytes < 8 ? 8 : bytes), memory_order_relaxed);
+		atomic_thread_fence(memory_order_seq_cst);
+	}
 	int error = bulkhead_refresh_data_(c);
 	*ready = error == BULKHEAD_OK && c->produced != c->tail;
 	return error == BULKHEAD_OK ? result : error;
+}
+
+/* The same for the next message. */
+static inline int bulkhead_wait_data(struct bulkhead_channel *c, bool *ready)
+{
+	return bulkhead_wait_data_for(c, 8, ready);
+}
+
+/*
+ * One step of waiting for an end without doorbells: until `index` may be other than `seen`, or for a while. The load marks the
+ * index in the exclusive monitor, so that the peer's store ends the WFE. Enable the event stream (CNTKCTL_EL1.EVNTEN) as a net.
+ */
+static inline void bulkhead_pause_(const struct bulkhead_channel *c, size_t offset, uint32_t seen)
+{
+#if defined(__aarch64__)
+	if (c->wait == BULKHEAD_WAIT_WFE) {
+		uint32_t value;
+		__asm__ volatile("ldaxr %w0, [%1]\n\tcmp %w0, %w2\n\tb.ne 1f\n\twfe\n1:"
+				 : "=&r"(value)
+				 : "r"(bulkhead_index_(c->peer, offset)), "r"(seen)
+				 : "cc", "memory");
+		return;
+	}
+	__asm__ volatile("yield");
+#else
+	(void)c, (void)offset, (void)seen;
+#endif
+}
+
+/* What waiting needs of the system that this is built into. */
+struct bulkhead_port {
+	/* Rings the channel: BULKHEAD_CALL_RING. */
+	void (*ring)(void *context);
+	/* An end with doorbells: sleeps until the doorbell's interrupt. Others: returns at once. False gives the wait up. */
+	bool (*sleep)(void *context);
+	void *context;
+};
+
+static inline bool bulkhead_nap_(const struct bulkhead_channel *c, const struct bulkhead_port *port, size_t offset, uint32_t seen)
+{
+	if (c->wait != BULKHEAD_WAIT_DOORBELL)
+		bulkhead_pause_(c, offset, seen);
+	return port->sleep(port->context);
+}
+
+/* Receives like bulkhead_recv, waiting as the end does: EMPTY only if `sleep` gave up. Rings by itself: the answer is never PEER_WAITS. */
+static inline int bulkhead_recv_wait(struct bulkhead_channel *c, const struct bulkhead_port *port, void *buffer, size_t space, size_t *len)
+{
+	for (;;) {
+		bool ready;
+		int result = bulkhead_recv(c, buffer, space, len);
+		if (result == BULKHEAD_PEER_WAITS)
+			port->ring(port->context);
+		if (result != BULKHEAD_EMPTY)
+			return result < 0 ? result : BULKHEAD_OK;
+		result = bulkhead_wait_data(c, &ready);
+		if (result == BULKHEAD_PEER_WAITS)
+			port->ring(port->context);
+		if (result < 0)
+			return result;
+		if (!ready && !bulkhead_nap_(c, port, BULKHEAD_LAYOUT_PRODUCED, c->produced))
+			return BULKHEAD_EMPTY;
+	}
+}
+
+/* Sends like bulkhead_try_send, waiting for room as the end does: FULL only if `sleep` gave up. Rings by itself, too. */
+static inline int bulkhead_send_wait(struct bulkhead_channel *c, const struct bulkhead_port *port, const void *message, size_t len)
+{
+	for (;;) {
+		bool ready;
+		int result = bulkhead_try_send(c, message, len);
+		if (result == BULKHEAD_PEER_WAITS)
+			port->ring(port->context);
+		if (result != BULKHEAD_FULL)
+			return result < 0 ? result : BULKHEAD_OK;
+		/* Half of the room at once: one doorbell for many messages. */
+		result = bulkhead_wait_room(c, len, c->own_bytes / 2, &ready);
+		if (result == BULKHEAD_PEER_WAITS)
+			port->ring(port->context);
+		if (result < 0)
+			return result;
+		if (!ready && !bulkhead_nap_(c, port, BULKHEAD_LAYOUT_CONSUMED, c->consumed))
+			return BULKHEAD_FULL;
+	}
 }
 
 #endif

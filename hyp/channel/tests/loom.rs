@@ -1,28 +1,49 @@
-//! Every interleaving of ring and doorbell together: a producer, a consumer, two lines. A lost wake-up leaves a thread waiting
-//! for ever, which loom reports. Run with `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-channel --release --test loom`.
+//! Every interleaving of ring and doorbell together, for every way of waiting: a producer, a consumer, two lines. A lost
+//! wake-up leaves a thread waiting for ever, which loom reports. Run with
+//! `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-channel --release --test loom`.
 #![cfg(loom)]
 
 use bulkhead_channel::word::{AtomicU32, AtomicU64};
-use bulkhead_channel::{Doorbell, Error, Indices, Region, open};
+use bulkhead_channel::{Doorbell, Error, Indices, Region, Wait, open};
 use doorbell::{End, Line, Outcome};
+use loom::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Relaxed, SeqCst},
+    fence,
+};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
+/// How a side waits.
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    Doorbell,
+    Wfe,
+    Poll,
+}
+
 /// One end: its region, and its core's line and SGI.
 struct Side {
+    how: How,
     indices: [AtomicU32; 4],
     data: Vec<AtomicU64>,
     line: Line,
     sgi: Notify,
+    /// The core's exclusive monitor, and the event that the peer's store to a marked word is.
+    marked: AtomicBool,
+    event: Notify,
 }
 
 impl Side {
-    fn new(words: usize) -> Arc<Self> {
+    fn new(words: usize, how: How) -> Arc<Self> {
         Arc::new(Self {
+            how,
             indices: [0; 4].map(AtomicU32::new),
             data: (0..words).map(|_| AtomicU64::new(0)).collect(),
             line: Line::default(),
             sgi: Notify::new(),
+            marked: AtomicBool::new(false),
+            event: Notify::new(),
         })
     }
 
@@ -34,30 +55,61 @@ impl Side {
             want_data,
             want_room,
         };
-        Region::new(indices, &self.data).unwrap()
-    }
-
-    /// What EL2 does for a `RING` towards this side.
-    fn ring(&self, end: &mut End, doorbell: Doorbell) {
-        if doorbell.needed() && end.ring(&self.line, 0, || 0) == Outcome::Notify {
-            self.sgi.notify();
+        let region = Region::new(indices, &self.data).unwrap();
+        match self.how {
+            How::Doorbell => region,
+            How::Wfe | How::Poll => region.without_doorbells(),
         }
     }
 
-    /// Sleeps until a doorbell is delivered.
-    fn sleep(&self) {
-        while self.line.take() == 0 {
-            self.sgi.wait();
+    /// What follows a publication towards this side: the `RING` that was asked for, or the event that its store was.
+    ///
+    /// The event is the store itself on hardware; here it comes a little later, which costs a wake-up at most.
+    fn published(&self, end: &mut End, doorbell: Doorbell) {
+        match self.how {
+            How::Doorbell => {
+                if doorbell.needed() && end.ring(&self.line, 0, || 0) == Outcome::Notify {
+                    self.sgi.notify();
+                }
+            }
+            How::Wfe => {
+                fence(SeqCst);
+                if self.marked.swap(false, SeqCst) {
+                    self.event.notify();
+                }
+            }
+            How::Poll => {}
+        }
+        assert!(self.how == How::Doorbell || !doorbell.needed());
+    }
+
+    /// Waits once, as this side does, for `word` to be another than `seen`.
+    fn nap(&self, word: &AtomicU32, seen: u32) {
+        match self.how {
+            How::Doorbell => {
+                while self.line.take() == 0 {
+                    self.sgi.wait();
+                }
+            }
+            How::Wfe => {
+                // A swap, for loom orders read-modify-writes of one word and not plain stores.
+                self.marked.swap(true, SeqCst);
+                fence(SeqCst);
+                if word.load(Acquire) == seen {
+                    self.event.wait();
+                }
+            }
+            How::Poll => thread::yield_now(),
         }
     }
 }
 
-/// Sends messages 1 to `last` through a ring of `words` words, each side sleeping whenever it has nothing to do.
-fn talk(words: usize, last: u8, batch: bool) {
+/// Sends messages 1 to `last` through a ring of `words` words, each side waiting whenever it has nothing to do.
+fn talk(words: usize, last: u8, batch: bool, hows: [How; 2]) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(move || {
-        let (a, b) = (Side::new(words), Side::new(2));
+        let (a, b) = (Side::new(words, hows[0]), Side::new(2, hows[1]));
         let sender = {
             let (a, b) = (a.clone(), b.clone());
             thread::spawn(move || {
@@ -66,14 +118,15 @@ fn talk(words: usize, last: u8, batch: bool) {
                 for n in 1..=last {
                     while let Err(error) = tx.push(&[&[n]]) {
                         assert_eq!(error, Error::Full);
-                        let wait = tx.wait_begin(1, 0).unwrap();
-                        b.ring(&mut end, wait.doorbell);
-                        if !wait.ready {
-                            a.sleep();
+                        let Wait { ready, doorbell } = tx.wait_begin(1, 0).unwrap();
+                        b.published(&mut end, doorbell);
+                        if !ready {
+                            a.nap(tx.watch(), tx.seen());
                         }
                     }
                     if !batch || n == last {
-                        b.ring(&mut end, tx.publish());
+                        let doorbell = tx.publish();
+                        b.published(&mut end, doorbell);
                     }
                 }
             })
@@ -85,15 +138,15 @@ fn talk(words: usize, last: u8, batch: bool) {
             let mut buffer = [0; 8];
             match rx.recv(&mut buffer) {
                 Ok((len, doorbell)) => {
-                    a.ring(&mut end, doorbell);
+                    a.published(&mut end, doorbell);
                     assert_eq!((len, buffer[0]), (1, expected));
                     expected += 1;
                 }
                 Err(Error::Empty) => {
-                    let wait = rx.wait_begin().unwrap();
-                    a.ring(&mut end, wait.doorbell);
-                    if !wait.ready {
-                        b.sleep();
+                    let Wait { ready, doorbell } = rx.wait_begin().unwrap();
+                    a.published(&mut end, doorbell);
+                    if !ready {
+                        b.nap(rx.watch(), rx.seen());
                     }
                 }
                 Err(error) => panic!("{error}"),
@@ -103,17 +156,83 @@ fn talk(words: usize, last: u8, batch: bool) {
     });
 }
 
-#[test]
-fn no_wake_up_for_data_is_lost() {
-    talk(8, 2, false);
+/// A ring with room for all: only the consumer waits. Then one that holds one message: both do. Then a batch.
+fn all_shapes(hows: [How; 2]) {
+    talk(8, 2, false, hows);
+    talk(2, 2, false, hows);
+    talk(8, 2, true, hows);
 }
 
 #[test]
-fn no_wake_up_for_room_is_lost() {
-    talk(2, 2, false);
+fn no_wake_up_by_doorbell_is_lost() {
+    all_shapes([How::Doorbell, How::Doorbell]);
 }
 
 #[test]
-fn no_wake_up_for_a_batch_is_lost() {
-    talk(8, 2, true);
+fn no_wake_up_by_event_is_lost() {
+    all_shapes([How::Wfe, How::Wfe]);
+}
+
+#[test]
+fn polling_sees_everything() {
+    all_shapes([How::Poll, How::Poll]);
+}
+
+#[test]
+fn ends_may_wait_in_different_ways() {
+    for hows in [
+        [How::Doorbell, How::Wfe],
+        [How::Wfe, How::Doorbell],
+        [How::Poll, How::Doorbell],
+        [How::Doorbell, How::Poll],
+    ] {
+        talk(2, 2, false, hows);
+    }
+}
+
+/// A peer that stores what no protocol allows, between any two accesses of an honest end: within bounds, and the end's own
+/// indices say what it did.
+#[test]
+fn a_hostile_peer_at_every_moment() {
+    for (produced, length, consumed) in [
+        (16, 8, 16),
+        (32, u64::MAX, 8),
+        (12, 24, 4),
+        (u32::MAX - 7, 0, 24),
+    ] {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(move || {
+            let (mine, theirs) = (Side::new(4, How::Doorbell), Side::new(4, How::Doorbell));
+            let peer = {
+                let theirs = theirs.clone();
+                thread::spawn(move || {
+                    let [their_produced, their_consumed, want_data, want_room] = &theirs.indices;
+                    theirs.data[0].store(length, Relaxed);
+                    their_produced.store(produced, Relaxed);
+                    their_consumed.store(consumed, Relaxed);
+                    theirs.data[0].store(!length, Relaxed);
+                    want_data.store(consumed, Relaxed);
+                    want_room.store(produced, Relaxed);
+                    their_produced.store(!produced, Relaxed);
+                })
+            };
+            let (mut tx, mut rx) = open(mine.region(), theirs.region());
+            let (mut sent, mut received) = (0, 0);
+            let mut buffer = [0; 24];
+            for _ in 0..2 {
+                if let Ok((len, _)) = rx.recv(&mut buffer) {
+                    assert!(len <= 24);
+                    received += 8 + len.next_multiple_of(8) as u32;
+                }
+                if tx.try_send(&[1; 16]).is_ok() {
+                    sent += 24;
+                }
+            }
+            let [produced, consumed, ..] = &mine.indices;
+            assert_eq!(produced.load(Relaxed), sent);
+            assert_eq!(consumed.load(Relaxed), received);
+            peer.join().unwrap();
+        });
+    }
 }

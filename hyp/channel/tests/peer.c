@@ -3,6 +3,7 @@
 #include "bulkhead_channel.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -28,53 +29,78 @@ static void *map(const char *path, int flags, int protection, uint64_t *size)
 	return at;
 }
 
-static void ring(int result, const char *what)
+static void ring(void *context)
 {
-	if (result < 0)
-		fail(what, result);
-	if (result == BULKHEAD_PEER_WAITS && write(1, "!", 1) != 1)
+	(void)context;
+	if (write(1, "!", 1) != 1)
 		fail("ring", -1);
 }
 
-static void nap(void)
+static bool sleep_for_doorbell(void *context)
 {
 	char bell;
-	if (read(0, &bell, 1) != 1)
+	const struct bulkhead_channel *c = context;
+	if (c->wait != BULKHEAD_WAIT_DOORBELL)
+		sched_yield();
+	else if (read(0, &bell, 1) != 1)
 		fail("the other side is gone", -1);
+	return true;
+}
+
+/* The word at `index` of a span. */
+static _Atomic uint64_t *word(const struct bulkhead_span *span, size_t index)
+{
+	return index < span->first_words ? span->first + index : span->second + (index - span->first_words);
+}
+
+/* Echoes the next message from where it lies to where it is read, if it is there and fits; false if one must wait. */
+static bool echo_in_place(struct bulkhead_channel *c, size_t *len)
+{
+	struct bulkhead_span from, to;
+	if (bulkhead_peek(c, &from, len) != BULKHEAD_OK || bulkhead_reserve(c, *len, &to) != BULKHEAD_OK)
+		return false;
+	for (size_t i = 0; i < (*len + 7) / 8; i++)
+		*word(&to, i) = *word(&from, i);
+	bulkhead_commit(c, *len);
+	bulkhead_skip(c);
+	if (bulkhead_publish(c) == BULKHEAD_PEER_WAITS)
+		ring(NULL);
+	if (bulkhead_release(c) == BULKHEAD_PEER_WAITS)
+		ring(NULL);
+	return true;
 }
 
 int main(int argc, char **argv)
 {
 	struct bulkhead_channel c;
+	struct bulkhead_port port = { ring, sleep_for_doorbell, &c };
+	struct bulkhead_span span;
 	uint64_t own_size, peer_size;
 	static unsigned char buffer[8192];
-	size_t len;
-	bool ready;
+	size_t len = 1;
 
-	if (argc != 3)
-		fail("usage: peer OWN PEER", argc);
+	if (argc != 4)
+		fail("usage: peer OWN PEER doorbell|poll", argc);
 	void *own = map(argv[1], O_RDWR, PROT_READ | PROT_WRITE, &own_size);
 	void *peer = map(argv[2], O_RDONLY, PROT_READ, &peer_size);
 	if (bulkhead_open(&c, own, own_size - 1, peer, peer_size) != BULKHEAD_BAD_GEOMETRY)
 		fail("opened a region of no shape", 0);
+	/* Without data of its own it sends nothing, not even an empty message. */
+	if (bulkhead_open(&c, own, BULKHEAD_LAYOUT_DATA, peer, peer_size) != BULKHEAD_OK ||
+	    bulkhead_reserve(&c, 0, &span) != BULKHEAD_TOO_LONG)
+		fail("sent without data", 0);
 	if (bulkhead_open(&c, own, own_size, peer, peer_size) != BULKHEAD_OK)
 		fail("open", 0);
-	for (;;) {
-		int result = bulkhead_recv(&c, buffer, sizeof(buffer), &len);
-		if (result == BULKHEAD_EMPTY) {
-			ring(bulkhead_wait_data(&c, &ready), "wait for data");
-			if (!ready)
-				nap();
+	if (strcmp(argv[3], "poll") == 0)
+		bulkhead_waits(&c, BULKHEAD_WAIT_POLL, BULKHEAD_WAIT_POLL);
+	for (unsigned n = 0; len != 0; n++) {
+		if (n % 2 != 0 && echo_in_place(&c, &len))
 			continue;
-		}
-		ring(result, "recv");
-		while ((result = bulkhead_try_send(&c, buffer, len)) == BULKHEAD_FULL) {
-			ring(bulkhead_wait_room(&c, len, 0, &ready), "wait for room");
-			if (!ready)
-				nap();
-		}
-		ring(result, "send");
-		if (len == 0)
-			return 0;
+		int result = bulkhead_recv_wait(&c, &port, buffer, sizeof(buffer), &len);
+		if (result == BULKHEAD_OK)
+			result = bulkhead_send_wait(&c, &port, buffer, len);
+		if (result != BULKHEAD_OK)
+			fail("echo", result);
 	}
+	return 0;
 }

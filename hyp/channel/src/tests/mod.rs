@@ -1,0 +1,48 @@
+//! The ring against a queue, against a peer that writes anything, in every shape, and as a stream.
+
+mod hostile;
+mod queue;
+mod shapes;
+mod stream;
+
+use super::*;
+use core::sync::atomic::Ordering::Relaxed;
+use proptest::prelude::*;
+
+/// Fewer cases where an interpreter runs them.
+const CASES: u32 = if cfg!(miri) { 8 } else { 256 };
+
+/// A region's memory.
+pub struct Memory {
+    page: Vec<AtomicU32>,
+    data: Vec<AtomicU64>,
+}
+
+impl Memory {
+    /// Cleared, `words` of data, all indices at `start` (a multiple of 8).
+    pub fn new(words: usize, start: u32) -> Self {
+        let page: Vec<AtomicU32> = (0..128).map(|_| AtomicU32::new(0)).collect();
+        for offset in [layout::PRODUCED, layout::CONSUMED] {
+            page[offset / 4].store(start, Relaxed);
+        }
+        let data = (0..words).map(|_| AtomicU64::new(0)).collect();
+        Self { page, data }
+    }
+
+    pub fn region(&self) -> Region<'_> {
+        Region::new(Indices::new(&self.page).unwrap(), &self.data).unwrap()
+    }
+
+    fn index(&self, offset: usize) -> &AtomicU32 {
+        &self.page[offset / 4]
+    }
+}
+
+/// Every index value worth starting from: at zero, and one that wraps soon.
+fn start() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), (0_u32..64).prop_map(|n| 0_u32.wrapping_sub(n * 8))]
+}
+
+fn message(n: u64, len: usize) -> Vec<u8> {
+    (0..len).map(|i| (n as usize * 31 + i) as u8).collect()
+}
