@@ -3,6 +3,7 @@ pub mod bench;
 pub mod build;
 pub mod check;
 pub mod compile;
+pub mod draw;
 pub mod explain;
 pub mod manifest;
 pub mod qemu;

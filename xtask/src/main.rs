@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::{self, Builder};
 use xtask::setup::{self, Scope};
-use xtask::{bench, check, compile, explain, qemu, schema, size, test, ui};
+use xtask::{bench, check, compile, draw, explain, qemu, schema, size, test, ui};
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
 ///
@@ -44,6 +44,15 @@ enum Command {
         /// Fail on warnings too
         #[arg(long)]
         deny_warnings: bool,
+    },
+    /// Draw a system: cores, channels, memory and devices in one SVG
+    Draw {
+        /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
+        #[arg(default_value = "duo")]
+        system: String,
+        /// Where to write it, instead of printing it
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Say why a manifest rule is there, with an example that breaks it
     Explain {
@@ -180,6 +189,10 @@ fn dispatch(command: Command) -> Result<bool> {
         } => {
             setup::ensure(Scope::Run)?;
             check::command(&system, deny_warnings)
+        }
+        Command::Draw { system, output } => {
+            setup::ensure(Scope::Run)?;
+            draw::command(&system, output.as_deref()).map(|()| true)
         }
         Command::Explain { rule } => explain::command(rule.as_deref()).map(|()| true),
         Command::Schema { output } => schema::command(output.as_deref()).map(|()| true),

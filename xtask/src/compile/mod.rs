@@ -15,7 +15,7 @@ pub mod traps;
 pub mod tree;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use anyhow::{Result, bail, ensure};
 use plan::PAGE;

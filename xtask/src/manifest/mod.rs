@@ -27,7 +27,7 @@ use toml::de::DeTable;
 
 use decode::Table;
 use raw::Manifest;
-pub(crate) use report::suggest;
+pub(crate) use report::{address, suggest};
 use rules::{Check, RULES};
 
 /// The board whose systems need no board name.
@@ -202,4 +202,4 @@ fn find_board(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,7 +7,7 @@ mod systems;
 use std::path::{Path, PathBuf};
 
 /// An ELF file for `machine`; each segment has 16 bytes of file at its address and fills the given size there.
-fn elf(machine: u16, segments: &[(u64, u64)]) -> Vec<u8> {
+pub(crate) fn elf(machine: u16, segments: &[(u64, u64)]) -> Vec<u8> {
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
     file.resize(16, 0);
     let half = |file: &mut Vec<u8>, values: &[u16]| {
@@ -92,7 +92,7 @@ fn root() -> PathBuf {
 }
 
 /// A folder for this test's files.
-fn scratch(name: &str) -> PathBuf {
+pub(crate) fn scratch(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("bulkhead-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
     folder

@@ -1,0 +1,83 @@
+//! `cargo xtask draw`: a system as one SVG. Cores with class and owner, channels with their directions, memory to scale,
+//! devices with their owners. Drawn from what was compiled, but for what changes whenever EL2 does: so the drawing in the
+//! documentation stays as it is until its system changes.
+
+mod canvas;
+mod cores;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use crate::build::{self, Builder};
+use crate::compile::Design;
+use crate::system::System;
+use crate::ui;
+use anyhow::Result;
+use canvas::{Canvas, MARGIN};
+use std::path::Path;
+
+/// Draws `spec`, on standard output or to the file `output`.
+///
+/// # Errors
+/// If the system cannot be built, or the file not be written.
+pub fn command(spec: &str, output: Option<&Path>) -> Result<()> {
+    let mut builder = Builder::default();
+    let system = builder.system(spec)?;
+    let image = builder.image(&system)?;
+    let drawing = draw(&system, &image.design);
+    match output {
+        Some(path) => build::write(path, drawing.as_bytes()),
+        None => {
+            ui::say(drawing.trim_end());
+            Ok(())
+        }
+    }
+}
+
+/// The drawing of a compiled system.
+#[must_use]
+pub fn draw(system: &System, design: &Design) -> String {
+    let mut canvas = Canvas::new();
+    let x = MARGIN;
+    canvas.text(x, 52.0, "title", &system.name);
+    let about = format!(
+        "on {}: {} of {}, {}, {}",
+        system.board.name,
+        design.places.cores.len(),
+        count(system.board.cores.len(), "core"),
+        count(system.partitions.len(), "partition"),
+        count(system.channels.len(), "channel"),
+    );
+    canvas.text(x, 74.0, "muted", about);
+    let below = cores::draw(&mut canvas, system, design, 100.0);
+    let below = memory::draw(&mut canvas, system, design, below + 28.0);
+    memory::devices(&mut canvas, system, below + 28.0);
+    let legend = [
+        ("comm", "comm core: neighbours may ring it"),
+        ("compute", "compute core: no neighbour interrupts it"),
+    ];
+    let x = canvas.width() - 290.0;
+    for (row, (class, words)) in legend.into_iter().enumerate() {
+        let y = 38.0 + 22.0 * row as f64;
+        canvas.rectangle([x, y, 22.0, 14.0], 4.0, class);
+        canvas.text(x + 32.0, y + 11.0, "muted", words);
+    }
+    canvas.finish(&format!("{} on {}", system.name, system.board.name))
+}
+
+/// A number of things.
+fn count(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// Bytes for people: the largest unit that divides them.
+fn bytes(n: u64) -> String {
+    match n {
+        n if n >= 1 << 30 && n.is_multiple_of(1 << 30) => format!("{} GiB", n >> 30),
+        n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
+        n => format!("{} KiB", n >> 10),
+    }
+}
