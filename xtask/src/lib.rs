@@ -14,3 +14,4 @@ pub mod system;
 pub mod test;
 pub mod trace;
 pub mod ui;
+pub mod verify;

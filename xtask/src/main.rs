@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::{self, Builder};
 use xtask::setup::{self, Scope};
-use xtask::{bench, check, compile, draw, explain, qemu, schema, size, test, ui};
+use xtask::{bench, check, compile, draw, explain, qemu, schema, size, test, ui, verify};
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
 ///
@@ -83,6 +83,17 @@ enum Command {
         /// Machines to run at a time, instead of one a core
         #[arg(long, value_name = "N")]
         jobs: Option<usize>,
+    },
+    /// Prove from an image's bytes that nothing passes between its partitions but what the manifest declares
+    Verify {
+        /// The image, as `cargo xtask image` wrote it
+        image: PathBuf,
+        /// The system it is held against: a name, BOARD/NAME, or a path to a manifest
+        #[arg(long)]
+        system: String,
+        /// Write the report as JSON too
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
     /// Count what runs at EL2, in bytes and source lines, against its budgets
     Size,
@@ -174,7 +185,7 @@ fn dispatch(command: Command) -> Result<bool> {
             setup::ensure(Scope::Run)?;
             let mut builder = Builder::default();
             let system = builder.system(&system)?;
-            let image = builder.image(&system)?;
+            let image = verify::image(&mut builder, &system)?;
             build::write(&output, &image.bytes)?;
             ui::say(format_args!(
                 "{}: {} bytes",
@@ -211,6 +222,16 @@ fn dispatch(command: Command) -> Result<bool> {
                 system_only,
                 jobs,
             })
+        }
+        Command::Verify {
+            image,
+            system,
+            json,
+        } => {
+            setup::ensure(Scope::Run)?;
+            let proof = verify::command(&image, &system, json.as_deref())?;
+            ui::say(&proof);
+            Ok(proof.holds())
         }
         Command::Size => {
             setup::ensure(Scope::Run)?;

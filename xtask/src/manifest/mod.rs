@@ -74,7 +74,7 @@ pub fn check(
 }
 
 /// The file that `spec` means.
-fn locate(root: &Path, spec: &str) -> PathBuf {
+pub fn locate(root: &Path, spec: &str) -> PathBuf {
     if spec.ends_with(".toml") {
         return PathBuf::from(spec);
     }

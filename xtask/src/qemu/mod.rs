@@ -12,7 +12,7 @@ pub use verdict::{Verdict, ends, judge};
 
 use crate::build::{self, Builder};
 use crate::system::System;
-use crate::ui;
+use crate::{ui, verify};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 
@@ -23,7 +23,7 @@ use std::io::Write;
 pub fn command(spec: &str, options: &Options) -> Result<Verdict> {
     let mut builder = Builder::default();
     let system = builder.system(spec)?;
-    let image = builder.image(&system)?;
+    let image = verify::image(&mut builder, &system)?;
     let path = build::target_dir()
         .join("images")
         .join(format!("{}.img", system.name));

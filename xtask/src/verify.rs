@@ -1,0 +1,64 @@
+//! `cargo xtask verify`: holds an image against its system's manifest and its board. The proof is the crate
+//! bulkhead-verify's; here are the files it wants. What `image` and `qemu` hand out has passed it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use verify::{Inputs, Proof};
+
+use crate::build::{self, Builder, HYPERVISOR};
+use crate::compile::Image;
+use crate::manifest;
+use crate::system::System;
+
+/// Verifies the image file of the system `spec`, builds what its manifest names, and writes the report as JSON to
+/// `json` if wanted.
+///
+/// # Errors
+/// When a file cannot be read or written, or a program does not build; a proof that does not hold is an answer.
+pub fn command(image: &Path, spec: &str, json: Option<&Path>) -> Result<Proof> {
+    let bytes = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let mut builder = Builder::default();
+    let inputs = inputs(&mut builder, &manifest::locate(&build::root(), spec))?;
+    let proof = verify::verify(&bytes, &inputs);
+    if let Some(json) = json {
+        build::write(json, proof.json()?.as_bytes())?;
+    }
+    Ok(proof)
+}
+
+/// Compiles a system to an image, and refuses one that does not verify.
+///
+/// # Errors
+/// When it cannot be compiled; when its proof does not hold, with everything that does not.
+pub fn image(builder: &mut Builder, system: &System) -> Result<Image> {
+    let image = builder.image(system)?;
+    let inputs = inputs(builder, &system.path)?;
+    let proof = verify::verify(&image.bytes, &inputs);
+    if !proof.holds() {
+        bail!(
+            "{}: its image does not verify, so there is none\n{}",
+            system.name,
+            proof.refusal()
+        );
+    }
+    Ok(image)
+}
+
+/// What the image of the manifest at `path` is held against. Builds EL2 and guest crates.
+///
+/// # Errors
+/// When a file cannot be read or a program does not build.
+pub fn inputs(builder: &mut Builder, path: &Path) -> Result<Inputs> {
+    let read = |path: &Path| {
+        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let el2 = read(&builder.program(HYPERVISOR)?)?;
+    let root = build::root();
+    let mut guests = |name: &str| -> Result<Option<Vec<u8>>> {
+        let known = root.join("guests").join(name).join("Cargo.toml").exists();
+        ensure!(known, "there is no guest \"{name}\"");
+        Ok(Some(read(&builder.program(name)?)?))
+    };
+    Inputs::read(&root, path, &el2, &mut guests)
+}

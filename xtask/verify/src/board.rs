@@ -1,0 +1,199 @@
+//! The board as `boards/NAME/board.toml` says it, read anew: nothing of the planner's reader.
+
+use plan::Range;
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// A board.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Board {
+    /// How firmware starts cores.
+    pub start: Start,
+    /// Physical address width, bits.
+    pub pa_bits: u32,
+    /// RAM that every such board has.
+    #[serde(deserialize_with = "ranges")]
+    pub ram: Vec<Range>,
+    /// Parts of it that firmware keeps.
+    #[serde(default, deserialize_with = "ranges")]
+    pub reserved: Vec<Range>,
+    /// Cores: a core's number is its place here.
+    pub core: Vec<Core>,
+    /// Core types.
+    pub core_type: Vec<CoreType>,
+    /// Interrupt controllers it can be built with: it runs with the first.
+    pub gic: Vec<Gic>,
+    /// The console's PL011.
+    pub console: Console,
+    /// Devices that can be passed through.
+    #[serde(default)]
+    pub device: Vec<Device>,
+    /// How an emulator runs it: no part of any proof.
+    #[serde(default, rename = "qemu")]
+    _qemu: Option<toml::Table>,
+}
+
+/// How cores start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// PSCI.
+    Psci,
+    /// A spin table.
+    SpinTable,
+}
+
+/// A physical core.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Core {
+    /// Affinity fields of `MPIDR_EL1`.
+    pub mpidr: u64,
+    /// Cores with one number share a cluster.
+    pub cluster: u32,
+    /// Spin-table release address, or 0.
+    #[serde(default)]
+    pub release: u64,
+}
+
+/// A core type that the board admits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoreType {
+    /// Its name, for people.
+    #[serde(rename = "name")]
+    _name: String,
+    /// Bits of `MIDR_EL1` compared.
+    pub mask: u32,
+    /// What they must be.
+    pub value: u32,
+}
+
+/// An interrupt controller.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Gic {
+    /// 2 or 3.
+    pub version: u32,
+    /// Least number of list registers.
+    pub list_registers: u32,
+    /// INTIDs of the distributor.
+    pub intids: u32,
+    /// Distributor.
+    #[serde(deserialize_with = "range")]
+    pub gicd: Range,
+    /// Redistributors, [`GICR_SIZE`] a core.
+    #[serde(default, deserialize_with = "range")]
+    pub gicr: Range,
+    /// CPU interface (GICv2).
+    #[serde(default, deserialize_with = "range")]
+    pub gicc: Range,
+    /// Virtual interface control (GICv2).
+    #[serde(default, deserialize_with = "range")]
+    pub gich: Range,
+    /// Virtual CPU interface (GICv2).
+    #[serde(default, deserialize_with = "range")]
+    pub gicv: Range,
+}
+
+/// Bytes of one redistributor: two frames of 64 KiB (IHI 0069, 12.10).
+pub const GICR_SIZE: u64 = 0x2_0000;
+
+/// The console.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    /// Registers.
+    #[serde(deserialize_with = "range")]
+    pub regs: Range,
+    /// INTID.
+    pub intid: u32,
+}
+
+/// A device.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Its name in manifests.
+    pub name: String,
+    /// Registers.
+    #[serde(deserialize_with = "range")]
+    pub regs: Range,
+    /// Interrupts.
+    #[serde(default)]
+    pub interrupts: Vec<Line>,
+    /// `compatible` of its node; none means no node.
+    #[serde(default)]
+    pub compatible: Vec<String>,
+    /// Whether it writes memory on its own.
+    pub dma: bool,
+}
+
+/// An interrupt line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// INTID.
+    pub intid: u32,
+    /// How it signals.
+    pub trigger: Trigger,
+}
+
+/// How an interrupt signals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    /// While its level is high.
+    #[default]
+    Level,
+    /// By an edge.
+    Edge,
+}
+
+/// A size: bytes, or a string with KiB, MiB or GiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Bytes(u64),
+            Text(String),
+        }
+        match Form::deserialize(from)? {
+            Form::Bytes(bytes) => Ok(Self(bytes)),
+            Form::Text(text) => ["KiB", "MiB", "GiB"]
+                .iter()
+                .zip([1u64 << 10, 1 << 20, 1 << 30])
+                .find_map(|(unit, scale)| {
+                    let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+                    number.checked_mul(scale)
+                })
+                .map(Self)
+                .ok_or_else(|| {
+                    D::Error::custom("a size is a number of bytes, or a string such as \"64KiB\"")
+                }),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Span {
+    base: u64,
+    size: Size,
+}
+
+fn range<'de, D: Deserializer<'de>>(from: D) -> Result<Range, D::Error> {
+    let Span { base, size } = Span::deserialize(from)?;
+    Ok(Range { base, size: size.0 })
+}
+
+fn ranges<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Range>, D::Error> {
+    let spans = Vec::<Span>::deserialize(from)?.into_iter();
+    Ok(spans
+        .map(|Span { base, size }| Range { base, size: size.0 })
+        .collect())
+}

@@ -1,0 +1,152 @@
+//! A guest reaches its memory, its channel pages and its devices with the declared rights, and nothing else.
+
+use plan::Range;
+
+use super::{Context, GUEST_GICR, paged};
+use crate::compare::{Mapping, compare};
+use crate::finding::{Claim, Findings, range};
+use crate::places::Places;
+use crate::registers;
+use crate::walk::Leaf;
+
+/// Checks a partition's memory rows and its stage 2; answers what that maps.
+pub fn check(
+    context: &Context<'_>,
+    p: usize,
+    places: &Places,
+    findings: &mut Findings,
+) -> Option<Vec<Leaf>> {
+    memory(context, p, findings);
+    let name = context.name(p);
+    let mut declared = mappings(context, p);
+    let emulated = context.emulated(p);
+    for (what, emulated) in &emulated {
+        let hit = |m: &&Mapping| {
+            m.input < emulated.base + emulated.size
+                && emulated.base < m.input.saturating_add(m.size)
+        };
+        for mapping in declared.iter().filter(hit) {
+            let place = format!("IPA {}", range(mapping.input, mapping.size));
+            let what = format!("{} lies over {what}", mapping.what);
+            findings.add(Claim::Stage2, place, &[name], what);
+        }
+    }
+    let mapped = declared.iter().map(|m| m.input.saturating_add(m.size));
+    let end = mapped.chain(emulated.iter().map(|(_, r)| r.base + r.size));
+    let end = end.max().unwrap_or(0);
+    let place = context.core_name(context.core_of(p, 0));
+    let core = context.core_row(p, 0);
+    let regime = registers::guest_regime(core, end, context.board(), &place, name, findings)?;
+    let leaves = regime.walk(context.image, findings);
+    compare(
+        Claim::Stage2,
+        &regime,
+        &mut declared,
+        &leaves,
+        places,
+        findings,
+    );
+    Some(leaves)
+}
+
+/// The rows of a partition's memory are the manifest's.
+fn memory(context: &Context<'_>, p: usize, findings: &mut Findings) {
+    let declared = &context.manifest().partition[p].memory;
+    let rows = &context.image.partitions[p].memory;
+    let who = [context.name(p)];
+    let of = |n: usize| format!("memory row {n} of partition {}", context.name(p));
+    let what = "the number of pieces of memory";
+    findings.expect(Claim::Stage2, of(0), &who, what, rows.len(), declared.len());
+    for (n, (row, must)) in rows.iter().zip(declared).enumerate() {
+        for (what, found, must) in [
+            ("the guest address", row.ipa, must.ipa()),
+            ("the size", row.size, must.size.0),
+            (
+                "the physical address",
+                row.base,
+                must.physical.unwrap_or(row.base),
+            ),
+        ] {
+            findings.expect(Claim::Stage2, of(n), &who, what, found, must);
+        }
+    }
+}
+
+fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
+    let name = context.name(p);
+    let mut list = Vec::new();
+    for row in &context.image.partitions[p].memory {
+        let at = Range {
+            base: row.base,
+            size: row.size,
+        };
+        list.push(Mapping::normal(
+            row.ipa,
+            at,
+            "rwx",
+            format!("memory of {name}"),
+        ));
+    }
+    for (end, row) in context.ends_of(p) {
+        for (end, ipa, rights) in [
+            (end, row.tx_ipa, "rw-"),
+            (context.peer(end), row.rx_ipa, "r--"),
+        ] {
+            if let Some(region) = context.region(end) {
+                let what = format!("pages of {}", context.direction(end));
+                list.push(Mapping::normal(ipa, region, rights, what));
+            }
+        }
+    }
+    for device in context.devices(p) {
+        let what = format!("device {}", device.name);
+        list.push(Mapping::device(paged(device.regs), what));
+    }
+    let gic = &context.board().gic[0];
+    if gic.version == 2 {
+        list.push(Mapping {
+            input: GUEST_GICR,
+            ..Mapping::device(paged(gic.gicv), "the GIC's virtual CPU interface")
+        });
+    }
+    list
+}
+
+/// Devices that write memory by themselves are not passed through: no SMMU holds them back.
+pub fn check_devices(context: &Context<'_>, findings: &mut Findings) {
+    for (p, _, _) in context.partitions() {
+        for device in context.devices(p).filter(|device| device.dma) {
+            let place = format!("physical {}", range(device.regs.base, device.regs.size));
+            let what = format!(
+                "device {} writes memory by itself, and no SMMU confines it: it reaches all of RAM",
+                device.name
+            );
+            findings.add(Claim::Ownership, place, &[context.name(p)], what);
+        }
+    }
+}
+
+/// The pages each partition clears before any guest runs are those that it writes.
+pub fn check_clears(context: &Context<'_>, findings: &mut Findings) {
+    for (p, _, row) in context.partitions() {
+        let regions = context.ends.iter().filter(|end| end.partition == p);
+        let mut must: Vec<_> = regions.filter_map(|&end| context.region(end)).collect();
+        let mut found = row.clears.clone();
+        for list in [&mut must, &mut found] {
+            list.sort_by_key(|range| (range.base, range.size));
+        }
+        if found != must {
+            let shown = |list: &[Range]| {
+                let list: Vec<_> = list.iter().map(|r| range(r.base, r.size)).collect();
+                list.join(" ")
+            };
+            let what = format!(
+                "before any guest runs its core clears {}, must be the channel pages it writes: {}",
+                shown(&found),
+                shown(&must)
+            );
+            let place = format!("clears of partition {}", context.name(p));
+            findings.add(Claim::Start, place, &[context.name(p)], what);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the plan demands of the machine is what the board's file says, and the console's core is the manifest's.
+
+use plan::{END_POWER_OFF, END_WAIT, Midr, START_PSCI, START_SPIN_TABLE};
+
+use super::Context;
+use crate::board::Start;
+use crate::finding::{Claim, Findings};
+use crate::image::FILLED;
+use crate::manifest::{AtEnd, Class};
+
+/// Checks header and machine.
+pub fn check(context: &Context<'_>, findings: &mut Findings) {
+    let header = &context.image.header;
+    let (machine, board) = (&header.machine, context.board());
+    let gic = &board.gic[0];
+    let start = match board.start {
+        Start::Psci => START_PSCI,
+        Start::SpinTable => START_SPIN_TABLE,
+    };
+    for (what, found, must) in [
+        ("gic_version", machine.gic_version, gic.version),
+        ("list_registers", machine.list_registers, gic.list_registers),
+        ("intids", machine.intids, gic.intids),
+        ("pa_bits", machine.pa_bits, board.pa_bits),
+        ("uart_intid", machine.uart_intid, board.console.intid),
+        ("start", machine.start, start),
+    ] {
+        findings.expect(Claim::Machine, "Machine", &["EL2"], what, found, must);
+    }
+    for (what, found, must) in [
+        ("gicd", machine.gicd, gic.gicd),
+        ("gicr", machine.gicr, gic.gicr),
+        ("gicc", machine.gicc, gic.gicc),
+        ("gich", machine.gich, gic.gich),
+        ("gicv", machine.gicv, gic.gicv),
+        ("uart", machine.uart, board.console.regs),
+    ] {
+        findings.expect(Claim::Machine, "Machine", &["EL2"], what, found, must);
+    }
+    let must = board.core_type.iter();
+    let must: Vec<Midr> = must
+        .map(|kind| Midr {
+            mask: kind.mask,
+            value: kind.value,
+        })
+        .collect();
+    if context.image.midrs != must {
+        let what = format!(
+            "core types are {:x?}, the board has {must:x?}",
+            context.image.midrs
+        );
+        findings.add(Claim::Machine, "Machine::midrs", &["EL2"], what);
+    }
+
+    let at_end = match context.manifest().at_end {
+        AtEnd::PowerOff => END_POWER_OFF,
+        AtEnd::Wait => END_WAIT,
+    };
+    findings.expect(
+        Claim::Machine,
+        "Header",
+        &["EL2"],
+        "at_end",
+        header.at_end,
+        at_end,
+    );
+    let console = context.core_index(context.manifest().console_core);
+    let what = "console_core";
+    findings.expect(
+        Claim::Cores,
+        "Header",
+        &["EL2"],
+        what,
+        header.console_core as usize,
+        console,
+    );
+    if console < context.cores.len() {
+        let (p, _, class) = context.owner(console);
+        if class != Class::Comm {
+            let what = "the console is drained by a compute core";
+            findings.add(
+                Claim::Cores,
+                context.core_name(console),
+                &[context.name(p)],
+                what,
+            );
+        }
+    }
+}
+
+/// EL2's bytes are its executable's; the words that the packer fills in apart.
+pub fn check_el2(context: &Context<'_>, findings: &mut Findings) {
+    let image = context.image;
+    let must = &context.inputs.el2.bytes;
+    let found = &image.bytes[..image.plan_offset];
+    findings.expect(
+        Claim::Image,
+        "byte 64 of the image",
+        &["EL2"],
+        "the size of EL2's segments",
+        found.len(),
+        must.len(),
+    );
+    let filled = |at: &usize| FILLED.iter().any(|span| span.contains(at));
+    let mut different = (0..found.len().min(must.len())).filter(|at| found[*at] != must[*at]);
+    if let Some(at) = different.find(|at| !filled(at)) {
+        let what = format!(
+            "EL2's byte is {:#04x}, its executable has {:#04x}: the image is of another build, or damaged",
+            found[at], must[at]
+        );
+        findings.add(
+            Claim::Image,
+            format!("byte {at:#x} of the image"),
+            &["EL2"],
+            what,
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! The claims, one module each, and what they share: who is who in plan and manifest.
+
+pub mod channels;
+pub mod cores;
+pub mod el2_map;
+pub mod guest_map;
+pub mod interrupts;
+pub mod machine;
+pub mod start;
+
+use plan::{PAGE, Range};
+
+use crate::board::{Board, Device, GICR_SIZE};
+use crate::image::{CoreRow, Image, PartitionRow};
+use crate::inputs::Inputs;
+use crate::manifest::{Class, End, Manifest, Partition};
+use crate::walk::{Regime, Stage};
+
+/// The emulated distributor (`docs/guest-abi.md`, "Where things are").
+pub const GUEST_GICD: Range = Range {
+    base: 0x0800_0000,
+    size: 0x1_0000,
+};
+/// The emulated redistributors; the hardware's GICV on GICv2.
+pub const GUEST_GICR: u64 = 0x080a_0000;
+/// The emulated PL011.
+pub const GUEST_PL011: Range = Range {
+    base: 0x0900_0000,
+    size: PAGE,
+};
+/// Its INTID.
+pub const GUEST_PL011_INTID: u32 = 33;
+
+/// An image beside what it must be. Its plan has as many cores and partitions as the manifest.
+pub struct Context<'a> {
+    /// The image.
+    pub image: &'a Image<'a>,
+    /// What it must be.
+    pub inputs: &'a Inputs,
+    /// Board core number of each core, by index.
+    pub cores: Vec<u32>,
+    /// Channel ends as declared.
+    pub ends: Vec<End>,
+}
+
+impl<'a> Context<'a> {
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &'a Manifest {
+        &self.inputs.manifest
+    }
+
+    /// The board.
+    #[must_use]
+    pub fn board(&self) -> &'a Board {
+        &self.inputs.board
+    }
+
+    /// A partition's name.
+    #[must_use]
+    pub fn name(&self, partition: usize) -> &'a str {
+        &self.manifest().partition[partition].name
+    }
+
+    /// Every partition: index, what is declared, its row.
+    pub fn partitions(&self) -> impl Iterator<Item = (usize, &'a Partition, &'a PartitionRow)> {
+        let declared = self.manifest().partition.iter().enumerate();
+        let rows = self.image.partitions.iter();
+        declared
+            .zip(rows)
+            .map(|((p, declared), row)| (p, declared, row))
+    }
+
+    /// Devices passed through to a partition.
+    pub fn devices(&self, partition: usize) -> impl Iterator<Item = &'a Device> {
+        let manifest = self.manifest();
+        manifest.devices(self.board(), &manifest.partition[partition])
+    }
+
+    /// Index of the core with a board core number.
+    #[must_use]
+    pub fn core_index(&self, number: u32) -> usize {
+        self.cores.partition_point(|&core| core < number)
+    }
+
+    /// Index of the core of a vCPU.
+    #[must_use]
+    pub fn core_of(&self, partition: usize, vcpu: usize) -> usize {
+        self.core_index(self.manifest().partition[partition].vcpus[vcpu].core)
+    }
+
+    /// The partition, vCPU and class that the manifest gives the core of an index.
+    #[must_use]
+    pub fn owner(&self, core: usize) -> (usize, usize, Class) {
+        let number = self.cores[core];
+        let partitions = self.manifest().partition.iter().enumerate();
+        let found = partitions.flat_map(|(p, partition)| {
+            let vcpus = partition.vcpus.iter().enumerate();
+            vcpus.map(move |(v, vcpu)| (vcpu.core, (p, v, vcpu.class)))
+        });
+        let mut found = found.filter(|&(core, _)| core == number);
+        found
+            .next()
+            .map_or((0, 0, Class::Compute), |(_, owner)| owner)
+    }
+
+    /// `core 2 (control/0)`: the board's number, who runs there.
+    #[must_use]
+    pub fn core_name(&self, core: usize) -> String {
+        let (p, vcpu, _) = self.owner(core);
+        format!("core {} ({}/{vcpu})", self.cores[core], self.name(p))
+    }
+
+    /// The row of a vCPU's core.
+    #[must_use]
+    pub fn core_row(&self, partition: usize, vcpu: usize) -> &'a CoreRow {
+        &self.image.cores[self.core_of(partition, vcpu)]
+    }
+
+    /// Row and declaration of every end of a partition that has a row.
+    pub fn ends_of(&self, partition: usize) -> impl Iterator<Item = (End, plan::End)> {
+        let ends = self
+            .ends
+            .iter()
+            .filter(move |end| end.partition == partition);
+        ends.filter_map(|&end| Some((end, self.end_row(end)?)))
+    }
+
+    /// The row of an end.
+    #[must_use]
+    pub fn end_row(&self, end: End) -> Option<plan::End> {
+        let core = self.core_row(end.partition, end.vcpu);
+        core.ends.get(end.handle).copied()
+    }
+
+    /// The other end of the same channel.
+    #[must_use]
+    pub fn peer(&self, end: End) -> End {
+        self.ends[2 * end.channel + 1 - end.side]
+    }
+
+    /// `channel samples, sensor/0 to control/0`: what an end sends.
+    #[must_use]
+    pub fn direction(&self, end: End) -> String {
+        let peer = self.peer(end);
+        format!(
+            "channel {}, {}/{} to {}/{}",
+            self.manifest().channel[end.channel].name,
+            self.name(end.partition),
+            end.vcpu,
+            self.name(peer.partition),
+            peer.vcpu
+        )
+    }
+
+    /// What EL2 emulates at a partition's guest addresses.
+    #[must_use]
+    pub fn emulated(&self, partition: usize) -> Vec<(&'static str, Range)> {
+        let declared = &self.manifest().partition[partition];
+        let mut list = vec![("the emulated distributor", GUEST_GICD)];
+        if self.board().gic[0].version == 3 {
+            let size = declared.vcpus.len() as u64 * GICR_SIZE;
+            let base = GUEST_GICR;
+            list.push(("the emulated redistributors", Range { base, size }));
+        }
+        if declared.console {
+            list.push(("the emulated PL011", GUEST_PL011));
+        }
+        list
+    }
+
+    /// What stage 2 of an end's partition makes of a guest address.
+    #[must_use]
+    pub fn translated(&self, end: End, ipa: u64) -> Option<u64> {
+        let core = self.core_row(end.partition, end.vcpu).row;
+        let regime = Regime {
+            stage: Stage::Two,
+            bits: 64 - (core.vtcr & 0x3f) as u32,
+            start: 2u32.checked_sub((core.vtcr >> 6 & 3) as u32)?,
+            root: core.vttbr & 0xffff_ffff_ffff,
+            output_bits: 48,
+            name: String::new(),
+            who: Vec::new(),
+        };
+        regime.translate(self.image, ipa)
+    }
+
+    /// Where the pages lie that an end writes: what its own stage 2 makes of them, or else its peer's.
+    #[must_use]
+    pub fn region(&self, end: End) -> Option<Range> {
+        let peer = self.peer(end);
+        let own = self
+            .end_row(end)
+            .and_then(|row| self.translated(end, row.tx_ipa));
+        let peers = || {
+            self.end_row(peer)
+                .and_then(|row| self.translated(peer, row.rx_ipa))
+        };
+        let base = own.or_else(peers)?;
+        let size = channels::region_size(self.manifest(), end);
+        Some(Range { base, size })
+    }
+}
+
+/// Whole pages around a range.
+#[must_use]
+pub fn paged(range: Range) -> Range {
+    let base = range.base & !(PAGE - 1);
+    let end = range.base.saturating_add(range.size).next_multiple_of(PAGE);
+    Range {
+        base,
+        size: end - base,
+    }
+}

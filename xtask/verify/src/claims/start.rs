@@ -1,0 +1,237 @@
+//! A guest starts from the files its manifest names: what is copied where, where vCPU 0 starts, what it finds in x0.
+
+use plan::{Load, Memory};
+
+use super::Context;
+use crate::finding::{Claim, Findings, range};
+use crate::tree;
+
+/// Checks a partition's start. What could not be compared, because the caller had no file, goes to `uncompared`.
+pub fn check(
+    context: &Context<'_>,
+    p: usize,
+    findings: &mut Findings,
+    uncompared: &mut Vec<String>,
+) {
+    let mut start = Start {
+        context,
+        p,
+        left: context.image.partitions[p].loads.clone(),
+        findings,
+    };
+    start.bounds();
+    start.tree();
+    start.program(uncompared);
+    for load in std::mem::take(&mut start.left) {
+        start.add(&load, "nothing declared is copied there".into());
+    }
+}
+
+struct Start<'s, 'a> {
+    context: &'s Context<'a>,
+    p: usize,
+    /// Load rows that nothing has accounted for yet.
+    left: Vec<Load>,
+    findings: &'s mut Findings,
+}
+
+impl<'a> Start<'_, 'a> {
+    fn name(&self) -> &'a str {
+        self.context.name(self.p)
+    }
+
+    fn add(&mut self, load: &Load, what: String) {
+        let place = format!(
+            "load row of partition {}: physical {}",
+            self.name(),
+            range(load.target, load.size.saturating_add(load.clear))
+        );
+        self.findings.add(Claim::Start, place, &[self.name()], what);
+    }
+
+    fn memory(&self) -> &'a [Memory] {
+        &self.context.image.partitions[self.p].memory
+    }
+
+    /// Every load reads pristine images and writes one piece of its partition's memory; no two write the same bytes.
+    fn bounds(&mut self) {
+        let image = self.context.image;
+        let pristine = self
+            .context
+            .image
+            .header
+            .el2_base
+            .wrapping_add(image.pristine_offset() as u64);
+        let end = image.header.el2_base.wrapping_add(image.bytes.len() as u64);
+        let mut sorted = self.left.clone();
+        sorted.sort_by_key(|load| load.target);
+        let all = |load: &Load| load.size.saturating_add(load.clear);
+        for load in &sorted {
+            let inside = |m: &Memory| {
+                load.target >= m.base
+                    && load.target - m.base <= m.size
+                    && all(load) <= m.size - (load.target - m.base)
+            };
+            if !self.memory().iter().any(inside) {
+                self.add(
+                    load,
+                    "it lies outside one piece of the partition's memory".into(),
+                );
+            }
+            let last = load.source.checked_add(load.size);
+            if load.source < pristine || last.is_none_or(|last| last > end) {
+                let source = range(load.source, load.size);
+                self.add(load, format!("its source {source} is no pristine image"));
+            }
+        }
+        for pair in sorted.windows(2) {
+            if pair[0].target.saturating_add(all(&pair[0])) > pair[1].target {
+                self.add(&pair[1], "it is copied over another load".into());
+            }
+        }
+    }
+
+    /// Where a guest address of `size` bytes lies, if in one piece of memory.
+    fn physical(&self, ipa: u64, size: u64) -> Option<u64> {
+        let mut pieces = self.memory().iter();
+        pieces.find_map(|m| {
+            let inside = ipa.checked_sub(m.ipa)?;
+            (inside <= m.size && size <= m.size - inside).then(|| m.base.wrapping_add(inside))
+        })
+    }
+
+    /// Takes the load that fills a guest address, and answers its contents; `size` bytes, if that is known.
+    fn take(&mut self, ipa: u64, what: &str) -> Option<&'a [u8]> {
+        let found = self.physical(ipa, 0);
+        let found = self.left.iter().position(|load| Some(load.target) == found);
+        let Some(found) = found else {
+            let place = format!("partition {}, IPA {ipa:#x}", self.name());
+            let what = format!("its {what} is not loaded there");
+            self.findings.add(Claim::Start, place, &[self.name()], what);
+            return None;
+        };
+        let load = self.left.remove(found);
+        self.context.image.at(load.source, load.size)
+    }
+
+    /// Takes the load of one file or segment, which must be `bytes` and then `zero` zeros.
+    fn content(&mut self, ipa: u64, bytes: &[u8], zero: u64, what: &str) {
+        let target = self.physical(ipa, 0);
+        let load = self
+            .left
+            .iter()
+            .find(|load| Some(load.target) == target)
+            .copied();
+        let Some(found) = self.take(ipa, what) else {
+            return;
+        };
+        let Some(load) = load else { return };
+        if (load.size, load.clear) != (bytes.len() as u64, zero) {
+            let must = bytes.len();
+            let what = format!(
+                "its {what} has {} bytes and {} zeros, must have {must} and {zero}",
+                load.size, load.clear
+            );
+            self.add(&load, what);
+        } else if let Some(at) = (0..found.len()).find(|&at| found[at] != bytes[at]) {
+            let what = format!(
+                "byte {at:#x} of its {what} is {:#04x}, its file has {:#04x}",
+                found[at], bytes[at]
+            );
+            self.add(&load, what);
+        }
+    }
+
+    fn tree(&mut self) {
+        let row = &self.context.image.partitions[self.p].row;
+        let declared = &self.context.manifest().partition[self.p];
+        let place = format!("partition {}", self.name());
+        let who = [self.name()];
+        let dtb = row.dtb;
+        let what = "the address of its device tree (x0 of vCPU 0)";
+        let must = declared.device_tree.unwrap_or(dtb);
+        self.findings
+            .expect(Claim::Start, &place, &who, what, dtb, must);
+        if !dtb.is_multiple_of(8) {
+            let what = format!("its device tree lies at {dtb:#x}, not at a multiple of 8");
+            self.findings.add(Claim::Start, &place, &who, what);
+        }
+        let Some(bytes) = self.take(dtb, "device tree") else {
+            return;
+        };
+        let place = format!("device tree of {} at IPA {dtb:#x}", self.name());
+        let found = match tree::Node::read(bytes) {
+            Ok(found) => found,
+            Err(what) => {
+                self.findings.add(Claim::DeviceTree, place, &who, what);
+                return;
+            }
+        };
+        let initrd = self.context.inputs.initrds[self.p].as_deref();
+        let at = initrd.map(|bytes| {
+            let chosen = found.child("chosen");
+            let start = chosen.and_then(|node| node.number("linux,initrd-start"));
+            (start.unwrap_or(0), bytes.len() as u64)
+        });
+        if let (Some((ipa, _)), Some(bytes)) = (at, initrd) {
+            self.content(ipa, bytes, 0, "initial RAM disk");
+        }
+        let must = tree::expected(self.context, self.p, at);
+        must.compare(&found, "", &mut |path, what| {
+            self.findings
+                .add(Claim::DeviceTree, format!("{place}, {path}"), &who, what);
+        });
+    }
+
+    fn program(&mut self, uncompared: &mut Vec<String>) {
+        let row = &self.context.image.partitions[self.p].row;
+        let place = format!("partition {}", self.name());
+        let who = [self.name()];
+        if let Some(program) = &self.context.inputs.programs[self.p] {
+            for piece in &program.pieces {
+                self.content(piece.ipa, &piece.bytes, piece.zero, "image");
+            }
+            let what = "the entry of vCPU 0";
+            self.findings
+                .expect(Claim::Start, &place, &who, what, row.entry, program.entry);
+            return;
+        }
+        // Without its file: it starts in something that is loaded.
+        let loads = std::mem::take(&mut self.left);
+        let entry = self.physical(row.entry, 4);
+        let starts = |load: &Load| entry.is_some_and(|e| e.wrapping_sub(load.target) < load.size);
+        if !loads.iter().any(starts) {
+            let what = format!("vCPU 0 starts at {:#x}, where nothing is loaded", row.entry);
+            self.findings.add(Claim::Start, place, &who, what);
+        }
+        uncompared.push(format!(
+            "the program of {}: its file was not there",
+            self.name()
+        ));
+    }
+}
+
+/// Pristine bytes that no load reads are zero.
+pub fn check_pristine(context: &Context<'_>, findings: &mut Findings) {
+    let image = context.image;
+    let rows = image.partitions.iter().flat_map(|row| &row.loads);
+    let mut loads: Vec<_> = rows.map(|load| (load.source, load.size)).collect();
+    loads.sort_unstable();
+    loads.push((u64::MAX, 0));
+    let first = image
+        .header
+        .el2_base
+        .wrapping_add(image.pristine_offset() as u64);
+    let last = image.header.el2_base.wrapping_add(image.bytes.len() as u64);
+    let mut end = first;
+    for (source, size) in loads {
+        let gap = source.min(last).saturating_sub(end);
+        let bytes = image.at(end, gap).unwrap_or(&[]);
+        if let Some(at) = bytes.iter().position(|&byte| byte != 0) {
+            let place = format!("physical {:#x}", end + at as u64);
+            let what = "a pristine byte that no load reads is not zero";
+            findings.add(Claim::Image, place, &["EL2"], what);
+        }
+        end = end.max(source.saturating_add(size).min(last));
+    }
+}

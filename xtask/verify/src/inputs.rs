@@ -1,0 +1,107 @@
+//! What an image is held against: manifest, board, EL2's executable and the guests' files.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::board::Board;
+use crate::manifest::Manifest;
+use crate::programs::{El2, Program};
+
+/// Everything that is not the image.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// The system's manifest.
+    pub manifest: Manifest,
+    /// Its board.
+    pub board: Board,
+    /// EL2's executable.
+    pub el2: El2,
+    /// Each partition's program; none for a guest crate whose ELF file the caller did not have.
+    pub programs: Vec<Option<Program>>,
+    /// Each partition's initial RAM disk, where the manifest names one.
+    pub initrds: Vec<Option<Vec<u8>>>,
+}
+
+/// Gives the ELF file of the guest crate of a name, if there is one.
+pub type Guests<'a> = &'a mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>;
+
+impl Inputs {
+    /// Reads the manifest at `path`, the board it names from `root/boards`, and the files it names.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not what it should be.
+    pub fn read(root: &Path, path: &Path, el2: &[u8], guests: Guests<'_>) -> Result<Self> {
+        let text = read(path, "the manifest")?;
+        let text = String::from_utf8(text).context("the manifest is no text")?;
+        let manifest = Manifest::read(&text).with_context(|| path.display().to_string())?;
+        let board = root.join("boards").join(&manifest.board).join("board.toml");
+        let text = String::from_utf8(read(&board, "the board")?).context("the board is no text")?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::of(
+            manifest,
+            &text,
+            el2,
+            &mut |name| read(&folder.join(name), name),
+            guests,
+        )
+        .with_context(|| path.display().to_string())
+    }
+
+    /// Makes inputs of contents: `files` reads what the manifest names by path.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not what it should be.
+    pub fn of(
+        manifest: Manifest,
+        board: &str,
+        el2: &[u8],
+        files: &mut dyn FnMut(&str) -> Result<Vec<u8>>,
+        guests: Guests<'_>,
+    ) -> Result<Self> {
+        let board: Board = toml::from_str(board)
+            .with_context(|| format!("boards/{}/board.toml", manifest.board))?;
+        ensure!(!board.gic.is_empty(), "a board needs one [[gic]] at least");
+        for partition in &manifest.partition {
+            let name = &partition.name;
+            for vcpu in &partition.vcpus {
+                let number = vcpu.core;
+                ensure!(
+                    (number as usize) < board.core.len(),
+                    "partition {name}: the board has no core {number}"
+                );
+            }
+            for device in &partition.devices {
+                ensure!(
+                    board.device.iter().any(|known| known.name == *device),
+                    "partition {name}: the board has no device {device}"
+                );
+            }
+        }
+        let mut programs = Vec::new();
+        let mut initrds = Vec::new();
+        for partition in &manifest.partition {
+            let image = &partition.image;
+            let path = [&image.elf, &image.raw, &image.linux];
+            let file = match (&image.guest, path.into_iter().flatten().next()) {
+                (Some(guest), _) => guests(guest)?,
+                (None, Some(path)) => Some(files(path)?),
+                (None, None) => None,
+            };
+            let program = file.map(|file| Program::read(partition, file)).transpose();
+            programs.push(program.with_context(|| format!("the image of {}", partition.name))?);
+            initrds.push(partition.initrd.as_deref().map(&mut *files).transpose()?);
+        }
+        Ok(Self {
+            manifest,
+            board,
+            el2: El2::read(el2)?,
+            programs,
+            initrds,
+        })
+    }
+}
+
+fn read(path: &Path, what: &str) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {what} {}", path.display()))
+}

@@ -1,0 +1,121 @@
+//! Proves from an image's bytes what its manifest and its board promise: what may be reached, by whom, and why.
+//!
+//! Independent of what made the image: of this project's crates it knows the plan's types alone, it reads manifest and
+//! board anew, walks translation tables by itself and reads device trees with another library. `docs/verifier.md` says
+//! what is proven, what is taken for granted, and how the tests show that it can fail.
+#![forbid(unsafe_code)]
+
+pub mod board;
+mod claims;
+mod compare;
+mod finding;
+mod image;
+mod inputs;
+mod live;
+pub mod manifest;
+mod ownership;
+mod places;
+pub mod programs;
+mod registers;
+mod report;
+mod tree;
+mod walk;
+
+pub use finding::{Claim, Finding};
+pub use inputs::{Guests, Inputs};
+pub use live::{Constant, CoreRegisters, Expected};
+pub use ownership::{Access, Reach};
+pub use report::Proof;
+
+use claims::{Context, channels, cores, el2_map, guest_map, interrupts, machine, start};
+use finding::Findings;
+use image::Image;
+use ownership::GuestMap;
+use places::Places;
+
+/// Verifies an image. Everything that does not hold is in the proof, not the first finding alone.
+#[must_use]
+pub fn verify(bytes: &[u8], inputs: &Inputs) -> Proof {
+    run(bytes, inputs).0
+}
+
+/// Verifies an image, and answers what a machine must hold that runs it; nothing if the proof does not hold.
+#[must_use]
+pub fn expectations(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
+    let (proof, expected) = run(bytes, inputs);
+    let holds = proof.holds();
+    (proof, expected.filter(|_| holds))
+}
+
+fn run(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
+    let mut findings = Findings::default();
+    let mut proof = Proof {
+        findings: Vec::new(),
+        ranges: Vec::new(),
+        uncompared: Vec::new(),
+        tables: 0,
+        translations: 0,
+    };
+    let mut expected = None;
+    if let Some(image) = Image::read(bytes, &mut findings)
+        && let Some(context) = context(&image, inputs, &mut findings)
+    {
+        claims(&context, &mut findings, &mut proof);
+        expected = Some(live::expected(&context));
+    }
+    proof.findings = findings.sorted();
+    (proof, expected)
+}
+
+/// The rest goes by index, so plan and manifest must have equally many cores and partitions.
+fn context<'a>(
+    image: &'a Image<'a>,
+    inputs: &'a Inputs,
+    findings: &mut Findings,
+) -> Option<Context<'a>> {
+    let context = Context {
+        image,
+        inputs,
+        cores: inputs.manifest.cores(),
+        ends: inputs.manifest.ends(),
+    };
+    let (cores, partitions) = (image.cores.len(), image.partitions.len());
+    let must = (context.cores.len(), inputs.manifest.partition.len());
+    if (cores, partitions) == must {
+        return Some(context);
+    }
+    let what = format!(
+        "the plan has {cores} cores and {partitions} partitions, the manifest {} and {}",
+        must.0, must.1
+    );
+    findings.add(Claim::Cores, "Header", &["EL2"], what);
+    None
+}
+
+fn claims(context: &Context<'_>, findings: &mut Findings, proof: &mut Proof) {
+    machine::check(context, findings);
+    machine::check_el2(context, findings);
+    cores::check(context, findings);
+    let places = Places::of(context);
+    places.check(context, findings);
+    let mut guests = Vec::new();
+    for (p, _, _) in context.partitions() {
+        if let Some(leaves) = guest_map::check(context, p, &places, findings) {
+            let partition = p;
+            guests.push(GuestMap { partition, leaves });
+        }
+    }
+    guest_map::check_devices(context, findings);
+    guest_map::check_clears(context, findings);
+    let el2 = el2_map::check(context, &places, findings);
+    interrupts::check(context, findings);
+    channels::check(context, findings);
+    for (p, _, _) in context.partitions() {
+        start::check(context, p, findings, &mut proof.uncompared);
+    }
+    start::check_pristine(context, findings);
+    proof.ranges = ownership::check(context, &places, &guests, &el2, findings);
+    context.image.check(findings);
+    proof.tables = context.image.tables().len();
+    proof.translations = guests.len() + el2.len();
+}

@@ -1,0 +1,347 @@
+//! The system manifest (`docs/manifest.md`), read anew: nothing of the planner's reader. The planner's reader explains
+//! what is wrong with a manifest; this one reads good ones, and refuses what it does not know.
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::board::{Board, Size, Trigger};
+
+/// A system as its manifest declares it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Manifest {
+    /// Name of the board.
+    pub board: String,
+    /// Board core number of the core that drains the console.
+    pub console_core: u32,
+    /// What happens after the last partition has stopped.
+    #[serde(default)]
+    pub at_end: AtEnd,
+    /// Whether cores of both classes may share a cluster.
+    #[serde(default)]
+    pub mixed_clusters: Mixed,
+    /// Partitions.
+    pub partition: Vec<Partition>,
+    /// Channels.
+    #[serde(default)]
+    pub channel: Vec<Channel>,
+}
+
+/// What happens at the end.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtEnd {
+    /// The machine is powered off.
+    #[default]
+    PowerOff,
+    /// Its cores wait.
+    Wait,
+}
+
+/// Whether cores of both classes may share a cluster of the board, and with it an L2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mixed {
+    /// They may.
+    #[default]
+    Allow,
+    /// They may not.
+    Refuse,
+}
+
+/// A partition.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Partition {
+    /// Its name.
+    pub name: String,
+    /// Its vCPUs in order.
+    pub vcpus: Vec<Vcpu>,
+    /// Its memory in order.
+    pub memory: Vec<Memory>,
+    /// Its program.
+    pub image: Image,
+    /// `bootargs`.
+    pub command_line: Option<String>,
+    /// Path of its initial RAM disk.
+    pub initrd: Option<String>,
+    /// Fixed address of its device tree.
+    pub device_tree: Option<u64>,
+    /// Devices by name.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// Further interrupts.
+    #[serde(default)]
+    pub interrupts: Vec<Interrupt>,
+    /// Whether it has an emulated PL011.
+    #[serde(default = "yes")]
+    pub console: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A vCPU.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vcpu {
+    /// Board core number.
+    pub core: u32,
+    /// Its class.
+    pub class: Class,
+}
+
+/// A core's class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// May be an end of channels.
+    Comm,
+    /// Never is, never rung.
+    Compute,
+}
+
+impl Class {
+    /// Its word in manifests and device trees.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Comm => "comm",
+            Self::Compute => "compute",
+        }
+    }
+}
+
+/// A piece of memory.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Guest address; the first piece has a default, see [`Memory::ipa`].
+    ipa: Option<u64>,
+    /// Bytes.
+    pub size: Size,
+    /// Fixed physical address.
+    pub physical: Option<u64>,
+}
+
+impl Memory {
+    /// Guest address.
+    #[must_use]
+    pub fn ipa(&self) -> u64 {
+        self.ipa.unwrap_or(0x4000_0000)
+    }
+}
+
+/// A program: exactly one of the first four is given.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// A crate under guests/.
+    pub guest: Option<String>,
+    /// Path of an ELF file.
+    pub elf: Option<String>,
+    /// Path of bytes.
+    pub raw: Option<String>,
+    /// Path of an arm64 Image.
+    pub linux: Option<String>,
+    /// Where it loads.
+    pub load: Option<u64>,
+    /// Where vCPU 0 starts.
+    pub entry: Option<u64>,
+}
+
+/// A passed-through interrupt.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interrupt {
+    /// SPI number: INTID less 32.
+    pub spi: u32,
+    /// How it signals.
+    #[serde(default)]
+    pub trigger: Trigger,
+}
+
+/// A channel.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// Its ends, `partition/vCPU`.
+    ends: [String; 2],
+    /// Data bytes by sending end.
+    pub bytes: [Size; 2],
+    /// How each end waits for the other.
+    #[serde(default)]
+    pub waits: [Wait; 2],
+    /// Rate limits by sending end.
+    #[serde(default)]
+    pub rate: [Rate; 2],
+}
+
+/// How an end waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wait {
+    /// Asleep, until it is rung.
+    #[default]
+    Doorbell,
+    /// By WFE: it takes no doorbells.
+    Wfe,
+    /// By looking again and again: it takes no doorbells.
+    Poll,
+}
+
+impl Wait {
+    /// Its word in manifests and device trees.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Doorbell => "doorbell",
+            Self::Wfe => "wfe",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// A doorbell rate limit.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rate {
+    /// Doorbells a second.
+    pub per_second: u32,
+    /// Doorbells in one go.
+    pub burst: u32,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self {
+            per_second: 10_000,
+            burst: 32,
+        }
+    }
+}
+
+/// First SPI's INTID (IHI 0069, 2.2.1).
+pub const FIRST_SPI: u32 = 32;
+
+/// A channel end as declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Index of the channel.
+    pub channel: usize,
+    /// 0 or 1: which of its ends.
+    pub side: usize,
+    /// Index of the partition.
+    pub partition: usize,
+    /// Its vCPU.
+    pub vcpu: usize,
+    /// The vCPU's handle of it: its place among the vCPU's ends in the manifest's order.
+    pub handle: usize,
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// When it is none that this reader knows.
+    pub fn read(text: &str) -> Result<Self> {
+        let manifest: Self =
+            toml::from_str(text).context("the manifest is not one the verifier reads")?;
+        for partition in &manifest.partition {
+            let name = &partition.name;
+            let image = &partition.image;
+            let kinds = [&image.guest, &image.elf, &image.raw, &image.linux];
+            ensure!(
+                kinds.into_iter().flatten().count() == 1,
+                "partition {name}: its image names no file, or several"
+            );
+            ensure!(
+                !partition.vcpus.is_empty() && !partition.memory.is_empty(),
+                "partition {name} has no vCPU or no memory"
+            );
+            let mut further = partition.memory.iter().skip(1);
+            ensure!(
+                further.all(|piece| piece.ipa.is_some()),
+                "partition {name}: a piece of memory after the first has no `ipa`"
+            );
+        }
+        manifest.declared_ends()?;
+        Ok(manifest)
+    }
+
+    fn declared_ends(&self) -> Result<Vec<End>> {
+        let mut ends: Vec<End> = Vec::new();
+        for (channel, row) in self.channel.iter().enumerate() {
+            for (side, text) in row.ends.iter().enumerate() {
+                let found = text.split_once('/').and_then(|(name, vcpu)| {
+                    let partition = self.partition.iter().position(|p| p.name == name)?;
+                    let vcpu: usize = vcpu.parse().ok()?;
+                    (vcpu < self.partition[partition].vcpus.len()).then_some((partition, vcpu))
+                });
+                let (partition, vcpu) = found.with_context(|| {
+                    format!("channel {}: there is no vCPU \"{text}\"", row.name)
+                })?;
+                let same = |end: &&End| (end.partition, end.vcpu) == (partition, vcpu);
+                let handle = ends.iter().filter(same).count();
+                ends.push(End {
+                    channel,
+                    side,
+                    partition,
+                    vcpu,
+                    handle,
+                });
+            }
+        }
+        Ok(ends)
+    }
+
+    /// Every channel end, in the order of channels, first ends first.
+    #[must_use]
+    pub fn ends(&self) -> Vec<End> {
+        self.declared_ends()
+            .expect("Manifest::read has seen that every end exists")
+    }
+
+    /// How an end waits.
+    #[must_use]
+    pub fn wait(&self, end: End) -> Wait {
+        self.channel[end.channel].waits[end.side]
+    }
+
+    /// Board core numbers of all vCPUs, ascending: a core's index in the plan is its place here.
+    #[must_use]
+    pub fn cores(&self) -> Vec<u32> {
+        let vcpus = self.partition.iter().flat_map(|p| &p.vcpus);
+        let mut cores: Vec<u32> = vcpus.map(|vcpu| vcpu.core).collect();
+        cores.sort_unstable();
+        cores
+    }
+
+    /// Interrupts passed through to a partition, those of its devices included: INTID and trigger.
+    pub fn passed<'a>(
+        &'a self,
+        board: &'a Board,
+        partition: usize,
+    ) -> impl Iterator<Item = (u32, Trigger)> + 'a {
+        let partition = &self.partition[partition];
+        let devices = self.devices(board, partition);
+        let lines = devices.flat_map(|device| &device.interrupts);
+        let own = partition.interrupts.iter();
+        lines
+            .map(|line| (line.intid, line.trigger))
+            .chain(own.map(|i| (i.spi.saturating_add(FIRST_SPI), i.trigger)))
+    }
+
+    /// Devices passed through to a partition.
+    pub fn devices<'a>(
+        &'a self,
+        board: &'a Board,
+        partition: &'a Partition,
+    ) -> impl Iterator<Item = &'a crate::board::Device> + 'a {
+        let named = |name: &String| board.device.iter().find(|device| device.name == *name);
+        partition.devices.iter().filter_map(named)
+    }
+}

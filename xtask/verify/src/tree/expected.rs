@@ -1,0 +1,247 @@
+//! What a guest must be told: its cores, memory, interrupt controller, timers, PL011, channels and devices, from the
+//! manifest, the board and the rows that its stage 2 and interrupts are held against (`docs/guest-abi.md`,
+//! "Device tree"; bindings of Linux, Documentation/devicetree/bindings).
+
+use super::{Node, references};
+use crate::board::{Device, GICR_SIZE, Trigger};
+use crate::claims::interrupts::TIMERS;
+use crate::claims::{Context, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
+use crate::manifest::{FIRST_SPI, Partition, Wait};
+
+/// Interrupt types of the GIC binding.
+const SPI: u32 = 0;
+const PPI: u32 = 1;
+const FIRST_PPI: u32 = 16;
+/// The secure and the EL2 physical timer, which the timer's binding lists and a guest has not.
+const OTHER_TIMERS: [u32; 2] = [29, 26];
+/// The clock that the emulated PL011 is said to run at.
+const UART_HZ: u32 = 24_000_000;
+
+impl Node {
+    fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    fn set(mut self, name: &str, value: Vec<u8>) -> Self {
+        self.properties.push((name.into(), value));
+        self
+    }
+
+    fn text(self, name: &str, value: &str) -> Self {
+        self.texts(name, &[value])
+    }
+
+    fn texts(self, name: &str, values: &[&str]) -> Self {
+        let bytes = values.iter().flat_map(|v| v.bytes().chain([0]));
+        self.set(name, bytes.collect())
+    }
+
+    fn cells(self, name: &str, cells: &[u32]) -> Self {
+        self.set(
+            name,
+            cells.iter().flat_map(|cell| cell.to_be_bytes()).collect(),
+        )
+    }
+
+    fn empty(self, name: &str) -> Self {
+        self.set(name, Vec::new())
+    }
+
+    fn words(self, name: &str, words: &[u64]) -> Self {
+        self.set(
+            name,
+            words.iter().flat_map(|word| word.to_be_bytes()).collect(),
+        )
+    }
+
+    fn refers(self, name: &str, paths: &[&str]) -> Self {
+        self.set(name, references(paths.iter().copied()))
+    }
+
+    fn with(mut self, child: Node) -> Self {
+        self.children.push(child);
+        self
+    }
+}
+
+/// The tree of a partition, its initial RAM disk (guest address and bytes) where it has one.
+pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> Node {
+    let partition = &context.manifest().partition[p];
+    let gic = format!("/interrupt-controller@{:x}/", GUEST_GICD.base);
+    let mut root = Node::new("")
+        .text("compatible", "bulkhead,guest-v1")
+        .text("model", &format!("Bulkhead partition {}", partition.name))
+        .cells("#address-cells", &[2])
+        .cells("#size-cells", &[2])
+        .refers("interrupt-parent", &[&gic])
+        .with(chosen(partition, initrd))
+        .with(cpus(partition))
+        .with(memory(context, p))
+        .with(
+            Node::new("psci")
+                .texts("compatible", &["arm,psci-1.0", "arm,psci-0.2"])
+                .text("method", "hvc"),
+        )
+        .with(timer(context, partition))
+        .with(controller(context, partition))
+        .with(
+            Node::new("apb-pclk")
+                .text("compatible", "fixed-clock")
+                .cells("#clock-cells", &[0])
+                .cells("clock-frequency", &[UART_HZ])
+                .text("clock-output-names", "clk24mhz"),
+        )
+        .with(Node::new("hypervisor").text("compatible", "bulkhead,hypervisor-v1"));
+    if partition.console {
+        let node = Node::new(format!("serial@{:x}", GUEST_PL011.base))
+            .texts("compatible", &["arm,pl011", "arm,primecell"])
+            .words("reg", &[GUEST_PL011.base, GUEST_PL011.size])
+            .cells("interrupts", &line(GUEST_PL011_INTID, Trigger::Level));
+        root.children.push(uart_clocks(node));
+    }
+    root.children.extend(channels(context, p));
+    let devices = context
+        .devices(p)
+        .filter(|device| !device.compatible.is_empty());
+    root.children.extend(devices.map(device));
+    root
+}
+
+/// An SPI as the GIC's binding writes it; INTIDs below the first SPI are refused with the interrupt map.
+fn line(intid: u32, trigger: Trigger) -> [u32; 3] {
+    let trigger = match trigger {
+        Trigger::Edge => 1,
+        Trigger::Level => 4,
+    };
+    [SPI, intid.wrapping_sub(FIRST_SPI), trigger]
+}
+
+fn chosen(partition: &Partition, initrd: Option<(u64, u64)>) -> Node {
+    let mut node = Node::new("chosen");
+    if let Some(line) = &partition.command_line {
+        node = node.text("bootargs", line);
+    }
+    if partition.console {
+        node = node.text("stdout-path", &format!("/serial@{:x}", GUEST_PL011.base));
+    }
+    if let Some((start, size)) = initrd {
+        node = node
+            .words("linux,initrd-start", &[start])
+            .words("linux,initrd-end", &[start.saturating_add(size)]);
+    }
+    node
+}
+
+fn cpus(partition: &Partition) -> Node {
+    let mut cpus = Node::new("cpus")
+        .cells("#address-cells", &[1])
+        .cells("#size-cells", &[0]);
+    for (number, vcpu) in (0..).zip(&partition.vcpus) {
+        cpus = cpus.with(
+            Node::new(format!("cpu@{number:x}"))
+                .text("device_type", "cpu")
+                .text("compatible", "arm,armv8")
+                .cells("reg", &[number])
+                .text("enable-method", "psci")
+                .text("bulkhead,class", vcpu.class.word()),
+        );
+    }
+    cpus
+}
+
+fn memory(context: &Context<'_>, p: usize) -> Node {
+    let pieces = &context.manifest().partition[p].memory;
+    let reg: Vec<_> = pieces
+        .iter()
+        .flat_map(|piece| [piece.ipa(), piece.size.0])
+        .collect();
+    Node::new(format!("memory@{:x}", pieces[0].ipa()))
+        .text("device_type", "memory")
+        .words("reg", &reg)
+}
+
+fn timer(context: &Context<'_>, partition: &Partition) -> Node {
+    let [secure, el2] = OTHER_TIMERS;
+    let [virt, phys] = TIMERS;
+    // The GICv2 binding has the cores that a PPI goes to in bits 15:8.
+    let cores = match context.board().gic[0].version {
+        2 => ((1u32 << partition.vcpus.len()) - 1) << 8,
+        _ => 0,
+    };
+    let cells = [secure, phys, virt, el2].map(|intid| [PPI, intid - FIRST_PPI, 4 | cores]);
+    Node::new("timer")
+        .text("compatible", "arm,armv8-timer")
+        .cells("interrupts", cells.as_flattened())
+        .empty("always-on")
+}
+
+fn controller(context: &Context<'_>, partition: &Partition) -> Node {
+    let gic = &context.board().gic[0];
+    let (compatible, second) = match gic.version {
+        2 => ("arm,gic-400", gic.gicv.size),
+        _ => ("arm,gic-v3", partition.vcpus.len() as u64 * GICR_SIZE),
+    };
+    Node::new(format!("interrupt-controller@{:x}", GUEST_GICD.base))
+        .text("compatible", compatible)
+        .empty("interrupt-controller")
+        .cells("#interrupt-cells", &[3])
+        .cells("#address-cells", &[2])
+        .cells("#size-cells", &[2])
+        .words(
+            "reg",
+            &[GUEST_GICD.base, GUEST_GICD.size, GUEST_GICR, second],
+        )
+}
+
+fn uart_clocks(node: Node) -> Node {
+    node.refers("clocks", &["/apb-pclk/"; 2])
+        .texts("clock-names", &["uartclk", "apb_pclk"])
+}
+
+/// One node an end, with what its row says.
+fn channels(context: &Context<'_>, p: usize) -> Vec<Node> {
+    let ends = context.ends_of(p);
+    let nodes = ends.map(|(end, row)| {
+        let manifest = context.manifest();
+        let wait = manifest.wait(end);
+        let mut node = Node::new(format!("channel@{:x}", row.tx_ipa))
+            .text("compatible", "bulkhead,channel-v1")
+            .words("reg", &[row.tx_ipa, row.tx_size, row.rx_ipa, row.rx_size]);
+        if wait == Wait::Doorbell {
+            node = node.cells("interrupts", &line(row.intid, Trigger::Edge));
+        }
+        node.text("bulkhead,wait", wait.word())
+            .text(
+                "bulkhead,peer-wait",
+                manifest.wait(context.peer(end)).word(),
+            )
+            .text("bulkhead,name", &manifest.channel[end.channel].name)
+            .cells("bulkhead,handle", &[end.handle as u32])
+            .refers("bulkhead,cpu", &[&format!("/cpus/cpu@{:x}/", end.vcpu)])
+    });
+    nodes.collect()
+}
+
+fn device(device: &Device) -> Node {
+    let compatible: Vec<_> = device.compatible.iter().map(String::as_str).collect();
+    let serial = compatible.contains(&"arm,pl011");
+    let kind = if serial { "serial" } else { &device.name };
+    let mut node = Node::new(format!("{kind}@{:x}", device.regs.base))
+        .texts("compatible", &compatible)
+        .words("reg", &[device.regs.base, device.regs.size]);
+    if !device.interrupts.is_empty() {
+        let lines = device.interrupts.iter().map(|l| line(l.intid, l.trigger));
+        node = node.cells("interrupts", lines.collect::<Vec<_>>().as_flattened());
+    }
+    if serial {
+        uart_clocks(node)
+    } else if compatible.contains(&"arm,primecell") {
+        node.refers("clocks", &["/apb-pclk/"])
+            .text("clock-names", "apb_pclk")
+    } else {
+        node
+    }
+}
