@@ -59,6 +59,7 @@ pub const CASES: &[Case] = &[
     answered!("irq-flood"),
     answered!("ring-foreign"),
     answered!("ring-storm"),
+    answered!("channel-storm"),
     answered!("cpu-on-foreign"),
     answered!("hvc-all"),
     answered!("smc-all"),
@@ -81,8 +82,8 @@ pub const CASES: &[Case] = &[
     attack!("reset", "reset", "bulkhead: chaos: "),
     attack!("fail", "failed", "bulkhead: chaos: "),
     Case {
-        name: "attack/garbage-peer",
-        system: "tests/systems/garbage.toml",
+        name: "attack/channel-storm-peer",
+        system: "tests/systems/storm.toml",
         machine: Machine {
             cores: Some(5),
             ..DEFAULT
@@ -95,8 +96,9 @@ pub const CASES: &[Case] = &[
         ]),
         wanted: &[
             COMPLETE,
-            "[chaos] survived garbage-peer:",
-            "[listener] survived listen:",
+            "[chaos] survived channel-storm: ",
+            "[listener] survived listen: 3 channels, ",
+            "every index right",
         ],
         ..DUO
     },

@@ -1,7 +1,7 @@
 //! Whole-system tests: which system runs on which machine, and how that must end. Data; `cargo xtask test` runs it.
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
-//! starts with what it is about: `duo/` the first system, `attack/` a hostile partition beside it, `refusal/` a machine or
+//! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it, `refusal/` a machine or
 //! an image that EL2 must not start.
 
 mod attacks;
@@ -60,6 +60,14 @@ pub struct Case {
 const PAIR: &[(&str, &str)] = &[("sensor", "off"), ("control", "off")];
 /// What control prints when it got every sample as it was sent.
 const COMPLETE: &str = "none lost, none wrong";
+
+/// What the pair prints when neither end is ever rung.
+const UNRUNG: &[&str] = &[
+    COMPLETE,
+    "[sensor]   doorbells     0 sent, 0 received, 0 coalesced, 0 deferred",
+    "[control]   doorbells     0 sent, 0 received, 0 coalesced, 0 deferred",
+    ": no foreign entry",
+];
 
 const DUO: Case = Case {
     name: "duo/default",
@@ -129,6 +137,29 @@ const DUOS: &[Case] = &[
             memory: Some("3G"),
             ..DEFAULT
         },
+        ..DUO
+    },
+    Case {
+        name: "wait/wfe",
+        system: "tests/systems/wfe.toml",
+        wanted: UNRUNG,
+        ..DUO
+    },
+    Case {
+        name: "wait/poll",
+        system: "tests/systems/poll.toml",
+        wanted: UNRUNG,
+        ..DUO
+    },
+    Case {
+        name: "wait/doorbell-and-wfe",
+        system: "tests/systems/half.toml",
+        wanted: &[
+            COMPLETE,
+            "[sensor]   doorbells     0 sent, ",
+            ": no foreign entry",
+        ],
+        unwanted: &["[control]   doorbells     0 sent, "],
         ..DUO
     },
     Case {

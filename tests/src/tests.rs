@@ -38,7 +38,7 @@ fn every_attack_of_chaos_is_tried() {
     );
 
     let manifest =
-        std::fs::read_to_string(root().join("tests/systems/garbage.toml")).expect("a manifest");
+        std::fs::read_to_string(root().join("tests/systems/storm.toml")).expect("a manifest");
     let mut tried: BTreeSet<_> = cases()
         .iter()
         .filter_map(|case| case.command_line?.1.strip_prefix("attack="))

@@ -1,22 +1,27 @@
-//! Attacks on a peer over a channel that both have, and the peer that has to stand them.
+//! Attacks on a peer over channels that both have, and the peer that has to stand them.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use abi::{layout, ring};
-use rt::link::{Error, Link};
-use rt::{Tree, hv, mmu, timer};
+use abi::{error, layout, ring};
+use rt::link::Link;
+use rt::tree::ChannelNode;
+use rt::{Tree, Wait, hv, mmu, timer};
 
 use crate::format;
 use crate::probe::Random;
 
-/// The first channel of this vCPU.
-fn node(tree: &Tree) -> rt::tree::ChannelNode {
-    let first = tree.channels().find(|channel| channel.vcpu == 0);
-    first.unwrap_or_else(|| rt::fail!("this attack needs a channel"))
+/// The channel ends of this vCPU.
+fn nodes(tree: &Tree) -> Vec<ChannelNode> {
+    let nodes: Vec<_> = tree.channels().filter(|node| node.vcpu == 0).collect();
+    if nodes.is_empty() {
+        rt::fail!("this attack needs a channel");
+    }
+    nodes
 }
 
 pub fn ring_storm(tree: &Tree) -> String {
-    let handle = node(tree).handle;
+    let handle = nodes(tree)[0].handle;
     let (mut sent, mut coalesced, mut deferred, mut refused) = (0, 0, 0, 0);
     let end = timer::now() + timer::frequency();
     while timer::now() < end {
@@ -26,7 +31,7 @@ pub fn ring_storm(tree: &Tree) -> String {
             Ok(ring::DEFERRED) => deferred += 1,
             Ok(other) => rt::fail!("RING answered {other}"),
             // The neighbour has done its work and is off.
-            Err(abi::error::PEER_DOWN) => refused += 1,
+            Err(error::PEER_DOWN) => refused += 1,
             Err(error) => rt::fail!("RING answered {error}"),
         }
         // Masking one's own end must not matter to anyone either.
@@ -35,68 +40,134 @@ pub fn ring_storm(tree: &Tree) -> String {
     format!("{sent} sent, {coalesced} coalesced, {deferred} deferred, {refused} refused")
 }
 
-pub fn garbage(tree: &Tree) -> String {
-    let node = node(tree);
-    let (address, size) = node.own;
-    mmu::map(address, size, mmu::Kind::Shared);
+/// Random bytes in every page it can write, in words of every size, with rings in between, for a second.
+pub fn storm(tree: &Tree) -> String {
+    let nodes = nodes(tree);
+    for node in &nodes {
+        mmu::map(node.own.0, node.own.1, mmu::Kind::Shared);
+    }
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut words = 0_u64;
+    let (mut writes, mut refused) = (0_u64, 0_u64);
     let end = timer::now() + timer::frequency();
     while timer::now() < end {
-        // Small changes to an index break a ring in other ways than noise does.
-        let offset = match words % 4 {
+        let node = &nodes[random.next() as usize % nodes.len()];
+        let (address, size) = node.own;
+        // Half of the writes go to indices: small changes there break a ring in other ways than noise does.
+        let offset = match random.next() % 8 {
             0 => layout::PRODUCED as u64,
             1 => layout::CONSUMED as u64,
-            2 => [layout::WANT_DATA, layout::WANT_ROOM][random.next() as usize % 2] as u64,
-            _ => random.next() % (size / 4) * 4,
+            2 => layout::WANT_DATA as u64,
+            3 => layout::WANT_ROOM as u64,
+            _ => (random.next() % size) & !7,
         };
         let value = random.next();
-        let value = if value & 1 << 63 == 0 {
-            value as u32
+        let value = if value >> 63 == 0 {
+            value
         } else {
-            (value & 0x78) as u32
+            value & 0x78
         };
-        // SAFETY: pages that this end alone writes and that nothing else in this program refers to.
-        unsafe { ((address + offset) as *mut u32).write_volatile(value) };
-        words += 1;
-        if words.is_multiple_of(8) {
-            let _ = hv::ring(node.handle);
-        }
-    }
-    format!("wrote {words} words of garbage")
-}
-
-/// The other side of `garbage`: uses the channel as an honest program does, and must neither crash nor hang.
-pub fn listen(tree: &Tree) -> String {
-    let name = node(tree).name;
-    let Some(mut link) = Link::open(tree, name) else {
-        rt::fail!("the channel does not open")
-    };
-    let mut buffer = [0; 256];
-    let (mut messages, mut errors, mut wakes) = (0, 0, 0_u32);
-    let end = timer::now() + 2 * timer::frequency();
-    while timer::now() < end {
-        let pause = timer::now() + timer::milliseconds(5);
-        match link.receive(&mut buffer) {
-            Ok(Some(_)) => messages += 1,
-            // A pause that ends without a doorbell is no error here.
-            Ok(None) => match link.wait(pause) {
-                Ok(()) | Err(Error::Timeout) => wakes += 1,
-                Err(_) => errors += 1,
-            },
-            Err(_) => {
-                errors += 1;
-                rt::interrupt::wait_until(pause);
+        let at = address + offset;
+        // SAFETY: pages that this end alone writes and that nothing else in this program refers to; `offset` is a
+        // multiple of 8 within them.
+        unsafe {
+            match random.next() % 4 {
+                0 => ((at + value % 8) as *mut u8).write_volatile(value as u8),
+                1 => (at as *mut u16).write_volatile(value as u16),
+                2 => (at as *mut u32).write_volatile(value as u32),
+                _ => (at as *mut u64).write_volatile(value),
             }
         }
-        // Pushing may find the other direction broken as well; waiting for room ends at the pause.
-        if link
-            .push(&buffer[..64], pause)
-            .and_then(|()| link.flush())
-            .is_err()
-        {
-            errors += 1;
+        writes += 1;
+        if writes.is_multiple_of(8) {
+            refused += u64::from(ring(node));
         }
     }
-    format!("{messages} messages, {errors} errors, {wakes} waits")
+    let channels = nodes.len();
+    format!(
+        "{writes} writes to {channels} channels, {refused} rings to ends without doorbells refused"
+    )
+}
+
+/// Rings an end, which has to be refused where its peer takes no doorbells: whether it was.
+fn ring(node: &ChannelNode) -> bool {
+    match (node.peer_wait, hv::ring(node.handle)) {
+        (Wait::Doorbell, Ok(_)) | (_, Err(error::PEER_DOWN)) => false,
+        (Wait::Wfe | Wait::Poll, Err(error::NO_DOORBELL)) => true,
+        (wait, answer) => rt::fail!("RING of an end that waits by {wait:?} answered {answer:?}"),
+    }
+}
+
+/// One of the honest end's channels, and how many bytes of records it has sent and received by its own count.
+struct Counted {
+    link: Link,
+    sent: u32,
+    received: u32,
+}
+
+/// The other side of [`storm`]: uses every channel as an honest program does. It must neither crash nor hang, and what it
+/// tells its peer must be what it did.
+pub fn listen(tree: &Tree) -> String {
+    let nodes = nodes(tree);
+    let open = nodes.iter().map(|node| Link::open(tree, node.name));
+    let open = open.map(|link| Counted {
+        link: link.unwrap_or_else(|| rt::fail!("a channel does not open")),
+        sent: 0,
+        received: 0,
+    });
+    let mut links: Vec<_> = open.collect();
+    let mut buffer = [0; 256];
+    let (mut messages, mut errors, mut rounds) = (0, 0, 0_u32);
+    let end = timer::now() + 2 * timer::frequency();
+    while timer::now() < end {
+        for counted in &mut links {
+            let Counted { link, .. } = counted;
+            let pause = timer::now() + timer::milliseconds(2);
+            match link.receive(&mut buffer) {
+                Ok(Some(length)) => {
+                    messages += 1;
+                    counted.received = counted.received.wrapping_add(record(length));
+                }
+                // A pause that ends without a message is no error here.
+                Ok(None) => errors += u64::from(link.wait(pause).is_err()),
+                Err(_) => errors += 1,
+            }
+            // Pushing may find the other direction broken as well; waiting for room ends at the pause.
+            match link.push(&buffer[..64], pause) {
+                Ok(()) => counted.sent = counted.sent.wrapping_add(record(64)),
+                Err(_) => errors += 1,
+            }
+            errors += u64::from(link.flush().is_err());
+            counted.check();
+        }
+        rounds += 1;
+    }
+    let channels = links.len();
+    format!(
+        "{channels} channels, {messages} messages, {errors} errors, {rounds} rounds, every index right"
+    )
+}
+
+/// Bytes of the record of a message.
+fn record(length: usize) -> u32 {
+    8 + length.next_multiple_of(8) as u32
+}
+
+impl Counted {
+    /// After everything was published: this end's indices are its counts, whatever its peer said.
+    fn check(&self) {
+        let node = &self.link.node;
+        let index = |offset: usize| {
+            let at = (node.own.0 as usize + offset) as *const u32;
+            // SAFETY: this end's own index page, mapped when the link was opened; nobody else writes it.
+            unsafe { at.read_volatile() }
+        };
+        let found = [index(layout::PRODUCED), index(layout::CONSUMED)];
+        let counted = [self.sent, self.received];
+        if found != counted {
+            rt::fail!(
+                "channel {}: indices {found:?}, by count {counted:?}",
+                node.name
+            );
+        }
+    }
 }

@@ -224,16 +224,16 @@ const ATTACKS: &[Attack] = &[
         "rings a channel of its own for a second",
     ),
     (
-        "garbage-peer",
+        "channel-storm",
         Survives,
-        channels::garbage,
-        "random words in its channel pages for a second, ringing",
+        channels::storm,
+        "random bytes in all its channel pages for a second, ringing",
     ),
     (
         "listen",
         Survives,
         channels::listen,
-        "the honest peer of garbage-peer",
+        "the honest peer of channel-storm",
     ),
 ];
 

@@ -85,7 +85,7 @@ proptest! {
 
     /// Bytes, order, room and emptiness are exactly a queue's, across every wrap of the data and of the indices.
     #[test]
-    fn it_is_a_queue(steps in vec(step(), 0..200), shift in 1_u32..7, start in start()) {
+    fn it_is_a_queue(steps in vec(step(), 0..10 * LENGTH), shift in 1_u32..7, start in start()) {
         let (a, b) = (Memory::new(1 << shift, start), Memory::new(2, start));
         let (mut tx, _) = open(a.region(), b.region());
         let (_, mut rx) = open(b.region(), a.region());
