@@ -248,6 +248,10 @@ impl<H: Hardware> Vcpu<'_, H> {
             file::ROUTE.. => return self.set_router(index, 1 << (first % 32), first, value),
             _ => return,
         };
+        if changed == 0 {
+            return;
+        }
+        self.gic.outdate(vcpu, index);
         if index != 0 || vcpu == self.own {
             self.apply(index, changed);
         }
@@ -259,6 +263,9 @@ impl<H: Hardware> Vcpu<'_, H> {
             return;
         }
         for index in 0..WORDS {
+            for vcpu in 0..self.gic.vcpus() {
+                self.gic.outdate(vcpu, index);
+            }
             self.apply(index, u32::MAX);
         }
         self.wake((1 << self.gic.vcpus()) - 1);
@@ -277,6 +284,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         };
         self.gic.set_route(intid, route);
         word.put(UNROUTED, bit, self.gic.target(intid).is_none());
+        self.gic.outdate(0, index);
         self.apply_route(index, bit);
         self.apply(index, bit);
         self.look(self.own, index, bit);

@@ -21,6 +21,11 @@ const ALL_WORDS: usize = MAX_VCPUS + WORDS - 1;
 pub(crate) const SGIS: u32 = 0xffff;
 /// In [`MAIL`] beside the SGIs' bits: bring list registers, latches and hardware into step with the shared words.
 pub(crate) const RESYNC: u32 = 1 << 31;
+/// In [`MAIL`]: enables, groups, priorities or routes of word 0 changed, and in the bits above of the others. Set without a
+/// kick: it counts at the next arrival.
+pub(crate) const STALE: u32 = 1 << 16;
+/// Every word's [`STALE`] bit.
+pub(crate) const ALL_STALE: u32 = (STALE << WORDS) - STALE;
 
 /// `N` words that cores share. An index beyond them reads as zero and ignores writes.
 #[repr(align(64))]
@@ -253,6 +258,19 @@ impl Gic {
         self.route.get(spi(intid))
     }
 
+    /// What the vCPUs that see word `index` of `vcpu` keep ready for its interrupts no longer holds.
+    pub(crate) fn outdate(&self, vcpu: usize, index: usize) {
+        let all = 0..self.vcpus();
+        for seen in if index == 0 { vcpu..vcpu + 1 } else { all } {
+            self.word(seen, 0).set(MAIL, STALE << index);
+        }
+    }
+
+    /// Where siblings tell vCPU `vcpu` that it has to look again: zero as long as what its core keeps ready holds.
+    pub fn mail(&self, vcpu: usize) -> &AtomicU32 {
+        &self.word(vcpu, 0).0[MAIL]
+    }
+
     pub(crate) fn set_route(&self, intid: u32, route: u32) {
         self.route.swap(spi(intid), route);
     }
@@ -310,19 +328,27 @@ fn spi(intid: u32) -> usize {
 }
 
 /// Which interrupt sits in which list register of one core; private to that core. All bytes zero is a valid value: nothing is delivered.
+///
+/// EL2's vectors read and write the public fields as [`Vcpu::physical`] and [`Vcpu::inject`] do at first.
+///
+/// [`Vcpu::physical`]: crate::Vcpu::physical
+/// [`Vcpu::inject`]: crate::Vcpu::inject
 #[repr(C)]
 pub struct Delivery {
     /// List registers in use, one bit each; none while the vCPU is parked.
     pub(crate) usable: u32,
     /// List registers that an arrival may take without looking further: none while others wait for room, lest it overtake them, nor
     /// those whose interrupt is latched too.
-    pub(crate) open: u32,
+    pub open: u32,
     /// List registers with an active interrupt that is pending too, but must not be signalled now: that half stays in the latch.
     pub(crate) partial: u32,
     /// The list register that each INTID was last in. True only where `noted` agrees.
-    register: [u8; INTIDS],
+    pub register: [u8; INTIDS],
     /// 1 + the INTID that each list register was last given, 0 for none.
-    noted: [u16; 16],
+    pub noted: [u16; 16],
+    /// What an arrival of each INTID puts into a list register, 0 if that has to be found out. True only while [`Gic::mail`]
+    /// has no word for it.
+    pub ready: [u64; INTIDS],
 }
 
 impl Default for Delivery {
@@ -340,6 +366,7 @@ impl Delivery {
             partial: 0,
             register: [0; INTIDS],
             noted: [0; 16],
+            ready: [0; INTIDS],
         }
     }
 

@@ -212,7 +212,8 @@ impl<H: Hardware> Vcpu<'_, H> {
         } else if word.get(PENDING) & bit != 0 {
             self.delivery.partial |= 1 << register;
         }
-        self.list(register, intid, flags);
+        let entry = self.entry(intid, flags);
+        self.list(register, intid, entry);
     }
 
     /// One interrupt that is somewhere: does what is asked of it and gives it back if it may not be signalled here.

@@ -8,8 +8,8 @@ use plan::INTIDS;
 
 use crate::hardware::{Entry, Hardware};
 use crate::state::{
-    CLEAR_ACTIVE, CLEAR_PENDING, Delivery, EDGE, FIXED, GROUP, Gic, LEVEL, MAIL, OWNED, PHYSICAL,
-    RESYNC, SET_PENDING, SGIS, SHOWN, WORDS, Word, bits,
+    ALL_STALE, CLEAR_ACTIVE, CLEAR_PENDING, Delivery, EDGE, FIXED, GROUP, Gic, LEVEL, MAIL, OWNED,
+    PHYSICAL, RESYNC, SET_PENDING, SGIS, SHOWN, STALE, WORDS, Word, bits,
 };
 
 /// The vCPU that runs on this core, for as long as EL2 handles one entry. Every method acts for that vCPU.
@@ -103,11 +103,10 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         }
         let (index, bit) = place(intid);
         let word = self.word(index);
-        let is_mine =
-            index == 0 || word.get(FIXED) & bit != 0 && self.gic.route(intid) == self.own as u32;
+        let entry = self.ready(intid);
         // An earlier write of ICPENDR must not take this edge too.
-        let on = self.gic.on(word) & !word.get(CLEAR_PENDING);
-        if is_mine && on & bit != 0 {
+        let is_free = word.get(CLEAR_PENDING) & bit == 0;
+        if entry != 0 && is_free && (index == 0 || word.get(FIXED) & bit != 0) {
             let empty = self.hardware.empty();
             if let Some(register) = self.delivery.find(intid)
                 && empty >> register & 1 == 0
@@ -118,7 +117,9 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             }
             let free = empty & self.delivery.open;
             if free != 0 {
-                self.list(free.trailing_zeros() as usize, intid, Entry::PENDING);
+                // List register 0 is for physical ones as long as there is another.
+                let free = if free > 1 { free & !1 } else { free };
+                self.list(free.trailing_zeros() as usize, intid, entry);
                 return;
             }
         }
@@ -157,13 +158,11 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         if word.get(PHYSICAL) & bit == 0 {
             return false;
         }
+        let entry = self.ready(intid);
         let free = self.hardware.empty() & self.delivery.open;
-        if free != 0 && self.deliverable(index, bit) {
-            self.list(
-                free.trailing_zeros() as usize,
-                intid,
-                Entry::PENDING | Entry::LINKED,
-            );
+        if free != 0 && entry != 0 {
+            // The vectors' short path looks at list register 0 alone.
+            self.list(free.trailing_zeros() as usize, intid, entry);
         } else {
             self.hold(index, bit);
         }
@@ -174,6 +173,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     #[inline]
     pub fn inbox(&mut self) -> bool {
         let mail = self.word(0).swap(MAIL, 0);
+        self.forget(mail);
         // First, for a write of ICPENDR meant none of these SGIs.
         if mail & RESYNC != 0 {
             self.apply(0, u32::MAX);
@@ -184,7 +184,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         for intid in bits(mail & SGIS) {
             self.inject(intid);
         }
-        mail != 0
+        mail & !ALL_STALE != 0
     }
 
     /// The maintenance interrupt: list registers have room, or an interrupt ended that EL2 must know of.
@@ -267,30 +267,68 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             && (index == 0 || self.gic.route(intid(index, bit)) == self.own as u32)
     }
 
-    /// Puts `intid` into list register `register`, which must be free.
+    /// What an arrival of `intid` puts into a list register: 0 if it may not be signalled to this vCPU.
     #[inline(always)]
-    pub(crate) fn list(&mut self, register: usize, intid: u32, flags: u64) {
+    fn ready(&mut self, intid: u32) -> u64 {
+        let stale = self.word(0).get(MAIL) & ALL_STALE;
+        if stale != 0 {
+            self.word(0).clear(MAIL, stale);
+            self.forget(stale);
+        }
+        match self.delivery.ready.get(intid as usize) {
+            None | Some(0) => self.make_ready(intid),
+            Some(&entry) => entry,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_ready(&mut self, intid: u32) -> u64 {
         let (index, bit) = place(intid);
-        let word = self.word(index);
-        let group = if word.get(GROUP) & bit != 0 {
-            Entry::GROUP1
-        } else {
-            0
+        if !self.deliverable(index, bit) {
+            return 0;
+        }
+        let entry = match self.word(index).get(PHYSICAL) & bit {
+            0 => self.entry(intid, Entry::PENDING),
+            _ => self.entry(intid, Entry::PENDING | Entry::LINKED),
         };
-        let entry = Entry::new(
-            intid,
-            self.gic.priority(self.own, intid).load(Relaxed),
-            flags | group,
-        );
+        if let Some(ready) = self.delivery.ready.get_mut(intid as usize) {
+            *ready = entry;
+        }
+        entry
+    }
+
+    /// Forgets what was ready in the words that `mail` says have changed.
+    fn forget(&mut self, mail: u32) {
+        for index in bits((mail & ALL_STALE) / STALE) {
+            let word = self.delivery.ready.chunks_exact_mut(32).nth(index as usize);
+            word.into_iter().for_each(|word| word.fill(0));
+        }
+    }
+
+    /// The form of `intid` in a list register.
+    pub(crate) fn entry(&self, intid: u32, flags: u64) -> u64 {
+        let (index, bit) = place(intid);
+        let group = match self.word(index).get(GROUP) & bit {
+            0 => 0,
+            _ => Entry::GROUP1,
+        };
+        let priority = self.gic.priority(self.own, intid).load(Relaxed);
+        Entry::new(intid, priority, flags | group).0
+    }
+
+    /// Puts `entry`, which is of `intid`, into list register `register`, which must be free.
+    #[inline(always)]
+    pub(crate) fn list(&mut self, register: usize, intid: u32, entry: u64) {
         self.delivery.note(register, intid);
         self.gic.set_holder(intid, self.own);
-        self.hardware.write(register, entry.0);
+        self.hardware.write(register, entry);
     }
 
     /// Asks vCPU `target`'s core for what `mail` says. If mail is still there, so is a kick on its way.
     #[inline]
     pub(crate) fn post(&mut self, target: usize, mail: u32) {
-        if self.gic.word(target, 0).set(MAIL, mail) == 0 {
+        if self.gic.word(target, 0).set(MAIL, mail) & !ALL_STALE == 0 {
             self.hardware.kick(target);
         }
     }
