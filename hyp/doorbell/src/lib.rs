@@ -31,8 +31,10 @@ use loom::sync::atomic::AtomicU64;
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Line {
-    pending: AtomicU64,
-    masked: AtomicU64,
+    /// One bit for each handle that was rung.
+    pub pending: AtomicU64,
+    /// Handles whose doorbells wait.
+    pub masked: AtomicU64,
 }
 
 /// What setting a bit of a [`Line`] came to.
@@ -122,6 +124,7 @@ pub enum Outcome {
 ///
 /// Every ring counts in `sent` or in `coalesced`, so `sent` here is `received` at the peer, plus one while one waits there.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub struct End {
     /// Limit on the SGIs it sends.
     pub bucket: Bucket,

@@ -8,13 +8,14 @@ use crate::Outcome;
 
 /// Admits `rate` doorbells a second in the long run, `burst` back to back. All zero admits every one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Bucket {
     /// Theoretical arrival time: when the next doorbell is due at an even rate.
-    arrival: u64,
+    pub arrival: u64,
     /// Ticks between doorbells at an even rate; 0 is no limit.
-    interval: u64,
+    pub interval: u64,
     /// How much sooner than `arrival` one is admitted.
-    tolerance: u64,
+    pub tolerance: u64,
 }
 
 impl Bucket {

@@ -58,7 +58,9 @@ pub fn control(core: &mut Core) {
 pub fn tell(core: &Core, index: usize, bit: u32) {
     if let Some(other) = core.shared.core(index) {
         other.control.fetch_or(bit, AcqRel);
-        core.send(index, gic::CONTROL);
+        if let Some(row) = core.cores.get(index) {
+            gic::send(gic::sgi(row.mpidr, gic::CONTROL));
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub struct PerCore {
     /// What others want of this core: [`control`] bits, sent with the control SGI.
     pub control: AtomicU32,
     /// EL2 entries by `abi::Reason`; the core alone writes.
-    entries: [AtomicU64; Reason::COUNT],
+    pub entries: [AtomicU64; Reason::COUNT],
     /// The record of the core's last fault.
     pub crash: Crash,
     /// What its guest and EL2 print on this core.
@@ -133,12 +133,15 @@ impl Shared {
         self.cores.iter().map(|slot| &slot.0)
     }
 
+    /// Where the state of partition `index` is, `abi::state`; none is never running.
+    pub fn state_word(&self, index: usize) -> &'static AtomicU32 {
+        static NONE: AtomicU32 = AtomicU32::new(abi::state::LOADING);
+        self.global.states.get(index).unwrap_or(&NONE)
+    }
+
     /// State of partition `index`, `abi::state`.
     pub fn state(&self, index: usize) -> u32 {
-        self.global
-            .states
-            .get(index)
-            .map_or(abi::state::LOADING, |state| state.load(Acquire))
+        self.state_word(index).load(Acquire)
     }
 
     /// Moves partition `index` from state `from` to `to`; false if it is in another.

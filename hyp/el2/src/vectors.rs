@@ -1,10 +1,37 @@
 //! The exception vectors (DDI 0487, D1.3): save what the path clobbers, call one Rust function, restore, return.
 //!
+//! What happens most has a short path in assembly, for a Rust function would save eighteen registers first: the doorbell
+//! call, the doorbell SGI, a private interrupt of the guest's. Each does what the Rust function it names does in the usual
+//! case, looks at everything before it changes anything, and leaves all other cases to that function. `docs/performance.md`
+//! has their lengths.
+//!
 //! A frame holds x0 to x30. Rust keeps x19 to x29 across calls, so the interrupt and hypercall paths save the others
 //! alone; only emulation, which may name any register, saves all. Nothing at EL2 is interruptible, so ELR and SPSR stay
 //! in their registers. `TPIDR_EL2` is the core's state: the vector hands it out once an entry, as an exclusive borrow.
 
 use core::arch::global_asm;
+use core::mem::offset_of;
+
+use abi::{Reason, call, state};
+use doorbell::{Bucket, End, Line};
+use vgic::Delivery;
+
+use crate::cpu::core::{Bell, Core};
+use crate::gic;
+use crate::shared::PerCore;
+
+/// Where the count of entries for `reason` is in [`PerCore`].
+const fn entries(reason: Reason) -> usize {
+    offset_of!(PerCore, entries) + 8 * reason as usize
+}
+
+/// Where the channel ends are in [`Core`].
+const BELLS: usize = offset_of!(Core, bells);
+// What the vectors take for granted beside the offsets they are given.
+const _: () = assert!(offset_of!(PerCore, line) == 0 && offset_of!(Line, pending) == 0);
+const _: () = assert!(offset_of!(Bell, bit) == offset_of!(Bell, line) + 8);
+const _: () = assert!(offset_of!(Bucket, interval) == offset_of!(Bucket, arrival) + 8);
+const _: () = assert!(offset_of!(Line, masked) == 8);
 
 /// The guest's general registers.
 #[repr(C)]
@@ -38,10 +65,7 @@ impl Frame {
 
 global_asm!(
     r#"
-.macro save_clobbered
-    sub     sp, sp, #256
-    stp     x0, x1, [sp, #16 * 0]
-    stp     x2, x3, [sp, #16 * 1]
+.macro save_rest                        // after x0 to x3
     stp     x4, x5, [sp, #16 * 2]
     stp     x6, x7, [sp, #16 * 3]
     stp     x8, x9, [sp, #16 * 4]
@@ -51,16 +75,28 @@ global_asm!(
     stp     x16, x17, [sp, #16 * 8]
     stp     x18, x19, [sp, #16 * 9]
     str     x30, [sp, #16 * 15]
-    mov     x0, sp
-    mrs     x1, TPIDR_EL2
 .endm
 
-.macro save_rest
+.macro save_all
+    save_rest
     stp     x20, x21, [sp, #16 * 10]
     stp     x22, x23, [sp, #16 * 11]
     stp     x24, x25, [sp, #16 * 12]
     stp     x26, x27, [sp, #16 * 13]
     stp     x28, x29, [sp, #16 * 14]
+    mov     x0, sp
+.endm
+
+.macro count base, offset, scratch
+    ldr     \scratch, [\base, #\offset]
+    add     \scratch, \scratch, #1
+    str     \scratch, [\base, #\offset]
+.endm
+
+.macro return_to_guest
+    eret
+    dsb     nsh                         // no speculation past ERET
+    isb
 .endm
 
     .pushsection .text.vectors, "ax"
@@ -84,41 +120,196 @@ vectors:
     from_el2 6
     from_el2 7
 
-    .balign 128                         // lower EL, AArch64: synchronous
-    save_clobbered
+    .macro enter
+    .balign 128
+    stp     x0, x1, [sp, #-256]!
+    stp     x2, x3, [sp, #16]
+    mrs     x1, TPIDR_EL2
+    .endm
+
+    enter                               // lower EL, AArch64: synchronous
     mrs     x2, ESR_EL2
-    lsr     w3, w2, #26
-    cmp     w3, #0x16                   // HVC from AArch64
-    b.ne    1f
-    bl      {hypercall}
-    b       return_clobbered
-1:  save_rest
+    mov     w3, #{hvc}
+    cmp     w2, w3
+    b.eq    call
+    save_all
     bl      {synchronous}
     b       return_all
 
-    .balign 128                         // IRQ
-    save_clobbered
-    bl      {interrupt}
-    b       return_clobbered
+    enter                               // IRQ
+    mrs     x0, S3_0_C12_C12_0          // ICC_IAR1_EL1
+    cmp     w0, #{doorbell}
+    b.eq    doorbell
+    sub     w2, w0, #16
+    cmp     w2, #16
+    b.hs    interrupt
+    ldr     x2, [x1, #{mail}]           // private interrupts: as `Vcpu::physical`
+    ldr     w2, [x2]
+    cbnz    w2, interrupt
+    add     x2, x1, x0, lsl #3
+    ldr     x3, [x2, #{ready}]
+    cbz     x3, interrupt
+    mrs     x2, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    tbz     w2, #0, interrupt
+    ldr     w2, [x1, #{open}]
+    tbz     w2, #0, interrupt
+    msr     S3_4_C12_C12_0, x3          // ICH_LR0_EL2
+    msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
+    add     x2, x1, x0
+    strb    wzr, [x2, #{register}]
+    add     w2, w0, #1
+    strh    w2, [x1, #{noted}]
+    ldr     x2, [x1, #{mine}]
+    b       1f
 
-    .balign 128                         // FIQ: no interrupt of EL2's or a partition's is in Group 0
-    save_clobbered
-    bl      {interrupt}
-    b       return_clobbered
+    enter                               // FIQ: no interrupt of EL2's or a partition's is in Group 0
+    mov     w0, #{special}
+    b       interrupt
 
-    .balign 128                         // SError: it is this core's partition's (policy: docs/security.md)
-    save_clobbered
-    save_rest
+    enter                               // SError: it is this core's partition's (policy: docs/security.md)
+    save_all
     bl      {system_error}
     b       return_all
 
     .rept 4                             // lower EL, AArch32: no partition may run it
-    .balign 128
-    save_clobbered
-    save_rest
+    enter
+    save_all
     bl      {aarch32}
     b       return_all
     .endr
+
+1:  count   x2, {count_interrupt}, x3
+    ldp     x2, x3, [sp, #16]
+    ldp     x0, x1, [sp], #256
+    return_to_guest
+
+interrupt:                              // w0 = INTID, x1 = core
+    save_rest
+    mov     w2, w0
+    mov     x0, x1
+    mov     w1, w2
+    bl      {interrupt}
+    b       return_clobbered
+
+call:                                   // HVC #0; x0 = function, x1 = core
+    ldr     x2, [x1, #{mine}]
+    count   x2, {count_hvc}, x3
+    mov     w2, #{version}
+    subs    w2, w0, w2
+    b.ne    1f
+    mov     x0, #{minor}
+    movk    x0, #{major}, lsl #16
+2:  ldp     x2, x3, [sp, #16]
+    ldr     x1, [sp, #8]
+    add     sp, sp, #256
+    return_to_guest
+1:  cmp     w2, #{ring}
+    b.eq    ring
+3:  save_rest
+    mov     x0, sp
+    bl      {hypercall}
+    b       return_clobbered
+
+ring:                                   // as `bell::ring`
+    ldr     x0, [sp, #8]
+    ldr     x2, [x1, #{bell_count}]
+    cmp     x0, x2
+    b.hs    3b
+    add     x2, x0, x0, lsl #1
+    add     x2, x1, x2, lsl #5
+    add     x2, x2, #{bells}            // its end
+    ldr     x3, [x2, #{peer}]
+    ldr     w3, [x3]
+    cmp     w3, #{running}
+    b.ne    3b
+    stp     x4, x5, [sp, #16 * 2]
+    ldp     x3, x4, [x2, #{line}]       // the peer's line, the bit
+    ldr     x5, [x3]
+    tst     x5, x4                      // set: only this core sets it, so clear it stays
+    b.ne    4f
+    mrs     x5, CNTPCT_EL0
+    ldr     x1, [x2, #{tolerance}]
+    add     x1, x1, x5
+    ldr     x0, [x2, #{arrival}]
+    cmp     x1, x0
+    b.lo    4f
+5:  ldaxr   x1, [x3]
+    orr     x1, x1, x4
+    stlxr   w0, x1, [x3]
+    cbnz    w0, 5b
+    ldr     x1, [x3, #{masked}]
+    tst     x1, x4
+    b.ne    6f
+    ldp     x0, x1, [x2, #{arrival}]    // and the interval
+    cmp     x0, x5
+    csel    x0, x0, x5, hi
+    add     x0, x0, x1
+    str     x0, [x2, #{arrival}]
+    ldr     x0, [x2, #{sgi}]
+    dsb     ishst                       // the SGI's taker must see the bit
+    msr     S3_0_C12_C11_5, x0          // ICC_SGI1R_EL1
+6:  count   x2, {sent}, x0
+    mov     x0, #{ring_sent}
+    ldp     x4, x5, [sp, #16 * 2]
+    b       2b
+4:  mrs     x1, TPIDR_EL2
+    ldp     x4, x5, [sp, #16 * 2]
+    b       3b
+
+doorbell:                               // w0 = INTID, x1 = core: as `bell::take`
+    msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
+    msr     S3_0_C12_C11_1, x0          // ICC_DIR_EL1
+    ldr     x2, [x1, #{mail}]
+    ldr     w2, [x2]
+    cbnz    w2, interrupt
+    stp     x4, x5, [sp, #16 * 2]
+    stp     x6, x7, [sp, #16 * 3]
+    ldr     x2, [x1, #{mine}]           // its line is the first of it
+    ldp     x0, x3, [x2]                // pending, masked
+    bics    x0, x0, x3
+    b.eq    9f
+7:  rbit    x3, x0
+    clz     x3, x3
+    add     x4, x3, x3, lsl #1
+    add     x4, x1, x4, lsl #5          // its end
+    ldr     w6, [x4, #{intid}]
+    add     x0, x1, x6
+    ldrb    w0, [x0, #{register}]       // the list register it was last in
+    add     x5, x1, x0, lsl #1
+    ldrh    w5, [x5, #{noted}]
+    sub     w5, w5, #1
+    cmp     w5, w6                      // nothing else since,
+    b.ne    9f
+    ldr     w7, [x1, #{open}]
+    mrs     x5, S3_4_C12_C11_5          // ICH_ELRSR_EL2: and it is free again
+    and     w5, w5, w7
+    lsr     w5, w5, w0
+    tbz     w5, #0, 9f
+    add     x5, x1, x6, lsl #3
+    ldr     x5, [x5, #{ready}]
+    cbz     x5, 9f
+    mov     x6, #1
+    lsl     x6, x6, x3
+8:  ldaxr   x3, [x2]
+    bic     x3, x3, x6
+    stxr    w7, x3, [x2]
+    cbnz    w7, 8b
+    count   x4, {received}, x6
+    adr     x7, 1f
+    b       write_list_register
+1:  ldp     x0, x3, [x2]
+    bics    x0, x0, x3
+    b.ne    7b
+    count   x2, {count_doorbell}, x3
+    ldp     x6, x7, [sp, #16 * 3]
+    ldp     x4, x5, [sp, #16 * 2]
+    ldp     x2, x3, [sp, #16 * 1]
+    ldp     x0, x1, [sp], #256
+    return_to_guest
+9:  mov     w0, #{doorbell}
+    ldp     x6, x7, [sp, #16 * 3]
+    ldp     x4, x5, [sp, #16 * 2]
+    b       interrupt
 
 return_all:
     ldp     x20, x21, [sp, #16 * 10]
@@ -127,7 +318,6 @@ return_all:
     ldp     x26, x27, [sp, #16 * 13]
     ldp     x28, x29, [sp, #16 * 14]
 return_clobbered:
-    ldp     x0, x1, [sp, #16 * 0]
     ldp     x2, x3, [sp, #16 * 1]
     ldp     x4, x5, [sp, #16 * 2]
     ldp     x6, x7, [sp, #16 * 3]
@@ -138,10 +328,8 @@ return_clobbered:
     ldp     x16, x17, [sp, #16 * 8]
     ldp     x18, x19, [sp, #16 * 9]
     ldr     x30, [sp, #16 * 15]
-    add     sp, sp, #256
-    eret
-    dsb     nsh                         // no speculation past ERET
-    isb
+    ldp     x0, x1, [sp], #256
+    return_to_guest
 
 // x0 = frame, x1 = top of the stack: drops whatever the stack held and enters the guest.
     .global enter_guest
@@ -162,4 +350,33 @@ enter_guest:
     interrupt = sym crate::exits::interrupt,
     system_error = sym crate::exits::system_error,
     aarch32 = sym crate::exits::aarch32,
+    hvc = const 0x5a00_0000,            // ESR_EL2 of HVC #0 from AArch64
+    doorbell = const gic::DOORBELL,
+    special = const gic::SPECIAL,
+    version = const call::VERSION,
+    ring = const call::RING - call::VERSION,
+    major = const abi::REVISION_MAJOR,
+    minor = const abi::REVISION_MINOR,
+    running = const state::RUNNING,
+    ring_sent = const abi::ring::SENT,
+    mine = const offset_of!(Core, mine),
+    mail = const offset_of!(Core, mail),
+    bell_count = const offset_of!(Core, bell_count),
+    open = const offset_of!(Core, delivery) + offset_of!(Delivery, open),
+    register = const offset_of!(Core, delivery) + offset_of!(Delivery, register),
+    noted = const offset_of!(Core, delivery) + offset_of!(Delivery, noted),
+    ready = const offset_of!(Core, delivery) + offset_of!(Delivery, ready),
+    bells = const BELLS,
+    peer = const offset_of!(Bell, peer),
+    line = const offset_of!(Bell, line),
+    sgi = const offset_of!(Bell, sgi),
+    intid = const BELLS + offset_of!(Bell, intid),
+    arrival = const offset_of!(Bell, end) + offset_of!(End, bucket) + offset_of!(Bucket, arrival),
+    tolerance = const offset_of!(Bell, end) + offset_of!(End, bucket) + offset_of!(Bucket, tolerance),
+    sent = const offset_of!(Bell, end) + offset_of!(End, sent),
+    received = const BELLS + offset_of!(Bell, end) + offset_of!(End, received),
+    masked = const offset_of!(Line, masked),
+    count_hvc = const entries(Reason::Hvc),
+    count_interrupt = const entries(Reason::Interrupt),
+    count_doorbell = const entries(Reason::Doorbell),
 );

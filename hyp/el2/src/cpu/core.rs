@@ -1,24 +1,37 @@
 //! A core's own state, and its partition's: where they lie, who may touch them.
 
+use ::core::array;
 use ::core::ptr::{self, NonNull};
+use ::core::sync::atomic::AtomicU32;
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::Reason;
 use console::{Mux, Pl011};
-use doorbell::{Bucket, Deferred, End as Bell};
+use doorbell::{Bucket, Deferred, Line};
 use plan::{Interrupt, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
 use psci::Power;
 use vgic::{Delivery, Gic};
 
 use super::timer;
-use crate::gic::lists::Lists;
+use crate::gic::{self, lists::Lists};
 use crate::planned::Plan;
 use crate::shared::{PerCore, Shared};
 use crate::uart::Uart;
 
 /// What belongs to one core alone. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive borrow, once an entry.
-#[repr(C)]
+/// First what the vectors themselves read.
+#[repr(C, align(64))]
 pub struct Core {
+    /// The part of the shared region that is this core's.
+    pub mine: &'static PerCore,
+    /// Zero as long as what [`Delivery`] keeps ready holds and no sibling wants anything.
+    pub mail: &'static AtomicU32,
+    /// Number of its channel ends.
+    pub bell_count: u64,
+    /// Which interrupt is in which list register.
+    pub delivery: Delivery,
+    /// Its channel ends, by handle.
+    pub bells: [Bell; MAX_ENDS],
     /// This core's index in the plan.
     pub index: usize,
     /// Its row.
@@ -27,18 +40,12 @@ pub struct Core {
     pub partition: &'static plan::Partition,
     /// Its channel ends: a handle is an index here.
     pub ends: &'static [plan::End],
-    /// The part of the shared region that is this core's.
-    pub mine: &'static PerCore,
     /// The shared region.
     pub shared: Shared,
     /// What its partition's cores share.
     pub state: &'static State,
-    /// Which interrupt is in which list register.
-    pub delivery: Delivery,
     /// What the vGIC needs of this core's hardware.
     pub lists: Lists,
-    /// Counters and rate limits of its channel ends.
-    pub bells: [Bell; MAX_ENDS],
     /// Doorbells put off by the rate limit.
     pub deferred: Deferred,
     /// When to look at console or PL011 again, and whether unfinished lines must wait on then.
@@ -58,6 +65,50 @@ pub struct Core {
 }
 
 const _: () = assert!(size_of::<Core>() as u64 <= PRIVATE_STATE);
+
+/// One of a core's channel ends: all that ringing and being rung need.
+#[repr(C)]
+pub struct Bell {
+    /// Rate limit and counters.
+    pub end: doorbell::End,
+    /// The peer core's pending word, or none if that end takes no doorbells.
+    pub line: Option<&'static Line>,
+    /// The peer's bit there.
+    pub bit: u64,
+    /// What sends the doorbell SGI to the peer's core ([`gic::send`]).
+    pub sgi: u64,
+    /// State of the peer's partition; never running where no doorbells are taken.
+    pub peer: &'static AtomicU32,
+    /// The virtual interrupt of a doorbell at this end.
+    pub intid: u32,
+    /// The peer's handle: the number of [`Bell::bit`].
+    pub handle: u32,
+}
+
+const _: () = assert!(size_of::<Bell>() == 96, "the vectors index them");
+
+impl Bell {
+    fn new(end: Option<&plan::End>, cores: &[plan::Core], shared: &Shared) -> Self {
+        let peer = end.and_then(|end| {
+            let index = end.peer_core as usize;
+            Some((end, shared.core(index)?, cores.get(index)?))
+        });
+        let limit = |end: &plan::End| Bucket::new(timer::frequency(), end.rate, end.burst);
+        Self {
+            end: doorbell::End {
+                bucket: end.map(limit).unwrap_or_default(),
+                ..Default::default()
+            },
+            line: peer.map(|(_, theirs, _)| &theirs.line),
+            bit: peer.map_or(0, |(end, ..)| 1 << (end.peer_handle & 63)),
+            sgi: peer.map_or(0, |(.., row)| gic::sgi(row.mpidr, gic::DOORBELL)),
+            peer: shared
+                .state_word(peer.map_or(usize::MAX, |(end, ..)| end.peer_partition as usize)),
+            intid: end.map_or(0, |end| end.intid),
+            handle: peer.map_or(0, |(end, ..)| end.peer_handle),
+        }
+    }
+}
 
 /// What the cores of one partition share, and no other core maps. Atomics alone; all bytes zero is valid.
 #[repr(C)]
@@ -109,21 +160,24 @@ impl Core {
             unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
         }
         let vcpus = plan.slice(partition.vcpus);
+        let ends = plan.ends(row);
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Core;
         // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack. Boot comes here once, and drops this borrow when it enters the
         // guest or waits, from where the vectors alone hand the state out. `State`: as above, atomic and valid when zero.
         let core = unsafe {
             place.write(Core {
+                mine,
+                mail: (*state).gic.mail(row.vcpu as usize),
+                bell_count: ends.len() as u64,
+                delivery: Delivery::new(),
+                bells: array::from_fn(|handle| Bell::new(ends.get(handle), cores, &shared)),
                 index,
                 row,
                 partition,
-                ends: plan.ends(row),
-                mine,
+                ends,
                 shared,
                 state: &*state,
-                delivery: Delivery::new(),
                 lists: Lists::new(row, vcpus, plan),
-                bells: [Bell::default(); MAX_ENDS],
                 deferred: Deferred::default(),
                 console_at: None,
                 stopped: false,
@@ -135,9 +189,6 @@ impl Core {
             });
             &mut *place
         };
-        for (bell, end) in core.bells.iter_mut().zip(core.ends) {
-            bell.bucket = Bucket::new(timer::frequency(), end.rate, end.burst);
-        }
         TPIDR_EL2.set(place as u64);
         NonNull::from(core)
     }
@@ -158,11 +209,12 @@ impl Core {
         self.mine.count(reason);
     }
 
-    /// Sends physical SGI `intid` to core `index` of the plan.
-    pub fn send(&self, index: usize, intid: u32) {
-        if let Some(other) = self.cores.get(index) {
-            crate::gic::send(other.mpidr, intid);
-        }
+    /// The channel end with this handle, if the core has it.
+    pub fn bell(&mut self, handle: u64) -> Option<&mut Bell> {
+        let count = self.bell_count as usize;
+        self.bells
+            .get_mut(..count)?
+            .get_mut(usize::try_from(handle).ok()?)
     }
 
     /// Sets the timer for whatever comes next.

@@ -100,7 +100,7 @@ pub fn ich_lr(index: usize) -> u64 {
 pub fn set_ich_lr(index: usize, value: u64) {
     // SAFETY: as above; what the register holds is the vGIC's, this function's only caller.
     unsafe {
-        asm!("bl write_list_register", inout("x0") index as u64 => _, inout("x1") value => _, out("x2") _, out("x30") _, options(nostack, preserves_flags))
+        asm!("adr x7, 3f", "b write_list_register", "3:", inout("x0") index as u64 => _, in("x5") value, out("x6") _, out("x7") _, options(nostack, preserves_flags))
     };
 }
 
@@ -110,8 +110,8 @@ macro_rules! list_registers {
             ".pushsection .text.list_registers, \"ax\"",
             "read_list_register: and x0, x0, #15", "adr x1, 1f", "add x1, x1, x0, lsl #3", "br x1",
             "1:", $(concat!("mrs x0, ", $encoding), "ret",)*
-            "write_list_register: and x0, x0, #15", "adr x2, 2f", "add x2, x2, x0, lsl #3", "br x2",
-            "2:", $(concat!("msr ", $encoding, ", x1"), "ret",)*
+            "write_list_register: and x0, x0, #15", "adr x6, 2f", "add x6, x6, x0, lsl #3", "br x6",
+            "2:", $(concat!("msr ", $encoding, ", x5"), "ret x7",)*
             ".popsection",
         );
     };

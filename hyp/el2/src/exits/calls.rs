@@ -4,7 +4,7 @@ use abi::{call, error, query, smccc, status};
 use psci::Action;
 
 use crate::bell;
-use crate::cpu::core::Core;
+use crate::cpu::core::{Bell, Core};
 use crate::power;
 use crate::vectors::Frame;
 
@@ -47,15 +47,16 @@ fn bulkhead(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
             0
         }
         call::STATUS => {
-            let (Some(_), Some(bell)) = (end(core, x1), core.bells.get(x1 as usize)) else {
+            let pending = core.mine.line.is_pending(x1 as u32);
+            let Some(Bell { end, .. }) = core.bell(x1) else {
                 return error::BAD_HANDLE;
             };
             match x2 {
-                status::PENDING => core.mine.line.is_pending(x1 as u32).into(),
-                status::SENT => bell.sent as i64,
-                status::COALESCED => bell.coalesced as i64,
-                status::DEFERRED => bell.deferred as i64,
-                status::RECEIVED => bell.received as i64,
+                status::PENDING => pending.into(),
+                status::SENT => end.sent as i64,
+                status::COALESCED => end.coalesced as i64,
+                status::DEFERRED => end.deferred as i64,
+                status::RECEIVED => end.received as i64,
                 _ => error::BAD_ARGUMENT,
             }
         }

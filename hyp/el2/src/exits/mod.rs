@@ -16,14 +16,8 @@ use crate::cpu::{guest, timer};
 use crate::vectors::Frame;
 use crate::{bell, gic, power, terminal};
 
-/// HVC from AArch64.
+/// HVC #0 from AArch64, counted, that the vectors did not answer themselves.
 pub extern "C" fn hypercall(frame: &mut Frame, core: &mut Core) {
-    core.count(Reason::Hvc);
-    if ESR_EL2.get() as u16 != 0 {
-        // SMCCC uses immediate 0 alone; the others name interfaces of other hypervisors (DEN 0028, 2.9).
-        frame.set(0, abi::error::NOT_SUPPORTED as u64);
-        return;
-    }
     calls::call(frame, core);
 }
 
@@ -39,6 +33,11 @@ pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
                 0 => calls::call(frame, core),
                 _ => frame.set(0, abi::error::NOT_SUPPORTED as u64),
             }
+        }
+        // SMCCC uses immediate 0 alone; the others name interfaces of other hypervisors (DEN 0028, 2.9).
+        Trap::Other { ec: 0x16 } => {
+            core.count(Reason::Hvc);
+            frame.set(0, abi::error::NOT_SUPPORTED as u64);
         }
         Trap::SysReg(access) => {
             core.count(Reason::Sysreg);
@@ -56,22 +55,21 @@ pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
     }
 }
 
-/// A physical interrupt.
-pub extern "C" fn interrupt(_: &mut Frame, core: &mut Core) {
-    take_interrupt(core);
-}
-
-/// Takes one physical interrupt, or none if it was withdrawn meanwhile. Also the poll of a core that waits at EL2.
+/// Polls for a physical interrupt on a core that waits at EL2.
 pub fn take_interrupt(core: &mut Core) {
     let intid = gic::acknowledge();
+    if intid == gic::DOORBELL {
+        end(intid);
+    }
+    interrupt(core, intid);
+}
+
+/// Handles physical interrupt `intid`, acknowledged, or none if it was withdrawn meanwhile. The vectors have ended a doorbell.
+pub extern "C" fn interrupt(core: &mut Core, intid: u32) {
     match intid {
         gic::SPECIAL.. => core.count(Reason::Other),
-        gic::DOORBELL => {
-            end(intid);
-            if !core.stopped {
-                bell::take(core);
-            }
-        }
+        gic::DOORBELL if core.stopped => {}
+        gic::DOORBELL => bell::take(core),
         gic::CONTROL => {
             end(intid);
             power::control(core);

@@ -1,10 +1,11 @@
 //! What the vGIC model asks of this core: its list registers, the physical interrupts of its partition, its siblings.
 
 use aarch64_cpu::asm::barrier;
+use plan::MAX_VCPUS;
 use vgic::{ListRegisters, Physical, Siblings, Vcpu};
 
 use super::physical::{Kind, Words};
-use super::{DOORBELL, list_register_count, send};
+use super::{DOORBELL, list_register_count, send, sgi};
 use crate::cpu::core::Core;
 use crate::cpu::regs;
 use crate::planned::Plan;
@@ -19,13 +20,21 @@ pub struct Lists {
     count: usize,
     gicd: &'static Words,
     gicr: &'static Words,
-    cores: &'static [plan::Core],
-    vcpus: &'static [u32],
+    /// By vCPU: its core's affinity fields, and what kicks it.
+    siblings: [(u64, u64); MAX_VCPUS],
 }
 
 impl Lists {
     /// The hardware of the core with this row, in a partition with cores `vcpus`.
-    pub fn new(row: &plan::Core, vcpus: &'static [u32], plan: &Plan) -> Self {
+    pub fn new(row: &plan::Core, vcpus: &[u32], plan: &Plan) -> Self {
+        let mut siblings = [(0, 0); MAX_VCPUS];
+        for (sibling, &index) in siblings.iter_mut().zip(vcpus) {
+            let mpidr = plan
+                .cores()
+                .get(index as usize)
+                .map_or(0, |core| core.mpidr);
+            *sibling = (mpidr, sgi(mpidr, DOORBELL));
+        }
         Self {
             count: list_register_count() as usize,
             // SAFETY: the machine check saw the distributor there and this core's tables map it. After boot only those
@@ -33,19 +42,13 @@ impl Lists {
             gicd: unsafe { &*(plan.header.machine.gicd.base as *const Words) },
             // SAFETY: the plan names this core's own redistributor, whose SGI frame has the same registers for word 0.
             gicr: unsafe { &*((row.gicr + SGI_FRAME) as *const Words) },
-            cores: plan.cores(),
-            vcpus,
+            siblings,
         }
     }
 
     /// The SGI frame of this core's redistributor: word 0 alone.
     pub fn redistributor(&self) -> &'static Words {
         self.gicr
-    }
-
-    fn mpidr(&self, vcpu: usize) -> Option<u64> {
-        let index = *self.vcpus.get(vcpu)?;
-        self.cores.get(index as usize).map(|core| core.mpidr)
     }
 
     /// Word 0 is this core's redistributor, the others the distributor's.
@@ -116,7 +119,7 @@ impl Physical for Lists {
     }
 
     fn route(&mut self, intid: u32, vcpu: usize) {
-        if let Some(mpidr) = self.mpidr(vcpu) {
+        if let Some(&(mpidr, _)) = self.siblings.get(vcpu) {
             self.gicd.route(intid, mpidr);
         }
     }
@@ -124,8 +127,8 @@ impl Physical for Lists {
 
 impl Siblings for Lists {
     fn kick(&self, vcpu: usize) {
-        if let Some(mpidr) = self.mpidr(vcpu) {
-            send(mpidr, DOORBELL);
+        if let Some(&(_, kick)) = self.siblings.get(vcpu) {
+            send(kick);
         }
     }
 }

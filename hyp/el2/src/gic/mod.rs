@@ -9,7 +9,7 @@ mod v3;
 
 pub use v3::{
     acknowledge, deactivate, drop_priority, init_core, init_distributor, intids,
-    list_register_count, redistributor_affinity, send,
+    list_register_count, redistributor_affinity, send, sgi,
 };
 
 /// The physical SGI of doorbells and of everything between siblings.

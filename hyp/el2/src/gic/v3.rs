@@ -129,15 +129,20 @@ pub fn init_core(row: &Core, words: &Words) {
     barrier::isb(barrier::SY);
 }
 
-/// Sends physical SGI `intid` to the one core `mpidr`, after everything this core wrote before.
-#[inline(always)]
-pub fn send(mpidr: u64, intid: u32) {
+/// What sends physical SGI `intid` to the one core `mpidr`: see [`send`].
+pub fn sgi(mpidr: u64, intid: u32) -> u64 {
     // ICC_SGI1R_EL1: Aff3 in 55:48, RS in 47:44, Aff2 in 39:32, INTID in 27:24, Aff1 in 23:16, TargetList in 15:0.
     let affinity =
         (mpidr & 0xff_0000_0000) << 16 | (mpidr & 0xff_0000) << 16 | (mpidr & 0xff00) << 8;
     let target = (mpidr & 0xf0) << 40 | 1 << (mpidr & 0xf);
+    affinity | target | u64::from(intid) << 24
+}
+
+/// Sends `sgi`, made by the function of that name, after everything this core wrote before.
+#[inline(always)]
+pub fn send(sgi: u64) {
     cache::publish();
-    regs::set_icc_sgi1r(affinity | target | u64::from(intid) << 24);
+    regs::set_icc_sgi1r(sgi);
     barrier::isb(barrier::SY);
 }
 
