@@ -36,12 +36,17 @@ const _: () = assert!(offset_of!(Line, masked) == 8);
 /// The guest's general registers.
 #[repr(C)]
 pub struct Frame {
-    /// x0 to x30; x19 to x29 are valid in a synchronous exception other than HVC.
+    /// x0 to x30; of x20 to x29, which Rust keeps, only a synchronous exception other than HVC has them, and not at first.
     pub x: [u64; 31],
     padding: u64,
 }
 
 const _: () = assert!(size_of::<Frame>() == 256);
+
+/// The registers a frame has at first, one bit each, XZR too.
+pub const AT_FIRST: u32 = !(0x3ff << 20);
+/// All registers.
+pub const ALL: u32 = !0;
 
 impl Frame {
     /// A frame of zeros.
@@ -77,8 +82,7 @@ global_asm!(
     str     x30, [sp, #16 * 15]
 .endm
 
-.macro save_all
-    save_rest
+.macro save_all                         // after save_rest
     stp     x20, x21, [sp, #16 * 10]
     stp     x22, x23, [sp, #16 * 11]
     stp     x24, x25, [sp, #16 * 12]
@@ -91,6 +95,25 @@ global_asm!(
     ldr     \scratch, [\base, #\offset]
     add     \scratch, \scratch, #1
     str     \scratch, [\base, #\offset]
+.endm
+
+// x1 = core, w6 = INTID of a software interrupt: x0 = a list register for it, x5 = what to put there. Else to 9.
+.macro listable
+    add     x0, x1, x6
+    ldrb    w0, [x0, #{register}]       // the one it was last in
+    add     x5, x1, x0, lsl #1
+    ldrh    w5, [x5, #{noted}]
+    sub     w5, w5, #1
+    cmp     w5, w6                      // nothing else since,
+    b.ne    9f
+    ldr     w7, [x1, #{open}]
+    mrs     x5, S3_4_C12_C11_5          // ICH_ELRSR_EL2: and it is free again
+    and     w5, w5, w7
+    lsr     w5, w5, w0
+    tbz     w5, #0, 9f
+    add     x5, x1, x6, lsl #3
+    ldr     x5, [x5, #{ready}]
+    cbz     x5, 9f
 .endm
 
 .macro return_to_guest
@@ -132,7 +155,12 @@ vectors:
     mov     w3, #{hvc}
     cmp     w2, w3
     b.eq    call
+    save_rest
+    mov     x0, sp
+    bl      {trapped}
+    cbnz    w0, return_clobbered
     save_all
+    mrs     x1, TPIDR_EL2
     bl      {synchronous}
     b       return_all
 
@@ -167,12 +195,14 @@ vectors:
     b       interrupt
 
     enter                               // SError: it is this core's partition's (policy: docs/security.md)
+    save_rest
     save_all
     bl      {system_error}
     b       return_all
 
     .rept 4                             // lower EL, AArch32: no partition may run it
     enter
+    save_rest
     save_all
     bl      {aarch32}
     b       return_all
@@ -259,13 +289,34 @@ ring:                                   // as `bell::ring`
 doorbell:                               // w0 = INTID, x1 = core: as `bell::take`
     msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
     msr     S3_0_C12_C11_1, x0          // ICC_DIR_EL1
-    ldr     x2, [x1, #{mail}]
-    ldr     w2, [x2]
-    cbnz    w2, interrupt
     stp     x4, x5, [sp, #16 * 2]
     stp     x6, x7, [sp, #16 * 3]
-    ldr     x2, [x1, #{mine}]           // its line is the first of it
+    ldr     x4, [x1, #{mail}]
+    ldr     w0, [x4]
+    cbz     w0, 3f
+2:  lsr     w3, w0, #16                 // siblings' SGIs, as `Vcpu::inbox`; anything else is for Rust
+    cbnz    w3, 9f
+    rbit    w6, w0
+    clz     w6, w6
+    listable
+    mov     w2, #1
+    lsl     w6, w2, w6
+8:  ldaxr   w3, [x4]
+    bic     w3, w3, w6
+    stxr    w7, w3, [x4]
+    cbnz    w7, 8b
+    adr     x7, 1f
+    b       write_list_register
+1:  ldr     w0, [x4]
+    cbnz    w0, 2b
+    ldr     x2, [x1, #{mine}]
     ldp     x0, x3, [x2]                // pending, masked
+    bics    x0, x0, x3
+    b.ne    7f
+    count   x2, {count_sibling}, x3
+    b       4f
+3:  ldr     x2, [x1, #{mine}]
+    ldp     x0, x3, [x2]
     bics    x0, x0, x3
     b.eq    9f
 7:  rbit    x3, x0
@@ -273,21 +324,7 @@ doorbell:                               // w0 = INTID, x1 = core: as `bell::take
     add     x4, x3, x3, lsl #1
     add     x4, x1, x4, lsl #5          // its end
     ldr     w6, [x4, #{intid}]
-    add     x0, x1, x6
-    ldrb    w0, [x0, #{register}]       // the list register it was last in
-    add     x5, x1, x0, lsl #1
-    ldrh    w5, [x5, #{noted}]
-    sub     w5, w5, #1
-    cmp     w5, w6                      // nothing else since,
-    b.ne    9f
-    ldr     w7, [x1, #{open}]
-    mrs     x5, S3_4_C12_C11_5          // ICH_ELRSR_EL2: and it is free again
-    and     w5, w5, w7
-    lsr     w5, w5, w0
-    tbz     w5, #0, 9f
-    add     x5, x1, x6, lsl #3
-    ldr     x5, [x5, #{ready}]
-    cbz     x5, 9f
+    listable
     mov     x6, #1
     lsl     x6, x6, x3
 8:  ldaxr   x3, [x2]
@@ -301,7 +338,7 @@ doorbell:                               // w0 = INTID, x1 = core: as `bell::take
     bics    x0, x0, x3
     b.ne    7b
     count   x2, {count_doorbell}, x3
-    ldp     x6, x7, [sp, #16 * 3]
+4:  ldp     x6, x7, [sp, #16 * 3]
     ldp     x4, x5, [sp, #16 * 2]
     ldp     x2, x3, [sp, #16 * 1]
     ldp     x0, x1, [sp], #256
@@ -346,6 +383,7 @@ enter_guest:
 "#,
     fault = sym crate::exits::fault,
     hypercall = sym crate::exits::hypercall,
+    trapped = sym crate::exits::trapped,
     synchronous = sym crate::exits::synchronous,
     interrupt = sym crate::exits::interrupt,
     system_error = sym crate::exits::system_error,
@@ -378,5 +416,6 @@ enter_guest:
     masked = const offset_of!(Line, masked),
     count_hvc = const entries(Reason::Hvc),
     count_interrupt = const entries(Reason::Interrupt),
+    count_sibling = const entries(Reason::Sibling),
     count_doorbell = const entries(Reason::Doorbell),
 );

@@ -75,20 +75,30 @@ pub struct DataAbort {
     pub fault: Fault,
     /// It was a store, or cache maintenance.
     pub write: bool,
-    esr: u64,
 }
 
-/// A load or store of one general register.
+/// A load or store of one general register that EL2 can carry out in the guest's stead: the `ESR_EL2` of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// Bytes: 1, 2, 4 or 8.
-    pub size: u8,
-    /// The load extends the sign.
-    pub signed: bool,
-    /// The register is 64 bits wide.
-    pub wide: bool,
-    /// General register, 31 for XZR.
-    pub rt: u8,
+pub struct Access(u64);
+
+/// The general register whose value is written to `ICC_SGI1R_EL1`, if `esr` is of such a write.
+#[inline(always)]
+pub fn sgi1r_source(esr: u64) -> Option<u8> {
+    const RT: u64 = 0x1f << 5;
+    // EC, IL, op0 3, op2 5, op1 0, CRn 12, CRm 11, and a write.
+    const WRITE: u64 = (ec::SYSREG as u64) << 26 | 1 << 25 | 3 << 20 | 5 << 17 | 12 << 10 | 11 << 1;
+    (esr & !RT == WRITE).then(|| field(esr, 5, 5))
+}
+
+/// The access that `esr` is of, if EL2 can carry it out: nothing is mapped there, the address is known, and the hardware
+/// described a plain load or store. Any other access to an emulated device is an external abort.
+#[inline(always)]
+pub fn access(esr: u64) -> Option<Access> {
+    /// `EC`, `ISV`, `FnV`, `CM`, `S1PTW` and the kind of fault, without its level.
+    const SHAPE: u64 = 0x3f << 26 | 1 << 24 | 1 << 10 | 1 << 8 | 1 << 7 | 0x3c;
+    /// Described, and a translation fault.
+    const PLAIN: u64 = (ec::DATA_ABORT as u64) << 26 | 1 << 24 | 0x04;
+    (esr & SHAPE == PLAIN).then_some(Access(esr))
 }
 
 /// Decodes `ESR_EL2` of a synchronous exception.
@@ -113,7 +123,6 @@ pub fn decode(esr: u64) -> Trap {
         ec::DATA_ABORT => Trap::DataAbort(DataAbort {
             fault: fault(esr),
             write: bit(esr, 6),
-            esr,
         }),
         _ => Trap::Other { ec: class as u8 },
     }
@@ -143,23 +152,6 @@ impl Fault {
     }
 }
 
-impl DataAbort {
-    /// The access, if EL2 can carry it out in the guest's stead: nothing is mapped there, the address is known, and
-    /// the hardware described a plain load or store. Otherwise an access to an emulated device is an external abort.
-    pub fn emulable(&self) -> Option<Access> {
-        /// `ISV`, `FnV`, `CM`, `S1PTW` and the kind of fault, without its level.
-        const SHAPE: u64 = 1 << 24 | 1 << 10 | 1 << 8 | 1 << 7 | 0x3c;
-        /// Described, and a translation fault.
-        const PLAIN: u64 = 1 << 24 | 0x04;
-        (self.esr & SHAPE == PLAIN).then(|| Access {
-            size: 1 << field(self.esr, 22, 2),
-            signed: bit(self.esr, 21),
-            wide: bit(self.esr, 15),
-            rt: field(self.esr, 16, 5),
-        })
-    }
-}
-
 /// The guest address of a fault: the page from `HPFAR_EL2`, the offset in it from `FAR_EL2`.
 pub const fn fault_ipa(hpfar: u64, far: u64) -> u64 {
     // FIPA is bits 43:4 and holds IPA bits 51:12.
@@ -167,14 +159,34 @@ pub const fn fault_ipa(hpfar: u64, far: u64) -> u64 {
 }
 
 impl Access {
-    /// What a load that read `value` puts into its register: the low bytes, zero- or sign-extended.
-    pub const fn loaded(&self, value: u64) -> u64 {
-        let unused = self.unused();
-        let extended = match self.signed {
-            true => ((value << unused) as i64 >> unused) as u64,
-            false => self.stored(value),
-        };
-        if self.wide {
+    /// Bytes: 1, 2, 4 or 8.
+    #[inline(always)]
+    pub const fn size(self) -> u64 {
+        1 << (self.0 >> 22 & 3)
+    }
+
+    /// General register, 31 for XZR.
+    #[inline(always)]
+    pub const fn rt(self) -> u8 {
+        field(self.0, 16, 5)
+    }
+
+    /// It is a store.
+    #[inline(always)]
+    pub const fn is_write(self) -> bool {
+        bit(self.0, 6)
+    }
+
+    /// What a load that read `value`, no wider than the access, puts into its register: zero- or sign-extended.
+    #[inline(always)]
+    pub const fn loaded(self, value: u64) -> u64 {
+        let (is_signed, is_wide) = (bit(self.0, 21), bit(self.0, 15));
+        if !is_signed {
+            return value;
+        }
+        let unused = 64 - 8 * self.size();
+        let extended = ((value << unused) as i64 >> unused) as u64;
+        if is_wide {
             extended
         } else {
             extended as u32 as u64
@@ -182,12 +194,8 @@ impl Access {
     }
 
     /// What a store of register value `value` writes: its low bytes.
-    pub const fn stored(&self, value: u64) -> u64 {
-        value & u64::MAX >> self.unused()
-    }
-
-    /// Bits of a register that the access does not have.
-    const fn unused(&self) -> u32 {
-        (self.size as u32 * 8).wrapping_neg() & 63
+    #[inline(always)]
+    pub const fn stored(self, value: u64) -> u64 {
+        value & u64::MAX >> (64 - 8 * self.size())
     }
 }

@@ -8,8 +8,8 @@ use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::hardware::Hardware;
 use crate::state::{
-    ACTIVE, AWAKE, CLEAR_ACTIVE, CLEAR_PENDING, EDGE, ENABLE, FIXED, GROUP, LEVEL, MAIL, OWNED,
-    PENDING, PHYSICAL, SET_ACTIVE, SET_PENDING, SGIS, SHOWN, UNROUTED, WORDS, bits,
+    ACTIVE, AWAKE, CLEAR_ACTIVE, CLEAR_PENDING, EDGE, ENABLE, FIXED, GROUP, Gic, LEVEL, MAIL,
+    OWNED, PENDING, PHYSICAL, SET_ACTIVE, SET_PENDING, SGIS, SHOWN, UNROUTED, WORDS, bits,
 };
 use crate::vcpu::Vcpu;
 
@@ -29,9 +29,7 @@ const PRIORITY_MASK: u8 = 0xf8;
 const AFFINITY: u32 = 0x00ff_ffff;
 /// IROUTER.Interrupt_Routing_Mode.
 const ANY: u32 = 1 << 31;
-/// Bytes of a redistributor: the RD frame, then the SGI frame.
-const REDISTRIBUTOR: u64 = 0x2_0000;
-/// Offset of the SGI frame.
+/// Offset of a redistributor's SGI frame, which follows its RD frame.
 const SGI_FRAME: u64 = 0x1_0000;
 
 /// The register files, by offset / 128: 32 words of one bit an interrupt each.
@@ -62,72 +60,62 @@ struct Place {
     first: u32,
 }
 
-/// Whether there is a 64-bit register at `offset`: IROUTER in the distributor, GICR_TYPER in a redistributor.
-fn is_wide(frame: Option<usize>, offset: u64) -> bool {
-    match frame {
-        None => (file::ROUTE..=file::ROUTE_LAST).contains(&(offset >> 7)),
-        Some(_) => offset == 0x8,
+impl Gic {
+    /// What reading the word at `offset` of the distributor shows, for those registers whose value is in the state alone:
+    /// GICD_TYPER, and enable bits beyond word 0, which is the redistributors'.
+    #[inline(always)]
+    pub fn distributor_state(&self, offset: u64) -> Option<u32> {
+        let index = (offset & 0x7f) as usize / 4;
+        match (offset, offset >> 8) {
+            (0x4, _) => Some(TYPER_FIXED | self.visible().wrapping_sub(1) as u32 & 0x1f),
+            (_, 0x1) if (1..self.visible()).contains(&index) => {
+                Some(self.word(0, index).get(ENABLE))
+            }
+            _ => None,
+        }
     }
 }
 
 impl<H: Hardware> Vcpu<'_, H> {
-    /// The guest reads `size` bytes at `offset` of the distributor (64 KiB).
-    pub fn gicd_read(&mut self, offset: u64, size: u64) -> u64 {
-        self.read(None, offset, size)
-    }
-
-    /// The guest writes `size` bytes at `offset` of the distributor.
-    pub fn gicd_write(&mut self, offset: u64, size: u64, value: u64) {
-        self.write(None, offset, size, value);
-    }
-
-    /// The guest reads `size` bytes at `offset` from the first redistributor: 128 KiB a vCPU.
-    pub fn gicr_read(&mut self, offset: u64, size: u64) -> u64 {
-        let vcpu = (offset / REDISTRIBUTOR) as usize;
-        self.read(Some(vcpu), offset % REDISTRIBUTOR, size)
-    }
-
-    /// The guest writes `size` bytes at `offset` from the first redistributor.
-    pub fn gicr_write(&mut self, offset: u64, size: u64, value: u64) {
-        let vcpu = (offset / REDISTRIBUTOR) as usize;
-        self.write(Some(vcpu), offset % REDISTRIBUTOR, size, value);
-    }
-
-    /// Reads from the distributor or the redistributor of vCPU `frame`.
-    fn read(&mut self, frame: Option<usize>, offset: u64, size: u64) -> u64 {
-        match (size, offset % 8) {
-            (8, 0) if is_wide(frame, offset) => {
-                let low = self.word_read(frame, offset);
-                u64::from(self.word_read(frame, offset + 4)) << 32 | u64::from(low)
+    /// The guest reads `size` bytes at `offset`, a multiple of `size`, of the distributor (64 KiB), or of the redistributor of
+    /// vCPU `frame` (128 KiB).
+    pub fn read(&mut self, frame: Option<usize>, offset: u64, size: u64) -> u64 {
+        let word = u64::from(self.word_read(frame, offset & !3));
+        match (size, frame, offset >> 7) {
+            (4, ..) => word,
+            (1, _, _)
+                if self
+                    .locate(frame, offset)
+                    .is_some_and(|place| place.is_priority()) =>
+            {
+                word >> (8 * (offset & 3)) & 0xff
             }
-            (4, 0 | 4) => self.word_read(frame, offset).into(),
-            (1, _) => match self.locate(frame, offset) {
-                Some(place) if place.is_priority() => self.priorities(&place, 1).into(),
-                _ => 0,
-            },
+            // Upper halves: Aff3, which GICD_TYPER.A3V = 0 says is not there; the vCPU's affinity in GICR_TYPER.
+            (8, None, file::ROUTE..=file::ROUTE_LAST) => word,
+            (8, Some(vcpu), 0) if offset == 0x8 => word | (vcpu as u64) << 32,
             _ => 0,
         }
     }
 
-    fn write(&mut self, frame: Option<usize>, offset: u64, size: u64, value: u64) {
-        match (size, offset % 8, frame, offset) {
-            (4, _, None, 0) => self.set_groups(value as u32 & 3),
+    /// The guest writes: see [`Self::read`].
+    pub fn write(&mut self, frame: Option<usize>, offset: u64, size: u64, value: u64) {
+        match (size, frame, offset) {
+            (4, None, 0) => self.set_groups(value as u32 & 3),
             // ChildrenAsleep follows ProcessorSleep at once. Delivery does not depend on it: a guest that sleeps has its groups disabled
             // (IHI 0069, section 11.1).
-            (4, _, Some(vcpu), 0x14) if vcpu < self.gic.vcpus() => {
+            (4, Some(vcpu), 0x14) if vcpu < self.gic.vcpus() => {
                 let word = self.gic.word(vcpu, 0);
                 word.swap(AWAKE, u32::from(value & 2 == 0));
             }
-            (4, 0 | 4, ..) | (1, ..) => {
+            _ => {
                 if let Some(place) = self.locate(frame, offset)
-                    && (size == 4 || place.is_priority())
+                    && (size == 4
+                        || size == 1 && place.is_priority()
+                        || size == 8 && place.file >= file::ROUTE)
                 {
                     self.file_write(&place, size as u32, value as u32);
                 }
             }
-            // The upper half holds Aff3 alone, which GICD_TYPER.A3V = 0 says is not there.
-            (8, 0, None, _) if is_wide(frame, offset) => self.write(frame, offset, 4, value),
-            _ => {}
         }
     }
 
@@ -136,7 +124,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         match (frame, offset) {
             (Some(vcpu), _) if vcpu >= vcpus => 0,
             (None, 0x0) => self.gic.enable_groups.get(0) | CTLR_FIXED,
-            (None, 0x4) => TYPER_FIXED | self.gic.visible().saturating_sub(1) as u32,
+            (None, 0x4 | 0x100..0x200) => self.gic.distributor_state(offset).unwrap_or(0),
             (None, 0x8) | (Some(_), 0x4) => IIDR,
             (Some(vcpu), 0x8) => (vcpu as u32) << 8 | u32::from(vcpu + 1 == vcpus) << 4,
             (Some(vcpu), 0xc) => vcpu as u32,
@@ -251,7 +239,10 @@ impl<H: Hardware> Vcpu<'_, H> {
         if changed == 0 {
             return;
         }
-        self.gic.outdate(vcpu, index);
+        // What is not enabled is not ready.
+        if file != file::SET_ENABLE {
+            self.gic.outdate(vcpu, index);
+        }
         if index != 0 || vcpu == self.own {
             self.apply(index, changed);
         }

@@ -53,6 +53,7 @@ impl<const N: usize> Words<N> {
     }
 
     /// Sets the bits `mask`. Returns what was there.
+    #[inline(always)]
     pub fn set(&self, index: usize, mask: u32) -> u32 {
         self.change(index, |word| word.fetch_or(mask, AcqRel))
     }

@@ -229,6 +229,23 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         }
     }
 
+    /// [`Self::send_sgi`] for what guests write most: `ICC_SGI1R_EL1` with one other vCPU. False, with nothing done, for all else.
+    #[inline(always)]
+    pub fn send_sgi_to_one(&mut self, value: u64) -> bool {
+        const AFFINITY3_TO_1_RS_AND_BROADCAST: u64 = 0x00ff_ffff_00ff_0000;
+        let targets = value as u32 & 0xffff;
+        let target = targets.trailing_zeros() as usize;
+        if value & AFFINITY3_TO_1_RS_AND_BROADCAST != 0
+            || targets & targets.wrapping_sub(1) != 0
+            || target == self.own
+            || target >= self.gic.vcpus()
+        {
+            return false;
+        }
+        self.post(target, 1 << (value >> 24 & 15));
+        true
+    }
+
     /// The guest wrote `intid` to `ICC_DIR_EL1`, trapped by [`control::TDIR`](crate::control::TDIR).
     pub fn deactivate(&mut self, intid: u32) {
         if intid < INTIDS as u32 {
@@ -326,7 +343,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     }
 
     /// Asks vCPU `target`'s core for what `mail` says. If mail is still there, so is a kick on its way.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn post(&mut self, target: usize, mail: u32) {
         if self.gic.word(target, 0).set(MAIL, mail) & !ALL_STALE == 0 {
             self.hardware.kick(target);

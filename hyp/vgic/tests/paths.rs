@@ -3,7 +3,7 @@
 mod machine;
 
 use bulkhead_vgic::{SgiRegister, control};
-use machine::{DISK, DOORBELL, Machine, TIMER, UART, partition, row};
+use machine::{DISK, DOORBELL, Face, Machine, TIMER, UART, partition, row};
 use plan::{
     GuestGic, INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL,
 };

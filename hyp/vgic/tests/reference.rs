@@ -11,7 +11,7 @@
 mod machine;
 
 use bulkhead_vgic::SgiRegister;
-use machine::{Machine, WORDS, row};
+use machine::{Face, Machine, WORDS, row};
 use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL};
 use proptest::prelude::*;
 
@@ -345,7 +345,10 @@ impl Pair {
                         1,
                         priority.into(),
                     ),
-                    _ => self.machine.vcpu(by).gicd_write(offset, 1, priority.into()),
+                    _ => self
+                        .machine
+                        .vcpu(by)
+                        .write(None, offset, 1, priority.into()),
                 }
             }
             Op::Route { by, intid, to } => {
@@ -353,7 +356,8 @@ impl Pair {
                 if intid < 32 {
                     return;
                 }
-                self.machine.vcpu(by).gicd_write(
+                self.machine.vcpu(by).write(
+                    None,
                     0x6000 + u64::from(intid) * 8,
                     8,
                     7 << 32 | u64::from(to),

@@ -82,8 +82,8 @@ fn threads_lose_no_sgi() {
                 let mut vcpu = Vcpu::new(gic, core, &mut delivery, &mut sink);
                 vcpu.reset();
                 vcpu.unpark();
-                vcpu.gicd_write(0, 4, 3);
-                vcpu.gicr_write(core as u64 * 0x2_0000 + 0x1_0100, 4, 0xffff);
+                vcpu.write(None, 0, 4, 3);
+                vcpu.write(Some(core), 0x1_0100, 4, 0xffff);
                 if core != 0 {
                     // Each sends its own SGI to vCPU 0 and waits until it is seen there: a lost one hangs, so there is a limit.
                     for round in 1..=ROUNDS {

@@ -154,6 +154,7 @@ fn taken_state(spsr: u64) -> u64 {
 }
 
 /// Steps over the instruction that trapped, as far as a debugger in the guest can tell too.
+#[inline(always)]
 pub fn skip_instruction() {
     const SS: u64 = 1 << 21;
     SPSR_EL2.set(SPSR_EL2.get() & !SS);

@@ -1,85 +1,112 @@
 //! Data aborts: accesses to the emulated GIC and PL011, and everything a guest has no right to.
 
-use aarch64_cpu::registers::{ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
+use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, Readable};
 use abi::Reason;
-use trap::{Access, DataAbort};
+use trap::DataAbort;
 
 use crate::cpu::core::Core;
 use crate::cpu::guest;
 use crate::terminal;
-use crate::vectors::Frame;
+use crate::vectors::{ALL, AT_FIRST, Frame};
 
-/// Bytes of the emulated distributor.
-const GICD_SIZE: u64 = 0x1_0000;
-/// Bytes of one emulated redistributor: two frames of 64 KiB.
-const GICR_SIZE: u64 = 0x2_0000;
-/// Bytes of the emulated PL011.
-const UART_SIZE: u64 = 0x1000;
+/// log2 of the bytes of the emulated distributor.
+const GICD_SIZE: u32 = 16;
+/// log2 of the bytes of one emulated redistributor: two frames of 64 KiB.
+const GICR_SIZE: u32 = 17;
+/// log2 of the bytes of the emulated PL011.
+const UART_SIZE: u32 = 12;
 
-/// An emulated device and the offset into it.
+/// An emulated device.
 enum Device {
-    Distributor(u64),
-    Redistributor(u64),
-    Uart(u64),
+    /// The distributor, or the redistributor of this vCPU.
+    Gic(Option<usize>),
+    Uart,
 }
 
 /// A data abort from the guest.
-pub fn abort(frame: &mut Frame, core: &mut Core, abort: DataAbort) {
+pub fn abort(frame: &mut Frame, core: &mut Core, abort: DataAbort, esr: u64) {
+    if emulate(frame, core, esr, ALL) {
+        return;
+    }
     let far = FAR_EL2.get();
     let ipa = trap::fault_ipa(HPFAR_EL2.get(), far);
-    let Some(device) = abort.fault.ipa_known().then(|| device(core, ipa)).flatten() else {
-        return super::halt(core, ESR_EL2.get());
-    };
+    if !abort.fault.ipa_known() || device(core, ipa).is_none() {
+        return super::halt(core, esr);
+    }
     core.count(Reason::Mmio);
     // Pairs, exclusives and cache maintenance on a device: hardware does not say what they meant, nor would a real device
-    // answer them.
-    let Some(access) = abort.emulable() else {
-        return guest::inject_external_abort(far);
+    // answer them. Nor one that is not aligned.
+    guest::inject_external_abort(far);
+}
+
+/// Reads what the distributor shows of its state alone, without a call: see [`emulate`].
+#[inline(always)]
+pub fn read_state(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
+    let Some(access) = trap::access(esr) else {
+        return false;
     };
-    if ipa & (u64::from(access.size) - 1) != 0 {
-        return guest::inject_external_abort(far);
+    let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
+    let offset = ipa.wrapping_sub(core.partition.gic.gicd_ipa);
+    let (rt, is_word) = (access.rt(), access.size() == 4 && offset & 3 == 0);
+    if access.is_write() || !is_word || AT_FIRST >> rt & 1 == 0 {
+        return false;
     }
-    if abort.write {
-        write(core, device, access, access.stored(frame.get(access.rt)));
+    let Some(value) = core.state.gic.distributor_state(offset) else {
+        return false;
+    };
+    core.count(Reason::Mmio);
+    frame.set(rt, access.loaded(value.into()));
+    guest::skip_instruction();
+    true
+}
+
+/// Carries out an access to an emulated device whose register is one of `registers`, a bit each. False, with nothing done,
+/// if `esr` is of anything else.
+#[unsafe(link_section = ".text.hot")]
+pub fn emulate(frame: &mut Frame, core: &mut Core, esr: u64, registers: u32) -> bool {
+    let Some(access) = trap::access(esr) else {
+        return false;
+    };
+    let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
+    let (rt, size) = (access.rt(), access.size());
+    if ipa & (size - 1) != 0 || registers >> rt & 1 == 0 {
+        return false;
+    }
+    let Some((device, offset)) = device(core, ipa) else {
+        return false;
+    };
+    core.count(Reason::Mmio);
+    if access.is_write() {
+        let value = access.stored(frame.get(rt));
+        match device {
+            Device::Gic(part) => core.vgic().write(part, offset, size, value),
+            Device::Uart => terminal::guest_write(core, offset, value),
+        }
     } else {
-        let value = read(core, device, access);
-        frame.set(access.rt, access.loaded(value));
+        let value = match device {
+            Device::Gic(part) => core.vgic().read(part, offset, size),
+            Device::Uart => access.stored(terminal::guest_read(core, offset)),
+        };
+        frame.set(rt, access.loaded(value));
     }
     guest::skip_instruction();
+    true
 }
 
-/// The emulated device at `ipa`.
-fn device(core: &Core, ipa: u64) -> Option<Device> {
+/// The emulated device at `ipa`, and the offset into it.
+#[inline(always)]
+fn device(core: &Core, ipa: u64) -> Option<(Device, u64)> {
     let partition = core.partition;
-    let within = |base: u64, size: u64| {
-        (base != 0 && ipa >= base && ipa - base < size).then_some(ipa.wrapping_sub(base))
-    };
-    if let Some(offset) = within(partition.gic.gicd_ipa, GICD_SIZE) {
-        return Some(Device::Distributor(offset));
+    let distributor = ipa.wrapping_sub(partition.gic.gicd_ipa);
+    if distributor >> GICD_SIZE == 0 {
+        return Some((Device::Gic(None), distributor));
     }
-    if let Some(offset) = within(
-        partition.gic.gicr_ipa,
-        GICR_SIZE * u64::from(partition.vcpus.count),
-    ) {
-        return Some(Device::Redistributor(offset));
+    let redistributors = ipa.wrapping_sub(partition.gic.gicr_ipa);
+    let vcpu = redistributors >> GICR_SIZE;
+    if vcpu < partition.vcpus.count.into() {
+        let offset = redistributors & ((1 << GICR_SIZE) - 1);
+        return Some((Device::Gic(Some(vcpu as usize)), offset));
     }
-    within(partition.uart_ipa, UART_SIZE).map(Device::Uart)
-}
-
-fn read(core: &mut Core, device: Device, access: Access) -> u64 {
-    let size = access.size.into();
-    match device {
-        Device::Distributor(offset) => core.vgic().gicd_read(offset, size),
-        Device::Redistributor(offset) => core.vgic().gicr_read(offset, size),
-        Device::Uart(offset) => terminal::guest_read(core, offset),
-    }
-}
-
-fn write(core: &mut Core, device: Device, access: Access, value: u64) {
-    let size = access.size.into();
-    match device {
-        Device::Distributor(offset) => core.vgic().gicd_write(offset, size, value),
-        Device::Redistributor(offset) => core.vgic().gicr_write(offset, size, value),
-        Device::Uart(offset) => terminal::guest_write(core, offset, value),
-    }
+    let uart = ipa.wrapping_sub(partition.uart_ipa);
+    (partition.uart_ipa != 0 && uart >> UART_SIZE == 0).then_some((Device::Uart, uart))
 }

@@ -13,12 +13,34 @@ use trap::Trap;
 
 use crate::cpu::core::Core;
 use crate::cpu::{guest, timer};
-use crate::vectors::Frame;
+use crate::vectors::{AT_FIRST, Frame};
 use crate::{bell, gic, power, terminal};
 
 /// HVC #0 from AArch64, counted, that the vectors did not answer themselves.
 pub extern "C" fn hypercall(frame: &mut Frame, core: &mut Core) {
+    // What guests measure a hypervisor by first: not worth a walk through all calls.
+    if frame.get(0) as u32 == psci::fid::VERSION {
+        return frame.set(0, psci::ret::VERSION_1_1 as u64);
+    }
     calls::call(frame, core);
+}
+
+/// What a guest's everyday work traps for: SGIs and emulated devices. False, with nothing done, for all else, and if the
+/// access names a register that the frame has not yet.
+#[unsafe(link_section = ".text.hot")]
+pub extern "C" fn trapped(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
+    match trap::sgi1r_source(esr) {
+        // `send_sgi` does all others, from `synchronous`.
+        Some(rt) if AT_FIRST >> rt & 1 != 0 => {
+            let done = core.vgic().send_sgi_to_one(frame.get(rt));
+            if done {
+                core.count(Reason::Sysreg);
+                guest::skip_instruction();
+            }
+            done
+        }
+        _ => mmio::read_state(frame, core, esr) || mmio::emulate(frame, core, esr, AT_FIRST),
+    }
 }
 
 /// Any other synchronous exception from the guest.
@@ -43,7 +65,7 @@ pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
             core.count(Reason::Sysreg);
             sysreg::access(frame, core, access);
         }
-        Trap::DataAbort(abort) => mmio::abort(frame, core, abort),
+        Trap::DataAbort(abort) => mmio::abort(frame, core, abort, esr),
         // What the core has and the guest was told it has not (TID3), or a wait that nothing trapped: undefined.
         Trap::Other {
             ec: 0x07 | 0x09 | 0x0a | 0x19 | 0x1d,

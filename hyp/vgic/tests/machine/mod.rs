@@ -12,6 +12,27 @@ use vgic::{Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, contro
 
 pub const WORDS: usize = 9;
 
+/// Accesses by the offset from the first redistributor.
+pub trait Face {
+    fn gicr_read(&mut self, offset: u64, size: u64) -> u64;
+    fn gicr_write(&mut self, offset: u64, size: u64, value: u64);
+}
+
+impl<H: vgic::Hardware> Face for Vcpu<'_, H> {
+    fn gicr_read(&mut self, offset: u64, size: u64) -> u64 {
+        self.read(Some((offset >> 17) as usize), offset & 0x1_ffff, size)
+    }
+
+    fn gicr_write(&mut self, offset: u64, size: u64, value: u64) {
+        self.write(
+            Some((offset >> 17) as usize),
+            offset & 0x1_ffff,
+            size,
+            value,
+        );
+    }
+}
+
 /// The physical GIC: what all cores share, and the private word of each.
 #[derive(Default)]
 pub struct PhysicalGic {
@@ -368,10 +389,10 @@ impl Machine {
     }
 
     pub fn gicd(&mut self, core: usize, offset: u64) -> u32 {
-        self.vcpu(core).gicd_read(offset, 4) as u32
+        self.vcpu(core).read(None, offset, 4) as u32
     }
     pub fn set_gicd(&mut self, core: usize, offset: u64, value: u32) {
-        self.vcpu(core).gicd_write(offset, 4, value.into());
+        self.vcpu(core).write(None, offset, 4, value.into());
     }
     pub fn gicr(&mut self, core: usize, of: usize, offset: u64) -> u32 {
         self.vcpu(core).gicr_read(of as u64 * 0x2_0000 + offset, 4) as u32
