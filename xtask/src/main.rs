@@ -86,11 +86,15 @@ enum Command {
     },
     /// Prove from an image's bytes that nothing passes between its partitions but what the manifest declares
     Verify {
-        /// The image, as `cargo xtask image` wrote it
+        /// The image, as `cargo xtask image` wrote it; with --live the system, which is built
+        #[arg(value_name = "IMAGE", default_value = "duo", hide_default_value = true)]
         image: PathBuf,
         /// The system it is held against: a name, BOARD/NAME, or a path to a manifest
-        #[arg(long)]
-        system: String,
+        #[arg(long, required_unless_present = "live")]
+        system: Option<String>,
+        /// Run the system on QEMU, and hold memory and EL2 registers of the running machine against its image
+        #[arg(long, conflicts_with_all = ["system", "json"])]
+        live: bool,
         /// Write the report as JSON too
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -223,12 +227,20 @@ fn dispatch(command: Command) -> Result<bool> {
                 jobs,
             })
         }
+        Command::Verify { image, live, .. } if live => {
+            setup::ensure(Scope::Run)?;
+            let report = verify::live::command(&image.to_string_lossy())?;
+            ui::say(&report);
+            Ok(report.holds())
+        }
         Command::Verify {
             image,
             system,
             json,
+            ..
         } => {
             setup::ensure(Scope::Run)?;
+            let system = system.unwrap_or_default();
             let proof = verify::command(&image, &system, json.as_deref())?;
             ui::say(&proof);
             Ok(proof.holds())

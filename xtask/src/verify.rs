@@ -1,6 +1,8 @@
 //! `cargo xtask verify`: holds an image against its system's manifest and its board. The proof is the crate
 //! bulkhead-verify's; here are the files it wants. What `image` and `qemu` hand out has passed it.
 
+pub mod live;
+
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};

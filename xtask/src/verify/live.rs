@@ -1,0 +1,320 @@
+//! `cargo xtask verify --live`: runs a system on QEMU and holds the running machine against its image, stopped three
+//! times or more: as soon as every core runs its guest, under load, and after EL2's last line.
+
+mod gdb;
+mod hold;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::build::{self, Builder};
+use crate::compile::Image;
+use crate::qemu::{self, Console, EL2, Verdict};
+use crate::system::System;
+use crate::ui::Step;
+use gdb::{Gdb, Stop};
+use hold::Standard;
+
+/// What a run may take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// EL2's line when all memory is loaded and the first guests start.
+const STARTED: &str = "partitions start";
+/// How long the machine runs between two looks under load, and how many there are at most.
+const BETWEEN: Duration = Duration::from_millis(250);
+const LOOKS: usize = 8;
+/// How long cores may take from that line to their guests' registers, and the machine from its last line to power off.
+const SOON: Duration = Duration::from_secs(5);
+
+/// What may happen to a machine so that a test sees it noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    /// Nothing.
+    None,
+    /// Once its guests run, a bit of a translation table turns over in memory.
+    Table,
+}
+
+/// What came out.
+pub struct Report {
+    /// How often the machine was held against the image: at boot, under load, at the end.
+    pub looks: [usize; 3],
+    /// Bytes of memory and number of registers compared each time.
+    pub size: (usize, usize),
+    /// Every difference, with the moment.
+    pub differences: Vec<String>,
+    /// How the run itself ended.
+    pub verdict: Verdict,
+}
+
+impl Report {
+    /// Whether the machine was what the image says, to the end.
+    pub fn holds(&self) -> bool {
+        self.differences.is_empty() && self.verdict.passed() && !self.looks.contains(&0)
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for difference in &self.differences {
+            writeln!(f, "live: {difference}")?;
+        }
+        let [boot, load, end] = self.looks;
+        let (bytes, registers) = self.size;
+        writeln!(
+            f,
+            "live: {} KiB of memory and {registers} EL2 registers compared {boot} time at boot, {load} under load, {end} at \
+             the end: {} differences",
+            bytes >> 10,
+            self.differences.len()
+        )?;
+        writeln!(f, "{}", self.verdict)?;
+        let words = if self.holds() { "PASS" } else { "FAIL" };
+        write!(f, "live: {words}")
+    }
+}
+
+/// Builds `spec`, runs it and holds it against its image.
+///
+/// # Errors
+/// If it cannot be built, verified or run; differences are in the report.
+pub fn command(spec: &str) -> Result<Report> {
+    let mut builder = Builder::default();
+    let system = builder.system(spec)?;
+    let image = builder.image(&system)?;
+    let step = Step::start(format!("running {} and looking at it", system.name));
+    let report = run(&mut builder, &system, &image, &image.bytes, Meddling::None);
+    drop(step);
+    report
+}
+
+/// Starts the image `started` and holds the machine against `image`, which are the same but in tests.
+///
+/// # Errors
+/// If `image` does not verify, or the machine cannot be run or read.
+pub fn run(
+    builder: &mut Builder,
+    system: &System,
+    image: &Image,
+    started: &[u8],
+    meddling: Meddling,
+) -> Result<Report> {
+    let inputs = super::inputs(builder, &system.path)?;
+    let (proof, expected) = verify::expectations(&image.bytes, &inputs);
+    let Some(expected) = expected else {
+        bail!(
+            "{}: its image does not verify\n{}",
+            system.name,
+            proof.refusal()
+        );
+    };
+    let standard = Standard::new(system, image, expected);
+
+    let files = Files::new(&system.name);
+    build::write(&files.image, started)?;
+    let socket = format!("unix:{},server=on,wait=off", files.socket.display());
+    let options = qemu::Options {
+        // Power-off leaves cores and memory as they are, to be looked at.
+        extra: ["-gdb", &socket, "-no-shutdown", "-S"]
+            .map(String::from)
+            .to_vec(),
+        limit: Some(LIMIT),
+        ..qemu::Options::default()
+    };
+    let board = qemu::board(system)?;
+    let (sender, chunks) = channel();
+    std::thread::scope(|scope| {
+        let machine = scope.spawn(|| {
+            let sender = sender;
+            qemu::run(board, &files.image, &options, false, &mut |bytes| {
+                // Whoever listened has seen enough.
+                let _ = sender.send(bytes.to_vec());
+                Ok(())
+            })
+        });
+        let connected = Gdb::connect(&files.socket, || machine.is_finished());
+        let looked = connected.and_then(|mut gdb| {
+            let looked = Looks::new(&standard, &mut gdb, chunks, meddling).all();
+            // It is gone already if the look failed for that.
+            let _ = gdb.kill();
+            looked
+        });
+        let outcome = machine.join().map_err(|_| anyhow::anyhow!("lost QEMU"))??;
+        let verdict = qemu::judge(&qemu::partitions(system), &outcome);
+        let (looks, differences) = looked.with_context(|| verdict.to_string())?;
+        Ok(Report {
+            looks,
+            size: standard.size(),
+            differences,
+            verdict,
+        })
+    })
+}
+
+/// Files of one run.
+struct Files {
+    image: PathBuf,
+    socket: PathBuf,
+}
+
+impl Files {
+    fn new(name: &str) -> Self {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{run}", std::process::id());
+        Self {
+            image: build::target_dir()
+                .join("images")
+                .join(format!("{name}-live-{id}.img")),
+            // A socket's path has 107 bytes at most, which a target folder's may well exceed.
+            socket: std::env::temp_dir().join(format!("bulkhead-{id}.gdb")),
+        }
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let remove = |path: &Path| {
+            // What was never made need not be removed.
+            let _ = std::fs::remove_file(path);
+        };
+        remove(&self.image);
+        remove(&self.socket);
+    }
+}
+
+/// The looks at one run.
+struct Looks<'a> {
+    standard: &'a Standard,
+    gdb: &'a mut Gdb,
+    chunks: Receiver<Vec<u8>>,
+    console: Console,
+    meddling: Meddling,
+    looks: [usize; 3],
+    differences: Vec<String>,
+}
+
+/// When a look is.
+#[derive(Clone, Copy)]
+enum Moment {
+    Boot,
+    Load,
+    End,
+}
+
+impl<'a> Looks<'a> {
+    fn new(
+        standard: &'a Standard,
+        gdb: &'a mut Gdb,
+        chunks: Receiver<Vec<u8>>,
+        meddling: Meddling,
+    ) -> Self {
+        Self {
+            standard,
+            gdb,
+            chunks,
+            console: Console::new(0),
+            meddling,
+            looks: [0; 3],
+            differences: Vec::new(),
+        }
+    }
+
+    /// From boot to the end; answers how often it looked, and what it saw.
+    fn all(mut self) -> Result<([usize; 3], Vec<String>)> {
+        self.gdb.resume()?;
+        if self.until_started()? {
+            let deadline = Instant::now() + SOON;
+            while !self.standard.is_ready(self.gdb)? && Instant::now() < deadline {
+                self.gdb.resume()?;
+                std::thread::sleep(Duration::from_millis(2));
+                self.gdb.interrupt()?;
+            }
+            self.look(Moment::Boot)?;
+            if self.meddling == Meddling::Table {
+                let table = self.standard.a_table().context("the image has no table")?;
+                let byte = self.gdb.memory(table, 1)?[0];
+                self.gdb.write(table, byte ^ 0x80)?;
+            }
+            self.gdb.resume()?;
+            self.until_ended()?;
+            self.look(Moment::End)?;
+        }
+        Ok((self.looks, self.differences))
+    }
+
+    fn look(&mut self, moment: Moment) -> Result<()> {
+        let word = ["at boot", "under load", "at the end"][moment as usize];
+        let found = self.standard.differences(self.gdb)?;
+        let new = found.into_iter().filter(|new| {
+            let known = |old: &String| old.split_once(": ").is_some_and(|(_, old)| old == new);
+            !self.differences.iter().any(known)
+        });
+        let new: Vec<_> = new
+            .map(|difference| format!("{word}: {difference}"))
+            .collect();
+        self.differences.extend(new);
+        self.looks[moment as usize] += 1;
+        Ok(())
+    }
+
+    /// Takes what the console has said since, for `time` at most; answers whether more may come.
+    fn listen(&mut self, time: Duration) -> bool {
+        match self.chunks.recv_timeout(time) {
+            Ok(bytes) => {
+                self.console.feed(&bytes);
+                true
+            }
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => false,
+        }
+    }
+
+    /// Whether EL2 has printed a line of its own that holds `words`.
+    fn said(&self, words: &str) -> bool {
+        let mut lines = self.console.lines.iter();
+        lines.any(|line| line.starts_with(EL2) && line.contains(words))
+    }
+
+    /// Lets the machine run until its guests start, and stops it; answers false if they never do.
+    fn until_started(&mut self) -> Result<bool> {
+        while !self.said(STARTED) {
+            if self.gdb.wait(Duration::ZERO)?.is_some() || !self.listen(Duration::from_millis(5)) {
+                return Ok(false);
+            }
+        }
+        self.gdb.interrupt()?;
+        Ok(true)
+    }
+
+    /// Looks at the machine while it runs, until it has powered off or printed its last line; it is stopped then.
+    fn until_ended(&mut self) -> Result<()> {
+        let mut last = Instant::now();
+        loop {
+            if self.gdb.wait(Duration::from_millis(1))? == Some(Stop::PoweredOff) {
+                return Ok(());
+            }
+            if !self.listen(Duration::from_millis(20)) {
+                bail!("QEMU ended");
+            }
+            if self.said("end ") {
+                // With `at-end = "wait"` it stays up.
+                return match self.gdb.wait(SOON.min(Duration::from_secs(1)))? {
+                    Some(_) => Ok(()),
+                    None => self.gdb.interrupt().map(|_| ()),
+                };
+            }
+            if last.elapsed() > BETWEEN && self.looks[Moment::Load as usize] < LOOKS {
+                if self.gdb.interrupt()? == Stop::PoweredOff {
+                    return Ok(());
+                }
+                self.look(Moment::Load)?;
+                self.gdb.resume()?;
+                last = Instant::now();
+            }
+        }
+    }
+}
