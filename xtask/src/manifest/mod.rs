@@ -87,6 +87,13 @@ pub fn locate(root: &Path, spec: &str) -> PathBuf {
 
 /// What `spec` could have been.
 fn known_systems(root: &Path, spec: &str) -> String {
+    let systems = shipped(root);
+    let systems: Vec<&str> = systems.iter().map(String::as_str).collect();
+    suggest(spec, "systems", &systems)
+}
+
+/// Every system of every board, as commands take it.
+pub fn shipped(root: &Path) -> Vec<String> {
     let boards = root.join("boards");
     let mut systems = Vec::new();
     for board in names(&boards) {
@@ -99,8 +106,7 @@ fn known_systems(root: &Path, spec: &str) -> String {
             }
         }
     }
-    let systems: Vec<&str> = systems.iter().map(String::as_str).collect();
-    suggest(spec, "systems", &systems)
+    systems
 }
 
 /// Names in a folder, sorted; none if it cannot be read.

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that is checked, one line each, and one result last.
 
 mod host;
+mod shipped;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ pub fn command(options: &Options) -> Result<bool> {
             .jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         system::run(&cases, jobs, &mut tally)?;
+        shipped::run(&chosen, &mut tally);
         if ui::interrupted() {
             bail!("interrupted");
         }

@@ -1,0 +1,149 @@
+//! Every shipped system through every command that looks at one: check, verify, draw, and the live machine; and machines
+//! that are not what their image says, which the last of these must notice.
+
+use super::Tally;
+use crate::build::{Builder, root};
+use crate::compile::{Image, rows};
+use crate::system::System;
+use crate::verify::live::{self, Meddling, Report};
+use crate::{draw, manifest, ui, verify};
+use anyhow::{Context, Result, bail, ensure};
+use plan::{Core, Header};
+use std::mem::offset_of;
+use std::time::Instant;
+
+/// A check of one shipped system.
+type Check = fn(&mut Builder, &str) -> Result<()>;
+
+/// What every shipped system goes through.
+const CHECKS: &[(&str, Check)] = &[
+    ("check", check),
+    ("draw", drawing),
+    ("verify", verified),
+    ("live", live),
+];
+/// Machines that are not what their image says.
+const CAUGHT: &[(&str, Check)] = &[
+    ("live/other-register", other_register),
+    ("live/written-table", written_table),
+];
+/// The system of the latter.
+const MEDDLED: &str = "duo";
+/// `HCR_EL2.TSC`.
+const TSC: u64 = 1 << 19;
+
+/// Runs those whose name is chosen, and records each in `tally`.
+pub fn run(chosen: &dyn Fn(&str) -> bool, tally: &mut Tally) {
+    let mut builder = Builder::default();
+    let mut checks = Vec::new();
+    for system in manifest::shipped(&root()) {
+        let named = CHECKS
+            .iter()
+            .map(|(what, check)| (format!("shipped/{system}/{what}"), system.clone(), *check));
+        checks.extend(named);
+    }
+    let caught = CAUGHT.iter();
+    checks.extend(caught.map(|(name, check)| ((*name).to_owned(), MEDDLED.to_owned(), *check)));
+    for (name, system, check) in checks.iter().filter(|(name, ..)| chosen(name)) {
+        let start = Instant::now();
+        let result = check(&mut builder, system);
+        ui::say(tally.record(name, start.elapsed(), result.map(|()| 1)));
+        if ui::interrupted() {
+            return;
+        }
+    }
+}
+
+fn compiled(builder: &mut Builder, spec: &str) -> Result<(System, Image)> {
+    let system = builder.system(spec)?;
+    let image = builder.image(&system)?;
+    Ok((system, image))
+}
+
+fn check(builder: &mut Builder, spec: &str) -> Result<()> {
+    let checked = manifest::check(&root(), spec, &mut |guest| builder.program(guest));
+    match checked {
+        Ok((_, warnings)) if warnings.is_empty() => Ok(()),
+        Ok((_, findings)) | Err(findings) => bail!("{findings}"),
+    }
+}
+
+fn drawing(builder: &mut Builder, spec: &str) -> Result<()> {
+    let (system, image) = compiled(builder, spec)?;
+    let drawing = draw::draw(&system, &image.design);
+    let name = format!("docs/{}.svg", system.name);
+    let committed = std::fs::read_to_string(root().join(&name));
+    ensure!(
+        committed.is_err() || committed.is_ok_and(|text| text == drawing),
+        "{name} is another drawing: run `cargo xtask draw {spec} -o {name}`"
+    );
+    Ok(())
+}
+
+fn verified(builder: &mut Builder, spec: &str) -> Result<()> {
+    let system = builder.system(spec)?;
+    verify::image(builder, &system).map(|_| ())
+}
+
+fn live(builder: &mut Builder, spec: &str) -> Result<()> {
+    let (system, image) = compiled(builder, spec)?;
+    let report = live::run(builder, &system, &image, &image.bytes, Meddling::None)?;
+    ensure!(report.holds(), "\n{report}");
+    Ok(())
+}
+
+/// A loader starts another image than the verified one: one trap bit of the last core is off, and the checksum is right.
+fn other_register(builder: &mut Builder, spec: &str) -> Result<()> {
+    let (system, image) = compiled(builder, spec)?;
+    let mut started = image.bytes.clone();
+    let start = usize::try_from(image.design.el2.size())?;
+    let end = start + usize::try_from(image.design.plan_size)?;
+    let plan = &mut started[start..end];
+    let cores = offset_of!(Header, cores);
+    let rows = u32::from_le_bytes(plan[cores..cores + 4].try_into()?) as usize;
+    let last = system
+        .partitions
+        .iter()
+        .map(|p| p.vcpus.len())
+        .sum::<usize>()
+        - 1;
+    let at = rows + last * size_of::<Core>() + offset_of!(Core, hcr);
+    let hcr = u64::from_le_bytes(plan[at..at + 8].try_into()?);
+    ensure!(hcr & TSC != 0, "HCR_EL2 is not where it was thought to be");
+    plan[at..at + 8].copy_from_slice(&(hcr & !TSC).to_le_bytes());
+    rows::seal(plan);
+    let report = live::run(builder, &system, &image, &started, Meddling::None)?;
+    notices(
+        &report,
+        "at boot: core 2 (control/0): HCR_EL2 is ",
+        "TSC is 0x0, must be 0x1: SMC enters EL2",
+    )
+}
+
+/// Something writes to a translation table while guests run.
+fn written_table(builder: &mut Builder, spec: &str) -> Result<()> {
+    let (system, image) = compiled(builder, spec)?;
+    let report = live::run(builder, &system, &image, &image.bytes, Meddling::Table)?;
+    let early = report
+        .differences
+        .iter()
+        .find(|text| text.starts_with("at boot"));
+    ensure!(early.is_none(), "noticed before it was written: {early:?}");
+    notices(
+        &report,
+        "under load: memory at 0x",
+        "(entry 0 of a table of ",
+    )
+}
+
+/// Whether some difference says both.
+fn notices(report: &Report, start: &str, words: &str) -> Result<()> {
+    let says = |text: &&String| text.starts_with(start) && text.contains(words);
+    ensure!(!report.holds(), "nothing was noticed:\n{report}");
+    report
+        .differences
+        .iter()
+        .find(says)
+        .map(|_| ())
+        .with_context(|| format!("no difference says `{start}…{words}`:\n{report}"))
+}
