@@ -15,6 +15,18 @@ pub struct Check {
     pub run: fn(&str) -> Result<usize>,
 }
 
+/// Why a check could not be made. That is no failure.
+#[derive(Debug)]
+pub struct Skipped(pub &'static str);
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Skipped {}
+
 /// All of them, the quickest first.
 pub const CHECKS: &[Check] = &[
     Check {
@@ -47,6 +59,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "host/interleavings",
         run: interleavings,
+    },
+    Check {
+        name: "host/miri",
+        run: miri,
     },
     Check {
         name: "size",
@@ -131,6 +147,43 @@ fn interleavings(name: &str) -> Result<usize> {
         .env("RUSTFLAGS", "--cfg loom")
         .arg("--target-dir")
         .arg(build::target_dir().join("loom"));
+    tests(name, &mut command)
+}
+
+/// Crates whose tests Miri runs as well: those that share memory with someone who may write it at any moment.
+const MIRI: &[&str] = &["bulkhead-channel", "bulkhead-doorbell"];
+
+/// Runs tests under Miri, which finds undefined behaviour and data races. It comes with nightly toolchains alone, so it is
+/// no need of this repository: where it is not installed, the check is skipped.
+fn miri(name: &str) -> Result<usize> {
+    let installed = Command::new("rustup")
+        .args(["component", "list", "--toolchain", "nightly", "--installed"])
+        .output();
+    let installed = installed.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    );
+    let has = |component| installed.lines().any(|line| line.starts_with(component));
+    if !has("miri") || !has("rust-src") {
+        return Err(Skipped(
+            "Miri is missing: rustup toolchain install nightly -c miri -c rust-src",
+        )
+        .into());
+    }
+    let mut command = Command::new("rustup");
+    command
+        .current_dir(build::root())
+        .args(["run", "nightly", "cargo", "miri", "test", "--locked"])
+        .args(packages(MIRI))
+        // Interpreted code and native code of another compiler: a folder of its own.
+        .arg("--target-dir")
+        .arg(build::target_dir().join("miri"))
+        // Property tests ask for the working folder.
+        .env("MIRIFLAGS", "-Zmiri-disable-isolation")
+        // An interpreter is some hundred times slower.
+        .env("PROPTEST_CASES", "2")
+        .env_remove("CARGO")
+        .env_remove("RUSTUP_TOOLCHAIN");
     tests(name, &mut command)
 }
 

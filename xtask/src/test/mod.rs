@@ -88,6 +88,7 @@ impl Tally {
                 };
                 format!("ok {name}{tests} ({seconds:.1} s)")
             }
+            Err(error) if error.is::<host::Skipped>() => format!("skipped {name}: {error}"),
             Err(error) => {
                 self.failed.push(name.to_string());
                 // The innermost error is the reason; the others say where to look.

@@ -29,6 +29,11 @@ fn the_last_line_says_whether_all_passed() {
         tally.result(Duration::from_secs(9)),
         "test result: ok. 13 passed; 0 failed; 9 s"
     );
+    let skipped = host::Skipped("it is not there").into();
+    assert_eq!(
+        tally.record("three", second, Err(skipped)),
+        "skipped three: it is not there"
+    );
     let broken = anyhow::anyhow!("broken").context("its log");
     assert_eq!(
         tally.record("two", second, Err(broken)),

@@ -3,6 +3,8 @@
 mod hostile;
 mod queue;
 mod shapes;
+// About rates, not memory, and long.
+#[cfg(not(miri))]
 mod stream;
 
 use super::*;
