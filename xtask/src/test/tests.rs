@@ -44,7 +44,7 @@ fn the_last_line_says_whether_all_passed() {
         tally.result(Duration::from_secs(9)),
         "failed: two\ntest result: FAILED. 13 passed; 1 failed; 9 s"
     );
-    assert_eq!(tally.checks, 4);
+    assert_eq!(tally.checks, 5);
 }
 
 #[test]
