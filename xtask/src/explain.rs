@@ -1,8 +1,8 @@
 //! `cargo xtask explain`: a manifest rule's reason, and an example that breaks it.
 
 use crate::build::root;
+use crate::manifest::nearest;
 use crate::manifest::rules::{RULES, Rule};
-use crate::manifest::suggest;
 use crate::ui;
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
@@ -18,7 +18,10 @@ pub fn command(id: Option<&str>) -> Result<()> {
     };
     let Some(rule) = RULES.iter().find(|rule| rule.id == id) else {
         let ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
-        bail!("there is no rule `{id}`: {}", suggest(id, "rules", &ids));
+        match nearest(id, ids) {
+            Some(near) => bail!("there is no rule `{id}`: did you mean `{near}`?"),
+            None => bail!("there is no rule `{id}`: `cargo xtask explain` lists them"),
+        }
     };
     ui::say(text(rule)?.trim_end());
     Ok(())

@@ -27,7 +27,8 @@ use toml::de::DeTable;
 
 use decode::Table;
 use raw::Manifest;
-pub(crate) use report::{address, suggest};
+use report::suggest;
+pub(crate) use report::{address, nearest};
 use rules::{Check, RULES};
 
 /// The board whose systems need no board name.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::{self, Builder};
+use crate::build::{self, Builder, HYPERVISOR};
 use crate::compile::Image;
 use crate::qemu::{self, Console, EL2, Verdict};
 use crate::system::System;
@@ -111,7 +111,9 @@ pub fn run(
             proof.refusal()
         );
     };
-    let standard = Standard::new(system, image, expected);
+    let el2 =
+        std::fs::read(builder.program(HYPERVISOR)?).context("cannot read EL2's executable")?;
+    let standard = Standard::new(system, image, expected, &el2)?;
 
     let files = Files::new(&system.name);
     build::write(&files.image, started)?;

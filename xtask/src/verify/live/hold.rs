@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use object::read::elf::ElfFile64;
+use object::{LittleEndian, Object};
 use plan::PAGE;
 use verify::{CoreRegisters, Expected};
 
 use super::gdb::Gdb;
-use crate::compile::tables::Shape;
+use crate::compile::tables::{Access, Shape};
 use crate::compile::traps::{self, Register};
 use crate::compile::{Design, Image};
 use crate::system::System;
@@ -38,10 +40,33 @@ pub struct Standard {
 }
 
 impl Standard {
-    /// The standard of an image: what `expected` says, and its pristine contents.
-    pub fn new(system: &System, image: &Image, mut expected: Expected) -> Self {
+    /// The standard of an image: what `expected` says, EL2's rodata as `el2_elf` has it relocated there, and the
+    /// pristine contents.
+    ///
+    /// # Errors
+    /// If `el2_elf` is no ELF file.
+    pub fn new(
+        system: &System,
+        image: &Image,
+        mut expected: Expected,
+        el2_elf: &[u8],
+    ) -> Result<Self> {
         let design = &image.design;
         let base = design.places.image.base;
+        let relocated = relocated(el2_elf, &image.bytes[..design.el2.bytes.len()], base)?;
+        for segment in design
+            .el2
+            .segments
+            .iter()
+            .filter(|s| s.access == Access::Read)
+        {
+            let start = segment.offset as usize;
+            expected.memory.push(verify::Constant {
+                what: "EL2's rodata".into(),
+                base: base + segment.offset,
+                bytes: relocated[start..start + segment.size as usize].to_vec(),
+            });
+        }
         for range in design.places.pristine.iter().filter(|range| range.size > 0) {
             let start = (range.base - base) as usize;
             expected.memory.push(verify::Constant {
@@ -53,11 +78,11 @@ impl Standard {
         for core in &mut expected.cores {
             core.registers.push(("SCTLR_EL2", SCTLR_EL2));
         }
-        Self {
+        Ok(Self {
             expected,
             walkers: walkers(system, design),
             fields: fields(system, design),
-        }
+        })
     }
 
     /// Bytes of memory and number of registers that are compared.
@@ -191,6 +216,18 @@ impl Standard {
             ));
         }
     }
+}
+
+/// EL2's segments as they are once EL2 has moved to `base`: the address is added to what its executable says.
+fn relocated(el2_elf: &[u8], segments: &[u8], base: u64) -> Result<Vec<u8>> {
+    let elf = ElfFile64::<LittleEndian>::parse(el2_elf).context("EL2's executable is no ELF")?;
+    let mut bytes = segments.to_vec();
+    for (at, relocation) in elf.dynamic_relocations().into_iter().flatten() {
+        let word = bytes.get_mut(at as usize..at as usize + 8);
+        let word = word.context("EL2's executable has a relocation outside its segments")?;
+        word.copy_from_slice(&base.wrapping_add_signed(relocation.addend()).to_le_bytes());
+    }
+    Ok(bytes)
 }
 
 /// Registers whose fields have names and reasons.
