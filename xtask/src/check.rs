@@ -2,8 +2,9 @@
 
 use crate::build::{Builder, root};
 use crate::compile::Image;
+use crate::manifest;
 use crate::system::System;
-use crate::{manifest, ui};
+use crate::ui::{self, count};
 use anyhow::Result;
 
 /// Checks `spec` and prints what there is to say; answers whether it may be built, and whether it is wise too if
@@ -35,10 +36,6 @@ pub fn command(spec: &str, deny_warnings: bool) -> Result<bool> {
 
 /// One line about a system that is well.
 fn summary(system: &System, image: &Image) -> String {
-    let count = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    };
     format!(
         "{} on {}: {}, {}, {}, an image of {} KiB; no errors, no warnings",
         system.name,

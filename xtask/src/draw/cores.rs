@@ -1,11 +1,12 @@
 //! The upper half of a drawing: a panel for each partition with its cores, and the channels below, from core to core.
 
+use super::bytes;
 use super::canvas::{Canvas, MARGIN, width};
-use super::{bytes, count};
 use crate::compile::Design;
 use crate::compile::guest::PL011_INTID;
 use crate::manifest::address;
 use crate::system::{End, System};
+use crate::ui::count;
 use plan::{CLASS_COMM, INTERRUPT_PHYSICAL};
 
 /// A core's box.

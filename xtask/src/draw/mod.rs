@@ -11,7 +11,7 @@ mod tests;
 use crate::build::{self, Builder};
 use crate::compile::Design;
 use crate::system::System;
-use crate::ui;
+use crate::ui::{self, count};
 use anyhow::Result;
 use canvas::{Canvas, MARGIN};
 use std::path::Path;
@@ -63,14 +63,6 @@ pub fn draw(system: &System, design: &Design) -> String {
         canvas.text(x + 32.0, y + 11.0, "muted", words);
     }
     canvas.finish(&format!("{} on {}", system.name, system.board.name))
-}
-
-/// A number of things.
-fn count(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    }
 }
 
 /// Bytes for people: the largest unit that divides them.

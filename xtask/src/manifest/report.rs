@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use crate::ui::count;
+
 /// One broken rule, with bytes of the file it points at.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -159,7 +161,7 @@ impl Diagnostics {
         let words: Vec<String> = counts
             .into_iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
+            .map(|(number, what)| count(number, what))
             .collect();
         out + &format!("{}: {}", self.path, words.join(", "))
     }

@@ -15,7 +15,7 @@ use crate::build::{self, Builder, HYPERVISOR};
 use crate::compile::Image;
 use crate::qemu::{self, Console, EL2, Verdict};
 use crate::system::System;
-use crate::ui::Step;
+use crate::ui::{Step, count};
 use gdb::{Gdb, Stop};
 use hold::Standard;
 
@@ -66,10 +66,10 @@ impl std::fmt::Display for Report {
         let (bytes, registers) = self.size;
         writeln!(
             f,
-            "live: {} KiB of memory and {registers} EL2 registers compared {boot} time at boot, {load} under load, {end} at \
-             the end: {} differences",
+            "live: {} KiB of memory and {registers} EL2 registers compared {} at boot, {load} under load, {end} at the end: {}",
             bytes >> 10,
-            self.differences.len()
+            count(boot, "time"),
+            count(self.differences.len(), "difference")
         )?;
         writeln!(f, "{}", self.verdict)?;
         let words = if self.holds() { "PASS" } else { "FAIL" };

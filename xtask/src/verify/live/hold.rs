@@ -12,6 +12,7 @@ use super::gdb::Gdb;
 use crate::compile::tables::{Access, Shape};
 use crate::compile::traps::{self, Register};
 use crate::compile::{Design, Image};
+use crate::manifest::address;
 use crate::system::System;
 
 /// `SCTLR_EL2` while guests run (`hyp/el2/src/boot/entry.rs`): MMU, caches, stack alignment and W^X, and the RES1 bits.
@@ -204,7 +205,8 @@ impl Standard {
                 None => what.to_owned(),
             };
             found.push(format!(
-                "memory at {at:#x} ({place}) is {:#x}, the image says {:#x}",
+                "memory at {} ({place}) is {:#x}, the image says {:#x}",
+                address(at),
                 word(now),
                 word(then)
             ));
