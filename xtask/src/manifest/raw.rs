@@ -158,13 +158,23 @@ impl Manifest {
         }
     }
 
-    /// Whether every partition's name and cores are known: otherwise nobody knows what there is not.
+    /// Whether every partition is there by name: otherwise nobody knows which there is not.
     pub fn knows_partitions(&self) -> bool {
-        let known = |partition: &Partition| {
-            let vcpus = partition.vcpus.as_ref().map(At::get_ref);
-            partition.name.is_some() && vcpus.is_some_and(|v| v.iter().all(|v| v.core.is_some()))
-        };
-        self.complete && self.partitions.iter().all(known)
+        self.complete
+            && self
+                .partitions
+                .iter()
+                .all(|partition| partition.name.is_some())
+    }
+
+    /// Whether every core in use is known: otherwise nobody knows which is not used.
+    pub fn knows_cores(&self) -> bool {
+        let vcpus = self
+            .partitions
+            .iter()
+            .map(|partition| partition.vcpus.as_ref());
+        let known = |vcpus: &At<Vec<Vcpu>>| vcpus.get_ref().iter().all(|vcpu| vcpu.core.is_some());
+        self.complete && vcpus.into_iter().all(|vcpus| vcpus.is_some_and(known))
     }
 }
 

@@ -26,6 +26,7 @@ const CHECKS: &[(&str, Check)] = &[
 const CAUGHT: &[(&str, Check)] = &[
     ("live/other-register", other_register),
     ("live/written-table", written_table),
+    ("live/refused", refused),
 ];
 /// The system of the latter.
 const MEDDLED: &str = "duo";
@@ -134,6 +135,21 @@ fn written_table(builder: &mut Builder, spec: &str) -> Result<()> {
         "under load: memory at 0x",
         "(entry 0 of a table of ",
     )
+}
+
+/// A machine that EL2 refuses is no machine that was seen to be right.
+fn refused(builder: &mut Builder, spec: &str) -> Result<()> {
+    let (system, image) = compiled(builder, spec)?;
+    let mut started = image.bytes.clone();
+    let last = usize::try_from(image.design.el2.size() + image.design.plan_size)? - 1;
+    started[last] ^= 1;
+    let report = live::run(builder, &system, &image, &started, Meddling::None)?;
+    let verdict = report.verdict.to_string();
+    ensure!(
+        !report.holds() && report.looks == [0; 3] && verdict.contains("refused the machine: plan"),
+        "\n{report}"
+    );
+    Ok(())
 }
 
 /// Whether some difference says both.

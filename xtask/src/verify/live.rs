@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Builder, HYPERVISOR};
 use crate::compile::Image;
-use crate::qemu::{self, Console, EL2, Verdict};
+use crate::qemu::{self, Console, Verdict};
 use crate::system::System;
 use crate::ui::{Step, count};
 use gdb::{Gdb, Stop};
@@ -22,7 +22,9 @@ use hold::Standard;
 /// What a run may take.
 const LIMIT: Duration = Duration::from_secs(120);
 /// EL2's line when all memory is loaded and the first guests start.
-const STARTED: &str = "partitions start";
+const STARTED: &str = "bulkhead: the machine covers the plan";
+/// How its last line starts.
+const ENDED: &str = "bulkhead: end ";
 /// How long the machine runs between two looks under load, and how many there are at most.
 const BETWEEN: Duration = Duration::from_millis(250);
 const LOOKS: usize = 8;
@@ -275,16 +277,20 @@ impl<'a> Looks<'a> {
         }
     }
 
-    /// Whether EL2 has printed a line of its own that holds `words`.
+    /// Whether EL2 has printed a line that starts so; no guest can (`qemu/console.rs`).
     fn said(&self, words: &str) -> bool {
-        let mut lines = self.console.lines.iter();
-        lines.any(|line| line.starts_with(EL2) && line.contains(words))
+        self.console
+            .lines
+            .iter()
+            .any(|line| line.starts_with(words))
     }
 
     /// Lets the machine run until its guests start, and stops it; answers false if they never do.
     fn until_started(&mut self) -> Result<bool> {
         while !self.said(STARTED) {
-            if self.gdb.wait(Duration::ZERO)?.is_some() || !self.listen(Duration::from_millis(5)) {
+            if self.gdb.wait(Duration::from_millis(1))?.is_some()
+                || !self.listen(Duration::from_millis(5))
+            {
                 return Ok(false);
             }
         }
@@ -302,7 +308,7 @@ impl<'a> Looks<'a> {
             if !self.listen(Duration::from_millis(20)) {
                 bail!("QEMU ended");
             }
-            if self.said("end ") {
+            if self.said(ENDED) {
                 // With `at-end = "wait"` it stays up.
                 return match self.gdb.wait(SOON.min(Duration::from_secs(1)))? {
                     Some(_) => Ok(()),

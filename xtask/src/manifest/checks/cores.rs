@@ -162,7 +162,7 @@ fn comm_cores(m: &Manifest) -> String {
 }
 
 pub fn console_core_unowned(m: &Manifest) -> Vec<Finding> {
-    let Some(console) = &m.console_core else {
+    let Some(console) = m.console_core.as_ref().filter(|_| m.knows_cores()) else {
         return Vec::new();
     };
     // A system without cores has another fault first.
