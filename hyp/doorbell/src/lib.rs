@@ -139,6 +139,15 @@ pub struct End {
 }
 
 impl End {
+    /// No limit, nothing counted.
+    pub const NONE: Self = Self {
+        bucket: Bucket::NONE,
+        sent: 0,
+        coalesced: 0,
+        deferred: 0,
+        received: 0,
+    };
+
     /// Rings `bit` of the peer's `line`. `now` reads the counter (ticks), only where the limit has to be asked.
     pub fn ring(&mut self, line: &Line, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
         let outcome = match line.ring(bit) {

@@ -19,6 +19,9 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// Admits every one.
+    pub const NONE: Self = Self::new(0, 0, 0);
+
     /// A full bucket. `frequency` is the counter's ticks a second; `rate` 0 is no limit; `burst` 0 is taken as 1.
     pub const fn new(frequency: u64, rate: u32, burst: u32) -> Self {
         let interval = match rate {

@@ -18,7 +18,7 @@ pub fn ring(core: &mut Core, handle: u64) -> i64 {
     let Some(line) = bell.line else {
         return error::NO_DOORBELL;
     };
-    if bell.peer.load(Acquire) != state::RUNNING {
+    if bell.peer.map(|state| state.load(Acquire)) != Some(state::RUNNING) {
         return error::PEER_DOWN;
     }
     match bell.end.ring(line, bell.handle, timer::now) {

@@ -88,17 +88,11 @@ const _: () = assert!(size_of::<Slot>() as u64 == SHARED_PER_CORE);
 impl Shared {
     /// Clears the region at boot, when no other core runs, and keeps `nonce` there. Zero is valid for all of it.
     pub fn clear(range: Range, nonce: u64) {
-        let words = range.base as *mut u64;
-        for index in 0..range.size as usize / 8 {
-            // SAFETY: the plan gives EL2 the region, a multiple of a page, and boot's core alone runs.
-            unsafe { words.add(index).write_volatile(0) };
-        }
-        // SAFETY: as above; `Global` is at the region's start.
+        // SAFETY: the plan gives EL2 the region, a multiple of a page, and boot's core alone runs. `Global` is at its start.
         unsafe {
-            (&raw mut (*(range.base as *mut Global)).nonce)
-                .cast::<u64>()
-                .write_volatile(nonce)
-        };
+            core::ptr::write_bytes(range.base as *mut u8, 0, range.size as usize);
+            (*(range.base as *const Global)).nonce.store(nonce, Relaxed);
+        }
     }
 
     /// The region at `range`, which boot cleared.

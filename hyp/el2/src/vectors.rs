@@ -14,6 +14,7 @@ use core::mem::offset_of;
 
 use abi::{Reason, call, state};
 use doorbell::{Bucket, End, Line};
+use plan::INTIDS;
 use vgic::Delivery;
 
 use crate::cpu::core::{Bell, Core};
@@ -169,9 +170,9 @@ vectors:
     cmp     w0, #{doorbell}
     b.eq    doorbell
     sub     w2, w0, #16
-    cmp     w2, #16
+    cmp     w2, #({intids} - 16)
     b.hs    interrupt
-    ldr     x2, [x1, #{mail}]           // private interrupts: as `Vcpu::physical`
+    ldr     x2, [x1, #{mail}]           // the guest's: as `Vcpu::physical`
     ldr     w2, [x2]
     cbnz    w2, interrupt
     add     x2, x1, x0, lsl #3
@@ -188,6 +189,7 @@ vectors:
     add     w2, w0, #1
     strh    w2, [x1, #{noted}]
     ldr     x2, [x1, #{mine}]
+    tst     w0, #~0x1f
     b       1f
 
     enter                               // FIQ: no interrupt of EL2's or a partition's is in Group 0
@@ -208,7 +210,12 @@ vectors:
     b       return_all
     .endr
 
-1:  count   x2, {count_interrupt}, x3
+1:  b.eq    2f
+    ldr     x3, [x1, #{holders}]        // of an SPI
+    add     x3, x3, x0
+    ldr     w0, [x1, #{holder}]
+    strb    w0, [x3, #-32]
+2:  count   x2, {count_interrupt}, x3
     ldp     x2, x3, [sp, #16]
     ldp     x0, x1, [sp], #256
     return_to_guest
@@ -391,6 +398,9 @@ enter_guest:
     hvc = const 0x5a00_0000,            // ESR_EL2 of HVC #0 from AArch64
     doorbell = const gic::DOORBELL,
     special = const gic::SPECIAL,
+    intids = const INTIDS,
+    holders = const offset_of!(Core, holders),
+    holder = const offset_of!(Core, holder),
     version = const call::VERSION,
     ring = const call::RING - call::VERSION,
     major = const abi::REVISION_MAJOR,

@@ -97,6 +97,29 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
     }
 
+    /// The guest writes `value` to the word at `offset` of the distributor. False, with nothing done, if that is no ISENABLER of SPIs.
+    #[inline(always)]
+    pub fn enable_spis(&mut self, offset: u64, value: u32) -> bool {
+        let index = (offset & 0x7f) as usize / 4;
+        if offset >> 7 != file::SET_ENABLE || !(1..self.gic.visible()).contains(&index) {
+            return false;
+        }
+        let word = self.word(index);
+        let mask = value & word.get(OWNED);
+        let changed = mask & !word.set(ENABLE, mask);
+        if changed != 0 {
+            let on = self.gic.on(word) & changed & word.get(PHYSICAL);
+            self.hardware.set_enable(index, on);
+            // Group, route or enable may have changed meanwhile; what waited to be enabled is for its core.
+            let waits = word.get(PENDING) | word.get(LEVEL) | word.get(SET_PENDING);
+            if self.gic.on(word) & on != on || waits & changed != 0 {
+                self.apply(index, changed);
+                self.look(self.own, index, changed);
+            }
+        }
+        true
+    }
+
     /// The guest writes: see [`Self::read`].
     pub fn write(&mut self, frame: Option<usize>, offset: u64, size: u64, value: u64) {
         match (size, frame, offset) {
@@ -239,10 +262,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         if changed == 0 {
             return;
         }
-        // What is not enabled is not ready.
-        if file != file::SET_ENABLE {
-            self.gic.outdate(vcpu, index);
-        }
+        self.gic.outdate(vcpu, index);
         if index != 0 || vcpu == self.own {
             self.apply(index, changed);
         }

@@ -36,10 +36,6 @@ impl<const N: usize> Words<N> {
         Self([const { AtomicU32::new(0) }; N])
     }
 
-    fn reset(&self) {
-        self.0.iter().for_each(|word| word.store(0, Relaxed));
-    }
-
     #[inline(always)]
     pub fn get(&self, index: usize) -> u32 {
         self.0.get(index).map_or(0, |word| word.load(Relaxed))
@@ -180,20 +176,15 @@ impl Gic {
         }
     }
 
-    /// Puts everything into the state after a reset: `vcpus` vCPUs (at most [`MAX_VCPUS`]) and the interrupts of `rows`, all disabled, group 0, priority 0, inactive.
+    /// From all zero to the state after a reset: `vcpus` vCPUs (at most [`MAX_VCPUS`]) and the interrupts of `rows`, all disabled, group 0, priority 0, inactive.
     /// Rows with an INTID outside 16..`INTIDS` or a vCPU beyond `vcpus` are left out; the verifier refuses such plans.
     ///
-    /// One core calls it while no other uses `self`: at boot, and before a restart when all vCPUs are parked. Each core then calls [`Vcpu::reset`](crate::Vcpu::reset).
+    /// One core calls it while no other uses `self`. Each core then calls [`Vcpu::reset`](crate::Vcpu::reset).
     pub fn init(&self, vcpus: usize, gic: &GuestGic, rows: &[Interrupt]) {
         let vcpus = vcpus.min(MAX_VCPUS) as u32;
         self.vcpus.store(vcpus, Relaxed);
         let visible = (gic.intids / 32).clamp(1, WORDS as u32);
         self.visible.store(visible, Relaxed);
-        self.enable_groups.reset();
-        self.words.iter().for_each(Words::reset);
-        self.route.reset();
-        let bytes = self.priority.iter().chain(&self.holder);
-        bytes.for_each(|byte| byte.store(0, Relaxed));
         for vcpu in 0..MAX_VCPUS {
             self.word(vcpu, 0).set(OWNED, SGIS);
             self.word(vcpu, 0).set(EDGE, SGIS);
@@ -270,6 +261,11 @@ impl Gic {
     /// Where siblings tell vCPU `vcpu` that it has to look again: zero as long as what its core keeps ready holds.
     pub fn mail(&self, vcpu: usize) -> &AtomicU32 {
         &self.word(vcpu, 0).0[MAIL]
+    }
+
+    /// 1 + the vCPU that holds each SPI, 0 for none; a core that lists one says so here.
+    pub fn holders(&self) -> &[AtomicU8; SPIS] {
+        &self.holder
     }
 
     pub(crate) fn set_route(&self, intid: u32, route: u32) {

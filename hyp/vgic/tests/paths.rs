@@ -2,7 +2,7 @@
 
 mod machine;
 
-use bulkhead_vgic::{SgiRegister, control};
+use bulkhead_vgic::{Gic, SgiRegister, control};
 use machine::{DISK, DOORBELL, Face, Machine, TIMER, UART, partition, row};
 use plan::{
     GuestGic, INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL,
@@ -269,6 +269,7 @@ fn reset_leaves_nothing_behind() {
     machine.settle();
     machine.vcpu(0).inject(DOORBELL);
     let rows = [row(27, PHYSICAL, 0), row(128, EDGE | FIXED, 0)];
+    *machine.gic = Gic::new();
     machine.gic.init(
         1,
         &GuestGic {

@@ -24,7 +24,7 @@ pub enum Part {
 /// Functions (a part of the name, of any that the instruction was inlined from) that make up a part.
 const PARTS: &[(Part, &[&str])] = &[
     (Part::Spin, &["run::meet", "spin::"]),
-    (Part::Copy, &["memcpy", "copy_nonoverlapping"]),
+    (Part::Copy, &["memcpy", "copy_nonoverlapping", "move_image"]),
     (
         Part::Clear,
         &[
@@ -36,7 +36,7 @@ const PARTS: &[(Part, &[&str])] = &[
         ],
     ),
     (Part::Checksum, &["crc32c"]),
-    (Part::DeviceTree, &["fdt::", "machine::check"]),
+    (Part::DeviceTree, &["fdt::", "boot::machine::", "memcmp"]),
 ];
 /// The symbol of the straight code that starts EL2: what runs there more often than [`OFTEN`] is the loop that moves the image.
 const ENTRY: &str = "_image_start";

@@ -69,6 +69,7 @@ _plan_offset:
     cmp     x21, x19
     b.eq    5f
     bl      clean_invalidate            // nothing dirty may land on the copy later
+move_image:
     mov     x0, x21
     mov     x1, x19
     cmp     x21, x19
@@ -107,7 +108,9 @@ _plan_offset:
     cmp     x0, x21
     b.hi    7b
 
-4:  mov     x0, x21
+4:
+image_moved:
+    mov     x0, x21
     mov     x1, x20
     bl      clean_invalidate            // nor anything stale be read instead of it
     ic      iallu

@@ -1,14 +1,13 @@
 //! A core's own state, and its partition's: where they lie, who may touch them.
 
-use ::core::array;
 use ::core::ptr::{self, NonNull};
-use ::core::sync::atomic::AtomicU32;
+use ::core::sync::atomic::{AtomicU8, AtomicU32};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::Reason;
 use console::{Mux, Pl011};
 use doorbell::{Bucket, Deferred, Line};
-use plan::{Interrupt, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
+use plan::{INTIDS, Interrupt, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
 use psci::Power;
 use vgic::{Delivery, Gic};
 
@@ -28,6 +27,10 @@ pub struct Core {
     pub mail: &'static AtomicU32,
     /// Number of its channel ends.
     pub bell_count: u64,
+    /// Who holds each SPI, and what says that this core does: [`Gic::holders`].
+    pub holders: &'static [AtomicU8; INTIDS - 32],
+    /// See there.
+    pub holder: u32,
     /// Which interrupt is in which list register.
     pub delivery: Delivery,
     /// Its channel ends, by handle.
@@ -77,8 +80,8 @@ pub struct Bell {
     pub bit: u64,
     /// What sends the doorbell SGI to the peer's core ([`gic::send`]).
     pub sgi: u64,
-    /// State of the peer's partition; never running where no doorbells are taken.
-    pub peer: &'static AtomicU32,
+    /// State of the peer's partition; of an end, always something, and never running where no doorbells are taken.
+    pub peer: Option<&'static AtomicU32>,
     /// The virtual interrupt of a doorbell at this end.
     pub intid: u32,
     /// The peer's handle: the number of [`Bell::bit`].
@@ -88,25 +91,33 @@ pub struct Bell {
 const _: () = assert!(size_of::<Bell>() == 96, "the vectors index them");
 
 impl Bell {
-    fn new(end: Option<&plan::End>, cores: &[plan::Core], shared: &Shared) -> Self {
-        let peer = end.and_then(|end| {
-            let index = end.peer_core as usize;
-            Some((end, shared.core(index)?, cores.get(index)?))
-        });
-        let limit = |end: &plan::End| Bucket::new(timer::frequency(), end.rate, end.burst);
-        Self {
-            end: doorbell::End {
-                bucket: end.map(limit).unwrap_or_default(),
-                ..Default::default()
-            },
-            line: peer.map(|(_, theirs, _)| &theirs.line),
-            bit: peer.map_or(0, |(end, ..)| 1 << (end.peer_handle & 63)),
-            sgi: peer.map_or(0, |(.., row)| gic::sgi(row.mpidr, gic::DOORBELL)),
-            peer: shared
-                .state_word(peer.map_or(usize::MAX, |(end, ..)| end.peer_partition as usize)),
-            intid: end.map_or(0, |end| end.intid),
-            handle: peer.map_or(0, |(end, ..)| end.peer_handle),
+    /// Of no end.
+    const NONE: Self = Self {
+        end: doorbell::End::NONE,
+        line: None,
+        bit: 0,
+        sgi: 0,
+        peer: None,
+        intid: 0,
+        handle: 0,
+    };
+
+    fn new(end: &plan::End, cores: &[plan::Core], shared: &Shared) -> Self {
+        let mut bell = Self::NONE;
+        bell.end.bucket = Bucket::new(timer::frequency(), end.rate, end.burst);
+        bell.intid = end.intid;
+        // `plan::NO_CORE` is no core's index.
+        let index = end.peer_core as usize;
+        let peer = cores.get(index).zip(shared.core(index));
+        let partition = peer.map_or(usize::MAX, |_| end.peer_partition as usize);
+        bell.peer = Some(shared.state_word(partition));
+        if let Some((row, theirs)) = peer {
+            bell.line = Some(&theirs.line);
+            bell.bit = 1 << (end.peer_handle & 63);
+            bell.handle = end.peer_handle;
+            bell.sgi = gic::sgi(row.mpidr, gic::DOORBELL);
         }
+        bell
     }
 }
 
@@ -169,8 +180,10 @@ impl Core {
                 mine,
                 mail: (*state).gic.mail(row.vcpu as usize),
                 bell_count: ends.len() as u64,
+                holders: (*state).gic.holders(),
+                holder: row.vcpu + 1,
                 delivery: Delivery::new(),
-                bells: array::from_fn(|handle| Bell::new(ends.get(handle), cores, &shared)),
+                bells: [const { Bell::NONE }; MAX_ENDS],
                 index,
                 row,
                 partition,
@@ -189,6 +202,9 @@ impl Core {
             });
             &mut *place
         };
+        for (bell, end) in core.bells.iter_mut().zip(ends) {
+            *bell = Bell::new(end, cores, &shared);
+        }
         TPIDR_EL2.set(place as u64);
         NonNull::from(core)
     }

@@ -39,23 +39,29 @@ pub fn abort(frame: &mut Frame, core: &mut Core, abort: DataAbort, esr: u64) {
     guest::inject_external_abort(far);
 }
 
-/// Reads what the distributor shows of its state alone, without a call: see [`emulate`].
+/// What guests do most with the distributor, without a call: reading its type and enable bits, enabling SPIs. See [`emulate`].
 #[inline(always)]
-pub fn read_state(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
+pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
     let Some(access) = trap::access(esr) else {
         return false;
     };
     let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
     let offset = ipa.wrapping_sub(core.partition.gic.gicd_ipa);
     let (rt, is_word) = (access.rt(), access.size() == 4 && offset & 3 == 0);
-    if access.is_write() || !is_word || AT_FIRST >> rt & 1 == 0 {
+    if !is_word || AT_FIRST >> rt & 1 == 0 {
         return false;
     }
-    let Some(value) = core.state.gic.distributor_state(offset) else {
-        return false;
-    };
+    if access.is_write() {
+        if !core.vgic().enable_spis(offset, frame.get(rt) as u32) {
+            return false;
+        }
+    } else {
+        let Some(value) = core.state.gic.distributor_state(offset) else {
+            return false;
+        };
+        frame.set(rt, access.loaded(value.into()));
+    }
     core.count(Reason::Mmio);
-    frame.set(rt, access.loaded(value.into()));
     guest::skip_instruction();
     true
 }

@@ -39,7 +39,7 @@ pub extern "C" fn trapped(frame: &mut Frame, core: &mut Core, esr: u64) -> bool 
             }
             done
         }
-        _ => mmio::read_state(frame, core, esr) || mmio::emulate(frame, core, esr, AT_FIRST),
+        _ => mmio::quick(frame, core, esr) || mmio::emulate(frame, core, esr, AT_FIRST),
     }
 }
 
