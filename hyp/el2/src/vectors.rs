@@ -34,37 +34,31 @@ const _: () = assert!(offset_of!(Bell, bit) == offset_of!(Bell, line) + 8);
 const _: () = assert!(offset_of!(Bucket, interval) == offset_of!(Bucket, arrival) + 8);
 const _: () = assert!(offset_of!(Line, masked) == 8);
 
-/// The guest's general registers.
+/// The guest's general registers, and XZR: of x20 to x29, which Rust keeps, only a synchronous exception other than HVC has
+/// them, and not at first.
 #[repr(C)]
-pub struct Frame {
-    /// x0 to x30; of x20 to x29, which Rust keeps, only a synchronous exception other than HVC has them, and not at first.
-    pub x: [u64; 31],
-    padding: u64,
-}
+pub struct Frame([u64; 32]);
 
-const _: () = assert!(size_of::<Frame>() == 256);
-
-/// The registers a frame has at first, one bit each, XZR too.
+/// The registers a frame has at first, one bit each.
 pub const AT_FIRST: u32 = !(0x3ff << 20);
 /// All registers.
 pub const ALL: u32 = !0;
 
 impl Frame {
     /// A frame of zeros.
-    pub const ZERO: Self = Self {
-        x: [0; 31],
-        padding: 0,
-    };
+    pub const ZERO: Self = Self([0; 32]);
 
     /// Register `index` as an instruction names it: 31 is XZR.
+    #[inline(always)]
     pub fn get(&self, index: u8) -> u64 {
-        self.x.get(usize::from(index)).copied().unwrap_or(0)
+        self.0[usize::from(index) & 31]
     }
 
     /// Sets register `index`; 31 discards the value.
+    #[inline(always)]
     pub fn set(&mut self, index: u8, value: u64) {
-        if let Some(x) = self.x.get_mut(usize::from(index)) {
-            *x = value;
+        if index != 31 {
+            self.0[usize::from(index) & 31] = value;
         }
     }
 }
@@ -80,7 +74,7 @@ global_asm!(
     stp     x14, x15, [sp, #16 * 7]
     stp     x16, x17, [sp, #16 * 8]
     stp     x18, x19, [sp, #16 * 9]
-    str     x30, [sp, #16 * 15]
+    stp     x30, xzr, [sp, #16 * 15]
 .endm
 
 .macro save_all                         // after save_rest

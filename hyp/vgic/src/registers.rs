@@ -97,27 +97,32 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
     }
 
-    /// The guest writes `value` to the word at `offset` of the distributor. False, with nothing done, if that is no ISENABLER of SPIs.
+    /// The guest writes `value` to the word at `offset` of the distributor. `None`, with nothing done, if that is no ISENABLER
+    /// of SPIs; otherwise the interrupts for which [`Self::settle_spis`] has something to do.
     #[inline(always)]
-    pub fn enable_spis(&mut self, offset: u64, value: u32) -> bool {
+    pub fn enable_spis(&mut self, offset: u64, value: u32) -> Option<u32> {
         let index = (offset & 0x7f) as usize / 4;
         if offset >> 7 != file::SET_ENABLE || !(1..self.gic.visible()).contains(&index) {
-            return false;
+            return None;
         }
         let word = self.word(index);
         let mask = value & word.get(OWNED);
         let changed = mask & !word.set(ENABLE, mask);
-        if changed != 0 {
-            let on = self.gic.on(word) & changed & word.get(PHYSICAL);
-            self.hardware.set_enable(index, on);
-            // Group, route or enable may have changed meanwhile; what waited to be enabled is for its core.
-            let waits = word.get(PENDING) | word.get(LEVEL) | word.get(SET_PENDING);
-            if self.gic.on(word) & on != on || waits & changed != 0 {
-                self.apply(index, changed);
-                self.look(self.own, index, changed);
-            }
+        if changed == 0 {
+            return Some(0);
         }
-        true
+        let on = self.gic.on(word) & changed & word.get(PHYSICAL);
+        self.hardware.set_enable(index, on);
+        // What waited to be enabled is for its core; group, route or enable may have changed meanwhile.
+        let waits = word.get(PENDING) | word.get(LEVEL) | word.get(SET_PENDING);
+        Some(waits & changed | on & !self.gic.on(word))
+    }
+
+    /// What [`Self::enable_spis`] left to do.
+    pub fn settle_spis(&mut self, offset: u64, waits: u32) {
+        let index = (offset & 0x7f) as usize / 4;
+        self.apply(index, waits);
+        self.look(self.own, index, waits);
     }
 
     /// The guest writes: see [`Self::read`].

@@ -51,9 +51,11 @@ pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
     if !is_word || AT_FIRST >> rt & 1 == 0 {
         return false;
     }
+    let mut waits = 0;
     if access.is_write() {
-        if !core.vgic().enable_spis(offset, frame.get(rt) as u32) {
-            return false;
+        match core.vgic().enable_spis(offset, frame.get(rt) as u32) {
+            Some(bits) => waits = bits,
+            None => return false,
         }
     } else {
         let Some(value) = core.state.gic.distributor_state(offset) else {
@@ -63,6 +65,13 @@ pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
     }
     core.count(Reason::Mmio);
     guest::skip_instruction();
+    waits == 0 || settle(core, offset, waits)
+}
+
+/// Outside [`quick`], so that this saves no registers for it.
+#[inline(never)]
+fn settle(core: &mut Core, offset: u64, waits: u32) -> bool {
+    core.vgic().settle_spis(offset, waits);
     true
 }
 
