@@ -109,7 +109,7 @@ fn specified(function: u32) -> bool {
         smccc::VENDOR_UID,
         smccc::VENDOR_REVISION,
     ];
-    psci || others.contains(&function) || (call::VERSION..=call::FAIL).contains(&function)
+    psci || others.contains(&function) || (call::VERSION..=call::WORK).contains(&function)
 }
 
 /// All function numbers: 64 owners, fast and yielding, 32 and 64 bit, 1024 functions and the edges.

@@ -77,7 +77,6 @@ fn settle(core: &mut Core, offset: u64, waits: u32) -> bool {
 
 /// Carries out an access to an emulated device whose register is one of `registers`, a bit each. False, with nothing done,
 /// if `esr` is of anything else.
-#[unsafe(link_section = ".text.hot")]
 pub fn emulate(frame: &mut Frame, core: &mut Core, esr: u64, registers: u32) -> bool {
     let Some(access) = trap::access(esr) else {
         return false;
