@@ -49,10 +49,9 @@ fn every_shipped_system_is_valid() {
 fn the_schema_refuses_what_its_rules_refuse_and_nothing_else() {
     let validator = validator();
     let structural: Vec<_> = rules().collect();
-    // The values of these are wrong in a way that the schema has to refuse for other rules' sake, or the file is no TOML.
-    let beside = ["syntax"];
     let mut wrong = Vec::new();
-    for rule in RULES.iter().filter(|rule| !beside.contains(&rule.id)) {
+    // What is no TOML, no schema gets to see.
+    for rule in RULES.iter().filter(|rule| rule.id != "syntax") {
         let file = root()
             .join("tests/manifests")
             .join(format!("{}.toml", rule.id));
