@@ -10,7 +10,7 @@ use fdt::Fdt;
 use fdt::node::{FdtNode, NodeProperty};
 use plan::{Core, Range};
 
-use super::refuse::{PSCI, UART, if_damaged, refusal, refuse};
+use super::refuse::{self, PSCI, UART, if_damaged, refusal, refuse};
 use crate::gic;
 use crate::planned::Plan;
 
@@ -42,14 +42,8 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     // SAFETY: the boot protocol says x0 is the device tree's address or zero; `from_ptr` checks the magic number.
     let tree = match unsafe { Fdt::from_ptr(dtb as *const u8) } {
         Ok(tree) => tree,
-        Err(_) => {
-            let mut line = refusal(
-                "device tree: the plan needs one to check the machine, the loader passed none at ",
-            );
-            line.hex(dtb);
-
-            refuse(&mut line)
-        }
+        Err(_) => refuse!(str "device tree: the plan needs one to check the machine, ",
+            str "the loader passed none at ", hex dtb),
     };
     let mut found = Found::default();
     for node in tree.all_nodes() {
@@ -60,11 +54,8 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     }
     PSCI.store(found.psci, Relaxed);
     if !plan.is_valid() {
-        refuse(
-            refusal("plan: this EL2 needs one of version ")
-                .dec(plan::VERSION.into())
-                .str(", this image has another or none"),
-        )
+        refuse!(str "plan: this EL2 needs one of version ", dec plan::VERSION.into(),
+            str ", this image has another or none")
     }
     // From here on the plan's claims count: they must be its author's.
     if_damaged(plan);
@@ -72,17 +63,11 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     check_cores(&found, plan);
     check_gic(&found, plan);
     if !found.uart {
-        let mut line = refusal("console: the plan needs a PL011 at ");
-        line.hex(machine.uart.base)
-            .str(", the machine has none there");
-
-        refuse(&mut line)
+        refuse!(str "console: the plan needs a PL011 at ", hex machine.uart.base,
+            str ", the machine has none there")
     }
     if machine.start == plan::START_PSCI && !found.psci {
-        let mut line =
-            refusal("PSCI: the plan needs firmware that starts cores by SMC, the machine has none");
-
-        refuse(&mut line)
+        refuse!(str "PSCI: the plan needs firmware that starts cores by SMC, the machine has none")
     }
     found.nonce
 }
@@ -176,15 +161,13 @@ fn check_ram(found: &Found, plan: &Plan) {
             }
         }
         if covered < end {
-            let mut line = refusal("RAM: the plan needs ");
-
-            between(&mut line, need);
+            let mut line = refusal();
+            between(line.str("RAM: the plan needs "), need);
             line.str(", the machine has");
             for range in ram {
                 between(line.str(" "), range);
             }
-
-            refuse(&mut line)
+            refuse::power_off_with(&mut line)
         }
     }
 }
@@ -198,15 +181,9 @@ fn between(line: &mut Line, range: &Range) {
 fn check_cores(found: &Found, plan: &Plan) {
     let missing = |&(index, _): &(usize, &Core)| found.planned_cpus >> (index & 63) & 1 == 0;
     if let Some((_, core)) = plan.cores().iter().enumerate().find(missing) {
-        let mut line = refusal("cores: the plan needs ");
-        line.dec(plan.cores().len() as u64)
-            .str(" cores, one with MPIDR ");
-        line.hex(core.mpidr)
-            .str(", the machine has ")
-            .dec(found.cpus)
-            .str(" and not that one");
-
-        refuse(&mut line)
+        refuse!(str "cores: the plan needs ", dec plan.cores().len() as u64,
+            str " cores, one with MPIDR ", hex core.mpidr,
+            str ", the machine has ", dec found.cpus, str " and not that one")
     }
 }
 
@@ -223,27 +200,18 @@ fn check_gic(found: &Found, plan: &Plan) {
                     && gicv == machine.gicv.base
             }
         };
+    let (version, base) = (machine.gic_version.into(), machine.gicd.base);
+    if found.gic_version == 0 {
+        refuse!(str "GIC: the plan needs GICv", dec version, str " at ", hex base,
+            str ", the machine has none")
+    }
     if !fits {
-        let mut line = refusal("GIC: the plan needs GICv");
-        line.dec(machine.gic_version.into())
-            .str(" at ")
-            .hex(machine.gicd.base);
-        if found.gic_version == 0 {
-            line.str(", the machine has none");
-        } else {
-            line.str(", the machine has GICv")
-                .dec(found.gic_version.into())
-                .str(" at ")
-                .hex(distributor);
-        }
-
-        refuse(&mut line)
+        refuse!(str "GIC: the plan needs GICv", dec version, str " at ", hex base,
+            str ", the machine has GICv", dec found.gic_version.into(), str " at ", hex distributor)
     }
     let intids = gic::intids(machine.gicd.base);
     if intids < machine.intids {
-        let mut line = refusal("GIC: the plan needs ");
-        line.dec(machine.intids.into())
-            .str(" INTIDs, the machine has ");
-        refuse(line.dec(intids.into()))
+        refuse!(str "GIC: the plan needs ", dec machine.intids.into(),
+            str " INTIDs, the machine has ", dec intids.into())
     }
 }

@@ -11,7 +11,7 @@
 pub mod crc;
 mod entry;
 mod machine;
-mod refuse;
+pub mod refuse;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -22,7 +22,8 @@ use crate::cpu::{cache, regs};
 use crate::gic;
 use crate::planned::Plan;
 use crate::shared::Shared;
-pub use refuse::{refusal, refuse};
+use refuse::refusal;
+pub(crate) use refuse::refuse;
 
 /// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with the image.
 static NONCE: AtomicU64 = AtomicU64::new(0);
@@ -97,12 +98,8 @@ fn start(core: &Core, header: &Header) {
             [core.mpidr, entry, 0],
         );
         if result != 0 {
-            let mut line = refusal("cores: the plan needs MPIDR ");
-            line.hex(core.mpidr)
-                .str(", firmware does not start it: PSCI error -");
-            line.dec(result.unsigned_abs());
-
-            refuse(&mut line)
+            refuse!(str "cores: the plan needs MPIDR ", hex core.mpidr,
+                str ", firmware does not start it: PSCI error -", dec result.unsigned_abs())
         }
     } else {
         let release = core.release as *mut u64;
@@ -119,46 +116,32 @@ pub extern "C" fn check_core(core: &'static Core, header: &'static Header) {
     let midr = MIDR_EL1.get() as u32;
     let admitted: &[Midr] = machine_midrs(header);
     if !admitted.iter().any(|row| midr & row.mask == row.value) {
-        let mut line = refusal("core type: core ");
-        line.hex(core.mpidr)
-            .str(" has MIDR ")
-            .hex(midr.into())
-            .str(", the plan admits");
+        let mut line = refusal();
+        line.str("core type: core ").hex(core.mpidr);
+        line.str(" has MIDR ").hex(midr.into());
+        line.str(", the plan admits");
         for row in admitted {
             line.str(" ").hex(row.value.into());
         }
-
-        refuse(&mut line)
+        refuse::power_off_with(&mut line)
     }
     let bits = match ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange) {
         range @ 0..=6 => [32, 36, 40, 42, 44, 48, 52][range as usize & 7],
         _ => 52,
     };
     if bits < u64::from(machine.pa_bits) {
-        let mut line = refusal("address width: the plan needs ");
-        line.dec(machine.pa_bits.into())
-            .str(" bits, core ")
-            .hex(core.mpidr);
-        line.str(" has ").dec(bits);
-
-        refuse(&mut line)
+        refuse!(str "address width: the plan needs ", dec machine.pa_bits.into(),
+            str " bits, core ", hex core.mpidr, str " has ", dec bits)
     }
     let redistributor = gic::redistributor_affinity(core);
     if redistributor != core.mpidr {
-        let mut line = refusal("redistributor: the plan has core ");
-        line.hex(core.mpidr).str("'s at ").hex(core.gicr);
-        line.str(", the machine has core ")
-            .hex(redistributor)
-            .str("'s there");
-        refuse(&mut line)
+        refuse!(str "redistributor: the plan has core ", hex core.mpidr, str "'s at ", hex core.gicr,
+            str ", the machine has core ", hex redistributor, str "'s there")
     }
     let registers = gic::list_register_count();
     if registers < u64::from(machine.list_registers) {
-        let mut line = refusal("list registers: the plan needs ");
-        line.dec(machine.list_registers.into()).str(", core ");
-        line.hex(core.mpidr).str(" has ").dec(registers);
-
-        refuse(&mut line)
+        refuse!(str "list registers: the plan needs ", dec machine.list_registers.into(),
+            str ", core ", hex core.mpidr, str " has ", dec registers)
     }
 }
 

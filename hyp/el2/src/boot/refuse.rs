@@ -15,15 +15,25 @@ pub static UART: AtomicU64 = AtomicU64::new(0);
 /// Whether firmware answers PSCI by SMC: where it does not, an SMC never returns.
 pub static PSCI: AtomicBool = AtomicBool::new(false);
 
-/// The start of a refusal: `what` does not fit. The caller adds both sides.
-pub fn refusal(what: &str) -> Line {
+/// Refuses with a line of the parts given, each a method of [`Line`] and its argument: what does not fit, and both sides.
+macro_rules! refuse {
+    ($($part:ident $value:expr),+ $(,)?) => {{
+        let mut line = $crate::boot::refuse::refusal();
+        $(line.$part($value);)+
+        $crate::boot::refuse::power_off_with(&mut line)
+    }};
+}
+pub(crate) use refuse;
+
+/// The start of a refusal, for those that a loop writes.
+pub fn refusal() -> Line {
     let mut line = Line::new();
-    line.str("bulkhead: refused: ").str(what);
+    line.str("bulkhead: refused: ");
     line
 }
 
 /// Prints `line`, then powers off.
-pub fn refuse(line: &mut Line) -> ! {
+pub fn power_off_with(line: &mut Line) -> ! {
     line.str("\r\n");
     let base = UART.load(Relaxed);
     if base != 0 {
@@ -47,10 +57,7 @@ pub fn refuse(line: &mut Line) -> ! {
 pub fn if_damaged(plan: &Plan) {
     let crc = plan.crc();
     if crc != plan.header.crc {
-        let mut line = refusal("plan: its CRC32C is ");
-        line.hex(crc.into())
-            .str(", its header says ")
-            .hex(plan.header.crc.into());
-        refuse(line.str(": the image is damaged"));
+        refuse!(str "plan: its CRC32C is ", hex crc.into(), str ", its header says ",
+            hex plan.header.crc.into(), str ": the image is damaged")
     }
 }

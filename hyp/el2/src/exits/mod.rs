@@ -191,8 +191,8 @@ fn panic(_: &::core::panic::PanicInfo) -> ! {
     match unsafe { (TPIDR_EL2.get() as *mut Core).as_mut() } {
         Some(core) => power::halt(core, "panic in EL2", [0; 4]),
         // Boot, before the MMU is on: what panics there is `fdt`, on a malformed tree.
-        None => crate::boot::refuse(&mut crate::boot::refusal(
-            "device tree: the plan needs a well-formed one, this one is not",
-        )),
+        None => {
+            crate::boot::refuse!(str "device tree: the plan needs a well-formed one, this one is not")
+        }
     }
 }
