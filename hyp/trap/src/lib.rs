@@ -102,8 +102,6 @@ pub fn access(esr: u64) -> Option<Access> {
 }
 
 /// Decodes `ESR_EL2` of a synchronous exception.
-// Inlined, what comes of it stays in registers: to store and reload the enum would cost more than the decoding.
-#[inline(always)]
 pub fn decode(esr: u64) -> Trap {
     let class = (esr >> 26) as u32 & 0x3f;
     match class {

@@ -88,7 +88,6 @@ impl Entry {
     const PRIORITY_SHIFT: u32 = 48;
 
     /// An entry for `intid` with the given flags; [`Self::LINKED`] links it to the physical interrupt of the same number.
-    #[inline(always)]
     pub const fn new(intid: u32, priority: u8, flags: u64) -> Self {
         let link = if flags & Self::LINKED != 0 {
             (intid as u64) << Self::LINK_SHIFT
@@ -99,31 +98,26 @@ impl Entry {
     }
 
     /// Virtual INTID.
-    #[inline(always)]
     pub const fn intid(self) -> u32 {
         self.0 as u32
     }
 
     /// Priority: lower is more important.
-    #[inline(always)]
     pub const fn priority(self) -> u8 {
         (self.0 >> Self::PRIORITY_SHIFT) as u8
     }
 
     /// Whether any of `flags` is set.
-    #[inline(always)]
     pub const fn has(self, flags: u64) -> bool {
         self.0 & flags != 0
     }
 
     /// Pending and not active: the guest can acknowledge it.
-    #[inline(always)]
     pub const fn is_only_pending(self) -> bool {
         self.has(Self::PENDING) && !self.has(Self::ACTIVE)
     }
 
     /// Neither pending nor active.
-    #[inline(always)]
     pub const fn is_over(self) -> bool {
         !self.has(Self::PENDING | Self::ACTIVE)
     }

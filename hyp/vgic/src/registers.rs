@@ -107,7 +107,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
         let word = self.word(index);
         let mask = value & word.get(OWNED);
-        let changed = mask & !word.set(ENABLE, mask);
+        let changed = mask & !word.set_at_once(ENABLE, mask);
         if changed == 0 {
             return Some(0);
         }

@@ -49,12 +49,19 @@ impl<const N: usize> Words<N> {
     }
 
     /// Sets the bits `mask`. Returns what was there.
-    #[inline(always)]
+    #[inline(never)]
     pub fn set(&self, index: usize, mask: u32) -> u32 {
+        self.set_at_once(index, mask)
+    }
+
+    /// [`Self::set`] without a call, for short paths.
+    #[inline(always)]
+    pub fn set_at_once(&self, index: usize, mask: u32) -> u32 {
         self.change(index, |word| word.fetch_or(mask, AcqRel))
     }
 
     /// Clears the bits `mask`. Returns what was there.
+    #[inline(never)]
     pub fn clear(&self, index: usize, mask: u32) -> u32 {
         self.change(index, |word| word.fetch_and(!mask, AcqRel))
     }
@@ -121,7 +128,6 @@ pub(crate) const SHOWN: usize = 18;
 
 impl Word {
     /// What is asked of the core in charge.
-    #[inline(always)]
     pub(crate) fn asked(&self) -> u32 {
         self.get(SET_PENDING)
             | self.get(CLEAR_PENDING)
@@ -130,7 +136,6 @@ impl Word {
     }
 
     /// Pending or active as far as the latches know, or about to be.
-    #[inline(always)]
     pub(crate) fn live(&self) -> u32 {
         self.get(PENDING) | self.get(LEVEL) | self.get(ACTIVE) | self.asked()
     }
@@ -228,7 +233,6 @@ impl Gic {
     }
 
     /// Priority of `intid` as vCPU `vcpu` sees it.
-    #[inline(always)]
     pub(crate) fn priority(&self, vcpu: usize, intid: u32) -> &AtomicU8 {
         let at = slot(vcpu, intid as usize / 32) * 32 + intid as usize % 32;
         &self.priority[at % (ALL_WORDS * 32)]
@@ -245,7 +249,6 @@ impl Gic {
     }
 
     /// IROUTER bits 31:0 of SPI `intid`.
-    #[inline(always)]
     pub(crate) fn route(&self, intid: u32) -> u32 {
         self.route.get(spi(intid))
     }
@@ -282,7 +285,6 @@ impl Gic {
         usize::from(self.holder[spi(intid)].load(Relaxed)).checked_sub(1)
     }
 
-    #[inline(always)]
     pub(crate) fn set_holder(&self, intid: u32, vcpu: usize) {
         if intid >= 32 {
             self.holder[spi(intid)].store(vcpu as u8 + 1, Relaxed);
@@ -319,7 +321,6 @@ fn slot(vcpu: usize, index: usize) -> usize {
 }
 
 /// Index of SPI `intid`.
-#[inline(always)]
 fn spi(intid: u32) -> usize {
     (intid as usize).wrapping_sub(32) % SPIS
 }
@@ -368,7 +369,6 @@ impl Delivery {
     }
 
     /// The list register that was given `intid` last and nothing since. The guest may have ended it there.
-    #[inline(always)]
     pub(crate) fn find(&self, intid: u32) -> Option<usize> {
         let register = usize::from(*self.register.get(intid as usize)?) & 15;
         (u32::from(self.noted[register]) == intid + 1).then_some(register)
@@ -380,7 +380,6 @@ impl Delivery {
     }
 
     /// Notes that list register `register` is given `intid`.
-    #[inline(always)]
     pub(crate) fn note(&mut self, register: usize, intid: u32) {
         if let Some(last) = self.register.get_mut(intid as usize) {
             *last = register as u8;
@@ -396,7 +395,6 @@ impl Delivery {
 }
 
 /// The bits of `mask`, lowest first.
-#[inline(always)]
 pub(crate) fn bits(mask: u32) -> impl Iterator<Item = u32> {
     let mut rest = mask;
     core::iter::from_fn(move || {

@@ -96,7 +96,6 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
 
     /// An edge of the software interrupt `intid`, raised by this core: a channel's doorbell. Coalesces with one that is pending.
     /// An INTID that the partition does not own is ignored. Level-sensitive ones: see [`Self::set_level`].
-    #[inline]
     pub fn inject(&mut self, intid: u32) {
         if intid >= INTIDS as u32 {
             return;
@@ -148,7 +147,6 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
 
     /// EL2 acknowledged and priority-dropped (not deactivated) physical interrupt `intid`. It is delivered linked to
     /// the physical one, which the guest's deactivation then deactivates. False: the partition does not own it, nothing was done.
-    #[inline]
     pub fn physical(&mut self, intid: u32) -> bool {
         if intid >= INTIDS as u32 {
             return false;
@@ -170,7 +168,6 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     }
 
     /// After a kick: does what siblings asked. False: nothing was asked.
-    #[inline]
     pub fn inbox(&mut self) -> bool {
         let mail = self.word(0).swap(MAIL, 0);
         self.forget(mail);
@@ -202,7 +199,6 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     ///
     /// With a single security state (GICD_CTLR.DS = 1), `ICC_SGI1R_EL1` sends SGIs of both groups, the two others those that
     /// the target has in Group 0 (IHI 0069, section 12.1, SGI forwarding).
-    #[inline]
     pub fn send_sgi(&mut self, register: SgiRegister, value: u64) {
         const AFFINITY3_TO_1_AND_RS: u64 = 0x00ff_f0ff_00ff_0000;
         const BROADCAST: u64 = 1 << 40;
@@ -242,7 +238,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         {
             return false;
         }
-        self.post(target, 1 << (value >> 24 & 15));
+        self.post_at_once(target, 1 << (value >> 24 & 15));
         true
     }
 
@@ -278,14 +274,12 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     }
 
     /// Whether the interrupt may be signalled to this vCPU.
-    #[inline]
     pub(crate) fn deliverable(&self, index: usize, bit: u32) -> bool {
         self.gic.on(self.word(index)) & bit != 0
             && (index == 0 || self.gic.route(intid(index, bit)) == self.own as u32)
     }
 
     /// What an arrival of `intid` puts into a list register: 0 if it may not be signalled to this vCPU.
-    #[inline(always)]
     fn ready(&mut self, intid: u32) -> u64 {
         let stale = self.word(0).get(MAIL) & ALL_STALE;
         if stale != 0 {
@@ -335,7 +329,6 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     }
 
     /// Puts `entry`, which is of `intid`, into list register `register`, which must be free.
-    #[inline(always)]
     pub(crate) fn list(&mut self, register: usize, intid: u32, entry: u64) {
         self.delivery.note(register, intid);
         self.gic.set_holder(intid, self.own);
@@ -343,9 +336,16 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     }
 
     /// Asks vCPU `target`'s core for what `mail` says. If mail is still there, so is a kick on its way.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn post(&mut self, target: usize, mail: u32) {
-        if self.gic.word(target, 0).set(MAIL, mail) & !ALL_STALE == 0 {
+        self.post_at_once(target, mail);
+    }
+
+    /// [`Self::post`] without a call, for the short path.
+    #[inline(always)]
+    fn post_at_once(&mut self, target: usize, mail: u32) {
+        let before = self.gic.word(target, 0).set_at_once(MAIL, mail);
+        if before & !ALL_STALE == 0 {
             self.hardware.kick(target);
         }
     }
