@@ -101,11 +101,20 @@ enum Command {
     },
     /// Count what runs at EL2, in bytes and source lines, against its budgets
     Size,
-    /// Measure what EL2 costs, in instructions, against its budgets
+    /// Measure what EL2 costs and what direct channels gain, in instructions
     Bench {
         /// Print the instructions of an operation's path instead; `boot` lists boot by function
-        #[arg(long, value_name = "OPERATION")]
+        #[arg(long, value_name = "OPERATION", conflicts_with_all = ["compare", "wall", "bless"])]
         trace: Option<String>,
+        /// Say what moved against the figures in this file: an earlier bench.json, or tests/bench/baseline.json
+        #[arg(long, value_name = "OLD.json", conflicts_with = "wall")]
+        compare: Option<PathBuf>,
+        /// Compare direct and relayed by the clock instead, all cores at once
+        #[arg(long, conflicts_with = "bless")]
+        wall: bool,
+        /// Make these figures the baseline of CI, and put the tables into docs/performance.md
+        #[arg(long)]
+        bless: bool,
     },
     /// Print what a system becomes: memory map, cores, interrupts, channels, sizes
     Report {
@@ -249,9 +258,19 @@ fn dispatch(command: Command) -> Result<bool> {
             setup::ensure(Scope::Run)?;
             size::command()
         }
-        Command::Bench { trace } => {
+        Command::Bench {
+            trace,
+            compare,
+            wall,
+            bless,
+        } => {
             setup::ensure(Scope::Run)?;
-            bench::command(&bench::Options { trace })
+            bench::command(&bench::Options {
+                trace,
+                compare,
+                wall,
+                bless,
+            })
         }
         Command::Report { system } => {
             setup::ensure(Scope::Run)?;

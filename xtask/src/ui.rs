@@ -89,6 +89,49 @@ impl Drop for Step {
     }
 }
 
+/// Several things being done, one after the other or at once: a bar on a terminal, a line for each elsewhere.
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Starts with nothing done of `total`.
+    pub fn start(title: &'static str, total: usize) -> Self {
+        let bar = if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::new(total as u64).with_prefix(title);
+            if let Ok(style) =
+                ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {wide_msg} {elapsed}")
+            {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { bar }
+    }
+
+    /// Shows what is being done.
+    pub fn begin(&self, what: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{what}");
+        }
+        self.bar.set_message(what.to_string());
+    }
+
+    /// One more is done.
+    pub fn done(&self) {
+        self.bar.inc(1);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Runs `command` as a step, without standard input, its output shown as progress only. Answers what it printed
 /// (standard output and error, line by line).
 ///

@@ -7,8 +7,10 @@
 extern crate alloc;
 
 mod board;
+mod flood;
 mod meter;
 mod operations;
+mod stream;
 
 use rt::{Tree, fail};
 
@@ -18,6 +20,15 @@ fn main(tree: &'static Tree) {
     match tree.option("role") {
         Some("operations") => operations::lead(tree),
         Some("answer") => operations::answer(tree),
+        Some("ring") => operations::ring(tree),
+        Some("rung") => operations::rung(tree),
+        Some("sleep") => operations::sleep(tree),
+        Some("flood") => flood::flood(tree),
+        Some("drain") => flood::drain(tree),
+        // The console core's: gone at once, so that draining disturbs nobody.
+        Some("console") => {}
+        Some("source") => stream::source(tree),
+        Some("sink") => stream::sink(tree),
         other => fail!("the command line's role is {other:?}, which this guest does not play"),
     }
 }

@@ -44,6 +44,40 @@ const UART_TX: u32 = 1 << 5;
 /// Time for the console to drain and other cores to be asleep, milliseconds.
 const SETTLE: u64 = 5;
 
+/// Rings the channel `last` alone, which is one of many in a system of many partitions, and then wakes the others.
+pub fn ring(tree: &'static Tree) {
+    let board = Board::open(tree, "last");
+    board.meet(1);
+    let mut meter = Meter::new();
+    doorbells(&mut meter, &board);
+    board.meet(2);
+    meter.print();
+    for node in tree.channels().filter(|node| node.name.starts_with("wake")) {
+        if hv::ring(node.handle) != Ok(0) {
+            fail!("{} was not rung", node.name);
+        }
+    }
+}
+
+/// Its peer.
+pub fn rung(tree: &'static Tree) {
+    let board = Board::open(tree, "last");
+    interrupt::enable(board.intid);
+    board.meet(1);
+    let mut meter = Meter::new();
+    take_doorbells(&mut meter, &board);
+    board.meet(2);
+    meter.print();
+}
+
+/// Sleeps until it is woken.
+pub fn sleep(tree: &'static Tree) {
+    for node in tree.channels() {
+        node.intid.into_iter().for_each(interrupt::enable);
+    }
+    interrupt::wait();
+}
+
 /// Does and measures everything.
 pub fn lead(tree: &'static Tree) {
     let board = Board::open(tree, "board");
@@ -106,25 +140,25 @@ fn registers(tree: &Tree, meter: &mut Meter) {
     let Some([(gicd, _), _]) = tree.gic() else {
         fail!("the device tree has no GICv3")
     };
-    // SAFETY (all accesses): the distributor of the device tree, which the runtime mapped. Reads have no effect; the
-    // writes enable and disable interrupts that nothing raises.
-    warm(meter, "gicd-typer-read", || unsafe {
-        mmio::read32(gicd + GICD_TYPER);
+    // SAFETY: the distributor of the device tree, which the runtime mapped. Reading it has no effect.
+    let read = |register| unsafe { mmio::read32(gicd + register) };
+    // SAFETY: as above; what is written enables and disables interrupts that nothing raises.
+    let write = |register, value| unsafe { mmio::write32(gicd + register, value) };
+    warm(meter, "gicd-typer-read", || {
+        read(GICD_TYPER);
     });
-    warm(meter, "gicd-isenabler-read", || unsafe {
-        mmio::read32(gicd + GICD_ISENABLER1);
+    warm(meter, "gicd-isenabler-read", || {
+        read(GICD_ISENABLER1);
     });
     let (first, count) = SPARE;
     let bit = |number: u32| 1 << ((first + number) % 32);
-    meter.span("gicd-isenabler-write", count, |number| unsafe {
-        mmio::write32(gicd + GICD_ISENABLER1, bit(number));
-    });
-    meter.span("gicd-isenabler-again", count, |number| unsafe {
-        mmio::write32(gicd + GICD_ISENABLER1, bit(number));
-    });
-    meter.span("gicd-icenabler-write", count, |number| unsafe {
-        mmio::write32(gicd + GICD_ICENABLER1, bit(number));
-    });
+    for (name, register) in [
+        ("gicd-isenabler-write", GICD_ISENABLER1),
+        ("gicd-isenabler-again", GICD_ISENABLER1),
+        ("gicd-icenabler-write", GICD_ICENABLER1),
+    ] {
+        meter.span(name, count, |number| write(register, bit(number)));
+    }
 }
 
 /// Takes the next interrupt, which must be `intid`, and has `quieten` end its cause before it ends the interrupt: a level

@@ -1,7 +1,8 @@
-//! What bench guests print, read: `span` and `figure` lines (guests/bench/src/meter.rs).
+//! What bench guests print, read: lines `span` (guests/bench/src/meter.rs), `phase` (count.rs there) and `figure`.
 
 use crate::qemu::Console;
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 
 /// EL2's work between two readings of its counter on one vCPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +21,28 @@ pub struct Span {
     pub work: u64,
 }
 
+/// What a partition counted in a phase of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Phase {
+    /// The partition that counted.
+    pub partition: String,
+    /// `bells`, `ping` or `stream`.
+    pub kind: String,
+    /// Bytes of a message.
+    pub bytes: u64,
+    /// Messages or round trips.
+    pub count: u64,
+    /// Counts by name; what is not there is zero.
+    pub counts: BTreeMap<String, u64>,
+}
+
 /// Everything a run's guests printed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Printed {
     /// Spans.
     pub spans: Vec<Span>,
+    /// Phases.
+    pub phases: Vec<Phase>,
     /// Counts that guests made themselves: partition, name and value.
     pub figures: Vec<(String, String, u64)>,
 }
@@ -64,7 +82,23 @@ impl Printed {
                 self.figures
                     .push((partition, name.to_string(), value.parse()?));
             }
-            ["span" | "figure", ..] => bail!("wrong number of words"),
+            ["phase", kind, bytes, count, ref pairs @ ..] => {
+                let (pairs, rest) = pairs.as_chunks::<2>();
+                if !rest.is_empty() {
+                    bail!("a name without a value");
+                }
+                let counts = pairs
+                    .iter()
+                    .map(|[name, value]| Ok((name.to_string(), value.parse()?)));
+                self.phases.push(Phase {
+                    partition,
+                    kind: kind.to_string(),
+                    bytes: bytes.parse()?,
+                    count: count.parse()?,
+                    counts: counts.collect::<Result<_>>()?,
+                });
+            }
+            ["span" | "phase" | "figure", ..] => bail!("wrong number of words"),
             _ => {}
         }
         Ok(())
@@ -79,6 +113,13 @@ impl Printed {
         spans
             .find(|span| span.name == name)
             .with_context(|| format!("no guest measured `{name}`"))
+    }
+
+    /// The figure `name` of each partition that printed it.
+    #[must_use]
+    pub fn values(&self, name: &str) -> Vec<u64> {
+        let figures = self.figures.iter().filter(|(_, other, _)| other == name);
+        figures.map(|(_, _, value)| *value).collect()
     }
 
     /// EL2's instructions of one repetition of `span`, a reading's own cost taken off.

@@ -1,53 +1,144 @@
 //! `cargo xtask bench`: what EL2 costs and what direct channels gain, repeatable to the instruction.
+//!
+//! Guests measure (guests/bench, guests/relay), [`task`] runs their systems, and what they print becomes figures: a name, a
+//! unit and a value. The reports are made of figures alone. docs/performance.md says how each is measured.
 
+mod baseline;
 mod figure;
+mod growth;
 mod guest;
 mod operations;
+mod report;
 mod run;
+mod stream;
+mod systems;
+mod task;
+#[cfg(test)]
+mod tests;
+mod wall;
 
-use crate::build::Builder;
-use crate::ui;
+pub use baseline::check as check_baseline;
+
+use crate::build::{self, Builder, HYPERVISOR};
+use crate::{size, ui};
 use anyhow::Result;
-use figure::Figure;
+use figure::{Bounds, Figure};
 use operations::Operations;
+use run::Bench;
+use std::path::PathBuf;
+use task::Task;
 
 /// What is asked of the bench.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Print the path of this operation instead.
     pub trace: Option<String>,
+    /// Say what moved against the figures in this file.
+    pub compare: Option<PathBuf>,
+    /// Compare the two paths by the clock instead.
+    pub wall: bool,
+    /// Make today's figures the baseline that CI compares with, and put the tables into docs/performance.md.
+    pub bless: bool,
 }
 
-/// Runs the bench; answers whether every budget is held.
+/// Runs the bench and writes its reports; answers whether every budget is held.
 ///
 /// # Errors
 /// If a system does not build or run, or its figures contradict each other.
 pub fn command(options: &Options) -> Result<bool> {
-    let mut builder = Builder::default();
-    let operations = Operations::run(&mut builder)?;
     if let Some(name) = &options.trace {
+        let mut builder = Builder::default();
+        let bench = Bench::build(&mut builder, operations::SYSTEM)?;
+        let operations = Operations::run(bench, &builder.program(HYPERVISOR)?)?;
         ui::say(operations.listing(name)?.trim_end());
         return Ok(true);
     }
-    let figures = operations.figures()?;
-    for figure in &figures {
-        ui::say(line(figure));
+    if options.wall {
+        let ratios = wall::ratios()?;
+        let file = run::folder().join("wall.json");
+        build::write(&file, figure::to_json(&ratios).as_bytes())?;
+        ui::say(wall::table(&ratios).trim_end());
+        return Ok(true);
+    }
+    // The file may be the one that is written below.
+    let old = options.compare.as_deref().map(figure::load).transpose()?;
+    let parallel = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut figures = task::run(&task::all(), parallel)?;
+    growth::check(&figures)?;
+    figures.extend(sizes()?);
+
+    let folder = run::folder();
+    build::write(
+        &folder.join("bench.json"),
+        figure::to_json(&figures).as_bytes(),
+    )?;
+    build::write(
+        &folder.join("bench.md"),
+        report::markdown(&figures).as_bytes(),
+    )?;
+    build::write(
+        &folder.join("bench.html"),
+        report::html(&figures).as_bytes(),
+    )?;
+    ui::say(report::summary(&figures).trim_end());
+    ui::say(format_args!(
+        "\nwritten: {}/bench.html, bench.md, bench.json",
+        folder.display()
+    ));
+    if let Some(old) = old {
+        let changes = figure::compare(&old, &figures);
+        ui::say(format_args!(
+            "\n{} of {} figures moved",
+            changes.len(),
+            figures.len()
+        ));
+        for (name, change) in changes {
+            ui::say(format_args!("{name:<44} {change}"));
+        }
+    }
+    if options.bless {
+        baseline::bless(&figures)?;
     }
     Ok(figures.iter().all(Figure::held))
 }
 
-fn line(figure: &Figure) -> String {
-    let Figure {
-        name, value, peers, ..
-    } = figure;
-    let peers = peers.map_or(String::new(), |peers| {
-        let held = if figure.held() { "held" } else { "OVER" };
-        let peer = |value: Option<u64>| value.map_or("-".into(), |value| value.to_string());
-        let (bao, hvisor) = (peer(peers.bao), peer(peers.hvisor));
-        format!(
-            "  budget {:>7} {held}  Bao {bao:>7}  hvisor {hvisor:>7}",
-            peers.budget
-        )
-    });
-    format!("{name:<28} {value:>11.2}{peers}")
+/// The operations alone.
+fn operations() -> Result<Vec<Figure>> {
+    task::run(&[Task::Operations], 1)
+}
+
+/// What runs at EL2, in bytes and lines.
+fn sizes() -> Result<Vec<Figure>> {
+    let sizes = size::measure()?;
+    let figure = |name: &str, says: &str, unit, value: u64, bao, hvisor, budget: u64| {
+        let bounds = Bounds {
+            bao: Some(bao),
+            hvisor: Some(hvisor),
+            budget: budget as f64,
+        };
+        Figure {
+            bounds: Some(bounds),
+            ..Figure::new(name, says, unit, value as f64)
+        }
+    };
+    Ok(vec![
+        figure(
+            "size.bytes",
+            "code and constants",
+            "bytes",
+            sizes.bytes(),
+            70_654.0,
+            159_744.0,
+            size::BYTES,
+        ),
+        figure(
+            "size.lines",
+            "source lines at EL2",
+            "lines",
+            sizes.lines(),
+            10_090.0,
+            11_234.0,
+            size::LINES,
+        ),
+    ])
 }

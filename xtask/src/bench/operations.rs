@@ -1,24 +1,19 @@
 //! The budget table: EL2 instructions of each operation, counted by EL2's own counter and held against a trace.
 
-use super::figure::{Figure, Peers};
+use super::figure::{Bounds, Figure, INSTRUCTIONS};
 use super::guest::{Printed, Span};
 use super::run::Bench;
-use crate::build::{Builder, HYPERVISOR};
 use crate::trace::boot::{Boot, Part};
 use crate::trace::{self, Entry, Symbols, Trace};
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write;
+use std::ops::Range;
+use std::path::Path;
 
 /// The system, from the repository's root.
-const SYSTEM: &str = "tests/bench/operations.toml";
+pub const SYSTEM: &str = "tests/bench/operations.toml";
 /// The machine has a second PL011 if it has a second serial port.
 const MACHINE: &[&str] = &["-serial", "null"];
-/// By how many instructions counter and trace may differ between two readings.
-///
-/// Boot is the trace's alone: under icount QEMU's counter is the whole machine's while the core is at EL2 (`pmu_op_finish`,
-/// `icount_get_raw`), and there cores wait for each other.
-const TOLERANCE: u64 = 0;
-
 /// How a row's figure is made of spans.
 enum Measure {
     /// EL2's work in one repetition, the sum over these spans (each of another core).
@@ -35,26 +30,30 @@ struct Row {
     name: &'static str,
     says: &'static str,
     measure: Measure,
-    peers: Option<Peers>,
+    bounds: Option<Bounds>,
 }
 
 const fn row(
     name: &'static str,
     says: &'static str,
     measure: Measure,
-    bao: u64,
-    hvisor: u64,
-    budget: u64,
+    bao: u32,
+    hvisor: u32,
+    budget: u32,
 ) -> Row {
     Row {
         name,
         says,
         measure,
-        peers: Some(Peers {
-            bao: Some(bao),
-            hvisor: Some(hvisor),
-            budget,
-        }),
+        bounds: Some(bounds(bao, hvisor, budget)),
+    }
+}
+
+const fn bounds(bao: u32, hvisor: u32, budget: u32) -> Bounds {
+    Bounds {
+        bao: Some(bao as f64),
+        hvisor: Some(hvisor as f64),
+        budget: budget as f64,
     }
 }
 
@@ -63,7 +62,7 @@ const fn further(name: &'static str, says: &'static str, spans: &'static [&'stat
         name,
         says,
         measure: Measure::All(spans),
-        peers: None,
+        bounds: None,
     }
 }
 
@@ -198,18 +197,24 @@ pub struct Operations {
     printed: Printed,
     trace: Trace,
     symbols: Symbols,
+    /// Of each core: where EL2 read its counter, and its entries.
+    cores: Vec<(Vec<usize>, Vec<Entry>)>,
 }
 
 impl Operations {
-    /// Builds the system and runs it.
+    /// Runs the system. `elf` is EL2's executable.
     ///
     /// # Errors
     /// If that fails, or counter and trace differ.
-    pub fn run(builder: &mut Builder) -> Result<Self> {
-        let bench = Bench::build(builder, SYSTEM)?;
+    pub fn run(bench: Bench, elf: &Path) -> Result<Self> {
         let (printed, trace) = bench.traced(MACHINE)?;
-        let symbols = Symbols::read(&builder.program(HYPERVISOR)?)?;
+        let symbols = Symbols::read(elf)?;
+        let cores = (0..trace.cores.len()).map(|core| {
+            let entries = trace::entries(&trace, core, symbols.vectors);
+            (trace::readings(&trace, core), entries)
+        });
         let operations = Self {
+            cores: cores.collect(),
             bench,
             printed,
             trace,
@@ -219,12 +224,15 @@ impl Operations {
         Ok(operations)
     }
 
-    /// Holds every span against the trace.
+    /// Holds every span against the trace: they must be equal.
+    ///
+    /// Boot is the trace's alone: under icount QEMU's counter is the whole machine's while the core is at EL2
+    /// (target/arm/helper.c, `instructions_get_count`), and in boot cores wait for each other there.
     fn check(&self) -> Result<()> {
         for span in &self.printed.spans {
-            let traced = self.readings(span)?.len() as u64;
+            let traced = self.place(span)?.1.len() as u64;
             ensure!(
-                traced.abs_diff(span.work) <= TOLERANCE,
+                traced == span.work,
                 "{}, {}: the counter says {} instructions, the trace {traced}",
                 span.partition,
                 span.name,
@@ -234,23 +242,24 @@ impl Operations {
         Ok(())
     }
 
-    /// Where a span lies in its core's trace: from its first reading up to its second.
-    fn readings(&self, span: &Span) -> Result<std::ops::Range<usize>> {
+    /// A span's core, and where the span lies in its trace: from its first reading up to its second.
+    fn place(&self, span: &Span) -> Result<(usize, Range<usize>)> {
         let core = self.bench.core(&span.partition, span.vcpu)?;
-        let readings = trace::readings(&self.trace, core);
+        let readings = self
+            .cores
+            .get(core)
+            .map_or(&[][..], |(readings, _)| readings);
         let place = |number: usize| readings.get(number).copied();
         let ends = place(span.reading).zip(place(span.reading + 1));
         let (from, to) = ends
             .with_context(|| format!("{}: the trace has {} readings", span.name, readings.len()))?;
-        Ok(from..to)
+        Ok((core, from..to))
     }
 
     /// A span's core and the entries that lie wholly within it.
     fn entries(&self, name: &str) -> Result<(usize, Vec<Entry>)> {
-        let span = self.printed.span(name)?;
-        let core = self.bench.core(&span.partition, span.vcpu)?;
-        let within = self.readings(span)?;
-        let mut entries = trace::entries(&self.trace, core, self.symbols.vectors);
+        let (core, within) = self.place(self.printed.span(name)?)?;
+        let mut entries = self.cores[core].1.clone();
         entries.retain(|entry| entry.at.start >= within.start && entry.at.end <= within.end);
         Ok((core, entries))
     }
@@ -280,12 +289,11 @@ impl Operations {
     pub fn figures(&self) -> Result<Vec<Figure>> {
         let mut figures = Vec::new();
         for row in ROWS {
+            let name = format!("el2.{}", row.name);
+            let figure = Figure::new(name, row.says, INSTRUCTIONS, self.value(&row.measure)?);
             figures.push(Figure {
-                name: format!("el2.{}", row.name),
-                says: row.says.to_string(),
-                unit: "instructions",
-                value: self.value(&row.measure)?,
-                peers: row.peers,
+                bounds: row.bounds,
+                ..figure
             });
         }
         figures.extend(self.boot());
@@ -294,47 +302,41 @@ impl Operations {
 
     fn boot(&self) -> Vec<Figure> {
         let boot = Boot::of(&self.trace, &self.symbols);
-        let rest = boot.part(Part::Rest) + boot.part(Part::Checksum);
-        let tree = boot.part(Part::DeviceTree);
-        let figure = |name: &str, says: &str, value: usize, peers| Figure {
-            name: format!("el2.{name}"),
-            says: says.to_string(),
-            unit: "instructions",
-            value: value as f64,
-            peers,
+        let part = |part| boot.part(part) as f64;
+        let rest = part(Part::Rest) + part(Part::Checksum);
+        let figure = |name: &str, says: &str, value| {
+            Figure::new(format!("el2.{name}"), says, INSTRUCTIONS, value)
         };
+        let all = figure(
+            "boot",
+            "boot to both guests, all cores; spins, copies, clearing and cleaning apart",
+            rest + part(Part::DeviceTree),
+        );
         vec![
-            figure(
-                "boot",
-                "boot to both guests, all cores, without spins, copies, clearing and cleaning",
-                rest + tree,
-                Some(Peers {
-                    bao: Some(573_430),
-                    hvisor: Some(1_268_534),
-                    budget: 300_000,
-                }),
-            ),
+            Figure {
+                bounds: Some(bounds(573_430, 1_268_534, 300_000)),
+                ..all
+            },
             figure(
                 "boot-rest",
                 "of it outside the pass over the device tree",
                 rest,
-                Some(Peers {
-                    bao: None,
-                    hvisor: None,
-                    budget: 60_000,
-                }),
+            )
+            .at_most(60_000.0),
+            figure(
+                "boot-checksum",
+                "of that the plan's checksum",
+                part(Part::Checksum),
             ),
             figure(
                 "boot-copy",
                 "copying the image and the partitions' contents",
-                boot.part(Part::Copy),
-                None,
+                part(Part::Copy),
             ),
             figure(
                 "boot-clear",
-                "clearing memory and cleaning caches",
-                boot.part(Part::Clear),
-                None,
+                "clearing memory, and cleaning caches by address",
+                part(Part::Clear),
             ),
         ]
     }

@@ -52,11 +52,26 @@ impl Bench {
         })
     }
 
-    /// Runs it under icount with a trace of all that runs at EL2; reads what its guests printed. `extra` are further
-    /// arguments for QEMU.
+    /// Runs it under icount; what its guests printed.
     ///
     /// # Errors
-    /// If a partition does not end well, or the trace cannot be read.
+    /// If a partition does not end well.
+    pub fn run(&self) -> Result<Printed> {
+        self.start(Vec::new(), true)
+    }
+
+    /// Runs it by the clock, all cores at once.
+    ///
+    /// # Errors
+    /// As [`Bench::run`].
+    pub fn run_by_clock(&self) -> Result<Printed> {
+        self.start(Vec::new(), false)
+    }
+
+    /// As [`Bench::run`], with a trace of all that runs at EL2. `extra` are further arguments for QEMU.
+    ///
+    /// # Errors
+    /// Also if the trace cannot be read.
     pub fn traced(&self, extra: &[&str]) -> Result<(Printed, Trace)> {
         let log = folder().join(format!("{}.trace", self.system.name));
         let mut arguments = self.code.arguments(&log);

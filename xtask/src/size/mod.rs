@@ -52,9 +52,19 @@ pub fn measure() -> Result<Sizes> {
 }
 
 impl Sizes {
+    /// Bytes of code and constants.
+    pub fn bytes(&self) -> u64 {
+        sum(&self.sections)
+    }
+
+    /// Source lines.
+    pub fn lines(&self) -> u64 {
+        sum(&self.crates)
+    }
+
     /// Whether both sums keep to their budgets.
     pub fn within(&self) -> bool {
-        sum(&self.sections) <= BYTES && sum(&self.crates) <= LINES
+        self.bytes() <= BYTES && self.lines() <= LINES
     }
 }
 

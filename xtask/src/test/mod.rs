@@ -6,9 +6,12 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-use crate::ui;
+use crate::{bench, ui};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
+
+/// The check that no operation of EL2 became slower.
+const BASELINE: &str = "bench/baseline";
 
 /// What is tested.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +57,11 @@ pub fn command(options: &Options) -> Result<bool> {
         if ui::interrupted() {
             bail!("interrupted");
         }
+    }
+    if !options.host_only && chosen(BASELINE) {
+        let start = Instant::now();
+        let result = bench::check_baseline();
+        ui::say(tally.record(BASELINE, start.elapsed(), result));
     }
     if tally.checks == 0 {
         bail!(

@@ -43,7 +43,7 @@ pub fn entries(trace: &Trace, core: usize, vectors: u32) -> Vec<Entry> {
                 sent: None,
             });
         }
-        let opcode = trace.instruction(offset).opcode;
+        let opcode = trace.opcode(offset);
         if let Some(entry) = &mut open {
             entry.at.end = place + 1;
             if opcode & !0x1f == SEND_SGI && entry.sent.is_none() {
@@ -62,7 +62,7 @@ pub fn entries(trace: &Trace, core: usize, vectors: u32) -> Vec<Entry> {
 pub fn readings(trace: &Trace, core: usize) -> Vec<usize> {
     let offsets = trace.cores.get(core).into_iter().flatten().enumerate();
     let is = |(place, offset): (usize, &u32)| {
-        (trace.instruction(*offset).opcode & !0x1f == READ_COUNTER).then_some(place)
+        (trace.opcode(*offset) & !0x1f == READ_COUNTER).then_some(place)
     };
     offsets.filter_map(is).collect()
 }
@@ -72,6 +72,6 @@ pub fn readings(trace: &Trace, core: usize) -> Vec<usize> {
 pub fn first_return(trace: &Trace, core: usize) -> Option<usize> {
     let mut offsets = trace.cores.get(core)?.iter();
     offsets
-        .position(|&offset| trace.instruction(offset).opcode == ERET)
+        .position(|&offset| trace.opcode(offset) == ERET)
         .map(|place| place + 1)
 }

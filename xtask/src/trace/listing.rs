@@ -132,7 +132,7 @@ pub fn listing(trace: &Trace, core: usize, entries: &[Entry], symbols: &Symbols)
         } else {
             ""
         };
-        let instruction = &trace.instruction(offset).text;
+        let instruction = trace.words(offset);
         let _ = writeln!(
             text,
             "  {:>4}  {offset:#07x}  {instruction:<40} {line}{mark}",

@@ -11,7 +11,6 @@ pub use entries::{Entry, entries, readings};
 pub use listing::{Symbols, listing};
 
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
@@ -33,8 +32,8 @@ pub struct Instruction {
 pub struct Trace {
     /// For each core the instructions it ran, in order: bytes from EL2's first one, wherever it lay then.
     pub cores: Vec<Vec<u32>>,
-    /// What they are, by the same bytes.
-    pub text: BTreeMap<u32, Instruction>,
+    /// What they are: by the same bytes, a word each.
+    text: Vec<Option<Instruction>>,
 }
 
 /// Where EL2's code lies in a run: first where it was loaded, then where it moved.
@@ -113,7 +112,7 @@ impl Trace {
                     latest = core;
                 }
             } else if line.starts_with(b"Stopped execution") {
-                let address = bracketed(&line).and_then(|word| hex(word));
+                let address = bracketed(&line).and_then(hex);
                 let offset = code.offset(address.with_context(|| bad(&line))?);
                 let core = trace.cores.get_mut(latest);
                 if let Some(core) = core.filter(|core| core.last().copied() == offset) {
@@ -122,24 +121,42 @@ impl Trace {
             } else if line.starts_with(b"0x") {
                 let (address, instruction) = disassembled(&line).with_context(|| bad(&line))?;
                 if let Some(offset) = code.offset(address) {
-                    trace.text.insert(offset, instruction);
+                    trace.name(offset, instruction);
                 }
             }
             line.clear();
         }
-        for offset in trace.cores.iter().flatten() {
-            if !trace.text.contains_key(offset) {
-                bail!("an instruction at {offset:#x} ran, but the log does not say what it is");
-            }
+        let unknown = |offset: &&u32| trace.text(**offset).is_none();
+        if let Some(offset) = trace.cores.iter().flatten().find(unknown) {
+            bail!("an instruction at {offset:#x} ran, but the log does not say what it is");
         }
         Ok(trace)
     }
 
-    /// The instruction at `offset`.
+    fn name(&mut self, offset: u32, instruction: Instruction) {
+        let word = offset as usize / 4;
+        if self.text.len() <= word {
+            self.text.resize(word + 1, None);
+        }
+        self.text[word] = Some(instruction);
+    }
+
+    fn text(&self, offset: u32) -> Option<&Instruction> {
+        self.text.get(offset as usize / 4)?.as_ref()
+    }
+
+    /// Encoding of the instruction at `offset`.
     #[must_use]
-    pub fn instruction(&self, offset: u32) -> &Instruction {
-        // `parse` has seen that there is one for each that ran.
-        &self.text[&offset]
+    pub fn opcode(&self, offset: u32) -> u32 {
+        self.text(offset)
+            .map_or(0, |instruction| instruction.opcode)
+    }
+
+    /// QEMU's words for it.
+    #[must_use]
+    pub fn words(&self, offset: u32) -> &str {
+        self.text(offset)
+            .map_or("?", |instruction| &instruction.text)
     }
 }
 

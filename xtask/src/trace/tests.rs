@@ -31,8 +31,8 @@ fn code_counts_where_it_was_loaded_and_where_it_moved() {
     ];
     let trace = parse(&log.concat()).expect("a log");
     assert_eq!(trace.cores, [vec![0], vec![8]]);
-    assert_eq!(trace.text[&0].text, "b #0x40200050");
-    assert_eq!(trace.text[&8].opcode, 0xd503_201f);
+    assert_eq!(trace.words(0), "b #0x40200050");
+    assert_eq!(trace.opcode(8), 0xd503_201f);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn trace(ran: &[(u32, u32)]) -> Trace {
     for &(offset, opcode) in ran {
         trace.cores[0].push(offset);
         let text = String::new();
-        trace.text.insert(offset, Instruction { opcode, text });
+        trace.name(offset, Instruction { opcode, text });
     }
     trace
 }

@@ -1,0 +1,9 @@
+//! What bench guests and the relay have in common: the phases of a run, messages, and counting.
+#![no_std]
+#![cfg(target_os = "none")]
+
+extern crate alloc;
+
+pub mod count;
+pub mod message;
+pub mod phase;

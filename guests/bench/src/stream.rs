@@ -1,0 +1,238 @@
+//! Messages from a source to a sink, directly or through a relay: neither can tell. The phases are `bench::phase`'s.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bench::count::{Counter, Times};
+use bench::message::{HEADER, Header, Kind as Message};
+use bench::phase::{self, BATCH, Kind, Phase, SIZES, patience};
+use rt::link::{Error, Link};
+use rt::{Tree, fail, hv, interrupt, timer};
+
+/// The largest message.
+const LARGEST: usize = SIZES[SIZES.len() - 1];
+
+/// Sends, and times what comes back.
+pub fn source(tree: &'static Tree) {
+    let mut end = End::open(tree);
+    end.links[0]
+        .wait_for_peer(patience())
+        .unwrap_or_else(|error| fail!("{error}"));
+    for size in 0..SIZES.len() {
+        end.say(Message::Start, size)
+            .unwrap_or_else(|error| fail!("{error}"));
+        end.expect(Message::Start, size);
+    }
+    let mut counter = Counter::new();
+    for phase in phase::all(end.bell.is_some()) {
+        counter.start(&[&end.links]);
+        let times = end
+            .lead(phase)
+            .unwrap_or_else(|error| fail!("{phase:?}: {error}"));
+        counter.end(phase, &[&end.links], times);
+    }
+    end.say(Message::Stop, 0)
+        .unwrap_or_else(|error| fail!("{error}"));
+    counter.print();
+}
+
+/// Receives, checks and answers.
+pub fn sink(tree: &'static Tree) {
+    let mut end = End::open(tree);
+    // Everyone is there, and each link was used once in both directions, before anything is counted.
+    for size in 0..SIZES.len() {
+        end.expect(Message::Start, size);
+        end.say(Message::Start, size)
+            .unwrap_or_else(|error| fail!("{error}"));
+    }
+    let mut counter = Counter::new();
+    for phase in phase::all(end.bell.is_some()) {
+        end.expect(Message::Start, phase.size);
+        counter.start(&[&end.links]);
+        let times = end
+            .follow(phase)
+            .unwrap_or_else(|error| fail!("{phase:?}: {error}"));
+        end.expect(Message::End, phase.size);
+        counter.end(phase, &[&end.links], times);
+        end.say(Message::End, phase.size)
+            .unwrap_or_else(|error| fail!("{error}"));
+    }
+    end.expect(Message::Stop, 0);
+    counter.print();
+}
+
+/// One side.
+struct End {
+    /// Of each size.
+    links: Vec<Link>,
+    /// Handle and interrupt for doorbells alone.
+    bell: Option<(u64, u32)>,
+    buffer: Vec<u8>,
+}
+
+impl End {
+    fn open(tree: &'static Tree) -> Self {
+        let prefix = tree.option("links").unwrap_or_default();
+        Self {
+            links: phase::links(tree, prefix),
+            bell: phase::bell(tree, prefix),
+            buffer: vec![0x5a; LARGEST],
+        }
+    }
+
+    /// Says that a phase starts or ends.
+    fn say(&mut self, kind: Message, size: usize) -> Result<(), Error> {
+        let header = Header {
+            kind,
+            sequence: size as u32,
+            time: 0,
+        };
+        let link = &mut self.links[size];
+        link.push(&header.encode(), patience())?;
+        link.flush()
+    }
+
+    /// Waits until the peer says so.
+    fn expect(&mut self, kind: Message, size: usize) {
+        let mut bytes = [0; HEADER];
+        let length = self.links[size].receive_wait(&mut bytes, patience());
+        let length = length.unwrap_or_else(|error| fail!("no {kind:?}: {error}"));
+        let header = Header::decode(&bytes[..length]);
+        if header.kind != kind || header.sequence as usize != size {
+            fail!("{header:?} came where {kind:?} of size {size} was due");
+        }
+    }
+
+    fn lead(&mut self, phase: Phase) -> Result<Times, Error> {
+        self.say(Message::Start, phase.size)?;
+        let times = match phase.kind {
+            Kind::Bells => self.ring(phase),
+            Kind::Ping => self.ping(phase)?,
+            Kind::Stream => self.send(phase)?,
+        };
+        self.say(Message::End, phase.size)?;
+        self.expect(Message::End, phase.size);
+        Ok(times)
+    }
+
+    fn follow(&mut self, phase: Phase) -> Result<Times, Error> {
+        Ok(match phase.kind {
+            Kind::Bells => {
+                for _ in 0..phase.count {
+                    self.await_bell();
+                    self.ring_bell();
+                }
+                Times::default()
+            }
+            Kind::Ping => self.pong(phase)?,
+            Kind::Stream => self.receive(phase)?,
+        })
+    }
+
+    fn ring_bell(&self) {
+        let rung = self.bell.map(|(handle, _)| hv::ring(handle));
+        if rung != Some(Ok(0)) {
+            fail!("a doorbell was not sent: {rung:?}");
+        }
+    }
+
+    fn await_bell(&self) {
+        let expected = self.bell.map(|(_, intid)| intid);
+        while Some(interrupt::wait()) != expected {}
+    }
+
+    fn ring(&mut self, phase: Phase) -> Times {
+        let mut times = Times::default();
+        for _ in 0..phase.count {
+            let start = timer::now();
+            self.ring_bell();
+            self.await_bell();
+            times.round += timer::now() - start;
+        }
+        times
+    }
+
+    fn ping(&mut self, phase: Phase) -> Result<Times, Error> {
+        let mut times = Times::default();
+        let (link, bytes) = (&mut self.links[phase.size], phase.bytes());
+        for round in 0..phase.count {
+            let start = timer::now();
+            put(link, &mut self.buffer[..bytes], round, start)?;
+            link.flush()?;
+            let length = link.receive_wait(&mut self.buffer, patience())?;
+            let time = timer::now() - start;
+            Header::decode(&self.buffer).check(round, bytes, length);
+            times.round += time;
+        }
+        Ok(times)
+    }
+
+    fn pong(&mut self, phase: Phase) -> Result<Times, Error> {
+        let mut times = Times::default();
+        let (link, bytes) = (&mut self.links[phase.size], phase.bytes());
+        for round in 0..phase.count {
+            let length = link.receive_wait(&mut self.buffer, patience())?;
+            let now = timer::now();
+            let header = Header::decode(&self.buffer);
+            header.check(round, bytes, length);
+            times.one_way += now - header.time;
+            put(link, &mut self.buffer[..bytes], round, now)?;
+            link.flush()?;
+        }
+        Ok(times)
+    }
+
+    fn send(&mut self, phase: Phase) -> Result<Times, Error> {
+        let mut times = Times {
+            first: timer::now(),
+            ..Times::default()
+        };
+        let (link, bytes) = (&mut self.links[phase.size], phase.bytes());
+        for batch in (0..phase.count).step_by(BATCH) {
+            // Room for the whole batch first, so that nothing waits while it is timed.
+            link.lease(phase.batch_bytes() - 8, patience())
+                .map(|_| ())?;
+            for burst in (batch..batch + BATCH).step_by(phase.burst()) {
+                let start = timer::now();
+                for sequence in burst..burst + phase.burst() {
+                    put(link, &mut self.buffer[..bytes], sequence, start)?;
+                }
+                times.burst(timer::now() - start);
+            }
+            link.flush()?;
+        }
+        Ok(times)
+    }
+
+    fn receive(&mut self, phase: Phase) -> Result<Times, Error> {
+        let mut times = Times::default();
+        let (link, bytes) = (&mut self.links[phase.size], phase.bytes());
+        for batch in (0..phase.count).step_by(BATCH) {
+            if !link.wait_for(phase.batch_bytes() as u32, patience())? {
+                return Err(Error::Timeout);
+            }
+            for burst in (batch..batch + BATCH).step_by(phase.burst()) {
+                let start = timer::now();
+                for sequence in burst..burst + phase.burst() {
+                    let length = link.receive(&mut self.buffer)?.unwrap_or(0);
+                    Header::decode(&self.buffer).check(sequence, bytes, length);
+                }
+                times.burst(timer::now() - start);
+            }
+            link.flush()?;
+            times.last = timer::now();
+        }
+        Ok(times)
+    }
+}
+
+/// Puts a message of the phase into the ring without showing it yet.
+fn put(link: &mut Link, message: &mut [u8], sequence: usize, time: u64) -> Result<(), Error> {
+    let header = Header {
+        kind: Message::Data,
+        sequence: sequence as u32,
+        time,
+    };
+    message[..HEADER].copy_from_slice(&header.encode());
+    link.push(message, patience())
+}

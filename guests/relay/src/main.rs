@@ -1,0 +1,186 @@
+//! The machine in the middle, as a trusted broker would be: takes what a source sends, checks it, copies it and forwards
+//! it to a sink, and the other way round. It has the same rings, waits and batches as a direct channel, knows who speaks
+//! next, and copies each message once, from ring to ring: only the path differs.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bench::count::{Counter, Times};
+use bench::message::{HEADER, Header, Kind as Message};
+use bench::phase::{self, BATCH, Kind, Phase, patience};
+use channel::Span;
+use rt::link::{Error, Link};
+use rt::{Tree, fail, hv, interrupt, timer};
+
+rt::main!(main);
+
+fn main(tree: &'static Tree) {
+    let [up, down] = ["up", "down"].map(|side| tree.option(side).unwrap_or_default());
+    let mut relay = Relay {
+        up: phase::links(tree, up),
+        down: phase::links(tree, down),
+        bells: phase::bell(tree, up).zip(phase::bell(tree, down)),
+    };
+    for (up, down) in relay.up.iter_mut().zip(&mut relay.down) {
+        let passed = one(up, down, control(Message::Start));
+        let passed = passed.and_then(|()| one(down, up, control(Message::Start)));
+        passed.unwrap_or_else(|error| fail!("{error}"));
+    }
+    let mut counter = Counter::new();
+    for phase in phase::all(relay.bells.is_some()) {
+        relay.forward_down(Message::Start, phase);
+        counter.start(&[&relay.up, &relay.down]);
+        let times = relay
+            .serve(phase)
+            .unwrap_or_else(|error| fail!("{phase:?}: {error}"));
+        relay.forward_down(Message::End, phase);
+        counter.end(phase, &[&relay.up, &relay.down], times);
+        one(
+            &mut relay.down[phase.size],
+            &mut relay.up[phase.size],
+            control(Message::End),
+        )
+        .unwrap_or_else(|error| fail!("{error}"));
+    }
+    one(&mut relay.up[0], &mut relay.down[0], control(Message::Stop))
+        .unwrap_or_else(|error| fail!("{error}"));
+    counter.print();
+}
+
+struct Relay {
+    /// To the source.
+    up: Vec<Link>,
+    /// To the sink.
+    down: Vec<Link>,
+    /// The same for doorbells alone: handle and interrupt.
+    bells: Option<((u64, u32), (u64, u32))>,
+}
+
+impl Relay {
+    fn forward_down(&mut self, kind: Message, phase: Phase) {
+        one(
+            &mut self.up[phase.size],
+            &mut self.down[phase.size],
+            control(kind),
+        )
+        .unwrap_or_else(|error| fail!("{error}"));
+    }
+
+    fn serve(&mut self, phase: Phase) -> Result<Times, Error> {
+        let mut times = Times::default();
+        let (up, down) = (&mut self.up[phase.size], &mut self.down[phase.size]);
+        let bytes = phase.bytes();
+        match phase.kind {
+            Kind::Bells => {
+                if let Some(((up, from_up), (down, from_down))) = self.bells {
+                    for _ in 0..phase.count {
+                        pass(from_up, down);
+                        pass(from_down, up);
+                    }
+                }
+            }
+            Kind::Ping => {
+                for round in 0..phase.count {
+                    one(up, down, |header, length| {
+                        header.check(round, bytes, length)
+                    })?;
+                    one(down, up, |header, length| {
+                        header.check(round, bytes, length)
+                    })?;
+                }
+            }
+            Kind::Stream => {
+                for batch in (0..phase.count).step_by(BATCH) {
+                    if !up.wait_for(phase.batch_bytes() as u32, patience())? {
+                        return Err(Error::Timeout);
+                    }
+                    // Room for as much, so that nothing waits while it is timed.
+                    down.lease(phase.batch_bytes() - 8, patience())
+                        .map(|_| ())?;
+                    for burst in (batch..batch + BATCH).step_by(phase.burst()) {
+                        let start = timer::now();
+                        for sequence in burst..burst + phase.burst() {
+                            let check =
+                                |header: Header, length| header.check(sequence, bytes, length);
+                            if !forward(up, down, check)? {
+                                fail!("message {sequence} of {bytes} bytes is not there");
+                            }
+                        }
+                        times.burst(timer::now() - start);
+                    }
+                    down.flush()?;
+                    up.flush()?;
+                }
+            }
+        }
+        Ok(times)
+    }
+}
+
+/// Takes a doorbell and rings on.
+fn pass(from: u32, to: u64) {
+    while interrupt::wait() != from {}
+    if hv::ring(to) != Ok(0) {
+        fail!("a doorbell was not passed on");
+    }
+}
+
+/// What is expected of a message that starts or ends something.
+fn control(kind: Message) -> impl Fn(Header, usize) {
+    move |header, length| {
+        if header.kind != kind || length != HEADER {
+            fail!("{header:?} of {length} bytes came where {kind:?} was due");
+        }
+    }
+}
+
+/// Waits for a message, forwards it and shows it.
+fn one(from: &mut Link, to: &mut Link, check: impl Fn(Header, usize)) -> Result<(), Error> {
+    while !forward(from, to, &check)? {
+        from.wait(patience())?;
+    }
+    to.flush()
+}
+
+/// Copies the next message from ring to ring, if there is one, and has its copy checked: what lies in the first ring can
+/// still change.
+fn forward(from: &mut Link, to: &mut Link, check: impl Fn(Header, usize)) -> Result<bool, Error> {
+    let Some(view) = from.peek()? else {
+        return Ok(false);
+    };
+    let length = view.len();
+    let lease = to.lease(length, patience())?;
+    let target = lease.words();
+    copy(view.words(), target);
+    let mut copied = target.first.iter().chain(target.second);
+    let mut word = || copied.next().map_or(0, |word| word.load(Relaxed));
+    check(Header::from_words(word(), word()), length);
+    lease.commit(length);
+    view.release();
+    Ok(true)
+}
+
+/// Copies word by word. Each span is one run of words or two.
+fn copy(source: Span, target: Span) {
+    let mut rooms = [target.first, target.second].into_iter();
+    let mut room: &[AtomicU64] = &[];
+    for mut words in [source.first, source.second] {
+        while !words.is_empty() {
+            if room.is_empty() {
+                let Some(next) = rooms.next() else { return };
+                room = next;
+            }
+            let (now, later) = words.split_at(words.len().min(room.len()));
+            let (here, rest) = room.split_at(now.len());
+            for (from, to) in now.iter().zip(here) {
+                to.store(from.load(Relaxed), Relaxed);
+            }
+            (words, room) = (later, rest);
+        }
+    }
+}

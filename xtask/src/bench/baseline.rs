@@ -1,0 +1,80 @@
+//! The committed figures of EL2's operations: what was once gained is kept.
+
+use super::figure::{self, Figure, Stored};
+use super::report;
+use crate::build;
+use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
+
+/// Where they are, from the repository's root.
+const FILE: &str = "tests/bench/baseline.json";
+/// The page with the measured tables, and what stands around them there.
+const PAGE: &str = "docs/performance.md";
+const BEGIN: &str = "<!-- what follows is written by `cargo xtask bench --bless` -->\n";
+const END: &str = "<!-- end -->\n";
+/// How much an instruction count may rise.
+const ALLOWED: f64 = 0.03;
+
+fn file() -> PathBuf {
+    build::root().join(FILE)
+}
+
+/// Runs the operations and holds them against the baseline; how many figures were compared.
+///
+/// # Errors
+/// If a figure rose by more than 3 %, or there is none of that name.
+pub fn check() -> Result<usize> {
+    let old = figure::load(&file())?;
+    let new = super::operations()?;
+    let risen = risen(&old, &new);
+    ensure!(
+        risen.is_empty(),
+        "{FILE}: more than 3 % above\n  {}\n  if that is meant: cargo xtask bench --bless",
+        risen.join("\n  ")
+    );
+    Ok(new.len())
+}
+
+/// Figures that rose too much, and stored ones that nobody measured any more, in words.
+pub fn risen(old: &[Stored], new: &[Figure]) -> Vec<String> {
+    let check = |stored: &Stored| {
+        let found = new.iter().find(|figure| figure.name == stored.name);
+        let Some(figure) = found else {
+            return Some(format!("{}: not measured any more", stored.name));
+        };
+        (figure.value > stored.value * (1.0 + ALLOWED)).then(|| {
+            let change = figure::Change::Moved(stored.value, figure.value);
+            format!("{}: {change}", stored.name)
+        })
+    };
+    old.iter().filter_map(check).collect()
+}
+
+/// Makes the figures of EL2's operations the baseline, and puts the tables into the page.
+///
+/// # Errors
+/// If a file cannot be read or written, or the page has no place for them.
+pub fn bless(figures: &[Figure]) -> Result<()> {
+    let operations: Vec<_> = figures
+        .iter()
+        .filter(|figure| figure.name.starts_with("el2."))
+        .cloned()
+        .collect();
+    build::write(&file(), figure::to_json(&operations).as_bytes())?;
+    let page = build::root().join(PAGE);
+    let text = std::fs::read_to_string(&page)
+        .with_context(|| format!("cannot read {}", page.display()))?;
+    let parts = text
+        .split_once(BEGIN)
+        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = parts.with_context(|| {
+        format!(
+            "{PAGE} has no line `{}` with `{}` behind it",
+            BEGIN.trim(),
+            END.trim()
+        )
+    })?;
+    let tables = report::tables(figures);
+    let text = format!("{before}{BEGIN}\n{tables}\n{END}{after}");
+    build::write(&page, text.as_bytes())
+}

@@ -1,0 +1,107 @@
+//! How costs grow: a doorbell's with partitions and channels, and a compute core's entries with its neighbours' traffic.
+
+use super::figure::{Figure, INSTRUCTIONS};
+use super::guest::Printed;
+use anyhow::{Result, ensure};
+
+/// Partitions and channels (between the two that ring) of each system.
+pub const POINTS: [(usize, usize); 9] = [
+    (2, 1),
+    (3, 1),
+    (4, 1),
+    (5, 1),
+    (6, 1),
+    (7, 1),
+    (2, 4),
+    (2, 16),
+    (2, 64),
+];
+
+/// Messages that the flooded channels must have carried.
+const MESSAGES: u64 = 1_000_000;
+
+/// The figures of one point.
+///
+/// # Errors
+/// If a guest did not measure it.
+pub fn figures((partitions, channels): (usize, usize), printed: &Printed) -> Result<Vec<Figure>> {
+    let each = |name| printed.each(printed.span(name)?);
+    let says =
+        format!("a doorbell among {partitions} partitions, on the last of {channels} channels");
+    let name = format!("growth.{partitions}-partitions.{channels}-channels");
+    let figure = |side: &str, value| {
+        let says = format!("{says}: the {side}'s core");
+        Figure::new(format!("{name}.{side}"), says, INSTRUCTIONS, value)
+    };
+    Ok(vec![
+        figure("sender", each("doorbell-send")?),
+        figure("receiver", each("doorbell-receive")?),
+    ])
+}
+
+/// Fails unless a doorbell costs the same at every point.
+///
+/// # Errors
+/// If it does not.
+pub fn check(figures: &[Figure]) -> Result<()> {
+    for side in [".sender", ".receiver"] {
+        let mut costs = figures
+            .iter()
+            .filter(|figure| figure.name.starts_with("growth.") && figure.name.ends_with(side));
+        let Some(first) = costs.next() else { continue };
+        for other in costs {
+            ensure!(
+                other.value == first.value,
+                "a doorbell's cost grows: {} is {}, {} is {}",
+                first.name,
+                first.value,
+                other.name,
+                other.value
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The figures of the flood.
+///
+/// # Errors
+/// If not all messages came, or the compute cores did nothing of their own.
+pub fn flood(printed: &Printed) -> Result<Vec<Figure>> {
+    let sum = |name: &str| printed.values(name).iter().sum::<u64>();
+    let (messages, own) = (sum("messages"), sum("own-interrupts"));
+    ensure!(
+        messages >= MESSAGES,
+        "{messages} messages came, {MESSAGES} are wanted"
+    );
+    ensure!(own > 0, "the compute cores took no interrupt of their own");
+    let cores = printed.values("foreign-entries").len();
+    ensure!(
+        cores == 2,
+        "{cores} compute cores told of their entries, there are 2"
+    );
+    let figure = |name: &str, says: &str, unit, value: u64| {
+        Figure::new(format!("flood.{name}"), says, unit, value as f64)
+    };
+    Ok(vec![
+        figure(
+            "messages",
+            "messages over all channels while the compute cores work",
+            "messages",
+            messages,
+        ),
+        figure(
+            "own-interrupts",
+            "interrupts of their own on the compute cores meanwhile",
+            "entries",
+            own,
+        ),
+        figure(
+            "foreign-entries",
+            "EL2 entries on the compute cores because of a neighbour",
+            "entries",
+            sum("foreign-entries"),
+        )
+        .at_most(0.0),
+    ])
+}

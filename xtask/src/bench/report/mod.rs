@@ -1,0 +1,87 @@
+//! The figures for people: sections of text, tables and plots, as Markdown, as one HTML page, and a summary on the console.
+
+mod page;
+mod plot;
+mod sections;
+
+use super::figure::{Figure, number};
+use sections::{Section, sections};
+
+/// A table: heads, then rows as long as they.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+/// Everything as Markdown.
+#[must_use]
+pub fn markdown(figures: &[Figure]) -> String {
+    format!("# Bulkhead: bench\n\n{}", tables(figures))
+}
+
+/// The sections as Markdown, to be put into a page.
+#[must_use]
+pub fn tables(figures: &[Figure]) -> String {
+    let sections = sections(figures);
+    let texts: Vec<_> = sections.iter().map(Section::markdown).collect();
+    texts.join("\n")
+}
+
+/// Everything as one HTML page that needs nothing else.
+#[must_use]
+pub fn html(figures: &[Figure]) -> String {
+    page::render(&sections(figures))
+}
+
+/// What a console is told: every figure that has a budget.
+#[must_use]
+pub fn summary(figures: &[Figure]) -> String {
+    let mut text = String::new();
+    let mut held = 0;
+    let mut count = 0;
+    for figure in figures {
+        let Some(bounds) = figure.bounds else {
+            continue;
+        };
+        count += 1;
+        held += usize::from(figure.held());
+        // A line for each operation; of the others those that matter.
+        if !figure.held() || figure.name.starts_with("el2.") || figure.name.starts_with("size.") {
+            let (value, budget) = (number(figure.value), number(bounds.budget));
+            let word = verdict(figure);
+            text += &format!("{:<36} {value:>12} of {budget:>8}  {word}\n", figure.name);
+        }
+    }
+    format!("{text}{held} of {count} budgets held\n")
+}
+
+/// Held or not, and whether the peers are beaten.
+fn verdict(figure: &Figure) -> &'static str {
+    match (figure.held(), figure.beats_peers()) {
+        (true, true) => "held",
+        (true, false) => "held, but a peer needs less",
+        (false, true) => "OVER",
+        (false, false) => "OVER, and a peer needs less",
+    }
+}
+
+impl Section {
+    fn markdown(&self) -> String {
+        let mut text = format!("## {}\n\n{}\n", self.title, self.text);
+        for table in &self.tables {
+            let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+            text += "\n";
+            text += &line(&table.head);
+            let rule = table.head.iter().enumerate().map(|(index, _)| match index {
+                0 => "---".to_string(),
+                _ => "---:".to_string(),
+            });
+            text += &line(&rule.collect::<Vec<_>>());
+            for row in &table.rows {
+                text += &line(row);
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,133 @@
+//! The bench's runs, and several of them at a time: each is repeatable whatever else the host does.
+
+use super::figure::Figure;
+use super::growth;
+use super::operations::{self, Operations};
+use super::run::Bench;
+use super::stream::Stream;
+use super::systems::{self, Path, WAITS};
+use crate::build::{Builder, HYPERVISOR};
+use crate::ui::{self, Progress};
+use anyhow::{Context, Result, bail};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// A run.
+#[derive(Clone, Copy, Debug)]
+pub enum Task {
+    /// The operations of the budget table.
+    Operations,
+    /// A stream.
+    Stream(Path, &'static str),
+    /// A doorbell among so many partitions and channels.
+    Growth((usize, usize)),
+    /// All channels of two partitions full.
+    Flood,
+}
+
+/// All runs, the longest first.
+#[must_use]
+pub fn all() -> Vec<Task> {
+    let growth = growth::POINTS.map(Task::Growth);
+    [Task::Operations, Task::Flood]
+        .into_iter()
+        .chain(streams())
+        .chain(growth)
+        .collect()
+}
+
+/// Those that compare the paths.
+pub fn streams() -> impl Iterator<Item = Task> {
+    let of = |path| WAITS.map(|wait| Task::Stream(path, wait));
+    [Path::Relayed, Path::Direct].into_iter().flat_map(of)
+}
+
+impl Task {
+    /// What is done, for people.
+    fn title(self) -> String {
+        match self {
+            Self::Operations => "EL2's operations, traced".to_string(),
+            Self::Stream(path, wait) => format!("messages {}, by {wait}", path.name()),
+            Self::Growth((partitions, channels)) => {
+                format!("doorbells among {partitions} partitions, {channels} channels")
+            }
+            Self::Flood => "a million messages beside compute cores".to_string(),
+        }
+    }
+
+    fn manifest(self) -> Result<String> {
+        match self {
+            Self::Operations => Ok(operations::SYSTEM.to_string()),
+            Self::Stream(path, wait) => systems::stream(path, wait),
+            Self::Growth((partitions, channels)) => systems::growth(partitions, channels),
+            Self::Flood => systems::flood(),
+        }
+    }
+
+    /// Runs it.
+    fn figures(self, bench: Bench, elf: &std::path::Path) -> Result<Vec<Figure>> {
+        match self {
+            Self::Operations => Operations::run(bench, elf)?.figures(),
+            Self::Stream(path, wait) => {
+                let printed = bench.run()?;
+                Stream {
+                    path,
+                    wait,
+                    printed,
+                }
+                .figures()
+            }
+            Self::Growth(point) => growth::figures(point, &bench.run()?),
+            Self::Flood => growth::flood(&bench.run()?),
+        }
+    }
+}
+
+/// Runs `tasks`, at most `parallel` at a time; their figures in the tasks' order.
+///
+/// # Errors
+/// If a system does not build, or a run fails.
+pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
+    let mut builder = Builder::default();
+    let elf: PathBuf = builder.program(HYPERVISOR)?;
+    let mut jobs = VecDeque::new();
+    for (index, task) in tasks.iter().enumerate() {
+        jobs.push_back((index, *task, Bench::build(&mut builder, &task.manifest()?)?));
+    }
+    let progress = Progress::start("measuring", tasks.len());
+    let jobs = Mutex::new(jobs);
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..parallel {
+            scope.spawn(|| {
+                while let Some((index, task, bench)) = next(&jobs) {
+                    progress.begin(&task.title());
+                    let result = task.figures(bench, &elf).with_context(|| task.title());
+                    progress.done();
+                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                    results.push((index, result));
+                }
+            });
+        }
+    });
+    drop(progress);
+    if ui::interrupted() {
+        bail!("interrupted");
+    }
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    let mut figures = Vec::new();
+    for (_, result) in results {
+        figures.extend(result?);
+    }
+    Ok(figures)
+}
+
+fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
+    let job = jobs
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front();
+    job.filter(|_| !ui::interrupted())
+}
