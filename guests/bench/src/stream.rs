@@ -12,50 +12,49 @@ use rt::{Tree, fail, hv, interrupt, timer};
 /// The largest message.
 const LARGEST: usize = SIZES[SIZES.len() - 1];
 
+/// How long the source waits before it starts, milliseconds.
+const SETTLE: u64 = 5;
+
 /// Sends, and times what comes back.
 pub fn source(tree: &'static Tree) {
     let mut end = End::open(tree);
     end.links[0]
         .wait_for_peer(patience())
         .unwrap_or_else(|error| fail!("{error}"));
-    for size in 0..SIZES.len() {
-        end.say(Message::Start, size)
-            .unwrap_or_else(|error| fail!("{error}"));
-        end.expect(Message::Start, size);
-    }
+    // Others still start, or stop: not while something is measured.
+    let settled = timer::now() + timer::milliseconds(SETTLE);
+    while interrupt::wait_until(settled).is_some() {}
     let mut counter = Counter::new();
     for phase in phase::all(end.bell.is_some()) {
+        // There and back: everyone is there, and the link's interrupts are the latest that came, in every phase alike.
+        end.say(Message::Start, phase.size);
+        end.expect(Message::Start, phase.size);
         counter.start(&[&end.links]);
         let times = end
             .lead(phase)
             .unwrap_or_else(|error| fail!("{phase:?}: {error}"));
+        end.say(Message::End, phase.size);
+        end.expect(Message::End, phase.size);
         counter.end(phase, &[&end.links], times);
     }
-    end.say(Message::Stop, 0)
-        .unwrap_or_else(|error| fail!("{error}"));
+    end.say(Message::Stop, 0);
     counter.print();
 }
 
 /// Receives, checks and answers.
 pub fn sink(tree: &'static Tree) {
     let mut end = End::open(tree);
-    // Everyone is there, and each link was used once in both directions, before anything is counted.
-    for size in 0..SIZES.len() {
-        end.expect(Message::Start, size);
-        end.say(Message::Start, size)
-            .unwrap_or_else(|error| fail!("{error}"));
-    }
     let mut counter = Counter::new();
     for phase in phase::all(end.bell.is_some()) {
         end.expect(Message::Start, phase.size);
+        end.say(Message::Start, phase.size);
         counter.start(&[&end.links]);
         let times = end
             .follow(phase)
             .unwrap_or_else(|error| fail!("{phase:?}: {error}"));
         end.expect(Message::End, phase.size);
         counter.end(phase, &[&end.links], times);
-        end.say(Message::End, phase.size)
-            .unwrap_or_else(|error| fail!("{error}"));
+        end.say(Message::End, phase.size);
     }
     end.expect(Message::Stop, 0);
     counter.print();
@@ -81,15 +80,16 @@ impl End {
     }
 
     /// Says that a phase starts or ends.
-    fn say(&mut self, kind: Message, size: usize) -> Result<(), Error> {
+    fn say(&mut self, kind: Message, size: usize) {
         let header = Header {
             kind,
             sequence: size as u32,
             time: 0,
         };
         let link = &mut self.links[size];
-        link.push(&header.encode(), patience())?;
-        link.flush()
+        let said = link.push(&header.encode(), patience());
+        said.and_then(|()| link.flush())
+            .unwrap_or_else(|error| fail!("{kind:?}: {error}"));
     }
 
     /// Waits until the peer says so.
@@ -104,29 +104,25 @@ impl End {
     }
 
     fn lead(&mut self, phase: Phase) -> Result<Times, Error> {
-        self.say(Message::Start, phase.size)?;
-        let times = match phase.kind {
-            Kind::Bells => self.ring(phase),
-            Kind::Ping => self.ping(phase)?,
-            Kind::Stream => self.send(phase)?,
-        };
-        self.say(Message::End, phase.size)?;
-        self.expect(Message::End, phase.size);
-        Ok(times)
+        match phase.kind {
+            Kind::Bells => Ok(self.ring(phase)),
+            Kind::Ping => self.ping(phase),
+            Kind::Stream => self.send(phase),
+        }
     }
 
     fn follow(&mut self, phase: Phase) -> Result<Times, Error> {
-        Ok(match phase.kind {
+        match phase.kind {
             Kind::Bells => {
                 for _ in 0..phase.count {
                     self.await_bell();
                     self.ring_bell();
                 }
-                Times::default()
+                Ok(Times::default())
             }
-            Kind::Ping => self.pong(phase)?,
-            Kind::Stream => self.receive(phase)?,
-        })
+            Kind::Ping => self.pong(phase),
+            Kind::Stream => self.receive(phase),
+        }
     }
 
     fn ring_bell(&self) {

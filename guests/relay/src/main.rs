@@ -26,26 +26,15 @@ fn main(tree: &'static Tree) {
         down: phase::links(tree, down),
         bells: phase::bell(tree, up).zip(phase::bell(tree, down)),
     };
-    for (up, down) in relay.up.iter_mut().zip(&mut relay.down) {
-        let passed = one(up, down, control(Message::Start));
-        let passed = passed.and_then(|()| one(down, up, control(Message::Start)));
-        passed.unwrap_or_else(|error| fail!("{error}"));
-    }
     let mut counter = Counter::new();
     for phase in phase::all(relay.bells.is_some()) {
-        relay.forward_down(Message::Start, phase);
+        relay.control(Message::Start, phase);
         counter.start(&[&relay.up, &relay.down]);
         let times = relay
             .serve(phase)
             .unwrap_or_else(|error| fail!("{phase:?}: {error}"));
-        relay.forward_down(Message::End, phase);
+        relay.control(Message::End, phase);
         counter.end(phase, &[&relay.up, &relay.down], times);
-        one(
-            &mut relay.down[phase.size],
-            &mut relay.up[phase.size],
-            control(Message::End),
-        )
-        .unwrap_or_else(|error| fail!("{error}"));
     }
     one(&mut relay.up[0], &mut relay.down[0], control(Message::Stop))
         .unwrap_or_else(|error| fail!("{error}"));
@@ -62,13 +51,11 @@ struct Relay {
 }
 
 impl Relay {
-    fn forward_down(&mut self, kind: Message, phase: Phase) {
-        one(
-            &mut self.up[phase.size],
-            &mut self.down[phase.size],
-            control(kind),
-        )
-        .unwrap_or_else(|error| fail!("{error}"));
+    /// Passes on that a phase starts or ends, and the answer to it.
+    fn control(&mut self, kind: Message, phase: Phase) {
+        let (up, down) = (&mut self.up[phase.size], &mut self.down[phase.size]);
+        let passed = one(up, down, control(kind)).and_then(|()| one(down, up, control(kind)));
+        passed.unwrap_or_else(|error| fail!("{kind:?}: {error}"));
     }
 
     fn serve(&mut self, phase: Phase) -> Result<Times, Error> {

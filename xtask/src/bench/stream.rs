@@ -4,7 +4,7 @@ use super::figure::{Figure, INSTRUCTIONS};
 use super::guest::{Phase, Printed};
 use super::systems::{Path, SIZES};
 use abi::Reason;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 /// The size whose entries are given by reason.
 pub const BY_REASON: u64 = 4096;
@@ -62,19 +62,17 @@ impl Stream {
         Ok(group)
     }
 
-    /// What one round trip costs: the difference between a long and a short phase, so that starting and ending do not count.
+    /// What one round trip costs: the difference between the longest phase and the next shorter one, so that starting and ending do not count.
     fn round(&self, kind: &str, bytes: u64, value: impl Fn(&Group) -> f64) -> Result<f64> {
-        let counts = self.printed.phases.iter();
-        let counts = counts.filter(|phase| phase.kind == kind && phase.bytes == bytes);
-        let counts = counts.map(|phase| phase.count);
-        let (short, long) = counts.clone().min().zip(counts.max()).with_context(|| {
-            format!(
-                "{} by {}: no {kind} of {bytes} bytes",
-                self.path.name(),
-                self.wait
-            )
-        })?;
-        ensure!(short < long, "{kind} of {bytes} bytes: one phase only");
+        let phases = self.printed.phases.iter();
+        let same = phases.filter(|phase| phase.kind == kind && phase.bytes == bytes);
+        let mut counts: Vec<_> = same.map(|phase| phase.count).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        let [.., short, long] = counts[..] else {
+            let (path, wait) = (self.path.name(), self.wait);
+            bail!("{path} by {wait}: no two phases of {kind} with {bytes} bytes");
+        };
         let short = self.group(kind, bytes, Some(short))?;
         let long = self.group(kind, bytes, Some(long))?;
         Ok((value(&long) - value(&short)) / (long.count() - short.count()))
