@@ -206,9 +206,10 @@ impl<'a> Context<'a> {
 #[must_use]
 pub fn paged(range: Range) -> Range {
     let base = range.base & !(PAGE - 1);
-    let end = range.base.saturating_add(range.size).next_multiple_of(PAGE);
+    let end = range.base.saturating_add(range.size);
+    let size = (end - base).checked_next_multiple_of(PAGE);
     Range {
         base,
-        size: end - base,
+        size: size.unwrap_or(u64::MAX - base),
     }
 }

@@ -156,9 +156,15 @@ impl<'a> Start<'_, 'a> {
             let what = format!("its device tree lies at {dtb:#x}, not at a multiple of 8");
             self.findings.add(Claim::Start, &place, &who, what);
         }
+        let target = self.physical(dtb, 0);
+        let load = self.left.iter().find(|load| Some(load.target) == target);
+        let zeros = load.map_or(0, |load| load.clear);
         let Some(bytes) = self.take(dtb, "device tree") else {
             return;
         };
+        let what = "the number of zeros behind its device tree";
+        self.findings
+            .expect(Claim::Start, &place, &who, what, zeros, 0);
         let place = format!("device tree of {} at IPA {dtb:#x}", self.name());
         let found = match tree::Node::read(bytes) {
             Ok(found) => found,

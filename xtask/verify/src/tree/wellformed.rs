@@ -81,6 +81,9 @@ fn structure_block(mut rest: &[u8], strings: &[u8]) -> Result<(), String> {
         match take_word(&mut rest)? {
             1 if depth < DEEPEST && (depth > 0 || !open) => {
                 let length = name(rest)?;
+                if (length == 0) != (depth == 0) {
+                    return Err("the root alone has no name".into());
+                }
                 take(&mut rest, length + 1)?;
                 (depth, open) = (depth + 1, true);
             }

@@ -1,0 +1,164 @@
+//! Good images verify, quickly, and the verifier shares no code with what made them.
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[test]
+fn every_system_verifies() {
+    let systems = support::systems();
+    assert!(systems.len() >= 4, "duo, chaos, garbage, full");
+    for good in systems {
+        let start = Instant::now();
+        let proof = bulkhead_verify::verify(&good.image, &good.inputs);
+        assert!(proof.holds(), "{}:\n{proof}", good.name);
+        assert!(proof.uncompared.is_empty(), "{:?}", proof.uncompared);
+        println!("{}: verified in {:?}", good.name, start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn the_report_says_who_reaches_what() {
+    let good = support::full();
+    let proof = bulkhead_verify::verify(&good.image, &good.inputs);
+    let text = proof.to_string();
+    for words in [
+        "alpha rw-, beta r--",
+        "pages of channel both, alpha/0 to beta/0",
+        "gamma rwx",
+        "alpha rw-                  device uart1",
+        "EL2's state of beta",
+        "every core r-x",
+        "the redistributor of core 7",
+        "everything holds",
+    ] {
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            squeezed(&text).contains(&squeezed(words)),
+            "{words} in\n{text}"
+        );
+    }
+    let json = proof.json().expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let ranges = json["ranges"].as_array().expect("ranges");
+    assert_eq!(ranges.len(), proof.ranges.len());
+    // What two partitions reach is a channel, with one writer.
+    for range in ranges {
+        let guests = range["guests"].as_array().expect("guests");
+        assert!(guests.len() <= 2);
+        if guests.len() == 2 {
+            let writers = guests.iter().filter(|g| g["rights"] == "rw-").count();
+            let readers = guests.iter().filter(|g| g["rights"] == "r--").count();
+            assert_eq!((writers, readers), (1, 1), "{range}");
+        }
+    }
+}
+
+#[test]
+fn a_machine_can_be_held_against_it() {
+    let good = support::duo();
+    let (_, expected) = bulkhead_verify::expectations(&good.image, &good.inputs);
+    let expected = expected.expect("the proof holds");
+    assert_eq!(expected.cores.len(), 3);
+    let registers = &expected.cores[2].registers;
+    let hcr = registers.iter().find(|(name, _)| *name == "HCR_EL2");
+    assert_eq!(hcr.expect("HCR_EL2").1 & (1 << 19 | 1), 1 << 19 | 1);
+    let plan = expected
+        .memory
+        .iter()
+        .find(|m| m.what == "the plan")
+        .expect("the plan");
+    let inside =
+        |table: &&u64| **table >= plan.base && **table < plan.base + plan.bytes.len() as u64;
+    assert!(
+        !expected.tables.is_empty()
+            && expected.tables.iter().filter(inside).count() == expected.tables.len()
+    );
+    assert!(plan.place().starts_with("0x"));
+
+    let mut image = good.image;
+    let tree = support::Parts::of(&image).trees()[0].start;
+    image[tree + 60] ^= 1;
+    assert!(
+        bulkhead_verify::expectations(&image, &good.inputs)
+            .1
+            .is_none()
+    );
+}
+
+/// Of this project's crates the plan's types alone; and not the library that writes device trees.
+#[test]
+fn the_verifier_is_independent() {
+    let cargo = std::env::var_os("CARGO").expect("tests run under cargo");
+    let output = Command::new(cargo)
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
+        .args(["--package", "bulkhead-verify"])
+        .output()
+        .expect("cargo tree");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).expect("text");
+    let names: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(names.contains(&"bulkhead-plan") && names.contains(&"fdt"));
+    let own = text
+        .lines()
+        .filter(|line| line.contains("(/") && !line.contains("(proc-macro)"));
+    let mut own: Vec<_> = own.filter_map(|line| line.split(' ').next()).collect();
+    own.sort_unstable();
+    own.dedup();
+    assert_eq!(own, ["bulkhead-plan", "bulkhead-verify"]);
+    assert!(!names.contains(&"dtoolkit"));
+    let source = include_str!("../src/lib.rs");
+    assert!(source.contains("#![forbid(unsafe_code)]"));
+}
+
+/// A manifest that the planner's reader knows and this one does not is refused, not half read.
+#[test]
+fn nothing_unknown_is_read_over() {
+    let text = "board = \"qemu-virt\"\nconsole-core = 0\n[[partition]]\nname = \"a\"\n\
+                vcpus = [{ core = 0, class = \"comm\" }]\nmemory = [{ size = \"2MiB\" }]\n\
+                image = { raw = \"a\", load = 0x4000_0000 }\n";
+    support::manifest(text).expect("a good manifest");
+    for (more, words) in [
+        ("secret = true\n", "unknown field `secret`"),
+        ("devices = [\"disk\"]\n", "no device disk"),
+        ("console = \"no\"\n", "invalid type"),
+        (
+            "[[channel]]\nname = \"c\"\nends = [\"a/0\", \"b/0\"]\nbytes = [0, 0]\n",
+            "no vCPU \"b/0\"",
+        ),
+        (
+            "[[channel]]\nname = \"c\"\nends = [\"a/0\", \"a/1\"]\nbytes = [0, 0]\n",
+            "no vCPU \"a/1\"",
+        ),
+    ] {
+        let error = support::manifest(&format!("{text}{more}")).expect_err(more);
+        assert!(format!("{error:#}").contains(words), "{error:#}");
+    }
+    for (from, to, words) in [
+        ("core = 0,", "core = 9,", "no core 9"),
+        ("raw = \"a\", ", "", "names no file, or several"),
+        ("2MiB", "2MB", "a size is a number of bytes"),
+        ("\"comm\"", "\"fast\"", "unknown variant `fast`"),
+        (", load = 0x4000_0000", "", "raw bytes need `load`"),
+    ] {
+        let error = support::manifest(&text.replacen(from, to, 1)).expect_err(to);
+        assert!(format!("{error:#}").contains(words), "{error:#}");
+    }
+}

@@ -1,0 +1,330 @@
+//! What a hostile reviewer tries first: each is refused with a message that says what, where and who.
+
+mod support;
+
+use std::mem::offset_of;
+
+use plan::{Core, End, Interrupt, Load, Partition};
+use support::{Good, Parts, put, seal, word};
+
+/// Spoils the system `duo` and answers the findings.
+fn spoilt(change: impl FnOnce(&Good, &mut [u8])) -> String {
+    let good = support::duo();
+    let mut image = good.image.clone();
+    change(&good, &mut image);
+    seal(&mut image);
+    let proof = bulkhead_verify::verify(&image, &good.inputs);
+    assert!(!proof.holds());
+    // Every finding says all three.
+    for finding in &proof.findings {
+        assert!(!finding.what.is_empty() && !finding.place.is_empty() && !finding.who.is_empty());
+    }
+    proof.refusal()
+}
+
+fn says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "`{word}` is not in\n{text}");
+    }
+}
+
+/// Where a field of a core's row lies.
+fn core_field(parts: &Parts<'_>, core: usize, field: usize) -> usize {
+    let rows: Vec<_> = parts.span::<Core>(parts.header.cores).collect();
+    rows[core] + field
+}
+
+#[test]
+fn two_partitions_table_roots_are_swapped() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let cores = parts.cores();
+        let swapped = |vmid: u64, root: u64| vmid & !0xffff_ffff_ffff | root & 0xffff_ffff_ffff;
+        for (core, other) in [(0, 2), (1, 2), (2, 0)] {
+            let at = core_field(&parts, core, offset_of!(Core, vttbr));
+            put(image, at, swapped(cores[core].vttbr, cores[other].vttbr));
+        }
+    });
+    says(
+        &text,
+        &[
+            "refused[stage2]: stage 2 of sensor reaches memory of control where memory of sensor must be",
+            "where: physical 0x78000000-0x79ffffff, stage 2 of sensor, IPA 0x40000000-0x41ffffff",
+            "who:   sensor, control",
+            "refused[stage2]: stage 2 of control reaches memory of sensor where memory of control must be",
+        ],
+    );
+}
+
+#[test]
+fn a_channel_page_is_writable_to_its_reader() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let core = parts.cores()[2];
+        let end: End = parts.array::<End>(core.ends)[0];
+        let at = parts.guest_leaf(&core, end.rx_ipa);
+        put(image, at, word(image, at) | 1 << 7);
+    });
+    says(
+        &text,
+        &[
+            "stage 2 of control may rw- pages of channel samples, sensor/0 to control/0, must be r--",
+            ", stage 2 of control, IPA 0x10005000-0x10005fff",
+            "who:   control, sensor",
+            "refused[ownership]: pages of channel samples, sensor/0 to control/0 is reached by sensor (rw-) and by control (rw-)",
+        ],
+    );
+}
+
+/// A planner that takes one side for the other, everywhere: both guests agree, the manifest does not.
+#[test]
+fn rights_are_swapped_at_both_ends() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        for core in [0, 2].map(|core| parts.cores()[core]) {
+            let end: End = parts.array::<End>(core.ends)[0];
+            for (ipa, size) in [(end.tx_ipa, end.tx_size), (end.rx_ipa, end.rx_size)] {
+                for page in (ipa..ipa + size).step_by(plan::PAGE as usize) {
+                    let at = parts.guest_leaf(&core, page);
+                    put(image, at, word(image, at) ^ 1 << 7);
+                }
+            }
+        }
+    });
+    says(
+        &text,
+        &[
+            "stage 2 of sensor may r-- pages of channel samples, sensor/0 to control/0, must be rw-",
+            "stage 2 of control may rw- pages of channel samples, sensor/0 to control/0, must be r--",
+            "stage 2 of control may r-- pages of channel samples, control/0 to sensor/0, must be rw-",
+            "IPA 0x10000000-0x10010fff",
+        ],
+    );
+}
+
+#[test]
+fn a_row_points_at_a_compute_core() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let row = parts
+            .span::<End>(parts.cores()[2].ends)
+            .next()
+            .expect("an end");
+        image[row + offset_of!(End, peer_core)] = 1;
+    });
+    says(
+        &text,
+        &[
+            "refused[channels]: a doorbell rings core 1 (sensor/1), a compute core, must ring core 0 (sensor/0)",
+            "where: channel row 0 of core 2 (control/0) (channel samples, control/0 to sensor/0)",
+            "who:   control, sensor",
+        ],
+    );
+}
+
+#[test]
+fn one_spi_is_given_twice() {
+    // beta's channel interrupt becomes alpha's SPI 96.
+    let good = support::full();
+    let mut image = good.image.clone();
+    let parts = Parts::of(&good.image);
+    let beta = parts.partitions()[1];
+    let at = parts
+        .span::<Interrupt>(beta.interrupts)
+        .last()
+        .expect("a row");
+    let row = Interrupt {
+        intid: 128,
+        flags: plan::INTERRUPT_PHYSICAL | plan::INTERRUPT_EDGE,
+        vcpu: 0,
+    };
+    image[at..at + 8].copy_from_slice(zerocopy::IntoBytes::as_bytes(&row));
+    seal(&mut image);
+    let text = bulkhead_verify::verify(&image, &good.inputs).refusal();
+    says(
+        &text,
+        &[
+            "refused[interrupts]: a physical interrupt has two owners",
+            "where: SPI 96 (INTID 128)",
+            "who:   alpha, beta",
+        ],
+    );
+}
+
+#[test]
+fn a_tree_names_an_interrupt_off_by_32() {
+    let text = spoilt(|good, image| {
+        let tree = Parts::of(&good.image).trees()[1].clone();
+        let cells = [0u32, 96, 1].map(u32::to_be_bytes).concat();
+        let mut windows = image[tree.clone()].windows(12);
+        let at = windows
+            .position(|bytes| bytes == cells)
+            .expect("the channel's interrupt");
+        image[tree.start + at + 7] = 128;
+    });
+    says(
+        &text,
+        &[
+            "refused[device-tree]: interrupts is <0x0 0x80 0x1> (INTID 160), must be <0x0 0x60 0x1> (INTID 128)",
+            "where: device tree of control at IPA 0x41fff000, /channel@10000000",
+            "who:   control",
+        ],
+    );
+}
+
+#[test]
+fn el2_text_is_writable() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let at = parts.el2_leaf(parts.cores()[1].ttbr_run, parts.header.el2_base);
+        put(image, at, word(image, at) & !(1 << 7));
+    });
+    says(
+        &text,
+        &[
+            "refused[el2-map]: EL2 on core 1 (sensor/1) while it runs may rwx EL2's text, must be r-x",
+            "where: physical 0x7fe",
+            "who:   EL2, sensor",
+        ],
+    );
+}
+
+#[test]
+fn smc_is_not_trapped() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let at = core_field(&parts, 0, offset_of!(Core, hcr));
+        put(image, at, word(image, at) & !(1 << 19));
+    });
+    says(
+        &text,
+        &[
+            "refused[registers]: HCR_EL2.TSC is 0x0, must be 0x1: an SMC of a guest would reach firmware",
+            "where: core 0 (sensor/0)",
+            "who:   sensor",
+        ],
+    );
+}
+
+/// The bits that keep a guest in, each alone: the message names it.
+#[test]
+fn each_trap_is_mandatory() {
+    for (name, bit) in [
+        ("VM", 0),
+        ("SWIO", 1),
+        ("FMO", 3),
+        ("IMO", 4),
+        ("AMO", 5),
+        ("TID3", 18),
+        ("TSC", 19),
+        ("TIDCP", 20),
+        ("TACR", 21),
+        ("RW", 31),
+    ] {
+        let text = spoilt(|good, image| {
+            let parts = Parts::of(&good.image);
+            let at = core_field(&parts, 2, offset_of!(Core, hcr));
+            put(image, at, word(image, at) & !(1 << bit));
+        });
+        says(
+            &text,
+            &[
+                &format!("HCR_EL2.{name} is 0x0, must be 0x1: "),
+                "core 2 (control/0)",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_guest_is_loaded_with_other_bytes_or_elsewhere() {
+    let load = |good: &Good| {
+        let parts = Parts::of(&good.image);
+        let rows = parts.span::<Load>(parts.partitions()[0].loads);
+        (
+            rows.collect::<Vec<_>>()[0],
+            parts.array::<Load>(parts.partitions()[0].loads)[0],
+        )
+    };
+    let text = spoilt(|good, image| {
+        let at = Parts::of(&good.image).offset(load(good).1.source);
+        image[at + 0x123] ^= 0x10;
+    });
+    says(
+        &text,
+        &[
+            "refused[start]: byte 0x123 of its image is 0x71, its file has 0x61",
+            "who:   sensor",
+        ],
+    );
+    let text = spoilt(|good, image| {
+        let at = load(good).0 + offset_of!(Load, target);
+        put(image, at, word(image, at) - 0x400_0000);
+    });
+    says(
+        &text,
+        &[
+            "it lies outside one piece of the partition's memory",
+            "its image is not loaded there",
+            "load row of partition sensor: physical 0x7808",
+        ],
+    );
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let rows: Vec<_> = parts.span::<Partition>(parts.header.partitions).collect();
+        let at = rows[0] + offset_of!(Partition, entry);
+        put(image, at, word(image, at) + 4);
+    });
+    says(
+        &text,
+        &["the entry of vCPU 0 is 0x40080008, must be 0x40080004"],
+    );
+}
+
+/// Everything at once, not the first finding alone.
+#[test]
+fn all_findings_are_told() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        for core in 0..3 {
+            let at = core_field(&parts, core, offset_of!(Core, hcr));
+            put(image, at, word(image, at) & !(1 << 19 | 1));
+            let at = core_field(&parts, core, offset_of!(Core, cntvoff));
+            put(image, at, 1);
+        }
+        let tree = parts.trees()[0].clone();
+        image[tree.start] = 0;
+    });
+    assert_eq!(text.matches("HCR_EL2.VM is 0x0").count(), 3);
+    assert_eq!(text.matches("HCR_EL2.TSC is 0x0").count(), 3);
+    assert_eq!(text.matches("CNTVOFF_EL2").count(), 3);
+    says(&text, &["its header has magic number"]);
+}
+
+/// Files that are no images end in a finding, not in a panic.
+#[test]
+fn no_image_at_all() {
+    let good = support::duo();
+    let cut = |size: usize| good.image[..size].to_vec();
+    let parts = Parts::of(&good.image);
+    for image in [
+        Vec::new(),
+        vec![0; 64],
+        vec![0xff; 4096],
+        cut(80),
+        cut(parts.plan),
+        cut(parts.plan + 100),
+        cut(parts.plan + 300),
+        cut(good.image.len() - 4096),
+        cut(good.image.len() - 1),
+    ] {
+        let proof = bulkhead_verify::verify(&image, &good.inputs);
+        assert!(!proof.holds(), "{} bytes", image.len());
+    }
+    let other = support::full();
+    let text = bulkhead_verify::verify(&good.image, &other.inputs).refusal();
+    says(
+        &text,
+        &["the plan has 3 cores and 2 partitions, the manifest 6 and 3"],
+    );
+}

@@ -1,0 +1,371 @@
+//! Good images in memory, and what is needed to spoil them: the planner's steps one by one, the check sum made right
+//! again, a small walker that finds the descriptor to change.
+#![allow(
+    dead_code,
+    reason = "each test program uses a part; what none uses is found by reading"
+)]
+
+use std::collections::BTreeMap;
+use std::ops::Range as Span;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use bulkhead_verify::{Inputs, manifest::Manifest};
+use crc::{CRC_32_ISCSI, Crc, Table};
+use plan::{Array, Core, Header, PAGE, Partition};
+use xtask::compile::{Design, guest, maps, pack, place, rows};
+use xtask::system::System;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+
+/// A system with its good image.
+pub struct Good {
+    /// Its file's name.
+    pub name: String,
+    /// The planner's model.
+    pub system: System,
+    /// What the image is held against.
+    pub inputs: Inputs,
+    /// The image.
+    pub image: Vec<u8>,
+}
+
+fn root() -> PathBuf {
+    let verify = Path::new(env!("CARGO_MANIFEST_DIR"));
+    verify
+        .ancestors()
+        .nth(2)
+        .expect("the repository")
+        .to_path_buf()
+}
+
+/// Every shipped system, every one of the system tests, and one with everything that a manifest can say.
+pub fn systems() -> Vec<Good> {
+    let mut paths = Vec::new();
+    let folders = [
+        "boards/qemu-virt/systems",
+        "tests/systems",
+        "xtask/verify/tests/systems",
+    ];
+    for folder in folders.map(|folder| root().join(folder)) {
+        let entries = std::fs::read_dir(&folder).expect("a folder of systems");
+        let files = entries.map(|entry| entry.expect("an entry").path());
+        paths.extend(files.filter(|path| path.extension().is_some_and(|e| e == "toml")));
+    }
+    paths.sort();
+    paths.iter().map(|path| good(path)).collect()
+}
+
+/// The system with everything.
+pub fn full() -> Good {
+    good(&root().join("xtask/verify/tests/systems/full.toml"))
+}
+
+/// The shipped system that the documentation starts with.
+pub fn duo() -> Good {
+    good(&root().join("boards/qemu-virt/systems/duo.toml"))
+}
+
+fn good(path: &Path) -> Good {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    let guest = GUEST.get_or_init(|| {
+        let name = format!("{}.elf", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, guest_elf()).expect("the temporary folder");
+        path
+    });
+    let spec = path.to_str().expect("a path of text");
+    let system = xtask::manifest::load(&root(), spec, &mut |_| Ok(guest.clone()))
+        .unwrap_or_else(|errors| panic!("{errors}"));
+    let el2 = el2_elf();
+    let mut guests = |_: &str| Ok(Some(guest_elf()));
+    let inputs = Inputs::read(&root(), path, &el2, &mut guests).expect("a good system");
+    let image = compile(&system, |_, _| ());
+    let name = system.name.clone();
+    Good {
+        name,
+        system,
+        inputs,
+        image,
+    }
+}
+
+/// The inputs of a manifest's text on the board of QEMU.
+pub fn manifest(text: &str) -> anyhow::Result<Inputs> {
+    let board = std::fs::read_to_string(root().join("boards/qemu-virt/board.toml"))?;
+    let mut guests = |_: &str| Ok(Some(guest_elf()));
+    Inputs::of(
+        Manifest::read(text)?,
+        &board,
+        &el2_elf(),
+        &mut |_| Ok(vec![1; 64]),
+        &mut guests,
+    )
+}
+
+/// The planner with a mistake: `change` may alter what it has decided, and every later step follows that.
+pub fn compile(
+    system: &System,
+    change: impl Fn(&mut place::Places, &mut Vec<guest::Guest>),
+) -> Vec<u8> {
+    let el2 = pack::El2::parse(&el2_elf()).expect("the fake EL2");
+    let pages = xtask::compile::pages;
+    let mut plan_size = 0;
+    loop {
+        let mut pristine = Vec::new();
+        let mut guests = guest::design(system, &mut pristine).expect("a design");
+        let mut places =
+            place::place(system, &guests, &pristine, el2.size(), plan_size).expect("places");
+        change(&mut places, &mut guests);
+        let rows = rows::rows(system, &guests, &places, None)
+            .expect("rows")
+            .len();
+        let base = places.plan_base(el2.size()) + pages(rows as u64);
+        let maps = maps::build(system, &guests, &pristine, &el2, &places, base).expect("maps");
+        let needed = pages(rows as u64) + maps.pool.bytes().len() as u64;
+        if needed > plan_size {
+            plan_size = needed;
+            continue;
+        }
+        let design = Design {
+            el2,
+            guests,
+            pristine,
+            places,
+            maps,
+            rows,
+            plan_size,
+        };
+        return pack::image(system, &design).expect("an image");
+    }
+}
+
+/// An image taken apart, to be changed.
+pub struct Parts<'a> {
+    pub image: &'a [u8],
+    pub plan: usize,
+    pub header: Header,
+}
+
+impl<'a> Parts<'a> {
+    pub fn of(image: &'a [u8]) -> Self {
+        let plan = u64::read_from_bytes(&image[64..72]).expect("eight bytes") as usize;
+        let (header, _) = Header::read_from_prefix(&image[plan..]).expect("a header");
+        Self {
+            image,
+            plan,
+            header,
+        }
+    }
+
+    /// Where the elements of an array lie in the image.
+    pub fn span<T>(&self, array: Array) -> impl Iterator<Item = usize> + use<T> {
+        let start = self.plan + array.offset as usize;
+        (0..array.count as usize).map(move |n| start + n * size_of::<T>())
+    }
+
+    pub fn array<T: FromBytes + KnownLayout + Immutable>(&self, array: Array) -> Vec<T> {
+        let read = |at| {
+            T::read_from_prefix(&self.image[at..])
+                .expect("an element")
+                .0
+        };
+        self.span::<T>(array).map(read).collect()
+    }
+
+    pub fn cores(&self) -> Vec<Core> {
+        self.array(self.header.cores)
+    }
+
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.array(self.header.partitions)
+    }
+
+    /// Where a physical address of the moved image lies in the file.
+    pub fn offset(&self, address: u64) -> usize {
+        (address - self.header.el2_base) as usize
+    }
+
+    /// Every translation table, by the roots that the rows name.
+    pub fn tables(&self) -> Vec<usize> {
+        let mut found = BTreeMap::new();
+        for core in self.cores() {
+            let bits = 64 - (self.header.tcr & 0x3f) as u32;
+            let start = (0..3)
+                .rev()
+                .find(|level| bits <= 48 - 9 * level)
+                .unwrap_or(0);
+            for root in [core.ttbr_run, core.ttbr_load] {
+                self.collect(self.offset(root), start, &mut found);
+            }
+            let start = 2 - (core.vtcr >> 6 & 3) as u32;
+            let bits = 64 - (core.vtcr & 0x3f) as u32;
+            for n in 0..1 << bits.saturating_sub(48 - 9 * start) {
+                let root = (core.vttbr & 0xffff_ffff_ffff) + n * PAGE;
+                self.collect(self.offset(root), start, &mut found);
+            }
+        }
+        found.into_keys().collect()
+    }
+
+    fn collect(&self, table: usize, level: u32, found: &mut BTreeMap<usize, ()>) {
+        if found.insert(table, ()).is_some() || level == 3 {
+            return;
+        }
+        for at in (table..table + PAGE as usize).step_by(8) {
+            let entry = word(self.image, at);
+            if entry & 3 == 3 {
+                self.collect(self.offset(entry & 0xffff_ffff_f000), level + 1, found);
+            }
+        }
+    }
+
+    /// Where the descriptor lies that maps an input address.
+    pub fn leaf(&self, root: u64, bits: u32, start: u32, input: u64) -> usize {
+        let mut table = root;
+        for level in start..4 {
+            let span = 39 - 9 * level;
+            let mask = if level == start {
+                (1 << (bits - span)) - 1
+            } else {
+                511
+            };
+            let at = self.offset(table + (input >> span & mask) * 8);
+            let entry = word(self.image, at);
+            match (entry & 3, level) {
+                (3, 0..=2) => table = entry & 0xffff_ffff_f000,
+                (0, _) => panic!("{input:#x} is not mapped"),
+                _ => return at,
+            }
+        }
+        panic!("{input:#x}: a walk without an end")
+    }
+
+    /// Where the stage-2 descriptor lies that maps a guest address.
+    pub fn guest_leaf(&self, core: &Core, ipa: u64) -> usize {
+        let start = 2 - (core.vtcr >> 6 & 3) as u32;
+        let bits = 64 - (core.vtcr & 0x3f) as u32;
+        self.leaf(core.vttbr & 0xffff_ffff_ffff, bits, start, ipa)
+    }
+
+    /// Where EL2's descriptor lies that maps an address.
+    pub fn el2_leaf(&self, root: u64, address: u64) -> usize {
+        let bits = 64 - (self.header.tcr & 0x3f) as u32;
+        let start = (0..3)
+            .rev()
+            .find(|level| bits <= 48 - 9 * level)
+            .unwrap_or(0);
+        self.leaf(root, bits, start, address)
+    }
+
+    /// Where each partition's device tree lies in the image.
+    pub fn trees(&self) -> Vec<Span<usize>> {
+        let trees = self.partitions().into_iter().map(|partition| {
+            let memory: Vec<plan::Memory> = self.array(partition.memory);
+            let piece = memory
+                .iter()
+                .find(|m| partition.dtb.wrapping_sub(m.ipa) < m.size);
+            let piece = piece.expect("the tree lies in memory");
+            let target = piece.base + (partition.dtb - piece.ipa);
+            let loads: Vec<plan::Load> = self.array(partition.loads);
+            let load = loads.iter().find(|load| load.target == target);
+            let load = load.expect("the tree is loaded");
+            let start = self.offset(load.source);
+            start..start + load.size as usize
+        });
+        trees.collect()
+    }
+}
+
+/// A word of an image.
+pub fn word(image: &[u8], at: usize) -> u64 {
+    u64::read_from_bytes(&image[at..at + 8]).expect("eight bytes")
+}
+
+/// Writes a word.
+pub fn put(image: &mut [u8], at: usize, value: u64) {
+    image[at..at + 8].copy_from_slice(&value.to_le_bytes());
+}
+
+/// Makes the check sum right again: a refusal by it does not count.
+pub fn seal(image: &mut [u8]) {
+    let plan = word(image, 64) as usize;
+    let header = image.get(plan..).map(Header::read_from_prefix);
+    let Some(Ok((header, _))) = header else {
+        return;
+    };
+    let size = header.size as usize;
+    // A spoilt size leaves nothing to sum up; it is refused by its bounds.
+    if let Some(bytes) = image.get_mut(plan..plan.saturating_add(size))
+        && size > size_of::<Header>()
+    {
+        let crc = CRC.checksum(&bytes[16..]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// A sequence of numbers that is the same in every run (xorshift64*).
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end.max(1)
+    }
+}
+
+/// An ELF file with one header and some segments: flags, address, contents, bytes in memory.
+fn elf(kind: u16, entry: u64, segments: &[(u32, u64, Vec<u8>, u64)]) -> Vec<u8> {
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend([kind, 183].map(u16::to_le_bytes).concat());
+    file.extend(1u32.to_le_bytes());
+    file.extend([entry, 64, 0].map(u64::to_le_bytes).concat());
+    file.extend(0u32.to_le_bytes());
+    let count = segments.len() as u16;
+    file.extend([64, 56, count, 64, 0, 0].map(u16::to_le_bytes).concat());
+    let mut offset = 0x1000;
+    for (flags, address, bytes, memory) in segments {
+        file.extend([1, *flags].map(u32::to_le_bytes).concat());
+        let row = [
+            offset,
+            *address,
+            *address,
+            bytes.len() as u64,
+            *memory,
+            0x1000,
+        ];
+        file.extend(row.map(u64::to_le_bytes).concat());
+        offset += (bytes.len() as u64).next_multiple_of(0x1000);
+    }
+    for (_, _, bytes, _) in segments {
+        file.resize(file.len().next_multiple_of(0x1000), 0);
+        file.extend(bytes);
+    }
+    file
+}
+
+/// An executable with the header and segments that EL2's has, and nothing in it to run.
+pub fn el2_elf() -> Vec<u8> {
+    let mut text = vec![0xe1; 0x1800];
+    text[..80].fill(0);
+    text[56..60].copy_from_slice(b"ARM\x64");
+    let segments = [
+        (5, 0, text, 0x1800),
+        (4, 0x2000, vec![0xe2; 0x900], 0x900),
+        (6, 0x3000, vec![0xe3; 0x40], 0x3000),
+    ];
+    elf(3, 0, &segments)
+}
+
+/// A guest of two segments, one with zeros behind it.
+pub fn guest_elf() -> Vec<u8> {
+    let segments = [
+        (5, 0x4008_0000, vec![0x61; 5000], 5000),
+        (6, 0x4008_2000, vec![0x62; 100], 9000),
+    ];
+    elf(2, 0x4008_0004, &segments)
+}
