@@ -121,31 +121,109 @@ global_asm!(
     .balign 2048
     .global vectors
 vectors:
-    .macro from_el2 kind
-    .balign 128
+    .macro slot index                   // DDI 0487, table D1-8; the assembler refuses one that runs into the next
+    .org    vectors + 128 * \index
+    .endm
+
+    .macro from_el2 index               // a fault of EL2 itself, or SP_EL0, which it never uses
+    slot    \index
     mrs     x0, TPIDR_EL2               // the state, right above the stack: nothing on that is needed any more
     cbz     x0, 9f
     mov     sp, x0
-9:  mov     w1, #\kind
-    b       {fault}
+9:  b       {fault}
     .endm
-    from_el2 0                          // current EL with SP_EL0: never used
-    from_el2 1
-    from_el2 2
-    from_el2 3
-    from_el2 4                          // current EL: a fault of EL2 itself
-    from_el2 5
-    from_el2 6
-    from_el2 7
 
-    .macro enter
-    .balign 128
+    .macro enter index
+    slot    \index
     stp     x0, x1, [sp, #-256]!
     stp     x2, x3, [sp, #16]
     mrs     x1, TPIDR_EL2
     .endm
 
-    enter                               // lower EL, AArch64: synchronous
+    from_el2 0                          // what follows lies in the room that its slot leaves
+call:                                   // HVC #0; x0 = function, x1 = core
+    ldr     x2, [x1, #{mine}]
+    count   x2, {count_hvc}, x3
+    mov     w2, #{version}
+    subs    w2, w0, w2
+    b.ne    1f
+    mov     x0, #{minor}
+    movk    x0, #{major}, lsl #16
+call_done:
+    ldp     x2, x3, [sp, #16]
+    ldr     x1, [sp, #8]
+    add     sp, sp, #256
+    return_to_guest
+1:  cmp     w2, #{ring}
+    b.eq    ring
+    b       call_rust
+
+    from_el2 1
+call_rust:
+    save_rest
+    mov     x0, sp
+    bl      {hypercall}
+    b       return_clobbered
+
+    from_el2 2
+interrupt:                              // w0 = INTID, x1 = core
+    save_rest
+    mov     w2, w0
+    mov     x0, x1
+    mov     w1, w2
+    bl      {interrupt}
+    b       return_clobbered
+
+    from_el2 3
+owned_interrupt:                        // the end of the short path: flags = not an SPI
+    b.eq    1f
+    ldr     x3, [x1, #{holders}]
+    add     x3, x3, x0
+    ldr     w0, [x1, #{holder}]
+    strb    w0, [x3, #-32]
+1:  count   x2, {count_interrupt}, x3
+    ldp     x2, x3, [sp, #16]
+    ldp     x0, x1, [sp], #256
+    return_to_guest
+
+    from_el2 4
+return_all:
+    ldp     x20, x21, [sp, #16 * 10]
+    ldp     x22, x23, [sp, #16 * 11]
+    ldp     x24, x25, [sp, #16 * 12]
+    ldp     x26, x27, [sp, #16 * 13]
+    ldp     x28, x29, [sp, #16 * 14]
+return_clobbered:
+    ldp     x2, x3, [sp, #16 * 1]
+    ldp     x4, x5, [sp, #16 * 2]
+    ldp     x6, x7, [sp, #16 * 3]
+    ldp     x8, x9, [sp, #16 * 4]
+    ldp     x10, x11, [sp, #16 * 5]
+    ldp     x12, x13, [sp, #16 * 6]
+    ldp     x14, x15, [sp, #16 * 7]
+    ldp     x16, x17, [sp, #16 * 8]
+    ldp     x18, x19, [sp, #16 * 9]
+    ldr     x30, [sp, #16 * 15]
+    ldp     x0, x1, [sp], #256
+    return_to_guest
+
+    from_el2 5
+// x0 = frame, x1 = top of the stack: drops whatever the stack held and enters the guest.
+    .global enter_guest
+enter_guest:
+    sub     x1, x1, #256
+    mov     x2, #256
+2:  sub     x2, x2, #8                  // from the end: the frame may overlap its place at the top
+    ldr     x3, [x0, x2]
+    str     x3, [x1, x2]
+    cbnz    x2, 2b
+    mov     sp, x1
+    b       return_all
+
+    from_el2 6
+    from_el2 7
+
+    enter   8                           // lower EL, AArch64: synchronous
     mrs     x2, ESR_EL2
     mov     w3, #{hvc}
     cmp     w2, w3
@@ -159,7 +237,7 @@ vectors:
     bl      {synchronous}
     b       return_all
 
-    enter                               // IRQ
+    enter   9                           // IRQ
     mrs     x0, S3_0_C12_C12_0          // ICC_IAR1_EL1
     cmp     w0, #{doorbell}
     b.eq    doorbell
@@ -184,75 +262,39 @@ vectors:
     strh    w2, [x1, #{noted}]
     ldr     x2, [x1, #{mine}]
     tst     w0, #~0x1f
-    b       1f
+    b       owned_interrupt
 
-    enter                               // FIQ: no interrupt of EL2's or a partition's is in Group 0
+    enter   10                          // FIQ: no interrupt of EL2's or a partition's is in Group 0
     mov     w0, #{special}
     b       interrupt
 
-    enter                               // SError: it is this core's partition's (policy: docs/security.md)
+    enter   11                          // SError: it is this core's partition's (policy: docs/security.md)
     save_rest
     save_all
     bl      {system_error}
     b       return_all
 
-    .rept 4                             // lower EL, AArch32: no partition may run it
-    enter
+    .irp    index, 12, 13, 14, 15       // lower EL, AArch32: no partition may run it
+    enter   \index
     save_rest
     save_all
     bl      {aarch32}
     b       return_all
     .endr
-
-1:  b.eq    2f
-    ldr     x3, [x1, #{holders}]        // of an SPI
-    add     x3, x3, x0
-    ldr     w0, [x1, #{holder}]
-    strb    w0, [x3, #-32]
-2:  count   x2, {count_interrupt}, x3
-    ldp     x2, x3, [sp, #16]
-    ldp     x0, x1, [sp], #256
-    return_to_guest
-
-interrupt:                              // w0 = INTID, x1 = core
-    save_rest
-    mov     w2, w0
-    mov     x0, x1
-    mov     w1, w2
-    bl      {interrupt}
-    b       return_clobbered
-
-call:                                   // HVC #0; x0 = function, x1 = core
-    ldr     x2, [x1, #{mine}]
-    count   x2, {count_hvc}, x3
-    mov     w2, #{version}
-    subs    w2, w0, w2
-    b.ne    1f
-    mov     x0, #{minor}
-    movk    x0, #{major}, lsl #16
-2:  ldp     x2, x3, [sp, #16]
-    ldr     x1, [sp, #8]
-    add     sp, sp, #256
-    return_to_guest
-1:  cmp     w2, #{ring}
-    b.eq    ring
-3:  save_rest
-    mov     x0, sp
-    bl      {hypercall}
-    b       return_clobbered
+    .org    vectors + 2048
 
 ring:                                   // as `bell::ring`
     ldr     x0, [sp, #8]
     ldr     x2, [x1, #{bell_count}]
     cmp     x0, x2
-    b.hs    3b
+    b.hs    call_rust
     add     x2, x0, x0, lsl #1
     add     x2, x1, x2, lsl #5
     add     x2, x2, #{bells}            // its end
     ldr     x3, [x2, #{peer}]
     ldr     w3, [x3]
     cmp     w3, #{running}
-    b.ne    3b
+    b.ne    call_rust
     stp     x4, x5, [sp, #16 * 2]
     ldp     x3, x4, [x2, #{line}]       // the peer's line, the bit
     ldr     x5, [x3]
@@ -282,10 +324,10 @@ ring:                                   // as `bell::ring`
 6:  count   x2, {sent}, x0
     mov     x0, #{ring_sent}
     ldp     x4, x5, [sp, #16 * 2]
-    b       2b
+    b       call_done
 4:  mrs     x1, TPIDR_EL2
     ldp     x4, x5, [sp, #16 * 2]
-    b       3b
+    b       call_rust
 
 doorbell:                               // w0 = INTID, x1 = core: as `bell::take`
     msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
@@ -348,38 +390,6 @@ doorbell:                               // w0 = INTID, x1 = core: as `bell::take
     ldp     x6, x7, [sp, #16 * 3]
     ldp     x4, x5, [sp, #16 * 2]
     b       interrupt
-
-return_all:
-    ldp     x20, x21, [sp, #16 * 10]
-    ldp     x22, x23, [sp, #16 * 11]
-    ldp     x24, x25, [sp, #16 * 12]
-    ldp     x26, x27, [sp, #16 * 13]
-    ldp     x28, x29, [sp, #16 * 14]
-return_clobbered:
-    ldp     x2, x3, [sp, #16 * 1]
-    ldp     x4, x5, [sp, #16 * 2]
-    ldp     x6, x7, [sp, #16 * 3]
-    ldp     x8, x9, [sp, #16 * 4]
-    ldp     x10, x11, [sp, #16 * 5]
-    ldp     x12, x13, [sp, #16 * 6]
-    ldp     x14, x15, [sp, #16 * 7]
-    ldp     x16, x17, [sp, #16 * 8]
-    ldp     x18, x19, [sp, #16 * 9]
-    ldr     x30, [sp, #16 * 15]
-    ldp     x0, x1, [sp], #256
-    return_to_guest
-
-// x0 = frame, x1 = top of the stack: drops whatever the stack held and enters the guest.
-    .global enter_guest
-enter_guest:
-    sub     x1, x1, #256
-    mov     x2, #256
-2:  sub     x2, x2, #8                  // from the end: the frame may overlap its place at the top
-    ldr     x3, [x0, x2]
-    str     x3, [x1, x2]
-    cbnz    x2, 2b
-    mov     sp, x1
-    b       return_all
     .popsection
 "#,
     fault = sym crate::exits::fault,

@@ -83,13 +83,8 @@ impl<H: Hardware> Vcpu<'_, H> {
         let word = u64::from(self.word_read(frame, offset & !3));
         match (size, frame, offset >> 7) {
             (4, ..) => word,
-            (1, _, _)
-                if self
-                    .locate(frame, offset)
-                    .is_some_and(|place| place.is_priority()) =>
-            {
-                word >> (8 * (offset & 3)) & 0xff
-            }
+            // The same in both frames; the RD frame has nothing there.
+            (1, _, file) if is_priority(file & 0x1ff) => word >> (8 * (offset & 3)) & 0xff,
             // Upper halves: Aff3, which GICD_TYPER.A3V = 0 says is not there; the vCPU's affinity in GICR_TYPER.
             (8, None, file::ROUTE..=file::ROUTE_LAST) => word,
             (8, Some(vcpu), 0) if offset == 0x8 => word | (vcpu as u64) << 32,
@@ -138,7 +133,7 @@ impl<H: Hardware> Vcpu<'_, H> {
             _ => {
                 if let Some(place) = self.locate(frame, offset)
                     && (size == 4
-                        || size == 1 && place.is_priority()
+                        || size == 1 && is_priority(place.file)
                         || size == 8 && place.file >= file::ROUTE)
                 {
                     self.file_write(&place, size as u32, value as u32);
@@ -307,8 +302,6 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 }
 
-impl Place {
-    fn is_priority(&self) -> bool {
-        (file::PRIORITY..=file::PRIORITY_LAST).contains(&self.file)
-    }
+fn is_priority(file: u64) -> bool {
+    (file::PRIORITY..=file::PRIORITY_LAST).contains(&file)
 }

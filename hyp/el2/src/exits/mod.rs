@@ -29,18 +29,16 @@ pub extern "C" fn hypercall(frame: &mut Frame, core: &mut Core) {
 /// access names a register that the frame has not yet.
 #[unsafe(link_section = ".text.hot")]
 pub extern "C" fn trapped(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
-    match trap::sgi1r_source(esr) {
-        // `send_sgi` does all others, from `synchronous`.
-        Some(rt) if AT_FIRST >> rt & 1 != 0 => {
-            let done = core.vgic().send_sgi_to_one(frame.get(rt));
-            if done {
-                core.count(Reason::Sysreg);
-                guest::skip_instruction();
-            }
-            done
-        }
-        _ => mmio::quick(frame, core, esr) || mmio::emulate(frame, core, esr, AT_FIRST),
+    // `send_sgi` does all others, from `synchronous`.
+    if let Some(rt) = trap::sgi1r_source(esr)
+        && AT_FIRST >> rt & 1 != 0
+        && core.vgic().send_sgi_to_one(frame.get(rt))
+    {
+        core.count(Reason::Sysreg);
+        guest::skip_instruction();
+        return true;
     }
+    mmio::quick(frame, core, esr) || mmio::emulate(frame, core, esr, AT_FIRST)
 }
 
 /// Any other synchronous exception from the guest.
@@ -166,9 +164,9 @@ fn stop(core: &mut Core, cause: &'static str) {
     power::halt(core, cause, registers)
 }
 
-/// An exception of EL2 itself, by vector: a defect of Bulkhead's. The core says so and its partition is halted; the others
+/// An exception of EL2 itself: a defect of Bulkhead's. The core says so and its partition is halted; the others
 /// run on. `core` is null before the core has its state: then it waits for a watchdog.
-pub extern "C" fn fault(core: *mut Core, _vector: u32) -> ! {
+pub extern "C" fn fault(core: *mut Core) -> ! {
     let registers = [ESR_EL2.get(), ELR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get()];
     // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
     match unsafe { core.as_mut() } {
