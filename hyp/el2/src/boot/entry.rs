@@ -148,7 +148,8 @@ count_work:
     b.hs    1f
     mrs     x1, PMCR_EL0
     ubfx    x1, x1, #11, #5
-    sub     x1, x1, #1
+    subs    x1, x1, #1
+    b.ls    1f                          // fewer than two: none to spare
     orr     x2, x1, #1 << 7             // HPMN, HPME
     msr     MDCR_EL2, x2
     msr     PMSELR_EL0, x1
