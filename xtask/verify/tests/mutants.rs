@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::mem::offset_of;
 use std::sync::Mutex;
 
-use plan::{
-    Array, Core, End, Header, Interrupt, Load, Machine, Memory, Midr, PAGE, Partition, Range,
-};
+use plan::{Array, Core, End, Header, Interrupt, Load, Memory, Midr, PAGE, Partition, Range};
 use support::{Good, Numbers, Parts, put, seal, word};
 
 /// A change of one word of an image: `at` is a multiple of 8.
@@ -271,13 +269,6 @@ fn header_and_rows() {
             found.map(|(_, _, why)| *why)
         });
     }
-}
-
-/// The machine's description has a place of its own in the header: no field of it is forgotten above.
-#[test]
-fn the_header_holds_the_machine() {
-    let machine = offset_of!(Header, machine);
-    assert!(machine + size_of::<Machine>() <= size_of::<Header>());
 }
 
 /// Bytes that belong to nothing: between rows, behind contents, in the last page of the plan.
