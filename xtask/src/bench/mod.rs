@@ -58,6 +58,9 @@ pub fn command(options: &Options) -> Result<bool> {
         let file = run::folder().join("wall.json");
         build::write(&file, figure::to_json(&ratios).as_bytes())?;
         ui::say(wall::table(&ratios).trim_end());
+        if let Some(doubt) = wall::doubt() {
+            ui::say(format_args!("\n{doubt}"));
+        }
         return Ok(true);
     }
     // The file may be the one that is written below.

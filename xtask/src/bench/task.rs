@@ -75,6 +75,7 @@ impl Task {
                     path,
                     wait,
                     printed,
+                    by_clock: false,
                 }
                 .figures()
             }

@@ -38,6 +38,7 @@ pub fn ratios() -> Result<Vec<Figure>> {
                 path,
                 wait,
                 printed,
+                by_clock: true,
             }
             .figures()?,
         );
@@ -63,6 +64,21 @@ pub fn ratios() -> Result<Vec<Figure>> {
         }
     }
     Ok(ratios)
+}
+
+/// Cores that the relayed systems need.
+const CORES: usize = 4;
+
+/// What takes meaning from the ratios on this host, if anything.
+#[must_use]
+pub fn doubt() -> Option<String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores < CORES).then(|| {
+        format!(
+            "this host has {cores} cores for the {CORES} of the relayed systems: cores wait for each other here, and the \
+             ratios say little"
+        )
+    })
 }
 
 /// The ratios as a Markdown table: sizes down, kinds and waits across.

@@ -8,8 +8,8 @@ const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 280.0;
 /// Room for labels: left, top, right, bottom.
 const MARGIN: [f64; 4] = [64.0, 40.0, 16.0, 44.0];
-/// Marks on an axis.
-const MARKS: usize = 4;
+/// Marks on a linear axis, at most and without the one at 0.
+const MARKS: f64 = 5.0;
 
 /// A curve.
 #[derive(Clone, Debug)]
@@ -21,10 +21,12 @@ pub struct Series {
 /// Curves over one axis.
 pub struct Lines {
     pub title: String,
-    /// What the horizontal axis is.
+    /// What the horizontal axis is; it is logarithmic.
     pub x: String,
-    /// Whether the horizontal and the vertical axis are logarithmic; if not, they start at 0.
-    pub logarithmic: [bool; 2],
+    /// The places named on it.
+    pub marks: Vec<(f64, String)>,
+    /// Whether the vertical axis is logarithmic; if not, it starts at 0.
+    pub logarithmic: bool,
     pub series: Vec<Series>,
 }
 
@@ -46,21 +48,15 @@ struct Scale {
 
 impl Scale {
     fn new(values: impl Iterator<Item = f64>, logarithmic: bool, from: f64, to: f64) -> Self {
-        let values: Vec<_> = values
-            .filter(|value| !logarithmic || *value > 0.0)
-            .collect();
-        let high = values.iter().copied().fold(f64::MIN, f64::max);
-        let low = match logarithmic {
-            true => values.iter().copied().fold(f64::MAX, f64::min),
-            false => 0.0,
-        };
+        let (mut low, mut high) = (f64::MAX, f64::MIN);
+        for value in values.filter(|value| !logarithmic || *value > 0.0) {
+            (low, high) = (low.min(value), high.max(value));
+        }
         // A flat curve, or none at all, still has an axis.
         let (low, high) = match logarithmic {
-            true if values.is_empty() => (1.0, 10.0),
-            true if low == high => (low / 2.0, high * 2.0),
-            false if high <= 0.0 => (0.0, 1.0),
-            false => (0.0, high * 1.1),
+            true if low >= high => (1.0, 10.0),
             true => (low, high),
+            false => (0.0, if high > 0.0 { high * 1.1 } else { 1.0 }),
         };
         Self {
             logarithmic,
@@ -71,6 +67,15 @@ impl Scale {
         }
     }
 
+    /// The same with both ends at a power of ten, if it is logarithmic.
+    fn whole(mut self) -> Self {
+        if self.logarithmic {
+            self.low = 10_f64.powf(self.low.log10().floor());
+            self.high = 10_f64.powf(self.high.log10().ceil());
+        }
+        self
+    }
+
     fn place(&self, value: f64) -> f64 {
         let part = match self.logarithmic {
             true => (value / self.low).ln() / (self.high / self.low).ln(),
@@ -79,15 +84,19 @@ impl Scale {
         self.from + part * (self.to - self.from)
     }
 
-    /// Values for marks, evenly spaced.
-    fn marks(&self) -> impl Iterator<Item = f64> {
-        (0..=MARKS).map(|mark| {
-            let part = mark as f64 / MARKS as f64;
-            match self.logarithmic {
-                true => self.low * (self.high / self.low).powf(part),
-                false => self.low + part * (self.high - self.low),
-            }
-        })
+    /// Round values for marks.
+    fn marks(&self) -> Vec<f64> {
+        if self.logarithmic {
+            let decades = self.low.log10().round() as i32..=self.high.log10().round() as i32;
+            return decades.map(|decade| 10_f64.powi(decade)).collect();
+        }
+        let rough = (self.high - self.low) / MARKS;
+        let unit = 10_f64.powf(rough.log10().floor());
+        let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * unit);
+        let step = steps.into_iter().find(|step| *step >= rough);
+        let step = step.unwrap_or(rough);
+        let count = (self.high / step).floor() as usize;
+        (0..=count).map(|mark| mark as f64 * step).collect()
     }
 }
 
@@ -150,18 +159,10 @@ impl Lines {
     pub fn svg(&self) -> String {
         let [left, top, right, bottom] = MARGIN;
         let points = || self.series.iter().flat_map(|series| &series.points);
-        let x = Scale::new(
-            points().map(|p| p.0),
-            self.logarithmic[0],
-            left,
-            WIDTH - right,
-        );
-        let y = Scale::new(
-            points().map(|p| p.1),
-            self.logarithmic[1],
-            HEIGHT - bottom,
-            top,
-        );
+        let x = points().map(|point| point.0);
+        let x = Scale::new(x, true, left, WIDTH - right - 12.0);
+        let y = points().map(|point| point.1);
+        let y = Scale::new(y, self.logarithmic, HEIGHT - bottom, top).whole();
         let mut plot = document(&self.title);
         for value in y.marks() {
             let at = y.place(value);
@@ -169,14 +170,9 @@ impl Lines {
                 .add(line((left, at), (WIDTH - right, at), "grid"))
                 .add(text(&brief(value), left - 6.0, at + 4.0, "right"));
         }
-        for value in x.marks() {
-            let label = text(
-                &brief(value),
-                x.place(value),
-                HEIGHT - bottom + 16.0,
-                "middle",
-            );
-            plot = plot.add(label);
+        for (value, label) in &self.marks {
+            let y = HEIGHT - bottom + 16.0;
+            plot = plot.add(text(label, x.place(*value), y, "middle"));
         }
         plot = plot.add(text(&self.x, WIDTH / 2.0, HEIGHT - 8.0, "middle"));
         for (index, series) in self.series.iter().enumerate() {

@@ -117,6 +117,15 @@ fn by_wait(figures: &Figures, kind: &str, columns: &[(&str, &str)]) -> Vec<Table
         .collect()
 }
 
+/// A size in few letters.
+fn bytes(size: u64) -> String {
+    match size {
+        0x10_0000.. => format!("{} Mi", size >> 20),
+        0x400.. => format!("{} Ki", size >> 10),
+        _ => size.to_string(),
+    }
+}
+
 /// A plot for each way of waiting: a figure over the size, direct and relayed.
 fn plots(figures: &Figures, kind: &str, what: &str, says: &str) -> Vec<String> {
     let plot = |wait: &&str| {
@@ -133,7 +142,9 @@ fn plots(figures: &Figures, kind: &str, what: &str, says: &str) -> Vec<String> {
         Lines {
             title: format!("{says}, by {wait}"),
             x: "bytes of a message".into(),
-            logarithmic: [true, true],
+            marks: SIZES.map(|size| (size as f64, bytes(size))).to_vec(),
+            // Throughput ends where copying does; instructions grow with the size.
+            logarithmic: kind == "ping",
             series: series.to_vec(),
         }
         .svg()
@@ -323,7 +334,8 @@ fn growth(figures: &Figures) -> Section {
         Lines {
             title: title.into(),
             x: x.into(),
-            logarithmic: [false, false],
+            marks: points.iter().map(|(x, _)| (*x, number(*x))).collect(),
+            logarithmic: false,
             series: series.to_vec(),
         }
         .svg()
