@@ -5,6 +5,7 @@
 
 use crate::word::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use zerocopy::FromBytes;
 
 const WORD: usize = 8;
 
@@ -77,16 +78,30 @@ impl<'a> Span<'a> {
 
 fn store(words: &[AtomicU64], bytes: &[u8]) {
     let (whole, tail) = bytes.as_chunks::<WORD>();
-    for (word, chunk) in words.iter().zip(whole) {
-        word.store(u64::from_ne_bytes(*chunk), Relaxed);
+    // A guest's compiler may have to assemble a word of unknown alignment byte by byte.
+    if let Ok(values) = <[u64]>::ref_from_bytes(whole.as_flattened()) {
+        for (word, value) in words.iter().zip(values) {
+            word.store(*value, Relaxed);
+        }
+    } else {
+        for (word, chunk) in words.iter().zip(whole) {
+            word.store(u64::from_ne_bytes(*chunk), Relaxed);
+        }
     }
     patch(words, whole.len(), 0, tail);
 }
 
 fn load(words: &[AtomicU64], bytes: &mut [u8]) {
     let (whole, tail) = bytes.as_chunks_mut::<WORD>();
-    for (word, chunk) in words.iter().zip(whole.iter_mut()) {
-        *chunk = word.load(Relaxed).to_ne_bytes();
+    let loaded = words.iter().map(|word| word.load(Relaxed));
+    if let Ok(values) = <[u64]>::mut_from_bytes(whole.as_flattened_mut()) {
+        for (value, word) in values.iter_mut().zip(loaded) {
+            *value = word;
+        }
+    } else {
+        for (chunk, word) in whole.iter_mut().zip(loaded) {
+            *chunk = word.to_ne_bytes();
+        }
     }
     fetch(words, whole.len(), 0, tail);
 }

@@ -92,23 +92,43 @@ global_asm!(
     str     \scratch, [\base, #\offset]
 .endm
 
-// x1 = core, w6 = INTID of a software interrupt: x0 = a list register for it, x5 = what to put there. Else to 9.
-.macro listable
-    add     x0, x1, x6
-    ldrb    w0, [x0, #{register}]       // the one it was last in
-    add     x5, x1, x0, lsl #1
-    ldrh    w5, [x5, #{noted}]
-    sub     w5, w5, #1
-    cmp     w5, w6                      // nothing else since,
-    b.ne    9f
-    ldr     w7, [x1, #{open}]
-    mrs     x5, S3_4_C12_C11_5          // ICH_ELRSR_EL2: and it is free again
-    and     w5, w5, w7
-    lsr     w5, w5, w0
-    tbz     w5, #0, 9f
+// x1 = core, x6 = INTID of a software interrupt: x5 = its list register's content, x0 = the one it was last in, if that is
+// free. Where another has been since, `room` finds one and goes on behind this.
+.macro listable room
     add     x5, x1, x6, lsl #3
     ldr     x5, [x5, #{ready}]
-    cbz     x5, 9f
+    cbz     x5, doorbell_rust
+    add     x0, x1, x6
+    ldrb    w0, [x0, #{register}]
+    add     x7, x1, x0, lsl #1
+    ldrh    w7, [x7, #{noted}]
+    sub     w7, w7, #1
+    cmp     w7, w6
+    b.ne    \room
+    mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    lsr     w7, w7, w0
+    tbz     w7, #0, doorbell_rust
+    ldr     w7, [x1, #{open}]
+    lsr     w7, w7, w0
+    tbz     w7, #0, doorbell_rust
+.endm
+
+// x1 = core, x6 = INTID that is in no list register: x0 = one that is free, and noted as its.
+.macro find_room
+    isb                                 // ICH_ELRSR_EL2 may not show yet what this entry listed
+    ldr     w0, [x1, #{open}]
+    mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    and     w0, w0, w7
+    and     w0, w0, #0xfffe             // 0 is for physical ones
+    cbz     w0, doorbell_rust
+    rbit    w0, w0
+    clz     w0, w0
+    add     x7, x1, x6
+    strb    w0, [x7, #{register}]
+    add     x7, x1, x0, lsl #1
+    add     w6, w6, #1
+    strh    w6, [x7, #{noted}]
+    sub     w6, w6, #1
 .endm
 
 .macro return_to_guest
@@ -221,7 +241,18 @@ enter_guest:
     b       return_all
 
     from_el2 6
+sgi_room:
+    find_room
+    b       sgi_listable
+
     from_el2 7
+bell_room:
+    ldr     x7, [x1, #{holders}]
+    add     x7, x7, x6
+    ldr     w0, [x1, #{holder}]
+    strb    w0, [x7, #-32]
+    find_room
+    b       bell_listable
 
     enter   8                           // lower EL, AArch64: synchronous
     mrs     x2, ESR_EL2
@@ -338,10 +369,11 @@ doorbell:                               // w0 = INTID, x1 = core: as `bell::take
     ldr     w0, [x4]
     cbz     w0, 3f
 2:  lsr     w3, w0, #16                 // siblings' SGIs, as `Vcpu::inbox`; anything else is for Rust
-    cbnz    w3, 9f
+    cbnz    w3, doorbell_rust
     rbit    w6, w0
     clz     w6, w6
-    listable
+    listable sgi_room
+sgi_listable:
     mov     w2, #1
     lsl     w6, w2, w6
 8:  ldaxr   w3, [x4]
@@ -361,13 +393,14 @@ doorbell:                               // w0 = INTID, x1 = core: as `bell::take
 3:  ldr     x2, [x1, #{mine}]
     ldp     x0, x3, [x2]
     bics    x0, x0, x3
-    b.eq    9f
+    b.eq    doorbell_rust
 7:  rbit    x3, x0
     clz     x3, x3
     add     x4, x3, x3, lsl #1
     add     x4, x1, x4, lsl #5          // its end
     ldr     w6, [x4, #{intid}]
-    listable
+    listable bell_room
+bell_listable:
     mov     x6, #1
     lsl     x6, x6, x3
 8:  ldaxr   x3, [x2]
@@ -386,7 +419,9 @@ doorbell:                               // w0 = INTID, x1 = core: as `bell::take
     ldp     x2, x3, [sp, #16 * 1]
     ldp     x0, x1, [sp], #256
     return_to_guest
-9:  mov     w0, #{doorbell}
+doorbell_rust:
+    isb                                 // see there
+    mov     w0, #{doorbell}
     ldp     x6, x7, [sp, #16 * 3]
     ldp     x4, x5, [sp, #16 * 2]
     b       interrupt
