@@ -30,6 +30,8 @@
 //!   guest's are each signalled once more than a bare GIC would.
 //! - Priority and group of an interrupt changed while it is active count from the next time it becomes pending.
 //! - A level interrupt made pending by a register write and then retracted may arrive once more; none is lost.
+//! - A physical SPI that is routed to another vCPU and arrives there at the very moment in which its last holder empties its list
+//!   registers may be forgotten by both: it stays physically active until it is deactivated by a register write.
 //! - With `ICC_CTLR_EL1.EOImode` = 1, active interrupts that left their list register need ICC_DIR_EL1 trapped ([`control::TDIR`], where
 //!   `ICH_VTR_EL2.TDS` says so) and handed to [`Vcpu::deactivate`].
 #![no_std]

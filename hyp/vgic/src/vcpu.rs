@@ -9,7 +9,7 @@ use plan::INTIDS;
 use crate::hardware::{Entry, Hardware};
 use crate::state::{
     ALL_STALE, CLEAR_ACTIVE, CLEAR_PENDING, Delivery, EDGE, FIXED, GROUP, Gic, LEVEL, MAIL, OWNED,
-    PHYSICAL, RESYNC, SET_PENDING, SGIS, SHOWN, STALE, WORDS, Word, bits,
+    PENDING, PHYSICAL, RESYNC, SET_PENDING, SGIS, SHOWN, STALE, WORDS, Word, bits,
 };
 
 /// The vCPU that runs on this core, for as long as EL2 handles one entry. Every method acts for that vCPU.
@@ -158,7 +158,9 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         }
         let entry = self.ready(intid);
         let free = self.hardware.empty() & self.delivery.open;
-        if free != 0 && entry != 0 {
+        // Latched, it was routed here from a core that has not let go of it yet: latch and list register must agree again.
+        let is_latched = word.get(PENDING) & bit != 0;
+        if free != 0 && entry != 0 && !is_latched {
             // The vectors' short path looks at list register 0 alone.
             self.list(free.trailing_zeros() as usize, intid, entry);
         } else {

@@ -275,7 +275,11 @@ fn ends(
             }
             let mut spi = None;
             if end.wait == abi::wait::DOORBELL {
-                let taken = |intid| interrupts.iter().any(|row| u32::from(row.intid) == intid);
+                // Not the console UART's either: on its core EL2 must be able to tell them apart.
+                let taken = |intid| {
+                    intid == system.board.uart.1
+                        || interrupts.iter().any(|row| u32::from(row.intid) == intid)
+                };
                 let free = (CHANNEL_INTIDS..).find(|&intid| !taken(intid));
                 let number = intid(partition, free.unwrap_or(u32::MAX))?;
                 interrupts.push(Interrupt {

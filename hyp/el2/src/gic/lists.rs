@@ -92,10 +92,13 @@ impl ListRegisters for Lists {
 impl Physical for Lists {
     fn set_enable(&mut self, word: usize, mask: u32) {
         self.words(word).write(Kind::SetEnable, word, mask);
+        // The model reads its own words again once hardware has it.
+        barrier::dsb(barrier::SY);
     }
 
     fn clear_enable(&mut self, word: usize, mask: u32) {
         self.words(word).write(Kind::ClearEnable, word, mask);
+        barrier::dsb(barrier::SY);
     }
 
     fn pending(&self, word: usize) -> u32 {
