@@ -3,7 +3,6 @@
 use core::mem::size_of;
 
 use ::plan::{Array, Core, End, Header, Partition};
-use spin::Once;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// The plan of this system.
@@ -14,21 +13,21 @@ pub struct Plan {
     bytes: &'static [u8],
 }
 
-static PLAN: Once<Plan> = Once::new();
-
 /// No image is larger, bytes: a bound on what a damaged header may make EL2 read before its CRC32C is known.
 const IMAGE_MAX: u64 = 1 << 30;
 
 unsafe extern "C" {
-    /// Bytes from the image's start to the plan (`boot/entry.rs`); the packer's.
+    /// The image's first byte (`boot/entry.rs`); its address alone is used.
+    static _image_start: u8;
+    /// Bytes from there to the plan; the packer's.
     static _plan_offset: u64;
 }
 
 impl Plan {
-    /// The plan of the image that lies at `image`: see [`Plan::is_valid`].
-    pub fn of_image(image: u64) -> Self {
+    /// The plan of the image that this code runs in: see [`Plan::is_valid`].
+    pub fn here() -> Self {
         // SAFETY: the packer wrote the offset into the image before anything ran; nobody writes it later.
-        let base = image + unsafe { _plan_offset };
+        let base = &raw const _image_start as u64 + unsafe { _plan_offset };
         // SAFETY: the packer put a header at the offset, which is a multiple of a page; nobody writes the plan.
         let header = unsafe { &*(base as *const Header) };
         let valid = header.magic == ::plan::MAGIC
@@ -44,17 +43,6 @@ impl Plan {
     /// Whether the header is one of this version, with sizes in bounds. If not, every array is empty.
     pub fn is_valid(&self) -> bool {
         !self.bytes.is_empty()
-    }
-
-    /// The plan the system runs from. The first core that asks, with its MMU on, makes it known to all.
-    pub fn get() -> &'static Self {
-        PLAN.call_once(|| {
-            unsafe extern "C" {
-                static _image_start: u8;
-            }
-            // The address alone is used. What boot moved and checked is still there: EL2 maps it read-only.
-            Self::of_image(&raw const _image_start as u64)
-        })
     }
 
     /// The elements of `array`, or none if it does not lie within the plan.

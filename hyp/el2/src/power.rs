@@ -13,23 +13,12 @@ use crate::exits::take_interrupt;
 use crate::shared::control;
 use crate::{bell, gic, terminal};
 
-/// Lets vCPU 0 take its start where the plan says.
-pub fn first_start(core: &Core) {
-    core.state.power.start(
-        0,
-        Start {
-            entry: core.partition.entry,
-            context: core.partition.dtb,
-        },
-    );
-}
-
 /// Waits at EL2 until a sibling starts this vCPU, taking interrupts meanwhile, and starts it.
 pub fn wait_for_start(core: &mut Core) -> ! {
     loop {
         if let Some(start) = core.state.power.take_start(core.row.vcpu as usize) {
             core.vgic().unpark();
-            guest::enter(core, start);
+            guest::enter(start);
         }
         cache::wait_for_interrupt();
         take_interrupt(core);
@@ -99,7 +88,7 @@ pub fn suspend(core: &mut Core, resume: Option<Start>) -> i64 {
         take_interrupt(core);
     }
     match resume {
-        Some(start) => guest::enter(core, start),
+        Some(start) => guest::enter(start),
         None => psci::ret::SUCCESS,
     }
 }
@@ -153,7 +142,7 @@ fn end(core: &mut Core, to: u32, line: Option<&Line>) -> ! {
     // Of several vCPUs that stop it at once one wins; the others only wait.
     if core
         .shared
-        .change_state(core.partition_index(), state::RUNNING, to)
+        .change_state(core.row.partition as usize, state::RUNNING, to)
     {
         core.state.power.halt_all();
         if let Some(line) = line {

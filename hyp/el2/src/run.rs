@@ -2,7 +2,8 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire};
 
-use plan::{Header, Load, Memory, Range};
+use aarch64_cpu::asm::{self, barrier};
+use plan::{Load, Memory, Range};
 
 use crate::cpu::core::Core;
 use crate::cpu::{cache, guest};
@@ -10,14 +11,14 @@ use crate::planned::Plan;
 use crate::{gic, power, terminal};
 
 /// Step 6 of boot. `row` is this core's row of the plan.
-pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
-    let plan = Plan::get();
+pub extern "C" fn run_core(row: &'static plan::Core) -> ! {
+    let plan = Plan::here();
     // SAFETY: `boot/entry.rs` comes here once a core, on its own stack, right after it switched its MMU on.
-    let core = unsafe { Core::init(row, plan).as_mut() };
+    let core = unsafe { &mut *Core::init(row, plan) };
     gic::init_core(row, core.lists.redistributor());
     if row.vcpu == 0 {
-        core.state.init(core.partition, plan);
-        load(core, plan);
+        core.state.init(core.partition, &plan);
+        load(core);
     }
     meet(core);
     core.vgic().reset();
@@ -27,16 +28,14 @@ pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
         terminal::log_start(core);
     }
     guest::init(core);
-    if row.vcpu == 0 {
-        power::first_start(core);
-    }
     power::wait_for_start(core)
 }
 
 /// Clears this partition's memory and the channel pages it writes, and copies its pristine images: whatever boot left
 /// there, other partitions' images too, is gone. Guests start with their caches off, so all of it is cleaned to the point
 /// of coherency.
-fn load(core: &Core, plan: &Plan) {
+fn load(core: &Core) {
+    let plan = &core.plan;
     let memory = plan.slice::<Memory>(core.partition.memory).iter();
     let channels = plan.slice::<Range>(core.partition.clears).iter();
     let ranges = memory
@@ -53,7 +52,7 @@ fn load(core: &Core, plan: &Plan) {
         unsafe { core::ptr::copy_nonoverlapping(source, target, row.size as usize) };
     }
     for (base, size) in ranges {
-        cache::clean_invalidate_range(base, size);
+        cache::clean_invalidate(base, size);
     }
     cache::invalidate_instructions();
 }
@@ -70,9 +69,9 @@ fn meet(core: &Core) {
         global.alive.fetch_add(1, AcqRel);
     }
     global.ready.fetch_add(1, AcqRel);
-    cache::publish();
-    aarch64_cpu::asm::sev();
+    barrier::dsb(barrier::ISHST);
+    asm::sev();
     while global.ready.load(Acquire) < core.shared.cores().len() as u32 {
-        aarch64_cpu::asm::wfe();
+        asm::wfe();
     }
 }

@@ -228,9 +228,10 @@ return_clobbered:
     return_to_guest
 
     from_el2 5
-// x0 = frame, x1 = top of the stack: drops whatever the stack held and enters the guest.
+// x0 = frame: drops whatever the stack held and enters the guest.
     .global enter_guest
 enter_guest:
+    mrs     x1, TPIDR_EL2               // the state, right above the stack
     sub     x1, x1, #256
     mov     x2, #256
 2:  sub     x2, x2, #8                  // from the end: the frame may overlap its place at the top

@@ -55,14 +55,12 @@ _plan_offset:
     b.ne    park_core
     mov     x20, x0                     // device tree
     known_state
-    bl      count_work
     adr     x19, _image_start
     mov     x0, x19
     bl      relocate
     adrp    x1, boot_stack_top
     add     sp, x1, :lo12:boot_stack_top
     mov     x0, x20
-    mov     x1, x19
     bl      {check_machine}             // x0 = target, x1 = bytes; a machine that does not fit never returns
     mov     x21, x0
     mov     x20, x1
@@ -82,22 +80,17 @@ move_image:
     stp     x5, x6, [x0], #16
     cmp     x0, x2
     b.lo    1b
+    add     x2, x21, x20
+    cmp     x0, x2
+    b.hs    image_moved
     dsb     sy
     ic      iallu
     dsb     sy
     isb
-    adr     x2, 2f                      // and on from the copy, which is behind the copying now
-    sub     x2, x2, x19
-    add     x2, x2, x21
-    br      x2
-2:  add     x2, x21, x20
-6:  ldp     x3, x4, [x1], #16
-    ldp     x5, x6, [x1], #16
-    stp     x3, x4, [x0], #16
-    stp     x5, x6, [x0], #16
-    cmp     x0, x2
-    b.lo    6b
-    b       4f
+    adr     x3, 1b                      // and on from the copy, which is behind the copying now
+    sub     x3, x3, x19
+    add     x3, x3, x21
+    br      x3
 
 3:  add     x0, x0, x20                 // up: from the end
     add     x1, x1, x20
@@ -108,7 +101,6 @@ move_image:
     cmp     x0, x21
     b.hi    7b
 
-4:
 image_moved:
     mov     x0, x21
     mov     x1, x20
@@ -116,12 +108,10 @@ image_moved:
     ic      iallu
     dsb     sy
     isb
-    sub     x2, x21, x19                // this code may be the copy already
-    adr     x1, _image_start
-    cmp     x1, x21
-    csel    x2, xzr, x2, eq
-    adr     x1, 5f
-    add     x1, x1, x2
+    adr     x1, 5f                      // on in the copy, from wherever this is
+    adr     x2, _image_start
+    sub     x1, x1, x2
+    add     x1, x1, x21
     br      x1
 5:  mov     x0, x21
     bl      relocate
@@ -135,34 +125,8 @@ image_moved:
     isb
     adrp    x1, boot_stack_top
     add     sp, x1, :lo12:boot_stack_top
-    mov     x0, x21
     bl      {moved}
     b       park_core
-
-// The PMU's highest counter is EL2's: instructions retired (event 0x08), at EL2 alone (P, U, NSH).
-count_work:
-    mrs     x1, ID_AA64DFR0_EL1
-    ubfx    x1, x1, #8, #4              // PMUVer: 0 and 15 are none
-    sub     x1, x1, #1
-    cmp     x1, #14
-    b.hs    1f
-    mrs     x1, PMCR_EL0
-    ubfx    x1, x1, #11, #5
-    subs    x1, x1, #1
-    b.ls    1f                          // fewer than two: none to spare
-    orr     x2, x1, #1 << 7             // HPMN, HPME
-    msr     MDCR_EL2, x2
-    msr     PMSELR_EL0, x1
-    isb
-    mov     x2, #0xc8000000
-    add     x2, x2, #8
-    msr     PMXEVTYPER_EL0, x2
-    msr     PMXEVCNTR_EL0, xzr
-    mov     x2, #1
-    lsl     x2, x2, x1
-    msr     PMCNTENSET_EL0, x2
-    isb
-1:  ret
 
 // x0 = where the image lies: adds it to every address in the image (R_AARCH64_RELATIVE is the only kind there).
 relocate:
@@ -182,6 +146,7 @@ relocate:
 // x0 = address, x1 = bytes: cleans and invalidates to the point of coherency.
     .global clean_invalidate
 clean_invalidate:
+    cbz     x1, 2f
     mrs     x2, CTR_EL0
     ubfx    x2, x2, #16, #4             // DminLine: log2 of words
     mov     x3, #4
@@ -194,13 +159,12 @@ clean_invalidate:
     cmp     x0, x1
     b.lo    1b
     dsb     sy
-    ret
+2:  ret
 
 // Other cores start here, from PSCI or a spin table: the MPIDR finds the core's row in the plan.
     .global secondary_start
 secondary_start:
     known_state
-    bl      count_work
     adr     x19, _image_start
     ldr     x20, _plan_offset
     add     x20, x19, x20
@@ -229,7 +193,6 @@ start_core_row:
     add     x21, x21, x1
     mov     sp, x21
     mov     x0, x19
-    mov     x1, x20
     bl      {check_core}
     mov     x1, #({mair} & 0xffff)
     movk    x1, #({mair} >> 16), lsl #16
@@ -251,7 +214,6 @@ start_core_row:
     msr     SCTLR_EL2, x1
     isb
     mov     x0, x19
-    mov     x1, x20
     bl      {run_core}
 
     .global park_core

@@ -45,9 +45,9 @@ pub struct Target {
     size: u64,
 }
 
-/// Step 2. `dtb` is the boot device tree, `image` where the image lies now.
-pub extern "C" fn check_machine(dtb: u64, image: u64) -> Target {
-    let plan = Plan::of_image(image);
+/// Step 2. `dtb` is the boot device tree.
+pub extern "C" fn check_machine(dtb: u64) -> Target {
+    let plan = Plan::here();
     let nonce = machine::check(dtb, &plan);
     NONCE.store(nonce, Relaxed);
     Target {
@@ -56,25 +56,25 @@ pub extern "C" fn check_machine(dtb: u64, image: u64) -> Target {
     }
 }
 
-/// Step 4, in the moved image at `image`. Returns only if this core is not the plan's and could not be switched off.
-pub extern "C" fn moved(image: u64) {
-    let plan = Plan::of_image(image);
+/// Step 4, in the moved image. Returns only if this core is not the plan's and could not be switched off.
+pub extern "C" fn moved() {
+    let plan = Plan::here();
     let header = plan.header;
 
     // What other cores will find in memory with their caches on must be there with ours off.
-    cache::clean_invalidate_range(header.shared.base, header.shared.size);
+    cache::clean_invalidate(header.shared.base, header.shared.size);
     Shared::clear(header.shared, NONCE.load(Relaxed));
-    cache::clean_invalidate_range(header.shared.base, header.shared.size);
+    cache::clean_invalidate(header.shared.base, header.shared.size);
 
     let me = MPIDR_EL1.get() & AFFINITY;
     let own = plan.cores().iter().find(|core| core.mpidr == me);
     gic::init_distributor(&plan);
     // Cores of one type refuse alike: once is enough.
     if let Some(own) = own {
-        check_core(own, header);
+        check_core(own);
     }
     for core in plan.cores() {
-        cache::clean_invalidate_range(core.private.base, core.private.size);
+        cache::clean_invalidate(core.private.base, core.private.size);
         if core.mpidr != me {
             start(core, header);
         }
@@ -105,16 +105,17 @@ fn start(core: &Core, header: &Header) {
         let release = core.release as *mut u64;
         // SAFETY: the board's data names the address as this core's spin-table slot, and firmware polls it alone.
         unsafe { release.write_volatile(entry) };
-        cache::clean_invalidate_range(core.release, 8);
+        cache::clean_invalidate(core.release, 8);
         aarch64_cpu::asm::sev();
     }
 }
 
 /// Step 5: what only the core itself can tell. `core` is its row.
-pub extern "C" fn check_core(core: &'static Core, header: &'static Header) {
-    let machine = &header.machine;
+pub extern "C" fn check_core(core: &Core) {
+    let plan = Plan::here();
+    let machine = &plan.header.machine;
     let midr = MIDR_EL1.get() as u32;
-    let admitted: &[Midr] = machine_midrs(header);
+    let admitted: &[Midr] = plan.slice(machine.midrs);
     if !admitted.iter().any(|row| midr & row.mask == row.value) {
         let mut line = refusal();
         line.str("core type: core ").hex(core.mpidr);
@@ -143,11 +144,4 @@ pub extern "C" fn check_core(core: &'static Core, header: &'static Header) {
         refuse!(str "list registers: the plan needs ", dec machine.list_registers.into(),
             str ", core ", hex core.mpidr, str " has ", dec registers)
     }
-}
-
-fn machine_midrs(header: &'static Header) -> &'static [Midr] {
-    unsafe extern "C" {
-        static _image_start: u8;
-    }
-    Plan::of_image(&raw const _image_start as u64).slice(header.machine.midrs)
 }

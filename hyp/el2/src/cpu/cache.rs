@@ -2,17 +2,12 @@
 
 use core::arch::asm;
 
-unsafe extern "C" {
-    /// Cleans and invalidates by address to the point of coherency, then DSB SY (`boot/entry.rs`).
-    safe fn clean_invalidate(base: u64, size: u64);
-}
+use aarch64_cpu::asm::barrier;
 
-/// Cleans and invalidates `size` bytes at `base` to the point of coherency: what is read with caches off afterwards is
-/// what was written with them on, and the other way round.
-pub fn clean_invalidate_range(base: u64, size: u64) {
-    if size > 0 {
-        clean_invalidate(base, size);
-    }
+unsafe extern "C" {
+    /// Cleans and invalidates `size` bytes at `base` to the point of coherency, then DSB SY (`boot/entry.rs`): what is read
+    /// with caches off afterwards is what was written with them on, and the other way round.
+    pub safe fn clean_invalidate(base: u64, size: u64);
 }
 
 /// Writes zeros to `size` bytes at `base`, both multiples of a page, by whole cache lines where the core may (DC ZVA).
@@ -38,14 +33,9 @@ pub unsafe fn clear_range(base: u64, size: u64) {
 /// Makes earlier writes to memory instructions for this core and others.
 pub fn invalidate_instructions() {
     // SAFETY: drops instruction cache contents alone; memory holds them still.
-    unsafe {
-        asm!(
-            "ic ialluis",
-            "dsb ish",
-            "isb",
-            options(nostack, preserves_flags)
-        )
-    };
+    unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
+    barrier::dsb(barrier::ISH);
+    barrier::isb(barrier::SY);
 }
 
 /// Switches this core's EL2 translation to `ttbr`, one of the two roots in its row of the plan.
@@ -59,23 +49,11 @@ pub fn switch_el2_tables(ttbr: u64) {
 
 /// Drops this core's stage-1 and stage-2 TLB entries of the VMID in `VTTBR_EL2`.
 pub fn invalidate_guest_tlb() {
+    barrier::isb(barrier::SY);
     // SAFETY: drops TLB entries alone; the tables hold them still.
-    unsafe {
-        asm!(
-            "isb",
-            "tlbi vmalls12e1",
-            "dsb nsh",
-            "isb",
-            options(nostack, preserves_flags)
-        )
-    };
-}
-
-/// Orders memory writes before a following write to the GIC's SGI register, which another core reacts to.
-#[inline(always)]
-pub fn publish() {
-    // SAFETY: a barrier.
-    unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+    unsafe { asm!("tlbi vmalls12e1", options(nostack, preserves_flags)) };
+    barrier::dsb(barrier::NSH);
+    barrier::isb(barrier::SY);
 }
 
 /// Waits until an interrupt is pending for this core. Physical interrupts stay masked and are taken by polling.

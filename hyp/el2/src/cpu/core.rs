@@ -1,14 +1,14 @@
 //! A core's own state, and its partition's: where they lie, who may touch them.
 
-use ::core::ptr::{self, NonNull};
 use ::core::sync::atomic::{AtomicU8, AtomicU32};
+use ::core::{array, ptr};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::Reason;
 use console::{Mux, Pl011};
 use doorbell::{Bucket, Deferred, Line};
 use plan::{INTIDS, Interrupt, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
-use psci::Power;
+use psci::{Power, Start};
 use vgic::{Delivery, Gic};
 
 use super::timer;
@@ -60,7 +60,7 @@ pub struct Core {
     /// The console core's place in all rings; unused elsewhere.
     pub mux: Mux,
     /// The plan.
-    pub plan: &'static Plan,
+    pub plan: Plan,
     /// Its core rows.
     pub cores: &'static [plan::Core],
     /// Indices there of its partition's vCPUs.
@@ -70,6 +70,7 @@ pub struct Core {
 const _: () = assert!(size_of::<Core>() as u64 <= PRIVATE_STATE);
 
 /// One of a core's channel ends: all that ringing and being rung need.
+#[derive(Default)]
 #[repr(C)]
 pub struct Bell {
     /// Rate limit and counters.
@@ -91,19 +92,8 @@ pub struct Bell {
 const _: () = assert!(size_of::<Bell>() == 96, "the vectors index them");
 
 impl Bell {
-    /// Of no end.
-    const NONE: Self = Self {
-        end: doorbell::End::NONE,
-        line: None,
-        bit: 0,
-        sgi: 0,
-        peer: None,
-        intid: 0,
-        handle: 0,
-    };
-
     fn new(end: &plan::End, cores: &[plan::Core], shared: &Shared) -> Self {
-        let mut bell = Self::NONE;
+        let mut bell = Self::default();
         bell.end.bucket = Bucket::new(timer::frequency(), end.rate, end.burst);
         bell.intid = end.intid;
         // `plan::NO_CORE` is no core's index.
@@ -135,11 +125,16 @@ pub struct State {
 const _: () = assert!(size_of::<State>() as u64 <= STATE_SIZE);
 
 impl State {
-    /// The state before any vCPU runs. The core of vCPU 0 calls it, before the barrier.
+    /// The state before any vCPU runs, with the start of vCPU 0 waiting. The core of vCPU 0 calls it, before the barrier.
     pub fn init(&self, partition: &plan::Partition, plan: &Plan) {
         let interrupts: &[Interrupt] = plan.slice(partition.interrupts);
         self.gic
             .init(partition.vcpus.count as usize, &partition.gic, interrupts);
+        let start = Start {
+            entry: partition.entry,
+            context: partition.dtb,
+        };
+        self.power.start(0, start);
     }
 }
 
@@ -149,7 +144,7 @@ impl Core {
     /// # Safety
     /// On the core of that row, with its MMU on, once in its life: what the answer points to is the caller's alone until the
     /// core enters its guest or waits, from where the vectors alone hand it out.
-    pub unsafe fn init(row: &'static plan::Core, plan: &'static Plan) -> NonNull<Core> {
+    pub unsafe fn init(row: &'static plan::Core, plan: Plan) -> *mut Core {
         let header = plan.header;
         let cores = plan.cores();
         let index = cores
@@ -175,7 +170,7 @@ impl Core {
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Core;
         // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack. Boot comes here once, and drops this borrow when it enters the
         // guest or waits, from where the vectors alone hand the state out. `State`: as above, atomic and valid when zero.
-        let core = unsafe {
+        unsafe {
             place.write(Core {
                 mine,
                 mail: (*state).gic.mail(row.vcpu as usize),
@@ -183,14 +178,17 @@ impl Core {
                 holders: (*state).gic.holders(),
                 holder: row.vcpu + 1,
                 delivery: Delivery::new(),
-                bells: [const { Bell::NONE }; MAX_ENDS],
+                bells: array::from_fn(|handle| {
+                    ends.get(handle)
+                        .map_or_else(Bell::default, |end| Bell::new(end, cores, &shared))
+                }),
                 index,
                 row,
                 partition,
                 ends,
                 shared,
                 state: &*state,
-                lists: Lists::new(row, vcpus, plan),
+                lists: Lists::new(row, vcpus, &plan),
                 deferred: Deferred::default(),
                 console_at: None,
                 stopped: false,
@@ -200,23 +198,9 @@ impl Core {
                 cores,
                 vcpus,
             });
-            &mut *place
-        };
-        for (bell, end) in core.bells.iter_mut().zip(ends) {
-            *bell = Bell::new(end, cores, &shared);
+            TPIDR_EL2.set(place as u64);
         }
-        TPIDR_EL2.set(place as u64);
-        NonNull::from(core)
-    }
-
-    /// The top of this core's stack.
-    pub fn stack_top(&self) -> u64 {
-        self.row.private.base + PRIVATE_SIZE - PRIVATE_STATE
-    }
-
-    /// Number of this core's partition.
-    pub fn partition_index(&self) -> usize {
-        self.row.partition as usize
+        place
     }
 
     /// Counts why EL2 was entered.

@@ -16,8 +16,8 @@ const SCTLR_EL1_START: u64 = 0x30d0_0800;
 const SPSR_START: u64 = 0x3c5;
 
 unsafe extern "C" {
-    /// Restores `frame` and returns to the guest, dropping everything on the stack below `stack` (`vectors.rs`).
-    fn enter_guest(frame: *const Frame, stack: u64) -> !;
+    /// Drops everything on this core's stack, restores `frame` and returns to the guest (`vectors.rs`).
+    fn enter_guest(frame: *const Frame) -> !;
 }
 
 /// Loads what stays the same for as long as this core runs.
@@ -26,7 +26,7 @@ pub fn init(core: &Core) {
     VTCR_EL2.set(row.vtcr);
     VTTBR_EL2.set(row.vttbr);
     CPTR_EL2.set(row.cptr);
-    MDCR_EL2.set(row.mdcr | hpmn());
+    MDCR_EL2.set(row.mdcr | count_work());
     regs::set_hstr(row.hstr);
     CNTHCTL_EL2.set(row.cnthctl);
     CNTVOFF_EL2.set(row.cntvoff);
@@ -42,23 +42,34 @@ pub fn init(core: &Core) {
     super::timer::arm(None);
 }
 
-/// `MDCR_EL2.HPMN` that keeps the highest event counter for EL2: one less than the core has.
-fn hpmn() -> u64 {
-    match ID_AA64DFR0_EL1.get() >> 8 & 0xf {
+/// Makes the PMU's highest event counter EL2's own, if there is one to spare, and counts instructions there. Answers
+/// `MDCR_EL2.HPMN`, the number of the counters below it.
+fn count_work() -> u64 {
+    /// Event INST_RETIRED at EL2 alone: P, U and NSH (DDI 0487, `PMEVTYPER<n>_EL0`).
+    const INSTRUCTIONS_AT_EL2: u64 = 0xc800_0008;
+    let counter = match ID_AA64DFR0_EL1.get() >> 8 & 0xf {
         0 | 0xf => 0,
         _ => (regs::pmcr() >> 11 & 0x1f).saturating_sub(1),
+    };
+    if counter != 0 {
+        regs::set_pmselr(counter);
+        barrier::isb(barrier::SY);
+        regs::set_pmxevtyper(INSTRUCTIONS_AT_EL2);
+        regs::set_pmxevcntr(0);
+        regs::set_pmcntenset(1 << counter);
     }
+    counter
 }
 
 /// Starts the vCPU at `start` with the EL1 state of a core out of reset.
-pub fn enter(core: &Core, start: Start) -> ! {
+pub fn enter(start: Start) -> ! {
     SCTLR_EL1.set(SCTLR_EL1_START);
     CPACR_EL1.set(0);
     TTBR0_EL1.set(0);
     TTBR1_EL1.set(0);
     TCR_EL1.set(0);
     MAIR_EL1.set(0);
-    regs::set_amair_el1(0);
+    AMAIR_EL1.set(0);
     VBAR_EL1.set(0);
     CONTEXTIDR_EL1.set(0);
     TPIDR_EL0.set(0);
@@ -71,26 +82,25 @@ pub fn enter(core: &Core, start: Start) -> ! {
     ESR_EL1.set(0);
     FAR_EL1.set(0);
     PAR_EL1.set(0);
-    regs::set_afsr0_el1(0);
-    regs::set_afsr1_el1(0);
+    AFSR0_EL1.set(0);
+    AFSR1_EL1.set(0);
     CSSELR_EL1.set(0);
     CNTKCTL_EL1.set(0);
     CNTV_CTL_EL0.set(0);
     CNTP_CTL_EL0.set(0);
     MDSCR_EL1.set(0);
     // A core out of reset has no active priorities and all groups off, whatever an earlier life left (IHI 0069, 12.4).
-    regs::set_ich_vmcr(0);
-    regs::set_ich_ap0r0(0);
-    regs::set_ich_ap1r0(0);
+    ICH_VMCR_EL2.set(0);
+    ICH_AP0R0_EL2.set(0);
+    ICH_AP1R0_EL2.set(0);
     ELR_EL2.set(start.entry);
     SPSR_EL2.set(SPSR_START);
     // The guest starts with its MMU off and knows nothing of what an earlier life left in the TLB.
     cache::invalidate_guest_tlb();
     let mut frame = Frame::ZERO;
     frame.set(0, start.context);
-    // SAFETY: the frame is copied before the stack it lies on is dropped; `stack_top` is the top of this core's stack, and
-    // nothing on it is used again: the borrow of `core` ends with this function.
-    unsafe { enter_guest(&frame, core.stack_top()) }
+    // SAFETY: the frame is copied before the stack it lies on is dropped, and nothing else there is used again: this never returns.
+    unsafe { enter_guest(&frame) }
 }
 
 /// Makes the guest take an Undefined Instruction exception at the instruction that trapped (DDI 0487, D1.3.2).

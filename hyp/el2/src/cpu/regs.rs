@@ -36,17 +36,11 @@ readable! {
     icc_iar1 = "S3_0_C12_C12_0";
     /// `ICH_ELRSR_EL2`: a bit for each list register that holds no interrupt.
     ich_elrsr = "S3_4_C12_C11_5";
-    /// `ICH_HCR_EL2`.
-    ich_hcr = "S3_4_C12_C11_0";
-    /// `ICH_VTR_EL2`: list registers less one in bits 4:0.
-    ich_vtr = "S3_4_C12_C11_1";
-    /// `ICH_VMCR_EL2`.
-    ich_vmcr = "S3_4_C12_C11_7";
     /// `ID_AA64ISAR2_EL1`.
     id_aa64isar2 = "S3_0_C0_C6_2";
     /// `PMCR_EL0`: event counters in bits 15:11. Undefined on a core without a PMU.
     pmcr = "PMCR_EL0";
-    /// `PMXEVCNTR_EL0`: the counter that `boot/entry.rs` selected, which guests cannot reach (`MDCR_EL2.TPM`).
+    /// `PMXEVCNTR_EL0`: the counter that `count_work` selected, which guests cannot reach (`MDCR_EL2.TPM`).
     pmxevcntr = "PMXEVCNTR_EL0";
 }
 
@@ -61,28 +55,20 @@ writable! {
     set_icc_ctlr = "S3_0_C12_C12_4";
     /// `ICC_BPR1_EL1`.
     set_icc_bpr1 = "S3_0_C12_C12_3";
-    /// `ICH_HCR_EL2`.
-    set_ich_hcr = "S3_4_C12_C11_0";
-    /// `ICH_VMCR_EL2`.
-    set_ich_vmcr = "S3_4_C12_C11_7";
-    /// `ICH_AP0R0_EL2`.
-    set_ich_ap0r0 = "S3_4_C12_C8_0";
-    /// `ICH_AP1R0_EL2`.
-    set_ich_ap1r0 = "S3_4_C12_C9_0";
     /// `HSTR_EL2`.
     set_hstr = "HSTR_EL2";
     /// `VPIDR_EL2`: what the guest reads as `MIDR_EL1`.
     set_vpidr = "VPIDR_EL2";
     /// `CNTHP_CVAL_EL2`.
     set_cnthp_cval = "CNTHP_CVAL_EL2";
-    /// `CNTHP_CTL_EL2`.
-    set_cnthp_ctl = "CNTHP_CTL_EL2";
-    /// `AMAIR_EL1`.
-    set_amair_el1 = "AMAIR_EL1";
-    /// `AFSR0_EL1`.
-    set_afsr0_el1 = "AFSR0_EL1";
-    /// `AFSR1_EL1`.
-    set_afsr1_el1 = "AFSR1_EL1";
+    /// `PMSELR_EL0`: the counter that `PMX*` registers are of.
+    set_pmselr = "PMSELR_EL0";
+    /// `PMXEVTYPER_EL0`.
+    set_pmxevtyper = "PMXEVTYPER_EL0";
+    /// `PMXEVCNTR_EL0`.
+    set_pmxevcntr = "PMXEVCNTR_EL0";
+    /// `PMCNTENSET_EL0`.
+    set_pmcntenset = "PMCNTENSET_EL0";
 }
 
 /// `ICH_LR<index>_EL2`; index 0 to 15, others wrap. The one kind of place where EL2 branches indirectly: register numbers

@@ -1,6 +1,6 @@
 //! EL2's own timer, CNTHP: the one event it ever waits for is a moment this core chose itself. The guest owns CNTV and CNTP.
 
-use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0, Readable};
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTHP_CTL_EL2, CNTPCT_EL0, Readable, Writeable};
 
 use super::regs;
 
@@ -24,8 +24,8 @@ pub fn arm(tick: Option<u64>) {
     match tick {
         Some(tick) => {
             regs::set_cnthp_cval(tick);
-            regs::set_cnthp_ctl(1);
+            CNTHP_CTL_EL2.set(1);
         }
-        None => regs::set_cnthp_ctl(0),
+        None => CNTHP_CTL_EL2.set(0),
     }
 }

@@ -1,6 +1,7 @@
 //! What the vGIC model asks of this core: its list registers, the physical interrupts of its partition, its siblings.
 
 use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{ICH_HCR_EL2, ICH_VMCR_EL2, Readable, Writeable};
 use plan::MAX_VCPUS;
 use vgic::{ListRegisters, Physical, Siblings, Vcpu};
 
@@ -77,15 +78,15 @@ impl ListRegisters for Lists {
     }
 
     fn control(&self) -> u32 {
-        regs::ich_hcr() as u32
+        ICH_HCR_EL2.get() as u32
     }
 
     fn set_control(&mut self, value: u32) {
-        regs::set_ich_hcr(value.into());
+        ICH_HCR_EL2.set(value.into());
     }
 
     fn split_deactivation(&self) -> bool {
-        regs::ich_vmcr() & VEOIM != 0
+        ICH_VMCR_EL2.get() & VEOIM != 0
     }
 }
 

@@ -4,6 +4,7 @@
 use core::ptr::NonNull;
 
 use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::ICH_VTR_EL2;
 use arm_gic::UniqueMmioPointer;
 use arm_gic::gicv3::registers::GicrSgi;
 use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
@@ -12,7 +13,7 @@ use tock_registers::interfaces::{Readable, Writeable};
 
 use super::physical::{Kind, Words};
 use super::{CONTROL, DOORBELL, MAINTENANCE};
-use crate::cpu::{cache, regs, timer};
+use crate::cpu::{regs, timer};
 use crate::planned::Plan;
 
 /// `ICC_CTLR_EL1.EOImode`: ending an interrupt drops its priority alone, which hardware-linked list registers need.
@@ -22,7 +23,7 @@ const EOI_MODE: u64 = 1 << 1;
 pub fn list_register_count() -> u64 {
     GicCpuInterface::enable_system_register_el2(true);
     barrier::isb(barrier::SY);
-    (regs::ich_vtr() & 0x1f) + 1
+    ICH_VTR_EL2.read(ICH_VTR_EL2::ListRegs) + 1
 }
 
 /// INTIDs of the distributor at `gicd`, private ones included (IHI 0069, GICD_TYPER.ITLinesNumber).
@@ -138,10 +139,10 @@ pub fn sgi(mpidr: u64, intid: u32) -> u64 {
     affinity | target | u64::from(intid) << 24
 }
 
-/// Sends `sgi`, made by the function of that name, after everything this core wrote before.
+/// Sends `sgi`, made by the function of that name, after everything this core wrote before: the core that reacts must see it.
 #[inline(always)]
 pub fn send(sgi: u64) {
-    cache::publish();
+    barrier::dsb(barrier::ISHST);
     regs::set_icc_sgi1r(sgi);
     barrier::isb(barrier::SY);
 }
