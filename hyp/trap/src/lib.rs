@@ -10,42 +10,23 @@ mod sysreg;
 mod tests;
 mod words;
 
-pub use sysreg::{IdRegister, Policy, Sgi, op, sysreg};
+pub use sysreg::{IdRegister, Policy, op, sysreg};
 pub use words::cause;
 
-/// Exception classes (`ESR_EL2.EC`, bits 31:26) that EL2 tells apart by more than their words.
+/// Exception classes (`ESR_EL2.EC`, bits 31:26) that EL2 has an answer or words for.
 pub mod ec {
-    /// SMC in AArch64.
-    pub const SMC64: u32 = 0x17;
+    /// HVC in AArch64.
+    pub const HVC64: u8 = 0x16;
+    /// SMC in AArch64, trapped by `HCR_EL2.TSC`. `ELR_EL2` is the SMC itself, not the instruction after it.
+    pub const SMC64: u8 = 0x17;
     /// MSR, MRS or a system instruction in AArch64.
-    pub const SYSREG: u32 = 0x18;
+    pub const SYSREG: u8 = 0x18;
     /// Instruction abort from a lower exception level.
-    pub const INSTRUCTION_ABORT: u32 = 0x20;
+    pub const INSTRUCTION_ABORT: u8 = 0x20;
     /// Data abort from a lower exception level.
-    pub const DATA_ABORT: u32 = 0x24;
+    pub const DATA_ABORT: u8 = 0x24;
     /// SError.
-    pub const SERROR: u32 = 0x2f;
-}
-
-/// Why a guest entered EL2 synchronously.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trap {
-    /// SMC from AArch64, trapped by `HCR_EL2.TSC`. `ELR_EL2` is the SMC itself, not the instruction after it.
-    Smc {
-        /// Its immediate.
-        imm: u16,
-    },
-    /// MSR, MRS or a system instruction.
-    SysReg(SysReg),
-    /// Load, store or cache maintenance that a translation refused.
-    DataAbort(DataAbort),
-    /// Instruction fetch that a translation refused.
-    InstructionAbort(Fault),
-    /// Anything else, by exception class: nothing that EL2 emulates here (HVC has a vector path of its own).
-    Other {
-        /// `ESR_EL2.EC`.
-        ec: u8,
-    },
+    pub const SERROR: u8 = 0x2f;
 }
 
 /// A trapped MSR or MRS.
@@ -56,24 +37,6 @@ pub struct SysReg {
     /// General register, 31 for XZR.
     pub rt: u8,
     /// MSR or a system instruction; otherwise MRS.
-    pub write: bool,
-}
-
-/// What aborts have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Fault status code (`DFSC` or `IFSC`).
-    pub status: u8,
-    /// The fault was on the walk of the guest's own tables.
-    pub walk: bool,
-}
-
-/// A data abort.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DataAbort {
-    /// What failed.
-    pub fault: Fault,
-    /// It was a store, or cache maintenance.
     pub write: bool,
 }
 
@@ -101,36 +64,41 @@ pub fn access(esr: u64) -> Option<Access> {
     (esr & SHAPE == PLAIN).then_some(Access(esr))
 }
 
-/// Decodes `ESR_EL2` of a synchronous exception.
-pub fn decode(esr: u64) -> Trap {
-    let class = (esr >> 26) as u32 & 0x3f;
-    match class {
-        ec::SMC64 => Trap::Smc { imm: esr as u16 },
-        ec::SYSREG => Trap::SysReg(SysReg {
-            op: op(
-                field(esr, 20, 2),
-                field(esr, 14, 3),
-                field(esr, 10, 4),
-                field(esr, 1, 4),
-                field(esr, 17, 3),
-            ),
-            rt: field(esr, 5, 5),
-            write: !bit(esr, 0),
-        }),
-        ec::INSTRUCTION_ABORT => Trap::InstructionAbort(fault(esr)),
-        ec::DATA_ABORT => Trap::DataAbort(DataAbort {
-            fault: fault(esr),
-            write: bit(esr, 6),
-        }),
-        _ => Trap::Other { ec: class as u8 },
+/// `ESR_EL2.EC`: one of [`ec`], or another.
+pub const fn class(esr: u64) -> u8 {
+    field(esr, 26, 6)
+}
+
+/// The trapped MSR or MRS that `esr`, of class [`ec::SYSREG`], is of.
+pub const fn sysreg_access(esr: u64) -> SysReg {
+    SysReg {
+        op: op(
+            field(esr, 20, 2),
+            field(esr, 14, 3),
+            field(esr, 10, 4),
+            field(esr, 1, 4),
+            field(esr, 17, 3),
+        ),
+        rt: field(esr, 5, 5),
+        write: !bit(esr, 0),
     }
 }
 
-fn fault(esr: u64) -> Fault {
-    Fault {
-        status: field(esr, 0, 6),
-        walk: bit(esr, 7),
-    }
+/// Whether `HPFAR_EL2` holds the address of the abort that `esr` is of (D24.2 `HPFAR_EL2`): for address size, translation
+/// and access flag faults, and for a permission fault on a walk of the guest's own tables.
+pub const fn ipa_known(esr: u64) -> bool {
+    let status = field(esr, 0, 6);
+    status < 0x0c || is_walk(esr) && status < 0x10
+}
+
+/// The fault was on the walk of the guest's own tables (`S1PTW`).
+const fn is_walk(esr: u64) -> bool {
+    bit(esr, 7)
+}
+
+/// An abort was a store, or cache maintenance (`WnR`).
+const fn is_write(esr: u64) -> bool {
+    bit(esr, 6)
 }
 
 const fn bit(value: u64, at: u32) -> bool {
@@ -140,14 +108,6 @@ const fn bit(value: u64, at: u32) -> bool {
 /// At most eight bits of `value`.
 const fn field(value: u64, at: u32, bits: u32) -> u8 {
     (value >> at) as u8 & (0xff >> (8 - bits))
-}
-
-impl Fault {
-    /// Whether `HPFAR_EL2` holds the address (D24.2 `HPFAR_EL2`): for address size, translation and access flag faults,
-    /// and for a permission fault on a table walk.
-    pub const fn ipa_known(&self) -> bool {
-        self.status < 0x0c || self.walk && self.status < 0x10
-    }
 }
 
 /// The guest address of a fault: the page from `HPFAR_EL2`, the offset in it from `FAR_EL2`.
@@ -172,7 +132,7 @@ impl Access {
     /// It is a store.
     #[inline(always)]
     pub const fn is_write(self) -> bool {
-        bit(self.0, 6)
+        is_write(self.0)
     }
 
     /// What a load that read `value`, no wider than the access, puts into its register: zero- or sign-extended.

@@ -16,23 +16,16 @@ pub enum Policy {
     Id(IdRegister),
     /// Read as zero, ignore writes.
     Zero,
-    /// Send a virtual SGI.
-    Sgi(Sgi),
+    /// Send a virtual SGI: `ICC_SGI1R_EL1`; or with `ICC_SGI0R_EL1` and `ICC_ASGI1R_EL1`, which name Group 0 and the
+    /// Group 1 of a Security state that a guest does not have, to vCPUs that have it in Group 0 alone.
+    Sgi {
+        /// It was one of the latter two.
+        only_group0: bool,
+    },
     /// Deactivate a virtual interrupt: `ICC_DIR_EL1`, which the vGIC traps (`ICH_HCR_EL2.TDIR`) while it has to.
     Deactivate,
     /// The guest takes an Undefined Instruction exception.
     Undefined,
-}
-
-/// Which of the GIC's SGI registers was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sgi {
-    /// `ICC_SGI1R_EL1`: Group 1 of the caller's Security state.
-    Group1,
-    /// `ICC_ASGI1R_EL1`: Group 1 of the other Security state, which a guest does not have.
-    OtherGroup1,
-    /// `ICC_SGI0R_EL1`: Group 0.
-    Group0,
 }
 
 /// ID registers of which a guest sees something. All others of their space read as zero.
@@ -116,9 +109,8 @@ const ID_LAST: u16 = op(3, 0, 0, 7, 7);
 /// What EL2 does about a trapped MSR (`write`) or MRS of register `op`.
 pub fn sysreg(op: u16, write: bool) -> Policy {
     match (op, write) {
-        (ICC_SGI1R_EL1, true) => Policy::Sgi(Sgi::Group1),
-        (ICC_ASGI1R_EL1, true) => Policy::Sgi(Sgi::OtherGroup1),
-        (ICC_SGI0R_EL1, true) => Policy::Sgi(Sgi::Group0),
+        (ICC_SGI1R_EL1, true) => Policy::Sgi { only_group0: false },
+        (ICC_ASGI1R_EL1 | ICC_SGI0R_EL1, true) => Policy::Sgi { only_group0: true },
         (ICC_DIR_EL1, true) => Policy::Deactivate,
         // HCR_EL2.TACR: implementation-defined controls of the core are not a guest's.
         (ACTLR_EL1, _) => Policy::Zero,

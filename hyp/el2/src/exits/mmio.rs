@@ -2,7 +2,6 @@
 
 use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, Readable};
 use abi::Reason;
-use trap::DataAbort;
 
 use crate::cpu::core::Core;
 use crate::cpu::guest;
@@ -24,13 +23,13 @@ enum Device {
 }
 
 /// A data abort from the guest.
-pub fn abort(frame: &mut Frame, core: &mut Core, abort: DataAbort, esr: u64) {
+pub fn abort(frame: &mut Frame, core: &mut Core, esr: u64) {
     if emulate(frame, core, esr, ALL) {
         return;
     }
     let far = FAR_EL2.get();
     let ipa = trap::fault_ipa(HPFAR_EL2.get(), far);
-    if !abort.fault.ipa_known() || device(core, ipa).is_none() {
+    if !trap::ipa_known(esr) || device(core, ipa).is_none() {
         return super::halt(core, esr);
     }
     core.count(Reason::Mmio);

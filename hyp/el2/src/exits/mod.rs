@@ -9,7 +9,7 @@ mod sysreg;
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
 use abi::Reason;
-use trap::Trap;
+use trap::ec;
 
 use crate::cpu::core::Core;
 use crate::cpu::{guest, timer};
@@ -44,30 +44,28 @@ pub extern "C" fn trapped(frame: &mut Frame, core: &mut Core, esr: u64) -> bool 
 /// Any other synchronous exception from the guest.
 pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
     let esr = ESR_EL2.get();
-    match trap::decode(esr) {
-        Trap::Smc { imm } => {
+    match trap::class(esr) {
+        ec::SMC64 => {
             core.count(Reason::Smc);
             // A trapped SMC is not stepped over by hardware, unlike HVC (DDI 0487, D1.3.4.2).
             guest::skip_instruction();
-            match imm {
+            match esr as u16 {
                 0 => calls::call(frame, core),
                 _ => frame.set(0, abi::error::NOT_SUPPORTED as u64),
             }
         }
         // SMCCC uses immediate 0 alone; the others name interfaces of other hypervisors (DEN 0028, 2.9).
-        Trap::Other { ec: 0x16 } => {
+        ec::HVC64 => {
             core.count(Reason::Hvc);
             frame.set(0, abi::error::NOT_SUPPORTED as u64);
         }
-        Trap::SysReg(access) => {
+        ec::SYSREG => {
             core.count(Reason::Sysreg);
-            sysreg::access(frame, core, access);
+            sysreg::access(frame, core, trap::sysreg_access(esr));
         }
-        Trap::DataAbort(abort) => mmio::abort(frame, core, abort, esr),
+        ec::DATA_ABORT => mmio::abort(frame, core, esr),
         // What the core has and the guest was told it has not (TID3), or a wait that nothing trapped: undefined.
-        Trap::Other {
-            ec: 0x07 | 0x09 | 0x0a | 0x19 | 0x1d,
-        } => {
+        0x07 | 0x09 | 0x0a | 0x19 | 0x1d => {
             core.count(Reason::Sysreg);
             guest::inject_undefined();
         }
@@ -153,7 +151,7 @@ pub extern "C" fn aarch32(_: &mut Frame, core: &mut Core) {
 #[cold]
 #[inline(never)]
 fn halt(core: &mut Core, esr: u64) {
-    stop(core, trap::cause(&trap::decode(esr)));
+    stop(core, trap::cause(esr));
 }
 
 #[cold]

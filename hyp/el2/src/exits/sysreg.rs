@@ -1,8 +1,7 @@
 //! Trapped system registers: `trap::sysreg` is the policy, this reads and writes what it says.
 
 use aarch64_cpu::registers::*;
-use trap::{IdRegister, Policy, Sgi, SysReg};
-use vgic::SgiRegister;
+use trap::{IdRegister, Policy, SysReg};
 
 use crate::cpu::core::Core;
 use crate::cpu::guest;
@@ -19,13 +18,8 @@ pub fn access(frame: &mut Frame, core: &mut Core, access: SysReg) {
                 .deactivate(frame.get(access.rt) as u32 & 0xff_ffff);
             0
         }
-        Policy::Sgi(which) => {
-            let register = match which {
-                Sgi::Group1 => SgiRegister::Sgi1r,
-                Sgi::OtherGroup1 => SgiRegister::Asgi1r,
-                Sgi::Group0 => SgiRegister::Sgi0r,
-            };
-            core.vgic().send_sgi(register, frame.get(access.rt));
+        Policy::Sgi { only_group0 } => {
+            core.vgic().send_sgi(frame.get(access.rt), only_group0);
             0
         }
     };
