@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering::SeqCst;
 use console::{Line, Progress, Rings, Source};
 use log::{LevelFilter, Log, Metadata, Record};
 use spin::Once;
-use vgic::Physical;
+use vgic::{Bank, Physical};
 
 use crate::cpu::core::Core;
 use crate::cpu::timer;
@@ -35,7 +35,7 @@ pub fn init(core: &mut Core) {
         core.uart = Some(uart);
         let intid = header.machine.uart_intid;
         core.lists
-            .set_enable(intid as usize / 32, 1 << (intid % 32));
+            .write_bank(Bank::SetEnable, intid as usize / 32, 1 << (intid % 32));
     }
 }
 

@@ -56,7 +56,10 @@ fn every_halt_has_words() {
     for ec in 0..64 {
         assert!(!words(of_class(ec)).is_empty());
     }
-    assert_eq!(words(of_class(0x2f)), "SError (asynchronous external abort)");
+    assert_eq!(
+        words(of_class(0x2f)),
+        "SError (asynchronous external abort)"
+    );
     assert_eq!(
         words(of_class(0x3f)),
         "exception of a class that no guest should cause"
@@ -67,7 +70,10 @@ fn every_halt_has_words() {
         words(of_class(0x24) | 0x4f),
         "write to memory it may not write"
     );
-    assert_eq!(words(of_class(0x24) | 0x0f), "read of memory it may not read");
+    assert_eq!(
+        words(of_class(0x24) | 0x0f),
+        "read of memory it may not read"
+    );
     assert_eq!(words(of_class(0x24) | 0x10), "external abort");
     assert_eq!(words(of_class(0x24) | 0x14), "external abort");
     assert_eq!(words(of_class(0x24) | 0x94), "external abort");

@@ -18,25 +18,32 @@ pub trait ListRegisters {
     fn split_deactivation(&self) -> bool;
 }
 
+/// The set and clear registers of the physical GIC, in the order of their addresses from `GICD_ISENABLER` on: 32 words each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bank {
+    /// `ISENABLER`.
+    SetEnable,
+    /// `ICENABLER`.
+    ClearEnable,
+    /// `ISPENDR`.
+    SetPending,
+    /// `ICPENDR`.
+    ClearPending,
+    /// `ISACTIVER`.
+    SetActive,
+    /// `ICACTIVER`.
+    ClearActive,
+}
+
 /// The physical GIC, for interrupts the partition owns. `word` counts 32 INTIDs each; word 0 is the *own* core's redistributor, others are the
-/// distributor's. Every call is a write of `mask` to a set or clear register: bits of others in the same word are not touched.
+/// distributor's. Bits of others in the same word are not touched.
 ///
 /// The model leaves physical priorities alone (EL2 gives every interrupt the same) and physical triggers too (the plan's).
 pub trait Physical {
-    /// `ISENABLER<word>`.
-    fn set_enable(&mut self, word: usize, mask: u32);
-    /// `ICENABLER<word>`.
-    fn clear_enable(&mut self, word: usize, mask: u32);
+    /// Writes `mask` to word `word` of `bank`.
+    fn write_bank(&mut self, bank: Bank, word: usize, mask: u32);
     /// Reads `ISPENDR<word>`.
     fn pending(&self, word: usize) -> u32;
-    /// `ISPENDR<word>`.
-    fn set_pending(&mut self, word: usize, mask: u32);
-    /// `ICPENDR<word>`.
-    fn clear_pending(&mut self, word: usize, mask: u32);
-    /// `ISACTIVER<word>`.
-    fn set_active(&mut self, word: usize, mask: u32);
-    /// `ICACTIVER<word>`.
-    fn clear_active(&mut self, word: usize, mask: u32);
     /// Routes SPI `intid` to the core of the partition's vCPU `vcpu` (`IROUTER`, `ITARGETSR`).
     fn route(&mut self, intid: u32, vcpu: usize);
 }

@@ -43,6 +43,6 @@ mod state;
 mod sync;
 mod vcpu;
 
-pub use hardware::{Entry, Hardware, ListRegisters, Physical, Siblings, control};
+pub use hardware::{Bank, Entry, Hardware, ListRegisters, Physical, Siblings, control};
 pub use state::{Delivery, Gic};
-pub use vcpu::{SgiRegister, Vcpu};
+pub use vcpu::Vcpu;

@@ -6,7 +6,7 @@
 
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use crate::hardware::Hardware;
+use crate::hardware::{Bank, Hardware};
 use crate::state::{
     ACTIVE, AWAKE, CLEAR_ACTIVE, CLEAR_PENDING, EDGE, ENABLE, FIXED, GROUP, Gic, LEVEL, MAIL,
     OWNED, PENDING, PHYSICAL, SET_ACTIVE, SET_PENDING, SGIS, SHOWN, UNROUTED, WORDS, bits,
@@ -107,7 +107,7 @@ impl<H: Hardware> Vcpu<'_, H> {
             return Some(0);
         }
         let on = self.gic.on(word) & changed & word.get(PHYSICAL);
-        self.hardware.set_enable(index, on);
+        self.hardware.write_bank(Bank::SetEnable, index, on);
         // What waited to be enabled is for its core; group, route or enable may have changed meanwhile.
         let waits = word.get(PENDING) | word.get(LEVEL) | word.get(SET_PENDING);
         Some(waits & changed | on & !self.gic.on(word))
@@ -226,25 +226,16 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     fn file_write(&mut self, place: &Place, size: u32, value: u32) {
-        let &Place {
-            vcpu,
-            file,
-            index,
-            first,
-        } = place;
+        let (vcpu, index, first) = (place.vcpu, place.index, place.first);
         let word = self.gic.word(vcpu, index);
         let mask = value & word.get(OWNED);
-        let changed = match file {
+        let changed = match place.file {
             file::GROUP => word.swap(GROUP, mask) ^ mask,
             file::SET_ENABLE => mask & !word.set(ENABLE, mask),
             file::CLEAR_ENABLE => mask & word.clear(ENABLE, mask),
             file::SET_PENDING..=file::CLEAR_ACTIVE => {
-                return self.ask(
-                    (file - file::SET_PENDING) as usize + SET_PENDING,
-                    vcpu,
-                    index,
-                    mask,
-                );
+                let request = (place.file - file::SET_PENDING) as usize + SET_PENDING;
+                return self.ask(request, vcpu, index, mask);
             }
             file::PRIORITY..=file::PRIORITY_LAST => {
                 for byte in 0..size {
@@ -288,10 +279,9 @@ impl<H: Hardware> Vcpu<'_, H> {
         if word.get(OWNED) & !word.get(FIXED) & bit == 0 {
             return;
         }
-        let route = if value & ANY != 0 {
-            0
-        } else {
-            value & AFFINITY
+        let route = match value & ANY {
+            0 => value & AFFINITY,
+            _ => 0,
         };
         self.gic.set_route(intid, route);
         word.put(UNROUTED, bit, self.gic.target(intid).is_none());

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::SeqCst, fence};
 use plan::{
     GuestGic, INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_VCPUS,
 };
+use zerocopy::FromZeros;
 
 /// Words of 32 INTIDs that a vCPU sees: word 0 is private to it (SGIs and PPIs), the others are SPIs.
 pub(crate) const WORDS: usize = INTIDS / 32;
@@ -28,14 +29,11 @@ pub(crate) const STALE: u32 = 1 << 16;
 pub(crate) const ALL_STALE: u32 = (STALE << WORDS) - STALE;
 
 /// `N` words that cores share. An index beyond them reads as zero and ignores writes.
+#[derive(FromZeros)]
 #[repr(align(64))]
 pub(crate) struct Words<const N: usize>([AtomicU32; N]);
 
 impl<const N: usize> Words<N> {
-    const fn new() -> Self {
-        Self([const { AtomicU32::new(0) }; N])
-    }
-
     #[inline(always)]
     pub fn get(&self, index: usize) -> u32 {
         self.0.get(index).map_or(0, |word| word.load(Relaxed))
@@ -141,7 +139,8 @@ impl Word {
     }
 }
 
-/// The virtual GIC of one partition, shared by its cores. All bytes zero is a valid value: a GIC without vCPUs and interrupts.
+/// The virtual GIC of one partition, shared by its cores. All bytes zero is a GIC without vCPUs and interrupts.
+#[derive(FromZeros)]
 #[repr(C, align(64))]
 pub struct Gic {
     words: [Word; ALL_WORDS],
@@ -161,26 +160,7 @@ pub struct Gic {
 
 const _: () = assert!(size_of::<Gic>() <= 12 * 1024);
 
-impl Default for Gic {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Gic {
-    /// A GIC without vCPUs and interrupts.
-    pub const fn new() -> Self {
-        Self {
-            words: [const { Words::new() }; ALL_WORDS],
-            priority: [const { AtomicU8::new(0) }; ALL_WORDS * 32],
-            route: Words::new(),
-            holder: [const { AtomicU8::new(0) }; SPIS],
-            enable_groups: Words::new(),
-            vcpus: AtomicU32::new(0),
-            visible: AtomicU32::new(0),
-        }
-    }
-
     /// From all zero to the state after a reset: `vcpus` vCPUs (at most [`MAX_VCPUS`]) and the interrupts of `rows`, all disabled, group 0, priority 0, inactive.
     /// Rows with an INTID outside 16..`INTIDS` or a vCPU beyond `vcpus` are left out; the verifier refuses such plans.
     ///
@@ -325,12 +305,14 @@ fn spi(intid: u32) -> usize {
     (intid as usize).wrapping_sub(32) % SPIS
 }
 
-/// Which interrupt sits in which list register of one core; private to that core. All bytes zero is a valid value: nothing is delivered.
+/// Which interrupt sits in which list register of one core; private to that core. All bytes zero: nothing is delivered, the
+/// vCPU is parked.
 ///
 /// EL2's vectors read and write the public fields as [`Vcpu::physical`] and [`Vcpu::inject`] do at first.
 ///
 /// [`Vcpu::physical`]: crate::Vcpu::physical
 /// [`Vcpu::inject`]: crate::Vcpu::inject
+#[derive(FromZeros)]
 #[repr(C)]
 pub struct Delivery {
     /// List registers in use, one bit each; none while the vCPU is parked.
@@ -349,25 +331,7 @@ pub struct Delivery {
     pub ready: [u64; INTIDS],
 }
 
-impl Default for Delivery {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Delivery {
-    /// Nothing is delivered: the vCPU is parked.
-    pub const fn new() -> Self {
-        Self {
-            usable: 0,
-            open: 0,
-            partial: 0,
-            register: [0; INTIDS],
-            noted: [0; 16],
-            ready: [0; INTIDS],
-        }
-    }
-
     /// The list register that was given `intid` last and nothing since. The guest may have ended it there.
     pub(crate) fn find(&self, intid: u32) -> Option<usize> {
         let register = usize::from(*self.register.get(intid as usize)?) & 15;

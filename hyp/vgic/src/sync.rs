@@ -9,7 +9,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::hardware::{Entry, Hardware, control};
+use crate::hardware::{Bank, Entry, Hardware, control};
 use crate::state::{
     ACTIVE, CLEAR_ACTIVE, CLEAR_PENDING, EDGE, FIXED, LEVEL, PENDING, PHYSICAL, RESYNC, SET_ACTIVE,
     SET_PENDING, SOFT, WORDS, bits,
@@ -280,14 +280,14 @@ impl<H: Hardware> Vcpu<'_, H> {
             let is_latched = word.take(PENDING, bit);
             // SPIs the writer has cleared in hardware at once.
             if is_physical && index == 0 {
-                self.hardware.clear_pending(index, bit);
+                self.hardware.write_bank(Bank::ClearPending, index, bit);
             }
             if is_physical && is_latched {
-                self.hardware.clear_active(index, bit);
+                self.hardware.write_bank(Bank::ClearActive, index, bit);
             }
         }
         if word.take(CLEAR_ACTIVE, bit) && word.take(ACTIVE, bit) && is_physical {
-            self.hardware.clear_active(index, bit);
+            self.hardware.write_bank(Bank::ClearActive, index, bit);
         }
         if word.take(SET_PENDING, bit) {
             word.put(SOFT, bit & !word.get(EDGE), true);
@@ -295,13 +295,13 @@ impl<H: Hardware> Vcpu<'_, H> {
                 word.put(PENDING, bit, true);
             } else if word.get(PENDING) & bit == 0 {
                 // EL2 has acknowledged one that is latched: in hardware it would become pending a second time.
-                self.hardware.set_pending(index, bit);
+                self.hardware.write_bank(Bank::SetPending, index, bit);
             }
         }
         if word.take(SET_ACTIVE, bit) {
             word.put(ACTIVE, bit, true);
             if is_physical {
-                self.hardware.set_active(index, bit);
+                self.hardware.write_bank(Bank::SetActive, index, bit);
             }
         }
     }
@@ -315,10 +315,10 @@ impl<H: Hardware> Vcpu<'_, H> {
         self.apply(index, bit);
         self.apply_route(index, bit);
         if (word.get(EDGE) | word.get(SOFT)) & bit != 0 {
-            self.hardware.set_pending(index, bit);
+            self.hardware.write_bank(Bank::SetPending, index, bit);
         }
         if !stays_active {
-            self.hardware.clear_active(index, bit);
+            self.hardware.write_bank(Bank::ClearActive, index, bit);
         }
     }
 
@@ -332,8 +332,9 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
         for _ in 0..2 {
             let on = self.gic.on(word) & mask;
-            self.hardware.set_enable(index, on);
-            self.hardware.clear_enable(index, mask & !on);
+            self.hardware.write_bank(Bank::SetEnable, index, on);
+            self.hardware
+                .write_bank(Bank::ClearEnable, index, mask & !on);
             if self.gic.on(word) & mask == on {
                 break;
             }

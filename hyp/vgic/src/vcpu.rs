@@ -5,8 +5,9 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use plan::INTIDS;
+use zerocopy::FromZeros;
 
-use crate::hardware::{Entry, Hardware};
+use crate::hardware::{Bank, Entry, Hardware};
 use crate::state::{
     ALL_STALE, CLEAR_ACTIVE, CLEAR_PENDING, Delivery, EDGE, FIXED, GROUP, Gic, LEVEL, MAIL, OWNED,
     PENDING, PHYSICAL, RESYNC, SET_PENDING, SGIS, SHOWN, STALE, WORDS, Word, bits,
@@ -18,17 +19,6 @@ pub struct Vcpu<'a, H: Hardware> {
     pub(crate) own: usize,
     pub(crate) delivery: &'a mut Delivery,
     pub(crate) hardware: &'a mut H,
-}
-
-/// Which register a guest wrote to send an SGI (IHI 0069, section 12.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SgiRegister {
-    /// `ICC_SGI0R_EL1`.
-    Sgi0r,
-    /// `ICC_SGI1R_EL1`.
-    Sgi1r,
-    /// `ICC_ASGI1R_EL1`.
-    Asgi1r,
 }
 
 /// Word and bit of `intid`, which must be below [`INTIDS`].
@@ -60,7 +50,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     /// Call it on each core after [`Gic::init`], vCPU 0 before any other is unparked.
     /// The active priorities (`ICH_AP0R<n>_EL2`, `ICH_AP1R<n>_EL2`) and `ICH_VMCR_EL2` are EL2's to reset.
     pub fn reset(&mut self) {
-        *self.delivery = Delivery::new();
+        self.delivery.zero();
         for index in 0..self.hardware.count() {
             self.hardware.write(index, 0);
         }
@@ -68,9 +58,10 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         for index in 0..if self.own == 0 { WORDS } else { 1 } {
             let physical = self.word(index).get(PHYSICAL);
             if physical != 0 {
-                self.hardware.clear_enable(index, physical);
-                self.hardware.clear_pending(index, physical);
-                self.hardware.clear_active(index, physical);
+                self.hardware.write_bank(Bank::ClearEnable, index, physical);
+                self.hardware
+                    .write_bank(Bank::ClearPending, index, physical);
+                self.hardware.write_bank(Bank::ClearActive, index, physical);
             }
             for bit in bits(physical) {
                 self.apply_route(index, 1 << bit);
@@ -199,9 +190,9 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
 
     /// The guest wrote `value` to an SGI register. vCPU n has affinity 0.0.0.n; SGIs to any other affinity go nowhere.
     ///
-    /// With a single security state (GICD_CTLR.DS = 1), `ICC_SGI1R_EL1` sends SGIs of both groups, the two others those that
-    /// the target has in Group 0 (IHI 0069, section 12.1, SGI forwarding).
-    pub fn send_sgi(&mut self, register: SgiRegister, value: u64) {
+    /// With a single security state (GICD_CTLR.DS = 1), `ICC_SGI1R_EL1` sends SGIs of both groups, `ICC_SGI0R_EL1` and
+    /// `ICC_ASGI1R_EL1` those that the target has in Group 0 (`only_group0`; IHI 0069, section 12.1, SGI forwarding).
+    pub fn send_sgi(&mut self, value: u64, only_group0: bool) {
         const AFFINITY3_TO_1_AND_RS: u64 = 0x00ff_f0ff_00ff_0000;
         const BROADCAST: u64 = 1 << 40;
         let intid = (value >> 24) as u32 & 15;
@@ -216,7 +207,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         for target in bits(targets) {
             let target = target as usize;
             let group1 = self.gic.word(target, 0).get(GROUP) >> intid & 1 != 0;
-            if group1 && register != SgiRegister::Sgi1r {
+            if group1 && only_group0 {
                 continue;
             }
             if target == self.own {
@@ -259,7 +250,8 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         let word = self.gic.word(vcpu, index);
         if request == CLEAR_PENDING && (index != 0 || vcpu == self.own) {
             let physical = mask & word.get(PHYSICAL);
-            self.hardware.clear_pending(index, physical);
+            self.hardware
+                .write_bank(Bank::ClearPending, index, physical);
         }
         if request == CLEAR_PENDING && index == 0 {
             word.clear(MAIL, mask & SGIS);

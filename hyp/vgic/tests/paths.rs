@@ -2,11 +2,12 @@
 
 mod machine;
 
-use bulkhead_vgic::{Gic, SgiRegister, control};
+use bulkhead_vgic::{Gic, control};
 use machine::{DISK, DOORBELL, Face, Machine, TIMER, UART, partition, row};
 use plan::{
     GuestGic, INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL,
 };
+use zerocopy::FromZeros;
 
 #[test]
 fn a_doorbell_costs_one_list_register_write_and_no_maintenance() {
@@ -138,9 +139,7 @@ fn active_list_registers_make_room_for_the_more_important() {
             .gicr_write(0x1_0400 + intid, 1, 0x80 - 0x10 * intid);
     }
     for intid in 0..8 {
-        machine
-            .vcpu(0)
-            .send_sgi(SgiRegister::Sgi1r, 1 | u64::from(intid) << 24);
+        machine.vcpu(0).send_sgi(1 | u64::from(intid) << 24, false);
         machine.settle();
         assert_eq!(
             machine.cores[0].acknowledge(),
@@ -219,7 +218,7 @@ fn a_trapped_deactivation_finds_what_left_its_list_register() {
 #[test]
 fn sgis_reach_own_vcpus_alone_and_kick_each_once() {
     let mut machine = partition(3, 4);
-    let send = |machine: &mut Machine, value| machine.vcpu(1).send_sgi(SgiRegister::Sgi1r, value);
+    let send = |machine: &mut Machine, value| machine.vcpu(1).send_sgi(value, false);
     send(&mut machine, 0xffff | 3 << 24);
     send(&mut machine, 0xffff | 4 << 24);
     assert_eq!(*machine.kicks.borrow(), [1, 0, 1]);
@@ -242,7 +241,7 @@ fn sgis_reach_own_vcpus_alone_and_kick_each_once() {
         machine.settle();
         assert!((0..3).all(|core| machine.cores[core].signalled().is_none()));
     }
-    machine.vcpu(1).send_sgi(SgiRegister::Sgi0r, 7 | 6 << 24);
+    machine.vcpu(1).send_sgi(7 | 6 << 24, true);
     assert_eq!(machine.gicr(1, 1, 0x1_0200), 0, "they are in group 1");
 }
 
@@ -251,7 +250,7 @@ fn a_parked_vcpu_keeps_what_it_gets_for_later() {
     let mut machine = partition(2, 4);
     machine.vcpu(1).park();
     machine.set_line(1, TIMER, true);
-    machine.vcpu(0).send_sgi(SgiRegister::Sgi1r, 2 | 9 << 24);
+    machine.vcpu(0).send_sgi(2 | 9 << 24, false);
     machine.settle();
     assert_eq!(machine.cores[1].signalled(), None);
     assert!(!machine.vcpu(1).is_pending());
@@ -269,7 +268,7 @@ fn reset_leaves_nothing_behind() {
     machine.settle();
     machine.vcpu(0).inject(DOORBELL);
     let rows = [row(27, PHYSICAL, 0), row(128, EDGE | FIXED, 0)];
-    *machine.gic = Gic::new();
+    *machine.gic = Gic::new_zeroed();
     machine.gic.init(
         1,
         &GuestGic {

@@ -10,7 +10,6 @@
 
 mod machine;
 
-use bulkhead_vgic::SgiRegister;
 use machine::{Face, Machine, WORDS, row};
 use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL};
 use proptest::prelude::*;
@@ -413,9 +412,7 @@ impl Pair {
                 let by = by % self.vcpus;
                 let value =
                     u64::from(targets) | u64::from(intid) << 24 | u64::from(broadcast) << 40;
-                let kind = [SgiRegister::Sgi1r, SgiRegister::Sgi0r, SgiRegister::Asgi1r]
-                    [usize::from(register)];
-                self.machine.vcpu(by).send_sgi(kind, value);
+                self.machine.vcpu(by).send_sgi(value, register != 0);
                 for vcpu in 0..self.vcpus {
                     let named = if broadcast {
                         vcpu != by

@@ -1,8 +1,9 @@
 //! What threads do to the mail: no SGI is lost between cores that really run at once.
 
-use bulkhead_vgic::{Delivery, Entry, Gic, ListRegisters, Physical, SgiRegister, Siblings, Vcpu};
+use bulkhead_vgic::{Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu};
 use plan::GuestGic;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use zerocopy::FromZeros;
 
 /// One core of the thread test: every list register is consumed as soon as it is written.
 struct Sink<'a> {
@@ -36,15 +37,10 @@ impl ListRegisters for Sink<'_> {
 }
 
 impl Physical for Sink<'_> {
-    fn set_enable(&mut self, _: usize, _: u32) {}
-    fn clear_enable(&mut self, _: usize, _: u32) {}
+    fn write_bank(&mut self, _: Bank, _: usize, _: u32) {}
     fn pending(&self, _: usize) -> u32 {
         0
     }
-    fn set_pending(&mut self, _: usize, _: u32) {}
-    fn clear_pending(&mut self, _: usize, _: u32) {}
-    fn set_active(&mut self, _: usize, _: u32) {}
-    fn clear_active(&mut self, _: usize, _: u32) {}
     fn route(&mut self, _: u32, _: usize) {}
 }
 
@@ -57,7 +53,7 @@ impl Siblings for Sink<'_> {
 #[test]
 fn threads_lose_no_sgi() {
     const ROUNDS: u32 = 2000;
-    let gic = Gic::new();
+    let gic = Gic::new_zeroed();
     gic.init(
         4,
         &GuestGic {
@@ -74,7 +70,7 @@ fn threads_lose_no_sgi() {
         for core in 0..4usize {
             let (gic, kicks, answered) = (&gic, &kicks, &answered);
             scope.spawn(move || {
-                let mut delivery = Delivery::new();
+                let mut delivery = Delivery::new_zeroed();
                 let mut sink = Sink {
                     kicks,
                     seen: [0; 16],
@@ -87,7 +83,7 @@ fn threads_lose_no_sgi() {
                 if core != 0 {
                     // Each sends its own SGI to vCPU 0 and waits until it is seen there: a lost one hangs, so there is a limit.
                     for round in 1..=ROUNDS {
-                        vcpu.send_sgi(SgiRegister::Sgi0r, 1 | (core as u64) << 24);
+                        vcpu.send_sgi(1 | (core as u64) << 24, true);
                         let start = std::time::Instant::now();
                         while answered[core].load(SeqCst) < round {
                             assert!(start.elapsed().as_secs() < 30, "SGI {core} is lost");

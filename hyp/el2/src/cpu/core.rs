@@ -10,6 +10,7 @@ use doorbell::{Bucket, Deferred, Line};
 use plan::{INTIDS, Interrupt, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
 use psci::{Power, Start};
 use vgic::{Delivery, Gic};
+use zerocopy::FromZeros;
 
 use super::timer;
 use crate::gic::{self, lists::Lists};
@@ -177,7 +178,7 @@ impl Core {
                 bell_count: ends.len() as u64,
                 holders: (*state).gic.holders(),
                 holder: row.vcpu + 1,
-                delivery: Delivery::new(),
+                delivery: Delivery::new_zeroed(),
                 bells: array::from_fn(|handle| {
                     ends.get(handle)
                         .map_or_else(Bell::default, |end| Bell::new(end, cores, &shared))

@@ -3,9 +3,9 @@
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ICH_HCR_EL2, ICH_VMCR_EL2, Readable, Writeable};
 use plan::MAX_VCPUS;
-use vgic::{ListRegisters, Physical, Siblings, Vcpu};
+use vgic::{Bank, ListRegisters, Physical, Siblings, Vcpu};
 
-use super::physical::{Kind, Words};
+use super::physical::Words;
 use super::{DOORBELL, list_register_count, send, sgi};
 use crate::cpu::core::Core;
 use crate::cpu::regs;
@@ -91,35 +91,14 @@ impl ListRegisters for Lists {
 }
 
 impl Physical for Lists {
-    fn set_enable(&mut self, word: usize, mask: u32) {
-        self.words(word).write(Kind::SetEnable, word, mask);
+    fn write_bank(&mut self, bank: Bank, word: usize, mask: u32) {
+        self.words(word).write(bank, word, mask);
         // The model reads its own words again once hardware has it.
         barrier::dsb(barrier::SY);
     }
 
-    fn clear_enable(&mut self, word: usize, mask: u32) {
-        self.words(word).write(Kind::ClearEnable, word, mask);
-        barrier::dsb(barrier::SY);
-    }
-
     fn pending(&self, word: usize) -> u32 {
-        self.words(word).read(Kind::SetPending, word)
-    }
-
-    fn set_pending(&mut self, word: usize, mask: u32) {
-        self.words(word).write(Kind::SetPending, word, mask);
-    }
-
-    fn clear_pending(&mut self, word: usize, mask: u32) {
-        self.words(word).write(Kind::ClearPending, word, mask);
-    }
-
-    fn set_active(&mut self, word: usize, mask: u32) {
-        self.words(word).write(Kind::SetActive, word, mask);
-    }
-
-    fn clear_active(&mut self, word: usize, mask: u32) {
-        self.words(word).write(Kind::ClearActive, word, mask);
+        self.words(word).read(Bank::SetPending, word)
     }
 
     fn route(&mut self, intid: u32, vcpu: usize) {

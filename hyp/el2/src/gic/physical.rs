@@ -4,6 +4,7 @@
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite};
+use vgic::Bank;
 
 register_structs! {
     /// The distributor, and by the same layout the SGI frame of a redistributor, whose words are those of index 0.
@@ -22,38 +23,21 @@ register_structs! {
     }
 }
 
-/// Kinds of word register, in the order of their addresses.
-#[derive(Clone, Copy)]
-pub enum Kind {
-    /// `ISENABLER`.
-    SetEnable,
-    /// `ICENABLER`.
-    ClearEnable,
-    /// `ISPENDR`.
-    SetPending,
-    /// `ICPENDR`.
-    ClearPending,
-    /// `ISACTIVER`.
-    SetActive,
-    /// `ICACTIVER`.
-    ClearActive,
-}
-
 impl Words {
-    fn word(&self, kind: Kind, word: usize) -> Option<&ReadWrite<u32>> {
-        self.banks.get(kind as usize)?.get(word)
+    fn word(&self, bank: Bank, word: usize) -> Option<&ReadWrite<u32>> {
+        self.banks.get(bank as usize)?.get(word)
     }
 
-    /// Writes `mask` to word `word` of `kind`.
-    pub fn write(&self, kind: Kind, word: usize, mask: u32) {
-        if let Some(register) = self.word(kind, word) {
+    /// Writes `mask` to word `word` of `bank`.
+    pub fn write(&self, bank: Bank, word: usize, mask: u32) {
+        if let Some(register) = self.word(bank, word) {
             register.set(mask);
         }
     }
 
-    /// Reads word `word` of `kind`.
-    pub fn read(&self, kind: Kind, word: usize) -> u32 {
-        self.word(kind, word).map_or(0, ReadWrite::get)
+    /// Reads word `word` of `bank`.
+    pub fn read(&self, bank: Bank, word: usize) -> u32 {
+        self.word(bank, word).map_or(0, ReadWrite::get)
     }
 
     /// Boot: the 32 interrupts of `word` are Group 1, level-sensitive, of the priorities in `priorities`.

@@ -10,8 +10,9 @@ use arm_gic::gicv3::registers::GicrSgi;
 use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
 use plan::{Core, INTERRUPT_EDGE, INTERRUPT_PHYSICAL, Interrupt};
 use tock_registers::interfaces::{Readable, Writeable};
+use vgic::Bank;
 
-use super::physical::{Kind, Words};
+use super::physical::Words;
 use super::{CONTROL, DOORBELL, MAINTENANCE};
 use crate::cpu::{regs, timer};
 use crate::planned::Plan;
@@ -99,9 +100,9 @@ pub fn init_distributor(plan: &Plan) {
 
 /// Disables the 32 interrupts of `word` and forgets what firmware left of them.
 fn reset(words: &Words, word: usize) {
-    words.write(Kind::ClearEnable, word, !0);
-    words.write(Kind::ClearPending, word, !0);
-    words.write(Kind::ClearActive, word, !0);
+    words.write(Bank::ClearEnable, word, !0);
+    words.write(Bank::ClearPending, word, !0);
+    words.write(Bank::ClearActive, word, !0);
     words.configure(word, PRIORITIES);
 }
 
@@ -119,7 +120,7 @@ pub fn init_core(row: &Core, words: &Words) {
     }
     reset(words, 0);
     words.write(
-        Kind::SetEnable,
+        Bank::SetEnable,
         0,
         1 << DOORBELL | 1 << CONTROL | 1 << MAINTENANCE | 1 << timer::INTID,
     );

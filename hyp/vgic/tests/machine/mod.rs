@@ -8,7 +8,8 @@ use plan::{
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use vgic::{Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, control};
+use vgic::{Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, control};
+use zerocopy::FromZeros;
 
 pub const WORDS: usize = 9;
 
@@ -234,34 +235,24 @@ impl ListRegisters for Hardware {
 }
 
 impl Physical for Hardware {
-    fn set_enable(&mut self, word: usize, mask: u32) {
+    fn write_bank(&mut self, bank: Bank, word: usize, mask: u32) {
         self.check(word, mask);
-        self.physical.borrow_mut().enable[self.bank(word)][word] |= mask;
-    }
-    fn clear_enable(&mut self, word: usize, mask: u32) {
-        self.check(word, mask);
-        self.physical.borrow_mut().enable[self.bank(word)][word] &= !mask;
+        let physical = &mut *self.physical.borrow_mut();
+        let words = match bank {
+            Bank::SetEnable | Bank::ClearEnable => &mut physical.enable,
+            Bank::SetPending | Bank::ClearPending => &mut physical.latch,
+            Bank::SetActive | Bank::ClearActive => &mut physical.active,
+        };
+        let word = &mut words[self.bank(word)][word];
+        match bank {
+            Bank::SetEnable | Bank::SetPending | Bank::SetActive => *word |= mask,
+            Bank::ClearEnable | Bank::ClearPending | Bank::ClearActive => *word &= !mask,
+        }
     }
     fn pending(&self, word: usize) -> u32 {
         // Bits of other partitions show in the same register.
         let owned = self.physical.borrow().owned[word];
         self.physical.borrow().pending(self.core, word) | !owned
-    }
-    fn set_pending(&mut self, word: usize, mask: u32) {
-        self.check(word, mask);
-        self.physical.borrow_mut().latch[self.bank(word)][word] |= mask;
-    }
-    fn clear_pending(&mut self, word: usize, mask: u32) {
-        self.check(word, mask);
-        self.physical.borrow_mut().latch[self.bank(word)][word] &= !mask;
-    }
-    fn set_active(&mut self, word: usize, mask: u32) {
-        self.check(word, mask);
-        self.physical.borrow_mut().active[self.bank(word)][word] |= mask;
-    }
-    fn clear_active(&mut self, word: usize, mask: u32) {
-        self.check(word, mask);
-        self.physical.borrow_mut().active[self.bank(word)][word] &= !mask;
     }
     fn route(&mut self, intid: u32, vcpu: usize) {
         self.check(intid as usize / 32, 1 << (intid % 32));
@@ -307,7 +298,7 @@ impl Machine {
             }
         }
         let physical = Rc::new(RefCell::new(physical));
-        let gic = Box::new(Gic::new());
+        let gic = Box::new(Gic::new_zeroed());
         gic.init(
             vcpus,
             &GuestGic {
@@ -320,7 +311,7 @@ impl Machine {
         );
         let mut machine = Self {
             gic,
-            deliveries: (0..vcpus).map(|_| Delivery::new()).collect(),
+            deliveries: (0..vcpus).map(|_| Delivery::new_zeroed()).collect(),
             cores: (0..vcpus)
                 .map(|core| Hardware {
                     core,
