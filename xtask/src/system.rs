@@ -212,7 +212,7 @@ pub struct End {
     pub vcpu: usize,
     /// Data bytes that this end sends: a power of two, at least a page, or 0. Its region has one page more.
     pub bytes: u64,
-    /// How it waits for the other end: `abi::wait`. Only `DOORBELL` ends have an interrupt.
+    /// How it waits for the other end: `channel::wait`. Only `DOORBELL` ends have an interrupt.
     pub wait: u32,
     /// Doorbells a second it may send in the long run; 0 is no limit.
     pub rate: u32,

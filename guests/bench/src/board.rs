@@ -26,10 +26,10 @@ impl Board {
             fail!("no channel named {name:?} with a doorbell at this vCPU")
         };
         let [own, peer] = [node.own, node.peer].map(|(address, _)| {
-            mmu::map(address, abi::layout::DATA as u64, mmu::Kind::Shared);
+            mmu::map(address, channel::layout::DATA as u64, mmu::Kind::Shared);
             // SAFETY: the first page of a channel's pages, which the device tree gives this end as Normal memory, mapped
             // for good and used as atomics alone. Nobody stores through `peer`: stage 2 would not let it.
-            unsafe { slice::from_raw_parts(address as *const AtomicU32, abi::layout::DATA / 4) }
+            unsafe { slice::from_raw_parts(address as *const AtomicU32, channel::layout::DATA / 4) }
         });
         Self {
             own,

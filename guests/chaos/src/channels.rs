@@ -3,7 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use abi::{error, layout, ring};
+use abi::{error, ring};
+use channel::layout;
 use rt::link::Link;
 use rt::tree::ChannelNode;
 use rt::{Tree, Wait, hv, mmu, timer};

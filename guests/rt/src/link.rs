@@ -58,10 +58,10 @@ impl Link {
             // SAFETY: pages of Normal memory that the device tree gives this end, mapped for good, and used as atomics
             // alone. Nobody writes through `peer`: stage 2 would not let it, and `channel` only loads there.
             let (indices, data) = unsafe {
-                let data = address as usize + abi::layout::DATA;
-                let words = (size as usize - abi::layout::DATA) / size_of::<AtomicU64>();
+                let data = address as usize + channel::layout::DATA;
+                let words = (size as usize - channel::layout::DATA) / size_of::<AtomicU64>();
                 (
-                    slice::from_raw_parts(address as *const AtomicU32, abi::layout::DATA / 4),
+                    slice::from_raw_parts(address as *const AtomicU32, channel::layout::DATA / 4),
                     slice::from_raw_parts(data as *const AtomicU64, words),
                 )
             };
@@ -298,7 +298,7 @@ impl Link {
 /// [`channel::Error::BadGeometry`] for other sizes.
 pub fn queue(bytes: usize) -> Result<(Producer<'static>, Consumer<'static>), channel::Error> {
     let region = |bytes: usize| {
-        let page: Vec<_> = (0..abi::layout::DATA / 4)
+        let page: Vec<_> = (0..channel::layout::DATA / 4)
             .map(|_| AtomicU32::new(0))
             .collect();
         let data: Vec<_> = (0..bytes / 8).map(|_| AtomicU64::new(0)).collect();

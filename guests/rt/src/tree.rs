@@ -1,6 +1,6 @@
 //! What the device tree tells the guest about itself.
 
-use abi::tree as names;
+use channel::tree as names;
 use fdt::Fdt;
 use fdt::node::FdtNode;
 use spin::Once;

@@ -4,11 +4,11 @@ use core::arch::asm;
 use core::sync::atomic::AtomicU32;
 
 use aarch64_cpu::registers::{CNTKCTL_EL1, ReadWriteable};
-use abi::wait;
+use channel::wait;
 
 use crate::{interrupt, timer};
 
-/// How an end waits: `abi::wait`.
+/// How an end waits: `channel::wait`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Wait {

@@ -1,4 +1,4 @@
-//! What a guest of Bulkhead sees: call numbers, results, channel layout. Shared by EL2 and every guest.
+//! What guests and EL2 say to each other: call numbers, results, reasons. What guests say among themselves is `hyp/channel`'s.
 //!
 //! Calls follow the SMC Calling Convention (Arm DEN 0028): function number in W0, arguments from X1, result in X0
 //! (negative is an error), X4 to X17 preserved. HVC and SMC reach the same calls. `docs/guest-abi.md` says the same in prose.
@@ -66,7 +66,7 @@ pub mod error {
     pub const BAD_ARGUMENT: i64 = -3;
     /// The peer's partition does not run; nothing was sent.
     pub const PEER_DOWN: i64 = -4;
-    /// The peer polls or waits by WFE ([`super::wait`]): it takes no doorbells and needs none.
+    /// The peer polls or waits by WFE (`channel::wait`): it takes no doorbells and needs none.
     pub const NO_DOORBELL: i64 = -5;
 }
 
@@ -178,52 +178,4 @@ impl Reason {
         "control",
         "other",
     ];
-}
-
-/// How an end of a channel waits. It is fixed when the system is built.
-pub mod wait {
-    /// Sleeps until a doorbell's interrupt.
-    pub const DOORBELL: u32 = 0;
-    /// Watches the peer's index by WFE: takes no doorbells.
-    pub const WFE: u32 = 1;
-    /// Looks again and again: takes no doorbells.
-    pub const POLL: u32 = 2;
-    /// Words for them, by number: values of [`super::tree::WAIT`] and [`super::tree::PEER_WAIT`].
-    pub const NAMES: [&str; 3] = ["doorbell", "wfe", "poll"];
-}
-
-/// A channel's pages. Each side has one region that it alone writes and its peer reads:
-/// one page of indices and flags, then the data it sends. Offsets are bytes from the region's start, values little-endian `u32`.
-pub mod layout {
-    /// How much its writer has produced into its own data, bytes modulo 2^32.
-    pub const PRODUCED: usize = 0x000;
-    /// How much its writer has consumed of the peer's data, bytes modulo 2^32.
-    pub const CONSUMED: usize = 0x080;
-    /// The `PRODUCED` value of the peer at which its writer, as a consumer, wants a doorbell.
-    pub const WANT_DATA: usize = 0x100;
-    /// The `CONSUMED` value of the peer at which its writer, as a producer, wants a doorbell (it waits for room).
-    pub const WANT_ROOM: usize = 0x180;
-    /// Where the data starts. Its size is a power of two, at least one page, or 0 if its writer sends nothing.
-    pub const DATA: usize = 0x1000;
-}
-
-/// Strings and properties of the guest's device tree.
-pub mod tree {
-    /// `compatible` of the node `/hypervisor`.
-    pub const HYPERVISOR: &str = "bulkhead,hypervisor-v1";
-    /// `compatible` of a channel's node, a child of the root: `reg` is the pages its vCPU writes, then the peer's;
-    /// `interrupts` is the SPI (edge) a doorbell makes pending, absent from an end that takes none.
-    pub const CHANNEL: &str = "bulkhead,channel-v1";
-    /// `u32`: the handle, in a channel's node.
-    pub const HANDLE: &str = "bulkhead,handle";
-    /// `phandle` of the cpu node whose vCPU the end belongs to, in a channel's node.
-    pub const CPU: &str = "bulkhead,cpu";
-    /// String: the channel's name, in a channel's node.
-    pub const NAME: &str = "bulkhead,name";
-    /// String: how this end waits, of [`super::wait::NAMES`], in a channel's node.
-    pub const WAIT: &str = "bulkhead,wait";
-    /// String: how the peer waits, in a channel's node. Ring it only if that is `doorbell`.
-    pub const PEER_WAIT: &str = "bulkhead,peer-wait";
-    /// String: `comm` or `compute`, in a cpu node.
-    pub const CLASS: &str = "bulkhead,class";
 }

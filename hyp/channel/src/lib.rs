@@ -1,6 +1,6 @@
 //! The message ring over a channel's pages, for guests of any kind.
 //!
-//! A channel gives each end one region that it alone writes and its peer reads ([`abi::layout`]): a page of indices, then the
+//! A channel gives each end one region that it alone writes and its peer reads ([`layout`]): a page of indices, then the
 //! data it sends. [`open`] makes of the two regions a [`Producer`] (own data, peer's indices) and a [`Consumer`] (peer's data).
 //!
 //! **Records.** A message is an 8-byte header (its length, little-endian, 64 bits) and its bytes, padded to 8. Indices count
@@ -11,7 +11,7 @@
 //! device tree). Each shared word is read once and checked before use. An index that the protocol cannot have produced, or a
 //! length beyond what was produced, is [`Error::PeerCorrupt`] from then on, in that direction alone.
 //!
-//! **Waiting.** An end waits for doorbells, by WFE or by polling ([`abi::wait`]), as the system was built. An end that takes
+//! **Waiting.** An end waits for doorbells, by WFE or by polling ([`wait`]), as the system was built. An end that takes
 //! no doorbells has its region made [`Region::without_doorbells`], on both sides: nothing is said or asked there.
 //!
 //! **Doorbells.** Each end says at which index it wants one: [`Producer::publish`] and [`Consumer::publish`] compare and
@@ -58,12 +58,14 @@
 
 mod consumer;
 mod producer;
+mod shape;
 mod span;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use consumer::{Consumer, View};
 pub use producer::{Lease, Producer};
+pub use shape::{layout, tree, wait};
 pub use span::Span;
 
 /// The words that the regions are made of.
@@ -74,7 +76,6 @@ pub mod word {
     pub use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
 }
 
-use abi::layout;
 use word::{AtomicU32, AtomicU64};
 
 // Indices and headers are little-endian, and so is every machine this builds for.

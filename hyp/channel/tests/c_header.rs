@@ -1,4 +1,4 @@
-//! The C header: its numbers are those of `abi`, and a C program exchanges messages with this crate through shared memory.
+//! The C header: its numbers are those of `abi` and of this crate, and a C program exchanges messages with this crate through shared memory.
 #![cfg(not(any(loom, miri)))]
 
 use bulkhead_channel::word::{AtomicU32, AtomicU64};
@@ -32,14 +32,20 @@ const NUMBERS: &[(&str, i64)] = &[
     ("RING_SENT", abi::ring::SENT),
     ("RING_COALESCED", abi::ring::COALESCED),
     ("RING_DEFERRED", abi::ring::DEFERRED),
-    ("WAIT_DOORBELL", abi::wait::DOORBELL as i64),
-    ("WAIT_WFE", abi::wait::WFE as i64),
-    ("WAIT_POLL", abi::wait::POLL as i64),
-    ("LAYOUT_PRODUCED", abi::layout::PRODUCED as i64),
-    ("LAYOUT_CONSUMED", abi::layout::CONSUMED as i64),
-    ("LAYOUT_WANT_DATA", abi::layout::WANT_DATA as i64),
-    ("LAYOUT_WANT_ROOM", abi::layout::WANT_ROOM as i64),
-    ("LAYOUT_DATA", abi::layout::DATA as i64),
+    ("WAIT_DOORBELL", bulkhead_channel::wait::DOORBELL as i64),
+    ("WAIT_WFE", bulkhead_channel::wait::WFE as i64),
+    ("WAIT_POLL", bulkhead_channel::wait::POLL as i64),
+    ("LAYOUT_PRODUCED", bulkhead_channel::layout::PRODUCED as i64),
+    ("LAYOUT_CONSUMED", bulkhead_channel::layout::CONSUMED as i64),
+    (
+        "LAYOUT_WANT_DATA",
+        bulkhead_channel::layout::WANT_DATA as i64,
+    ),
+    (
+        "LAYOUT_WANT_ROOM",
+        bulkhead_channel::layout::WANT_ROOM as i64,
+    ),
+    ("LAYOUT_DATA", bulkhead_channel::layout::DATA as i64),
 ];
 
 #[test]
@@ -151,7 +157,10 @@ fn exchange(wait: &str) {
             .unwrap();
         file.set_len(size as u64).unwrap();
         // Both indices start just short of where 32 bits wrap, as after 4 GiB of messages.
-        for at in [abi::layout::PRODUCED, abi::layout::CONSUMED] {
+        for at in [
+            bulkhead_channel::layout::PRODUCED,
+            bulkhead_channel::layout::CONSUMED,
+        ] {
             std::os::unix::fs::FileExt::write_all_at(
                 &file,
                 &(0_u32.wrapping_sub(64 << 10)).to_le_bytes(),

@@ -37,33 +37,23 @@ pub struct Line {
     pub masked: AtomicU64,
 }
 
-/// What setting a bit of a [`Line`] came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ring {
-    /// The bit is new and its end listens: an SGI is due.
-    NotifyNow,
-    /// The bit was still set: the receiver sees this doorbell with that one.
-    Coalesced,
-    /// The bit is new but masked: the receiver finds it when it unmasks.
-    Held,
-}
-
 impl Line {
-    /// Sets `bit` (modulo 64), making all the caller wrote before it visible to whoever takes it.
+    /// Sets `bit` (modulo 64), making all the caller wrote before it visible to whoever takes it: [`Outcome::Notify`] if it
+    /// is new and its end listens.
     ///
     /// No wake-up is lost to a mask that is lifted meanwhile: the read-modify-writes of the pending word here and in
     /// [`Line::unmask`] have one order. If this one is first, `unmask` finds the bit; if `unmask` is first, this one acquires
     /// what it released, and the mask read next is already lifted. So no sequential consistency and no DMB are needed
     /// (LDAXR/STLXR on Arm). The SGI is a system register write, which these do not order: the caller puts a DSB ISHST before it.
-    pub fn ring(&self, bit: u32) -> Ring {
+    pub fn ring(&self, bit: u32) -> Outcome {
         let bit = one(bit);
         if self.pending.fetch_or(bit, AcqRel) & bit != 0 {
-            return Ring::Coalesced;
+            return Outcome::Coalesced;
         }
         if self.masked.load(Relaxed) & bit == 0 {
-            Ring::NotifyNow
+            Outcome::Notify
         } else {
-            Ring::Held
+            Outcome::Held
         }
     }
 
@@ -107,7 +97,7 @@ const fn one(bit: u32) -> u64 {
     1 << (bit & 63)
 }
 
-/// What [`End::ring`] and [`End::retry`] ask of the sender's core.
+/// What [`Line::ring`], and after it the limit ([`End::ring`], [`End::retry`]), ask of the sender's core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Send the SGI now.
@@ -139,24 +129,15 @@ pub struct End {
 }
 
 impl End {
-    /// No limit, nothing counted.
-    pub const NONE: Self = Self {
-        bucket: Bucket::NONE,
-        sent: 0,
-        coalesced: 0,
-        deferred: 0,
-        received: 0,
-    };
-
     /// Rings `bit` of the peer's `line`. `now` reads the counter (ticks), only where the limit has to be asked.
     pub fn ring(&mut self, line: &Line, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
         let outcome = match line.ring(bit) {
-            Ring::NotifyNow => self.bucket.admit(now),
-            Ring::Held => Outcome::Held,
-            Ring::Coalesced => {
+            Outcome::Notify => self.bucket.admit(now),
+            Outcome::Coalesced => {
                 self.coalesced = self.coalesced.wrapping_add(1);
                 return Outcome::Coalesced;
             }
+            other => other,
         };
         self.sent = self.sent.wrapping_add(1);
         let deferred = matches!(outcome, Outcome::Deferred(_));

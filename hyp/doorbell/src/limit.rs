@@ -19,20 +19,17 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Admits every one.
-    pub const NONE: Self = Self::new(0, 0, 0);
-
     /// A full bucket. `frequency` is the counter's ticks a second; `rate` 0 is no limit; `burst` 0 is taken as 1.
-    pub const fn new(frequency: u64, rate: u32, burst: u32) -> Self {
+    pub fn new(frequency: u64, rate: u32, burst: u32) -> Self {
         let interval = match rate {
             0 => 0,
             // Rounded up: never more than `rate` in the long run.
-            rate => frequency.div_ceil(rate as u64),
+            rate => frequency.div_ceil(rate.into()),
         };
         Self {
             arrival: 0,
             interval,
-            tolerance: interval.saturating_mul(burst.saturating_sub(1) as u64),
+            tolerance: interval.saturating_mul(burst.saturating_sub(1).into()),
         }
     }
 

@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering::Acquire;
 
 use abi::{Reason, error, ring, state};
-use doorbell::{Handles, Outcome, Ring};
+use doorbell::{Handles, Outcome};
 
 use crate::cpu::core::Core;
 use crate::cpu::timer;
@@ -83,7 +83,7 @@ pub fn mask(core: &mut Core, handle: u64, on: u64) -> i64 {
 pub fn farewell(core: &mut Core) {
     for bell in &mut core.bells {
         if let Some(line) = bell.line {
-            if line.ring(bell.handle) != Ring::Coalesced {
+            if line.ring(bell.handle) != Outcome::Coalesced {
                 bell.end.sent = bell.end.sent.wrapping_add(1);
             }
             gic::send(bell.sgi);

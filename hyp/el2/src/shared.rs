@@ -25,7 +25,7 @@ pub struct Global {
 }
 
 /// What one core shares with the others.
-#[repr(C, align(128))]
+#[repr(C, align(4096))]
 pub struct PerCore {
     /// The pending word and mask of the core's channel ends.
     pub line: DoorbellLine,
@@ -40,7 +40,7 @@ pub struct PerCore {
 }
 
 const _: () = assert!(size_of::<Global>() as u64 <= SHARED_GLOBAL);
-const _: () = assert!(size_of::<PerCore>() as u64 <= SHARED_PER_CORE);
+const _: () = assert!(size_of::<PerCore>() as u64 == SHARED_PER_CORE);
 
 /// Bits of [`PerCore::control`].
 pub mod control {
@@ -57,7 +57,6 @@ pub mod control {
 pub struct Crash {
     /// Faults so far.
     pub count: AtomicU32,
-    reserved: AtomicU32,
     /// `ESR_EL2`, `ELR_EL2`, `FAR_EL2`, `HPFAR_EL2`.
     pub registers: [AtomicU64; 4],
 }
@@ -76,14 +75,8 @@ impl Crash {
 #[derive(Clone, Copy)]
 pub struct Shared {
     global: &'static Global,
-    cores: &'static [Slot],
+    cores: &'static [PerCore],
 }
-
-/// A [`PerCore`] and the room the plan leaves it.
-#[repr(C, align(4096))]
-struct Slot(PerCore);
-
-const _: () = assert!(size_of::<Slot>() as u64 == SHARED_PER_CORE);
 
 impl Shared {
     /// Clears the region at boot, when no other core runs, and keeps `nonce` there. Zero is valid for all of it.
@@ -105,7 +98,7 @@ impl Shared {
             Self {
                 global: &*(range.base as *const Global),
                 cores: core::slice::from_raw_parts(
-                    (range.base + SHARED_GLOBAL) as *const Slot,
+                    (range.base + SHARED_GLOBAL) as *const PerCore,
                     cores,
                 ),
             }
@@ -119,12 +112,12 @@ impl Shared {
 
     /// What core `index` shares.
     pub fn core(&self, index: usize) -> Option<&'static PerCore> {
-        self.cores.get(index).map(|slot| &slot.0)
+        self.cores.get(index)
     }
 
     /// All cores' parts, in order.
     pub fn cores(&self) -> impl ExactSizeIterator<Item = &'static PerCore> + use<> {
-        self.cores.iter().map(|slot| &slot.0)
+        self.cores.iter()
     }
 
     /// Where the state of partition `index` is, `abi::state`; none is never running.
@@ -154,12 +147,5 @@ impl PerCore {
         if let Some(entries) = self.entries.get(reason as usize) {
             entries.store(entries.load(Relaxed).wrapping_add(1), Relaxed);
         }
-    }
-
-    /// Entries so far for reason number `reason`.
-    pub fn entries(&self, reason: usize) -> Option<u64> {
-        self.entries
-            .get(reason)
-            .map(|entries| entries.load(Relaxed))
     }
 }

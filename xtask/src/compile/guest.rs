@@ -274,7 +274,7 @@ fn ends(
                 continue;
             }
             let mut spi = None;
-            if end.wait == abi::wait::DOORBELL {
+            if end.wait == channel::wait::DOORBELL {
                 // Not the console UART's either: on its core EL2 must be able to tell them apart.
                 let taken = |intid| {
                     intid == system.board.uart.1

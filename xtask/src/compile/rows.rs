@@ -158,7 +158,7 @@ fn end_row(system: &System, guests: &[Guest], places: &Places, end: &guest::End)
     Ok(End {
         // Without a core in its row, this end has nobody to send an SGI to.
         peer_core: match other.wait {
-            abi::wait::DOORBELL => core_index(places, peer_core)?,
+            channel::wait::DOORBELL => core_index(places, peer_core)?,
             _ => NO_CORE,
         },
         peer_handle: peer.handle as u32,

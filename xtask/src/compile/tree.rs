@@ -50,7 +50,7 @@ pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
     root.add_child(gic(system, partition)?);
     root.add_child(clock()?);
     let mut hypervisor = node("hypervisor")?;
-    set(&mut hypervisor, "compatible", abi::tree::HYPERVISOR)?;
+    set(&mut hypervisor, "compatible", channel::tree::HYPERVISOR)?;
     root.add_child(hypervisor);
     if partition.console {
         root.add_child(pl011(guest::PL011, guest::PL011_INTID)?);
@@ -108,7 +108,7 @@ fn cpus(partition: &Partition) -> Result<DeviceTreeNode> {
         } else {
             "compute"
         };
-        set(&mut cpu, abi::tree::CLASS, class)?;
+        set(&mut cpu, channel::tree::CLASS, class)?;
         set(&mut cpu, "phandle", CPU_PHANDLE + number)?;
         cpus.add_child(cpu);
     }
@@ -212,18 +212,18 @@ fn uart_clocks(node: &mut DeviceTreeNode) -> Result<()> {
 
 fn channel(channel: &Channel, end: &guest::End) -> Result<DeviceTreeNode> {
     let mut node = node(&format!("channel@{:x}", end.tx.base))?;
-    set(&mut node, "compatible", abi::tree::CHANNEL)?;
+    set(&mut node, "compatible", channel::tree::CHANNEL)?;
     set(&mut node, "reg", reg([end.tx, end.rx]))?;
     if let Some(intid) = end.intid {
         let cells = [SPI, intid - FIRST_SPI, EDGE];
         set(&mut node, "interrupts", cells.as_slice())?;
     }
-    let wait = |side: usize| abi::wait::NAMES[channel.ends[side].wait as usize];
-    set(&mut node, abi::tree::WAIT, wait(end.side))?;
-    set(&mut node, abi::tree::PEER_WAIT, wait(1 - end.side))?;
-    set(&mut node, abi::tree::NAME, channel.name.as_str())?;
-    set(&mut node, abi::tree::HANDLE, end.handle as u32)?;
-    set(&mut node, abi::tree::CPU, CPU_PHANDLE + end.vcpu as u32)?;
+    let wait = |side: usize| channel::wait::NAMES[channel.ends[side].wait as usize];
+    set(&mut node, channel::tree::WAIT, wait(end.side))?;
+    set(&mut node, channel::tree::PEER_WAIT, wait(1 - end.side))?;
+    set(&mut node, channel::tree::NAME, channel.name.as_str())?;
+    set(&mut node, channel::tree::HANDLE, end.handle as u32)?;
+    set(&mut node, channel::tree::CPU, CPU_PHANDLE + end.vcpu as u32)?;
     Ok(node)
 }
 

@@ -257,10 +257,10 @@ fn direction(sender: &End, receiver: &End) -> String {
         data => bytes(data),
     };
     match (receiver.wait, sender.rate) {
-        (abi::wait::DOORBELL, 0) => format!("{data}, doorbells without limit"),
-        (abi::wait::DOORBELL, rate) => format!("{data}, {rate} doorbells/s"),
+        (channel::wait::DOORBELL, 0) => format!("{data}, doorbells without limit"),
+        (channel::wait::DOORBELL, rate) => format!("{data}, {rate} doorbells/s"),
         (wait, _) => {
-            let name = abi::wait::NAMES.get(wait as usize).copied();
+            let name = channel::wait::NAMES.get(wait as usize).copied();
             format!("{data}, no doorbell: {}", name.unwrap_or("?"))
         }
     }

@@ -47,7 +47,7 @@ fn words(drawing: &str) -> Vec<String> {
 fn everything_a_system_has_is_in_its_drawing() {
     let mut system = duo();
     system.channels.push(channel("one-way", [4 << 20, 0]));
-    system.channels[1].ends[1].wait = abi::wait::POLL;
+    system.channels[1].ends[1].wait = channel::wait::POLL;
     system.channels[1].ends[0].rate = 0;
     let words = words(&draw(&system, &compiled(&system, &el2_elf()).design));
     for word in [

@@ -118,7 +118,7 @@ pub struct Channel {
     pub ends: Option<At<Vec<At<String>>>>,
     /// Data bytes by sending end.
     pub bytes: Option<At<Vec<At<u64>>>>,
-    /// `abi::wait` by end.
+    /// `channel::wait` by end.
     pub waits: Option<At<Vec<At<u32>>>>,
     /// Rate limits by sending end.
     pub rates: Option<At<Vec<At<Rate>>>>,
@@ -332,7 +332,7 @@ impl Interrupt {
 
 impl Channel {
     fn read(t: &mut Table<'_>) -> Channel {
-        use abi::wait::{DOORBELL, NAMES, POLL, WFE};
+        use channel::wait::{DOORBELL, NAMES, POLL, WFE};
         let waits = [DOORBELL, WFE, POLL].map(|wait| (NAMES[wait as usize], wait));
         Channel {
             name: t.required("name", "name = \"samples\"", Text),

@@ -103,7 +103,7 @@ fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
         };
         let wait = match &raw.waits {
             Some(waits) => *waits.get_ref().get(index)?.get_ref(),
-            None => abi::wait::DOORBELL,
+            None => channel::wait::DOORBELL,
         };
         Some(End {
             partition: manifest.partitions.iter().position(named)?,

@@ -1,5 +1,7 @@
 //! Calls of a guest, by HVC or SMC (`hyp/abi`; SMCCC is DEN 0028, PSCI DEN 0022). Arguments are claims until checked.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use abi::{call, error, query, smccc, status};
 use psci::Action;
 
@@ -65,9 +67,8 @@ fn bulkhead(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
             None => error::BAD_HANDLE,
         },
         call::ENTRIES => power::vcpu_core(core, x1 as usize)
-            .and_then(|index| core.shared.core(index))
-            .and_then(|sibling| sibling.entries(x2 as usize))
-            .map_or(error::BAD_ARGUMENT, |entries| entries as i64),
+            .and_then(|index| core.shared.core(index)?.entries.get(x2 as usize))
+            .map_or(error::BAD_ARGUMENT, |entries| entries.load(Relaxed) as i64),
         call::FAIL => power::fail(core, x1),
         call::WORK => crate::cpu::regs::work().map_or(error::NOT_SUPPORTED, i64::from),
         _ => error::NOT_SUPPORTED,

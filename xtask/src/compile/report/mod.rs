@@ -155,7 +155,7 @@ fn channels(system: &System, design: &Design) -> Rows {
                 (name, partition.vcpus[end.vcpu].core, seen)
             });
             let end = ends[0].0;
-            let wait = abi::wait::NAMES[ends[1].0.wait as usize];
+            let wait = channel::wait::NAMES[ends[1].0.wait as usize];
             let (rate, rings) = match (to.2.and_then(|end| end.intid), end.rate) {
                 (None, _) => (
                     format!("none, the other end waits by {wait}"),

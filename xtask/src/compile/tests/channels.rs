@@ -83,7 +83,7 @@ fn a_channel_interrupt_evades_an_owned_one() {
 /// The sender's row names no core to ring; the end itself has no interrupt, neither in its row nor in its partition.
 #[test]
 fn an_end_without_doorbells_has_neither_ringer_nor_interrupt() {
-    for wait in [abi::wait::WFE, abi::wait::POLL] {
+    for wait in [channel::wait::WFE, channel::wait::POLL] {
         let mut system = duo();
         system.channels.push(channel("more", [4096, 4096]));
         system.channels[0].ends[1].wait = wait;

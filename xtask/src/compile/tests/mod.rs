@@ -100,7 +100,7 @@ pub fn channel(name: &str, bytes: [u64; 2]) -> Channel {
         partition,
         vcpu: 0,
         bytes,
-        wait: abi::wait::DOORBELL,
+        wait: channel::wait::DOORBELL,
         rate: 10_000,
         burst: 32,
     };

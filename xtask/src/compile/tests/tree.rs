@@ -84,8 +84,8 @@ fn other_partitions_are_not_in_it() {
 #[test]
 fn says_how_both_ends_wait() {
     let mut system = full();
-    system.channels[0].ends[1].wait = abi::wait::WFE;
-    system.channels[1].ends[1].wait = abi::wait::POLL;
+    system.channels[0].ends[1].wait = channel::wait::WFE;
+    system.channels[1].ends[1].wait = channel::wait::POLL;
     let text = source(&system, 1);
     assert!(
         text.contains("bulkhead,wait = \"wfe\";") && text.contains("bulkhead,wait = \"poll\";")

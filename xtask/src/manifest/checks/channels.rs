@@ -46,7 +46,7 @@ fn rung(channel: &Channel) -> impl Iterator<Item = &At<String>> {
             .waits
             .as_ref()
             .and_then(|waits| waits.get_ref().get(index));
-        wait.is_none_or(|wait| *wait.get_ref() == abi::wait::DOORBELL)
+        wait.is_none_or(|wait| *wait.get_ref() == channel::wait::DOORBELL)
             .then_some(end)
     })
 }
