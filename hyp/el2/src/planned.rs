@@ -2,7 +2,7 @@
 
 use core::mem::size_of;
 
-use ::plan::{Array, Core, End, Header, Partition};
+use ::plan::{Array, Core, Header, Partition};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// The plan of this system.
@@ -64,11 +64,6 @@ impl Plan {
     /// Partition rows.
     pub fn partitions(&self) -> &'static [Partition] {
         self.slice(self.header.partitions)
-    }
-
-    /// Channel ends of a core.
-    pub fn ends(&self, core: &Core) -> &'static [End] {
-        self.slice(core.ends)
     }
 
     /// CRC32C of what the header's `crc` covers: equal to it unless the plan is damaged.

@@ -4,7 +4,6 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use abi::{Reason, state};
 use console::Line;
-use plan::Memory;
 use psci::Start;
 
 use crate::cpu::core::Core;
@@ -56,11 +55,6 @@ pub fn tell(core: &Core, index: usize, bit: u32) {
 /// Plan index of the core of this partition's vCPU `vcpu`.
 pub fn vcpu_core(core: &Core, vcpu: usize) -> Option<usize> {
     core.vcpus.get(vcpu).map(|&index| index as usize)
-}
-
-/// This partition's memory.
-pub fn memory(core: &Core) -> &'static [Memory] {
-    core.plan.slice(core.partition.memory)
 }
 
 /// `CPU_ON` was granted: wakes the core of vCPU `vcpu`.

@@ -303,7 +303,7 @@ bell_room:
     enter   11                          // SError: it is this core's partition's (policy: docs/security.md)
     save_rest
     save_all
-    bl      {system_error}
+    bl      {synchronous}
     b       return_all
 
     .irp    index, 12, 13, 14, 15       // lower EL, AArch32: no partition may run it
@@ -434,7 +434,6 @@ doorbell_rust:
     trapped = sym crate::exits::trapped,
     synchronous = sym crate::exits::synchronous,
     interrupt = sym crate::exits::interrupt,
-    system_error = sym crate::exits::system_error,
     aarch32 = sym crate::exits::aarch32,
     hvc = const 0x5a00_0000,            // ESR_EL2 of HVC #0 from AArch64
     doorbell = const gic::DOORBELL,

@@ -44,9 +44,7 @@ pub const SHARED_PER_CORE: u64 = 3 * PAGE;
 
 /// Where an array of `T` lies: `offset` in bytes from the plan's first byte, `count` in elements.
 #[repr(C)]
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Array {
     /// Bytes from the plan's first byte to the first element.
     pub offset: u32,
@@ -144,9 +142,7 @@ pub const START_SPIN_TABLE: u32 = 1;
 
 /// A core type the board admits: `MIDR_EL1 & mask == value`.
 #[repr(C)]
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Midr {
     /// Bits compared.
     pub mask: u32,
@@ -282,9 +278,7 @@ pub struct GuestGic {
 
 /// A piece of a partition's memory.
 #[repr(C)]
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Memory {
     /// Guest address.
     pub ipa: u64,
@@ -296,9 +290,7 @@ pub struct Memory {
 
 /// A copy from the pristine images into partition memory.
 #[repr(C)]
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Load {
     /// Physical address in the moved image.
     pub source: u64,
@@ -319,9 +311,7 @@ pub const INTERRUPT_FIXED: u16 = 1 << 2;
 
 /// One interrupt a partition has: an SPI, or a PPI that each of its vCPUs has.
 #[repr(C)]
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Interrupt {
     /// INTID, 16 to `INTIDS - 1`. SGIs are not listed: every vCPU has all 16, wholly virtual.
     pub intid: u16,

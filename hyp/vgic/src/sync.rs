@@ -23,9 +23,10 @@ const MANAGED: u32 =
 const IS_ACTIVE: u32 = 1 << 31;
 
 impl<H: Hardware> Vcpu<'_, H> {
-    /// Brings everything of this vCPU up to date.
+    /// Brings everything of this vCPU up to date: also what the maintenance interrupt asks for, when list registers have room
+    /// or an interrupt ended that EL2 must know of.
     #[inline(never)]
-    pub(crate) fn sync(&mut self) {
+    pub fn sync(&mut self) {
         self.unload();
         self.load();
     }

@@ -177,11 +177,6 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         mail & !ALL_STALE != 0
     }
 
-    /// The maintenance interrupt: list registers have room, or an interrupt ended that EL2 must know of.
-    pub fn maintenance(&mut self) {
-        self.sync();
-    }
-
     /// Whether a list register is pending: a WFI at EL2 on the guest's behalf (CPU_SUSPEND) must not wait then.
     pub fn is_pending(&self) -> bool {
         bits(self.delivery.usable)

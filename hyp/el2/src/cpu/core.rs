@@ -42,8 +42,6 @@ pub struct Core {
     pub row: &'static plan::Core,
     /// Its partition's row.
     pub partition: &'static plan::Partition,
-    /// Its channel ends: a handle is an index here.
-    pub ends: &'static [plan::End],
     /// The shared region.
     pub shared: Shared,
     /// What its partition's cores share.
@@ -167,7 +165,7 @@ impl Core {
             unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
         }
         let vcpus = plan.slice(partition.vcpus);
-        let ends = plan.ends(row);
+        let ends: &[plan::End] = plan.slice(row.ends);
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Core;
         // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack. Boot comes here once, and drops this borrow when it enters the
         // guest or waits, from where the vectors alone hand the state out. `State`: as above, atomic and valid when zero.
@@ -186,7 +184,6 @@ impl Core {
                 index,
                 row,
                 partition,
-                ends,
                 shared,
                 state: &*state,
                 lists: Lists::new(row, vcpus, &plan),

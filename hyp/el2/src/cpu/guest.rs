@@ -106,29 +106,25 @@ pub fn enter(start: Start) -> ! {
 /// Makes the guest take an Undefined Instruction exception at the instruction that trapped (DDI 0487, D1.3.2).
 pub fn inject_undefined() {
     const EC_UNKNOWN_IL: u64 = 1 << 25;
-    inject(EC_UNKNOWN_IL, None);
+    inject(EC_UNKNOWN_IL);
 }
 
 /// Makes the guest take a synchronous external abort for the data access that trapped at `far`.
 pub fn inject_external_abort(far: u64) {
-    const EC_DATA_ABORT_SAME: u64 = 0x25 << 26;
-    const EC_DATA_ABORT_LOWER: u64 = 0x24 << 26;
+    const EC_FROM_EL0: u64 = 0x24 << 26;
+    const EC_FROM_EL1: u64 = 0x25 << 26;
     const IL: u64 = 1 << 25;
     const EXTERNAL: u64 = 0x10;
-    let from_el0 = SPSR_EL2.get() & 0xf == 0;
-    inject(
-        if from_el0 {
-            EC_DATA_ABORT_LOWER
-        } else {
-            EC_DATA_ABORT_SAME
-        } | IL
-            | EXTERNAL,
-        Some(far),
-    );
+    let class = match SPSR_EL2.get() & 0xf {
+        0 => EC_FROM_EL0,
+        _ => EC_FROM_EL1,
+    };
+    FAR_EL1.set(far);
+    inject(class | IL | EXTERNAL);
 }
 
 /// Takes the exception to EL1 as hardware would: the vector by where it came from, PSTATE masked, the cause in ESR_EL1.
-fn inject(esr: u64, far: Option<u64>) {
+fn inject(esr: u64) {
     let spsr = SPSR_EL2.get();
     let vector = match spsr & 0xf {
         0b0100 => 0x000, // EL1t
@@ -138,9 +134,6 @@ fn inject(esr: u64, far: Option<u64>) {
     SPSR_EL1.set(spsr);
     ELR_EL1.set(ELR_EL2.get());
     ESR_EL1.set(esr);
-    if let Some(far) = far {
-        FAR_EL1.set(far);
-    }
     ELR_EL2.set(VBAR_EL1.get().wrapping_add(vector));
     SPSR_EL2.set(SPSR_START | taken_state(spsr));
 }

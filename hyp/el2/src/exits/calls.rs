@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use abi::{call, error, query, smccc, status};
+use plan::Memory;
 use psci::Action;
 
 use crate::bell;
@@ -35,7 +36,7 @@ fn bulkhead(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
             query::VCPU => core.row.vcpu.into(),
             query::VCPUS => core.partition.vcpus.count.into(),
             query::CLASS => core.row.class.into(),
-            query::ENDS => core.ends.len() as i64,
+            query::ENDS => core.bell_count as i64,
             query::PARTITION => core.row.partition.into(),
             _ => error::BAD_ARGUMENT,
         },
@@ -76,7 +77,7 @@ fn bulkhead(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
 }
 
 fn end(core: &Core, handle: u64) -> Option<&'static plan::End> {
-    core.ends.get(usize::try_from(handle).ok()?)
+    core.plan.slice(core.row.ends).get(handle as usize)
 }
 
 /// Everything that is not Bulkhead's own: PSCI and the few calls of SMCCC that every hypervisor answers.
@@ -99,20 +100,18 @@ fn standard(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
         _ => {}
     }
     let arguments = [frame.get(1), frame.get(2), frame.get(3)];
-    let memory = power::memory(core);
+    let memory = core.plan.slice::<Memory>(core.partition.memory);
     let in_memory = |ipa: u64| {
         memory
             .iter()
             .any(|piece| ipa >= piece.ipa && ipa - piece.ipa < piece.size)
     };
-    let vcpus = core.partition.vcpus.count as usize;
-    match core.state.power.call(
-        function,
-        arguments,
-        core.row.vcpu as usize,
-        vcpus,
-        in_memory,
-    ) {
+    let (me, vcpus) = (core.row.vcpu as usize, core.vcpus.len());
+    match core
+        .state
+        .power
+        .call(function, arguments, me, vcpus, in_memory)
+    {
         Action::Return(result) => result,
         Action::Wake { vcpu } => power::wake(core, vcpu),
         Action::Off => power::vcpu_off(core),

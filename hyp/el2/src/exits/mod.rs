@@ -41,7 +41,7 @@ pub extern "C" fn trapped(frame: &mut Frame, core: &mut Core, esr: u64) -> bool 
     mmio::quick(frame, core, esr) || mmio::emulate(frame, core, esr, AT_FIRST)
 }
 
-/// Any other synchronous exception from the guest.
+/// Any other synchronous exception from the guest, and SError while it ran.
 pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
     let esr = ESR_EL2.get();
     match trap::class(esr) {
@@ -69,6 +69,8 @@ pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
             core.count(Reason::Sysreg);
             guest::inject_undefined();
         }
+        // SError too: without RAS nobody can tell whose access it was, but this core accesses its own partition's memory
+        // and devices alone.
         _ => halt(core, esr),
     }
 }
@@ -106,7 +108,7 @@ pub extern "C" fn interrupt(core: &mut Core, intid: u32) {
         }
         gic::MAINTENANCE => {
             core.count(Reason::Maintenance);
-            core.vgic().maintenance();
+            core.vgic().sync();
             end_level(intid);
         }
         _ if terminal::owns(core, intid) => {
@@ -134,12 +136,6 @@ fn end_level(intid: u32) {
     barrier::dsb(barrier::SY);
     barrier::isb(barrier::SY);
     end(intid);
-}
-
-/// SError while the guest ran. Without RAS nobody can tell whose access it was, but this core accesses its own
-/// partition's memory and devices alone: the policy is that its partition is halted.
-pub extern "C" fn system_error(_: &mut Frame, core: &mut Core) {
-    halt(core, ESR_EL2.get());
 }
 
 /// An exception from AArch32: partitions are AArch64 at every level.

@@ -20,7 +20,8 @@ const VEOIM: u64 = 1 << 9;
 pub struct Lists {
     count: usize,
     gicd: &'static Words,
-    gicr: &'static Words,
+    /// The SGI frame of this core's redistributor: word 0 alone.
+    pub gicr: &'static Words,
     /// By vCPU: its core's affinity fields, and what kicks it.
     siblings: [(u64, u64); MAX_VCPUS],
 }
@@ -45,11 +46,6 @@ impl Lists {
             gicr: unsafe { &*((row.gicr + SGI_FRAME) as *const Words) },
             siblings,
         }
-    }
-
-    /// The SGI frame of this core's redistributor: word 0 alone.
-    pub fn redistributor(&self) -> &'static Words {
-        self.gicr
     }
 
     /// Word 0 is this core's redistributor, the others the distributor's.

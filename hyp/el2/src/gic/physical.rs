@@ -54,9 +54,9 @@ impl Words {
         }
     }
 
-    /// Boot: the trigger of SPI `intid`.
-    pub fn set_trigger(&self, intid: u32, edge: bool) {
-        if let (Some(register), true) = (self.icfgr.get(intid as usize / 16), edge) {
+    /// Boot: SPI `intid` is edge-triggered.
+    pub fn set_edge(&self, intid: u32) {
+        if let Some(register) = self.icfgr.get(intid as usize / 16) {
             register.set(register.get() | 2 << (intid % 16 * 2));
         }
     }

@@ -78,18 +78,16 @@ pub fn init_distributor(plan: &Plan) {
     for partition in plan.partitions() {
         let vcpus: &[u32] = plan.slice(partition.vcpus);
         for interrupt in plan.slice::<Interrupt>(partition.interrupts) {
-            let core = vcpus
-                .get(interrupt.vcpu as usize)
-                .and_then(|&core| cores.get(core as usize));
-            if let (Some(core), true) = (
-                core,
-                interrupt.intid >= 32 && interrupt.flags & INTERRUPT_PHYSICAL != 0,
-            ) {
-                gicd.set_trigger(
-                    interrupt.intid.into(),
-                    interrupt.flags & INTERRUPT_EDGE != 0,
-                );
-                gicd.route(interrupt.intid.into(), core.mpidr);
+            let intid = interrupt.intid.into();
+            if intid < 32 || interrupt.flags & INTERRUPT_PHYSICAL == 0 {
+                continue;
+            }
+            if interrupt.flags & INTERRUPT_EDGE != 0 {
+                gicd.set_edge(intid);
+            }
+            let core = vcpus.get(interrupt.vcpu as usize);
+            if let Some(core) = core.and_then(|&core| cores.get(core as usize)) {
+                gicd.route(intid, core.mpidr);
             }
         }
     }

@@ -360,7 +360,7 @@ impl Machine {
         }
         if self.cores[core].maintenance() {
             self.maintenances += 1;
-            self.vcpu(core).maintenance();
+            self.vcpu(core).sync();
             return true;
         }
         false
