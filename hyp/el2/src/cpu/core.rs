@@ -177,10 +177,7 @@ impl Core {
                 holders: (*state).gic.holders(),
                 holder: row.vcpu + 1,
                 delivery: Delivery::new_zeroed(),
-                bells: array::from_fn(|handle| {
-                    ends.get(handle)
-                        .map_or_else(Bell::default, |end| Bell::new(end, cores, &shared))
-                }),
+                bells: array::from_fn(|_| Bell::default()),
                 index,
                 row,
                 partition,
@@ -196,8 +193,11 @@ impl Core {
                 cores,
                 vcpus,
             });
-            TPIDR_EL2.set(place as u64);
+            for (bell, end) in (*place).bells.iter_mut().zip(ends) {
+                *bell = Bell::new(end, cores, &shared);
+            }
         }
+        TPIDR_EL2.set(place as u64);
         place
     }
 
