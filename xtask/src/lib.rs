@@ -5,6 +5,7 @@ pub mod check;
 pub mod compile;
 pub mod draw;
 pub mod explain;
+pub mod fuzz;
 pub mod manifest;
 pub mod qemu;
 pub mod schema;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::{self, Builder};
 use xtask::setup::{self, Scope};
-use xtask::{bench, check, compile, draw, explain, qemu, schema, size, test, ui, verify};
+use xtask::{bench, check, compile, draw, explain, fuzz, qemu, schema, size, test, ui, verify};
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
 ///
@@ -98,6 +98,17 @@ enum Command {
         /// Write the report as JSON too
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+    },
+    /// Try random inputs on what reads them: manifests, plans, device trees, syndromes, registers, images
+    Fuzz {
+        /// One target: a name from fuzz/fuzz_targets
+        target: Option<String>,
+        /// Seconds a target
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u32,
+        /// Add what reaches more code than the seeds do to fuzz/seeds
+        #[arg(long)]
+        keep: bool,
     },
     /// Count what runs at EL2, in bytes and source lines, against its budgets
     Size,
@@ -254,6 +265,15 @@ fn dispatch(command: Command) -> Result<bool> {
             ui::say(&proof);
             Ok(proof.holds())
         }
+        Command::Fuzz {
+            target,
+            seconds,
+            keep,
+        } => fuzz::command(&fuzz::Options {
+            target,
+            seconds,
+            keep,
+        }),
         Command::Size => {
             setup::ensure(Scope::Run)?;
             size::command()

@@ -57,21 +57,39 @@ pub fn check(
     guests: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
 ) -> Result<(System, Diagnostics), Diagnostics> {
     let path = locate(root, spec);
-    let shown = path
-        .strip_prefix(root)
-        .unwrap_or(&path)
-        .display()
-        .to_string();
     let text = std::fs::read_to_string(&path).map_err(|error| {
+        let shown = shown(root, &path);
         let finding = Finding::new(0..0, format!("cannot read {shown}: {error}"), "")
             .rule("system-unknown")
             .help(known_systems(root, spec));
         Diagnostics::new(&shown, "", vec![finding])
     })?;
-    match read(root, &path, &text, guests) {
+    check_text(root, &path, &text, guests)
+}
+
+/// As [`check`], for `text` in the place of the file at `path`.
+///
+/// # Errors
+/// Everything that is wrong with the manifest.
+pub fn check_text(
+    root: &Path,
+    path: &Path,
+    text: &str,
+    guests: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
+) -> Result<(System, Diagnostics), Diagnostics> {
+    let shown = shown(root, path);
+    match read(root, path, text, guests) {
         Ok((system, warnings)) => Ok((system, Diagnostics::new(shown, text, warnings))),
         Err(errors) => Err(Diagnostics::new(shown, text, errors)),
     }
+}
+
+/// A manifest's path as messages name it.
+fn shown(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root)
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 /// The file that `spec` means.

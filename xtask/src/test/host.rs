@@ -1,7 +1,7 @@
 //! What is checked without QEMU: formatting, lints, the tests of every crate, all interleavings, the budgets.
 
 use crate::build::{self, TARGET};
-use crate::{size, ui};
+use crate::{fuzz, size, ui};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::path::Path;
@@ -63,6 +63,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "host/miri",
         run: miri,
+    },
+    Check {
+        name: "host/fuzz",
+        run: fuzzing,
     },
     Check {
         name: "size",
@@ -202,6 +206,16 @@ pub fn count(output: &[String]) -> usize {
     results
         .filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok())
         .sum()
+}
+
+/// Seconds that each fuzz target gets here; seeds alone are replayed by `host/crates` in any case.
+const FUZZING: u32 = 2;
+
+fn fuzzing(_: &str) -> Result<usize> {
+    if !fuzz::has_compiler() {
+        return Err(Skipped("seeds were replayed, but nothing new tried: no C++ compiler").into());
+    }
+    fuzz::short(FUZZING)
 }
 
 fn budgets(_: &str) -> Result<usize> {

@@ -149,13 +149,14 @@ fn check_ram(found: &Found, plan: &Plan) {
     let ram = found.ram.get(..found.ram_count).unwrap_or(&[]);
     for need in plan.slice::<Range>(plan.header.machine.ram) {
         let end = need.base + need.size;
-        // Adjacent ranges cover together: step from one to the next until none goes on.
+        // Adjacent ranges cover together: step from one to the next until none goes on. Saturated, each step is forward,
+        // whatever sizes the tree claims.
         let mut covered = need.base;
         while let Some(range) = ram
             .iter()
             .find(|range| range.base <= covered && covered - range.base < range.size)
         {
-            covered = range.base + range.size;
+            covered = range.base.saturating_add(range.size);
             if covered >= end {
                 break;
             }
@@ -175,7 +176,7 @@ fn check_ram(found: &Found, plan: &Plan) {
 fn between(line: &mut Line, range: &Range) {
     line.hex(range.base)
         .str("-")
-        .hex((range.base + range.size).wrapping_sub(1));
+        .hex(range.base.saturating_add(range.size).wrapping_sub(1));
 }
 
 fn check_cores(found: &Found, plan: &Plan) {

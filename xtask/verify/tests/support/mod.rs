@@ -31,13 +31,12 @@ pub struct Good {
     pub image: Vec<u8>,
 }
 
-fn root() -> PathBuf {
-    let verify = Path::new(env!("CARGO_MANIFEST_DIR"));
-    verify
-        .ancestors()
-        .nth(2)
-        .expect("the repository")
-        .to_path_buf()
+/// The repository's root.
+pub fn root() -> PathBuf {
+    // This crate's tests use this file, and so does fuzz/.
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let root = folders.find(|folder| folder.join("Cargo.lock").is_file());
+    root.expect("the repository").to_path_buf()
 }
 
 /// Every shipped system, every one of the system tests, and one with everything that a manifest can say.
@@ -71,7 +70,8 @@ fn good(path: &Path) -> Good {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
     let guest = GUEST.get_or_init(|| {
         let name = format!("{}.elf", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let folder = option_env!("CARGO_TARGET_TMPDIR").map(PathBuf::from);
+        let path = folder.unwrap_or_else(std::env::temp_dir).join(name);
         std::fs::write(&path, guest_elf()).expect("the temporary folder");
         path
     });

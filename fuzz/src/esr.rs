@@ -1,0 +1,68 @@
+//! Target `esr`: any syndrome a guest can cause, decoded, named and carried out in words and numbers that fit each other.
+
+use arbitrary::Unstructured;
+use trap::{IdRegister, Policy, Trap};
+
+/// ID registers a guest sees something of.
+const IDS: [IdRegister; 9] = [
+    IdRegister::Pfr0,
+    IdRegister::Pfr1,
+    IdRegister::Dfr0,
+    IdRegister::Isar0,
+    IdRegister::Isar1,
+    IdRegister::Isar2,
+    IdRegister::Mmfr0,
+    IdRegister::Mmfr1,
+    IdRegister::Mmfr2,
+];
+/// `ICC_SGI1R_EL1` as `trap::op` packs it.
+const ICC_SGI1R: u16 = trap::op(3, 0, 12, 11, 5);
+
+/// Input: `ESR_EL2`, `HPFAR_EL2`, `FAR_EL2` and a general register's value, 8 bytes each, little-endian.
+pub fn run(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok([esr, hpfar, far, value]) = input.arbitrary::<[u64; 4]>() else {
+        return;
+    };
+    let decoded = trap::decode(esr);
+    assert!(!trap::cause(&decoded).is_empty());
+    if let Trap::SysReg(access) = decoded {
+        assert!(access.rt < 32);
+        let policy = trap::sysreg(access.op, access.write);
+        let sends = matches!(policy, Policy::Sgi(_) | Policy::Deactivate);
+        assert!(access.write || !sends, "a read does something");
+        assert!(!access.write || !matches!(policy, Policy::Id(_)));
+    }
+    if let Some(rt) = trap::sgi1r_source(esr) {
+        let Trap::SysReg(access) = decoded else {
+            panic!("the short path takes what is no register access");
+        };
+        assert_eq!((access.op, access.rt, access.write), (ICC_SGI1R, rt, true));
+    }
+    if let Some(access) = trap::access(esr) {
+        let Trap::DataAbort(abort) = decoded else {
+            panic!("EL2 carries out what is no data abort");
+        };
+        assert_eq!(abort.write, access.is_write());
+        assert!(abort.fault.ipa_known() && !abort.fault.walk);
+        assert!((4..8).contains(&abort.fault.status), "no translation fault");
+        assert!(access.rt() < 32 && matches!(access.size(), 1 | 2 | 4 | 8));
+        let bits = 8 * access.size();
+        let stored = access.stored(value);
+        assert!(bits == 64 || stored >> bits == 0);
+        // What was stored is what a load of the same size brings back, whatever fills the rest. A load that extends
+        // eight bytes is no instruction, and EL2 may answer its syndrome as it likes.
+        let extends = esr >> 21 & 1 != 0;
+        if bits < 64 || !extends {
+            assert_eq!(access.stored(access.loaded(stored)), stored);
+        }
+    }
+    let ipa = trap::fault_ipa(hpfar, far);
+    assert!(ipa >> 52 == 0 && (ipa ^ far) & 0xfff == 0);
+    for id in IDS {
+        let visible = id.visible(value);
+        for shift in (0..64).step_by(4) {
+            assert!(visible >> shift & 0xf <= value >> shift & 0xf, "{id:?}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What is fuzzed: one module a target, whose `run` takes any bytes and panics if something is wrong.
+//!
+//! `fuzz_targets/` has a program for libFuzzer each, `seeds/TARGET` the inputs to start from. `cargo xtask fuzz` runs
+//! them; `tests/seeds.rs` replays the seeds, and variants of them, without libFuzzer.
+
+pub mod channel;
+pub mod esr;
+pub mod manifest;
+pub mod pl011;
+pub mod plan;
+pub mod tree;
+pub mod verifier;
+pub mod vgic;
+
+/// A target.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name: of its module, its program and its folder of seeds.
+    pub name: &'static str,
+    /// Tries one input.
+    pub run: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: [Target; 8] = [
+    Target {
+        name: "channel",
+        run: channel::run,
+    },
+    Target {
+        name: "esr",
+        run: esr::run,
+    },
+    Target {
+        name: "manifest",
+        run: manifest::run,
+    },
+    Target {
+        name: "pl011",
+        run: pl011::run,
+    },
+    Target {
+        name: "plan",
+        run: plan::run,
+    },
+    Target {
+        name: "tree",
+        run: tree::run,
+    },
+    Target {
+        name: "verifier",
+        run: verifier::run,
+    },
+    Target {
+        name: "vgic",
+        run: vgic::run,
+    },
+];
+
+// Sources of elsewhere that are part of no library: EL2's program, and what tests share.
+#[path = "../../hyp/el2/src/planned.rs"]
+#[allow(dead_code, reason = "EL2 uses more of it")]
+mod planned;
+#[path = "../../xtask/verify/tests/support/mod.rs"]
+#[allow(missing_docs, reason = "the tests' own")]
+mod support;
+
+/// EL2's boot code, with what it needs of a machine replaced.
+mod boot {
+    pub mod crc;
+    #[path = "../../../hyp/el2/src/boot/machine.rs"]
+    pub mod machine;
+    pub mod refuse;
+}
+
+/// The physical GIC, as far as boot asks for it.
+mod gic {
+    /// INTIDs of the distributor at `_base`: as many as QEMU's `virt` has.
+    pub fn intids(_base: u64) -> u32 {
+        288
+    }
+}

@@ -1,0 +1,65 @@
+//! Target `manifest`: any text as a system manifest. It is refused with a message, or compiled; what the compiler
+//! makes of it, the verifier proves.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use bulkhead_verify::{Inputs, manifest::Manifest};
+use xtask::manifest;
+
+use crate::support;
+
+/// Input: the manifest's text.
+pub fn run(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let root = support::root();
+    // Beside it are the files that some seeds name.
+    let folder = root.join("xtask/verify/tests/systems");
+    let mut guests = |_: &str| Ok(guest().clone());
+    let system = match manifest::check_text(&root, &folder.join("fuzz.toml"), text, &mut guests) {
+        Ok((system, warnings)) => {
+            warnings.render(true);
+            system
+        }
+        Err(errors) => {
+            assert!(!errors.render(false).is_empty() && errors.rules().next().is_some());
+            return;
+        }
+    };
+    let el2 = support::el2_elf();
+    // The compiler may find that a system does not fit, in words.
+    let image = match xtask::compile::compile(&system, &el2) {
+        Ok(image) => image,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    let board = root
+        .join("boards")
+        .join(&system.board.name)
+        .join("board.toml");
+    let board = std::fs::read_to_string(board).expect("the board that was just read");
+    let mut files = |name: &str| Ok(std::fs::read(folder.join(name))?);
+    let inputs = Manifest::read(text).and_then(|manifest| {
+        Inputs::of(manifest, &board, &el2, &mut files, &mut |_| {
+            Ok(Some(support::guest_elf()))
+        })
+    });
+    let inputs = inputs.unwrap_or_else(|error| panic!("the verifier cannot read it: {error:#}"));
+    let proof = bulkhead_verify::verify(&image.bytes, &inputs);
+    assert!(proof.holds(), "{}", proof.refusal());
+}
+
+/// The guest's ELF file, for whichever guest is named.
+fn guest() -> &'static PathBuf {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    GUEST.get_or_init(|| {
+        let name = format!("bulkhead-fuzz-{}.elf", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, support::guest_elf()).expect("the temporary folder");
+        path
+    })
+}

@@ -1,0 +1,94 @@
+//! Target `plan`: a header and rows as EL2 finds them in an image, with any bytes in them. Whatever they claim, what
+//! EL2 reads of the plan lies within the plan.
+
+use std::mem::{offset_of, size_of};
+use std::sync::{Mutex, PoisonError};
+
+use plan::{Array, Core, End, Header, Interrupt, Load, Memory, Midr, PAGE, Partition, Range};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::planned::Plan;
+
+/// Where the packer would say the plan lies: the harness gives the plan's own address as the image's.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the linker script's name")]
+static _plan_offset: u64 = 0;
+/// The image's first byte; nobody asks for it here.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the linker script's name")]
+static _image_start: u8 = 0;
+
+/// No plan that EL2 takes for valid is larger, bytes (`hyp/el2/src/planned.rs`).
+const IMAGE_MAX: usize = 1 << 30;
+/// Summing up more than this takes too long for one input, bytes.
+const SUMMED: u64 = 1 << 20;
+/// Most rows of an array that are looked into.
+const ROWS: usize = 64;
+
+/// Memory for one image: as much as a header may claim, which costs nothing until it is touched.
+static ROOM: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Input: the plan's first bytes; zeros follow.
+pub fn run(data: &[u8]) {
+    let mut room = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
+    if room.is_empty() {
+        *room = vec![0; IMAGE_MAX + 2 * PAGE as usize];
+    }
+    let start = room.as_ptr().align_offset(PAGE as usize);
+    room[start..start + data.len()].copy_from_slice(data);
+    check(&room[start..], data);
+    room[start..start + data.len()].fill(0);
+}
+
+fn check(image: &[u8], data: &[u8]) {
+    let plan = Plan::of_image(image.as_ptr() as u64);
+    let word = |at: usize| u64::read_from_prefix(&image[at..]).map_or(0, |(word, _)| word);
+    let (size, whole) = (
+        word(offset_of!(Header, size)),
+        word(offset_of!(Header, image_size)),
+    );
+    let sound = data.starts_with(&plan::MAGIC.to_le_bytes())
+        && word(offset_of!(Header, version)) as u32 == plan::VERSION
+        && size <= whole
+        && whole <= IMAGE_MAX as u64
+        && size != 0;
+    assert_eq!(plan.is_valid(), sound);
+    let size = if sound { size } else { 0 };
+    if size <= SUMMED {
+        plan.crc();
+    }
+    let base = image.as_ptr() as u64;
+    let header = plan.header;
+    rows::<Range>(&plan, header.machine.ram, base, size);
+    rows::<Midr>(&plan, header.machine.midrs, base, size);
+    rows::<Core>(&plan, header.cores, base, size);
+    rows::<Partition>(&plan, header.partitions, base, size);
+    for core in plan.cores().iter().take(ROWS) {
+        rows::<End>(&plan, core.ends, base, size);
+        assert_eq!(plan.ends(core).len(), plan.slice::<End>(core.ends).len());
+    }
+    for partition in plan.partitions().iter().take(ROWS) {
+        rows::<u32>(&plan, partition.vcpus, base, size);
+        rows::<Memory>(&plan, partition.memory, base, size);
+        rows::<Load>(&plan, partition.loads, base, size);
+        rows::<Interrupt>(&plan, partition.interrupts, base, size);
+        rows::<Range>(&plan, partition.clears, base, size);
+    }
+}
+
+/// The elements of an array are all there, or none is; those that are lie within the plan's `size` bytes from `base`.
+fn rows<T: FromBytes + Immutable + KnownLayout + 'static>(
+    plan: &Plan,
+    array: Array,
+    base: u64,
+    size: u64,
+) {
+    let found = plan.slice::<T>(array);
+    if found.is_empty() {
+        return;
+    }
+    let offset = u64::from(array.offset);
+    assert_eq!(found.len(), array.count as usize);
+    assert_eq!(found.as_ptr() as u64, base + offset);
+    assert!(offset + u64::from(array.count) * size_of::<T>() as u64 <= size);
+}

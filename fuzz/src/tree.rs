@@ -1,0 +1,105 @@
+//! Target `tree`: EL2's machine check over any boot device tree, with a good plan. It accepts or refuses in one line.
+//!
+//! The crate `fdt` panics on some malformed trees; at EL2 that is a refusal too (`hyp/el2/src/main.rs`). So a panic from
+//! there is an answer; a panic from EL2's own code is not. The loader vouches that a tree's bytes are there: a size
+//! beyond the input is cut to it.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::{Once, OnceLock};
+
+use plan::PAGE;
+
+use crate::boot::{machine, refuse::Refused};
+use crate::planned::Plan;
+use crate::support::{self, Parts};
+
+/// How EL2 answers a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The machine covers the plan; the run's nonce.
+    Covers(u64),
+    /// Refused with this line.
+    Refused(String),
+    /// Refused because `fdt` panicked.
+    Malformed,
+}
+
+thread_local! {
+    /// Whether the last panic came from `fdt`.
+    static FROM_FDT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Bytes of a tree's header.
+const HEADER: usize = 40;
+
+/// Input: a flattened device tree.
+pub fn run(data: &[u8]) {
+    if let Answer::Refused(line) = answer(data) {
+        assert!(
+            line.starts_with("bulkhead: refused: ") && line.len() > 40,
+            "{line}"
+        );
+        assert!(
+            line.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
+            "{line}"
+        );
+    }
+}
+
+/// What EL2 answers.
+pub fn answer(data: &[u8]) -> Answer {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        // The engine's hook ends the process at each panic: panics of `fdt` are kept from it.
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let own = info
+                .location()
+                .is_none_or(|at| !at.file().contains("/fdt-"));
+            FROM_FDT.set(!own);
+            if own {
+                hook(info);
+            }
+        }));
+    });
+    // Eight bytes at a time: aligned as the boot protocol wants it, and never without a header.
+    let mut tree = vec![0u64; data.len().max(HEADER).div_ceil(8)];
+    for (word, bytes) in tree.iter_mut().zip(data.chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        *word = u64::from_le_bytes(whole);
+    }
+    let held = 8 * tree.len() as u32;
+    // Bytes 4 to 7, big-endian: the tree's size.
+    let claimed = (tree[0] >> 32) as u32;
+    if claimed.swap_bytes() > held {
+        tree[0] = tree[0] & 0xffff_ffff | u64::from(held.swap_bytes()) << 32;
+    }
+    let plan = good_plan();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        machine::check(tree.as_ptr() as u64, plan)
+    }));
+    match result {
+        Ok(nonce) => Answer::Covers(nonce),
+        Err(why) => match why.downcast::<Refused>() {
+            Ok(refused) => Answer::Refused(String::from_utf8_lossy(&refused.0).into_owned()),
+            Err(_) if FROM_FDT.get() => Answer::Malformed,
+            Err(why) => panic::resume_unwind(why),
+        },
+    }
+}
+
+/// The plan of the system `duo`.
+fn good_plan() -> &'static Plan {
+    static PLAN: OnceLock<Plan> = OnceLock::new();
+    PLAN.get_or_init(|| {
+        let good = support::duo();
+        let parts = Parts::of(&good.image);
+        let bytes = &good.image[parts.plan..];
+        let room = vec![0; bytes.len() + PAGE as usize].leak();
+        let start = room.as_ptr().align_offset(PAGE as usize);
+        room[start..start + bytes.len()].copy_from_slice(bytes);
+        Plan::of_image(room[start..].as_ptr() as u64)
+    })
+}

@@ -1,0 +1,160 @@
+//! Target `vgic`: guests' register accesses, arrivals, acknowledgements and ends in any order, against the mock hardware
+//! of the vGIC's tests. That hardware panics where a foreign interrupt is touched, one interrupt is in two list
+//! registers, or a linked list register does not stand for an active physical interrupt.
+
+#[path = "../../hyp/vgic/tests/machine/mod.rs"]
+#[allow(missing_docs, unreachable_pub, reason = "the tests' own")]
+mod machine;
+
+use arbitrary::{Arbitrary, Unstructured};
+use bulkhead_vgic::{Entry, SgiRegister};
+use machine::{Machine, row};
+use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL};
+
+/// The interrupts of the partition; all that it owns are physical or software's, level or edge, routed or fixed.
+const ROWS: [(u16, u16, u32); 12] = [
+    (16, EDGE, 0),
+    (24, PHYSICAL | EDGE, 0),
+    (27, PHYSICAL, 0),
+    (30, PHYSICAL, 0),
+    (33, 0, 0),
+    (40, EDGE, 1),
+    (45, PHYSICAL, 0),
+    (46, PHYSICAL | EDGE, 1),
+    (64, PHYSICAL, 1),
+    (128, EDGE | FIXED, 0),
+    (129, EDGE | FIXED, 1),
+    (287, PHYSICAL, 0),
+];
+
+#[derive(Arbitrary, Debug)]
+enum Step {
+    /// An access of any kind: by vCPU, frame (the distributor from 8 on), offset, size, and a value to write.
+    Access(u8, u8, u32, u8, Option<u64>),
+    /// A write of a register of one bit an interrupt: by vCPU, frame, which, word, value.
+    Bits(u8, u8, u8, u8, u32),
+    Inject(u8, u16),
+    Level(u8, u16, bool),
+    Line(u8, u8, bool),
+    Sgi(u8, u8, u64),
+    SgiToOne(u8, u64),
+    Acknowledge(u8),
+    End(u8),
+    Deactivate(u8, u32),
+    Park(u8),
+    Enter(u8),
+    Settle,
+}
+
+/// Input: vCPUs, list registers; then steps.
+pub fn run(data: &[u8]) {
+    let _ = steps(&mut Unstructured::new(data));
+}
+
+fn steps(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
+    let vcpus = input.int_in_range(2..=4)?;
+    let registers = input.int_in_range(1..=5)?;
+    let rows = ROWS.map(|(intid, flags, vcpu)| row(intid, flags, vcpu));
+    let mut machine = Machine::new(vcpus, registers, &rows);
+    machine.set_gicd(0, 0, 3);
+    for step in input.arbitrary_iter()? {
+        take(&mut machine, step?, vcpus);
+    }
+    // Whatever was done: entries to EL2 come to an end, and so do interrupts once devices and siblings are quiet.
+    let lines: Vec<u32> = (0..288).collect();
+    for core in 0..vcpus {
+        for &intid in &lines {
+            machine.set_line(core, intid, false);
+        }
+        machine.vcpu(core).set_level(33, false);
+    }
+    machine.settle();
+    for core in 0..vcpus {
+        held_once(&machine, core);
+    }
+    Ok(())
+}
+
+/// No interrupt is in two list registers of a core.
+fn held_once(machine: &Machine, core: usize) {
+    let entries = machine.cores[core].registers.iter().map(|&raw| Entry(raw));
+    let mut held: Vec<u32> = entries
+        .filter(|entry| !entry.is_over())
+        .map(Entry::intid)
+        .collect();
+    let count = held.len();
+    held.sort_unstable();
+    held.dedup();
+    assert_eq!(held.len(), count);
+}
+
+fn take(machine: &mut Machine, step: Step, vcpus: usize) {
+    let core = |by: u8| usize::from(by) % vcpus;
+    match step {
+        Step::Access(by, frame, offset, size, write) => {
+            let size = 1 << (size % 4);
+            // The distributor has 64 KiB, a redistributor 128; frames of vCPUs that are not there too.
+            let (frame, offset) = match frame % 16 {
+                frame @ 0..8 => (Some(usize::from(frame)), offset & 0x1_ffff),
+                _ => (None, offset & 0xffff),
+            };
+            let mut vcpu = machine.vcpu(core(by));
+            match write {
+                Some(value) => vcpu.write(frame, offset.into(), size, value),
+                None => {
+                    let value = vcpu.read(frame, offset.into(), size);
+                    assert!(size == 8 || value >> (8 * size) == 0, "wider than asked");
+                }
+            }
+        }
+        Step::Bits(by, frame, which, word, value) => {
+            let word = u64::from(word) % 9;
+            let offset = 0x80 * (1 + u64::from(which) % 7) + 4 * word;
+            match word {
+                0 => machine.set_gicr(core(by), core(frame), 0x1_0000 + offset, value),
+                _ => machine.set_gicd(core(by), offset, value),
+            }
+        }
+        Step::Inject(by, intid) => machine.vcpu(core(by)).inject(intid.into()),
+        Step::Level(by, intid, high) => machine.vcpu(core(by)).set_level(intid.into(), high),
+        Step::Line(by, which, high) => {
+            let (intid, flags, _) = ROWS[usize::from(which) % ROWS.len()];
+            if flags & PHYSICAL != 0 {
+                machine.set_line(core(by), intid.into(), high);
+            }
+        }
+        Step::Sgi(by, register, value) => {
+            let registers = [SgiRegister::Sgi1r, SgiRegister::Asgi1r, SgiRegister::Sgi0r];
+            let register = registers[usize::from(register) % 3];
+            machine.vcpu(core(by)).send_sgi(register, value);
+        }
+        Step::SgiToOne(by, value) => {
+            machine.vcpu(core(by)).send_sgi_to_one(value);
+        }
+        Step::Acknowledge(by) => {
+            machine.cores[core(by)].acknowledge();
+        }
+        Step::End(by) => {
+            // The guest ends what it runs: the most important one.
+            let hardware = &mut machine.cores[core(by)];
+            let running = hardware.running.iter().min().copied();
+            let entry = hardware.registers.iter().map(|&raw| Entry(raw));
+            let ended = running.and_then(|priority| {
+                entry
+                    .filter(|entry| entry.has(Entry::ACTIVE) && entry.priority() == priority)
+                    .map(Entry::intid)
+                    .next()
+            });
+            hardware.end(ended.unwrap_or(1023));
+        }
+        Step::Deactivate(by, intid) => machine.vcpu(core(by)).deactivate(intid),
+        Step::Park(by) => {
+            machine.vcpu(core(by)).park();
+            machine.vcpu(core(by)).unpark();
+        }
+        Step::Enter(by) => {
+            machine.entry(core(by));
+        }
+        Step::Settle => machine.settle(),
+    }
+}

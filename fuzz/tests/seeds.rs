@@ -1,0 +1,96 @@
+//! The seeds, replayed on any toolchain without libFuzzer; and variants of them, so that a target that could not fail
+//! would not go unseen for want of an engine.
+
+use std::path::{Path, PathBuf};
+
+use bulkhead_fuzz::{TARGETS, tree::Answer};
+
+fn fuzz() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A target's seeds in the order of their names.
+fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = fuzz().join("seeds").join(target);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    let read = |path: PathBuf| {
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        (path, bytes)
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// Every target has seeds, and each seed passes.
+#[test]
+fn every_seed_passes() {
+    for target in TARGETS {
+        let seeds = seeds(target.name);
+        assert!(seeds.len() > 2, "{} has no seeds", target.name);
+        for (_, seed) in seeds {
+            (target.run)(&seed);
+        }
+    }
+}
+
+/// So does every seed that was cut short, and every one with a byte changed at a few places.
+#[test]
+fn damaged_seeds_pass() {
+    for target in TARGETS {
+        for (_, seed) in seeds(target.name).into_iter().take(12) {
+            for part in 1..4 {
+                let at = seed.len() * part / 4;
+                (target.run)(&seed[..at]);
+                let mut changed = seed.clone();
+                if let Some(byte) = changed.get_mut(at) {
+                    *byte ^= 1 << part;
+                }
+                (target.run)(&changed);
+            }
+        }
+    }
+}
+
+/// A program for libFuzzer, a row of `TARGETS` and a folder of seeds go together.
+#[test]
+fn every_target_is_whole() {
+    let names: Vec<_> = TARGETS
+        .iter()
+        .map(|target| target.name.to_owned())
+        .collect();
+    for (folder, end) in [("fuzz_targets", ".rs"), ("seeds", "")] {
+        let entries = std::fs::read_dir(fuzz().join(folder)).expect("its folder");
+        let mut found: Vec<_> = entries
+            .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
+            .map(|name| name.trim_end_matches(end).to_owned())
+            .collect();
+        found.sort();
+        assert_eq!(found, names, "fuzz/{folder}");
+    }
+}
+
+/// The scan of the boot device tree tells machines apart: a seed that covers the plan, and seeds that are refused.
+#[test]
+fn boot_trees_are_told_apart() {
+    let answer = |name: &str| {
+        let (_, seed) = seeds("tree")
+            .into_iter()
+            .find(|(path, _)| path.ends_with(name))
+            .unwrap_or_else(|| panic!("no seed {name}"));
+        bulkhead_fuzz::tree::answer(&seed)
+    };
+    assert_eq!(answer("virt.dtb"), Answer::Covers(0x0123_4567_89ab_cdef));
+    for (name, word) in [
+        ("little-memory.dtb", "RAM: "),
+        ("few-cores.dtb", "cores: "),
+        ("other-gic.dtb", "GIC: "),
+    ] {
+        let Answer::Refused(line) = answer(name) else {
+            panic!("{name} is not refused");
+        };
+        assert!(line.contains(word), "{line}");
+    }
+}
