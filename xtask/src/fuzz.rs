@@ -14,6 +14,9 @@ use std::process::Command;
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
+/// Packages that most of the time is spent in. More of it in the others, or of the verifier's own, makes building take
+/// longer than a short run gains.
+const OPTIMIZED: [&str; 3] = ["bulkhead-fuzz", "bulkhead-verify", "xtask"];
 /// Seconds that one input may take.
 const TIMEOUT: u32 = 10;
 /// What the command needs beyond Rust.
@@ -116,16 +119,24 @@ fn targets(root: &Path) -> Result<Vec<String>> {
 /// Builds the programs of all targets, or of one; answers their folder.
 fn build(target: Option<&str>) -> Result<PathBuf> {
     let machine = host()?;
-    // Other flags than everything else is built with: a folder of its own. `--target` keeps them from build scripts.
-    let folder = target_dir().join("fuzz");
+    // `--target` keeps the flags from build scripts, and the results apart from everything else's.
+    let folder = target_dir();
     let mut command = cargo("build");
     command
         .args(["--locked", "--package", "bulkhead-fuzz"])
         .args(["--features", "engine", "--target", &machine])
+        // Fully optimized, the verifier alone would take as long as all the rest.
+        .args([
+            "--config",
+            "profile.dev.package.bulkhead-verify.opt-level=1",
+        ])
         .arg("--target-dir")
         .arg(&folder)
-        .env("RUSTFLAGS", COVERAGE)
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+        .env("RUSTFLAGS", COVERAGE);
+    for package in OPTIMIZED {
+        let level = format!("profile.dev.package.{package}.opt-level=1");
+        command.args(["--config", &level]);
+    }
     match target {
         None => command.arg("--bins"),
         Some(name) => command.args(["--bin", name]),
