@@ -192,14 +192,11 @@ fn check_gic(found: &Found, plan: &Plan) {
     let machine = &plan.header.machine;
     // In the order of `reg`; of what follows a plan for GICv3 needs nothing.
     let needed = match machine.gic_version {
-        3 => &[&machine.gicd, &machine.gicr][..],
-        _ => &[&machine.gicd, &machine.gicc, &machine.gich, &machine.gicv],
+        3 => &[machine.gicd, machine.gicr][..],
+        _ => &[machine.gicd, machine.gicc, machine.gich, machine.gicv],
     };
     let fits = found.gic_version == machine.gic_version
-        && needed
-            .iter()
-            .map(|range| range.base)
-            .eq(found.gic.into_iter().take(needed.len()));
+        && (needed.iter().zip(found.gic)).all(|(range, base)| range.base == base);
     let (version, base) = (machine.gic_version.into(), machine.gicd.base);
     if found.gic_version == 0 {
         refuse!(str "GIC: the plan needs GICv", dec version, str " at ", hex base,

@@ -107,11 +107,8 @@ fn standard(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
             .any(|piece| ipa >= piece.ipa && ipa - piece.ipa < piece.size)
     };
     let (me, vcpus) = (core.row.vcpu as usize, core.vcpus.len());
-    match core
-        .state
-        .power
-        .call(function, arguments, me, vcpus, in_memory)
-    {
+    let states = &core.state.power;
+    match states.call(function, arguments, me, vcpus, in_memory) {
         Action::Return(result) => result,
         Action::Wake { vcpu } => power::wake(core, vcpu),
         Action::Off => power::vcpu_off(core),
