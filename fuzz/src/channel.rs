@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use abi::layout;
 use arbitrary::{Arbitrary, Unstructured};
-use channel::{Consumer, Error, Indices, Producer, Region, open};
+use channel::{Consumer, Error, Indices, Producer, Region, layout, open};
 
 /// The four indices of a region.
 const INDICES: [usize; 4] = [

@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::planned::Plan;
 
-/// Where the packer would say the plan lies: the harness gives the plan's own address as the image's.
+/// Where the packer would say the plan lies; the harness has it elsewhere.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "the linker script's name")]
 static _plan_offset: u64 = 0;
@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn check(image: &[u8], data: &[u8]) {
-    let plan = Plan::of_image(image.as_ptr() as u64);
+    let plan = Plan::at(image.as_ptr() as u64);
     let word = |at: usize| u64::read_from_prefix(&image[at..]).map_or(0, |(word, _)| word);
     let (size, whole) = (
         word(offset_of!(Header, size)),
@@ -65,7 +65,6 @@ fn check(image: &[u8], data: &[u8]) {
     rows::<Partition>(&plan, header.partitions, base, size);
     for core in plan.cores().iter().take(ROWS) {
         rows::<End>(&plan, core.ends, base, size);
-        assert_eq!(plan.ends(core).len(), plan.slice::<End>(core.ends).len());
     }
     for partition in plan.partitions().iter().take(ROWS) {
         rows::<u32>(&plan, partition.vcpus, base, size);

@@ -100,6 +100,6 @@ fn good_plan() -> &'static Plan {
         let room = vec![0; bytes.len() + PAGE as usize].leak();
         let start = room.as_ptr().align_offset(PAGE as usize);
         room[start..start + bytes.len()].copy_from_slice(bytes);
-        Plan::of_image(room[start..].as_ptr() as u64)
+        Plan::at(room[start..].as_ptr() as u64)
     })
 }

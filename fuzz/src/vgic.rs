@@ -7,7 +7,7 @@
 mod machine;
 
 use arbitrary::{Arbitrary, Unstructured};
-use bulkhead_vgic::{Entry, SgiRegister};
+use bulkhead_vgic::Entry;
 use machine::{Machine, row};
 use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL};
 
@@ -124,9 +124,9 @@ fn take(machine: &mut Machine, step: Step, vcpus: usize) {
             }
         }
         Step::Sgi(by, register, value) => {
-            let registers = [SgiRegister::Sgi1r, SgiRegister::Asgi1r, SgiRegister::Sgi0r];
-            let register = registers[usize::from(register) % 3];
-            machine.vcpu(core(by)).send_sgi(register, value);
+            // ICC_SGI1R_EL1, or one of the other two, which name Group 0 alone.
+            let only_group0 = register % 3 != 0;
+            machine.vcpu(core(by)).send_sgi(value, only_group0);
         }
         Step::SgiToOne(by, value) => {
             machine.vcpu(core(by)).send_sgi_to_one(value);

@@ -24,10 +24,14 @@ unsafe extern "C" {
 }
 
 impl Plan {
-    /// The plan of the image that this code runs in: see [`Plan::is_valid`].
+    /// The plan of the image that this code runs in.
     pub fn here() -> Self {
         // SAFETY: the packer wrote the offset into the image before anything ran; nobody writes it later.
-        let base = &raw const _image_start as u64 + unsafe { _plan_offset };
+        Self::at(&raw const _image_start as u64 + unsafe { _plan_offset })
+    }
+
+    /// The plan at `base`: see [`Plan::is_valid`].
+    pub fn at(base: u64) -> Self {
         // SAFETY: the packer put a header at the offset, which is a multiple of a page; nobody writes the plan.
         let header = unsafe { &*(base as *const Header) };
         let valid = header.magic == ::plan::MAGIC
