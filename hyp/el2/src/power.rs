@@ -46,7 +46,10 @@ pub fn control(core: &mut Core) {
         Reason::Control
     });
     if bits & control::CONSOLE != 0 {
-        terminal::drain(core, true);
+        terminal::drain(core);
+    }
+    if bits & control::INPUT != 0 && !core.stopped {
+        terminal::typed(core);
     }
     // A start is taken by the loop that waits for one.
     if bits & control::STOP != 0 {
@@ -56,9 +59,9 @@ pub fn control(core: &mut Core) {
 
 /// Tells core `index` of the plan something: a bit of [`control`].
 pub fn tell(core: &Core, index: usize, bit: u32) {
-    if let Some(other) = core.shared.core(index) {
-        other.control.fetch_or(bit, AcqRel);
-        if let Some(row) = core.cores.get(index) {
+    if let Some((other, row)) = core.shared.core(index).zip(core.cores.get(index)) {
+        // Set already, its SGI is on its way.
+        if other.control.fetch_or(bit, AcqRel) & bit == 0 {
             gic::send(gic::sgi(row.mpidr, gic::CONTROL));
         }
     }
@@ -143,7 +146,7 @@ pub fn halt(core: &mut Core, cause: &str, registers: [u64; 4]) -> ! {
 
 /// The start of a line about this core's partition.
 fn about(core: &Core) -> Line {
-    let mut line = Line::new();
+    let mut line = Line::default();
     line.name(&core.partition.name).str(": ");
     line
 }
@@ -156,6 +159,7 @@ fn end(core: &mut Core, to: u32, line: Option<&Line>) -> ! {
         .change_state(core.partition_index(), state::RUNNING, to)
     {
         core.state.power.halt_all();
+        core.printer.end();
         if let Some(line) = line {
             terminal::say(core, line);
         }
@@ -188,9 +192,9 @@ pub fn all_stopped(core: &Core) -> bool {
 
 /// The system's last line: the nonce, and how each partition ended.
 pub fn last_line(core: &Core) -> Line {
-    let mut line = Line::new();
+    let mut line = Line::default();
     line.str("end ")
-        .hex_digits(core.shared.global().nonce.load(Acquire), 16);
+        .digits(core.shared.global().nonce.load(Acquire), 16);
     for (index, partition) in core.plan.partitions().iter().enumerate() {
         let word = state::NAMES
             .get(core.shared.state(index) as usize)

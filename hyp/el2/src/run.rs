@@ -2,6 +2,7 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire};
 
+use console::Line;
 use plan::{Header, Load, Memory, Range};
 
 use crate::cpu::core::Core;
@@ -24,7 +25,9 @@ pub extern "C" fn run_core(row: &'static plan::Core, _: &'static Header) -> ! {
     cache::switch_el2_tables(row.ttbr_run);
     terminal::init(core);
     if core.index == 0 {
-        terminal::log_start(core);
+        let mut line = Line::default();
+        line.str("the machine covers the plan, every core is ready: partitions start");
+        terminal::say(core, &line);
     }
     guest::init(core);
     if row.vcpu == 0 {
