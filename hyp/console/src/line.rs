@@ -61,6 +61,11 @@ impl Line {
         self.byte(b"0123456789abcdef"[(value % base) as usize & 15])
     }
 
+    /// Starts anew.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// What was appended.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(&[])

@@ -30,18 +30,20 @@ const RX_FULL: u32 = 1 << 6;
 const RX_EMPTY: u32 = 1 << 4;
 /// Transmit interrupt in IMSC, RIS, MIS and ICR.
 const TX: u32 = 1 << 5;
-/// Receive interrupt there, and receive timeout interrupt.
-const RX: [u32; 2] = [1 << 4, 1 << 6];
+/// Receive interrupt there.
+const RX: u32 = 1 << 4;
+/// Receive timeout interrupt there.
+const RT: u32 = 1 << 6;
 /// LCR_H.FEN: the FIFOs are on.
 const FEN: u32 = 1 << 4;
 /// Bytes of the receive FIFO, and how many make the receive interrupt, by IFLS.RXIFLSEL (3.3.9).
 const FIFO: u32 = 32;
-const TRIGGERS: [u32; 5] = [4, 8, 16, 24, 28];
+const TRIGGERS: [u8; 5] = [4, 8, 16, 24, 28];
 
 /// The registers from ILPR to DMACR hold what was written, except RIS, MIS and ICR: the bits that exist,
-const BITS: [u32; 11] = [0xff, 0xffff, 0x3f, 0xff, 0xff87, 0x3f, 0x7ff, 0, 0, 0, 7];
+const BITS: [u16; 11] = [0xff, 0xffff, 0x3f, 0xff, 0xff87, 0x3f, 0x7ff, 0, 0, 0, 7];
 /// and their values at reset: CR, IFLS.
-const RESET: [u32; 11] = [0, 0, 0, 0, 0x300, 0x12, 0, 0, 0, 0, 0];
+const RESET: [u16; 11] = [0, 0, 0, 0, 0x300, 0x12, 0, 0, 0, 0, 0];
 /// UARTPeriphID0 to 3 (part 0x011, Arm, revision r1p5) and UARTPCellID0 to 3, a byte each from the lowest.
 const IDS: u64 = 0xb105_f00d_0034_1011;
 
@@ -53,8 +55,9 @@ pub struct Pl011 {
     plain: [AtomicU32; BITS.len()],
     /// Raw transmit interrupt: something was sent since the guest cleared it (or [`TX`] is clear).
     sent: AtomicU32,
-    /// For each of [`RX`], how much had been received when the guest cleared it: with the next byte it is back.
-    cleared: [AtomicU32; RX.len()],
+    /// Receive interrupts that the guest cleared, and how much had been received then: with the next byte they are back.
+    cleared: AtomicU32,
+    received: AtomicU32,
 }
 
 impl Pl011 {
@@ -77,13 +80,13 @@ impl Pl011 {
             self.sent.store(TX, Relaxed);
         } else if offset == reg::ICR {
             self.sent.fetch_and(!value, Relaxed);
-            for (cleared, bit) in self.cleared.iter().zip(RX) {
-                if value & bit != 0 {
-                    cleared.store(input.put_in(), Relaxed);
-                }
-            }
+            self.cleared.store(self.cleared(input) | value, Relaxed);
+            self.received.store(input.put_in(), Relaxed);
         } else if let Some((index, register)) = self.plain(offset) {
-            register.store(value & BITS[index] ^ RESET[index], Relaxed);
+            register.store(
+                value & u32::from(BITS[index]) ^ u32::from(RESET[index]),
+                Relaxed,
+            );
         }
     }
 
@@ -102,8 +105,9 @@ impl Pl011 {
 
     /// What was last written to `offset`, if it keeps that.
     fn get(&self, offset: u64) -> u32 {
-        self.plain(offset)
-            .map_or(0, |(index, register)| register.load(Relaxed) ^ RESET[index])
+        self.plain(offset).map_or(0, |(index, register)| {
+            register.load(Relaxed) ^ u32::from(RESET[index])
+        })
     }
 
     /// How many bytes fill the receive FIFO, and how many are enough for the receive interrupt.
@@ -111,7 +115,7 @@ impl Pl011 {
         let level = self.get(reg::IFLS) >> 3 & 7;
         match self.get(reg::LCR_H) & FEN {
             0 => [1, 1],
-            _ => [FIFO, TRIGGERS[level.min(4) as usize]],
+            _ => [FIFO, TRIGGERS[level.min(4) as usize].into()],
         }
     }
 
@@ -124,17 +128,22 @@ impl Pl011 {
         receiver | if output.has_room() { READY } else { FULL }
     }
 
-    fn raw(&self, output: &Printer, input: &Ring) -> u32 {
-        let mut raw = match output.has_room() {
-            true => self.sent.load(Relaxed),
+    /// Which receive interrupts the guest cleared since something was received last.
+    fn cleared(&self, input: &Ring) -> u32 {
+        match self.received.load(Relaxed) == input.put_in() {
+            true => self.cleared.load(Relaxed) & (RX | RT),
             false => 0,
-        };
-        let enough = [self.depth()[1], 1];
-        for ((cleared, bit), enough) in self.cleared.iter().zip(RX).zip(enough) {
-            if input.waiting() >= enough && cleared.load(Relaxed) != input.put_in() {
-                raw |= bit;
-            }
         }
-        raw
+    }
+
+    #[inline(never)]
+    fn raw(&self, output: &Printer, input: &Ring) -> u32 {
+        let sent = if output.has_room() { TX } else { 0 };
+        let received = match input.waiting() {
+            0 => 0,
+            waiting if waiting < self.depth()[1] => RT,
+            _ => RX | RT,
+        };
+        self.sent.load(Relaxed) & sent | received & !self.cleared(input)
     }
 }

@@ -21,7 +21,7 @@ pub struct Printer {
     /// The guest's line, as far as it is not in the ring yet; how its last byte left the filter, if it is begun.
     line: Line,
     filter: Option<Filter>,
-    /// It has bytes that only a live one may have.
+    /// It was live, so it may leave the terminal in any state.
     styled: bool,
 }
 
@@ -39,6 +39,7 @@ impl Printer {
     }
 
     /// Whether there is room for a guest's byte.
+    #[inline(never)]
     pub fn has_room(&self) -> bool {
         self.ring.room() > KEPT
     }
@@ -54,10 +55,9 @@ impl Printer {
             self.line.name(self.name).str("]\x1b[0m ");
         }
         let plain = self.filter.get_or_insert_default().keeps(byte);
+        self.styled |= live;
         if byte != b'\n' && (plain || live) {
             self.line.byte(byte);
-            // BEL to CR leave nothing behind that matters at the end of the line.
-            self.styled |= !plain && !(7..=13).contains(&byte);
         }
         if byte == b'\n' || !live && self.line.as_bytes().len() >= LONG {
             let styled = take(&mut self.styled);
@@ -69,15 +69,19 @@ impl Printer {
 
     /// Shows an unfinished line. False: there is nothing to show, or no room.
     pub fn show(&mut self) -> bool {
-        self.has_room() && self.ring.put(&[take(&mut self.line).as_bytes()])
+        let shown = self.ring.put(&[self.line.as_bytes()]);
+        if shown {
+            self.line.clear();
+        }
+        shown
     }
 
     /// Ends an unfinished line.
     pub fn end(&mut self) {
         if self.filter.take().is_some() {
             self.styled = false;
-            self.ring
-                .put(&[take(&mut self.line).as_bytes(), BREAK.as_bytes()]);
+            self.ring.put(&[self.line.as_bytes(), BREAK.as_bytes()]);
+            self.line.clear();
         }
     }
 

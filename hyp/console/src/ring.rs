@@ -36,6 +36,7 @@ impl Ring {
     }
 
     /// Bytes waiting.
+    #[inline(never)]
     pub fn waiting(&self) -> u32 {
         let taken = self.taken.0.load(SeqCst);
         self.put_in().wrapping_sub(taken)

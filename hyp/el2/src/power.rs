@@ -59,11 +59,12 @@ pub fn control(core: &mut Core) {
 
 /// Tells core `index` of the plan something: a bit of [`control`].
 pub fn tell(core: &Core, index: usize, bit: u32) {
-    if let Some((other, row)) = core.shared.core(index).zip(core.cores.get(index)) {
-        // Set already, its SGI is on its way.
-        if other.control.fetch_or(bit, AcqRel) & bit == 0 {
-            gic::send(gic::sgi(row.mpidr, gic::CONTROL));
-        }
+    // A bit that is set already has its SGI on its way.
+    if let Some(other) = core.shared.core(index)
+        && other.control.fetch_or(bit, AcqRel) & bit == 0
+        && let Some(row) = core.cores.get(index)
+    {
+        gic::send(gic::sgi(row.mpidr, gic::CONTROL));
     }
 }
 

@@ -124,12 +124,15 @@ impl Shared {
     }
 
     /// What core `index` shares.
+    #[inline(never)]
     pub fn core(&self, index: usize) -> Option<&'static PerCore> {
         self.cores.get(index).map(|slot| &slot.0)
     }
 
     /// All cores' parts, in order.
-    pub fn cores(&self) -> impl ExactSizeIterator<Item = &'static PerCore> + use<> {
+    pub fn cores(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &'static PerCore> + ExactSizeIterator + use<> {
         self.cores.iter().map(|slot| &slot.0)
     }
 

@@ -20,13 +20,12 @@ const LOOKS_HZ: u64 = 20;
 /// In `Global::focus`: the partition has the terminal too.
 const ALONE: u32 = 1 << 8;
 
-/// Whether `intid` is the console UART's, and this the core that drains it.
+/// Whether `intid` is the console UART's, which is routed to the core that drains it.
 pub fn owns(core: &Core, intid: u32) -> bool {
-    core.uart.is_some() && intid == core.plan.header.machine.uart_intid
+    intid == core.plan.header.machine.uart_intid
 }
 
-/// Makes the console core's UART ready; the first partition with a console has the input. After the barrier: the
-/// distributor is set up.
+/// Makes the console core's UART ready; the first partition has the input. After the barrier: the distributor is set up.
 pub fn init(core: &mut Core) {
     let header = core.plan.header;
     if core.index == header.console_core as usize {
@@ -37,13 +36,12 @@ pub fn init(core: &mut Core) {
         let intid = header.machine.uart_intid;
         core.lists
             .set_enable(intid as usize / 32, 1 << (intid % 32));
-        let mut partitions = core.plan.partitions().iter();
-        let first = partitions.position(|partition| partition.uart_ipa != 0);
-        command(core, b'1' + first.unwrap_or(0) as u8);
+        command(core, b'1');
     }
 }
 
 /// A guest reads its PL011.
+#[inline(never)]
 pub fn guest_read(core: &mut Core, offset: u64) -> u64 {
     let value = core.state.uart.read(offset, &core.printer, core.input);
     update(core);
@@ -51,6 +49,7 @@ pub fn guest_read(core: &mut Core, offset: u64) -> u64 {
 }
 
 /// A guest writes its PL011.
+#[inline(never)]
 pub fn guest_write(core: &mut Core, offset: u64, value: u64) {
     core.state.uart.write(offset, value as u32, core.input);
     if offset == 0 {
@@ -66,24 +65,28 @@ pub fn guest_write(core: &mut Core, offset: u64, value: u64) {
 
 /// Something was typed for this core's partition, or it has the input now: an unfinished line is shown.
 pub fn typed(core: &mut Core) {
-    if core.printer.show() {
-        kick(core);
-    }
+    core.printer.show();
+    kick(core);
     update(core);
 }
 
-/// Brings the PL011's interrupt in line with its registers. Twice: between a sibling's look at them and what it makes of
-/// it, something may have been typed, and whoever comes last must have seen the last state.
+/// Brings the PL011's interrupt in line with its registers, and looks again later if its ring is full: the drain does not
+/// tell the producer.
 fn update(core: &mut Core) {
-    for _ in 0..2 {
-        let level = core.state.uart.level(&core.printer, core.input);
-        let intid = core.partition.uart_intid;
-        core.vgic().set_level(intid, level);
-    }
+    // Twice: between a sibling's look at the registers and what it makes of them something may have been typed, and
+    // whoever comes last must have seen the last state.
+    set_level(core);
+    set_level(core);
     if !core.printer.has_room() {
-        // The drain does not tell the producer; it looks again itself.
         wait(core, LOOKS_HZ);
     }
+}
+
+#[inline(never)]
+fn set_level(core: &mut Core) {
+    let level = core.state.uart.level(&core.printer, core.input);
+    let intid = core.partition.uart_intid;
+    core.vgic().set_level(intid, level);
 }
 
 /// Looks again a `hz`th of a second from now, unless sooner already.
@@ -124,29 +127,32 @@ pub fn kick(core: &Core) {
 pub fn drain(core: &mut Core) {
     let Some(uart) = core.uart else { return };
     let all_stopped = power::all_stopped(core);
-    let steps = (0..STEPS).take_while(|_| {
+    let steps = (0..STEPS).take_while(|&step| {
         let typed = !all_stopped && receive(core, uart);
-        uart.has_room() && transmit(core, uart) || typed
+        uart.has_room() && transmit(core, uart, step == 0) || typed
     });
-    let idle = steps.count() == 0 && !output_waits(core);
+    let mut idle = steps.count() == 0;
+    if idle {
+        // Whoever puts something in from here on tells us; what came in before that is seen here.
+        core.shared.global().console_busy.store(0, SeqCst);
+        idle = waiting(core) == 0;
+    }
     // While it is busy the timer is what wakes it.
     uart.interrupt_on_input(idle);
     if !idle {
         wait(core, DRAINS_HZ);
     } else if all_stopped {
         finish(core, uart);
-    } else {
-        // Whoever puts something in from here on tells us; what came in before that is seen here.
-        core.shared.global().console_busy.store(0, SeqCst);
-        if output_waits(core) {
-            kick(core);
-        }
     }
 }
 
-fn output_waits(core: &Core) -> bool {
-    let mut cores = core.shared.cores();
-    cores.any(|other| other.output.waiting() != 0)
+/// The cores whose output waits, a bit each.
+#[inline(never)]
+fn waiting(core: &Core) -> u32 {
+    let cores = core.shared.cores().rev();
+    cores.fold(0, |mask, core| {
+        mask << 1 | u32::from(core.output.waiting() != 0)
+    })
 }
 
 /// Takes a byte from the UART. False: there is none.
@@ -170,44 +176,42 @@ fn receive(core: &mut Core, uart: Uart) -> bool {
 /// Does what Ctrl-A and `key` ask for, and what is to be said about it. A digit gives the input to that partition, counted
 /// from 1 in the manifest's order, or to nobody; again, it has the terminal too. Everything else asks for help.
 fn command(core: &mut Core, key: u8) -> Line {
+    let (number, partitions) = (u32::from(key.wrapping_sub(b'0')), core.plan.partitions());
+    let is_first = |row: &plan::Core| row.partition + 1 == number && row.vcpu == 0;
+    let listener = core.cores.iter().position(is_first);
+    let switches = listener.is_some() || number == 0;
+    if switches {
+        let again = core.focus == number;
+        core.focus = if again { number | ALONE } else { number };
+        core.listener = listener.unwrap_or(usize::MAX);
+    }
+    let focus = (core.focus & !ALONE).wrapping_sub(1);
+    let name = partitions.get(focus as usize);
     let mut line = Line::default();
-    let number = u32::from(key.wrapping_sub(b'0'));
-    let partitions = core.plan.partitions();
-    let partition = partitions.get((number as usize).wrapping_sub(1));
-    if number == 0 || partition.is_some_and(|partition| partition.uart_ipa != 0) {
-        let alone = partition.is_some() && core.focus == number;
-        core.focus = if alone { number | ALONE } else { number };
-        let vcpus = partition.map_or(&[][..], |partition| core.plan.slice(partition.vcpus));
-        core.listener = vcpus
-            .first()
-            .map_or(usize::MAX, |&first: &u32| first as usize);
-        line.str("input goes to ");
-        line.name(partition.map_or(b"nobody", |partition| &partition.name));
-        line.str(if alone { " alone" } else { "" });
-    } else {
-        line.str("after Ctrl-A: 0 nobody, ");
+    line.str("input goes to ");
+    line.name(name.map_or(b"nobody", |partition| &partition.name));
+    if !switches {
+        line.str("; 0 nobody");
         for (number, partition) in (1..).zip(partitions) {
-            let has_input = core.focus & !ALONE == number;
-            line.dec(number.into()).str(" ").name(&partition.name);
-            line.str(if has_input { " (input), " } else { ", " });
+            line.str(", ").dec(number).str(" ").name(&partition.name);
         }
-        line.str("Ctrl-A itself, x leaves");
     }
     line
 }
 
 /// Gives the UART what waits. False: nothing does.
-fn transmit(core: &mut Core, uart: Uart) -> bool {
-    let shared = core.shared;
-    let ring = |index| shared.core(index).map(|core| &core.output);
-    let byte = core.mux.next(core.cores.len(), ring);
+fn transmit(core: &mut Core, uart: Uart, first: bool) -> bool {
+    let (waiting, shared) = (waiting(core), core.shared);
+    let byte = core
+        .mux
+        .next(first, waiting, |index| shared.core(index)?.output.pop());
     byte.map(|byte| uart.write(byte)).is_some()
 }
 
 /// Every partition has stopped and every line is out: says so and switches off. Nobody is left to be kept waiting.
 fn finish(core: &mut Core, uart: Uart) -> ! {
     core.printer.say(&power::last_line(core));
-    while transmit(core, uart) {}
+    while transmit(core, uart, true) {}
     uart.flush();
     power::machine_off(core)
 }
