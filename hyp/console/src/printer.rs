@@ -79,9 +79,8 @@ impl Printer {
     /// Ends an unfinished line.
     pub fn end(&mut self) {
         if self.filter.take().is_some() {
-            self.styled = false;
-            self.ring.put(&[self.line.as_bytes(), BREAK.as_bytes()]);
-            self.line.clear();
+            self.line.str(BREAK);
+            self.show();
         }
     }
 

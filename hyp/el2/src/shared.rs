@@ -20,7 +20,7 @@ pub struct Global {
     pub alive: AtomicU32,
     /// 1 while somebody has told the console core that there is work for it.
     pub console_busy: AtomicU32,
-    /// The partition that has the input, counted from 1, and whether it has the terminal too; 0 for nobody.
+    /// The partition that is live: it was given the input, and maybe the terminal too. Counted from 1; 0 for none.
     pub focus: AtomicU32,
     /// The run's nonce.
     pub nonce: AtomicU64,

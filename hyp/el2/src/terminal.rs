@@ -37,6 +37,8 @@ pub fn init(core: &mut Core) {
         core.lists
             .set_enable(intid as usize / 32, 1 << (intid % 32));
         command(core, b'1');
+        // It is not live until somebody asks for it.
+        core.shared.global().focus.store(0, Relaxed);
     }
 }
 
@@ -166,35 +168,32 @@ fn receive(core: &mut Core, uart: Uart) -> bool {
         say(core, &line);
     }
     if typed != Typed::Nothing {
-        // Somebody is there: the partition is live.
-        core.shared.global().focus.store(core.focus, Relaxed);
         power::tell(core, core.listener, control::INPUT);
     }
     true
 }
 
-/// Does what Ctrl-A and `key` ask for, and what is to be said about it. A digit gives the input to that partition, counted
-/// from 1 in the manifest's order, or to nobody; again, it has the terminal too. Everything else asks for help.
+/// Does what Ctrl-A and `key` ask for, and what is to be said then: who has the input, who could. A digit gives it to that
+/// partition, counted from 1 in the manifest's order, or to nobody; again, it has the terminal too.
 fn command(core: &mut Core, key: u8) -> Line {
-    let (number, partitions) = (u32::from(key.wrapping_sub(b'0')), core.plan.partitions());
+    let number = u32::from(key.wrapping_sub(b'0'));
     let is_first = |row: &plan::Core| row.partition + 1 == number && row.vcpu == 0;
     let listener = core.cores.iter().position(is_first);
-    let switches = listener.is_some() || number == 0;
-    if switches {
-        let again = core.focus == number;
-        core.focus = if again { number | ALONE } else { number };
+    if listener.is_some() || number == 0 {
+        let focus = &core.shared.global().focus;
+        let again = focus.load(Relaxed) == number;
+        focus.store(if again { number | ALONE } else { number }, Relaxed);
         core.listener = listener.unwrap_or(usize::MAX);
     }
-    let focus = (core.focus & !ALONE).wrapping_sub(1);
-    let name = partitions.get(focus as usize);
+    let partitions = core.plan.partitions();
+    let row = core.cores.get(core.listener);
+    let partition = row.and_then(|row| partitions.get(row.partition as usize));
     let mut line = Line::default();
     line.str("input goes to ");
-    line.name(name.map_or(b"nobody", |partition| &partition.name));
-    if !switches {
-        line.str("; 0 nobody");
-        for (number, partition) in (1..).zip(partitions) {
-            line.str(", ").dec(number).str(" ").name(&partition.name);
-        }
+    line.name(partition.map_or(b"nobody", |partition| &partition.name));
+    line.str("; 0 nobody");
+    for (number, partition) in (1..).zip(partitions) {
+        line.str(", ").dec(number).byte(b' ').name(&partition.name);
     }
     line
 }

@@ -273,9 +273,9 @@ fn run(steps: Vec<Step>, letters: bool) -> ([Vec<u8>; 3], Vec<String>, Vec<u8>) 
             Step::Drain(count) => m.drain(count),
         }
     }
-    for core in 0..3 {
+    for (core, said) in said.iter_mut().enumerate() {
         m.guest(core, b"\n");
-        said[core].push(b'\n');
+        said.push(b'\n');
     }
     m.wait();
     assert!(m.rings.iter().all(|ring| ring.waiting() == 0));

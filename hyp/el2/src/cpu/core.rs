@@ -62,8 +62,6 @@ pub struct Core {
     /// What was typed before, and which core gets what is typed, on the console core.
     pub keys: Keys,
     pub listener: usize,
-    /// The same by partition, as `Global::focus` has it once something was typed.
-    pub focus: u32,
     /// What this core prints.
     pub printer: Printer,
     /// What was typed for its partition.
@@ -208,7 +206,6 @@ impl Core {
                 mux: Mux::default(),
                 keys: Keys::default(),
                 listener: usize::MAX,
-                focus: 0,
                 printer: Printer::new(&mine.output, &partition.name, partition.colour),
                 input: &first.unwrap_or(mine).input,
                 plan,
