@@ -12,9 +12,9 @@ use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
 /// Most bytes of code and constants at EL2.
-pub const BYTES: u64 = 40_960;
+pub const BYTES: u64 = 41_472;
 /// Most source lines of the first-party crates linked into EL2.
-pub const LINES: u64 = 5_000;
+pub const LINES: u64 = 5_200;
 
 /// What runs at EL2.
 pub struct Sizes {
