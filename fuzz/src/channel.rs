@@ -3,12 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use arbitrary::{Arbitrary, Unstructured};
-<<<<<<< HEAD
 use channel::{Consumer, Error, Indices, Producer, Region, layout, open};
-=======
-use channel::layout;
-use channel::{Consumer, Error, Indices, Producer, Region, open};
->>>>>>> e985102 (fuzz: follow EL2's new interfaces; the plan is found through the linker's names)
 
 /// The four indices of a region.
 const INDICES: [usize; 4] = [

@@ -24,7 +24,6 @@ pub fn run(data: &[u8]) {
     let Ok([esr, hpfar, far, value]) = input.arbitrary::<[u64; 4]>() else {
         return;
     };
-<<<<<<< HEAD
     let class = trap::class(esr);
     assert!(!trap::cause(esr).is_empty());
     let access = trap::sysreg_access(esr);
@@ -34,18 +33,6 @@ pub fn run(data: &[u8]) {
         let sends = matches!(policy, Policy::Sgi { .. } | Policy::Deactivate);
         assert!(access.write || !sends, "a read does something");
         assert!(!access.write || !matches!(policy, Policy::Id(_)));
-=======
-    assert!(!trap::cause(esr).is_empty());
-    let class = trap::class(esr);
-    assert!(class < 64);
-    let sysreg = trap::sysreg_access(esr);
-    if class == ec::SYSREG {
-        assert!(sysreg.rt < 32);
-        let policy = trap::sysreg(sysreg.op, sysreg.write);
-        let sends = matches!(policy, Policy::Sgi { .. } | Policy::Deactivate);
-        assert!(sysreg.write || !sends, "a read does something");
-        assert!(!sysreg.write || !matches!(policy, Policy::Id(_)));
->>>>>>> e985102 (fuzz: follow EL2's new interfaces; the plan is found through the linker's names)
     }
     if let Some(rt) = trap::sgi1r_source(esr) {
         assert_eq!(
@@ -53,11 +40,7 @@ pub fn run(data: &[u8]) {
             ec::SYSREG,
             "the short path takes what is no register access"
         );
-<<<<<<< HEAD
         assert_eq!((access.op, access.rt, access.write), (ICC_SGI1R, rt, true));
-=======
-        assert_eq!((sysreg.op, sysreg.rt, sysreg.write), (ICC_SGI1R, rt, true));
->>>>>>> e985102 (fuzz: follow EL2's new interfaces; the plan is found through the linker's names)
     }
     if let Some(access) = trap::access(esr) {
         assert_eq!(
@@ -65,15 +48,11 @@ pub fn run(data: &[u8]) {
             ec::DATA_ABORT,
             "EL2 carries out what is no data abort"
         );
-<<<<<<< HEAD
         assert_eq!(access.is_write(), esr >> 6 & 1 != 0);
         assert!(
             trap::ipa_known(esr) && esr >> 7 & 1 == 0,
             "a walk of the guest's own tables"
         );
-=======
-        assert!(trap::ipa_known(esr));
->>>>>>> e985102 (fuzz: follow EL2's new interfaces; the plan is found through the linker's names)
         assert!((4..8).contains(&(esr & 0x3f)), "no translation fault");
         assert!(access.rt() < 32 && matches!(access.size(), 1 | 2 | 4 | 8));
         let bits = 8 * access.size();

@@ -3,11 +3,6 @@
 //! `fuzz_targets/` has a program for libFuzzer each, `seeds/TARGET` the inputs to start from. `cargo xtask fuzz` runs
 //! them; `tests/seeds.rs` replays the seeds, and variants of them, without libFuzzer.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, PoisonError};
-
-use planned::Plan;
-
 pub mod channel;
 pub mod esr;
 pub mod manifest;
@@ -84,23 +79,4 @@ mod gic {
     pub fn intids(_base: u64) -> u32 {
         288
     }
-}
-
-/// The image's first byte, for the linker EL2's; the address alone is used.
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals, reason = "the linker script's name")]
-static _image_start: u8 = 0;
-/// Where EL2 looks for the plan: bytes behind `_image_start`. It is the packer's there, and ours here.
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals, reason = "the packer's name")]
-static _plan_offset: AtomicU64 = AtomicU64::new(0);
-
-/// The plan as EL2 finds it where `bytes` start, at a multiple of a page; they must stay there while it is used, and
-/// be as many as their header says.
-fn plan_at(bytes: &[u8]) -> Plan {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let start = &raw const _image_start as u64;
-    _plan_offset.store(bytes.as_ptr() as u64 - start, SeqCst);
-    Plan::here()
 }

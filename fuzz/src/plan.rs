@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use plan::{Array, Core, End, Header, Interrupt, Load, Memory, Midr, PAGE, Partition, Range};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-<<<<<<< HEAD
 use crate::planned::Plan;
 
 /// Where the packer would say the plan lies; the harness has it elsewhere.
@@ -18,9 +17,6 @@ static _plan_offset: u64 = 0;
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "the linker script's name")]
 static _image_start: u8 = 0;
-=======
-use crate::{plan_at, planned::Plan};
->>>>>>> e985102 (fuzz: follow EL2's new interfaces; the plan is found through the linker's names)
 
 /// No plan that EL2 takes for valid is larger, bytes (`hyp/el2/src/planned.rs`).
 const IMAGE_MAX: usize = 1 << 30;
@@ -45,11 +41,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn check(image: &[u8], data: &[u8]) {
-<<<<<<< HEAD
     let plan = Plan::at(image.as_ptr() as u64);
-=======
-    let plan = plan_at(image);
->>>>>>> e985102 (fuzz: follow EL2's new interfaces; the plan is found through the linker's names)
     let word = |at: usize| u64::read_from_prefix(&image[at..]).map_or(0, |(word, _)| word);
     let (size, whole) = (
         word(offset_of!(Header, size)),

@@ -11,8 +11,8 @@ use std::sync::{Once, OnceLock};
 use plan::PAGE;
 
 use crate::boot::{machine, refuse::Refused};
+use crate::planned::Plan;
 use crate::support::{self, Parts};
-use crate::{plan_at, planned::Plan};
 
 /// How EL2 answers a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,10 +100,6 @@ fn good_plan() -> &'static Plan {
         let room = vec![0; bytes.len() + PAGE as usize].leak();
         let start = room.as_ptr().align_offset(PAGE as usize);
         room[start..start + bytes.len()].copy_from_slice(bytes);
-<<<<<<< HEAD
         Plan::at(room[start..].as_ptr() as u64)
-=======
-        plan_at(&room[start..])
->>>>>>> e985102 (fuzz: follow EL2's new interfaces; the plan is found through the linker's names)
     })
 }

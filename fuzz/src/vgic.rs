@@ -36,7 +36,7 @@ enum Step {
     Inject(u8, u16),
     Level(u8, u16, bool),
     Line(u8, u8, bool),
-    Sgi(u8, bool, u64),
+    Sgi(u8, u8, u64),
     SgiToOne(u8, u64),
     Acknowledge(u8),
     End(u8),
@@ -123,13 +123,9 @@ fn take(machine: &mut Machine, step: Step, vcpus: usize) {
                 machine.set_line(core(by), intid.into(), high);
             }
         }
-<<<<<<< HEAD
         Step::Sgi(by, register, value) => {
             // ICC_SGI1R_EL1, or one of the other two, which name Group 0 alone.
             let only_group0 = register % 3 != 0;
-=======
-        Step::Sgi(by, only_group0, value) => {
->>>>>>> e985102 (fuzz: follow EL2's new interfaces; the plan is found through the linker's names)
             machine.vcpu(core(by)).send_sgi(value, only_group0);
         }
         Step::SgiToOne(by, value) => {

@@ -1,13 +1,12 @@
 //! Whole-system tests: which system runs on which machine, and how that must end. Data; `cargo xtask test` runs it.
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
-//! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it, `typed/` input, `refusal/` a machine or
+//! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it, `refusal/` a machine or
 //! an image that EL2 must not start.
 
 mod attacks;
 #[cfg(test)]
 mod tests;
-mod typed;
 
 /// The machine that a case runs on, where it differs from what the board says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,8 +45,6 @@ pub struct Case {
     pub command_line: Option<(&'static str, &'static str)>,
     /// The machine.
     pub machine: Machine,
-    /// What is typed at the console, each text so many times. All of it at once, as fast as it is taken.
-    pub typed: &'static [(&'static str, usize)],
     /// A bit of the plan that is turned over before the image is started: byte, from the plan's start or (negative) from
     /// its end, and bit.
     pub flip: Option<(isize, u32)>,
@@ -77,7 +74,6 @@ const DUO: Case = Case {
     system: "duo",
     command_line: None,
     machine: DEFAULT,
-    typed: &[],
     flip: None,
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],
@@ -239,6 +235,5 @@ const DUOS: &[Case] = &[
 pub fn cases() -> Vec<Case> {
     let mut cases = DUOS.to_vec();
     cases.extend_from_slice(attacks::CASES);
-    cases.extend_from_slice(typed::CASES);
     cases
 }

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
-/// Most bytes of code and constants at EL2. The aim is 40,960: console input took it beyond, and is to be made smaller.
-pub const BYTES: u64 = 41_472;
+/// Most bytes of code and constants at EL2.
+pub const BYTES: u64 = 40_960;
 /// Most source lines of the first-party crates linked into EL2. The aim is 5,000: the short paths in assembly took it beyond.
 pub const LINES: u64 = 5_200;
 
