@@ -1,10 +1,11 @@
 //! Whole-system tests: which system runs on which machine, and how that must end. Data; `cargo xtask test` runs it.
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
-//! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it, `refusal/` a machine or
-//! an image that EL2 must not start.
+//! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
+//! `linux/` Linux beside it, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
+mod linux;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +55,8 @@ pub struct Case {
     pub wanted: &'static [&'static str],
     /// Words that no console line may hold.
     pub unwanted: &'static [&'static str],
+    /// Words of which each stands for the first time in a later line than the one before.
+    pub order: &'static [&'static str],
 }
 
 /// How the first system ends.
@@ -78,6 +81,7 @@ const DUO: Case = Case {
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],
     unwanted: &["bulkhead: refused"],
+    order: &[],
 };
 const DEFAULT: Machine = Machine {
     icount: false,
@@ -233,7 +237,9 @@ const DUOS: &[Case] = &[
 
 /// All whole-system tests.
 pub fn cases() -> Vec<Case> {
-    let mut cases = DUOS.to_vec();
+    // The longest first: the others then go on beside it.
+    let mut cases = linux::CASES.to_vec();
+    cases.extend_from_slice(DUOS);
     cases.extend_from_slice(attacks::CASES);
     cases
 }

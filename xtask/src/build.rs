@@ -1,6 +1,7 @@
 //! From a system's name to the bytes of its image: builds the hypervisor and the guests, then compiles the plan.
 
 use crate::compile::{self, Image};
+use crate::linux::{self, Instead};
 use crate::manifest;
 use crate::system::System;
 use crate::ui;
@@ -35,10 +36,12 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// Builds bare-metal programs, each once.
+/// Builds bare-metal programs and gets Debian's, each once.
 #[derive(Default)]
 pub struct Builder {
     built: BTreeMap<String, PathBuf>,
+    /// What to take instead of Debian's.
+    pub instead: Instead,
 }
 
 impl Builder {
@@ -90,12 +93,28 @@ impl Builder {
         Ok(path)
     }
 
+    /// What a manifest names without a path: the guest crate of a name, built, or what `debian:PACKAGE` stands for.
+    ///
+    /// # Errors
+    /// If it does not build or cannot be fetched.
+    pub fn file(&mut self, name: &str) -> Result<PathBuf> {
+        let Some(package) = name.strip_prefix(linux::SCHEME) else {
+            return self.program(name);
+        };
+        if let Some(path) = self.built.get(name) {
+            return Ok(path.clone());
+        }
+        let path = linux::file(package, &self.instead)?;
+        self.built.insert(name.to_string(), path.clone());
+        Ok(path)
+    }
+
     /// Reads a system's manifest, building the guests that it names.
     ///
     /// # Errors
     /// Everything that is wrong with the manifest, or a guest that does not build.
     pub fn system(&mut self, spec: &str) -> Result<System> {
-        manifest::load(&root(), spec, &mut |guest| self.program(guest))
+        manifest::load(&root(), spec, &mut |name| self.file(name))
             .map_err(|errors| anyhow!(errors.render(ui::coloured(&std::io::stderr()))))
     }
 

@@ -15,7 +15,7 @@ use anyhow::Result;
 pub fn command(spec: &str, deny_warnings: bool) -> Result<bool> {
     let mut builder = Builder::default();
     let colour = ui::coloured(&std::io::stdout());
-    match manifest::check(&root(), spec, &mut |guest| builder.program(guest)) {
+    match manifest::check(&root(), spec, &mut |name| builder.file(name)) {
         Err(errors) => {
             ui::say(errors.render(colour));
             Ok(false)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::{self, Builder};
+use xtask::linux::Instead;
 use xtask::setup::{self, Scope};
 use xtask::{bench, check, compile, draw, explain, fuzz, qemu, schema, size, test, ui, verify};
 
@@ -155,6 +156,12 @@ struct QemuArgs {
     /// GIC version, instead of the board's
     #[arg(long, value_name = "N")]
     gic: Option<u32>,
+    /// Kernel for the partition that runs Debian's, instead of that: a plain arm64 Image
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// Initial RAM disk, instead of the one made with Debian's busybox
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
     /// Seconds the run may take; 0 is for ever
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     time_limit: u64,
@@ -203,7 +210,11 @@ fn dispatch(command: Command) -> Result<bool> {
             if !args.no_setup {
                 setup::ensure(Scope::Run)?;
             }
-            Ok(qemu::command(&args.system, &options)?.passed())
+            let instead = Instead {
+                kernel: args.kernel,
+                initrd: args.initrd,
+            };
+            Ok(qemu::command(&args.system, instead, &options)?.passed())
         }
         Command::Image { system, output } => {
             setup::ensure(Scope::Run)?;

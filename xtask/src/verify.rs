@@ -10,6 +10,7 @@ use verify::{Inputs, Proof};
 
 use crate::build::{self, Builder, HYPERVISOR};
 use crate::compile::Image;
+use crate::linux;
 use crate::manifest;
 use crate::system::System;
 
@@ -58,9 +59,12 @@ pub fn inputs(builder: &mut Builder, path: &Path) -> Result<Inputs> {
     let el2 = read(&builder.program(HYPERVISOR)?)?;
     let root = build::root();
     let mut guests = |name: &str| -> Result<Option<Vec<u8>>> {
-        let known = root.join("guests").join(name).join("Cargo.toml").exists();
-        ensure!(known, "there is no guest \"{name}\"");
-        Ok(Some(read(&builder.program(name)?)?))
+        let guest = root.join("guests").join(name).join("Cargo.toml").exists();
+        ensure!(
+            guest || name.starts_with(linux::SCHEME),
+            "there is no guest \"{name}\""
+        );
+        Ok(Some(read(&builder.file(name)?)?))
     };
     Inputs::read(&root, path, &el2, &mut guests)
 }

@@ -95,7 +95,7 @@ impl Bench {
             ..Options::default()
         };
         let board = qemu::board(&self.system)?;
-        let outcome = qemu::run(board, &self.image, &options, false, &mut |_| Ok(()))?;
+        let outcome = qemu::run(&board, &self.image, &options, false, &mut |_| Ok(()))?;
         let lines = &outcome.console.lines;
         let tail = || lines[lines.len().saturating_sub(TAIL)..].join("\n    ");
         let verdict = qemu::judge(&qemu::partitions(&self.system), &outcome);

@@ -35,7 +35,8 @@ use rules::{Check, RULES};
 const DEFAULT_BOARD: &str = "qemu-virt";
 
 /// Reads the system `spec`: a path that ends in `.toml`, `BOARD/NAME`, or the NAME of a system of qemu-virt.
-/// `root` is the repository. `guests` builds the crate guests/NAME and gives its ELF file.
+/// `root` is the repository. `guests` gives the file of a name that is no path: it builds
+/// the crate guests/NAME, or gets what `debian:PACKAGE` stands for.
 ///
 /// # Errors
 /// Everything that is wrong with the manifest.

@@ -6,6 +6,7 @@ use super::decode::At;
 use super::image::{self, Wish};
 use super::raw::{Image as RawImage, Kind, Manifest, Partition};
 use super::report::{Finding, suggest};
+use crate::linux;
 use crate::system::Image;
 
 /// A finding is large, and mostly there is none.
@@ -35,13 +36,13 @@ pub fn read_all(
             let (kind, name) = one_kind(image)?;
             let file = match kind {
                 Kind::Guest => guest(root, name, guests)?,
-                Kind::Elf | Kind::Raw | Kind::Linux => folder.join(name.get_ref()),
+                Kind::Elf | Kind::Raw | Kind::Linux => place(folder, name, guests)?,
             };
             let bytes = contents(&file, name, "image-file")?;
             understand(partition, image.get_ref(), kind, file, bytes, name)
         });
         let initrd = partition.initrd.as_ref().map(|name| {
-            let file = folder.join(name.get_ref());
+            let file = place(folder, name, guests)?;
             let bytes = contents(&file, name, "initrd-file")?;
             Ok((file, bytes))
         });
@@ -106,6 +107,25 @@ fn guest(
     })
 }
 
+/// Where the file is that a manifest in `folder` names.
+fn place(
+    folder: &Path,
+    name: &At<String>,
+    fetch: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
+) -> Outcome<PathBuf> {
+    if !name.get_ref().starts_with(linux::SCHEME) {
+        return Ok(folder.join(name.get_ref()));
+    }
+    fetch(name.get_ref()).map_err(|error| {
+        let title = format!("there is no {}", name.get_ref());
+        Finding::new(name.span(), title, "this package")
+            .rule("debian-package")
+            .note(format!("{error:#}"))
+            .help("`--kernel FILE` and `--initrd FILE` take other files, and so does a path here")
+            .into()
+    })
+}
+
 /// A file's contents.
 fn contents(file: &Path, name: &At<String>, rule: &'static str) -> Outcome<Vec<u8>> {
     std::fs::read(file).map_err(|error| {
@@ -138,12 +158,13 @@ fn understand(
             .next()
             .map_or(super::raw::DEFAULT_IPA, |(_, ipa, _)| ipa),
     };
+    // What Debian's stands for may be another file: `--kernel`.
+    let shown = match name.get_ref().starts_with(linux::SCHEME) {
+        true => file.display().to_string(),
+        false => name.get_ref().clone(),
+    };
     image::read(kind, file, bytes, wish).map_err(|refusal| {
-        let title = format!(
-            "{} cannot be loaded into {}",
-            name.get_ref(),
-            partition.label()
-        );
+        let title = format!("{shown} cannot be loaded into {}", partition.label());
         // What `load` got wrong is shown there.
         let load = image
             .load

@@ -11,17 +11,20 @@ pub use machine::{Options, Outcome, PROGRAM, run};
 pub use verdict::{Verdict, ends, judge};
 
 use crate::build::{self, Builder};
+use crate::linux::Instead;
 use crate::system::System;
 use crate::{ui, verify};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 
-/// Builds `spec`, runs it and prints its console and the verdict on standard output.
+/// Builds `spec`, with `instead` of what it takes from Debian, runs it and prints its console and the verdict on
+/// standard output.
 ///
 /// # Errors
 /// If it cannot be built or run; a run that fails is a [`Verdict`].
-pub fn command(spec: &str, options: &Options) -> Result<Verdict> {
+pub fn command(spec: &str, instead: Instead, options: &Options) -> Result<Verdict> {
     let mut builder = Builder::default();
+    builder.instead = instead.of(spec)?;
     let system = builder.system(spec)?;
     let image = verify::image(&mut builder, &system)?;
     let path = build::target_dir()
@@ -33,7 +36,7 @@ pub fn command(spec: &str, options: &Options) -> Result<Verdict> {
     let raw = ui::coloured(&stdout);
     let mut plain = Plain::default();
     let outcome = run(
-        board(&system)?,
+        &board(&system)?,
         &path,
         options,
         system.at_end == plan::END_WAIT,
@@ -61,13 +64,18 @@ pub fn command(spec: &str, options: &Options) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// How QEMU runs a system's board.
+/// How QEMU runs a system's board: with the board's number of cores, or more if the system has one beyond them.
 ///
 /// # Errors
 /// If it does not.
-pub fn board(system: &System) -> Result<&crate::system::Qemu> {
+pub fn board(system: &System) -> Result<crate::system::Qemu> {
+    let vcpus = system.partitions.iter().flat_map(|p| &p.vcpus);
+    let used = vcpus.map(|vcpu| vcpu.core + 1).max().unwrap_or(0);
     match &system.board.qemu {
-        Some(qemu) => Ok(qemu),
+        Some(qemu) => Ok(crate::system::Qemu {
+            cores: qemu.cores.max(used),
+            ..qemu.clone()
+        }),
         None => bail!(
             "{}: QEMU has no machine for the board {}",
             system.name,

@@ -6,8 +6,9 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-use crate::{bench, ui};
+use crate::{bench, linux, ui};
 use anyhow::{Result, bail};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The check that no operation of EL2 became slower.
@@ -45,10 +46,11 @@ pub fn command(options: &Options) -> Result<bool> {
         }
     }
     if !options.host_only {
-        let cases: Vec<_> = system_tests::cases()
+        let mut cases: Vec<_> = system_tests::cases()
             .into_iter()
             .filter(|case| chosen(case.name))
             .collect();
+        cases.retain(|case| tally.can_run(case.name, case.system));
         let jobs = options
             .jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -79,6 +81,8 @@ struct Tally {
     checks: usize,
     passed: usize,
     failed: Vec<String>,
+    /// Systems that were looked at for packages of Debian, and why they cannot be made.
+    fetched: BTreeMap<String, Option<String>>,
 }
 
 impl Tally {
@@ -105,6 +109,27 @@ impl Tally {
                 format!("FAILED {name} ({seconds:.1} s): {}", reasons.join("\n  "))
             }
         }
+    }
+
+    /// Whether the system of a check can be made here. It cannot be, and is recorded as skipped, where it takes a
+    /// package from Debian that cannot be fetched.
+    fn can_run(&mut self, name: &str, system: &str) -> bool {
+        let known = self.fetched.get(system);
+        let why = known.cloned().unwrap_or_else(|| {
+            let why = linux::fetched(system)
+                .err()
+                .map(|error| format!("{error:#}"));
+            if let Some(why) = &why {
+                eprintln!("{system}: {why}");
+            }
+            self.fetched.insert(system.to_string(), why.clone());
+            why
+        });
+        if why.is_some() {
+            let skipped = host::Skipped("Debian's packages cannot be fetched here");
+            ui::say(self.record(name, Duration::ZERO, Err(skipped.into())));
+        }
+        why.is_none()
     }
 
     /// The last lines.

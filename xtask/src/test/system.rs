@@ -163,7 +163,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         limit: Some(LIMIT),
     };
     let outcome = qemu::run(
-        qemu::board(&job.system)?,
+        &qemu::board(&job.system)?,
         &job.image,
         &options,
         false,
@@ -226,6 +226,15 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
     }
     if let Some(words) = case.unwanted.iter().find(has) {
         bail!("a line holds `{words}`");
+    }
+    let first = |words: &str| console.lines.iter().position(|line| line.contains(words));
+    for pair in case.order.windows(2) {
+        ensure!(
+            first(pair[0]).is_some() && first(pair[0]) < first(pair[1]),
+            "no line holds `{}` before the first with `{}`",
+            pair[0],
+            pair[1]
+        );
     }
     Ok(())
 }

@@ -133,7 +133,7 @@ pub fn run(
     std::thread::scope(|scope| {
         let machine = scope.spawn(|| {
             let sender = sender;
-            qemu::run(board, &files.image, &options, false, &mut |bytes| {
+            qemu::run(&board, &files.image, &options, false, &mut |bytes| {
                 // Whoever listened has seen enough.
                 let _ = sender.send(bytes.to_vec());
                 Ok(())

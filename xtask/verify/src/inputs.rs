@@ -1,5 +1,6 @@
 //! What an image is held against: manifest, board, EL2's executable and the guests' files.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -23,7 +24,10 @@ pub struct Inputs {
     pub initrds: Vec<Option<Vec<u8>>>,
 }
 
-/// Gives the ELF file of the guest crate of a name, if there is one.
+/// What the names of files start with that are no paths.
+const DEBIAN: &str = "debian:";
+
+/// Gives the ELF file of the guest crate of a name, or the file that `debian:PACKAGE` stands for, if there is one.
 pub type Guests<'a> = &'a mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>;
 
 impl Inputs {
@@ -38,12 +42,16 @@ impl Inputs {
         let board = root.join("boards").join(&manifest.board).join("board.toml");
         let text = String::from_utf8(read(&board, "the board")?).context("the board is no text")?;
         let folder = path.parent().unwrap_or(Path::new(""));
+        let guests = RefCell::new(guests);
         Self::of(
             manifest,
             &text,
             el2,
-            &mut |name| read(&folder.join(name), name),
-            guests,
+            &mut |name| match name.starts_with(DEBIAN) {
+                true => guests.borrow_mut()(name)?.with_context(|| format!("there is no {name}")),
+                false => read(&folder.join(name), name),
+            },
+            &mut |name| guests.borrow_mut()(name),
         )
         .with_context(|| path.display().to_string())
     }

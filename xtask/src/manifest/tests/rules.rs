@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{files, root};
+use crate::linux;
 use crate::manifest::rules::RULES;
 use crate::manifest::{Diagnostics, names, read};
 
@@ -18,6 +19,7 @@ fn findings_of(rule: &str, folder: &Path) -> Option<Diagnostics> {
     // chaos stands for a guest that does not build.
     let mut guests = |name: &str| match name {
         "chaos" => Err(anyhow::anyhow!("cargo build failed")),
+        "debian:coreutils" => linux::file("coreutils", &linux::Instead::default()),
         _ => Ok(folder.join("files/program.elf")),
     };
     let findings = match read(&root(), &folder.join("bad.toml"), &text, &mut guests) {

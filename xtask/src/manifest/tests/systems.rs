@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{elf, files, kernel, root, scratch};
+use crate::linux;
 use crate::manifest::image::Wish;
 use crate::manifest::{board, image, load, names, raw, report, values};
 use crate::system::Range;
@@ -166,7 +167,14 @@ fn every_shipped_board_is_read() {
 
 #[test]
 fn every_shipped_system_is_read() {
-    let file = files("shipped").join("files/program.elf");
+    let files = files("shipped").join("files");
+    let file = |name: &str| {
+        files.join(if name.starts_with(linux::SCHEME) {
+            "Image"
+        } else {
+            "program.elf"
+        })
+    };
     let boards = root().join("boards");
     let mut folders: Vec<PathBuf> = names(&boards)
         .iter()
@@ -177,7 +185,7 @@ fn every_shipped_system_is_read() {
         for name in names(&folder) {
             let path = folder.join(name);
             let spec = path.to_str().expect("UTF-8");
-            let system = load(&root(), spec, &mut |_| Ok(file.clone()));
+            let system = load(&root(), spec, &mut |name| Ok(file(name)));
             assert!(system.is_ok(), "{}", system.expect_err("errors"));
         }
     }

@@ -67,19 +67,30 @@ pub fn duo() -> Good {
 }
 
 fn good(path: &Path) -> Good {
-    static GUEST: OnceLock<PathBuf> = OnceLock::new();
-    let guest = GUEST.get_or_init(|| {
-        let name = format!("{}.elf", std::process::id());
-        let folder = option_env!("CARGO_TARGET_TMPDIR").map(PathBuf::from);
-        let path = folder.unwrap_or_else(std::env::temp_dir).join(name);
-        std::fs::write(&path, guest_elf()).expect("the temporary folder");
-        path
+    static PROGRAMS: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    let [guest, kernel] = PROGRAMS.get_or_init(|| {
+        [("elf", guest_elf()), ("Image", kernel_image())].map(|(extension, bytes)| {
+            let name = format!("{}.{extension}", std::process::id());
+            let folder = option_env!("CARGO_TARGET_TMPDIR").map(PathBuf::from);
+            let path = folder.unwrap_or_else(std::env::temp_dir).join(name);
+            std::fs::write(&path, bytes).expect("the temporary folder");
+            path
+        })
     });
+    let is_guest = |name: &str| !name.starts_with("debian:");
     let spec = path.to_str().expect("a path of text");
-    let system = xtask::manifest::load(&root(), spec, &mut |_| Ok(guest.clone()))
-        .unwrap_or_else(|errors| panic!("{errors}"));
+    let system = xtask::manifest::load(&root(), spec, &mut |name| {
+        Ok(if is_guest(name) { guest } else { kernel }.clone())
+    })
+    .unwrap_or_else(|errors| panic!("{errors}"));
     let el2 = el2_elf();
-    let mut guests = |_: &str| Ok(Some(guest_elf()));
+    let mut guests = |name: &str| {
+        Ok(Some(if is_guest(name) {
+            guest_elf()
+        } else {
+            kernel_image()
+        }))
+    };
     let inputs = Inputs::read(&root(), path, &el2, &mut guests).expect("a good system");
     let image = compile(&system, |_, _| ());
     let name = system.name.clone();
@@ -359,6 +370,14 @@ pub fn el2_elf() -> Vec<u8> {
         (6, 0x3000, vec![0xe3; 0x40], 0x3000),
     ];
     elf(3, 0, &segments)
+}
+
+/// An arm64 Image of 64 bytes, which fills 1 MiB from 0 bytes behind a multiple of 2 MiB; Debian's initial RAM disk too.
+pub fn kernel_image() -> Vec<u8> {
+    let mut file = vec![0; 64];
+    file[16..24].copy_from_slice(&(1u64 << 20).to_le_bytes());
+    file[56..60].copy_from_slice(b"ARM\x64");
+    file
 }
 
 /// A guest of two segments, one with zeros behind it.

@@ -1,0 +1,135 @@
+//! What a manifest means by `debian:PACKAGE`: Debian's arm64 kernel, and an initial RAM disk of its busybox. Both are
+//! fetched when they are first needed, and kept in Cargo's target folder: from then on nothing touches the network.
+
+mod fetch;
+mod initramfs;
+#[cfg(test)]
+mod tests;
+
+use crate::{build, manifest};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+
+/// What such names start with.
+pub const SCHEME: &str = "debian:";
+/// How kernel packages start, those that depend on the current one (`linux-image-cloud-arm64`) included.
+const KERNEL: &str = "linux-image-";
+/// The package of the initial RAM disk's one program.
+const BUSYBOX: &str = "busybox-static";
+
+/// The packages cannot be fetched here: no apt, no network, or a distribution without them.
+#[derive(Clone, Copy, Debug)]
+pub struct Unavailable;
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Debian's packages cannot be fetched here")
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Files to use instead of the fetched ones.
+#[derive(Clone, Debug, Default)]
+pub struct Instead {
+    /// A kernel.
+    pub kernel: Option<PathBuf>,
+    /// An initial RAM disk.
+    pub initrd: Option<PathBuf>,
+}
+
+impl Instead {
+    /// Checks that the system `spec` has something that these files stand for, and makes their paths absolute.
+    ///
+    /// # Errors
+    /// When a file is not there, or no partition names what it replaces.
+    pub fn of(self, spec: &str) -> Result<Self> {
+        let packages = packages(spec);
+        let checked = |option: &str, file: Option<PathBuf>, wanted: fn(&str) -> bool| {
+            let Some(file) = file else { return Ok(None) };
+            ensure!(
+                packages.iter().any(|package| wanted(package)),
+                "--{option}: no partition of {spec} takes Debian's; name {} in its manifest",
+                file.display()
+            );
+            let absolute = file.canonicalize();
+            let absolute =
+                absolute.with_context(|| format!("--{option}: cannot read {}", file.display()))?;
+            Ok(Some(absolute))
+        };
+        Ok(Self {
+            kernel: checked("kernel", self.kernel, is_kernel)?,
+            initrd: checked("initrd", self.initrd, |package| package == BUSYBOX)?,
+        })
+    }
+}
+
+fn is_kernel(package: &str) -> bool {
+    package.starts_with(KERNEL)
+}
+
+/// Packages that the manifest of `spec` names, without their scheme. None if it cannot be read: who needs it says so.
+pub fn packages(spec: &str) -> Vec<String> {
+    let path = manifest::locate(&build::root(), spec);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let partitions = table.get("partition").and_then(toml::Value::as_array);
+    let named = partitions.into_iter().flatten().flat_map(|partition| {
+        let image = partition.get("image").and_then(|image| image.get("linux"));
+        image.into_iter().chain(partition.get("initrd"))
+    });
+    named
+        .filter_map(|name| name.as_str()?.strip_prefix(SCHEME))
+        .map(String::from)
+        .collect()
+}
+
+/// Gets what the system `spec` takes from Debian, so that what else is wrong with it can be told from having no network.
+///
+/// # Errors
+/// [`Unavailable`], and why.
+pub fn fetched(spec: &str) -> Result<()> {
+    let files = packages(spec)
+        .into_iter()
+        .map(|package| file(&package, &Instead::default()));
+    let failed = files
+        .filter_map(Result::err)
+        .find(anyhow::Error::is::<Unavailable>);
+    failed.map_or(Ok(()), Err)
+}
+
+/// The file that `debian:` and `package` stand for.
+///
+/// # Errors
+/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such package, or it is not what
+/// it should be.
+pub fn file(package: &str, instead: &Instead) -> Result<PathBuf> {
+    let cache = build::target_dir().join("debian");
+    match package {
+        _ if is_kernel(package) => match &instead.kernel {
+            Some(file) => Ok(file.clone()),
+            None => fetch::member(&cache, package, "boot/vmlinuz-*"),
+        },
+        BUSYBOX => match &instead.initrd {
+            Some(file) => Ok(file.clone()),
+            None => initial_ram_disk(&cache),
+        },
+        _ => bail!("{SCHEME} names a kernel ({KERNEL}…), or {BUSYBOX} for an initial RAM disk"),
+    }
+}
+
+/// Busybox and guests/linux, packed anew each time: what a change of the latter needs, and done at once.
+fn initial_ram_disk(cache: &Path) -> Result<PathBuf> {
+    let busybox = fetch::member(cache, BUSYBOX, "*bin/busybox")?;
+    let busybox =
+        std::fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
+    let folder = build::root().join("guests/linux");
+    let archive = initramfs::pack(&folder, &busybox)
+        .with_context(|| format!("cannot pack {}", folder.display()))?;
+    let path = cache.join("initramfs.cpio");
+    // Several xtasks may do so at a time: whoever reads it finds a whole one.
+    let part = cache.join(format!("initramfs.{}", std::process::id()));
+    build::write(&part, &archive)?;
+    std::fs::rename(&part, &path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
