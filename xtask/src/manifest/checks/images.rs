@@ -159,18 +159,23 @@ pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
         let Some((_, ipa, size)) = partition.pieces().next() else {
             continue;
         };
+        // A RAM disk larger than the memory would lie over all of the image in it.
+        let room = (
+            place.0.max(ipa),
+            ipa.saturating_add(size) - place.0.max(ipa),
+        );
         let hit = program
             .image
             .iter()
             .flat_map(|image| &image.segments)
             .map(filled);
         let top = hit
-            .filter(|segment| overlap(*segment, place))
+            .filter(|segment| overlap(*segment, room))
             .map(|(base, size)| base.saturating_add(size))
             .max();
         let over = match top {
-            _ if place.0 < ipa => place.1.saturating_sub(size),
             Some(top) => top - place.0,
+            None if place.0 < ipa => place.1.saturating_sub(size),
             None => continue,
         };
         let need = size
