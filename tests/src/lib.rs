@@ -2,12 +2,13 @@
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
 //! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
-//! `linux/` Linux beside it, `refusal/` a machine or an image that EL2 must not start.
+//! `linux/` Linux beside it, `typed/` what is typed, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod linux;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 /// The machine that a case runs on, where it differs from what the board says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +47,8 @@ pub struct Case {
     pub command_line: Option<(&'static str, &'static str)>,
     /// The machine.
     pub machine: Machine,
+    /// What is typed at the console, each text so many times. All of it at once, as fast as it is taken.
+    pub typed: &'static [(&'static str, usize)],
     /// A bit of the plan that is turned over before the image is started: byte, from the plan's start or (negative) from
     /// its end, and bit.
     pub flip: Option<(isize, u32)>,
@@ -77,6 +80,7 @@ const DUO: Case = Case {
     system: "duo",
     command_line: None,
     machine: DEFAULT,
+    typed: &[],
     flip: None,
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],
@@ -241,5 +245,6 @@ pub fn cases() -> Vec<Case> {
     let mut cases = linux::CASES.to_vec();
     cases.extend_from_slice(DUOS);
     cases.extend_from_slice(attacks::CASES);
+    cases.extend_from_slice(typed::CASES);
     cases
 }

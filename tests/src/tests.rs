@@ -41,7 +41,13 @@ fn every_attack_of_chaos_is_tried() {
         std::fs::read_to_string(root().join("tests/systems/storm.toml")).expect("a manifest");
     let mut tried: BTreeSet<_> = cases()
         .iter()
-        .filter_map(|case| case.command_line?.1.strip_prefix("attack="))
+        .filter_map(|case| {
+            case.command_line?
+                .1
+                .strip_prefix("attack=")?
+                .split(' ')
+                .next()
+        })
         .map(String::from)
         .collect();
     tried.extend(

@@ -206,6 +206,7 @@ fn dispatch(command: Command) -> Result<bool> {
                 extra: args.extra,
                 nonce: None,
                 limit: (args.time_limit > 0).then(|| Duration::from_secs(args.time_limit)),
+                input: qemu::Input::Stdin,
             };
             if !args.no_setup {
                 setup::ensure(Scope::Run)?;

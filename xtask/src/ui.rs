@@ -22,10 +22,16 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub fn catch_interrupts() -> Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            crate::qemu::restore_terminal();
             std::process::exit(130);
         }
     })
     .context("cannot install the Ctrl-C handler")
+}
+
+/// Asks this process to stop.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
 /// Whether someone asked this process to stop.

@@ -27,7 +27,7 @@ pub(crate) use refuse;
 
 /// As EL2's.
 pub fn refusal() -> Line {
-    let mut line = Line::new();
+    let mut line = Line::default();
     line.str("bulkhead: refused: ");
     line
 }

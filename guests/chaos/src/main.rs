@@ -17,6 +17,7 @@ mod memory;
 mod odd;
 mod probe;
 mod registers;
+mod typed;
 
 pub(crate) use alloc::format;
 use alloc::string::String;
@@ -228,6 +229,18 @@ const ATTACKS: &[Attack] = &[
         Survives,
         channels::storm,
         "random bytes in all its channel pages for a second, ringing",
+    ),
+    (
+        "echo",
+        Survives,
+        typed::echo,
+        "takes what is typed until Ctrl-D; `slow=MILLISECONDS` to pause after every few bytes",
+    ),
+    (
+        "deaf",
+        Survives,
+        typed::deaf,
+        "reads nothing that is typed for four seconds",
     ),
     (
         "listen",

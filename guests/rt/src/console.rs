@@ -1,14 +1,21 @@
-//! The console: the PL011 that the device tree names (Arm DDI 0183), one line a call.
+//! The console: the PL011 that the device tree names (Arm DDI 0183). Printing takes one line a call; what is typed comes
+//! by interrupt.
 
 use core::fmt::{self, Write};
 
 use spin::Mutex;
 
-use crate::{Tree, mmio, mmu};
+use crate::{Tree, interrupt, mmio, mmu};
 
 const DR: u64 = 0x00;
 const FR: u64 = 0x18;
+const FR_RXFE: u32 = 1 << 4;
 const FR_TXFF: u32 = 1 << 5;
+const LCR_H: u64 = 0x2c;
+const LCR_H_FEN: u32 = 1 << 4;
+const IMSC: u64 = 0x38;
+/// Receive interrupt and receive timeout interrupt.
+const RECEIVE: u32 = 1 << 4 | 1 << 6;
 
 /// The UART's address, or 0 where the guest has none: then nothing is printed.
 struct Pl011(u64);
@@ -44,6 +51,30 @@ impl Write for Pl011 {
 pub fn print(text: fmt::Arguments) {
     // `Pl011` never answers with an error.
     let _ = CONSOLE.lock().write_fmt(text);
+}
+
+/// Lets what is typed interrupt the calling vCPU: `interrupt::wait` then answers the UART's INTID while [`read`] has
+/// something. Answers that INTID; `None` where the guest has no UART.
+pub fn listen(tree: &Tree) -> Option<u32> {
+    let intid = tree.device_spi("arm,pl011")?;
+    let uart = CONSOLE.lock();
+    // SAFETY: `init` mapped the PL011 that the device tree names; its registers are no memory.
+    unsafe {
+        mmio::write32(uart.0 + LCR_H, LCR_H_FEN);
+        mmio::write32(uart.0 + IMSC, RECEIVE);
+    }
+    interrupt::enable(intid);
+    Some(intid)
+}
+
+/// Takes the next byte that was typed, if there is one.
+pub fn read() -> Option<u8> {
+    let uart = CONSOLE.lock();
+    if uart.0 == 0 {
+        return None;
+    }
+    // SAFETY: `init` mapped the PL011 that the device tree names; its registers are no memory.
+    unsafe { (mmio::read32(uart.0 + FR) & FR_RXFE == 0).then(|| mmio::read32(uart.0 + DR) as u8) }
 }
 
 /// Prints text.

@@ -9,35 +9,28 @@
 //! guest can forge; a person has the colours, which EL2 alone sets.
 
 const ESC: u8 = 0x1b;
+/// In place of a last byte: after `ESC [`.
+const SEQUENCE: u8 = 0x01;
 
-/// Where a guest's line is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Filter {
-    /// Where no UTF-8 character goes on, or one that could become an 8-bit control.
-    #[default]
-    Text,
-    /// After a byte with which no 8-bit control starts in UTF-8.
-    Wide,
-    /// After ESC and bytes that lengthen a sequence.
-    Escape,
-    /// After `ESC [`.
-    Sequence,
-}
+/// The last byte of a line that was kept, or what stands for a sequence that has begun.
+#[derive(Default)]
+pub struct Filter(u8);
 
 impl Filter {
     /// Takes the next byte of a line: whether the terminal gets it.
     pub fn keeps(&mut self, byte: u8) -> bool {
-        let (next, keep) = match (*self, byte) {
-            (_, ESC) => (Self::Escape, false),
-            (Self::Escape, b'[') => (Self::Sequence, false),
-            (Self::Escape, 0x20..=0x2f) | (Self::Sequence, 0x20..=0x3f) => return false,
-            (Self::Escape | Self::Sequence, _) => (Self::Text, false),
-            (_, 0xc3..) | (Self::Wide, 0x80..=0xbf) => (Self::Wide, true),
-            (_, b'\t' | 0x20..=0x7e | 0xa0..) => (Self::Text, true),
+        let (last, keep) = match (self.0, byte) {
+            (_, ESC) => (ESC, false),
+            (ESC, b'[') => (SEQUENCE, false),
+            (ESC, 0x20..=0x2f) | (SEQUENCE, 0x20..=0x3f) => return false,
+            (ESC | SEQUENCE, _) => (0, false),
+            (_, b'\t' | 0x20..=0x7e | 0xa0..) => (byte, true),
+            // Within a UTF-8 character, but not the second byte of an 8-bit control.
+            (0x80..=0xc1 | 0xc3.., 0x80..) => (byte, true),
             // A dropped byte ends no character: what the terminal gets next follows on what it got last.
             _ => return false,
         };
-        *self = next;
+        self.0 = last;
         keep
     }
 }

@@ -1,7 +1,8 @@
-//! The console: the PL011 a guest sees, the rings its bytes wait in, and the one core that brings them to the real UART.
+//! The console: the PL011 a guest sees, the rings its bytes wait in, and the one core that joins them to the real UART.
 //!
-//! Each core has two rings in the shared region: its guest's bytes and EL2's own lines. The console core alone takes
-//! from them ([`Mux`]), so nobody else ever waits for the UART; a guest that is faster finds its PL011 full.
+//! Each core has two rings in the shared region: what is printed on it, by its guest and by EL2 ([`Printer`]), and what
+//! was typed for it. The console core alone is at their other end ([`Mux`], [`Keys`]), so nobody else ever waits for the
+//! UART; a guest that is faster finds its PL011 full.
 //!
 //! What a guest can do to the terminal: a guest line always starts with its partition's name, and only EL2's lines start
 //! with [`PREFIX`]. `filter.rs` says which bytes a guest may send there.
@@ -12,17 +13,21 @@
 extern crate std;
 
 mod filter;
+mod input;
 mod line;
 mod mux;
 mod pl011;
+mod printer;
 mod ring;
 #[cfg(test)]
 mod tests;
 
+pub use input::{Keys, Typed};
 pub use line::Line;
-pub use mux::{Mux, Progress, Source};
+pub use mux::Mux;
 pub use pl011::Pl011;
-pub use ring::{Pushed, Ring, Rings};
+pub use printer::Printer;
+pub use ring::Ring;
 
 /// How EL2's own lines start, and no guest's.
 pub const PREFIX: &str = "bulkhead: ";

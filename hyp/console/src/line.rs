@@ -8,7 +8,10 @@ pub struct Line {
 
 impl Default for Line {
     fn default() -> Self {
-        Self::new()
+        Self {
+            bytes: [0; Self::SIZE],
+            len: 0,
+        }
     }
 }
 
@@ -16,15 +19,8 @@ impl Line {
     /// Most bytes of a line.
     pub const SIZE: usize = 240;
 
-    /// An empty line.
-    pub const fn new() -> Self {
-        Self {
-            bytes: [0; Self::SIZE],
-            len: 0,
-        }
-    }
-
     /// Appends one byte.
+    #[inline(never)]
     pub fn byte(&mut self, byte: u8) -> &mut Self {
         if let Some(place) = self.bytes.get_mut(self.len) {
             *place = byte;
@@ -34,7 +30,6 @@ impl Line {
     }
 
     /// Appends text.
-    #[inline(never)]
     pub fn str(&mut self, text: &str) -> &mut Self {
         self.name(text.as_bytes())
     }
@@ -49,43 +44,30 @@ impl Line {
     }
 
     /// Appends a number in decimal.
-    #[inline(never)]
     pub fn dec(&mut self, value: u64) -> &mut Self {
-        let mut power = 10_000_000_000_000_000_000;
-        while power > 1 && value < power {
-            power /= 10;
-        }
-        while power != 0 {
-            self.byte(b'0' + (value / power % 10) as u8);
-            power /= 10;
-        }
-        self
+        self.digits(value, 10)
     }
 
     /// Appends a number as `0x` and its hex digits, without leading zeros.
-    #[inline(never)]
     pub fn hex(&mut self, value: u64) -> &mut Self {
-        let digits = (67 - (value | 1).leading_zeros()) / 4;
-        self.str("0x").hex_digits(value, digits)
+        self.str("0x").digits(value, 16)
     }
 
-    /// Appends the low `digits` hex digits of a number, leading zeros and all.
-    #[inline(never)]
-    pub fn hex_digits(&mut self, value: u64, digits: u32) -> &mut Self {
-        for place in (0..digits.min(16)).rev() {
-            let digit = value >> (4 * place) & 0xf;
-            self.byte(b"0123456789abcdef"[digit as usize]);
+    /// Appends a number to a base of at most 16. It calls itself once a digit.
+    pub fn digits(&mut self, value: u64, base: u64) -> &mut Self {
+        if value >= base {
+            self.digits(value / base, base);
         }
-        self
-    }
-
-    /// What was appended.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or(&[])
+        self.byte(b"0123456789abcdef"[(value % base) as usize & 15])
     }
 
     /// Starts anew.
     pub fn clear(&mut self) {
         self.len = 0;
+    }
+
+    /// What was appended.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
     }
 }

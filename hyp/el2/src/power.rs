@@ -34,7 +34,10 @@ pub fn control(core: &mut Core) {
         Reason::Control
     });
     if bits & control::CONSOLE != 0 {
-        terminal::drain(core, true);
+        terminal::drain(core);
+    }
+    if bits & control::INPUT != 0 && !core.stopped {
+        terminal::typed(core);
     }
     // A start is taken by the loop that waits for one.
     if bits & control::STOP != 0 {
@@ -44,11 +47,12 @@ pub fn control(core: &mut Core) {
 
 /// Tells core `index` of the plan something: a bit of [`control`].
 pub fn tell(core: &Core, index: usize, bit: u32) {
-    if let Some(other) = core.shared.core(index) {
-        other.control.fetch_or(bit, AcqRel);
-        if let Some(row) = core.cores.get(index) {
-            gic::send(gic::sgi(row.mpidr, gic::CONTROL));
-        }
+    // A bit that is set already has its SGI on its way.
+    if let Some(other) = core.shared.core(index)
+        && other.control.fetch_or(bit, AcqRel) & bit == 0
+        && let Some(row) = core.cores.get(index)
+    {
+        gic::send(gic::sgi(row.mpidr, gic::CONTROL));
     }
 }
 
@@ -126,7 +130,7 @@ pub fn halt(core: &mut Core, cause: &str, registers: [u64; 4]) -> ! {
 
 /// The start of a line about this core's partition.
 fn about(core: &Core) -> Line {
-    let mut line = Line::new();
+    let mut line = Line::default();
     line.name(&core.partition.name).str(": ");
     line
 }
@@ -139,6 +143,7 @@ fn end(core: &mut Core, to: u32, line: Option<&Line>) -> ! {
         .change_state(core.row.partition as usize, state::RUNNING, to)
     {
         core.state.power.halt_all();
+        core.printer.end();
         if let Some(line) = line {
             terminal::say(core, line);
         }
@@ -171,9 +176,9 @@ pub fn all_stopped(core: &Core) -> bool {
 
 /// The system's last line: the nonce, and how each partition ended.
 pub fn last_line(core: &Core) -> Line {
-    let mut line = Line::new();
+    let mut line = Line::default();
     line.str("end ")
-        .hex_digits(core.shared.global().nonce.load(Acquire), 16);
+        .digits(core.shared.global().nonce.load(Acquire), 16);
     for (index, partition) in core.plan.partitions().iter().enumerate() {
         let word = state::NAMES
             .get(core.shared.state(index) as usize)

@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use aarch64_cpu::asm::{self, barrier};
+use console::Line;
 use plan::{Load, Memory, Range};
 
 use crate::cpu::core::Core;
@@ -25,7 +26,9 @@ pub extern "C" fn run_core(row: &'static plan::Core) -> ! {
     cache::switch_el2_tables(row.ttbr_run);
     terminal::init(core);
     if core.index == 0 {
-        terminal::log_start(core);
+        let mut line = Line::default();
+        line.str("the machine covers the plan, every core is ready: partitions start");
+        terminal::say(core, &line);
     }
     guest::init(core);
     power::wait_for_start(core)

@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 use abi::Reason;
-use console::Rings;
+use console::Ring;
 use doorbell::Line as DoorbellLine;
 use plan::{MAX_PARTITIONS, Range, SHARED_GLOBAL, SHARED_PER_CORE};
 
@@ -18,8 +18,10 @@ pub struct Global {
     pub ready: AtomicU32,
     /// Partitions that have not stopped.
     pub alive: AtomicU32,
-    /// 1 while somebody has told the console core that rings hold something.
+    /// 1 while somebody has told the console core that there is work for it.
     pub console_busy: AtomicU32,
+    /// The partition that is live: it was given the input, and maybe the terminal too. Counted from 1; 0 for none.
+    pub focus: AtomicU32,
     /// The run's nonce.
     pub nonce: AtomicU64,
 }
@@ -36,7 +38,9 @@ pub struct PerCore {
     /// The record of the core's last fault.
     pub crash: Crash,
     /// What its guest and EL2 print on this core.
-    pub rings: Rings,
+    pub output: Ring,
+    /// What was typed for its partition, on vCPU 0's core.
+    pub input: Ring,
 }
 
 const _: () = assert!(size_of::<Global>() as u64 <= SHARED_GLOBAL);
@@ -48,8 +52,10 @@ pub mod control {
     pub const STOP: u32 = 1 << 0;
     /// A sibling's `CPU_ON` waits to be taken.
     pub const START: u32 = 1 << 1;
-    /// Console rings hold something.
+    /// The console has work.
     pub const CONSOLE: u32 = 1 << 2;
+    /// Something was typed for the partition.
+    pub const INPUT: u32 = 1 << 3;
 }
 
 /// A fault's registers, kept for whoever asks later.
@@ -111,12 +117,13 @@ impl Shared {
     }
 
     /// What core `index` shares.
+    #[inline(never)]
     pub fn core(&self, index: usize) -> Option<&'static PerCore> {
         self.cores.get(index)
     }
 
     /// All cores' parts, in order.
-    pub fn cores(&self) -> impl ExactSizeIterator<Item = &'static PerCore> + use<> {
+    pub fn cores(&self) -> core::slice::Iter<'static, PerCore> {
         self.cores.iter()
     }
 

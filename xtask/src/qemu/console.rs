@@ -31,7 +31,11 @@ impl Plain {
         let (next, text) = match (self.state, byte) {
             (_, b'\n') => (Escape::Text, Some(byte)),
             (_, 0x1b) => (Escape::Started, None),
-            (Escape::Text, b'\r') => (Escape::Text, None),
+            // CAN ends a sequence; no other control byte but tab is text.
+            (_, 0x18) => (Escape::Text, None),
+            (Escape::Text, ..=0x08 | 0x0b..=0x1f) => (Escape::Text, None),
+            // A charset: one more byte.
+            (Escape::Started, 0x20..=0x2f) => (Escape::Started, None),
             (Escape::Text, _) => (Escape::Text, Some(byte)),
             (Escape::Started, b'[') => (Escape::Csi, None),
             (Escape::Started, b']') => (Escape::Osc, None),
@@ -123,10 +127,11 @@ impl Console {
 
 /// Reads `bulkhead: end NONCE name=state name=state …`; none if it is another line or carries another number.
 fn parse_end(line: &str, nonce: u64) -> Option<Vec<(String, String)>> {
-    let rest = line
-        .strip_prefix(EL2)?
-        .strip_prefix("end ")?
-        .strip_prefix(&format!("{nonce:016x}"))?;
+    let rest = line.strip_prefix(EL2)?.strip_prefix("end ")?;
+    let (number, rest) = rest.split_once(' ')?;
+    if u64::from_str_radix(number, 16) != Ok(nonce) {
+        return None;
+    }
     rest.split_whitespace()
         .map(|pair| {
             pair.split_once('=')

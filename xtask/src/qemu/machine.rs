@@ -1,6 +1,7 @@
 //! The QEMU process: its command line from the board's data, its life, and what it left behind.
 
 use super::console::Console;
+use super::keyboard::{self, Input, Raw};
 use crate::system::Qemu;
 use crate::ui;
 use anyhow::{Context, Result};
@@ -37,6 +38,8 @@ pub struct Options {
     pub nonce: Option<u64>,
     /// How long the run may take.
     pub limit: Option<Duration>,
+    /// What is typed.
+    pub input: Input,
 }
 
 /// What a run left behind.
@@ -78,7 +81,10 @@ pub fn run(
     let shown = ui::shown(&command);
     let start = Instant::now();
     let child = command
-        .stdin(Stdio::null())
+        .stdin(match options.input {
+            Input::Nobody => Stdio::null(),
+            _ => Stdio::piped(),
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
@@ -100,6 +106,14 @@ pub fn run(
         }
     });
 
+    let raw = match options.input {
+        Input::Stdin => Raw::enter()?,
+        _ => None,
+    };
+    if raw.is_some() {
+        eprintln!("Ctrl-A x leaves, Ctrl-A ? says who gets what is typed");
+    }
+
     let mut console = Console::new(nonce);
     let mut bytes = Vec::new();
     let mut deadline = options.limit.map(|limit| start + limit);
@@ -108,6 +122,10 @@ pub fn run(
     loop {
         match chunks.recv_timeout(TICK) {
             Ok(chunk) => {
+                // Before EL2's first line its UART is not set up, and forgets what it got.
+                if let Some(stdin) = machine.0.stdin.take() {
+                    keyboard::feed(options.input.clone(), stdin, raw.is_some());
+                }
                 show(&chunk)?;
                 console.feed(&chunk);
                 bytes.extend(chunk);

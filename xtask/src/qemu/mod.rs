@@ -1,12 +1,14 @@
 //! `cargo xtask qemu`: builds a system, runs it on QEMU, shows its console, and ends with one verdict.
 
 mod console;
+mod keyboard;
 mod machine;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
 pub use console::{Console, EL2, Plain, REFUSED};
+pub use keyboard::{Input, restore as restore_terminal};
 pub use machine::{Options, Outcome, PROGRAM, run};
 pub use verdict::{Verdict, ends, judge};
 

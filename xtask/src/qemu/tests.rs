@@ -100,7 +100,7 @@ fn a_guest_cannot_end_the_run() {
 #[test]
 fn escape_sequences_do_not_reach_a_file() {
     let console = console("\x1b[1;33m[a]\x1b[0m one\r\n\x1b]0;title\x07two\x1b(B\n\x1b[2\nthree");
-    assert_eq!(console.lines, ["[a] one", "twoB", "", "three"]);
+    assert_eq!(console.lines, ["[a] one", "two", "", "three"]);
     assert_eq!(console.guest_lines().collect::<Vec<_>>(), ["[a] one"]);
 }
 
@@ -156,4 +156,43 @@ proptest! {
         parts.feed(&bytes[cut..]);
         prop_assert_eq!(whole.lines, parts.lines);
     }
+}
+
+#[test]
+fn keys_pass_and_ctrl_a_x_leaves() {
+    let mut keys = super::keyboard::Keys::default();
+    assert_eq!(keys.take(b""), Some(vec![]));
+    // The first key makes the first partition live.
+    assert_eq!(keys.take(b"l"), Some(b"\x011l".to_vec()));
+    assert_eq!(keys.take(b"s\r\x03x"), Some(b"s\r\x03x".to_vec()));
+    // Ctrl-A twice is one of its own, and what follows no command.
+    assert_eq!(
+        keys.take(b"\x01\x01x\x012"),
+        Some(b"\x01\x01x\x012".to_vec())
+    );
+    assert_eq!(keys.take(b"ab\x01"), Some(b"ab\x01".to_vec()));
+    assert_eq!(keys.take(b"x"), None, "in two pieces");
+    let mut keys = super::keyboard::Keys::default();
+    assert_eq!(
+        keys.take(b"\x01?"),
+        Some(b"\x01?".to_vec()),
+        "a command is no key"
+    );
+}
+
+#[test]
+fn what_a_live_guest_leaves_behind_is_no_text() {
+    let reset = "\x18\x0f\x1b(B\x1b[0m\r\n";
+    let text = format!(
+        "[a] \x1b]0;x{reset}bulkhead: end 123456789abcdef a=off\r\n[a] \x1b[1{reset}... more\r\n"
+    );
+    let console = console(&text);
+    assert_eq!(
+        console.lines[1..],
+        ["bulkhead: end 123456789abcdef a=off", "[a] ", "... more"]
+    );
+    assert_eq!(
+        console.end,
+        Some(vec![("a".to_string(), "off".to_string())])
+    );
 }

@@ -161,6 +161,10 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         extra: Vec::new(),
         nonce: matches!(job.case.expect, Expect::EndsTwice(_)).then_some(NONCE),
         limit: Some(LIMIT),
+        input: match typed(&job.case) {
+            bytes if bytes.is_empty() => qemu::Input::Nobody,
+            bytes => qemu::Input::Typed(bytes),
+        },
     };
     let outcome = qemu::run(
         &qemu::board(&job.system)?,
@@ -177,6 +181,12 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
     );
     build::write(&file(&job.case, log), text.as_bytes())?;
     Ok(outcome)
+}
+
+/// All that a case types.
+fn typed(case: &Case) -> Vec<u8> {
+    let pieces = case.typed.iter().map(|(text, times)| text.repeat(*times));
+    pieces.collect::<String>().into_bytes()
 }
 
 /// Holds an outcome against what the case expects.

@@ -27,7 +27,7 @@ pub(crate) use refuse;
 
 /// The start of a refusal, for those that a loop writes.
 pub fn refusal() -> Line {
-    let mut line = Line::new();
+    let mut line = Line::default();
     line.str("bulkhead: refused: ");
     line
 }
@@ -41,9 +41,9 @@ pub fn power_off_with(line: &mut Line) -> ! {
         let uart = unsafe { Uart::new(base) };
         uart.enable();
         for &byte in line.as_bytes() {
-            uart.write_blocking(byte);
+            uart.write(byte);
         }
-        uart.flush_blocking();
+        uart.flush();
     }
     if PSCI.load(Relaxed) {
         regs::smc(psci::fid::SYSTEM_OFF.into(), [0; 3]);

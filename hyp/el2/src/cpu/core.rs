@@ -5,7 +5,7 @@ use ::core::{array, ptr};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::Reason;
-use console::{Mux, Pl011};
+use console::{Keys, Mux, Pl011, Printer, Ring};
 use doorbell::{Bucket, Deferred, Line};
 use plan::{INTIDS, Interrupt, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
 use psci::{Power, Start};
@@ -50,14 +50,21 @@ pub struct Core {
     pub lists: Lists,
     /// Doorbells put off by the rate limit.
     pub deferred: Deferred,
-    /// When to look at console or PL011 again, and whether unfinished lines must wait on then.
-    pub console_at: Option<(u64, bool)>,
+    /// When to look at console or PL011 again.
+    pub console_at: Option<u64>,
     /// Its partition has stopped.
     pub stopped: bool,
     /// The console's UART, on the console core.
     pub uart: Option<Uart>,
     /// The console core's place in all rings; unused elsewhere.
     pub mux: Mux,
+    /// What was typed before, and which core gets what is typed, on the console core.
+    pub keys: Keys,
+    pub listener: usize,
+    /// What this core prints.
+    pub printer: Printer<'static>,
+    /// What was typed for its partition.
+    pub input: &'static Ring,
     /// The plan.
     pub plan: Plan,
     /// Its core rows.
@@ -164,7 +171,8 @@ impl Core {
             // at it before the barrier, and this core comes here once.
             unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
         }
-        let vcpus = plan.slice(partition.vcpus);
+        let vcpus: &[u32] = plan.slice(partition.vcpus);
+        let first = vcpus.first().and_then(|&first| shared.core(first as usize));
         let ends: &[plan::End] = plan.slice(row.ends);
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Core;
         // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack. Boot comes here once, and drops this borrow when it enters the
@@ -189,6 +197,10 @@ impl Core {
                 stopped: false,
                 uart: None,
                 mux: Mux::default(),
+                keys: Keys::default(),
+                listener: usize::MAX,
+                printer: Printer::new(&mine.output, &partition.name, partition.colour),
+                input: &first.unwrap_or(mine).input,
                 plan,
                 cores,
                 vcpus,
@@ -217,11 +229,7 @@ impl Core {
 
     /// Sets the timer for whatever comes next.
     pub fn rearm(&self) {
-        let console = self.console_at.map(|(at, _)| at);
-        let next = match (self.deferred.next(), console) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        timer::arm(next);
+        let times = self.deferred.next().into_iter().chain(self.console_at);
+        timer::arm(times.min());
     }
 }

@@ -113,7 +113,7 @@ pub extern "C" fn interrupt(core: &mut Core, intid: u32) {
         }
         _ if terminal::owns(core, intid) => {
             core.count(Reason::Console);
-            terminal::room(core);
+            terminal::drain(core);
             end_level(intid);
         }
         _ => {

@@ -1,0 +1,54 @@
+//! What a guest makes of what is typed: everything, in its own time, or nothing.
+
+use alloc::string::String;
+
+use rt::{Tree, console, interrupt, timer};
+
+use crate::{format, number};
+
+/// Ctrl-D: the end of what is typed.
+const END: u8 = 0x04;
+/// Bytes that `slow=` takes at a time.
+const BATCH: usize = 64;
+/// How long nobody may type anything, seconds.
+const PATIENCE: u64 = 20;
+
+/// Takes what is typed until Ctrl-D, by interrupt. `slow=MILLISECONDS` is the pause after every few bytes.
+pub fn echo(tree: &Tree) -> String {
+    let Some(intid) = console::listen(tree) else {
+        rt::fail!("no UART in the device tree")
+    };
+    let pause = tree.option("slow").and_then(number).unwrap_or(0);
+    let deadline = timer::now() + PATIENCE * timer::frequency();
+    // FNV-1a, 64 bits.
+    let (mut count, mut sum) = (0, 0xcbf2_9ce4_8422_2325_u64);
+    loop {
+        if interrupt::wait_until(deadline) != Some(intid) {
+            rt::fail!("{count} bytes were typed, and no Ctrl-D");
+        }
+        for _ in 0..BATCH {
+            match console::read() {
+                Some(END) => return format!("{count} bytes, sum {sum:#018x}"),
+                Some(byte) => {
+                    count += 1;
+                    sum = (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+                }
+                None => break,
+            }
+        }
+        let resume = timer::now() + timer::milliseconds(pause);
+        while timer::now() < resume {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+/// Reads nothing, while somebody types as fast as it goes.
+pub fn deaf(_: &Tree) -> String {
+    let end = timer::now() + 4 * timer::frequency();
+    while interrupt::wait_until(end).is_some() {}
+    match console::read() {
+        Some(byte) => format!("what was typed first is there: {byte:#04x}"),
+        None => rt::fail!("nothing was typed"),
+    }
+}

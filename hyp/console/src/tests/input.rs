@@ -1,0 +1,97 @@
+//! What is typed.
+
+use super::*;
+use crate::input::WAITS;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+/// Types `bytes`; answers the commands among them.
+fn typed(keys: &mut Keys, ring: Option<&Ring>, bytes: &[u8]) -> Vec<u8> {
+    let mut left: VecDeque<u8> = bytes.iter().copied().collect();
+    let mut commands = Vec::new();
+    while let Some(typed) = keys.take(ring, || left.pop_front()) {
+        if let Typed::Command(key) = typed {
+            commands.push(key);
+        }
+    }
+    commands
+}
+
+#[test]
+fn keys_go_to_the_ring_and_commands_do_not() {
+    let (mut keys, ring) = (Keys::default(), ring());
+    assert_eq!(keys.take(Some(ring), || None), None);
+    assert_eq!(keys.take(Some(ring), || Some(b'l')), Some(Typed::Text));
+    assert_eq!(typed(&mut keys, Some(ring), b"s\r\x03\x1b[A\0\xff"), b"");
+    assert_eq!(take(ring), b"ls\r\x03\x1b[A\0\xff");
+    assert_eq!(
+        typed(&mut keys, Some(ring), b"a\x012b\x01?\x01\x01c\x01\x01\x010"),
+        b"2?0"
+    );
+    assert_eq!(take(ring), b"ab\x01c\x01");
+    // A command may come in two pieces.
+    assert_eq!(keys.take(Some(ring), || Some(1)), Some(Typed::Nothing));
+    assert_eq!(keys.take(Some(ring), || None), None);
+    assert_eq!(
+        keys.take(Some(ring), || Some(b'7')),
+        Some(Typed::Command(b'7'))
+    );
+    assert_eq!(ring.waiting(), 0);
+}
+
+#[test]
+fn nobody_has_the_input() {
+    let mut keys = Keys::default();
+    assert_eq!(keys.take(None, || Some(b'x')), Some(Typed::Nothing));
+    assert_eq!(typed(&mut keys, None, b"lost\x011"), b"1");
+}
+
+#[test]
+fn a_full_ring_makes_the_sender_wait_but_not_for_ever() {
+    let (mut keys, ring) = (Keys::default(), ring());
+    assert_eq!(typed(&mut keys, Some(ring), &[b'x'; 4096]), b"");
+    let (mut keys, refuse) = (Keys::default(), || panic!("taken without room"));
+    for _ in 0..WAITS - 1 {
+        assert_eq!(keys.take(Some(ring), refuse), Some(Typed::Nothing));
+    }
+    // A byte that is read makes room for one that is typed, and for as long a wait.
+    ring.pop();
+    assert_eq!(keys.take(Some(ring), || Some(b'y')), Some(Typed::Text));
+    for _ in 0..WAITS {
+        assert_eq!(keys.take(Some(ring), refuse), Some(Typed::Nothing));
+    }
+    // It was long enough: Ctrl-A gets through, text is lost.
+    assert_eq!(typed(&mut keys, Some(ring), b"lost\x013"), b"3");
+    assert_eq!(
+        keys.take(Some(ring), || None),
+        None,
+        "nothing more to wait for"
+    );
+    let waiting = take(ring);
+    assert_eq!((waiting.len(), waiting.last()), (4096, Some(&b'y')));
+    assert_eq!(keys.take(Some(ring), || Some(b'z')), Some(Typed::Text));
+}
+
+proptest! {
+    /// However slowly it is read and in whichever pieces it comes, what is typed arrives whole and in order.
+    #[test]
+    fn nothing_is_lost_or_changed(
+        text in prop::collection::vec(any::<u8>().prop_filter("no Ctrl-A", |&byte| byte != 1), 0..9000),
+        steps in prop::collection::vec((0usize..300, 0usize..300), 1..50),
+    ) {
+        let (mut keys, ring) = (Keys::default(), ring());
+        let (mut left, mut read) = (VecDeque::from(text.clone()), Vec::new());
+        for (typing, reading) in steps.iter().cycle() {
+            for _ in 0..*typing {
+                keys.take(Some(ring), || left.pop_front());
+            }
+            read.extend((0..*reading + 1).map_while(|_| ring.pop()));
+            if left.is_empty() || read.len() == text.len() {
+                break;
+            }
+            keys.take(Some(ring), || left.pop_front());
+        }
+        read.extend(take(ring));
+        prop_assert_eq!(read, text);
+    }
+}

@@ -1,0 +1,149 @@
+//! What is typed at a running system: by a person at a terminal, from a pipe, or by a test.
+//!
+//! At a terminal every key goes to the machine, Ctrl-C too, so there is Ctrl-A x to leave. EL2 takes the other commands
+//! behind Ctrl-A. The terminal is what it was again on every way out.
+
+use anyhow::{Context, Result};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp,
+    tcsetattr,
+};
+use std::io::{IsTerminal, Read, Write};
+use std::process::ChildStdin;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
+
+use crate::ui;
+
+/// Where a machine's input comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Input {
+    /// Nobody types.
+    #[default]
+    Nobody,
+    /// This process's standard input: a terminal, or a pipe or file to its end.
+    Stdin,
+    /// These bytes, as fast as they are taken.
+    Typed(Vec<u8>),
+}
+
+/// The key before a command.
+const CTRL_A: u8 = 0x01;
+/// What makes the first partition live, so that its prompts show: the first key says that somebody is there.
+const FIRST: &[u8] = b"\x011";
+
+/// What the terminal was before.
+static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// A terminal whose keys go to the machine, for as long as this value lives.
+pub struct Raw;
+
+impl Raw {
+    /// Makes standard input raw if it is a terminal that is ours to read: a background process would be stopped for it.
+    ///
+    /// # Errors
+    /// If the terminal does not take the settings.
+    pub fn enter() -> Result<Option<Self>> {
+        let stdin = std::io::stdin();
+        let ours = || tcgetpgrp(&stdin).is_ok_and(|group| group == rustix::process::getpgrp());
+        if !stdin.is_terminal() || !ours() {
+            return Ok(None);
+        }
+        let before = tcgetattr(&stdin).context("cannot read the terminal's settings")?;
+        let mut raw = before.clone();
+        // Output stays as it is: this process's own lines end with a line feed alone.
+        raw.local_modes -=
+            LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
+        raw.input_modes -= InputModes::ICRNL
+            | InputModes::INLCR
+            | InputModes::IGNCR
+            | InputModes::IXON
+            | InputModes::ISTRIP;
+        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
+        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
+        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        let raw = tcsetattr(&stdin, OptionalActions::Now, &raw).map(|()| Self);
+        raw.map(Some).context("cannot set the terminal")
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Makes the terminal what it was, if it was changed.
+pub fn restore() {
+    let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(before) = saved {
+        // There is nobody to tell but the terminal itself.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+    }
+}
+
+/// Feeds `machine` from `input`, until one of them ends. `raw` says that keys come from a terminal.
+pub fn feed(input: Input, machine: ChildStdin, raw: bool) {
+    let (sender, chunks) = channel::<Vec<u8>>();
+    // Two threads: while the machine takes nothing, Ctrl-A x must still be read.
+    std::thread::spawn(move || {
+        let mut machine = machine;
+        for chunk in chunks {
+            if machine.write_all(&chunk).is_err() || machine.flush().is_err() {
+                return;
+            }
+        }
+    });
+    match input {
+        Input::Nobody => {}
+        // Nobody else holds the channel's other end.
+        Input::Typed(bytes) => drop(sender.send(bytes)),
+        Input::Stdin => drop(std::thread::spawn(move || pass_on(&sender, raw))),
+    }
+}
+
+fn pass_on(machine: &Sender<Vec<u8>>, raw: bool) {
+    let mut keys = Keys::default();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = std::io::stdin().read(&mut buffer) {
+        let chunk = if raw {
+            keys.take(&buffer[..count])
+        } else {
+            Some(buffer[..count].to_vec())
+        };
+        let Some(chunk) = chunk else {
+            return ui::interrupt();
+        };
+        if machine.send(chunk).is_err() {
+            return;
+        }
+    }
+}
+
+/// Keys from a terminal.
+#[derive(Default)]
+pub(super) struct Keys {
+    /// Something was typed before.
+    begun: bool,
+    /// The last key was a Ctrl-A that makes the next one a command.
+    command: bool,
+}
+
+impl Keys {
+    /// What the machine gets of these keys; none if Ctrl-A x is among them.
+    pub(super) fn take(&mut self, keys: &[u8]) -> Option<Vec<u8>> {
+        let mut passed = Vec::new();
+        for &key in keys {
+            if self.command && key == b'x' {
+                return None;
+            }
+            if !self.begun && key != CTRL_A {
+                passed.extend(FIRST);
+            }
+            self.begun = true;
+            self.command = key == CTRL_A && !self.command;
+            passed.push(key);
+        }
+        Some(passed)
+    }
+}
