@@ -92,7 +92,9 @@ pub fn run(data: &[u8]) {
             }
             Step::El2(core, length) => {
                 let mut line = console::Line::default();
-                (0..length).for_each(|_| drop(line.byte(b'x')));
+                for _ in 0..length {
+                    line.byte(b'x');
+                }
                 cores[usize::from(core)].printer.say(&line);
             }
             Step::Type(core, bytes) => {
