@@ -49,6 +49,8 @@ pub struct Case {
     pub machine: Machine,
     /// What is typed at the console, each text so many times. All of it at once, as fast as it is taken.
     pub typed: &'static [(&'static str, usize)],
+    /// After that: words that the console must show, each after those before it, and what is typed then.
+    pub dialogue: &'static [(&'static str, &'static str)],
     /// A bit of the plan that is turned over before the image is started: byte, from the plan's start or (negative) from
     /// its end, and bit.
     pub flip: Option<(isize, u32)>,
@@ -81,6 +83,7 @@ const DUO: Case = Case {
     command_line: None,
     machine: DEFAULT,
     typed: &[],
+    dialogue: &[],
     flip: None,
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],

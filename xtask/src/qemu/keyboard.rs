@@ -23,8 +23,17 @@ pub enum Input {
     Nobody,
     /// This process's standard input: a terminal, or a pipe or file to its end.
     Stdin,
-    /// These bytes, as fast as they are taken.
-    Typed(Vec<u8>),
+    /// A test's [`Step`]s, one after the other.
+    Typed(Vec<Step>),
+}
+
+/// What a test types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What the console must have shown since the step before: any bytes, whole lines or not. Empty: nothing is waited for.
+    pub seen: String,
+    /// What is typed then, as fast as it is taken.
+    pub keys: Vec<u8>,
 }
 
 /// The key before a command.
@@ -82,8 +91,9 @@ pub fn restore() {
     }
 }
 
-/// Feeds `machine` from `input`, until one of them ends. `raw` says that keys come from a terminal.
-pub fn feed(input: Input, machine: ChildStdin, raw: bool) {
+/// Feeds `machine` from `input`, until one of them ends. `raw` says that keys come from a terminal. What a test types goes
+/// to the sender that is returned.
+pub fn feed(input: &Input, machine: ChildStdin, raw: bool) -> Option<Sender<Vec<u8>>> {
     let (sender, chunks) = channel::<Vec<u8>>();
     // Two threads: while the machine takes nothing, Ctrl-A x must still be read.
     std::thread::spawn(move || {
@@ -95,10 +105,55 @@ pub fn feed(input: Input, machine: ChildStdin, raw: bool) {
         }
     });
     match input {
-        Input::Nobody => {}
-        // Nobody else holds the channel's other end.
-        Input::Typed(bytes) => drop(sender.send(bytes)),
-        Input::Stdin => drop(std::thread::spawn(move || pass_on(&sender, raw))),
+        Input::Nobody => None,
+        Input::Typed(_) => Some(sender),
+        Input::Stdin => {
+            std::thread::spawn(move || pass_on(&sender, raw));
+            None
+        }
+    }
+}
+
+/// How far a test's typing has come.
+pub struct Script<'a> {
+    steps: &'a [Step],
+    /// Where in the console's bytes the next step starts to look.
+    from: usize,
+}
+
+impl<'a> Script<'a> {
+    /// At the start of what `input` types.
+    pub fn new(input: &'a Input) -> Self {
+        let steps = match input {
+            Input::Typed(steps) => steps.as_slice(),
+            _ => &[],
+        };
+        Self { steps, from: 0 }
+    }
+
+    /// What is typed now that the console has shown `bytes`, all it ever did.
+    pub fn due(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut keys = Vec::new();
+        while let Some((step, rest)) = self.steps.split_first() {
+            if !step.seen.is_empty() {
+                let words = step.seen.as_bytes();
+                let mut places = bytes[self.from..].windows(words.len());
+                let Some(at) = places.position(|place| place == words) else {
+                    // Words may have begun at the end.
+                    self.from = self.from.max((bytes.len() + 1).saturating_sub(words.len()));
+                    break;
+                };
+                self.from += at + words.len();
+            }
+            keys.extend(&step.keys);
+            self.steps = rest;
+        }
+        keys
+    }
+
+    /// What it waits for.
+    pub fn unseen(&self) -> Option<String> {
+        self.steps.first().map(|step| step.seen.clone())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The QEMU process: its command line from the board's data, its life, and what it left behind.
 
 use super::console::Console;
-use super::keyboard::{self, Input, Raw};
+use super::keyboard::{self, Input, Raw, Script};
 use crate::system::Qemu;
 use crate::ui;
 use anyhow::{Context, Result};
@@ -58,6 +58,8 @@ pub struct Outcome {
     pub timed_out: bool,
     /// How long it ran.
     pub time: Duration,
+    /// Words that the test's typing still waited for.
+    pub unseen: Option<String>,
 }
 
 /// Runs `image` on the board's QEMU machine until it ends or its time is over. `show` gets the console's bytes as they
@@ -116,6 +118,8 @@ pub fn run(
 
     let mut console = Console::new(nonce);
     let mut bytes = Vec::new();
+    let mut script = Script::new(&options.input);
+    let mut keys = None;
     let mut deadline = options.limit.map(|limit| start + limit);
     let mut timed_out = false;
     let mut ended = false;
@@ -124,11 +128,15 @@ pub fn run(
             Ok(chunk) => {
                 // Before EL2's first line its UART is not set up, and forgets what it got.
                 if let Some(stdin) = machine.0.stdin.take() {
-                    keyboard::feed(options.input.clone(), stdin, raw.is_some());
+                    keys = keyboard::feed(&options.input, stdin, raw.is_some());
                 }
                 show(&chunk)?;
                 console.feed(&chunk);
                 bytes.extend(chunk);
+                if let Some(keys) = &keys {
+                    // A machine that has gone takes nothing, and that is seen below.
+                    let _ = keys.send(script.due(&bytes));
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -160,6 +168,7 @@ pub fn run(
         status,
         timed_out,
         time: start.elapsed(),
+        unseen: script.unseen(),
     })
 }
 

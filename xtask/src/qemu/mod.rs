@@ -8,7 +8,7 @@ mod tests;
 mod verdict;
 
 pub use console::{Console, EL2, Plain, REFUSED};
-pub use keyboard::{Input, restore as restore_terminal};
+pub use keyboard::{Input, Step, restore as restore_terminal};
 pub use machine::{Options, Outcome, PROGRAM, run};
 pub use verdict::{Verdict, ends, judge};
 

@@ -27,6 +27,7 @@ fn outcome(text: &str, status: Option<i32>) -> Outcome {
         status: status.map(|code| ExitStatus::from_raw(code << 8)),
         timed_out: status.is_none(),
         time: Duration::from_secs(7),
+        unseen: None,
     }
 }
 
@@ -195,4 +196,36 @@ fn what_a_live_guest_leaves_behind_is_no_text() {
         console.end,
         Some(vec![("a".to_string(), "off".to_string())])
     );
+}
+
+/// Each step waits for its own words, wherever the console's output is cut.
+#[test]
+fn a_test_types_what_it_was_asked_for() {
+    let step = |seen: &str, keys: &str| Step {
+        seen: seen.to_string(),
+        keys: keys.as_bytes().to_vec(),
+    };
+    let input = Input::Typed(vec![
+        step("", "a"),
+        step("/ # ", "b"),
+        step("/ # ", "c"),
+        step("", "d"),
+    ]);
+    let output = b"boot / # b\r\n/ # c";
+    let mut script = keyboard::Script::new(&input);
+    let mut typed = Vec::new();
+    for end in 0..=output.len() {
+        let keys = script.due(&output[..end]);
+        if !keys.is_empty() {
+            typed.push((end, String::from_utf8(keys).expect("letters")));
+        }
+    }
+    let expected = [(0, "a"), (9, "b"), (16, "cd")].map(|(at, keys)| (at, keys.to_string()));
+    assert_eq!(typed, expected);
+    assert_eq!(script.unseen(), None);
+    let mut script = keyboard::Script::new(&input);
+    assert_eq!(script.due(output), b"abcd");
+    let mut script = keyboard::Script::new(&input);
+    script.due(b"/ #");
+    assert_eq!(script.unseen().as_deref(), Some("/ # "));
 }

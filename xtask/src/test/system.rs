@@ -162,8 +162,8 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         nonce: matches!(job.case.expect, Expect::EndsTwice(_)).then_some(NONCE),
         limit: Some(LIMIT),
         input: match typed(&job.case) {
-            bytes if bytes.is_empty() => qemu::Input::Nobody,
-            bytes => qemu::Input::Typed(bytes),
+            steps if steps.is_empty() => qemu::Input::Nobody,
+            steps => qemu::Input::Typed(steps),
         },
     };
     let outcome = qemu::run(
@@ -184,15 +184,24 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
 }
 
 /// All that a case types.
-fn typed(case: &Case) -> Vec<u8> {
+fn typed(case: &Case) -> Vec<qemu::Step> {
+    let step = |seen: &str, keys: String| qemu::Step {
+        seen: seen.to_string(),
+        keys: keys.into_bytes(),
+    };
     let pieces = case.typed.iter().map(|(text, times)| text.repeat(*times));
-    pieces.collect::<String>().into_bytes()
+    let dialogue = case.dialogue.iter();
+    let dialogue = dialogue.map(|(seen, keys)| step(seen, (*keys).to_string()));
+    pieces.map(|keys| step("", keys)).chain(dialogue).collect()
 }
 
 /// Holds an outcome against what the case expects.
 fn check(job: &Job, outcome: &Outcome) -> Result<()> {
     let case = &job.case;
     let console = &outcome.console;
+    if let Some(words) = &outcome.unseen {
+        bail!("the console did not show {words:?}, which the next keys wait for");
+    }
     match case.expect {
         Expect::Ends(expected) | Expect::EndsTwice(expected) => {
             let ends =
