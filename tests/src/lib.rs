@@ -23,6 +23,8 @@ pub struct Machine {
     pub cpu: Option<&'static str>,
     /// GIC version.
     pub gic: Option<u32>,
+    /// There is a blank disk behind the first virtio transport, and a second UART, which must have said these words.
+    pub devices: Option<&'static str>,
 }
 
 /// How a case must end.
@@ -96,6 +98,7 @@ const DEFAULT: Machine = Machine {
     memory: None,
     cpu: None,
     gic: None,
+    devices: None,
 };
 
 const REFUSAL: Case = Case {

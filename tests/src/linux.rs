@@ -1,6 +1,6 @@
 //! Debian's kernel, as it is, on two vCPUs beside the pair of the first system.
 
-use super::{COMPLETE, Case, DUO, Expect};
+use super::{COMPLETE, Case, DEFAULT, DUO, Expect, Machine};
 
 /// What EL2 prints when a partition asked for a reset, and Linux when something is stuck, late or wrong.
 const COMPLAINTS: &[&str] = &[
@@ -25,14 +25,36 @@ const LINUX: Case = Case {
     ..DUO
 };
 
+/// A person at the shell, with EL2's commands first and last: an arrow key recalls a line, colours arrive, Ctrl-C ends what
+/// runs. The prompt has no line end, and comes while others print.
+const SHELL: &[(&str, &str)] = &[
+    ("/ # ", "n=$((n+1)); echo run-$n\r"),
+    ("run-1", "\x1b[A\r"),
+    ("run-2", "printf '\\033[31mred\\033[0m\\n'\r"),
+    (
+        "\x1b[31mred\x1b[0m",
+        "sh -c 'echo a\"\"sleep; exec sleep 1000'\r",
+    ),
+    ("asleep", "\x03"),
+    ("^C", "echo status-$?\r"),
+    (
+        "status-130",
+        "interrupts && hotplug && load 30 && poweroff\r",
+    ),
+    // Lines are whole once nobody is live any more.
+    ("load 30 && poweroff", "\x010"),
+];
+
 /// Each lets Linux end by itself; the pair must go on after that and lose nothing.
 pub const CASES: &[Case] = &[
     Case {
+        typed: &[("\x013", 1)],
+        dialogue: SHELL,
         wanted: &[
             "[linux] interrupts: well on 2 vCPUs",
             "[linux] hotplug: well, 5 rounds on 2 vCPUs",
             "[linux] load: 30 s, ",
-            "[linux] commands: all well",
+            "bulkhead: input goes to nobody",
             COMPLETE,
             ": no foreign entry",
         ],
@@ -40,14 +62,16 @@ pub const CASES: &[Case] = &[
         ..LINUX
     },
     Case {
-        name: "linux/panic",
+        name: "linux/devices",
         system: "tests/systems/linux-small.toml",
-        command_line: Some((
-            "linux",
-            "earlycon console=ttyAMA0 panic=-1 cma=0 bulkhead.run=\"echo c >/proc/sysrq-trigger\"",
-        )),
+        machine: Machine {
+            devices: Some("the second PL011 has spoken"),
+            ..DEFAULT
+        },
         expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("linux", "reset")]),
         wanted: &[
+            "earlycon: pl11 at MMIO 0x0000000009000000",
+            "[linux] devices: well, a disk of 16384 sectors",
             "Kernel panic - not syncing: sysrq triggered crash",
             COMPLETE,
         ],

@@ -99,8 +99,16 @@ pub struct Device {
     pub regs: Range,
     /// Interrupts.
     pub interrupts: Vec<Interrupt>,
-    /// `compatible` strings for the guest's tree, most specific first; none means no node.
+    /// Name of its nodes in the guest's tree, without their addresses.
+    pub node: String,
+    /// `compatible` strings for them, most specific first; none means no node.
     pub compatible: Vec<String>,
+    /// Names of the clocks that its driver asks for: each is the tree's one clock.
+    pub clock_names: Vec<String>,
+    /// Properties without a value.
+    pub flags: Vec<String>,
+    /// How many equal devices its registers are divided among, each with a node and an interrupt of its own.
+    pub units: usize,
     /// Whether the device can write memory on its own.
     pub dma: bool,
 }

@@ -60,8 +60,13 @@ pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
     }
     for &device in &partition.devices {
         let device = &system.board.devices[device];
-        if !device.compatible.is_empty() {
-            root.add_child(passed_through(device)?);
+        let units = if device.compatible.is_empty() {
+            0
+        } else {
+            device.units
+        };
+        for unit in 0..units {
+            root.add_child(passed_through(device, unit)?);
         }
     }
     let bytes = tree.to_dtb();
@@ -201,13 +206,14 @@ fn pl011(range: Range, intid: u32) -> Result<DeviceTreeNode> {
         "interrupts",
         [SPI, intid - FIRST_SPI, LEVEL].as_slice(),
     )?;
-    uart_clocks(&mut node)?;
+    clocks(&mut node, &["uartclk", "apb_pclk"])?;
     Ok(node)
 }
 
-fn uart_clocks(node: &mut DeviceTreeNode) -> Result<()> {
-    set(node, "clocks", [CLOCK_PHANDLE, CLOCK_PHANDLE].as_slice())?;
-    set(node, "clock-names", ["uartclk", "apb_pclk"].as_slice())
+/// Whatever clock a driver asks for is the fixed one: a guest changes none.
+fn clocks(node: &mut DeviceTreeNode, names: &[&str]) -> Result<()> {
+    set(node, "clocks", vec![CLOCK_PHANDLE; names.len()].as_slice())?;
+    set(node, "clock-names", names)
 }
 
 fn channel(channel: &Channel, end: &guest::End) -> Result<DeviceTreeNode> {
@@ -227,29 +233,28 @@ fn channel(channel: &Channel, end: &guest::End) -> Result<DeviceTreeNode> {
     Ok(node)
 }
 
-fn passed_through(device: &Device) -> Result<DeviceTreeNode> {
+/// A device, or one of the equal ones that share its registers.
+fn passed_through(device: &Device, unit: usize) -> Result<DeviceTreeNode> {
+    let size = device.regs.size / device.units as u64;
+    let base = device.regs.base + unit as u64 * size;
     let compatible: Vec<_> = device.compatible.iter().map(String::as_str).collect();
-    let kind = if compatible.contains(&"arm,pl011") {
-        "serial"
-    } else {
-        &device.name
-    };
-    let mut node = node(&format!("{kind}@{:x}", device.regs.base))?;
+    let mut node = node(&format!("{}@{base:x}", device.node))?;
     set(&mut node, "compatible", compatible.as_slice())?;
-    set(&mut node, "reg", reg([device.regs]))?;
-    let cells: Vec<_> = device
-        .interrupts
+    set(&mut node, "reg", reg([Range { base, size }]))?;
+    let lines = device.interrupts.len() / device.units;
+    let cells: Vec<_> = device.interrupts[unit * lines..][..lines]
         .iter()
         .flat_map(|i| [SPI, i.intid - FIRST_SPI, if i.edge { EDGE } else { LEVEL }])
         .collect();
     if !cells.is_empty() {
         set(&mut node, "interrupts", cells.as_slice())?;
     }
-    if kind == "serial" {
-        uart_clocks(&mut node)?;
-    } else if compatible.contains(&"arm,primecell") {
-        set(&mut node, "clocks", CLOCK_PHANDLE)?;
-        set(&mut node, "clock-names", "apb_pclk")?;
+    let names: Vec<_> = device.clock_names.iter().map(String::as_str).collect();
+    if !names.is_empty() {
+        clocks(&mut node, &names)?;
+    }
+    for flag in &device.flags {
+        empty(&mut node, flag)?;
     }
     Ok(node)
 }

@@ -8,21 +8,32 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The one file of `package`, or of the package that it depends on to be current, whose path matches `pattern`.
+/// Files of `package`, or of the package that it depends on to be current: of each pattern the one whose path matches. What
+/// is kept is of one version.
 ///
 /// # Errors
 /// [`Unavailable`] when it has to be fetched and cannot be; otherwise when the package has no such file.
-pub fn member(cache: &Path, package: &str, pattern: &str) -> Result<PathBuf> {
-    let wanted = cache.join(package);
-    if wanted.is_file() {
+pub fn members<const N: usize>(
+    cache: &Path,
+    package: &str,
+    patterns: [&str; N],
+) -> Result<[PathBuf; N]> {
+    let wanted = std::array::from_fn(|number| match number {
+        0 => cache.join(package),
+        _ => cache.join(format!("{package}.{number}")),
+    });
+    if wanted.iter().all(|file: &PathBuf| file.is_file()) {
         return Ok(wanted);
     }
     let folder = cache.join(format!("fetch.{}", std::process::id()));
     let deb = download(&folder, package).context(Unavailable);
-    let unpacked = deb.and_then(|deb| unpack(&deb, pattern, &folder.join("member")));
-    let kept = unpacked.and_then(|file| {
-        std::fs::rename(&file, &wanted)
-            .with_context(|| format!("cannot write {}", wanted.display()))
+    let kept = deb.and_then(|deb| {
+        for (pattern, wanted) in patterns.iter().zip(&wanted) {
+            let file = unpack(&deb, pattern, &folder.join("member"))?;
+            std::fs::rename(&file, wanted)
+                .with_context(|| format!("cannot write {}", wanted.display()))?;
+        }
+        Ok(())
     });
     // What remains there is of no use, whatever came out.
     let _ = std::fs::remove_dir_all(&folder);

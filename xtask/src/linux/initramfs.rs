@@ -3,17 +3,18 @@
 
 use anyhow::{Context, Result};
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Types and permissions in a file's mode (POSIX, `sys/stat.h`).
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 
-/// Packs `folder` (guests/linux) and `busybox`. The same files make the same archive.
+/// Packs `folder` (guests/linux), `busybox`, and kernel modules in the order they are loaded. The same files make the same
+/// archive.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn pack(folder: &Path, busybox: &[u8]) -> Result<Vec<u8>> {
+pub fn pack(folder: &Path, busybox: &[u8], modules: &[PathBuf]) -> Result<Vec<u8>> {
     let read = |path: &Path| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
@@ -30,6 +31,10 @@ pub fn pack(folder: &Path, busybox: &[u8]) -> Result<Vec<u8>> {
         let name = Path::new("checks").join(check);
         let contents = read(&folder.join(&name))?;
         entries.push((name.display().to_string(), PROGRAM, contents));
+    }
+    entries.push(("modules".to_string(), FOLDER, Vec::new()));
+    for (place, file) in modules.iter().enumerate() {
+        entries.push((format!("modules/{place}.ko"), PROGRAM, read(file)?));
     }
     let files = entries.into_iter().map(|(name, mode, contents)| {
         let entry = cpio::NewcBuilder::new(&name).mode(mode);

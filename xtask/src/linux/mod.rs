@@ -16,6 +16,17 @@ pub const SCHEME: &str = "debian:";
 const KERNEL: &str = "linux-image-";
 /// The package of the initial RAM disk's one program.
 const BUSYBOX: &str = "busybox-static";
+/// U-Boot for QEMU's machine, and the file of it for arm64.
+const U_BOOT: (&str, &str) = ("u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin");
+/// What is taken of a kernel's package: itself, and what a disk behind virtio-mmio needs that is not built in, in the order
+/// it is loaded.
+const KERNEL_FILES: [&str; 5] = [
+    "boot/vmlinuz-*",
+    "lib/modules/*/virtio_ring.ko*",
+    "lib/modules/*/virtio.ko*",
+    "lib/modules/*/virtio_mmio.ko*",
+    "lib/modules/*/virtio_blk.ko*",
+];
 
 /// The packages cannot be fetched here: no apt, no network, or a distribution without them.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +70,9 @@ impl Instead {
         };
         Ok(Self {
             kernel: checked("kernel", self.kernel, is_kernel)?,
-            initrd: checked("initrd", self.initrd, |package| package == BUSYBOX)?,
+            initrd: checked("initrd", self.initrd, |package| {
+                package.split('+').next() == Some(BUSYBOX)
+            })?,
         })
     }
 }
@@ -75,8 +88,14 @@ pub fn packages(spec: &str) -> Vec<String> {
     let table: toml::Table = text.parse().unwrap_or_default();
     let partitions = table.get("partition").and_then(toml::Value::as_array);
     let named = partitions.into_iter().flatten().flat_map(|partition| {
-        let image = partition.get("image").and_then(|image| image.get("linux"));
-        image.into_iter().chain(partition.get("initrd"))
+        let image = partition.get("image");
+        let of_image = |key| image.and_then(|image| image.get(key));
+        let files = of_image("files").and_then(toml::Value::as_array);
+        let files = files.into_iter().flatten();
+        let one = of_image("linux").or(of_image("raw"));
+        one.into_iter()
+            .chain(files.filter_map(|file| file.get("path")))
+            .chain(partition.get("initrd"))
     });
     named
         .filter_map(|name| name.as_str()?.strip_prefix(SCHEME))
@@ -108,25 +127,41 @@ pub fn file(package: &str, instead: &Instead) -> Result<PathBuf> {
     match package {
         _ if is_kernel(package) => match &instead.kernel {
             Some(file) => Ok(file.clone()),
-            None => fetch::member(&cache, package, "boot/vmlinuz-*"),
+            None => Ok(fetch::members(&cache, package, KERNEL_FILES)?[0].clone()),
         },
-        BUSYBOX => match &instead.initrd {
-            Some(file) => Ok(file.clone()),
-            None => initial_ram_disk(&cache),
+        _ if package == U_BOOT.0 => {
+            let [file] = fetch::members(&cache, package, [U_BOOT.1])?;
+            Ok(file)
+        }
+        _ => match (package.split_once('+'), &instead.initrd) {
+            (None, Some(file)) if package == BUSYBOX => Ok(file.clone()),
+            (Some((BUSYBOX, _)), Some(file)) => Ok(file.clone()),
+            (None, None) if package == BUSYBOX => initial_ram_disk(&cache, None),
+            (Some((BUSYBOX, kernel)), None) if is_kernel(kernel) => {
+                initial_ram_disk(&cache, Some(kernel))
+            }
+            _ => bail!(
+                "{SCHEME} names a kernel ({KERNEL}…), {}, or for an initial RAM disk {BUSYBOX} or {BUSYBOX}+{KERNEL}…",
+                U_BOOT.0
+            ),
         },
-        _ => bail!("{SCHEME} names a kernel ({KERNEL}…), or {BUSYBOX} for an initial RAM disk"),
     }
 }
 
-/// Busybox and guests/linux, packed anew each time: what a change of the latter needs, and done at once.
-fn initial_ram_disk(cache: &Path) -> Result<PathBuf> {
-    let busybox = fetch::member(cache, BUSYBOX, "*bin/busybox")?;
+/// Busybox and guests/linux, with modules of `kernel` if one is named. Packed anew each time: what a change of guests/linux
+/// needs, and done at once.
+fn initial_ram_disk(cache: &Path, kernel: Option<&str>) -> Result<PathBuf> {
+    let [busybox] = fetch::members(cache, BUSYBOX, ["*bin/busybox"])?;
+    let modules = match kernel {
+        Some(kernel) => fetch::members(cache, kernel, KERNEL_FILES)?[1..].to_vec(),
+        None => Vec::new(),
+    };
     let busybox =
         std::fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
     let folder = build::root().join("guests/linux");
-    let archive = initramfs::pack(&folder, &busybox)
+    let archive = initramfs::pack(&folder, &busybox, &modules)
         .with_context(|| format!("cannot pack {}", folder.display()))?;
-    let path = cache.join("initramfs.cpio");
+    let path = cache.join(format!("initramfs{}.cpio", kernel.unwrap_or_default()));
     // Several xtasks may do so at a time: whoever reads it finds a whole one.
     let part = cache.join(format!("initramfs.{}", std::process::id()));
     build::write(&part, &archive)?;

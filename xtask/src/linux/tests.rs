@@ -7,7 +7,7 @@ use std::io::Read;
 #[test]
 fn the_archive_holds_init_and_every_check() {
     let folder = build::root().join("guests/linux");
-    let archive = initramfs::pack(&folder, b"a program").expect("an archive");
+    let archive = initramfs::pack(&folder, b"a program", &[]).expect("an archive");
     let mut rest = archive.as_slice();
     let mut found = Vec::new();
     loop {
@@ -43,7 +43,7 @@ fn the_archive_holds_init_and_every_check() {
     }
     assert_eq!(
         archive,
-        initramfs::pack(&folder, b"a program").expect("again")
+        initramfs::pack(&folder, b"a program", &[]).expect("again")
     );
 }
 

@@ -80,14 +80,20 @@ struct Console {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Peripheral {
     name: String,
     regs: Span,
     #[serde(default)]
     interrupts: Vec<Line>,
+    node: Option<String>,
     #[serde(default)]
     compatible: Vec<String>,
+    #[serde(default)]
+    clock_names: Vec<String>,
+    #[serde(default)]
+    flags: Vec<String>,
+    units: Option<usize>,
     dma: bool,
 }
 
@@ -140,6 +146,19 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
     let gic = file.gic.into_iter().next().ok_or_else(|| {
         <toml::de::Error as serde::de::Error>::custom("a board needs one [[gic]] at least")
     })?;
+    let wrong = |device: &&Peripheral| {
+        let units = device.units.unwrap_or(1);
+        units == 0
+            || !device.regs.size.is_multiple_of(units as u64)
+            || !device.interrupts.len().is_multiple_of(units)
+    };
+    if let Some(device) = file.device.iter().find(wrong) {
+        let why = format!(
+            "the registers and interrupts of {} are not divisible by its `units`",
+            device.name
+        );
+        return Err(serde::de::Error::custom(why));
+    }
     Ok(Board {
         name: name.to_owned(),
         ram: file.ram.into_iter().map(Range::from).collect(),
@@ -184,6 +203,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
             .device
             .into_iter()
             .map(|device| Device {
+                node: device.node.unwrap_or_else(|| device.name.clone()),
                 name: device.name,
                 regs: device.regs.into(),
                 interrupts: device
@@ -195,6 +215,9 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
                     })
                     .collect(),
                 compatible: device.compatible,
+                clock_names: device.clock_names,
+                flags: device.flags,
+                units: device.units.unwrap_or(1),
                 dma: device.dma,
             })
             .collect(),

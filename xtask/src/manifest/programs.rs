@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::decode::At;
 use super::image::{self, Wish};
-use super::raw::{Image as RawImage, Kind, Manifest, Partition};
+use super::raw::{File, Image as RawImage, Kind, Manifest, Partition};
 use super::report::{Finding, suggest};
 use crate::linux;
-use crate::system::Image;
+use crate::system::{Image, Segment};
 
 /// A finding is large, and mostly there is none.
 type Outcome<T> = Result<T, Box<Finding>>;
@@ -39,7 +39,11 @@ pub fn read_all(
                 Kind::Elf | Kind::Raw | Kind::Linux => place(folder, name, guests)?,
             };
             let bytes = contents(&file, name, "image-file")?;
-            understand(partition, image.get_ref(), kind, file, bytes, name)
+            let mut program = understand(partition, image.get_ref(), kind, file, bytes, name)?;
+            for file in &image.get_ref().files {
+                program.segments.extend(further(folder, file, guests)?);
+            }
+            Ok(program)
         });
         let initrd = partition.initrd.as_ref().map(|name| {
             let file = place(folder, name, guests)?;
@@ -124,6 +128,23 @@ fn place(
             .help("`--kernel FILE` and `--initrd FILE` take other files, and so does a path here")
             .into()
     })
+}
+
+/// A further file of an image, if it could be read so far: its bytes are as good as a segment.
+fn further(
+    folder: &Path,
+    file: &File,
+    fetch: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
+) -> Outcome<Option<Segment>> {
+    let (Some(name), Some(load)) = (&file.path, &file.load) else {
+        return Ok(None);
+    };
+    let bytes = contents(&place(folder, name, fetch)?, name, "image-file")?;
+    Ok(Some(Segment {
+        ipa: *load.get_ref(),
+        bytes,
+        clear: 0,
+    }))
 }
 
 /// A file's contents.

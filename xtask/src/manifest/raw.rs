@@ -51,6 +51,8 @@ pub struct Partition {
     pub device_tree: Option<At<u64>>,
     /// Devices by name.
     pub devices: Vec<At<String>>,
+    /// `dma = "trusted"`.
+    pub dma: Option<At<bool>>,
     /// Interrupts.
     pub interrupts: Vec<Interrupt>,
     /// Whether it has an emulated PL011.
@@ -85,6 +87,16 @@ pub struct Image {
     pub load: Option<At<u64>>,
     /// Entry address.
     pub entry: Option<At<u64>>,
+    /// Further files.
+    pub files: Vec<File>,
+}
+
+/// A file that lies in a partition's memory from the start.
+pub struct File {
+    /// Its path.
+    pub path: Option<At<String>>,
+    /// Load address.
+    pub load: Option<At<u64>>,
 }
 
 /// What a program's file is.
@@ -198,6 +210,7 @@ impl Partition {
             initrd: t.optional("initrd", Text),
             device_tree: t.optional("device-tree", Integer),
             devices: value(t.optional("devices", strings()), Vec::new()),
+            dma: t.optional("dma", word(&[("trusted", true)])),
             interrupts: value(
                 t.optional("interrupts", list(table("an interrupt", Interrupt::read))),
                 Vec::new(),
@@ -311,6 +324,19 @@ impl Image {
                 .collect(),
             load: t.optional("load", Integer),
             entry: t.optional("entry", Integer),
+            files: value(
+                t.optional("files", list(table("a file", File::read))),
+                Vec::new(),
+            ),
+        }
+    }
+}
+
+impl File {
+    fn read(t: &mut Table<'_>) -> File {
+        File {
+            path: t.required("path", "path = \"Image\"", Text),
+            load: t.required("load", "load = 0x4800_0000", Integer),
         }
     }
 }

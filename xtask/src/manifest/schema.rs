@@ -13,6 +13,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("### `vcpus`", "a vCPU"),
     ("### `memory`", "a piece of memory"),
     ("### `image`", "an image"),
+    ("### `files`", "a file"),
     ("### `devices` and `interrupts`", "an interrupt"),
     ("## `[[channel]]`", "a channel"),
 ];

@@ -16,6 +16,8 @@ use system_tests::{Case, Expect, Machine};
 const LIMIT: Duration = Duration::from_secs(120);
 /// The nonce of runs that are compared with each other.
 const NONCE: u64 = 0x1234_5678_9abc_def0;
+/// Bytes of a case's disk.
+const DISK: u64 = 8 << 20;
 /// Console lines shown with a failure.
 const TAIL: usize = 15;
 
@@ -151,14 +153,40 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         memory,
         cpu,
         gic,
+        devices,
     } = job.case.machine;
+    let mut extra = Vec::new();
+    let second = file(&job.case, "uart1");
+    if devices.is_some() {
+        let disk = file(&job.case, "disk");
+        build::write(&disk, &[])?;
+        std::fs::File::create(&disk)?.set_len(DISK)?;
+        // A sink of this case alone, so that nothing of an earlier run is in it.
+        build::write(&second, &[])?;
+        let typed = file(&job.case, "uart1.in");
+        build::write(&typed, "who is there?\n".repeat(64).as_bytes())?;
+        extra = vec![
+            "-chardev".to_string(),
+            format!(
+                "file,id=second,path={},input-path={}",
+                second.display(),
+                typed.display()
+            ),
+            "-serial".to_string(),
+            "chardev:second".to_string(),
+            "-drive".to_string(),
+            format!("if=none,id=disk,format=raw,file={}", disk.display()),
+            "-device".to_string(),
+            "virtio-blk-device,drive=disk,bus=virtio-mmio-bus.0".to_string(),
+        ];
+    }
     let options = qemu::Options {
         icount,
         cores,
         memory: memory.map(String::from),
         cpu: cpu.map(String::from),
         gic,
-        extra: Vec::new(),
+        extra,
         nonce: matches!(job.case.expect, Expect::EndsTwice(_)).then_some(NONCE),
         limit: Some(LIMIT),
         input: match typed(&job.case) {
@@ -180,6 +208,14 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         outcome.stderr
     );
     build::write(&file(&job.case, log), text.as_bytes())?;
+    if let Some(words) = devices {
+        let said = std::fs::read(&second).context("the second UART left nothing")?;
+        ensure!(
+            String::from_utf8_lossy(&said).contains(words),
+            "the second UART did not say `{words}`; {} has the console",
+            file(&job.case, log).display()
+        );
+    }
     Ok(outcome)
 }
 

@@ -112,7 +112,7 @@ pub struct Console {
 
 /// A device.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Device {
     /// Its name in manifests.
     pub name: String,
@@ -122,11 +122,42 @@ pub struct Device {
     /// Interrupts.
     #[serde(default)]
     pub interrupts: Vec<Line>,
-    /// `compatible` of its node; none means no node.
+    /// Name of its nodes, if not its own.
+    node: Option<String>,
+    /// `compatible` of its nodes; none means no node.
     #[serde(default)]
     pub compatible: Vec<String>,
+    /// Clocks that its driver wants.
+    #[serde(default)]
+    pub clock_names: Vec<String>,
+    /// Properties of its nodes that are there or not.
+    #[serde(default)]
+    pub flags: Vec<String>,
+    /// Nodes that share registers and interrupts evenly.
+    #[serde(default = "one")]
+    pub units: u32,
     /// Whether it writes memory on its own.
     pub dma: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Device {
+    /// Each of its nodes: name with unit address, registers, interrupts.
+    pub fn nodes(&self) -> impl Iterator<Item = (String, Range, &[Line])> {
+        let name = self.node.as_ref().unwrap_or(&self.name);
+        let units = self.units.max(1);
+        let size = self.regs.size / u64::from(units);
+        let lines = self.interrupts.len() / units as usize;
+        (0..units).map(move |unit| {
+            let base = self.regs.base.saturating_add(u64::from(unit) * size);
+            let from = unit as usize * lines;
+            let own = &self.interrupts[from..from + lines];
+            (format!("{name}@{base:x}"), Range { base, size }, own)
+        })
+    }
 }
 
 /// An interrupt line.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::board::Board;
 use crate::manifest::Manifest;
-use crate::programs::{El2, Program};
+use crate::programs::{El2, Piece, Program};
 
 /// Everything that is not the image.
 #[derive(Clone, Debug)]
@@ -97,7 +97,20 @@ impl Inputs {
                 (None, None) => None,
             };
             let program = file.map(|file| Program::read(partition, file)).transpose();
-            programs.push(program.with_context(|| format!("the image of {}", partition.name))?);
+            let program = program.with_context(|| format!("the image of {}", partition.name))?;
+            programs.push(match program {
+                Some(mut program) => {
+                    for file in &image.files {
+                        program.pieces.push(Piece {
+                            ipa: file.load,
+                            bytes: files(&file.path)?,
+                            zero: 0,
+                        });
+                    }
+                    Some(program)
+                }
+                None => None,
+            });
             initrds.push(partition.initrd.as_deref().map(&mut *files).transpose()?);
         }
         Ok(Self {

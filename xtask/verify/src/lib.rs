@@ -53,6 +53,7 @@ fn run(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
         findings: Vec::new(),
         ranges: Vec::new(),
         uncompared: Vec::new(),
+        trusted: Vec::new(),
         tables: 0,
         translations: 0,
     };
@@ -105,7 +106,7 @@ fn claims(context: &Context<'_>, findings: &mut Findings, proof: &mut Proof) {
             guests.push(GuestMap { partition, leaves });
         }
     }
-    guest_map::check_devices(context, findings);
+    proof.trusted = guest_map::check_devices(context, findings);
     guest_map::check_clears(context, findings);
     let el2 = el2_map::check(context, &places, findings);
     interrupts::check(context, findings);

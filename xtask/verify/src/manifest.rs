@@ -70,6 +70,8 @@ pub struct Partition {
     /// Devices by name.
     #[serde(default)]
     pub devices: Vec<String>,
+    /// Whether its devices may write memory by themselves.
+    pub dma: Option<Dma>,
     /// Further interrupts.
     #[serde(default)]
     pub interrupts: Vec<Interrupt>,
@@ -113,6 +115,14 @@ impl Class {
     }
 }
 
+/// What a partition's devices with DMA are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dma {
+    /// Trusted with all of RAM.
+    Trusted,
+}
+
 /// A piece of memory.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,6 +159,19 @@ pub struct Image {
     pub load: Option<u64>,
     /// Where vCPU 0 starts.
     pub entry: Option<u64>,
+    /// Further files in its memory.
+    #[serde(default)]
+    pub files: Vec<File>,
+}
+
+/// A file that lies in memory from the start.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Its path.
+    pub path: String,
+    /// Where it loads.
+    pub load: u64,
 }
 
 /// A passed-through interrupt.

@@ -16,6 +16,8 @@ pub struct Proof {
     pub ranges: Vec<Reach>,
     /// What was not there to compare with.
     pub uncompared: Vec<String>,
+    /// What the manifest trusts, and this cannot prove.
+    pub trusted: Vec<String>,
     /// Translation tables that were walked.
     pub tables: usize,
     /// Translations: one a partition, two a core.
@@ -66,6 +68,9 @@ impl fmt::Display for Proof {
         writeln!(f)?;
         for what in &self.uncompared {
             writeln!(f, "not compared: {what}")?;
+        }
+        for what in &self.trusted {
+            writeln!(f, "trusted, not proven: {what}")?;
         }
         if !self.findings.is_empty() {
             writeln!(f, "{}", self.refusal())?;

@@ -56,6 +56,58 @@ fn the_report_says_who_reaches_what() {
     }
 }
 
+/// A device that nothing confines is named where the manifest trusts it, and refused where it does not, or where it would
+/// write somewhere else than its driver means.
+#[test]
+fn devices_with_dma_are_named() {
+    let good = support::trusted();
+    let proof = bulkhead_verify::verify(&good.image, &good.inputs);
+    let named = "device virtio0 of alpha: it writes memory by itself and reaches all of RAM";
+    assert!(proof.holds(), "{proof}");
+    assert_eq!(proof.trusted, [named]);
+    assert!(
+        proof
+            .to_string()
+            .contains("trusted, not proven: device virtio0")
+    );
+    assert!(proof.json().expect("JSON").contains(named));
+
+    let mut inputs = good.inputs.clone();
+    inputs.manifest.partition[0].dma = None;
+    let refusal = bulkhead_verify::verify(&good.image, &inputs).refusal();
+    assert!(refusal.contains("no SMMU confines it"), "{refusal}");
+
+    let mut system = good.system;
+    system.partitions[0].memory[0].physical = None;
+    let image = support::compile(&system, |_, _| ());
+    let refusal = bulkhead_verify::verify(&image, &good.inputs).refusal();
+    assert!(
+        refusal.contains("device virtio0 takes guest addresses for physical ones"),
+        "{refusal}"
+    );
+}
+
+/// Each file of an image is held against its bytes.
+#[test]
+fn files_beside_the_program_are_compared() {
+    let mut good = support::trusted();
+    let program = good.inputs.programs[0].as_mut().expect("a program");
+    assert_eq!(program.pieces[1].ipa, 0x5010_0000);
+    program.pieces[1].bytes[3] ^= 1;
+    let refusal = bulkhead_verify::verify(&good.image, &good.inputs).refusal();
+    assert!(refusal.contains("byte 0x3 of its image"), "{refusal}");
+    good.inputs.programs[0]
+        .as_mut()
+        .expect("a program")
+        .pieces
+        .pop();
+    let refusal = bulkhead_verify::verify(&good.image, &good.inputs).refusal();
+    assert!(
+        refusal.contains("nothing declared is copied there"),
+        "{refusal}"
+    );
+}
+
 #[test]
 fn a_machine_can_be_held_against_it() {
     let good = support::duo();

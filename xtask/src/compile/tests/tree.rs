@@ -69,6 +69,38 @@ fn says_what_the_guest_has() {
     }
 }
 
+/// What shares registers has a node each, and what the board says of them is in all.
+#[test]
+fn devices_are_what_the_board_says() {
+    let mut system = full();
+    let range = |base, size| crate::system::Range { base, size };
+    let line = |intid| crate::system::Interrupt { intid, edge: true };
+    system.board.devices.push(crate::system::Device {
+        name: "disks".into(),
+        regs: range(0x0a00_0000, 0x1000),
+        interrupts: vec![line(48), line(49)],
+        node: "virtio_mmio".into(),
+        compatible: vec!["virtio,mmio".into()],
+        clock_names: Vec::new(),
+        flags: vec!["dma-coherent".into()],
+        units: 2,
+        dma: true,
+    });
+    system.partitions[1].devices.push(1);
+    let text = source(&system, 1);
+    let start = text.find("virtio_mmio@a000800 {").expect("the second node");
+    let node = text[start..].split("};").next().expect("its end");
+    for line in [
+        "compatible = \"virtio,mmio\";",
+        "reg = <0x00 0xa000800 0x00 0x800>;",
+        "interrupts = <0x00 0x11 0x01>;",
+        "dma-coherent;",
+    ] {
+        assert!(node.contains(line), "{line} is not in\n{node}");
+    }
+    assert!(!node.contains("clock") && text.contains("virtio_mmio@a000000 {"));
+}
+
 #[test]
 fn other_partitions_are_not_in_it() {
     let text = source(&full(), 0);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::compile::guest::PL011_INTID;
 use crate::manifest::decode::At;
 use crate::manifest::raw::{Manifest, Partition};
-use crate::manifest::report::{Finding, suggest};
+use crate::manifest::report::{Finding, address, suggest};
 use crate::manifest::resolve::FIRST_SPI;
 use crate::system::{Board, Device};
 
@@ -71,15 +71,53 @@ pub fn device_given_twice(m: &Manifest) -> Vec<Finding> {
 
 pub fn device_dma(m: &Manifest, board: &Board) -> Vec<Finding> {
     known(m, board)
-        .filter(|(_, _, device)| device.dma)
+        .filter(|(partition, _, device)| device.dma && partition.dma.is_none())
         .map(|(partition, name, _)| {
             let title = format!("device {} can write any memory by itself", name.get_ref());
             let label = format!("{} could reach its neighbours through it", partition.label());
             Finding::new(name.span(), title, label)
                 .note("stage-2 translation does not bind a device, and this board has no SMMU in front of it")
-                .help("leave it out: a device with DMA cannot be passed through")
+                .help("leave it out; or, if everybody trusts what runs there with everything, write `dma = \"trusted\"` and give it its memory at physical addresses")
         })
         .collect()
+}
+
+pub fn dma_memory(m: &Manifest, board: &Board) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for partition in &m.partitions {
+        let mut devices = known(m, board).filter(|(_, _, device)| device.dma);
+        let device = devices.find(|(owner, _, _)| std::ptr::eq(*owner, partition));
+        let (Some((_, name, _)), Some(_)) = (device, &partition.dma) else {
+            continue;
+        };
+        for (piece, ipa, _) in partition.pieces() {
+            let physical = piece.physical.as_ref().map(|at| *at.get_ref());
+            if physical == Some(ipa) {
+                continue;
+            }
+            let title = format!(
+                "device {} would not find {}'s memory",
+                name.get_ref(),
+                partition.label()
+            );
+            let label = match physical {
+                Some(physical) => format!("{} is at {}", address(ipa), address(physical)),
+                None => format!("{} is wherever the planner puts it", address(ipa)),
+            };
+            found.push(
+                Finding::new(piece.span.clone(), title, label)
+                    .other(
+                        name.span(),
+                        "it uses the addresses that its driver gives it",
+                    )
+                    .note("those are the guest's, and nothing translates them for a device")
+                    .help(
+                        "write the same address twice: `ipa = 0x5000_0000, physical = 0x5000_0000`",
+                    ),
+            );
+        }
+    }
+    found
 }
 
 /// Every SPI given as such, with its INTID.

@@ -112,18 +112,36 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     list
 }
 
-/// Devices that write memory by themselves are not passed through: no SMMU holds them back.
-pub fn check_devices(context: &Context<'_>, findings: &mut Findings) {
-    for (p, _, _) in context.partitions() {
+/// Devices that write memory by themselves are passed through only where the manifest trusts them, for no SMMU holds them
+/// back; and where their addresses are their driver's. Answers those that are trusted: nothing else here binds them.
+pub fn check_devices(context: &Context<'_>, findings: &mut Findings) -> Vec<String> {
+    let mut trusted = Vec::new();
+    for (p, declared, row) in context.partitions() {
         for device in context.devices(p).filter(|device| device.dma) {
             let place = format!("physical {}", range(device.regs.base, device.regs.size));
-            let what = format!(
-                "device {} writes memory by itself, and no SMMU confines it: it reaches all of RAM",
-                device.name
-            );
-            findings.add(Claim::Ownership, place, &[context.name(p)], what);
+            let name = &device.name;
+            let who = [context.name(p)];
+            if declared.dma.is_none() {
+                let what = format!(
+                    "device {name} writes memory by itself, and no SMMU confines it: it reaches all of RAM"
+                );
+                findings.add(Claim::Ownership, place, &who, what);
+                continue;
+            }
+            for piece in row.memory.iter().filter(|piece| piece.ipa != piece.base) {
+                let what = format!(
+                    "device {name} takes guest addresses for physical ones, and {:#x} lies at {:#x}",
+                    piece.ipa, piece.base
+                );
+                findings.add(Claim::Ownership, &place, &who, what);
+            }
+            trusted.push(format!(
+                "device {name} of {}: it writes memory by itself and reaches all of RAM",
+                who[0]
+            ));
         }
     }
+    trusted
 }
 
 /// The pages each partition clears before any guest runs are those that it writes.

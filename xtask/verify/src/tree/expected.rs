@@ -100,13 +100,13 @@ pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> 
             .texts("compatible", &["arm,pl011", "arm,primecell"])
             .words("reg", &[GUEST_PL011.base, GUEST_PL011.size])
             .cells("interrupts", &line(GUEST_PL011_INTID, Trigger::Level));
-        root.children.push(uart_clocks(node));
+        root.children.push(clocks(node, &["uartclk", "apb_pclk"]));
     }
     root.children.extend(channels(context, p));
     let devices = context
         .devices(p)
         .filter(|device| !device.compatible.is_empty());
-    root.children.extend(devices.map(device));
+    root.children.extend(devices.flat_map(device));
     root
 }
 
@@ -196,9 +196,10 @@ fn controller(context: &Context<'_>, partition: &Partition) -> Node {
         )
 }
 
-fn uart_clocks(node: Node) -> Node {
-    node.refers("clocks", &["/apb-pclk/"; 2])
-        .texts("clock-names", &["uartclk", "apb_pclk"])
+/// Every clock is the fixed one.
+fn clocks(node: Node, names: &[&str]) -> Node {
+    node.refers("clocks", &vec!["/apb-pclk/"; names.len()])
+        .texts("clock-names", names)
 }
 
 /// One node an end, with what its row says.
@@ -225,23 +226,26 @@ fn channels(context: &Context<'_>, p: usize) -> Vec<Node> {
     nodes.collect()
 }
 
-fn device(device: &Device) -> Node {
-    let compatible: Vec<_> = device.compatible.iter().map(String::as_str).collect();
-    let serial = compatible.contains(&"arm,pl011");
-    let kind = if serial { "serial" } else { &device.name };
-    let mut node = Node::new(format!("{kind}@{:x}", device.regs.base))
-        .texts("compatible", &compatible)
-        .words("reg", &[device.regs.base, device.regs.size]);
-    if !device.interrupts.is_empty() {
-        let lines = device.interrupts.iter().map(|l| line(l.intid, l.trigger));
-        node = node.cells("interrupts", lines.collect::<Vec<_>>().as_flattened());
-    }
-    if serial {
-        uart_clocks(node)
-    } else if compatible.contains(&"arm,primecell") {
-        node.refers("clocks", &["/apb-pclk/"])
-            .text("clock-names", "apb_pclk")
-    } else {
-        node
-    }
+fn device(device: &Device) -> Vec<Node> {
+    let nodes = device.nodes().map(|(name, regs, lines)| {
+        let mut node = Node::new(name)
+            .texts("compatible", &strings(&device.compatible))
+            .words("reg", &[regs.base, regs.size]);
+        if !lines.is_empty() {
+            let lines = lines.iter().map(|l| line(l.intid, l.trigger));
+            node = node.cells("interrupts", lines.collect::<Vec<_>>().as_flattened());
+        }
+        if !device.clock_names.is_empty() {
+            node = clocks(node, &strings(&device.clock_names));
+        }
+        device
+            .flags
+            .iter()
+            .fold(node, |node, flag| node.empty(flag))
+    });
+    nodes.collect()
+}
+
+fn strings(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
 }

@@ -61,6 +61,11 @@ pub fn full() -> Good {
     good(&root().join("xtask/verify/tests/systems/full.toml"))
 }
 
+/// The system with a device that writes memory by itself.
+pub fn trusted() -> Good {
+    good(&root().join("xtask/verify/tests/systems/trusted.toml"))
+}
+
 /// The shipped system that the documentation starts with.
 pub fn duo() -> Good {
     good(&root().join("boards/qemu-virt/systems/duo.toml"))
