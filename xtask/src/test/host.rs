@@ -43,7 +43,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "host/crates",
-        run: |name| tests(name, build::cargo("test").arg("--locked")),
+        run: |name| tests(name, build::cargo("test").args(["--locked", "--no-fail-fast"])),
     },
     Check {
         name: "host/guests",
@@ -143,7 +143,8 @@ pub fn bare_metal(root: &Path) -> Result<Vec<String>> {
 fn interleavings(name: &str) -> Result<usize> {
     let mut command = build::cargo("test");
     command
-        .args(["--locked", "--release"])
+        .arg("--locked")
+        .args(["--config", "profile.dev.opt-level=1"])
         .args(packages(LOOM))
         .args(LOOM_TESTS);
     // Another configuration of the same crates: a folder of its own keeps the others from being built again.
