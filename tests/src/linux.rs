@@ -82,4 +82,28 @@ pub const CASES: &[Case] = &[
         ],
         ..LINUX
     },
+    Case {
+        name: "linux/u-boot",
+        system: "tests/systems/u-boot.toml",
+        typed: &[("\x013", 1)],
+        dialogue: &[
+            ("Hit any key to stop autoboot", " "),
+            ("=> ", "printenv fdtcontroladdr\r"),
+            // The kernel passes over what follows the RAM disk.
+            (
+                "fdtcontroladdr=",
+                "booti 42000000 46000000:200000 40000000\r\x010",
+            ),
+        ],
+        expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("u-boot", "off")]),
+        wanted: &[
+            "[u-boot] U-Boot 20",
+            "[u-boot] Starting kernel ...",
+            "[u-boot] interrupts: well on 2 vCPUs",
+            "[u-boot] commands: all well",
+            COMPLETE,
+        ],
+        order: &["reboot: Power down", "samples confirmed by control"],
+        ..LINUX
+    },
 ];
