@@ -2,7 +2,7 @@
 
 use super::{COMPLETE, Case, DEFAULT, DUO, Expect, Machine};
 
-/// What EL2 prints when a partition asked for a reset, and Linux when something is stuck, late or wrong.
+/// What Linux says when something is stuck, late or wrong, and EL2 when it starts nothing.
 const COMPLAINTS: &[&str] = &[
     "bulkhead: refused",
     "commands: failed",
@@ -45,9 +45,13 @@ const SHELL: &[(&str, &str)] = &[
     ("load 30 && poweroff", "\x010"),
 ];
 
-/// Each lets Linux end by itself; the pair must go on after that and lose nothing.
-pub const CASES: &[Case] = &[
+/// One boot that serves all: the shell, /proc/interrupts, hotplug, load, power off. `system` is tests/systems/linux.toml, or
+/// what stands for it on another board; `gic` a version other than the first that the board has.
+const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Case {
     Case {
+        name,
+        system,
+        machine: Machine { gic, ..DEFAULT },
         typed: &[("\x013", 1)],
         dialogue: SHELL,
         wanted: &[
@@ -60,7 +64,12 @@ pub const CASES: &[Case] = &[
         ],
         order: &["reboot: Power down", "samples confirmed by control"],
         ..LINUX
-    },
+    }
+}
+
+/// Each lets Linux end by itself; the pair must go on after that and lose nothing.
+pub const CASES: &[Case] = &[
+    load("linux/load", "tests/systems/linux.toml", None),
     Case {
         name: "linux/devices",
         system: "tests/systems/linux-small.toml",

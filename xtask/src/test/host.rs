@@ -43,7 +43,12 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "host/crates",
-        run: |name| tests(name, build::cargo("test").args(["--locked", "--no-fail-fast"])),
+        run: |name| {
+            tests(
+                name,
+                build::cargo("test").args(["--locked", "--no-fail-fast"]),
+            )
+        },
     },
     Check {
         name: "host/guests",
