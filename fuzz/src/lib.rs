@@ -71,6 +71,8 @@ mod boot {
     #[path = "../../../hyp/el2/src/boot/machine.rs"]
     pub mod machine;
     pub mod refuse;
+    #[path = "../../../hyp/el2/src/boot/tree.rs"]
+    pub mod tree;
 }
 
 /// The physical GIC, as far as boot asks for it.

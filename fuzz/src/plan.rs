@@ -4,7 +4,9 @@
 use std::mem::{offset_of, size_of};
 use std::sync::{Mutex, PoisonError};
 
-use plan::{Array, Core, End, Header, Interrupt, Load, Memory, Midr, PAGE, Partition, Range};
+use plan::{
+    Array, Core, End, Header, Interrupt, Load, Memory, Midr, PAGE, Partition, Range, Write,
+};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::planned::Plan;
@@ -61,6 +63,7 @@ fn check(image: &[u8], data: &[u8]) {
     let header = plan.header;
     rows::<Range>(&plan, header.machine.ram, base, size);
     rows::<Midr>(&plan, header.machine.midrs, base, size);
+    rows::<Write>(&plan, header.machine.off, base, size);
     rows::<Core>(&plan, header.cores, base, size);
     rows::<Partition>(&plan, header.partitions, base, size);
     for core in plan.cores().iter().take(ROWS) {

@@ -1,12 +1,8 @@
 //! Target `tree`: EL2's machine check over any boot device tree, with a good plan. It accepts or refuses in one line.
-//!
-//! The crate `fdt` panics on some malformed trees; at EL2 that is a refusal too (`hyp/el2/src/main.rs`). So a panic from
-//! there is an answer; a panic from EL2's own code is not. The loader vouches that a tree's bytes are there: a size
-//! beyond the input is cut to it.
+//! The loader vouches that a tree's bytes are there: a size beyond the input is cut to it.
 
-use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::sync::{Once, OnceLock};
+use std::sync::OnceLock;
 
 use plan::PAGE;
 
@@ -21,13 +17,6 @@ pub enum Answer {
     Covers(u64),
     /// Refused with this line.
     Refused(String),
-    /// Refused because `fdt` panicked.
-    Malformed,
-}
-
-thread_local! {
-    /// Whether the last panic came from `fdt`.
-    static FROM_FDT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Bytes of a tree's header.
@@ -49,20 +38,6 @@ pub fn run(data: &[u8]) {
 
 /// What EL2 answers.
 pub fn answer(data: &[u8]) -> Answer {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        // The engine's hook ends the process at each panic: panics of `fdt` are kept from it.
-        let hook = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            let own = info
-                .location()
-                .is_none_or(|at| !at.file().contains("/fdt-"));
-            FROM_FDT.set(!own);
-            if own {
-                hook(info);
-            }
-        }));
-    });
     // Eight bytes at a time: aligned as the boot protocol wants it, and never without a header.
     let mut tree = vec![0u64; data.len().max(HEADER).div_ceil(8)];
     for (word, bytes) in tree.iter_mut().zip(data.chunks(8)) {
@@ -84,7 +59,6 @@ pub fn answer(data: &[u8]) -> Answer {
         Ok(nonce) => Answer::Covers(nonce),
         Err(why) => match why.downcast::<Refused>() {
             Ok(refused) => Answer::Refused(String::from_utf8_lossy(&refused.0).into_owned()),
-            Err(_) if FROM_FDT.get() => Answer::Malformed,
             Err(why) => panic::resume_unwind(why),
         },
     }

@@ -48,6 +48,8 @@ pub struct Board {
     pub pa_bits: u32,
     /// `plan::START_*`.
     pub start: u32,
+    /// Writes to device registers, address and value, that switch the board off where firmware has no PSCI.
+    pub off: Vec<(u64, u32)>,
     /// Interrupt controller.
     pub gic: Gic,
     /// The console's PL011 and its INTID.
@@ -133,6 +135,9 @@ pub struct Qemu {
     pub cores: u32,
     /// `-m`, bytes.
     pub memory: u64,
+    /// `-dtb`, where the machine makes none itself: `debian:` and a device tree of Debian's kernel for arm64, or its file
+    /// once [`crate::qemu::board`] has got that.
+    pub dtb: Option<String>,
 }
 
 /// A virtual machine.

@@ -6,8 +6,9 @@ use abi::{Reason, state};
 use console::Line;
 use psci::Start;
 
+use crate::boot::refuse;
 use crate::cpu::core::Core;
-use crate::cpu::{cache, guest, regs};
+use crate::cpu::{cache, guest};
 use crate::exits::take_interrupt;
 use crate::shared::control;
 use crate::{bell, gic, terminal};
@@ -189,11 +190,10 @@ pub fn last_line(core: &Core) -> Line {
     line
 }
 
-/// Switches the machine off, or leaves it waiting if the plan wants that or firmware does not do it.
+/// Switches the machine off, or leaves it waiting if the plan wants that or there is no way.
 pub fn machine_off(core: &Core) -> ! {
-    let header = core.plan.header;
-    if header.at_end == plan::END_POWER_OFF && header.machine.start == plan::START_PSCI {
-        regs::smc(psci::fid::SYSTEM_OFF.into(), [0; 3]);
+    if core.plan.header.at_end == plan::END_POWER_OFF {
+        refuse::machine_off(&core.plan);
     }
     loop {
         cache::wait_for_interrupt();

@@ -133,6 +133,20 @@ pub struct Machine {
     pub ram: Array,
     /// [`Midr`] rows: each core must match one.
     pub midrs: Array,
+    /// [`Write`] rows, which switch the machine off where firmware has no PSCI to do it.
+    pub off: Array,
+}
+
+/// A 32-bit write to a device register.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Write {
+    /// The register, a multiple of 4.
+    pub address: u64,
+    /// What is written.
+    pub value: u32,
+    /// Reads as zero.
+    pub reserved: u32,
 }
 
 /// [`Machine::start`]: PSCI `CPU_ON` by SMC.
@@ -321,8 +335,8 @@ pub struct Interrupt {
     pub vcpu: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 224);
-const _: () = assert!(size_of::<Machine>() == 136);
+const _: () = assert!(size_of::<Header>() == 232);
+const _: () = assert!(size_of::<Machine>() == 144);
 const _: () = assert!(size_of::<Core>() == 152);
 const _: () = assert!(size_of::<End>() == 56);
 const _: () = assert!(size_of::<Partition>() == 128);

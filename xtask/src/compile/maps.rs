@@ -1,5 +1,7 @@
 //! Who may reach what: stage 2 of every partition, and EL2's own two translations of every core.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use plan::PAGE;
 
@@ -180,20 +182,28 @@ fn core_mappings(
             0
         },
     };
-    let uart = match number == system.console_core {
-        true => system.board.uart.0,
-        false => Range { base: 0, size: 0 },
-    };
-    for (what, range) in [
+    let mut devices = vec![
         ("GICD", gic.gicd),
         ("GICR", gicr),
         ("GICC", if gic.version == 2 { gic.gicc } else { EMPTY }),
         ("GICH", if gic.version == 2 { gic.gich } else { EMPTY }),
-        ("UART", uart),
-    ] {
-        if range.size > 0 {
-            let base = range.base & !(PAGE - 1);
-            let size = pages(range.base + range.size - base);
+    ];
+    if number == system.console_core {
+        devices.push(("UART", system.board.uart.0));
+        devices.extend(
+            system
+                .board
+                .off
+                .iter()
+                .map(|&(base, _)| ("power", Range { base, size: 4 })),
+        );
+    }
+    let mut mapped = BTreeSet::new();
+    for (what, range) in devices.into_iter().filter(|(_, range)| range.size > 0) {
+        let base = range.base & !(PAGE - 1);
+        let size = pages(range.base + range.size - base);
+        // Registers of one page are mapped once.
+        if mapped.insert((base, size)) {
             run.push(same(what, base, size, Access::Device));
         }
     }

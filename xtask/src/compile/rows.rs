@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use crc::{CRC_32_ISCSI, Crc};
 use plan::{
     Array, Core, End, GuestGic, Header, Load, MAGIC, MAX_CORES, MAX_VCPUS, Machine, Memory, Midr,
-    NO_CORE, Partition, Range, VERSION,
+    NO_CORE, Partition, Range, VERSION, Write,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -264,6 +264,14 @@ fn machine(writer: &mut Writer, system: &System, places: &Places) -> Result<Mach
         .iter()
         .map(|&(_, mask, value)| Midr { mask, value })
         .collect();
+    let off = board.off.iter();
+    let off: Vec<_> = off
+        .map(|&(address, value)| Write {
+            address,
+            value,
+            reserved: 0,
+        })
+        .collect();
     Ok(Machine {
         gic_version: gic.version,
         list_registers: gic.list_registers,
@@ -279,5 +287,6 @@ fn machine(writer: &mut Writer, system: &System, places: &Places) -> Result<Mach
         start: board.start,
         ram: writer.array(&ram)?,
         midrs: writer.array(&midrs)?,
+        off: writer.array(&off)?,
     })
 }

@@ -111,10 +111,41 @@ pub fn fetched(spec: &str) -> Result<()> {
     let files = packages(spec)
         .into_iter()
         .map(|package| file(&package, &Instead::default()));
+    let tree = board_tree(spec).map(|name| device_tree(&name));
     let failed = files
+        .chain(tree)
         .filter_map(Result::err)
         .find(anyhow::Error::is::<Unavailable>);
     failed.map_or(Ok(()), Err)
+}
+
+/// The device tree that QEMU takes for the board of the system `spec`, if its machine makes none itself.
+fn board_tree(spec: &str) -> Option<String> {
+    let table =
+        |path: PathBuf| -> Option<toml::Table> { std::fs::read_to_string(path).ok()?.parse().ok() };
+    let system = table(manifest::locate(&build::root(), spec))?;
+    let board = build::root()
+        .join("boards")
+        .join(system.get("board")?.as_str()?);
+    let name = table(board.join("board.toml"))?;
+    Some(name.get("qemu")?.get("dtb")?.as_str()?.to_owned())
+}
+
+/// The board's device tree that `debian:PACKAGE/FILE` stands for: Debian's kernels for arm64 come with those of their boards.
+///
+/// # Errors
+/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such package or file in it.
+pub fn device_tree(name: &str) -> Result<PathBuf> {
+    let parts = name
+        .strip_prefix(SCHEME)
+        .and_then(|name| name.split_once('/'));
+    let Some((package, file)) = parts.filter(|(package, _)| is_kernel(package)) else {
+        bail!("{name} is no device tree: write {SCHEME}{KERNEL}…/FILE.dtb");
+    };
+    // Beside what else is kept of the package.
+    let cache = build::target_dir().join("debian").join(file);
+    let [tree] = fetch::members(&cache, package, [&format!("usr/lib/*/{file}")])?;
+    Ok(tree)
 }
 
 /// The file that `debian:` and `package` stand for.

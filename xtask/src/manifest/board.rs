@@ -13,6 +13,8 @@ struct File {
     #[serde(default)]
     reserved: Vec<Span>,
     start: Start,
+    #[serde(default)]
+    power_off: Vec<Write>,
     pa_bits: u32,
     core: Vec<Core>,
     core_type: Vec<CoreType>,
@@ -36,6 +38,13 @@ struct Span {
 enum Start {
     Psci,
     SpinTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Write {
+    address: u64,
+    value: u32,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +128,7 @@ struct Emulator {
     cores: u32,
     #[serde(deserialize_with = "size")]
     memory: u64,
+    dtb: Option<String>,
 }
 
 /// A size as manifests write it.
@@ -188,6 +198,11 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
             Start::Psci => plan::START_PSCI,
             Start::SpinTable => plan::START_SPIN_TABLE,
         },
+        off: file
+            .power_off
+            .into_iter()
+            .map(|Write { address, value }| (address, value))
+            .collect(),
         gic: Gic {
             version: gic.version,
             list_registers: gic.list_registers,
@@ -227,11 +242,13 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
                  cpu,
                  cores,
                  memory,
+                 dtb,
              }| Qemu {
                 machine,
                 cpu,
                 cores,
                 memory,
+                dtb,
             },
         ),
     })

@@ -227,6 +227,9 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
         ];
         arguments.extend(exact.map(String::from));
     }
+    if let Some(tree) = &board.dtb {
+        arguments.extend(["-dtb".to_string(), tree.clone()]);
+    }
     arguments.extend([
         "-append".to_string(),
         format!("bulkhead.nonce={nonce:016x}"),

@@ -13,7 +13,7 @@ pub use machine::{Options, Outcome, PROGRAM, run};
 pub use verdict::{Verdict, ends, judge};
 
 use crate::build::{self, Builder};
-use crate::linux::Instead;
+use crate::linux::{self, Instead};
 use crate::system::System;
 use crate::{ui, verify};
 use anyhow::{Context, Result, bail};
@@ -66,16 +66,21 @@ pub fn command(spec: &str, instead: Instead, options: &Options) -> Result<Verdic
     Ok(verdict)
 }
 
-/// How QEMU runs a system's board: with the board's number of cores, or more if the system has one beyond them.
+/// How QEMU runs a system's board: with the board's number of cores, or more if the system has one beyond them, and with the
+/// file of its device tree.
 ///
 /// # Errors
-/// If it does not.
+/// If it does not, or the device tree cannot be fetched.
 pub fn board(system: &System) -> Result<crate::system::Qemu> {
     let vcpus = system.partitions.iter().flat_map(|p| &p.vcpus);
     let used = vcpus.map(|vcpu| vcpu.core + 1).max().unwrap_or(0);
     match &system.board.qemu {
         Some(qemu) => Ok(crate::system::Qemu {
             cores: qemu.cores.max(used),
+            dtb: match &qemu.dtb {
+                Some(name) => Some(linux::device_tree(name)?.display().to_string()),
+                None => None,
+            },
             ..qemu.clone()
         }),
         None => bail!(

@@ -112,6 +112,7 @@ fn arguments_follow_the_board_and_the_options() {
         cpu: Some("cortex-a53".to_string()),
         cores: 4,
         memory: 1 << 30,
+        dtb: None,
     };
     let plain = arguments(&board, &Options::default(), NONCE).join(" ");
     assert!(

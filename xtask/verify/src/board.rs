@@ -1,7 +1,9 @@
 //! The board as `boards/NAME/board.toml` says it, read anew: nothing of the planner's reader.
 
-use plan::Range;
+use plan::{PAGE, Range};
 use serde::{Deserialize, Deserializer, de::Error};
+
+use crate::places::merged;
 
 /// A board.
 #[derive(Clone, Debug, Deserialize)]
@@ -9,6 +11,9 @@ use serde::{Deserialize, Deserializer, de::Error};
 pub struct Board {
     /// How firmware starts cores.
     pub start: Start,
+    /// What switches it off where firmware has no PSCI.
+    #[serde(default)]
+    pub power_off: Vec<PowerOff>,
     /// Physical address width, bits.
     pub pa_bits: u32,
     /// RAM that every such board has.
@@ -31,6 +36,28 @@ pub struct Board {
     /// How an emulator runs it: no part of any proof.
     #[serde(default, rename = "qemu")]
     _qemu: Option<toml::Table>,
+}
+
+/// A write to a device register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PowerOff {
+    /// The register.
+    pub address: u64,
+    /// What is written.
+    pub value: u32,
+}
+
+impl Board {
+    /// Pages of the registers that switch it off.
+    #[must_use]
+    pub fn power_off_pages(&self) -> Vec<Range> {
+        let pages = self.power_off.iter().map(|write| Range {
+            base: write.address & !(PAGE - 1),
+            size: PAGE,
+        });
+        merged(&pages.collect::<Vec<_>>())
+    }
 }
 
 /// How cores start.

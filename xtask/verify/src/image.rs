@@ -8,7 +8,7 @@ use std::ops::Range as Span;
 use crc::{CRC_32_ISCSI, Crc, Table};
 use plan::{
     Array, Core, End, Header, Interrupt, Load, MAGIC, MAX_CORES, MAX_ENDS, MAX_VCPUS, Memory, Midr,
-    PAGE, Partition, Range, VERSION,
+    PAGE, Partition, Range, VERSION, Write,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -35,6 +35,8 @@ pub struct Image<'a> {
     pub ram: Vec<Range>,
     /// Core types.
     pub midrs: Vec<Midr>,
+    /// What switches the machine off.
+    pub off: Vec<Write>,
     /// Core rows, each with its channel ends.
     pub cores: Vec<CoreRow>,
     /// Partition rows, each with its arrays.
@@ -109,6 +111,7 @@ impl<'a> Image<'a> {
             header,
             ram: Vec::new(),
             midrs: Vec::new(),
+            off: Vec::new(),
             cores: Vec::new(),
             partitions: Vec::new(),
             used: RefCell::default(),
@@ -127,6 +130,7 @@ impl<'a> Image<'a> {
         let header = self.header;
         self.ram = self.array("Machine::ram", header.machine.ram, MAX_ROWS)?;
         self.midrs = self.array("Machine::midrs", header.machine.midrs, MAX_ROWS)?;
+        self.off = self.array("Machine::off", header.machine.off, MAX_ROWS)?;
         for (n, row) in (0..).zip(self.array::<Core>("cores", header.cores, MAX_CORES)?) {
             let ends = self.array(&format!("ends of core {n}"), row.ends, MAX_ENDS)?;
             self.cores.push(CoreRow { row, ends });

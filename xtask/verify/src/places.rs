@@ -116,6 +116,9 @@ impl Places {
             "the console's UART".into(),
             "EL2",
         );
+        for page in board.power_off_pages() {
+            self.fixed(page, "what switches the board off".into(), "EL2");
+        }
         for device in &board.device {
             let given = context.manifest().partition.iter();
             let given = given.filter(|p| p.devices.contains(&device.name));

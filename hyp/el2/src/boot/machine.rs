@@ -6,11 +6,10 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use console::Line;
-use fdt::Fdt;
-use fdt::node::{FdtNode, NodeProperty};
 use plan::{Core, Range};
 
 use super::refuse::{self, PSCI, UART, if_damaged, refusal, refuse};
+use super::tree::{self, Node, Nodes};
 use crate::gic;
 use crate::planned::Plan;
 
@@ -39,15 +38,16 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     if plan.is_valid() {
         UART.store(machine.uart.base, Relaxed);
     }
-    // SAFETY: the boot protocol says x0 is the device tree's address or zero; `from_ptr` checks the magic number.
-    let tree = match unsafe { Fdt::from_ptr(dtb as *const u8) } {
-        Ok(tree) => tree,
-        Err(_) => refuse!(str "device tree: the plan needs one to check the machine, ",
-            str "the loader passed none at ", hex dtb),
-    };
     let mut found = Found::default();
-    for node in tree.all_nodes() {
-        look(&mut found, node, plan);
+    let mut above = [Node::default(); 2];
+    for node in nodes(dtb) {
+        // What is looked for lies in the root, in `cpus`, or on a bus there.
+        if node.depth == 1 || node.depth == 2 {
+            look(&mut found, &node, &above, plan);
+        }
+        if let Some(place) = above.get_mut(node.depth) {
+            *place = node;
+        }
     }
     if found.uart {
         UART.store(machine.uart.base, Relaxed);
@@ -72,74 +72,122 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     found.nonce
 }
 
+/// The nodes of the tree that the loader passed.
+fn nodes(dtb: u64) -> Nodes<'static> {
+    // SAFETY: the boot protocol says x0 is the device tree's address or zero.
+    let header = (dtb != 0).then(|| unsafe { &*(dtb as *const [u32; 2]) });
+    if let Some(&[magic, size]) = header
+        && magic == tree::MAGIC.to_be()
+        // SAFETY: as above; the tree says its own size.
+        && let Some(nodes) = Nodes::of(unsafe {
+            core::slice::from_raw_parts(dtb as *const u8, u32::from_be(size) as usize)
+        })
+    {
+        return nodes;
+    }
+    refuse!(str "device tree: the plan needs one to check the machine, ",
+        str "the loader passed none at ", hex dtb)
+}
+
 /// Takes what one node says. Nodes are first told apart by the generic names the specification recommends (2.2.2).
-fn look(found: &mut Found, node: FdtNode, plan: &Plan) {
+fn look(found: &mut Found, node: &Node, above: &[Node; 2], plan: &Plan) {
     let machine = &plan.header.machine;
-    let named = |name: &str| node.name.starts_with(name);
-    if named("memory@") {
-        let Some(regions) = node.reg() else { return };
-        for region in regions {
-            if let Some(slot) = found.ram.get_mut(found.ram_count) {
-                slot.base = region.starting_address as u64;
-                slot.size = region.size.unwrap_or(0) as u64;
-                found.ram_count += 1;
-            }
+    let named = |name: &[u8]| node.name.starts_with(name);
+    let compatible = |name| node.says(b"compatible", name);
+    let on_bus = node.depth > 1 && !named(b"cpu@");
+    let mut regions = Regions {
+        reg: node.property(b"reg").unwrap_or(&[]),
+        root: &above[0],
+        parent: &above[node.depth - 1],
+        on_bus,
+    };
+    if named(b"memory@") {
+        for (region, slot) in regions.zip(found.ram.iter_mut().skip(found.ram_count)) {
+            *slot = region;
+            found.ram_count += 1;
         }
-    } else if named("cpu@") {
-        let mpidr = node.property("reg").and_then(NodeProperty::as_usize);
+    } else if named(b"cpu@") {
+        let mpidr = regions.next().map(|region| region.base);
         found.cpus += 1;
         for (index, core) in plan.cores().iter().enumerate() {
-            if mpidr == Some(core.mpidr as usize) {
+            if mpidr == Some(core.mpidr) {
                 found.planned_cpus |= 1 << (index & 63);
             }
         }
-    } else if named("intc@") || named("interrupt-controller@") {
-        if is(node, b"arm,gic-v3") {
+    } else if named(b"intc@") || named(b"interrupt-controller@") {
+        if compatible(b"arm,gic-v3") {
             found.gic_version = 3;
-        } else if is(node, b"arm,cortex-a15-gic") || is(node, b"arm,gic-400") {
+        } else if compatible(b"arm,cortex-a15-gic") || compatible(b"arm,gic-400") {
             found.gic_version = 2;
         } else {
             return;
         }
-        let Some(regions) = node.reg() else { return };
         for (slot, region) in found.gic.iter_mut().zip(regions) {
-            *slot = region.starting_address as u64;
+            *slot = region.base;
         }
-    } else if (named("pl011@") || named("serial@")) && is(node, b"arm,pl011") {
-        let base = node
-            .reg()
-            .and_then(|mut reg| reg.next())
-            .map(|region| region.starting_address as u64);
+    } else if (named(b"pl011@") || named(b"serial@")) && compatible(b"arm,pl011") {
+        let base = regions.next().map(|region| region.base);
         found.uart |= base == Some(machine.uart.base);
         // Where the plan's UART is missing, a refusal goes to one that is there.
         if let (false, Some(base)) = (found.uart, base) {
             UART.store(base, Relaxed);
         }
-    } else if named("psci") {
-        found.psci |= node
-            .property("method")
-            .is_some_and(|method| method.value == b"smc\0");
-    } else if named("chosen") {
-        found.nonce = node.property("bootargs").and_then(nonce).unwrap_or(0);
+    } else if named(b"psci") {
+        found.psci |= node.says(b"method", b"smc");
+    } else if named(b"chosen") {
+        found.nonce = node.property(b"bootargs").and_then(nonce).unwrap_or(0);
     }
 }
 
-/// Whether `compatible`, a list of zero-terminated strings, holds `name`.
-fn is(node: FdtNode, name: &[u8]) -> bool {
-    let list = node
-        .property("compatible")
-        .map_or(&[][..], |property| property.value);
-    list.split(|&byte| byte == 0).any(|one| one == name)
+/// A node's `reg` as the cores see it. What no range of its bus holds ends it.
+struct Regions<'a> {
+    reg: &'a [u8],
+    root: &'a Node<'a>,
+    parent: &'a Node<'a>,
+    /// The parent is a bus, which has addresses of its own.
+    on_bus: bool,
+}
+
+/// `#address-cells` and `#size-cells` (2.3.5): at least a word, and no more than anything has.
+fn cells(node: &Node) -> [usize; 2] {
+    [
+        node.number(b"#address-cells", 2).clamp(1, 4),
+        node.number(b"#size-cells", 1).min(4),
+    ]
+}
+
+impl Iterator for Regions<'_> {
+    type Item = Range;
+
+    fn next(&mut self) -> Option<Range> {
+        let [address_cells, size_cells] = cells(self.parent);
+        let base = tree::number(&mut self.reg, address_cells)?;
+        let size = tree::number(&mut self.reg, size_cells)?;
+        let mut ranges: &[u8] = &[];
+        if self.on_bus {
+            ranges = self.parent.property(b"ranges")?;
+        }
+        if ranges.is_empty() {
+            // No bus, or one that changes nothing (2.3.8).
+            return Some(Range { base, size });
+        }
+        loop {
+            let inside = base.wrapping_sub(tree::number(&mut ranges, address_cells)?);
+            let base = tree::number(&mut ranges, cells(self.root)[0])?.wrapping_add(inside);
+            if inside < tree::number(&mut ranges, size_cells)? {
+                return Some(Range { base, size });
+            }
+        }
+    }
 }
 
 /// The 16 hex digits behind [`NONCE`].
-fn nonce(bootargs: NodeProperty) -> Option<u64> {
+fn nonce(bootargs: &[u8]) -> Option<u64> {
     let start = bootargs
-        .value
         .windows(NONCE.len())
         .position(|window| window == NONCE)?
         + NONCE.len();
-    let digits = bootargs.value.get(start..start + 16)?;
+    let digits = bootargs.get(start..start + 16)?;
     digits.iter().try_fold(0, |value, &digit| {
         Some(value << 4 | u64::from(char::from(digit).to_digit(16)?))
     })

@@ -12,9 +12,11 @@ pub mod crc;
 mod entry;
 mod machine;
 pub mod refuse;
+mod tree;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1, Readable};
 use plan::{Core, Header, Midr};
 
@@ -22,8 +24,8 @@ use crate::cpu::{cache, regs};
 use crate::gic;
 use crate::planned::Plan;
 use crate::shared::Shared;
-use refuse::refusal;
 pub(crate) use refuse::refuse;
+use refuse::{PSCI, refusal};
 
 /// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with the image.
 static NONCE: AtomicU64 = AtomicU64::new(0);
@@ -76,7 +78,7 @@ pub extern "C" fn moved() {
     for core in plan.cores() {
         cache::clean_invalidate(core.private.base, core.private.size);
         if core.mpidr != me {
-            start(core, header);
+            start(core);
         }
     }
     match own {
@@ -84,15 +86,17 @@ pub extern "C" fn moved() {
         Some(core) => unsafe { start_core(core, header) },
         // No partition owns the boot core: its work is done.
         None => {
-            regs::smc(psci::fid::CPU_OFF.into(), [0; 3]);
+            if PSCI.load(Relaxed) {
+                regs::smc(psci::fid::CPU_OFF.into(), [0; 3]);
+            }
         }
     }
 }
 
-/// Starts another core at `secondary_start`.
-fn start(core: &Core, header: &Header) {
+/// Starts another core at `secondary_start`: by firmware that speaks PSCI, even where the board has a spin table too.
+fn start(core: &Core) {
     let entry = &raw const secondary_start as u64;
-    if header.machine.start == plan::START_PSCI {
+    if PSCI.load(Relaxed) {
         let result = regs::smc(
             (psci::fid::CPU_ON | psci::fid::SMC64).into(),
             [core.mpidr, entry, 0],
@@ -103,8 +107,11 @@ fn start(core: &Core, header: &Header) {
         }
     } else {
         let release = core.release as *mut u64;
+        // The write goes to memory, where the core polls. No line of firmware's may land on it later, nor be read instead.
+        cache::clean_invalidate(core.release, 8);
         // SAFETY: the board's data names the address as this core's spin-table slot, and firmware polls it alone.
         unsafe { release.write_volatile(entry) };
+        barrier::dsb(barrier::SY);
         cache::clean_invalidate(core.release, 8);
         aarch64_cpu::asm::sev();
     }
@@ -125,6 +132,15 @@ pub extern "C" fn check_core(core: &Core) {
             line.str(" ").hex(row.value.into());
         }
         refuse::power_off_with(&mut line)
+    }
+    // Cortex-A72 up to r0p3, erratum 859971: no instruction prefetch (CPUACTLR_EL1, bit 32; Trusted Firmware-A, cortex_a72.S).
+    // Firmware that speaks PSCI has done so; the Raspberry Pi's stub leaves it, and opens the register to EL2.
+    if midr & 0xff0f_fff0 == 0x410f_d080 && midr <= 0x410f_d083 && !PSCI.load(Relaxed) {
+        // SAFETY: a prefetcher's switch.
+        unsafe {
+            core::arch::asm!("mrs {0}, S3_1_C15_C2_0", "orr {0}, {0}, #1 << 32", "msr S3_1_C15_C2_0, {0}", "isb",
+                out(reg) _, options(nomem, nostack, preserves_flags));
+        }
     }
     let bits = match ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange) {
         range @ 0..=6 => [32, 36, 40, 42, 44, 48, 52][range as usize & 7],

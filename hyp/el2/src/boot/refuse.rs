@@ -45,11 +45,23 @@ pub fn power_off_with(line: &mut Line) -> ! {
         }
         uart.flush();
     }
+    machine_off(&Plan::here());
+    loop {
+        aarch64_cpu::asm::wfe();
+    }
+}
+
+/// Switches the machine off, by firmware or as the board does it. Returns if there is no way.
+pub fn machine_off(plan: &Plan) {
     if PSCI.load(Relaxed) {
         regs::smc(psci::fid::SYSTEM_OFF.into(), [0; 3]);
     }
-    loop {
-        aarch64_cpu::asm::wfe();
+    // A damaged plan may name any address.
+    if plan.crc() == plan.header.crc {
+        for write in plan.slice::<plan::Write>(plan.header.machine.off) {
+            // SAFETY: the board's data says what the write does; the MMU is off, or the console's core maps the register.
+            unsafe { (write.address as *mut u32).write_volatile(write.value) };
+        }
     }
 }
 

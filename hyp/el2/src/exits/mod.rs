@@ -182,9 +182,6 @@ fn panic(_: &::core::panic::PanicInfo) -> ! {
     // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
     match unsafe { (TPIDR_EL2.get() as *mut Core).as_mut() } {
         Some(core) => power::halt(core, "panic in EL2", [0; 4]),
-        // Boot, before the MMU is on: what panics there is `fdt`, on a malformed tree.
-        None => {
-            crate::boot::refuse!(str "device tree: the plan needs a well-formed one, this one is not")
-        }
+        None => unreachable_state(),
     }
 }

@@ -38,6 +38,7 @@ pub fn board() -> Board {
         midrs: vec![("cortex-a53".into(), 0xff0f_fff0, 0x410f_d030)],
         pa_bits: 40,
         start: START_PSCI,
+        off: vec![],
         gic: Gic {
             version: 3,
             list_registers: 4,

@@ -115,6 +115,9 @@ fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     if context.cores[core] == context.manifest().console_core {
         let uart = paged(context.board().console.regs);
         list.push(Mapping::device(uart, "the console's UART"));
+        for page in context.board().power_off_pages() {
+            list.push(Mapping::device(page, "what switches the board off"));
+        }
     }
     list
 }

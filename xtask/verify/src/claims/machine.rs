@@ -1,6 +1,6 @@
 //! What the plan demands of the machine is what the board's file says, and the console's core is the manifest's.
 
-use plan::{END_POWER_OFF, END_WAIT, Midr, START_PSCI, START_SPIN_TABLE};
+use plan::{END_POWER_OFF, END_WAIT, Midr, START_PSCI, START_SPIN_TABLE, Write};
 
 use super::Context;
 use crate::board::Start;
@@ -50,6 +50,21 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
             context.image.midrs
         );
         findings.add(Claim::Machine, "Machine::midrs", &["EL2"], what);
+    }
+    let must = board.power_off.iter();
+    let must: Vec<Write> = must
+        .map(|write| Write {
+            address: write.address,
+            value: write.value,
+            reserved: 0,
+        })
+        .collect();
+    if context.image.off != must {
+        let what = format!(
+            "the machine is switched off by {:x?}, the board says {must:x?}",
+            context.image.off
+        );
+        findings.add(Claim::Machine, "Machine::off", &["EL2"], what);
     }
 
     let at_end = match context.manifest().at_end {
