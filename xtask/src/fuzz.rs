@@ -14,9 +14,10 @@ use std::process::Command;
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
-/// Packages that most of the time is spent in. More of it in the others, or of the verifier's own, makes building take
-/// longer than a short run gains.
+/// Packages that most of the time is spent in.
 const OPTIMIZED: [&str; 3] = ["bulkhead-fuzz", "bulkhead-verify", "xtask"];
+/// Seconds a target from which on optimizing them takes less time than it gains.
+const LONG: u32 = 20;
 /// Seconds that one input may take.
 const TIMEOUT: u32 = 10;
 /// What the command needs beyond Rust.
@@ -92,7 +93,7 @@ fn run(options: &Options, report: &mut dyn FnMut(&str, Result<u64>)) -> Result<(
     if !has_compiler() {
         bail!("fuzzing needs {NEEDS}");
     }
-    let programs = build(options.target.as_deref())?;
+    let programs = build(options)?;
     for target in chosen {
         let outcome = fuzz(&programs, target, options);
         if ui::interrupted() {
@@ -117,7 +118,7 @@ fn targets(root: &Path) -> Result<Vec<String>> {
 }
 
 /// Builds the programs of all targets, or of one; answers their folder.
-fn build(target: Option<&str>) -> Result<PathBuf> {
+fn build(options: &Options) -> Result<PathBuf> {
     let machine = host()?;
     // `--target` keeps the flags from build scripts, and the results apart from everything else's.
     let folder = target_dir();
@@ -125,19 +126,15 @@ fn build(target: Option<&str>) -> Result<PathBuf> {
     command
         .args(["--locked", "--package", "bulkhead-fuzz"])
         .args(["--features", "engine", "--target", &machine])
-        // Fully optimized, the verifier alone would take as long as all the rest.
-        .args([
-            "--config",
-            "profile.dev.package.bulkhead-verify.opt-level=1",
-        ])
         .arg("--target-dir")
         .arg(&folder)
         .env("RUSTFLAGS", COVERAGE);
+    let level = u8::from(options.seconds >= LONG);
     for package in OPTIMIZED {
-        let level = format!("profile.dev.package.{package}.opt-level=1");
+        let level = format!("profile.dev.package.{package}.opt-level={level}");
         command.args(["--config", &level]);
     }
-    match target {
+    match &options.target {
         None => command.arg("--bins"),
         Some(name) => command.args(["--bin", name]),
     };
