@@ -214,7 +214,22 @@ fn find_board(
     let board = std::fs::read_to_string(&file)
         .map_err(|error| error.to_string())
         .and_then(|text| board::read(name.get_ref(), &text).map_err(|error| error.to_string()));
+    let with_ram = |board: crate::system::Board| {
+        let ranges = manifest.ram.iter().filter_map(|range| {
+            let (base, size) = (
+                *range.base.as_ref()?.get_ref(),
+                *range.size.as_ref()?.get_ref(),
+            );
+            Some(crate::system::Range { base, size })
+        });
+        let ram: Vec<_> = ranges.collect();
+        match ram.is_empty() {
+            true => board,
+            false => crate::system::Board { ram, ..board },
+        }
+    };
     board
+        .map(with_ram)
         .map_err(|error| {
             let title = format!("boards/{}/board.toml cannot be used", name.get_ref());
             findings.push(

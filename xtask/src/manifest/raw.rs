@@ -25,6 +25,8 @@ pub struct Manifest {
     pub at_end: u32,
     /// Whether cores of both classes may share a cluster; none is yes.
     pub mixed_clusters: Option<At<bool>>,
+    /// RAM, where the machine has other than the board's least.
+    pub ram: Vec<Ram>,
     /// Partitions.
     pub partitions: Vec<Partition>,
     /// Channels.
@@ -57,6 +59,14 @@ pub struct Partition {
     pub interrupts: Vec<Interrupt>,
     /// Whether it has an emulated PL011.
     pub console: bool,
+}
+
+/// A range of RAM.
+pub struct Ram {
+    /// First address.
+    pub base: Option<At<u64>>,
+    /// Bytes.
+    pub size: Option<At<u64>>,
 }
 
 /// A vCPU.
@@ -161,6 +171,10 @@ impl Manifest {
             console_core: root.required("console-core", "console-core = 0", Integer),
             at_end: value(root.optional("at-end", word(&ends)), plan::END_POWER_OFF),
             mixed_clusters: root.optional("mixed-clusters", word(&mixed)),
+            ram: value(
+                root.optional("ram", list(table("a range of RAM", Ram::read))),
+                Vec::new(),
+            ),
             partitions: value(partitions, Vec::new())
                 .into_iter()
                 .flatten()
@@ -244,6 +258,15 @@ impl Partition {
                     *piece.size.as_ref()?.get_ref(),
                 ))
             })
+    }
+}
+
+impl Ram {
+    fn read(t: &mut Table<'_>) -> Ram {
+        Ram {
+            base: t.required("base", "base = 0x4000_0000", Integer),
+            size: t.required("size", "size = \"8GiB\"", Size),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::raw::Manifest;
 /// Where docs/manifest.md explains each table: heading, and the table's name in messages.
 const SECTIONS: &[(&str, &str)] = &[
     ("## The system", "a system"),
+    ("### `ram`", "a range of RAM"),
     ("## `[[partition]]`", "a partition"),
     ("### `vcpus`", "a vCPU"),
     ("### `memory`", "a piece of memory"),

@@ -66,17 +66,19 @@ pub fn command(spec: &str, instead: Instead, options: &Options) -> Result<Verdic
     Ok(verdict)
 }
 
-/// How QEMU runs a system's board: with the board's number of cores, or more if the system has one beyond them, and with the
-/// file of its device tree.
+/// How QEMU runs a system's board: with the board's number of cores and RAM, or more if the system has more, and with the file
+/// of its device tree.
 ///
 /// # Errors
 /// If it does not, or the device tree cannot be fetched.
 pub fn board(system: &System) -> Result<crate::system::Qemu> {
     let vcpus = system.partitions.iter().flat_map(|p| &p.vcpus);
     let used = vcpus.map(|vcpu| vcpu.core + 1).max().unwrap_or(0);
+    let ram = system.board.ram.iter().map(|range| range.size).sum();
     match &system.board.qemu {
         Some(qemu) => Ok(crate::system::Qemu {
             cores: qemu.cores.max(used),
+            memory: qemu.memory.max(ram),
             dtb: match &qemu.dtb {
                 Some(name) => Some(linux::device_tree(name)?.display().to_string()),
                 None => None,

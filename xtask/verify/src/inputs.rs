@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use plan::Range;
 
 use crate::board::Board;
 use crate::manifest::Manifest;
@@ -67,8 +68,15 @@ impl Inputs {
         files: &mut dyn FnMut(&str) -> Result<Vec<u8>>,
         guests: Guests<'_>,
     ) -> Result<Self> {
-        let board: Board = toml::from_str(board)
+        let mut board: Board = toml::from_str(board)
             .with_context(|| format!("boards/{}/board.toml", manifest.board))?;
+        if !manifest.ram.is_empty() {
+            let ranges = manifest.ram.iter().map(|ram| Range {
+                base: ram.base,
+                size: ram.size.0,
+            });
+            board.ram = ranges.collect();
+        }
         ensure!(!board.gic.is_empty(), "a board needs one [[gic]] at least");
         for partition in &manifest.partition {
             let name = &partition.name;

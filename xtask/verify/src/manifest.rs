@@ -20,6 +20,9 @@ pub struct Manifest {
     /// Whether cores of both classes may share a cluster.
     #[serde(default)]
     pub mixed_clusters: Mixed,
+    /// RAM instead of the board's least.
+    #[serde(default)]
+    pub ram: Vec<Ram>,
     /// Partitions.
     pub partition: Vec<Partition>,
     /// Channels.
@@ -47,6 +50,16 @@ pub enum Mixed {
     Allow,
     /// They may not.
     Refuse,
+}
+
+/// A range of RAM.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ram {
+    /// First address.
+    pub base: u64,
+    /// Bytes.
+    pub size: Size,
 }
 
 /// A partition.

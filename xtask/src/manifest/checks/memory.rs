@@ -23,6 +23,32 @@ fn fixed(m: &Manifest) -> Vec<(&Partition, &At<u64>, (u64, u64))> {
         .collect()
 }
 
+pub fn ram_range(m: &Manifest, board: &Board) -> Vec<Finding> {
+    let limit = 1u64.checked_shl(board.pa_bits).unwrap_or(u64::MAX);
+    let ranges = m
+        .ram
+        .iter()
+        .filter_map(|ram| Some((ram.base.as_ref()?, ram.size.as_ref()?)));
+    ranges
+        .filter_map(|(base, size)| {
+            let (at, bytes) = (*base.get_ref(), *size.get_ref());
+            let label = if bytes == 0 || (at | bytes) % PAGE != 0 {
+                "base and size are multiples of 4 KiB, above 0".into()
+            } else if !inside((at, bytes), (0, limit)) {
+                format!("addresses have {} bits there", board.pa_bits)
+            } else {
+                return None;
+            };
+            let title = format!("{} cannot have such RAM", board.name);
+            Some(
+                Finding::new(size.span(), title, span_of((at, bytes)))
+                    .note(label)
+                    .help("write what the machine has, or leave `ram` out for the least that all have"),
+            )
+        })
+        .collect()
+}
+
 pub fn memory_none(m: &Manifest) -> Vec<Finding> {
     let lists = m
         .partitions
