@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Files of `package`, or of the package that it depends on to be current: of each pattern the one whose path matches. What
-/// is kept is of one version.
+/// is kept is of one version; a file that the package has not, the first apart, is empty.
 ///
 /// # Errors
-/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when the package has no such file.
+/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when the package has no first file.
 pub fn members<const N: usize>(
     cache: &Path,
     package: &str,
@@ -28,8 +28,10 @@ pub fn members<const N: usize>(
     let folder = cache.join(format!("fetch.{}", std::process::id()));
     let deb = download(&folder, package).context(Unavailable);
     let kept = deb.and_then(|deb| {
-        for (pattern, wanted) in patterns.iter().zip(&wanted) {
-            let file = unpack(&deb, pattern, &folder.join("member"))?;
+        for (number, (pattern, wanted)) in patterns.iter().zip(&wanted).enumerate() {
+            let file = folder.join("member");
+            let found = unpack(&deb, pattern, &file)?;
+            ensure!(found || number > 0, "{} has no {pattern}", deb.display());
             std::fs::rename(&file, wanted)
                 .with_context(|| format!("cannot write {}", wanted.display()))?;
         }
@@ -111,8 +113,8 @@ fn apt(folder: &Path, program: &str) -> Command {
     command
 }
 
-/// Takes the one file that matches `pattern` out of a package.
-fn unpack(deb: &Path, pattern: &str, to: &Path) -> Result<PathBuf> {
+/// Takes the one file that matches `pattern` out of a package to `to`, which is empty (false) if there is none.
+fn unpack(deb: &Path, pattern: &str, to: &Path) -> Result<bool> {
     let _step = Step::start(format!("unpacking {pattern}"));
     let file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
     let mut archive = Command::new("dpkg-deb");
@@ -124,17 +126,14 @@ fn unpack(deb: &Path, pattern: &str, to: &Path) -> Result<PathBuf> {
     let pipe = archive.stdout.take().context("no pipe from dpkg-deb")?;
     let mut tar = Command::new("tar");
     tar.args(["-xO", "--wildcards", &format!("./{pattern}")]);
-    let status = tar
-        .stdin(pipe)
+    // It fails if nothing matches, and says so; what matters is below.
+    tar.stdin(pipe)
         .stdout(file)
+        .stderr(Stdio::null())
         .status()
         .context("cannot start tar")?;
     let whole = archive.wait().context("lost dpkg-deb")?;
+    ensure!(whole.success(), "{} is no package", deb.display());
     let size = std::fs::metadata(to).map_or(0, |data| data.len());
-    ensure!(
-        status.success() && whole.success() && size > 0,
-        "{} has no {pattern}",
-        deb.display()
-    );
-    Ok(to.to_path_buf())
+    Ok(size > 0)
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 
-/// Packs `folder` (guests/linux), `busybox`, and kernel modules in the order they are loaded. The same files make the same
+/// Packs `folder` (guests/linux), `busybox`, and kernel modules in the order they are loaded; empty ones are left out. The same files make the same
 /// archive.
 ///
 /// # Errors
@@ -34,7 +34,10 @@ pub fn pack(folder: &Path, busybox: &[u8], modules: &[PathBuf]) -> Result<Vec<u8
     }
     entries.push(("modules".to_string(), FOLDER, Vec::new()));
     for (place, file) in modules.iter().enumerate() {
-        entries.push((format!("modules/{place}.ko"), PROGRAM, read(file)?));
+        let module = read(file)?;
+        if !module.is_empty() {
+            entries.push((format!("modules/{place}.ko"), PROGRAM, module));
+        }
     }
     let files = entries.into_iter().map(|(name, mode, contents)| {
         let entry = cpio::NewcBuilder::new(&name).mode(mode);

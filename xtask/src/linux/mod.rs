@@ -18,8 +18,8 @@ const KERNEL: &str = "linux-image-";
 const BUSYBOX: &str = "busybox-static";
 /// U-Boot for QEMU's machine, and the file of it for arm64.
 const U_BOOT: (&str, &str) = ("u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin");
-/// What is taken of a kernel's package: itself, and what a disk behind virtio-mmio needs that is not built in, in the order
-/// it is loaded.
+/// What is taken of a kernel's package: itself, and what a disk behind virtio-mmio needs, in the order it is loaded; what
+/// there is no module for is built in.
 const KERNEL_FILES: [&str; 5] = [
     "boot/vmlinuz-*",
     "lib/modules/*/virtio_ring.ko*",
