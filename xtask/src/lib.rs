@@ -6,6 +6,7 @@ pub mod compile;
 pub mod draw;
 pub mod explain;
 pub mod fuzz;
+pub mod image;
 pub mod linux;
 pub mod manifest;
 pub mod qemu;

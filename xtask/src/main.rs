@@ -1,14 +1,16 @@
 //! `cargo xtask COMMAND`: reads the command line and hands over to the library.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use xtask::build::{self, Builder};
+use xtask::build::Builder;
 use xtask::linux::Instead;
 use xtask::setup::{self, Scope};
-use xtask::{bench, check, compile, draw, explain, fuzz, qemu, schema, size, test, ui, verify};
+use xtask::{
+    bench, check, compile, draw, explain, fuzz, image, qemu, schema, size, test, ui, verify,
+};
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
 ///
@@ -31,26 +33,24 @@ enum Command {
     Qemu(QemuArgs),
     /// Build a system's image: one file for QEMU's -kernel, U-Boot's booti or the Raspberry Pi's firmware
     Image {
-        /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
-        system: String,
-        /// Where to write it
+        #[command(flatten)]
+        system: SystemArgs,
+        /// Where to write it, instead of the name that the board's firmware looks for
         #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
+        output: Option<PathBuf>,
     },
     /// Say everything that is wrong with a system, or unwise
     Check {
-        /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
-        #[arg(default_value = "duo")]
-        system: String,
+        #[command(flatten)]
+        system: SystemArgs,
         /// Fail on warnings too
         #[arg(long)]
         deny_warnings: bool,
     },
     /// Draw a system: cores, channels, memory and devices in one SVG
     Draw {
-        /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
-        #[arg(default_value = "duo")]
-        system: String,
+        #[command(flatten)]
+        system: SystemArgs,
         /// Where to write it, instead of printing it
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -93,6 +93,8 @@ enum Command {
         /// The system it is held against: a name, BOARD/NAME, or a path to a manifest
         #[arg(long, required_unless_present = "live")]
         system: Option<String>,
+        #[command(flatten)]
+        board: BoardArgs,
         /// Run the system on QEMU, and hold memory and EL2 registers of the running machine against its image
         #[arg(long, conflicts_with_all = ["system", "json"])]
         live: bool,
@@ -130,17 +132,52 @@ enum Command {
     },
     /// Print what a system becomes: memory map, cores, interrupts, channels, sizes
     Report {
-        /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
-        #[arg(default_value = "duo")]
-        system: String,
+        #[command(flatten)]
+        system: SystemArgs,
     },
+}
+
+/// Which system is meant.
+#[derive(Args)]
+struct SystemArgs {
+    /// The system: a name from the board's systems, BOARD/NAME, or a path to a manifest
+    #[arg(default_value = "duo")]
+    system: String,
+    #[command(flatten)]
+    board: BoardArgs,
+}
+
+#[derive(Args)]
+struct BoardArgs {
+    /// The board whose system of this name is meant, instead of qemu-virt
+    #[arg(long, value_name = "BOARD")]
+    board: Option<String>,
+}
+
+impl SystemArgs {
+    fn spec(self) -> Result<String> {
+        self.board.spec(self.system)
+    }
+}
+
+impl BoardArgs {
+    /// What the library takes for `system` on this board.
+    fn spec(self, system: String) -> Result<String> {
+        let Some(board) = self.board else {
+            return Ok(system);
+        };
+        ensure!(
+            !system.contains('/') && !system.ends_with(".toml"),
+            "--board {board}: {system} names its board itself"
+        );
+        Ok(format!("{board}/{system}"))
+    }
 }
 
 #[derive(Args)]
 struct QemuArgs {
-    /// The system: a name from boards/qemu-virt/systems, BOARD/NAME, or a path to a manifest
-    #[arg(default_value = "duo")]
-    system: String,
+    #[command(flatten)]
+    system: SystemArgs,
     /// Count instructions instead of time: every run is the same, byte for byte
     #[arg(long)]
     icount: bool,
@@ -215,31 +252,22 @@ fn dispatch(command: Command) -> Result<bool> {
                 kernel: args.kernel,
                 initrd: args.initrd,
             };
-            Ok(qemu::command(&args.system, instead, &options)?.passed())
+            Ok(qemu::command(&args.system.spec()?, instead, &options)?.passed())
         }
         Command::Image { system, output } => {
             setup::ensure(Scope::Run)?;
-            let mut builder = Builder::default();
-            let system = builder.system(&system)?;
-            let image = verify::image(&mut builder, &system)?;
-            build::write(&output, &image.bytes)?;
-            ui::say(format_args!(
-                "{}: {} bytes",
-                output.display(),
-                image.bytes.len()
-            ));
-            Ok(true)
+            image::command(&system.spec()?, output).map(|()| true)
         }
         Command::Check {
             system,
             deny_warnings,
         } => {
             setup::ensure(Scope::Run)?;
-            check::command(&system, deny_warnings)
+            check::command(&system.spec()?, deny_warnings)
         }
         Command::Draw { system, output } => {
             setup::ensure(Scope::Run)?;
-            draw::command(&system, output.as_deref()).map(|()| true)
+            draw::command(&system.spec()?, output.as_deref()).map(|()| true)
         }
         Command::Explain { rule } => explain::command(rule.as_deref()).map(|()| true),
         Command::Schema { output } => schema::command(output.as_deref()).map(|()| true),
@@ -259,9 +287,12 @@ fn dispatch(command: Command) -> Result<bool> {
                 jobs,
             })
         }
-        Command::Verify { image, live, .. } if live => {
+        Command::Verify {
+            image, live, board, ..
+        } if live => {
             setup::ensure(Scope::Run)?;
-            let report = verify::live::command(&image.to_string_lossy())?;
+            let spec = board.spec(image.to_string_lossy().into_owned())?;
+            let report = verify::live::command(&spec)?;
             ui::say(&report);
             Ok(report.holds())
         }
@@ -269,10 +300,11 @@ fn dispatch(command: Command) -> Result<bool> {
             image,
             system,
             json,
+            board,
             ..
         } => {
             setup::ensure(Scope::Run)?;
-            let system = system.unwrap_or_default();
+            let system = board.spec(system.unwrap_or_default())?;
             let proof = verify::command(&image, &system, json.as_deref())?;
             ui::say(&proof);
             Ok(proof.holds())
@@ -307,7 +339,7 @@ fn dispatch(command: Command) -> Result<bool> {
         Command::Report { system } => {
             setup::ensure(Scope::Run)?;
             let mut builder = Builder::default();
-            let system = builder.system(&system)?;
+            let system = builder.system(&system.spec()?)?;
             let image = builder.image(&system)?;
             ui::say(compile::report(&system, &image).trim_end());
             Ok(true)

@@ -56,6 +56,8 @@ pub struct Board {
     pub uart: (Range, u32),
     /// Devices that can be passed through.
     pub devices: Vec<Device>,
+    /// What its boot medium holds, if firmware starts the image from one.
+    pub card: Option<Card>,
     /// How QEMU runs it, if it does.
     pub qemu: Option<Qemu>,
 }
@@ -122,6 +124,17 @@ pub struct Interrupt {
     pub intid: u32,
     /// Edge-triggered; otherwise level-sensitive.
     pub edge: bool,
+}
+
+/// The medium that a board's firmware boots from.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// The image's name on it.
+    pub image: String,
+    /// What else firmware wants there.
+    pub files: Vec<String>,
+    /// Firmware's settings: the lines of config.txt.
+    pub config: String,
 }
 
 /// How QEMU runs a board.

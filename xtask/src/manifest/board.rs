@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::values::parse_size;
-use crate::system::{Board, BoardCore, Device, Gic, Interrupt, Qemu, Range};
+use crate::system::{Board, BoardCore, Card, Device, Gic, Interrupt, Qemu, Range};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -23,6 +23,7 @@ struct File {
     #[serde(default)]
     device: Vec<Peripheral>,
     qemu: Option<Emulator>,
+    card: Option<Medium>,
 }
 
 #[derive(Deserialize, Default)]
@@ -131,6 +132,14 @@ struct Emulator {
     dtb: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Medium {
+    image: String,
+    files: Vec<String>,
+    config: String,
+}
+
 /// A size as manifests write it.
 fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let text = String::deserialize(from)?;
@@ -236,6 +245,17 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
                 dma: device.dma,
             })
             .collect(),
+        card: file.card.map(
+            |Medium {
+                 image,
+                 files,
+                 config,
+             }| Card {
+                image,
+                files,
+                config,
+            },
+        ),
         qemu: file.qemu.map(
             |Emulator {
                  machine,

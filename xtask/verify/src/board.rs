@@ -36,6 +36,9 @@ pub struct Board {
     /// How an emulator runs it: no part of any proof.
     #[serde(default, rename = "qemu")]
     _qemu: Option<toml::Table>,
+    /// What its boot loader wants: no part of any proof.
+    #[serde(default, rename = "card")]
+    _card: Option<toml::Table>,
 }
 
 /// A write to a device register.

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::mem::offset_of;
 use std::sync::Mutex;
 
-use plan::{Array, Core, End, Header, Interrupt, Load, Memory, Midr, PAGE, Partition, Range};
+use plan::{
+    Array, Core, End, Header, Interrupt, Load, Machine, Memory, Midr, PAGE, Partition, Range, Write,
+};
 use support::{Good, Numbers, Parts, put, seal, word};
 
 /// A change of one word of an image: `at` is a multiple of 8.
@@ -162,6 +164,9 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
     parts
         .span::<Midr>(machine.midrs)
         .for_each(|at| add("machine", at, size_of::<Midr>()));
+    parts
+        .span::<Write>(machine.off)
+        .for_each(|at| add("machine", at, size_of::<Write>()));
     for (core, at) in parts
         .cores()
         .iter()
@@ -194,6 +199,8 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
 /// Words whose change means nothing: where, which bits, why.
 fn meaningless(parts: &Parts<'_>) -> Vec<(usize, u64, &'static str)> {
     let mut list = Vec::new();
+    let off = parts.plan + offset_of!(Header, machine) + offset_of!(Machine, off);
+    empty(off, parts.header.machine.off, &mut list);
     let at = parts.span::<Partition>(parts.header.partitions);
     for (partition, at) in parts.partitions().iter().zip(at) {
         let colour = at + offset_of!(Partition, colour);

@@ -128,8 +128,9 @@ fn look(found: &mut Found, node: &Node, above: &[Node; 2], plan: &Plan) {
     } else if (named(b"pl011@") || named(b"serial@")) && compatible(b"arm,pl011") {
         let base = regions.next().map(|region| region.base);
         found.uart |= base == Some(machine.uart.base);
-        // Where the plan's UART is missing, a refusal goes to one that is there.
-        if let (false, Some(base)) = (found.uart, base) {
+        // Where the plan's UART is missing, a refusal goes to one that is there, and is wired (2.3.4).
+        let wired = !node.says(b"status", b"disabled");
+        if let (false, true, Some(base)) = (found.uart, wired, base) {
             UART.store(base, Relaxed);
         }
     } else if named(b"psci") {

@@ -64,6 +64,7 @@ pub fn board() -> Board {
             units: 1,
             dma: false,
         }],
+        card: None,
         qemu: None,
     }
 }

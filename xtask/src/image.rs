@@ -1,0 +1,35 @@
+//! `cargo xtask image`: a system's image in a file, and what else the board's firmware wants beside it.
+
+use crate::build::{self, Builder};
+use crate::{ui, verify};
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+/// Builds `spec`, verifies its image and writes it to `output`, or under the name that the board's firmware looks for.
+///
+/// # Errors
+/// When there is no such image, it cannot be written, or neither says where to.
+pub fn command(spec: &str, output: Option<PathBuf>) -> Result<()> {
+    let mut builder = Builder::default();
+    let system = builder.system(spec)?;
+    let card = system.board.card.as_ref();
+    let output = output
+        .or_else(|| Some(PathBuf::from(&card?.image)))
+        .with_context(|| format!("{spec}: say where to write the image: `-o FILE`"))?;
+    let image = verify::image(&mut builder, &system)?;
+    build::write(&output, &image.bytes)?;
+    ui::say(format_args!(
+        "{}: {} bytes",
+        output.display(),
+        image.bytes.len()
+    ));
+    if let Some(card) = card {
+        ui::say(format_args!(
+            "as {} on the boot medium, beside {} and this config.txt:\n\n{}",
+            card.image,
+            card.files.join(", "),
+            card.config.trim()
+        ));
+    }
+    Ok(())
+}
