@@ -7,20 +7,21 @@ use crate::system::System;
 use crate::ui::{self, count};
 use anyhow::Result;
 
-/// Checks `spec` and prints what there is to say; answers whether it may be built, and whether it is wise too if
+/// Checks `spec`, for GIC version `gic` or its board's first, and prints what there is to say; answers whether it may be built, and whether it is wise too if
 /// `deny_warnings`.
 ///
 /// # Errors
 /// If the hypervisor does not build, or the compiler finds what no rule does.
-pub fn command(spec: &str, deny_warnings: bool) -> Result<bool> {
-    let mut builder = Builder::default();
+pub fn command(spec: &str, gic: Option<u32>, deny_warnings: bool) -> Result<bool> {
+    let mut builder = Builder::for_gic(gic);
     let colour = ui::coloured(&std::io::stdout());
     match manifest::check(&root(), spec, &mut |name| builder.file(name)) {
         Err(errors) => {
             ui::say(errors.render(colour));
             Ok(false)
         }
-        Ok((system, warnings)) => {
+        Ok((mut system, warnings)) => {
+            builder.choose_gic(&mut system)?;
             // The planner has the last word on what fits.
             let image = builder.image(&system)?;
             if warnings.is_empty() {

@@ -5,12 +5,12 @@ use crate::{ui, verify};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// Builds `spec`, verifies its image and writes it to `output`, or under the name that the board's firmware looks for.
+/// Builds `spec`, for GIC version `gic` or its board's first, verifies its image and writes it to `output`, or under the name that the board's firmware looks for.
 ///
 /// # Errors
 /// When there is no such image, it cannot be written, or neither says where to.
-pub fn command(spec: &str, output: Option<PathBuf>) -> Result<()> {
-    let mut builder = Builder::default();
+pub fn command(spec: &str, gic: Option<u32>, output: Option<PathBuf>) -> Result<()> {
+    let mut builder = Builder::for_gic(gic);
     let system = builder.system(spec)?;
     let card = system.board.card.as_ref();
     let output = output

@@ -152,6 +152,9 @@ struct BoardArgs {
     /// The board whose system of this name is meant, instead of qemu-virt
     #[arg(long, value_name = "BOARD")]
     board: Option<String>,
+    /// The version of the board's GIC that the system is for, instead of the first that the board lists
+    #[arg(long, value_name = "N")]
+    gic: Option<u32>,
 }
 
 impl SystemArgs {
@@ -190,9 +193,6 @@ struct QemuArgs {
     /// Core type, instead of the board's: cortex-a72
     #[arg(long, value_name = "NAME")]
     cpu: Option<String>,
-    /// GIC version, instead of the board's
-    #[arg(long, value_name = "N")]
-    gic: Option<u32>,
     /// Kernel for the partition that runs Debian's, instead of that: a plain arm64 Image
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
@@ -234,12 +234,13 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<bool> {
     match command {
         Command::Qemu(args) => {
+            let gic = args.system.board.gic;
             let options = qemu::Options {
                 icount: args.icount,
                 cores: args.smp,
                 memory: args.memory,
                 cpu: args.cpu,
-                gic: args.gic,
+                gic: None,
                 extra: args.extra,
                 nonce: None,
                 limit: (args.time_limit > 0).then(|| Duration::from_secs(args.time_limit)),
@@ -252,22 +253,25 @@ fn dispatch(command: Command) -> Result<bool> {
                 kernel: args.kernel,
                 initrd: args.initrd,
             };
-            Ok(qemu::command(&args.system.spec()?, instead, &options)?.passed())
+            Ok(qemu::command(&args.system.spec()?, gic, instead, &options)?.passed())
         }
         Command::Image { system, output } => {
             setup::ensure(Scope::Run)?;
-            image::command(&system.spec()?, output).map(|()| true)
+            let gic = system.board.gic;
+            image::command(&system.spec()?, gic, output).map(|()| true)
         }
         Command::Check {
             system,
             deny_warnings,
         } => {
             setup::ensure(Scope::Run)?;
-            check::command(&system.spec()?, deny_warnings)
+            let gic = system.board.gic;
+            check::command(&system.spec()?, gic, deny_warnings)
         }
         Command::Draw { system, output } => {
             setup::ensure(Scope::Run)?;
-            draw::command(&system.spec()?, output.as_deref()).map(|()| true)
+            let gic = system.board.gic;
+            draw::command(&system.spec()?, gic, output.as_deref()).map(|()| true)
         }
         Command::Explain { rule } => explain::command(rule.as_deref()).map(|()| true),
         Command::Schema { output } => schema::command(output.as_deref()).map(|()| true),
@@ -291,8 +295,9 @@ fn dispatch(command: Command) -> Result<bool> {
             image, live, board, ..
         } if live => {
             setup::ensure(Scope::Run)?;
+            let gic = board.gic;
             let spec = board.spec(image.to_string_lossy().into_owned())?;
-            let report = verify::live::command(&spec)?;
+            let report = verify::live::command(&spec, gic)?;
             ui::say(&report);
             Ok(report.holds())
         }
@@ -304,8 +309,9 @@ fn dispatch(command: Command) -> Result<bool> {
             ..
         } => {
             setup::ensure(Scope::Run)?;
+            let gic = board.gic;
             let system = board.spec(system.unwrap_or_default())?;
-            let proof = verify::command(&image, &system, json.as_deref())?;
+            let proof = verify::command(&image, &system, gic, json.as_deref())?;
             ui::say(&proof);
             Ok(proof.holds())
         }
@@ -338,7 +344,7 @@ fn dispatch(command: Command) -> Result<bool> {
         }
         Command::Report { system } => {
             setup::ensure(Scope::Run)?;
-            let mut builder = Builder::default();
+            let mut builder = Builder::for_gic(system.board.gic);
             let system = builder.system(&system.spec()?)?;
             let image = builder.image(&system)?;
             ui::say(compile::report(&system, &image).trim_end());

@@ -50,8 +50,10 @@ pub struct Board {
     pub start: u32,
     /// Writes to device registers, address and value, that switch the board off where firmware has no PSCI.
     pub off: Vec<(u64, u32)>,
-    /// Interrupt controller.
+    /// Interrupt controller that the system is for: the first of [`Self::gics`] unless another is asked for.
     pub gic: Gic,
+    /// All that it can have.
+    pub gics: Vec<Gic>,
     /// The console's PL011 and its INTID.
     pub uart: (Range, u32),
     /// Devices that can be passed through.

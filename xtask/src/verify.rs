@@ -8,21 +8,21 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use verify::{Inputs, Proof};
 
-use crate::build::{self, Builder, HYPERVISOR};
+use crate::build::{self, Builder};
 use crate::compile::Image;
 use crate::linux;
-use crate::manifest;
 use crate::system::System;
 
-/// Verifies the image file of the system `spec`, builds what its manifest names, and writes the report as JSON to
+/// Verifies the image file of the system `spec` for GIC version `gic` or the board's first, builds what its manifest names, and writes the report as JSON to
 /// `json` if wanted.
 ///
 /// # Errors
 /// When a file cannot be read or written, or a program does not build; a proof that does not hold is an answer.
-pub fn command(image: &Path, spec: &str, json: Option<&Path>) -> Result<Proof> {
+pub fn command(image: &Path, spec: &str, gic: Option<u32>, json: Option<&Path>) -> Result<Proof> {
     let bytes = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
-    let mut builder = Builder::default();
-    let inputs = inputs(&mut builder, &manifest::locate(&build::root(), spec))?;
+    let mut builder = Builder::for_gic(gic);
+    let system = builder.system(spec)?;
+    let inputs = inputs(&mut builder, &system)?;
     let proof = verify::verify(&bytes, &inputs);
     if let Some(json) = json {
         build::write(json, proof.json()?.as_bytes())?;
@@ -36,7 +36,7 @@ pub fn command(image: &Path, spec: &str, json: Option<&Path>) -> Result<Proof> {
 /// When it cannot be compiled; when its proof does not hold, with everything that does not.
 pub fn image(builder: &mut Builder, system: &System) -> Result<Image> {
     let image = builder.image(system)?;
-    let inputs = inputs(builder, &system.path)?;
+    let inputs = inputs(builder, system)?;
     let proof = verify::verify(&image.bytes, &inputs);
     if !proof.holds() {
         bail!(
@@ -48,15 +48,17 @@ pub fn image(builder: &mut Builder, system: &System) -> Result<Image> {
     Ok(image)
 }
 
-/// What the image of the manifest at `path` is held against. Builds EL2 and guest crates.
+/// What the image of `system` is held against: of the system, its manifest's path and its GIC's version alone. Builds EL2
+/// and guest crates.
 ///
 /// # Errors
 /// When a file cannot be read or a program does not build.
-pub fn inputs(builder: &mut Builder, path: &Path) -> Result<Inputs> {
+pub fn inputs(builder: &mut Builder, system: &System) -> Result<Inputs> {
     let read = |path: &Path| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
-    let el2 = read(&builder.program(HYPERVISOR)?)?;
+    let gic = system.board.gic.version;
+    let el2 = read(&builder.hypervisor(gic)?)?;
     let root = build::root();
     let mut guests = |name: &str| -> Result<Option<Vec<u8>>> {
         let guest = root.join("guests").join(name).join("Cargo.toml").exists();
@@ -66,5 +68,7 @@ pub fn inputs(builder: &mut Builder, path: &Path) -> Result<Inputs> {
         );
         Ok(Some(read(&builder.file(name)?)?))
     };
-    Inputs::read(&root, path, &el2, &mut guests)
+    let mut inputs = Inputs::read(&root, &system.path, &el2, &mut guests)?;
+    inputs.choose_gic(gic)?;
+    Ok(inputs)
 }

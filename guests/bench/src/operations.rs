@@ -7,8 +7,6 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{CNTP_CTL_EL0, CNTP_CVAL_EL0, Writeable};
-use arm_gic::InterruptGroup;
-use arm_gic::gicv3::GicCpuInterface;
 use rt::link::Link;
 use rt::{Tree, fail, hv, interrupt, mmio, mmu, smp, timer};
 
@@ -138,7 +136,7 @@ fn calls(meter: &mut Meter) {
 
 fn registers(tree: &Tree, meter: &mut Meter) {
     let Some([(gicd, _), _]) = tree.gic() else {
-        fail!("the device tree has no GICv3")
+        fail!("the device tree has no GIC")
     };
     // SAFETY: the distributor of the device tree, which the runtime mapped. Reading it has no effect.
     let read = |register| unsafe { mmio::read32(gicd + register) };
@@ -165,19 +163,18 @@ fn registers(tree: &Tree, meter: &mut Meter) {
 /// that still stands would come again.
 fn take(intid: u32, quieten: impl FnOnce()) {
     loop {
-        let taken = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1);
-        let Some(taken) = taken else {
+        let Some(taken) = interrupt::acknowledge() else {
             barrier::dsb(barrier::SY);
             asm::wfi();
             continue;
         };
-        if u32::from(taken) != intid {
-            fail!("interrupt {taken:?} came where {intid} was due");
+        if taken.intid() != intid {
+            fail!("interrupt {} came where {intid} was due", taken.intid());
         }
         quieten();
         barrier::dsb(barrier::SY);
         barrier::isb(barrier::SY);
-        return GicCpuInterface::end_interrupt(taken, InterruptGroup::Group1);
+        return taken.end();
     }
 }
 

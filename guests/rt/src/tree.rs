@@ -14,6 +14,15 @@ pub struct Tree {
     fdt: Fdt<'static>,
 }
 
+/// The GIC as the device tree describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct GicNode {
+    /// 2 or 3.
+    pub version: u32,
+    /// Distributor, and redistributors or (GICv2) CPU interface: addresses and sizes.
+    pub regs: [(u64, u64); 2],
+}
+
 /// A channel end as the device tree describes it. Addresses are IPA, sizes bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelNode {
@@ -130,10 +139,20 @@ impl Tree {
         spi(self.fdt.find_compatible(&[name])?)
     }
 
-    /// Distributor and redistributors.
+    /// The GIC.
+    pub fn gic_node(&self) -> Option<GicNode> {
+        let versions = [(3, "arm,gic-v3"), (2, "arm,cortex-a15-gic")].into_iter();
+        let mut nodes = versions.filter_map(|(version, name)| {
+            let node = self.fdt.find_compatible(&[name])?;
+            let regs = [reg(node, 0)?, reg(node, 1)?];
+            Some(GicNode { version, regs })
+        });
+        nodes.next()
+    }
+
+    /// Its registers: distributor, and redistributors or (GICv2) CPU interface.
     pub fn gic(&self) -> Option<[(u64, u64); 2]> {
-        let node = self.fdt.find_compatible(&["arm,gic-v3"])?;
-        Some([reg(node, 0)?, reg(node, 1)?])
+        Some(self.gic_node()?.regs)
     }
 
     /// The piece of memory that `address` lies in: start and bytes.

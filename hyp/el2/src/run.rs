@@ -16,7 +16,7 @@ pub extern "C" fn run_core(row: &'static plan::Core) -> ! {
     let plan = Plan::here();
     // SAFETY: `boot/entry.rs` comes here once a core, on its own stack, right after it switched its MMU on.
     let core = unsafe { &mut *Core::init(row, plan) };
-    gic::init_core(row, core.lists.gicr);
+    gic::init_core(row, core.lists.private);
     if row.vcpu == 0 {
         core.state.init(core.partition, &plan);
         load(core);

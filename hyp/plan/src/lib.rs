@@ -284,7 +284,7 @@ pub struct GuestGic {
     pub version: u32,
     /// INTIDs the guest's distributor says it has: a multiple of 32, at most [`INTIDS`].
     pub intids: u32,
-    /// IPA of the distributor (64 KiB on GICv3, 4 KiB on GICv2).
+    /// IPA of the distributor: 64 KiB, of which a GICv2 uses the first 4 KiB.
     pub gicd_ipa: u64,
     /// IPA of the first redistributor (128 KiB a vCPU), or of GICC on GICv2.
     pub gicr_ipa: u64,

@@ -2,6 +2,8 @@
 
 /// The virtual CPU interface's control of the own core (`ICH_*_EL2` on GICv3, IHI 0069 section 12.4; GICH on GICv2).
 pub trait ListRegisters {
+    /// GICv2: an SGI is pending once for each vCPU that sent it, and its list register names the one ([`Entry::source`]).
+    const SGI_SOURCES: bool;
     /// Number of list registers, 1 to 16: `ICH_VTR_EL2.ListRegs` + 1.
     fn count(&self) -> usize;
     /// List register `index`, in [`Entry`]'s form. An index beyond [`Self::count`] reads as zero.
@@ -14,7 +16,8 @@ pub trait ListRegisters {
     fn control(&self) -> u32;
     /// Writes `ICH_HCR_EL2`; the model changes only the bits in [`control`].
     fn set_control(&mut self, value: u32);
-    /// `ICH_VMCR_EL2.VEOIM`: the guest drops priority and deactivates in two steps.
+    /// `ICH_VMCR_EL2.VEOIM`: the guest drops priority and deactivates in two steps, so `EOIcount` says nothing, and
+    /// `ICC_DIR_EL1` traps. Never on GICv2, which cannot trap `GICV_DIR` and counts it.
     fn split_deactivation(&self) -> bool;
 }
 
@@ -76,7 +79,7 @@ pub mod control {
 }
 
 /// A list register's content, in the form of `ICH_LR<n>_EL2` (IHI 0069, section 12.4). A GICv2 back end narrows it to `GICH_LR<n>`:
-/// the same fields at other places.
+/// the same fields at other places, an SGI's source where the link is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry(pub u64);
 
@@ -107,6 +110,17 @@ impl Entry {
     /// Virtual INTID.
     pub const fn intid(self) -> u32 {
         self.0 as u32
+    }
+
+    /// This entry of an SGI, sent by vCPU `source` (0 to 7; `GICH_LR<n>.CPUID`), and with its end reported or not.
+    pub(crate) const fn sent_by(self, source: u32, reported: bool) -> Self {
+        let report = if reported { Self::REPORT_END } else { 0 };
+        Self(self.0 | report | (source as u64) << Self::LINK_SHIFT)
+    }
+
+    /// The vCPU that sent an SGI (GICv2).
+    pub const fn source(self) -> u32 {
+        (self.0 >> Self::LINK_SHIFT) as u32 & 7
     }
 
     /// Priority: lower is more important.

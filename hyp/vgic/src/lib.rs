@@ -1,4 +1,5 @@
-//! The virtual GIC of one partition: one state machine, pure and testable on the host, under a thin GICv3 face.
+//! The virtual GIC of one partition: one state machine, pure and testable on the host, under two thin faces,
+//! GICv2 and GICv3.
 //!
 //! - [`Gic`] is what a partition's cores share: distributor and redistributors, atomics only, no lock.
 //! - [`Delivery`] is one core's own: which INTID sits in which list register.
@@ -32,6 +33,8 @@
 //! - A level interrupt made pending by a register write and then retracted may arrive once more; none is lost.
 //! - A physical SPI that is routed to another vCPU and arrives there at the very moment in which its last holder empties its list
 //!   registers may be forgotten by both: it stays physically active until it is deactivated by a register write.
+//! - GICv2: an SGI that is active and sent again waits until its end, also where the guest drops priority earlier (`GICC_CTLR.EOImode` = 1). With that mode the
+//!   interrupts that left their list register for want of room end in the order of their priorities, whichever the guest deactivates.
 //! - With `ICC_CTLR_EL1.EOImode` = 1, active interrupts that left their list register need ICC_DIR_EL1 trapped ([`control::TDIR`], where
 //!   `ICH_VTR_EL2.TDS` says so) and handed to [`Vcpu::deactivate`].
 #![no_std]
@@ -41,6 +44,8 @@ mod hardware;
 mod registers;
 mod state;
 mod sync;
+mod v2;
+mod v3;
 mod vcpu;
 
 pub use hardware::{Bank, Entry, Hardware, ListRegisters, Physical, Siblings, control};

@@ -152,6 +152,8 @@ pub struct Gic {
     holder: [AtomicU8; SPIS],
     /// GICD_CTLR.EnableGrp0 and EnableGrp1 (one word).
     pub(crate) enable_groups: Words<1>,
+    /// GICv2: the vCPUs that sent each SGI of each vCPU and whose SGI waits for a list register, one bit each.
+    sources: Words<{ MAX_VCPUS * 16 }>,
     /// Number of vCPUs.
     vcpus: AtomicU32,
     /// INTIDs / 32.
@@ -216,6 +218,11 @@ impl Gic {
     pub(crate) fn priority(&self, vcpu: usize, intid: u32) -> &AtomicU8 {
         let at = slot(vcpu, intid as usize / 32) * 32 + intid as usize % 32;
         &self.priority[at % (ALL_WORDS * 32)]
+    }
+
+    /// GICv2: the vCPUs whose SGI `sgi` waits at `vcpu`.
+    pub(crate) fn sources(&self, vcpu: usize, sgi: usize) -> Sources<'_> {
+        Sources(&self.sources, vcpu % MAX_VCPUS * 16 + sgi % 16)
     }
 
     /// Which of `word`'s interrupts may be signalled: enabled, their group too, and routed to a vCPU that exists.
@@ -291,6 +298,24 @@ impl Gic {
     }
 }
 
+/// One of [`Gic::sources`].
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a>(&'a Words<{ MAX_VCPUS * 16 }>, usize);
+
+impl Sources<'_> {
+    pub fn get(self) -> u32 {
+        self.0.get(self.1)
+    }
+
+    pub fn set(self, mask: u32) {
+        self.0.set(self.1, mask);
+    }
+
+    pub fn clear(self, mask: u32) {
+        self.0.clear(self.1, mask);
+    }
+}
+
 /// Where word `index` of vCPU `vcpu` is.
 #[inline(always)]
 fn slot(vcpu: usize, index: usize) -> usize {
@@ -329,6 +354,8 @@ pub struct Delivery {
     /// What an arrival of each INTID puts into a list register, 0 if that has to be found out. True only while [`Gic::mail`]
     /// has no word for it.
     pub ready: [u64; INTIDS],
+    /// GICv2: who sent each SGI that is latched as active.
+    pub(crate) source: [u8; 16],
 }
 
 impl Delivery {

@@ -96,6 +96,18 @@ impl<H: Hardware> Vcpu<'_, H> {
             let (index, bit) = place(intid);
             let word = self.word(index);
             let is_pending = entry.has(Entry::PENDING);
+            if H::SGI_SOURCES && intid < 16 {
+                let sources = self.gic.sources(self.own, intid as usize);
+                if is_pending {
+                    sources.set(1 << entry.source());
+                }
+                if let Some(source) = self.delivery.source.get_mut(intid as usize) {
+                    *source = entry.source() as u8;
+                }
+                word.put(PENDING, bit, sources.get() != 0);
+                word.put(ACTIVE, bit, entry.has(Entry::ACTIVE));
+                continue;
+            }
             if is_pending || self.delivery.partial >> register & 1 == 0 {
                 let physical = word.get(PHYSICAL);
                 let soft = word.get(SOFT);
@@ -208,6 +220,9 @@ impl<H: Hardware> Vcpu<'_, H> {
         if word.get(ACTIVE) & bit != 0 {
             flags |= Entry::ACTIVE;
         }
+        if H::SGI_SOURCES && intid < 16 {
+            return self.enlist_sgi(register, intid, flags);
+        }
         if self.signals(index, bit) && self.deliverable(index, bit) {
             flags |= Entry::PENDING;
         } else if word.get(PENDING) & bit != 0 {
@@ -215,6 +230,22 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
         let entry = self.entry(intid, flags);
         self.list(register, intid, entry);
+    }
+
+    /// [`Self::enlist`] of an SGI with sources: one that is active and also pending again, from whomever, waits for its end.
+    fn enlist_sgi(&mut self, register: usize, sgi: u32, flags: u64) {
+        let entry = match flags & Entry::ACTIVE {
+            0 => {
+                let entry = Entry(self.entry(sgi, flags | Entry::PENDING));
+                self.next_source(sgi, entry)
+            }
+            _ => {
+                let source = self.delivery.source.get(sgi as usize).copied();
+                let waits = self.gic.sources(self.own, sgi as usize).get() != 0;
+                Entry(self.entry(sgi, flags)).sent_by(source.unwrap_or(0).into(), waits)
+            }
+        };
+        self.list(register, sgi, entry.0);
     }
 
     /// One interrupt that is somewhere: does what is asked of it and gives it back if it may not be signalled here.

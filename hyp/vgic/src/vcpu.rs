@@ -91,6 +91,9 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         if intid >= INTIDS as u32 {
             return;
         }
+        if H::SGI_SOURCES && intid < 16 {
+            return self.inject_sgi(intid);
+        }
         let (index, bit) = place(intid);
         let word = self.word(index);
         let entry = self.ready(intid);
@@ -183,53 +186,6 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             .any(|index| Entry(self.hardware.read(index as usize)).is_only_pending())
     }
 
-    /// The guest wrote `value` to an SGI register. vCPU n has affinity 0.0.0.n; SGIs to any other affinity go nowhere.
-    ///
-    /// With a single security state (GICD_CTLR.DS = 1), `ICC_SGI1R_EL1` sends SGIs of both groups, `ICC_SGI0R_EL1` and
-    /// `ICC_ASGI1R_EL1` those that the target has in Group 0 (`only_group0`; IHI 0069, section 12.1, SGI forwarding).
-    pub fn send_sgi(&mut self, value: u64, only_group0: bool) {
-        const AFFINITY3_TO_1_AND_RS: u64 = 0x00ff_f0ff_00ff_0000;
-        const BROADCAST: u64 = 1 << 40;
-        let intid = (value >> 24) as u32 & 15;
-        let all = (1u32 << self.gic.vcpus()) - 1;
-        let targets = if value & BROADCAST != 0 {
-            all & !(1 << self.own)
-        } else if value & AFFINITY3_TO_1_AND_RS != 0 {
-            0
-        } else {
-            all & value as u32 & 0xffff
-        };
-        for target in bits(targets) {
-            let target = target as usize;
-            let group1 = self.gic.word(target, 0).get(GROUP) >> intid & 1 != 0;
-            if group1 && only_group0 {
-                continue;
-            }
-            if target == self.own {
-                self.inject(intid);
-            } else {
-                self.post(target, 1 << intid);
-            }
-        }
-    }
-
-    /// [`Self::send_sgi`] for what guests write most: `ICC_SGI1R_EL1` with one other vCPU. False, with nothing done, for all else.
-    #[inline(always)]
-    pub fn send_sgi_to_one(&mut self, value: u64) -> bool {
-        const AFFINITY3_TO_1_RS_AND_BROADCAST: u64 = 0x00ff_ffff_00ff_0000;
-        let targets = value as u32 & 0xffff;
-        let target = targets.trailing_zeros() as usize;
-        if value & AFFINITY3_TO_1_RS_AND_BROADCAST != 0
-            || targets & targets.wrapping_sub(1) != 0
-            || target == self.own
-            || target >= self.gic.vcpus()
-        {
-            return false;
-        }
-        self.post_at_once(target, 1 << (value >> 24 & 15));
-        true
-    }
-
     /// The guest wrote `intid` to `ICC_DIR_EL1`, trapped by [`control::TDIR`](crate::control::TDIR).
     pub fn deactivate(&mut self, intid: u32) {
         if intid < INTIDS as u32 {
@@ -269,7 +225,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     }
 
     /// What an arrival of `intid` puts into a list register: 0 if it may not be signalled to this vCPU.
-    fn ready(&mut self, intid: u32) -> u64 {
+    pub(crate) fn ready(&mut self, intid: u32) -> u64 {
         let stale = self.word(0).get(MAIL) & ALL_STALE;
         if stale != 0 {
             self.word(0).clear(MAIL, stale);
@@ -332,7 +288,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
 
     /// [`Self::post`] without a call, for the short path.
     #[inline(always)]
-    fn post_at_once(&mut self, target: usize, mail: u32) {
+    pub(crate) fn post_at_once(&mut self, target: usize, mail: u32) {
         let before = self.gic.word(target, 0).set_at_once(MAIL, mail);
         if before & !ALL_STALE == 0 {
             self.hardware.kick(target);

@@ -12,6 +12,8 @@ struct Sink<'a> {
 }
 
 impl ListRegisters for Sink<'_> {
+    const SGI_SOURCES: bool = false;
+
     fn count(&self) -> usize {
         4
     }

@@ -19,7 +19,7 @@ mod wall;
 
 pub use baseline::check as check_baseline;
 
-use crate::build::{self, Builder, HYPERVISOR};
+use crate::build::{self, Builder};
 use crate::{size, ui};
 use anyhow::Result;
 use figure::{Bounds, Figure};
@@ -49,7 +49,7 @@ pub fn command(options: &Options) -> Result<bool> {
     if let Some(name) = &options.trace {
         let mut builder = Builder::default();
         let bench = Bench::build(&mut builder, operations::SYSTEM)?;
-        let operations = Operations::run(bench, &builder.program(HYPERVISOR)?)?;
+        let operations = Operations::run(bench, &builder.hypervisor(3)?)?;
         ui::say(operations.listing(name)?.trim_end());
         return Ok(true);
     }

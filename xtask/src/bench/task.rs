@@ -6,7 +6,7 @@ use super::operations::{self, Operations};
 use super::run::Bench;
 use super::stream::Stream;
 use super::systems::{self, Path, WAITS};
-use crate::build::{Builder, HYPERVISOR};
+use crate::build::Builder;
 use crate::ui::{self, Progress};
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
@@ -91,7 +91,7 @@ impl Task {
 /// If a system does not build, or a run fails.
 pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
     let mut builder = Builder::default();
-    let elf: PathBuf = builder.program(HYPERVISOR)?;
+    let elf: PathBuf = builder.hypervisor(3)?;
     let mut jobs = VecDeque::new();
     for (index, task) in tasks.iter().enumerate() {
         jobs.push_back((index, *task, Bench::build(&mut builder, &task.manifest()?)?));

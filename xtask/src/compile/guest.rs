@@ -15,7 +15,12 @@ pub const GICD: Range = Range {
     base: 0x0800_0000,
     size: 0x1_0000,
 };
-/// The emulated redistributors (GICv3) start here, or GICC where the hardware's GICV is mapped (GICv2).
+/// GICv2: where the guest sees its CPU interface, which is the hardware's GICV (IHI 0048, 5.5: GICV_DIR is in the second page).
+pub const GICC: Range = Range {
+    base: 0x0801_0000,
+    size: 2 * PAGE,
+};
+/// GICv3: the emulated redistributors start here.
 pub const GICR: u64 = 0x080a_0000;
 /// Bytes of one vCPU's redistributor (IHI 0069, 12.10: two 64 KiB frames).
 pub const GICR_SIZE: u64 = 0x2_0000;
@@ -334,7 +339,12 @@ pub fn devices(system: &System, index: usize) -> impl Iterator<Item = Mapping> {
         let device = &board.devices[device];
         (device.name.clone(), device.regs.base, device.regs)
     });
-    let gicv = (board.gic.version == 2).then(|| ("GICV".to_string(), GICR, board.gic.gicv));
+    let gicv = (board.gic.version == 2).then(|| {
+        // Whatever else the board's range has is no register of the interface.
+        let size = board.gic.gicv.size.min(GICC.size);
+        let base = board.gic.gicv.base;
+        ("GICV".to_string(), GICC.base, Range { base, size })
+    });
     passed.chain(gicv).map(|(what, input, range)| {
         let inside = range.base % PAGE;
         Mapping {

@@ -234,7 +234,10 @@ fn partition(
             version: system.board.gic.version,
             intids: (u32::from(highest) + 1).next_multiple_of(32),
             gicd_ipa: guest::GICD.base,
-            gicr_ipa: guest::GICR,
+            gicr_ipa: match system.board.gic.version {
+                2 => guest::GICC.base,
+                _ => guest::GICR,
+            },
         },
         uart_ipa: if console { guest::PL011.base } else { 0 },
         uart_intid: if console { guest::PL011_INTID } else { 0 },

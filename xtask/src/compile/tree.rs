@@ -162,15 +162,12 @@ fn timer(system: &System, partition: &Partition) -> Result<DeviceTreeNode> {
 
 fn gic(system: &System, partition: &Partition) -> Result<DeviceTreeNode> {
     let (compatible, second) = match system.board.gic.version {
-        2 => ("arm,gic-400", system.board.gic.gicv.size),
-        _ => (
-            "arm,gic-v3",
-            partition.vcpus.len() as u64 * guest::GICR_SIZE,
-        ),
-    };
-    let second = Range {
-        base: guest::GICR,
-        size: second,
+        2 => ("arm,cortex-a15-gic", guest::GICC),
+        _ => {
+            let size = partition.vcpus.len() as u64 * guest::GICR_SIZE;
+            let base = guest::GICR;
+            ("arm,gic-v3", Range { base, size })
+        }
     };
     let mut node = node(&format!("interrupt-controller@{:x}", guest::GICD.base))?;
     set(&mut node, "compatible", compatible)?;

@@ -16,12 +16,12 @@ use anyhow::Result;
 use canvas::{Canvas, MARGIN};
 use std::path::Path;
 
-/// Draws `spec`, on standard output or to the file `output`.
+/// Draws `spec`, for GIC version `gic` or its board's first, on standard output or to the file `output`.
 ///
 /// # Errors
 /// If the system cannot be built, or the file not be written.
-pub fn command(spec: &str, output: Option<&Path>) -> Result<()> {
-    let mut builder = Builder::default();
+pub fn command(spec: &str, gic: Option<u32>, output: Option<&Path>) -> Result<()> {
+    let mut builder = Builder::for_gic(gic);
     let system = builder.system(spec)?;
     let image = builder.image(&system)?;
     let drawing = draw(&system, &image.design);

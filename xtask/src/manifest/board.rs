@@ -155,16 +155,38 @@ impl From<Span> for Range {
     }
 }
 
+impl From<Controller> for Gic {
+    fn from(gic: Controller) -> Gic {
+        Gic {
+            version: gic.version,
+            list_registers: gic.list_registers,
+            intids: gic.intids,
+            gicd: gic.gicd.into(),
+            gicr: gic.gicr.into(),
+            gicc: gic.gicc.into(),
+            gich: gic.gich.into(),
+            gicv: gic.gicv.into(),
+        }
+    }
+}
+
 /// Reads the board `name` from its file's text.
 ///
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
     let file: File = toml::from_str(text)?;
+    let error = |text: String| <toml::de::Error as serde::de::Error>::custom(text);
+    let gics: Vec<Gic> = file.gic.into_iter().map(Gic::from).collect();
+    if let Some(gic) = gics.iter().find(|gic| !(2..=3).contains(&gic.version)) {
+        return Err(error(format!(
+            "EL2 drives a GICv2 or GICv3: version = {}",
+            gic.version
+        )));
+    }
     // A board may list several controllers that it can be built with; the first is what it runs with.
-    let gic = file.gic.into_iter().next().ok_or_else(|| {
-        <toml::de::Error as serde::de::Error>::custom("a board needs one [[gic]] at least")
-    })?;
+    let gic = gics.first().cloned();
+    let gic = gic.ok_or_else(|| error("a board needs one [[gic]] at least".into()))?;
     let wrong = |device: &&Peripheral| {
         let units = device.units.unwrap_or(1);
         units == 0
@@ -176,7 +198,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
             "the registers and interrupts of {} are not divisible by its `units`",
             device.name
         );
-        return Err(serde::de::Error::custom(why));
+        return Err(error(why));
     }
     Ok(Board {
         name: name.to_owned(),
@@ -212,16 +234,8 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
             .into_iter()
             .map(|Write { address, value }| (address, value))
             .collect(),
-        gic: Gic {
-            version: gic.version,
-            list_registers: gic.list_registers,
-            intids: gic.intids,
-            gicd: gic.gicd.into(),
-            gicr: gic.gicr.into(),
-            gicc: gic.gicc.into(),
-            gich: gic.gich.into(),
-            gicv: gic.gicv.into(),
-        },
+        gic,
+        gics,
         uart: (file.console.regs.into(), file.console.intid),
         devices: file
             .device

@@ -30,7 +30,7 @@ pub struct Options {
     pub memory: Option<String>,
     /// Core type (`-cpu`).
     pub cpu: Option<String>,
-    /// GIC version.
+    /// GIC version of the machine, whatever the image is for.
     pub gic: Option<u32>,
     /// Further arguments.
     pub extra: Vec<String>,
@@ -181,7 +181,7 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
         .unwrap_or_else(|| format!("{}M", board.memory >> 20));
     let mut machine = board.machine.clone();
     if let Some(version) = options.gic {
-        machine = with_property(&machine, "gic-version", &version.to_string());
+        machine = with_gic(&machine, version);
     }
     let mut arguments = vec!["-M".to_string(), machine];
     if let Some(mut cpu) = options.cpu.clone().or_else(|| board.cpu.clone()) {
@@ -236,6 +236,11 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
     ]);
     arguments.extend(options.extra.iter().cloned());
     arguments
+}
+
+/// The machine `text` with a GIC of this version.
+pub(super) fn with_gic(text: &str, version: u32) -> String {
+    with_property(text, "gic-version", &version.to_string())
 }
 
 /// `text` is `name,key=value,…`: sets one key.

@@ -19,13 +19,18 @@ use crate::{ui, verify};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 
-/// Builds `spec`, with `instead` of what it takes from Debian, runs it and prints its console and the verdict on
+/// Builds `spec` for GIC version `gic` or its board's first, with `instead` of what it takes from Debian, runs it and prints its console and the verdict on
 /// standard output.
 ///
 /// # Errors
 /// If it cannot be built or run; a run that fails is a [`Verdict`].
-pub fn command(spec: &str, instead: Instead, options: &Options) -> Result<Verdict> {
-    let mut builder = Builder::default();
+pub fn command(
+    spec: &str,
+    gic: Option<u32>,
+    instead: Instead,
+    options: &Options,
+) -> Result<Verdict> {
+    let mut builder = Builder::for_gic(gic);
     builder.instead = instead.of(spec)?;
     let system = builder.system(spec)?;
     let image = verify::image(&mut builder, &system)?;
@@ -82,6 +87,10 @@ pub fn board(system: &System) -> Result<crate::system::Qemu> {
             dtb: match &qemu.dtb {
                 Some(name) => Some(linux::device_tree(name)?.display().to_string()),
                 None => None,
+            },
+            machine: match system.board.gics.len() {
+                0..=1 => qemu.machine.clone(),
+                _ => machine::with_gic(&qemu.machine, system.board.gic.version),
             },
             ..qemu.clone()
         }),

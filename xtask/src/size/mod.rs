@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 
 /// Most bytes of code and constants at EL2.
 pub const BYTES: u64 = 40_960;
-/// Most source lines of the first-party crates linked into EL2. The aim is 5,000: the short paths in assembly took it beyond.
-pub const LINES: u64 = 5_200;
+/// Most source lines of the first-party crates linked into EL2, both GICs' together. The aim is 5,000 for one: the short paths in assembly
+/// took it beyond.
+pub const LINES: u64 = 5_750;
 
 /// What runs at EL2.
 pub struct Sizes {
-    /// Sections of code and constants, bytes each.
-    sections: Vec<(String, u64)>,
+    /// GIC version, and for it sections of code and constants, bytes each.
+    flavours: Vec<(u32, Vec<(String, u64)>)>,
     /// First-party crates, source lines each.
     crates: Vec<(String, u64)>,
 }
@@ -39,22 +40,27 @@ pub fn command() -> Result<bool> {
 /// # Errors
 /// If it does not build, or Cargo does not say what it is made of.
 pub fn measure() -> Result<Sizes> {
-    let elf = Builder::default().program(HYPERVISOR)?;
-    let elf = std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let mut flavours = Vec::new();
+    for (gic, ..) in build::FLAVOURS {
+        let elf = Builder::default().hypervisor(gic)?;
+        let elf = std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        flavours.push((gic, sections::read_only(&elf)?));
+    }
     let mut counted = Vec::new();
     for (name, folder) in crates()? {
         counted.push((name, lines::count_folder(&folder.join("src"))? as u64));
     }
     Ok(Sizes {
-        sections: sections::read_only(&elf)?,
+        flavours,
         crates: counted,
     })
 }
 
 impl Sizes {
-    /// Bytes of code and constants.
+    /// Bytes of code and constants, of the larger flavour.
     pub fn bytes(&self) -> u64 {
-        sum(&self.sections)
+        let sums = self.flavours.iter().map(|(_, sections)| sum(sections));
+        sums.max().unwrap_or(0)
     }
 
     /// Source lines.
@@ -74,11 +80,14 @@ fn sum(rows: &[(String, u64)]) -> u64 {
 
 impl Display for Sizes {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "bytes of code and constants at EL2 (release)")?;
-        table(f, &self.sections, BYTES)?;
+        for (gic, sections) in &self.flavours {
+            writeln!(f, "bytes of code and constants at EL2 (release, GICv{gic})")?;
+            table(f, sections, BYTES)?;
+            writeln!(f, "\n")?;
+        }
         writeln!(
             f,
-            "\n\nsource lines of the first-party crates linked into EL2, comments and tests apart"
+            "source lines of the first-party crates linked into EL2, comments and tests apart"
         )?;
         table(f, &self.crates, LINES)
     }

@@ -108,7 +108,15 @@ fn clippy_bare_metal(name: &str) -> Result<usize> {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut arguments = vec!["--release", "--target", TARGET];
     arguments.extend(packages(&names));
-    clippy(name, &arguments)
+    let mut count = clippy(name, &arguments)?;
+    for feature in build::FLAVOURS
+        .iter()
+        .filter_map(|(_, feature, _)| *feature)
+    {
+        let el2 = ["--package", HYPERVISOR, "--features", feature];
+        count += clippy(name, &[&arguments[..3], &el2[..]].concat())?;
+    }
+    Ok(count)
 }
 
 /// Names of the workspace's crates that do not build for the host: its members that are not default members.

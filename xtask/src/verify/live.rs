@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::{self, Builder, HYPERVISOR};
+use crate::build::{self, Builder};
 use crate::compile::Image;
 use crate::qemu::{self, Console, Verdict};
 use crate::system::System;
@@ -79,12 +79,12 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Builds `spec`, runs it and holds it against its image.
+/// Builds `spec` for GIC version `gic` or its board's first, runs it and holds it against its image.
 ///
 /// # Errors
 /// If it cannot be built, verified or run; differences are in the report.
-pub fn command(spec: &str) -> Result<Report> {
-    let mut builder = Builder::default();
+pub fn command(spec: &str, gic: Option<u32>) -> Result<Report> {
+    let mut builder = Builder::for_gic(gic);
     let system = builder.system(spec)?;
     let image = builder.image(&system)?;
     let step = Step::start(format!("running {} and looking at it", system.name));
@@ -104,7 +104,7 @@ pub fn run(
     started: &[u8],
     meddling: Meddling,
 ) -> Result<Report> {
-    let inputs = super::inputs(builder, &system.path)?;
+    let inputs = super::inputs(builder, system)?;
     let (proof, expected) = verify::expectations(&image.bytes, &inputs);
     let Some(expected) = expected else {
         bail!(
@@ -113,8 +113,8 @@ pub fn run(
             proof.refusal()
         );
     };
-    let el2 =
-        std::fs::read(builder.program(HYPERVISOR)?).context("cannot read EL2's executable")?;
+    let el2 = std::fs::read(builder.hypervisor(system.board.gic.version)?)
+        .context("cannot read EL2's executable")?;
     let standard = Standard::new(system, image, expected, &el2)?;
 
     let files = Files::new(&system.name);

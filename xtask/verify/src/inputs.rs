@@ -131,6 +131,20 @@ impl Inputs {
     }
 }
 
+impl Inputs {
+    /// Takes the board's GIC of this version for the one that the image is for, instead of the board's first.
+    ///
+    /// # Errors
+    /// When the board has none.
+    pub fn choose_gic(&mut self, version: u32) -> Result<()> {
+        let gics = &mut self.board.gic;
+        let at = gics.iter().position(|gic| gic.version == version);
+        let at = at.with_context(|| format!("the board has no GICv{version}"))?;
+        gics.swap(0, at);
+        Ok(())
+    }
+}
+
 fn read(path: &Path, what: &str) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {what} {}", path.display()))
 }

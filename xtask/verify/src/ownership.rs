@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use crate::claims::Context;
 use crate::claims::el2_map::El2Map;
+use crate::claims::{Context, GUEST_GICC};
 use crate::finding::{Claim, Findings, range};
 use crate::places::Places;
 use crate::walk::{Leaf, Rights};
@@ -43,7 +43,7 @@ pub struct GuestMap {
     pub leaves: Vec<Leaf>,
 }
 
-/// Lists who reaches what, and checks that partitions meet in channel pages alone.
+/// Lists who reaches what, and checks that partitions meet in channel pages alone (and in GICV, whose registers each core has for itself).
 pub fn check(
     context: &Context<'_>,
     places: &Places,
@@ -140,7 +140,11 @@ fn meet(
         findings.add(Claim::Ownership, &place, &names, text);
     };
     let partitions: Vec<_> = guests.iter().map(|(p, _)| *p).collect();
+    // Hardware shows each core the virtual CPU interface that is its own (IHI 0048, 5.5): there partitions do not meet.
+    let gic = &context.board().gic[0];
+    let banked = gic.version == 2 && base.wrapping_sub(gic.gicv.base) < GUEST_GICC.size;
     let shared = |&(p, rights): &(usize, Rights)| match channel {
+        _ if banked => rights == Rights::of("rw-"),
         Some((writer, _)) if p == writer => rights == Rights::of("rw-"),
         Some((_, reader)) if p == reader => rights == Rights::of("r--"),
         _ => false,

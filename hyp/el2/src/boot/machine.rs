@@ -255,7 +255,11 @@ fn check_gic(found: &Found, plan: &Plan) {
         refuse!(str "GIC: the plan needs GICv", dec version, str " at ", hex base,
             str ", the machine has GICv", dec found.gic_version.into(), str " at ", hex found.gic[0])
     }
-    let intids = gic::intids(machine.gicd.base);
+    if machine.gic_version != gic::VERSION {
+        refuse!(str "GIC: the plan is for GICv", dec version, str ", this EL2 is built for GICv", dec gic::VERSION.into())
+    }
+    gic::attach(machine);
+    let intids = gic::physical::intids(machine.gicd.base);
     if intids < machine.intids {
         refuse!(str "GIC: the plan needs ", dec machine.intids.into(),
             str " INTIDs, the machine has ", dec intids.into())

@@ -150,11 +150,7 @@ pub extern "C" fn check_core(core: &Core) {
         refuse!(str "address width: the plan needs ", dec machine.pa_bits.into(),
             str " bits, core ", hex core.mpidr, str " has ", dec bits)
     }
-    let redistributor = gic::redistributor_affinity(core);
-    if redistributor != core.mpidr {
-        refuse!(str "redistributor: the plan has core ", hex core.mpidr, str "'s at ", hex core.gicr,
-            str ", the machine has core ", hex redistributor, str "'s there")
-    }
+    gic::check_core(core);
     let registers = gic::list_register_count();
     if registers < u64::from(machine.list_registers) {
         refuse!(str "list registers: the plan needs ", dec machine.list_registers.into(),

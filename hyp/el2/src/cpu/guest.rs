@@ -8,6 +8,7 @@ use psci::Start;
 
 use super::core::Core;
 use super::{cache, regs};
+use crate::gic;
 use crate::vectors::Frame;
 
 /// `SCTLR_EL1` at a start: RES1 bits alone, so MMU and caches are off (DDI 0487, `SCTLR_EL1`).
@@ -89,10 +90,7 @@ pub fn enter(start: Start) -> ! {
     CNTV_CTL_EL0.set(0);
     CNTP_CTL_EL0.set(0);
     MDSCR_EL1.set(0);
-    // A core out of reset has no active priorities and all groups off, whatever an earlier life left (IHI 0069, 12.4).
-    ICH_VMCR_EL2.set(0);
-    ICH_AP0R0_EL2.set(0);
-    ICH_AP1R0_EL2.set(0);
+    gic::reset_guest_interface();
     ELR_EL2.set(start.entry);
     SPSR_EL2.set(SPSR_START);
     // The guest starts with its MMU off and knows nothing of what an earlier life left in the TLB.

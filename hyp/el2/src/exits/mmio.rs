@@ -5,6 +5,7 @@ use abi::Reason;
 
 use crate::cpu::core::Core;
 use crate::cpu::guest;
+use crate::gic;
 use crate::terminal;
 use crate::vectors::{ALL, AT_FIRST, Frame};
 
@@ -57,7 +58,7 @@ pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
             None => return false,
         }
     } else {
-        let Some(value) = core.state.gic.distributor_state(offset) else {
+        let Some(value) = gic::guest_state(&core.state.gic, offset) else {
             return false;
         };
         frame.set(rt, access.loaded(value.into()));
@@ -92,12 +93,12 @@ pub fn emulate(frame: &mut Frame, core: &mut Core, esr: u64, registers: u32) -> 
     if access.is_write() {
         let value = access.stored(frame.get(rt));
         match device {
-            Device::Gic(part) => core.vgic().write(part, offset, size, value),
+            Device::Gic(part) => gic::guest_write(core.vgic(), part, offset, size, value),
             Device::Uart => terminal::guest_write(core, offset, value),
         }
     } else {
         let value = match device {
-            Device::Gic(part) => core.vgic().read(part, offset, size),
+            Device::Gic(part) => gic::guest_read(core.vgic(), part, offset, size),
             Device::Uart => access.stored(terminal::guest_read(core, offset)),
         };
         frame.set(rt, access.loaded(value));
@@ -116,7 +117,7 @@ fn device(core: &Core, ipa: u64) -> Option<(Device, u64)> {
     }
     let redistributors = ipa.wrapping_sub(partition.gic.gicr_ipa);
     let vcpu = redistributors >> GICR_SIZE;
-    if vcpu < partition.vcpus.count.into() {
+    if gic::IS_V3 && vcpu < partition.vcpus.count.into() {
         let offset = redistributors & ((1 << GICR_SIZE) - 1);
         return Some((Device::Gic(Some(vcpu as usize)), offset));
     }

@@ -30,7 +30,8 @@ pub extern "C" fn hypercall(frame: &mut Frame, core: &mut Core) {
 #[unsafe(link_section = ".text.hot")]
 pub extern "C" fn trapped(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
     // `send_sgi` does all others, from `synchronous`.
-    if let Some(rt) = trap::sgi1r_source(esr)
+    if gic::IS_V3
+        && let Some(rt) = trap::sgi1r_source(esr)
         && AT_FIRST >> rt & 1 != 0
         && core.vgic().send_sgi_to_one(frame.get(rt))
     {
@@ -75,11 +76,11 @@ pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
     }
 }
 
-/// Polls for a physical interrupt on a core that waits at EL2.
-pub fn take_interrupt(core: &mut Core) {
+/// Takes a physical interrupt: on a core that waits at EL2, and where the vectors have no short paths for it.
+pub extern "C" fn take_interrupt(core: &mut Core) {
     let intid = gic::acknowledge();
     if intid == gic::DOORBELL {
-        end(intid);
+        gic::end_sgi(intid);
     }
     interrupt(core, intid);
 }
@@ -91,7 +92,7 @@ pub extern "C" fn interrupt(core: &mut Core, intid: u32) {
         gic::DOORBELL if core.stopped => {}
         gic::DOORBELL => bell::take(core),
         gic::CONTROL => {
-            end(intid);
+            gic::end_sgi(intid);
             power::control(core);
         }
         // The others are levels: they end after their source is quiet.
@@ -124,18 +125,12 @@ pub extern "C" fn interrupt(core: &mut Core, intid: u32) {
     }
 }
 
-/// Ends an interrupt of EL2's own.
-#[inline(always)]
-fn end(intid: u32) {
-    gic::drop_priority(intid);
-    gic::deactivate(intid);
-}
-
 /// Ends a level-sensitive interrupt of EL2's own once what quietened it has taken effect.
 fn end_level(intid: u32) {
     barrier::dsb(barrier::SY);
     barrier::isb(barrier::SY);
-    end(intid);
+    gic::drop_priority(intid);
+    gic::deactivate(intid);
 }
 
 /// An exception from AArch32: partitions are AArch64 at every level.

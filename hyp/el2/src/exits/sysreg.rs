@@ -5,6 +5,7 @@ use trap::{IdRegister, Policy, SysReg};
 
 use crate::cpu::core::Core;
 use crate::cpu::guest;
+use crate::gic;
 use crate::vectors::Frame;
 
 /// Answers one access and steps over it, or makes it undefined.
@@ -13,6 +14,8 @@ pub fn access(frame: &mut Frame, core: &mut Core, access: SysReg) {
         Policy::Undefined => return guest::inject_undefined(),
         Policy::Id(register) => register.visible(raw(register)),
         Policy::Zero => 0,
+        // GICv2 has no such registers.
+        Policy::Deactivate | Policy::Sgi { .. } if !gic::IS_V3 => return guest::inject_undefined(),
         Policy::Deactivate => {
             core.vgic()
                 .deactivate(frame.get(access.rt) as u32 & 0xff_ffff);

@@ -1,27 +1,21 @@
 //! What the vGIC model asks of this core: its list registers, the physical interrupts of its partition, its siblings.
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{ICH_HCR_EL2, ICH_VMCR_EL2, Readable, Writeable};
 use plan::MAX_VCPUS;
-use vgic::{Bank, ListRegisters, Physical, Siblings, Vcpu};
+use vgic::{Bank, Physical, Siblings, Vcpu};
 
-use super::physical::Words;
-use super::{DOORBELL, list_register_count, send, sgi};
+use super::physical::{Words, distributor};
+use super::{DOORBELL, driver, send, sgi};
 use crate::cpu::core::Core;
-use crate::cpu::regs;
 use crate::planned::Plan;
-
-/// Bytes from a redistributor's base to its SGI frame (IHI 0069, 12.10).
-const SGI_FRAME: u64 = 0x1_0000;
-/// `ICH_VMCR_EL2.VEOIM`.
-const VEOIM: u64 = 1 << 9;
 
 /// This core's hardware, as [`vgic::Hardware`].
 pub struct Lists {
-    count: usize,
+    /// Number of list registers; the driver of the GIC at hand reads and writes them.
+    pub(super) count: usize,
     gicd: &'static Words,
-    /// The SGI frame of this core's redistributor: word 0 alone.
-    pub gicr: &'static Words,
+    /// Where word 0, this core's own, is.
+    pub private: &'static Words,
     /// By vCPU: its core's affinity fields, and what kicks it.
     siblings: [(u64, u64); MAX_VCPUS],
 }
@@ -38,51 +32,16 @@ impl Lists {
             *sibling = (mpidr, sgi(mpidr, DOORBELL));
         }
         Self {
-            count: list_register_count() as usize,
-            // SAFETY: the machine check saw the distributor there and this core's tables map it. After boot only those
-            // of its registers are used that cores may write at the same time.
-            gicd: unsafe { &*(plan.header.machine.gicd.base as *const Words) },
-            // SAFETY: the plan names this core's own redistributor, whose SGI frame has the same registers for word 0.
-            gicr: unsafe { &*((row.gicr + SGI_FRAME) as *const Words) },
+            count: driver::list_register_count() as usize,
+            gicd: distributor(plan.header.machine.gicd.base),
+            private: driver::private_words(row, plan),
             siblings,
         }
     }
 
-    /// Word 0 is this core's redistributor, the others the distributor's.
+    /// Where word `word` is.
     fn words(&self, word: usize) -> &'static Words {
-        if word == 0 { self.gicr } else { self.gicd }
-    }
-}
-
-impl ListRegisters for Lists {
-    fn count(&self) -> usize {
-        self.count
-    }
-
-    fn read(&self, index: usize) -> u64 {
-        regs::ich_lr(index)
-    }
-
-    fn write(&mut self, index: usize, value: u64) {
-        regs::set_ich_lr(index, value);
-        // ICH_ELRSR_EL2 follows a list register only after a context synchronisation.
-        barrier::isb(barrier::SY);
-    }
-
-    fn empty(&self) -> u32 {
-        regs::ich_elrsr() as u32
-    }
-
-    fn control(&self) -> u32 {
-        ICH_HCR_EL2.get() as u32
-    }
-
-    fn set_control(&mut self, value: u32) {
-        ICH_HCR_EL2.set(value.into());
-    }
-
-    fn split_deactivation(&self) -> bool {
-        ICH_VMCR_EL2.get() & VEOIM != 0
+        if word == 0 { self.private } else { self.gicd }
     }
 }
 
@@ -99,7 +58,7 @@ impl Physical for Lists {
 
     fn route(&mut self, intid: u32, vcpu: usize) {
         if let Some(&(mpidr, _)) = self.siblings.get(vcpu) {
-            self.gicd.route(intid, mpidr);
+            driver::route(self.gicd, intid, mpidr);
         }
     }
 }

@@ -1,10 +1,14 @@
-//! The registers of the physical GIC (IHI 0069, 12.9 and 12.11). After boot several cores use them at once, and only those
-//! where no write touches a bit that is not meant: set and clear registers, and whole `IROUTER`s.
+//! The registers of the physical GIC (IHI 0069, 12.9 and 12.11; IHI 0048, 4.3). After boot several cores use them at once, and only those
+//! where no write touches a bit that is not meant: set and clear registers, whole `IROUTER`s, single bytes of `ITARGETSR`.
 
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
-use tock_registers::registers::{ReadOnly, ReadWrite};
+use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use vgic::Bank;
+
+/// The priority of every physical interrupt, four to a word: the highest of the Non-secure half. A list register carries
+/// the guest's own.
+const PRIORITIES: u32 = 0x8080_8080;
 
 register_structs! {
     /// The distributor, and by the same layout the SGI frame of a redistributor, whose words are those of index 0.
@@ -15,12 +19,30 @@ register_structs! {
         (0x0080 => pub igroupr: [ReadWrite<u32>; 32]),
         (0x0100 => banks: [[ReadWrite<u32>; 32]; 6]),
         (0x0400 => pub ipriorityr: [ReadWrite<u32>; 256]),
-        (0x0800 => _reserved1),
+        /// GICv2.
+        (0x0800 => pub itargetsr: [ReadWrite<u8>; 1024]),
         (0x0c00 => pub icfgr: [ReadWrite<u32>; 64]),
-        (0x0d00 => _reserved2),
-        (0x6000 => irouter: [ReadWrite<u64>; 1020]),
-        (0x7fe0 => @END),
+        (0x0d00 => _reserved1),
+        /// GICv2.
+        (0x0f00 => pub sgir: WriteOnly<u32>),
+        (0x0f04 => _reserved2),
+        /// GICv2.
+        (0x0f10 => pub cpendsgir: [ReadWrite<u32>; 4]),
+        (0x0f20 => _reserved3),
+        (0x1000 => @END),
     }
+}
+
+/// The distributor at `base`.
+pub fn distributor(base: u64) -> &'static Words {
+    // SAFETY: every caller has the address from the plan, whose distributor the machine check saw there and every core's tables map.
+    // After boot only those of its registers are used that cores may write at the same time.
+    unsafe { &*(base as *const Words) }
+}
+
+/// INTIDs of the distributor at `gicd`, private ones included (`GICD_TYPER.ITLinesNumber`).
+pub fn intids(gicd: u64) -> u32 {
+    32 * distributor(gicd).count()
 }
 
 impl Words {
@@ -40,13 +62,18 @@ impl Words {
         self.word(bank, word).map_or(0, ReadWrite::get)
     }
 
-    /// Boot: the 32 interrupts of `word` are Group 1, level-sensitive, of the priorities in `priorities`.
-    pub fn configure(&self, word: usize, priorities: u32) {
-        if let Some(group) = self.igroupr.get(word) {
-            group.set(!0);
-        }
+    /// Words of 32 interrupts, the private one included.
+    pub fn count(&self) -> u32 {
+        (self.typer.get() & 0x1f) + 1
+    }
+
+    /// Boot: the 32 interrupts of `word` are disabled, what firmware left of them is forgotten, and they are level-sensitive, of one priority.
+    pub fn reset(&self, word: usize) {
+        self.write(Bank::ClearEnable, word, !0);
+        self.write(Bank::ClearPending, word, !0);
+        self.write(Bank::ClearActive, word, !0);
         for register in self.ipriorityr.iter().skip(8 * word).take(8) {
-            register.set(priorities);
+            register.set(PRIORITIES);
         }
         // SGIs are edge-triggered whatever is written (IHI 0069, GICR_ICFGR0).
         for register in self.icfgr.iter().skip(2 * word).take(2) {
@@ -58,13 +85,6 @@ impl Words {
     pub fn set_edge(&self, intid: u32) {
         if let Some(register) = self.icfgr.get(intid as usize / 16) {
             register.set(register.get() | 2 << (intid % 16 * 2));
-        }
-    }
-
-    /// Routes SPI `intid` to the core with these affinity fields.
-    pub fn route(&self, intid: u32, mpidr: u64) {
-        if let Some(register) = self.irouter.get(intid as usize) {
-            register.set(mpidr);
         }
     }
 }

@@ -4,21 +4,34 @@
 use core::ptr::NonNull;
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::ICH_VTR_EL2;
+use aarch64_cpu::registers::{
+    ICH_AP0R0_EL2, ICH_AP1R0_EL2, ICH_HCR_EL2, ICH_VMCR_EL2, ICH_VTR_EL2,
+};
 use arm_gic::UniqueMmioPointer;
 use arm_gic::gicv3::registers::GicrSgi;
 use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
-use plan::{Core, INTERRUPT_EDGE, INTERRUPT_PHYSICAL, Interrupt};
+use plan::{Core, Machine};
 use tock_registers::interfaces::{Readable, Writeable};
-use vgic::Bank;
+use vgic::{Bank, Gic, ListRegisters, Vcpu};
 
+use super::lists::Lists;
 use super::physical::Words;
-use super::{CONTROL, DOORBELL, MAINTENANCE};
-use crate::cpu::{regs, timer};
+use super::{OWN, SPECIAL};
+use crate::boot::refuse;
+use crate::cpu::icc;
 use crate::planned::Plan;
 
+/// The GIC's architecture version.
+pub const VERSION: u32 = 3;
+/// Bytes from a redistributor's base to its SGI frame (IHI 0069, 12.10).
+const SGI_FRAME: u64 = 0x1_0000;
+/// `ICH_VMCR_EL2.VEOIM`.
+const VEOIM: u64 = 1 << 9;
 /// `ICC_CTLR_EL1.EOImode`: ending an interrupt drops its priority alone, which hardware-linked list registers need.
 const EOI_MODE: u64 = 1 << 1;
+
+/// Nothing: system registers and the plan's rows name all there is.
+pub fn attach(_: &Machine) {}
 
 /// List registers of this core. Switches the system register interface on, without which EL2 could not read it.
 pub fn list_register_count() -> u64 {
@@ -27,16 +40,13 @@ pub fn list_register_count() -> u64 {
     ICH_VTR_EL2.read(ICH_VTR_EL2::ListRegs) + 1
 }
 
-/// INTIDs of the distributor at `gicd`, private ones included (IHI 0069, GICD_TYPER.ITLinesNumber).
-pub fn intids(gicd: u64) -> u32 {
-    // SAFETY: the machine check saw the distributor there; boot's core alone runs.
-    let words = unsafe { &*(gicd as *const Words) };
-    32 * ((words.typer.get() & 0x1f) + 1)
-}
-
-/// The core whose redistributor lies where the plan has that of `row`: its affinity fields.
-pub fn redistributor_affinity(row: &Core) -> u64 {
-    redistributor(row).map_or(u64::MAX, |gicr| gicr.typer().core_mpidr())
+/// Refuses a machine where the redistributor that the plan has for core `row` is another's.
+pub fn check_core(row: &Core) {
+    let affinity = redistributor(row).map_or(u64::MAX, |gicr| gicr.typer().core_mpidr());
+    if affinity != row.mpidr {
+        refuse!(str "redistributor: the plan has core ", hex row.mpidr, str "'s at ", hex row.gicr,
+            str ", the machine has core ", hex affinity, str "'s there")
+    }
 }
 
 fn redistributor(row: &Core) -> Option<GicRedistributor<'static>> {
@@ -54,15 +64,8 @@ const CTLR_ARE: u32 = 1 << 4;
 const CTLR_GROUP1: u32 = 1 << 1;
 /// `GICD_CTLR.RWP`: a write is still on its way.
 const CTLR_RWP: u32 = 1 << 31;
-/// The priority of every physical interrupt, four to a word: the highest of the Non-secure half. A list register carries
-/// the guest's own.
-const PRIORITIES: u32 = 0x8080_8080;
-
-/// Sets up the distributor for all partitions: everything disabled, Group 1, triggers and routes as planned. One core
-/// calls it, before any guest runs: `ICFGR` words hold interrupts of several partitions, so nobody writes them later.
-pub fn init_distributor(plan: &Plan) {
-    // SAFETY: the machine check saw the distributor there; boot's core alone runs.
-    let gicd = unsafe { &*(plan.header.machine.gicd.base as *const Words) };
+/// Switches the distributor at `gicd` on, with every interrupt disabled and in Group 1.
+pub fn enable_distributor(gicd: &Words) {
     // Routing may change only while every group is off (IHI 0069, GICD_CTLR), and before it is on the SGI and PPI
     // registers of other cores do not take writes.
     gicd.ctlr.set(0);
@@ -70,38 +73,38 @@ pub fn init_distributor(plan: &Plan) {
     gicd.ctlr.set(CTLR_ARE);
     wait_for_write(gicd);
     gicd.ctlr.set(CTLR_ARE | CTLR_GROUP1);
-    for word in 1..=(gicd.typer.get() & 0x1f) as usize {
+    for word in 1..gicd.count() as usize {
         reset(gicd, word);
     }
     wait_for_write(gicd);
-    let cores = plan.cores();
-    for partition in plan.partitions() {
-        let vcpus: &[u32] = plan.slice(partition.vcpus);
-        for interrupt in plan.slice::<Interrupt>(partition.interrupts) {
-            let intid = interrupt.intid.into();
-            if intid < 32 || interrupt.flags & INTERRUPT_PHYSICAL == 0 {
-                continue;
-            }
-            if interrupt.flags & INTERRUPT_EDGE != 0 {
-                gicd.set_edge(intid);
-            }
-            let core = vcpus.get(interrupt.vcpu as usize);
-            if let Some(core) = core.and_then(|&core| cores.get(core as usize)) {
-                gicd.route(intid, core.mpidr);
-            }
-        }
-    }
-    if let Some(console) = cores.get(plan.header.console_core as usize) {
-        gicd.route(plan.header.machine.uart_intid, console.mpidr);
+}
+
+fn reset(words: &Words, word: usize) {
+    words.reset(word);
+    if let Some(group) = words.igroupr.get(word) {
+        group.set(!0);
     }
 }
 
-/// Disables the 32 interrupts of `word` and forgets what firmware left of them.
-fn reset(words: &Words, word: usize) {
-    words.write(Bank::ClearEnable, word, !0);
-    words.write(Bank::ClearPending, word, !0);
-    words.write(Bank::ClearActive, word, !0);
-    words.configure(word, PRIORITIES);
+/// The `IROUTER`s (IHI 0069, 12.9.22), one of 8 bytes an INTID.
+const IROUTER: usize = 0x6000 / 8;
+
+/// Routes SPI `intid` to the core with these affinity fields.
+pub fn route(gicd: &'static Words, intid: u32, mpidr: u64) {
+    if intid < SPECIAL {
+        let register = (&raw const *gicd as *mut u64).wrapping_add(IROUTER + intid as usize);
+        // SAFETY: the distributor of a GICv3 is 64 KiB, which this core's tables map; whole registers are written alone.
+        unsafe { register.write_volatile(mpidr) };
+    }
+}
+
+/// [`route`] at boot.
+pub use route as plan_route;
+
+/// The SGI frame of this core's redistributor, which has word 0.
+pub fn private_words(row: &Core, _: &Plan) -> &'static Words {
+    // SAFETY: the plan names this core's own redistributor, whose SGI frame has the same registers for word 0.
+    unsafe { &*((row.gicr + SGI_FRAME) as *const Words) }
 }
 
 fn wait_for_write(gicd: &Words) {
@@ -111,20 +114,17 @@ fn wait_for_write(gicd: &Words) {
 }
 
 /// Sets up this core's redistributor and CPU interface, with EL2's own interrupts enabled and everything else disabled.
+/// `words` are this core's own.
 pub fn init_core(row: &Core, words: &Words) {
     if let Some(mut gicr) = redistributor(row) {
         // Awake already is what firmware leaves on some machines, and fine.
         let _ = gicr.mark_core_awake();
     }
     reset(words, 0);
-    words.write(
-        Bank::SetEnable,
-        0,
-        1 << DOORBELL | 1 << CONTROL | 1 << MAINTENANCE | 1 << timer::INTID,
-    );
+    words.write(Bank::SetEnable, 0, OWN);
     GicCpuInterface::set_priority_mask(0xff);
-    regs::set_icc_bpr1(0);
-    regs::set_icc_ctlr(EOI_MODE);
+    icc::set_icc_bpr1(0);
+    icc::set_icc_ctlr(EOI_MODE);
     GicCpuInterface::enable_group1(true);
     barrier::isb(barrier::SY);
 }
@@ -142,24 +142,88 @@ pub fn sgi(mpidr: u64, intid: u32) -> u64 {
 #[inline(always)]
 pub fn send(sgi: u64) {
     barrier::dsb(barrier::ISHST);
-    regs::set_icc_sgi1r(sgi);
+    icc::set_icc_sgi1r(sgi);
     barrier::isb(barrier::SY);
 }
 
 /// Acknowledges this core's most urgent physical interrupt; [`super::SPECIAL`] and up is none.
 #[inline(always)]
 pub fn acknowledge() -> u32 {
-    regs::icc_iar1() as u32 & 0xff_ffff
+    icc::icc_iar1() as u32 & 0xff_ffff
 }
 
 /// Lets other interrupts in again while `intid` stays active.
 #[inline(always)]
 pub fn drop_priority(intid: u32) {
-    regs::set_icc_eoir1(intid.into());
+    icc::set_icc_eoir1(intid.into());
+}
+
+/// Ends an SGI, which the vectors have not ended.
+#[inline(always)]
+pub fn end_sgi(intid: u32) {
+    drop_priority(intid);
+    deactivate(intid);
 }
 
 /// Ends an interrupt of EL2's own.
 #[inline(always)]
 pub fn deactivate(intid: u32) {
-    regs::set_icc_dir(intid.into());
+    icc::set_icc_dir(intid.into());
+}
+
+impl ListRegisters for Lists {
+    const SGI_SOURCES: bool = false;
+
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn read(&self, index: usize) -> u64 {
+        icc::ich_lr(index)
+    }
+
+    fn write(&mut self, index: usize, value: u64) {
+        icc::set_ich_lr(index, value);
+        // ICH_ELRSR_EL2 follows a list register only after a context synchronisation.
+        barrier::isb(barrier::SY);
+    }
+
+    fn empty(&self) -> u32 {
+        icc::ich_elrsr() as u32
+    }
+
+    fn control(&self) -> u32 {
+        ICH_HCR_EL2.get() as u32
+    }
+
+    fn set_control(&mut self, value: u32) {
+        ICH_HCR_EL2.set(value.into());
+    }
+
+    fn split_deactivation(&self) -> bool {
+        ICH_VMCR_EL2.get() & VEOIM != 0
+    }
+}
+
+/// The virtual CPU interface of a core out of reset: no active priorities, all groups off (IHI 0069, 12.4).
+pub fn reset_guest_interface() {
+    ICH_VMCR_EL2.set(0);
+    ICH_AP0R0_EL2.set(0);
+    ICH_AP1R0_EL2.set(0);
+}
+
+/// The guest reads the emulated distributor, or the redistributor of vCPU `part`.
+pub fn guest_read(mut vcpu: Vcpu<Lists>, part: Option<usize>, offset: u64, size: u64) -> u64 {
+    vcpu.read(part, offset, size)
+}
+
+/// The guest writes there.
+pub fn guest_write(mut vcpu: Vcpu<Lists>, part: Option<usize>, offset: u64, size: u64, value: u64) {
+    vcpu.write(part, offset, size, value);
+}
+
+/// What reading the word at `offset` of the emulated distributor shows, where the state alone says.
+#[inline(always)]
+pub fn guest_state(gic: &Gic, offset: u64) -> Option<u32> {
+    gic.distributor_state(offset)
 }

@@ -178,6 +178,8 @@ impl Hardware {
 }
 
 impl ListRegisters for Hardware {
+    const SGI_SOURCES: bool = false;
+
     fn count(&self) -> usize {
         self.registers.len()
     }

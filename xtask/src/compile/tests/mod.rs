@@ -49,6 +49,7 @@ pub fn board() -> Board {
             gich: range(0, 0),
             gicv: range(0, 0),
         },
+        gics: Vec::new(),
         uart: (range(0x0900_0000, 0x1000), 33),
         devices: vec![Device {
             name: "uart1".into(),

@@ -140,9 +140,9 @@ fn gicv2() {
     let mut system = full();
     system.board.gic.version = 2;
     system.board.gic.gicv.base = 0x0804_0000;
-    system.board.gic.gicv.size = 0x2000;
+    system.board.gic.gicv.size = 0x1_0000;
     let text = source(&system, 0);
-    assert!(text.contains("compatible = \"arm,gic-400\";"));
-    assert!(text.contains("0x00 0x80a0000 0x00 0x2000>;"), "{text}");
+    assert!(text.contains("compatible = \"arm,cortex-a15-gic\";"));
+    assert!(text.contains("0x00 0x8010000 0x00 0x2000>;"), "{text}");
     assert!(text.contains("interrupts = <0x01 0x0d 0x304 0x01 0x0e 0x304"));
 }

@@ -5,20 +5,6 @@ use crate::manifest::raw::{Manifest, Partition, Vcpu};
 use crate::manifest::report::Finding;
 use crate::system::Board;
 
-pub fn board_gic(m: &Manifest, board: &Board) -> Vec<Finding> {
-    let Some(name) = m.board.as_ref().filter(|_| board.gic.version != 3) else {
-        return Vec::new();
-    };
-    let title = format!(
-        "board {} has a GICv{}, which EL2 does not drive yet",
-        board.name, board.gic.version
-    );
-    vec![
-        Finding::new(name.span(), title, "this board")
-            .help("choose a board with a GICv3: `board = \"qemu-virt\"`"),
-    ]
-}
-
 /// A vCPU whose core is known: its partition, its number, itself and its core.
 pub(super) type Placed<'a> = (&'a Partition, usize, &'a Vcpu, &'a At<u64>);
 

@@ -3,7 +3,7 @@
 use plan::PAGE;
 
 use super::{inside, overlap, pair, pairs, span_of};
-use crate::compile::guest::{GICD, GICR, GICR_SIZE, PL011};
+use crate::compile::guest::{GICC, GICD, GICR, GICR_SIZE, PL011};
 use crate::manifest::decode::At;
 use crate::manifest::raw::{Manifest, Memory, Partition};
 use crate::manifest::report::{Finding, address, bytes};
@@ -136,6 +136,8 @@ pub fn memory_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
             .map_or(0, |vcpus| vcpus.get_ref().len() as u64);
         let mut taken = vec![
             ("the GIC's distributor", pair(&GICD)),
+            // Whichever of the board's GICs the system is built for.
+            ("the GIC's CPU interface", pair(&GICC)),
             (
                 "the GIC's redistributors",
                 (GICR, vcpus.saturating_mul(GICR_SIZE)),

@@ -2,7 +2,7 @@
 
 use plan::{CLASS_COMM, CLASS_COMPUTE};
 
-use super::{Context, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
+use super::{Context, GUEST_GICC, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
 use crate::board::GICR_SIZE;
 use crate::finding::{Claim, Findings};
 use crate::manifest::{Class, Mixed};
@@ -163,7 +163,14 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
     }
     for (what, found, must) in [
         ("its distributor's address", gic.gicd_ipa, GUEST_GICD.base),
-        ("its redistributors' address", gic.gicr_ipa, GUEST_GICR),
+        (
+            "its redistributors' or CPU interface's address",
+            gic.gicr_ipa,
+            match context.board().gic[0].version {
+                2 => GUEST_GICC.base,
+                _ => GUEST_GICR,
+            },
+        ),
         ("its PL011's address", row.uart_ipa, uart),
     ] {
         findings.expect(Claim::Interrupts, &place, &who, what, found, must);

@@ -2,7 +2,7 @@
 
 use plan::Range;
 
-use super::{Context, GUEST_GICR, paged};
+use super::{Context, GUEST_GICC, paged};
 use crate::compare::{Mapping, compare};
 use crate::finding::{Claim, Findings, range};
 use crate::places::Places;
@@ -104,9 +104,13 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     }
     let gic = &context.board().gic[0];
     if gic.version == 2 {
+        let gicv = Range {
+            size: gic.gicv.size.min(GUEST_GICC.size),
+            ..gic.gicv
+        };
         list.push(Mapping {
-            input: GUEST_GICR,
-            ..Mapping::device(paged(gic.gicv), "the GIC's virtual CPU interface")
+            input: GUEST_GICC.base,
+            ..Mapping::device(gicv, "the GIC's virtual CPU interface")
         });
     }
     list

@@ -21,7 +21,12 @@ pub const GUEST_GICD: Range = Range {
     base: 0x0800_0000,
     size: 0x1_0000,
 };
-/// The emulated redistributors; the hardware's GICV on GICv2.
+/// GICv2: the hardware's GICV, as the guest's CPU interface.
+pub const GUEST_GICC: Range = Range {
+    base: 0x0801_0000,
+    size: 0x2000,
+};
+/// GICv3: the emulated redistributors.
 pub const GUEST_GICR: u64 = 0x080a_0000;
 /// The emulated PL011.
 pub const GUEST_PL011: Range = Range {

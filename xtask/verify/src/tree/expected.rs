@@ -5,8 +5,9 @@
 use super::{Node, references};
 use crate::board::{Device, GICR_SIZE, Trigger};
 use crate::claims::interrupts::TIMERS;
-use crate::claims::{Context, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
+use crate::claims::{Context, GUEST_GICC, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
 use crate::manifest::{FIRST_SPI, Partition, Wait};
+use plan::Range;
 
 /// Interrupt types of the GIC binding.
 const SPI: u32 = 0;
@@ -181,8 +182,12 @@ fn timer(context: &Context<'_>, partition: &Partition) -> Node {
 fn controller(context: &Context<'_>, partition: &Partition) -> Node {
     let gic = &context.board().gic[0];
     let (compatible, second) = match gic.version {
-        2 => ("arm,gic-400", gic.gicv.size),
-        _ => ("arm,gic-v3", partition.vcpus.len() as u64 * GICR_SIZE),
+        2 => ("arm,cortex-a15-gic", GUEST_GICC),
+        _ => {
+            let size = partition.vcpus.len() as u64 * GICR_SIZE;
+            let base = GUEST_GICR;
+            ("arm,gic-v3", Range { base, size })
+        }
     };
     Node::new(format!("interrupt-controller@{:x}", GUEST_GICD.base))
         .text("compatible", compatible)
@@ -192,7 +197,7 @@ fn controller(context: &Context<'_>, partition: &Partition) -> Node {
         .cells("#size-cells", &[2])
         .words(
             "reg",
-            &[GUEST_GICD.base, GUEST_GICD.size, GUEST_GICR, second],
+            &[GUEST_GICD.base, GUEST_GICD.size, second.base, second.size],
         )
 }
 

@@ -1,0 +1,285 @@
+//! GICv2 as EL2 drives it (IHI 0048): distributor, CPU interface (GICC) and virtual interface control (GICH) in memory, as
+//! EL2 maps them: Device-nGnRE, which keeps accesses to one of them in order.
+//!
+//! Everything here is right in the Non-secure view of a GIC with Security Extensions and in the only view of one without: `GICD_CTLR` = 1
+//! enables the group that this world has, `GICC_CTLR` = 0x201 too, with EOImode (section 4.4.1). Groups are not set but checked: an interrupt that
+//! firmware left to the Secure world cannot be enabled.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use aarch64_cpu::asm::barrier;
+use plan::{Core, Machine};
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::register_structs;
+use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
+use vgic::{Bank, Entry, Gic, ListRegisters, Vcpu, control};
+
+use super::OWN;
+use super::lists::Lists;
+use super::physical::{Words, distributor};
+use crate::boot::refuse;
+use crate::planned::Plan;
+
+/// The GIC's architecture version.
+pub const VERSION: u32 = 2;
+/// `GICC_CTLR`: this world's group (bit 0), and EOImode: ending an interrupt drops its priority alone (bit 9), which hardware-linked list registers need.
+const GICC_CTLR: u32 = 0x201;
+/// The guest's timers, which EL2 enables for it: virtual and physical.
+const TIMERS: u32 = 1 << 27 | 1 << 30;
+
+register_structs! {
+    /// The CPU interface (IHI 0048, 4.4).
+    Gicc {
+        (0x0000 => ctlr: ReadWrite<u32>),
+        (0x0004 => pmr: ReadWrite<u32>),
+        (0x0008 => bpr: ReadWrite<u32>),
+        (0x000c => iar: ReadOnly<u32>),
+        (0x0010 => eoir: WriteOnly<u32>),
+        (0x0014 => _reserved0),
+        (0x1000 => dir: WriteOnly<u32>),
+        (0x1004 => @END),
+    },
+    /// Virtual interface control of the core that accesses it (IHI 0048, 5.3).
+    Gich {
+        (0x0000 => hcr: ReadWrite<u32>),
+        (0x0004 => vtr: ReadOnly<u32>),
+        (0x0008 => vmcr: ReadWrite<u32>),
+        (0x000c => _reserved0),
+        (0x0030 => elrsr0: ReadOnly<u32>),
+        (0x0034 => _reserved1),
+        (0x00f0 => apr: ReadWrite<u32>),
+        (0x00f4 => _reserved2),
+        (0x0100 => lr: [ReadWrite<u32>; 16]),
+        (0x0140 => @END),
+    }
+}
+
+/// Where the GIC is, for code that has no plan at hand. Written once, before the image moves; it travels along.
+static GICD: AtomicU64 = AtomicU64::new(0);
+static GICC: AtomicU64 = AtomicU64::new(0);
+static GICH: AtomicU64 = AtomicU64::new(0);
+
+/// Remembers where the GIC is. The machine check has compared it with the plan.
+pub fn attach(machine: &Machine) {
+    GICD.store(machine.gicd.base, Relaxed);
+    GICC.store(machine.gicc.base, Relaxed);
+    GICH.store(machine.gich.base, Relaxed);
+}
+
+#[inline(always)]
+fn gicc() -> &'static Gicc {
+    // SAFETY: the machine check saw the CPU interface there, and every core's tables map it; each core has its own behind it.
+    unsafe { &*(GICC.load(Relaxed) as *const Gicc) }
+}
+
+#[inline(always)]
+fn gich() -> &'static Gich {
+    // SAFETY: as above.
+    unsafe { &*(GICH.load(Relaxed) as *const Gich) }
+}
+
+/// List registers of this core (`GICH_VTR.ListRegs`); the model uses 16 at most.
+pub fn list_register_count() -> u64 {
+    (u64::from(gich().vtr.get() & 0x3f) + 1).min(16)
+}
+
+/// This core's bit in target lists, as the plan has it: its CPU interface has the number that is its Aff0.
+const fn target(mpidr: u64) -> u8 {
+    1 << (mpidr & 7)
+}
+
+/// Refuses a machine where this core has another CPU interface than the plan takes for it, or where EL2 may not enable what it needs of the private interrupts.
+pub fn check_core(row: &Core) {
+    let gicd = distributor(GICD.load(Relaxed));
+    // ITARGETSR0 names the reader (IHI 0048, 4.3.12); with one CPU interface it reads as zero.
+    let own = gicd.itargetsr.first().map_or(0, |byte| byte.get());
+    let has_several = gicd.typer.get() >> 5 & 7 != 0;
+    if own != target(row.mpidr) && has_several {
+        refuse!(str "GIC: the plan has core ", hex row.mpidr, str " at the CPU interface with target bit ",
+            hex target(row.mpidr).into(), str ", the machine has it at ", hex own.into())
+    }
+    for intid in 0..32 {
+        if (OWN | TIMERS) >> intid & 1 != 0 {
+            check_enable(gicd, intid);
+        }
+    }
+}
+
+/// Refuses a machine where interrupt `intid` cannot be enabled: firmware left it to the Secure world, so its bits ignore writes (IHI 0048, 4.3.5).
+fn check_enable(gicd: &Words, intid: u32) {
+    let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
+    gicd.write(Bank::SetEnable, word, bit);
+    let is_enabled = gicd.read(Bank::SetEnable, word) & bit != 0;
+    gicd.write(Bank::ClearEnable, word, bit);
+    if !is_enabled {
+        refuse!(str "GIC: the plan needs interrupt ", dec intid.into(),
+            str ", the machine does not let EL2 enable it: firmware must put it into Group 1")
+    }
+}
+
+/// Switches the distributor at `gicd` on, with every interrupt disabled.
+pub fn enable_distributor(gicd: &Words) {
+    gicd.ctlr.set(0);
+    for word in 1..gicd.count() as usize {
+        gicd.reset(word);
+    }
+    gicd.ctlr.set(1);
+}
+
+/// Routes SPI `intid` to the core with these affinity fields. A byte of its own: other partitions' are not touched (IHI 0048, 4.1.4).
+pub fn route(gicd: &'static Words, intid: u32, mpidr: u64) {
+    if let Some(register) = gicd.itargetsr.get(intid as usize) {
+        register.set(target(mpidr));
+    }
+}
+
+/// [`route`] at boot, of an SPI that must be one EL2 can enable.
+pub fn plan_route(gicd: &'static Words, intid: u32, mpidr: u64) {
+    check_enable(gicd, intid);
+    route(gicd, intid, mpidr);
+}
+
+/// Where word 0 is: the distributor shows each core its own.
+pub fn private_words(_: &Core, plan: &Plan) -> &'static Words {
+    distributor(plan.header.machine.gicd.base)
+}
+
+/// Sets up this core's private interrupts (`words`) and CPU interface, with EL2's own enabled and everything else disabled.
+pub fn init_core(_: &Core, words: &Words) {
+    words.reset(0);
+    for register in &words.cpendsgir {
+        register.set(!0);
+    }
+    words.write(Bank::SetEnable, 0, OWN);
+    let gicc = gicc();
+    gicc.pmr.set(0xff);
+    gicc.bpr.set(0);
+    gicc.ctlr.set(GICC_CTLR);
+}
+
+/// What sends physical SGI `intid` to the one core `mpidr` (`GICD_SGIR`; IHI 0048, 4.3.15): see [`send`].
+pub fn sgi(mpidr: u64, intid: u32) -> u64 {
+    u64::from(target(mpidr)) << 16 | u64::from(intid)
+}
+
+/// Sends `sgi`, made by the function of that name, after everything this core wrote before: the core that reacts must see it.
+#[inline(always)]
+pub fn send(sgi: u64) {
+    barrier::dsb(barrier::ISHST);
+    distributor(GICD.load(Relaxed)).sgir.set(sgi as u32);
+}
+
+/// Acknowledges this core's most urgent physical interrupt; [`super::SPECIAL`] and up is none. An SGI is ended at once, for that needs to
+/// name the core it is from (IHI 0048, 4.4.5): see [`end_sgi`].
+#[inline(always)]
+pub fn acknowledge() -> u32 {
+    let gicc = gicc();
+    let iar = gicc.iar.get();
+    let intid = iar & 0x3ff;
+    if intid < 16 {
+        gicc.eoir.set(iar);
+        gicc.dir.set(iar);
+        // What is sent after this comes as an SGI anew: nothing that it announces may be looked at earlier.
+        barrier::dsb(barrier::SY);
+    }
+    intid
+}
+
+/// Nothing: [`acknowledge`] has done it.
+#[inline(always)]
+pub fn end_sgi(_: u32) {}
+
+/// Lets other interrupts in again while `intid` stays active.
+#[inline(always)]
+pub fn drop_priority(intid: u32) {
+    gicc().eoir.set(intid);
+}
+
+/// Ends an interrupt of EL2's own. What quietened it has taken effect (`exits::end_level`).
+#[inline(always)]
+pub fn deactivate(intid: u32) {
+    gicc().dir.set(intid);
+}
+
+/// `GICH_LR<n>` of an entry (IHI 0048, 5.3.10): priority in five bits, state, group and link from 31 down the other way round.
+fn narrow(entry: u64) -> u32 {
+    let flag = |from: u64, to: u32| u32::from(entry & from != 0) << to;
+    entry as u32 & 0x3ff
+        | ((entry >> 32) as u32 & 0x3ff) << 10
+        | ((entry >> 51) as u32 & 0x1f) << 23
+        | flag(Entry::PENDING, 28)
+        | flag(Entry::ACTIVE, 29)
+        | flag(Entry::GROUP1, 30)
+        | flag(Entry::LINKED, 31)
+}
+
+/// The entry that `value` of `GICH_LR<n>` stands for.
+fn widen(value: u32) -> u64 {
+    let flag = |from: u32, to: u64| if value >> from & 1 != 0 { to } else { 0 };
+    u64::from(value & 0x3ff)
+        | u64::from(value >> 10 & 0x3ff) << 32
+        | u64::from(value >> 23 & 0x1f) << 51
+        | flag(28, Entry::PENDING)
+        | flag(29, Entry::ACTIVE)
+        | flag(30, Entry::GROUP1)
+        | flag(31, Entry::LINKED)
+}
+
+impl ListRegisters for Lists {
+    const SGI_SOURCES: bool = true;
+
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn read(&self, index: usize) -> u64 {
+        gich()
+            .lr
+            .get(index)
+            .map_or(0, |register| widen(register.get()))
+    }
+
+    fn write(&mut self, index: usize, value: u64) {
+        if let Some(register) = gich().lr.get(index) {
+            register.set(narrow(value));
+        }
+    }
+
+    fn empty(&self) -> u32 {
+        gich().elrsr0.get() & ((1 << self.count) - 1)
+    }
+
+    fn control(&self) -> u32 {
+        gich().hcr.get()
+    }
+
+    fn set_control(&mut self, value: u32) {
+        gich().hcr.set(value & !control::TDIR);
+    }
+
+    fn split_deactivation(&self) -> bool {
+        false
+    }
+}
+
+/// The virtual CPU interface of a core out of reset: no active priorities, all groups off (IHI 0048, 5.3.3, 5.3.9).
+pub fn reset_guest_interface() {
+    gich().vmcr.set(0);
+    gich().apr.set(0);
+}
+
+/// The guest reads the emulated distributor.
+pub fn guest_read(mut vcpu: Vcpu<Lists>, _: Option<usize>, offset: u64, size: u64) -> u64 {
+    vcpu.read_v2(offset, size)
+}
+
+/// The guest writes there.
+pub fn guest_write(mut vcpu: Vcpu<Lists>, _: Option<usize>, offset: u64, size: u64, value: u64) {
+    vcpu.write_v2(offset, size, value);
+}
+
+/// What reading the word at `offset` of the emulated distributor shows, where the state alone says.
+#[inline(always)]
+pub fn guest_state(gic: &Gic, offset: u64) -> Option<u32> {
+    gic.distributor_state_v2(offset)
+}
