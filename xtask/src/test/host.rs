@@ -1,6 +1,6 @@
 //! What is checked without QEMU: formatting, lints, the tests of every crate, all interleavings, the budgets.
 
-use crate::build::{self, TARGET};
+use crate::build::{self, HYPERVISOR, TARGET};
 use crate::{fuzz, size, ui};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;

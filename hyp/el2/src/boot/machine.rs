@@ -256,7 +256,7 @@ fn check_gic(found: &Found, plan: &Plan) {
             str ", the machine has GICv", dec found.gic_version.into(), str " at ", hex found.gic[0])
     }
     if machine.gic_version != gic::VERSION {
-        refuse!(str "GIC: the plan is for GICv", dec version, str ", this EL2 is built for GICv", dec gic::VERSION.into())
+        refuse!(str "plan: for GICv", dec version, str ", this EL2 drives GICv", dec gic::VERSION.into())
     }
     gic::attach(machine);
     let intids = gic::physical::intids(machine.gicd.base);

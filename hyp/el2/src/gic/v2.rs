@@ -12,7 +12,7 @@ use plan::{Core, Machine};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
-use vgic::{Bank, Entry, Gic, ListRegisters, Vcpu, control};
+use vgic::{Bank, Gic, ListRegisters, Vcpu, control};
 
 use super::OWN;
 use super::lists::Lists;
@@ -93,10 +93,9 @@ pub fn check_core(row: &Core) {
     let gicd = distributor(GICD.load(Relaxed));
     // ITARGETSR0 names the reader (IHI 0048, 4.3.12); with one CPU interface it reads as zero.
     let own = gicd.itargetsr.first().map_or(0, |byte| byte.get());
-    let has_several = gicd.typer.get() >> 5 & 7 != 0;
-    if own != target(row.mpidr) && has_several {
-        refuse!(str "GIC: the plan has core ", hex row.mpidr, str " at the CPU interface with target bit ",
-            hex target(row.mpidr).into(), str ", the machine has it at ", hex own.into())
+    if own != 0 && own != target(row.mpidr) {
+        refuse!(str "GIC: the plan has core ", hex row.mpidr, str " at target bit ",
+            hex target(row.mpidr).into(), str ", the machine at ", hex own.into())
     }
     for intid in 0..32 {
         if (OWN | TIMERS) >> intid & 1 != 0 {
@@ -112,8 +111,7 @@ fn check_enable(gicd: &Words, intid: u32) {
     let is_enabled = gicd.read(Bank::SetEnable, word) & bit != 0;
     gicd.write(Bank::ClearEnable, word, bit);
     if !is_enabled {
-        refuse!(str "GIC: the plan needs interrupt ", dec intid.into(),
-            str ", the machine does not let EL2 enable it: firmware must put it into Group 1")
+        refuse!(str "GIC: the plan needs INTID ", dec intid.into(), str ", firmware keeps it in Group 0")
     }
 }
 
@@ -201,28 +199,22 @@ pub fn deactivate(intid: u32) {
     gicc().dir.set(intid);
 }
 
-/// `GICH_LR<n>` of an entry (IHI 0048, 5.3.10): priority in five bits, state, group and link from 31 down the other way round.
+/// `GICH_LR<n>` of an entry (IHI 0048, 5.3.10). Its highest four bits are HW, Grp1, active, pending; the entry's are active, pending, HW, Grp1.
 fn narrow(entry: u64) -> u32 {
-    let flag = |from: u64, to: u32| u32::from(entry & from != 0) << to;
+    let flags = (entry >> 60) as u32;
     entry as u32 & 0x3ff
         | ((entry >> 32) as u32 & 0x3ff) << 10
         | ((entry >> 51) as u32 & 0x1f) << 23
-        | flag(Entry::PENDING, 28)
-        | flag(Entry::ACTIVE, 29)
-        | flag(Entry::GROUP1, 30)
-        | flag(Entry::LINKED, 31)
+        | (flags << 2 | flags >> 2) << 28
 }
 
 /// The entry that `value` of `GICH_LR<n>` stands for.
 fn widen(value: u32) -> u64 {
-    let flag = |from: u32, to: u64| if value >> from & 1 != 0 { to } else { 0 };
+    let flags = u64::from(value >> 28);
     u64::from(value & 0x3ff)
         | u64::from(value >> 10 & 0x3ff) << 32
         | u64::from(value >> 23 & 0x1f) << 51
-        | flag(28, Entry::PENDING)
-        | flag(29, Entry::ACTIVE)
-        | flag(30, Entry::GROUP1)
-        | flag(31, Entry::LINKED)
+        | (flags << 2 | flags >> 2) << 60
 }
 
 impl ListRegisters for Lists {
@@ -232,6 +224,7 @@ impl ListRegisters for Lists {
         self.count
     }
 
+    #[inline(never)]
     fn read(&self, index: usize) -> u64 {
         gich()
             .lr
@@ -239,6 +232,7 @@ impl ListRegisters for Lists {
             .map_or(0, |register| widen(register.get()))
     }
 
+    #[inline(never)]
     fn write(&mut self, index: usize, value: u64) {
         if let Some(register) = gich().lr.get(index) {
             register.set(narrow(value));
