@@ -199,9 +199,9 @@ struct QemuArgs {
     /// Initial RAM disk, instead of the one made with Debian's busybox
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
-    /// Seconds the run may take; 0 is for ever
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    time_limit: u64,
+    /// Seconds the run may take, 0 for ever; without this 120, and for ever once a key was pressed
+    #[arg(long, value_name = "SECONDS")]
+    time_limit: Option<u64>,
     /// Do not look whether QEMU and the Rust target are there
     #[arg(long)]
     no_setup: bool,
@@ -243,7 +243,11 @@ fn dispatch(command: Command) -> Result<bool> {
                 gic: None,
                 extra: args.extra,
                 nonce: None,
-                limit: (args.time_limit > 0).then(|| Duration::from_secs(args.time_limit)),
+                limit: match args.time_limit.unwrap_or(120) {
+                    0 => None,
+                    seconds => Some(Duration::from_secs(seconds)),
+                },
+                limit_ends_with_key: args.time_limit.is_none(),
                 input: qemu::Input::Stdin,
             };
             if !args.no_setup {

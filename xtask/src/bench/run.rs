@@ -92,6 +92,7 @@ impl Bench {
             extra,
             nonce: Some(NONCE),
             limit: Some(LIMIT),
+            limit_ends_with_key: false,
             ..Options::default()
         };
         let board = qemu::board(&self.system)?;

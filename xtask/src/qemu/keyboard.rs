@@ -10,6 +10,7 @@ use rustix::termios::{
 };
 use std::io::{IsTerminal, Read, Write};
 use std::process::ChildStdin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
@@ -43,6 +44,14 @@ const FIRST: &[u8] = b"\x011";
 
 /// What the terminal was before.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Whether a key was pressed at the terminal.
+static PRESSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a key was pressed at a terminal since this process started.
+pub fn pressed() -> bool {
+    PRESSED.load(Ordering::Relaxed)
+}
 
 /// A terminal whose keys go to the machine, for as long as this value lives.
 pub struct Raw;
@@ -162,6 +171,7 @@ fn pass_on(machine: &Sender<Vec<u8>>, raw: bool) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = std::io::stdin().read(&mut buffer) {
         let chunk = if raw {
+            PRESSED.store(true, Ordering::Relaxed);
             keys.take(&buffer[..count])
         } else {
             Some(buffer[..count].to_vec())

@@ -38,6 +38,8 @@ pub struct Options {
     pub nonce: Option<u64>,
     /// How long the run may take.
     pub limit: Option<Duration>,
+    /// There is no limit any more once a key was pressed at the terminal.
+    pub limit_ends_with_key: bool,
     /// What is typed.
     pub input: Input,
 }
@@ -144,6 +146,9 @@ pub fn run(
         if stays_up && !ended && console.end.is_some() {
             ended = true;
             deadline = Some(Instant::now() + LINGER);
+        }
+        if options.limit_ends_with_key && keyboard::pressed() && !ended {
+            deadline = None;
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             timed_out = !ended;

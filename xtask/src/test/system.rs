@@ -189,6 +189,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         extra,
         nonce: matches!(job.case.expect, Expect::EndsTwice(_)).then_some(NONCE),
         limit: Some(LIMIT),
+        limit_ends_with_key: false,
         input: match typed(&job.case) {
             steps if steps.is_empty() => qemu::Input::Nobody,
             steps => qemu::Input::Typed(steps),

@@ -126,6 +126,7 @@ pub fn run(
             .map(String::from)
             .to_vec(),
         limit: Some(LIMIT),
+        limit_ends_with_key: false,
         ..qemu::Options::default()
     };
     let board = qemu::board(system)?;
