@@ -2,10 +2,19 @@
 //!
 //! In every case the pair beside the attacker must end as if it were alone, its message stream complete.
 
-use crate::{COMPLETE, Case, DEFAULT, DUO, Expect, Machine};
+use crate::{COMPLETE, Case, DEFAULT, DUO, Expect, GICV2, Machine};
 
 /// Attacks that EL2 halts: the first word that chaos would print if it got further must not appear.
 const ESCAPED: &[&str] = &["escaped", "bulkhead: refused"];
+
+/// An attack on the interrupt controller, with a GICv2: `name` is the case's.
+const fn gicv2(name: &'static str, case: Case) -> Case {
+    Case {
+        name,
+        machine: GICV2,
+        ..case
+    }
+}
 
 /// A case: the attack's name, the state its partition must end in, and words that a console line must hold.
 macro_rules! attack {
@@ -76,6 +85,16 @@ pub const CASES: &[Case] = &[
     answered!("mmio-odd"),
     answered!("uart-garbage"),
     answered!("uart-flood"),
+    gicv2(
+        "attack/gicr-outside-gicv2",
+        halted!("gicr-outside", "read outside its memory"),
+    ),
+    gicv2("attack/gic-foreign-gicv2", answered!("gic-foreign")),
+    gicv2("attack/gicr-foreign-gicv2", answered!("gicr-foreign")),
+    gicv2("attack/sgi-everywhere-gicv2", answered!("sgi-everywhere")),
+    gicv2("attack/irq-flood-gicv2", answered!("irq-flood")),
+    gicv2("attack/mmio-odd-gicv2", answered!("mmio-odd")),
+    gicv2("attack/cpu-suspend-gicv2", answered!("cpu-suspend")),
     // These calls stop their caller, and nobody else.
     attack!("cpu-off", "off", "[chaos] attack cpu-off:"),
     attack!("smc-off", "off", "[chaos] attack smc-off:"),

@@ -21,8 +21,10 @@ pub struct Machine {
     pub memory: Option<&'static str>,
     /// Core type, as QEMU's `-cpu` takes it.
     pub cpu: Option<&'static str>,
-    /// GIC version.
+    /// GIC version of machine and image, where it is not the first that the board lists.
     pub gic: Option<u32>,
+    /// GIC version of a machine whose GIC is not the image's.
+    pub foreign_gic: Option<u32>,
     /// There is a blank disk behind the first virtio transport, and a second UART, which must have said these words.
     pub devices: Option<&'static str>,
 }
@@ -98,7 +100,14 @@ const DEFAULT: Machine = Machine {
     memory: None,
     cpu: None,
     gic: None,
+    foreign_gic: None,
     devices: None,
+};
+
+/// QEMU's machine with a GICv2, and an EL2 for it.
+const GICV2: Machine = Machine {
+    gic: Some(2),
+    ..DEFAULT
 };
 
 const REFUSAL: Case = Case {
@@ -154,6 +163,11 @@ const DUOS: &[Case] = &[
         ..DUO
     },
     Case {
+        name: "duo/gicv2",
+        machine: GICV2,
+        ..DUO
+    },
+    Case {
         name: "wait/wfe",
         system: "tests/systems/wfe.toml",
         wanted: UNRUNG,
@@ -201,7 +215,7 @@ const DUOS: &[Case] = &[
     Case {
         name: "refusal/other-gic",
         machine: Machine {
-            gic: Some(2),
+            foreign_gic: Some(2),
             ..DEFAULT
         },
         expect: Expect::Refused(&["GIC", "the plan needs GICv3", "the machine has GICv2"]),

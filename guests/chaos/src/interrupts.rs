@@ -91,9 +91,20 @@ const SGI_REGISTERS: [u32; 3] = [
     register(3, 0, 12, 11, 7),
 ];
 
-pub fn sgi(_: &Tree) -> String {
+/// GICD_SGIR (IHI 0048, 4.3.15).
+const SGIR: u64 = 0xf00;
+
+pub fn sgi(tree: &Tree) -> String {
+    let [(base, _), _] = gic(tree);
     let (mut sent, mut refused) = (0, 0);
     let affinities = [0, 1, 2, 3, 0x7f, 0xff];
+    // Every INTID, NSATT, target list and filter; reserved on GICv3.
+    for index in 0..0x8000_u32 {
+        let value = (index >> 4) << 15 | index & 15;
+        // SAFETY: a register of the emulated GIC, which the runtime has mapped.
+        unsafe { mmio::write32(base + SGIR, value) };
+        sent += 1;
+    }
     for sgi_register in SGI_REGISTERS {
         for intid in 0..16_u64 {
             for low in affinities {

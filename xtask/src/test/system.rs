@@ -64,7 +64,8 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
     let mut images = BTreeMap::new();
     let mut jobs = VecDeque::new();
     for case in cases {
-        let key = (case.system, case.command_line, case.flip);
+        let key = (case.system, case.command_line, case.flip, case.machine.gic);
+        builder.gic = case.machine.gic;
         let (system, image) = match images.get(&key) {
             Some(known) => known,
             None => {
@@ -152,7 +153,8 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         cores,
         memory,
         cpu,
-        gic,
+        gic: _,
+        foreign_gic,
         devices,
     } = job.case.machine;
     let mut extra = Vec::new();
@@ -185,7 +187,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         cores,
         memory: memory.map(String::from),
         cpu: cpu.map(String::from),
-        gic,
+        gic: foreign_gic,
         extra,
         nonce: matches!(job.case.expect, Expect::EndsTwice(_)).then_some(NONCE),
         limit: Some(LIMIT),
