@@ -2,10 +2,11 @@
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
 //! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
-//! `linux/` Linux beside it, `typed/` what is typed, `refusal/` a machine or an image that EL2 must not start.
+//! `linux/` Linux beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod linux;
+mod rpi4;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -13,6 +14,8 @@ mod typed;
 /// The machine that a case runs on, where it differs from what the board says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Machine {
+    /// Another board's machine, with the image of the system's own.
+    pub board: Option<&'static str>,
     /// Count instructions instead of time.
     pub icount: bool,
     /// Number of cores.
@@ -95,6 +98,7 @@ const DUO: Case = Case {
     order: &[],
 };
 const DEFAULT: Machine = Machine {
+    board: None,
     icount: false,
     cores: None,
     memory: None,
@@ -266,5 +270,6 @@ pub fn cases() -> Vec<Case> {
     cases.extend_from_slice(DUOS);
     cases.extend_from_slice(attacks::CASES);
     cases.extend_from_slice(typed::CASES);
+    cases.extend_from_slice(rpi4::CASES);
     cases
 }

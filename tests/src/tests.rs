@@ -17,7 +17,13 @@ fn names_are_unique_and_systems_exist() {
         assert!(names.insert(case.name), "{} twice", case.name);
         let path = match case.system.ends_with(".toml") {
             true => root().join(case.system),
-            false => root().join(format!("boards/qemu-virt/systems/{}.toml", case.system)),
+            false => {
+                let (board, name) = case
+                    .system
+                    .split_once('/')
+                    .unwrap_or(("qemu-virt", case.system));
+                root().join(format!("boards/{board}/systems/{name}.toml"))
+            }
         };
         assert!(path.is_file(), "{}: no {}", case.name, path.display());
     }

@@ -1,7 +1,7 @@
 //! Demo guest: a compute core takes samples on its timer, a comm core sends them to `control`.
 //!
 //! The two cores share a queue in the partition's own memory. The compute core is never an end of a channel, so nothing
-//! a neighbour does reaches it; the last lines printed here say how often EL2 ran there, and why.
+//! a neighbour does reaches it; the last lines printed here say how often EL2 ran there, and why. With one vCPU that does both.
 //!
 //! Options on the command line: `seconds=N` (3) or `messages=N`.
 #![no_std]
@@ -35,10 +35,11 @@ fn main(tree: &'static Tree) {
             .and_then(|value| value.parse::<u64>().ok())
     };
     let total = number("messages").unwrap_or_else(|| RATE * number("seconds").unwrap_or(3));
+    let taker = tree.vcpus() - 1;
     println!(
-        "vCPU 0 ({}) sends, vCPU 1 ({}) takes {total} samples at {RATE} Hz",
+        "vCPU 0 ({}) sends, vCPU {taker} ({}) takes {total} samples at {RATE} Hz",
         tree.class(0),
-        tree.class(1)
+        tree.class(taker)
     );
     let Some(mut link) = Link::open(tree, CHANNEL) else {
         fail!("no channel named {CHANNEL:?} at this vCPU")
@@ -47,12 +48,18 @@ fn main(tree: &'static Tree) {
         .unwrap_or_else(|error| fail!("{error}"));
 
     let (producer, mut samples) = link::queue(256 * 1024).expect("a power of two");
-    interrupt::enable(SAMPLES_READY);
-    let started = smp::start(1, move || take_samples(producer, total));
-    started.unwrap_or_else(|error| fail!("vCPU 1 does not start: {error}"));
+    let sampler = Sampler::new(producer, total);
+    let mut own = None;
+    if taker == 0 {
+        own = Some(sampler);
+    } else {
+        interrupt::enable(SAMPLES_READY);
+        let started = smp::start(taker, move || take_samples(sampler));
+        started.unwrap_or_else(|error| fail!("vCPU {taker} does not start: {error}"));
+    }
 
     let mut sums = Sums::default();
-    let done = transfer(&mut link, &mut samples, &mut sums, total);
+    let done = transfer(&mut link, &mut samples, &mut own, &mut sums, total);
     if let Err(error) = done {
         let peer = abi::state::NAMES[link.peer() as usize];
         fail!("after {} samples: {error} (control is {peer})", sums.sent);
@@ -60,22 +67,52 @@ fn main(tree: &'static Tree) {
     report(tree, &link, &sums);
 }
 
-/// The compute core: one sample a period, and nothing else.
-fn take_samples(mut queue: Producer, total: u64) {
-    let period = timer::frequency() / RATE;
-    let mut due = timer::now();
-    for sequence in 0..total {
-        due += period;
-        interrupt::wait_until(due);
+/// Takes one sample a period.
+struct Sampler {
+    queue: Producer<'static>,
+    period: u64,
+    /// When the next one is due, and its number.
+    due: u64,
+    sequence: u64,
+    total: u64,
+}
+
+impl Sampler {
+    fn new(queue: Producer<'static>, total: u64) -> Self {
+        let period = timer::frequency() / RATE;
+        Self {
+            queue,
+            period,
+            due: timer::now() + period,
+            sequence: 0,
+            total,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.sequence == self.total
+    }
+
+    fn take(&mut self) {
         let sample = Message::Sample(Sample {
-            sequence,
+            sequence: self.sequence,
             time: timer::now(),
         });
         // The queue holds seconds of samples: if it is full, the comm core has stopped.
-        if let Err(error) = queue.try_send(&sample.encode()) {
-            fail!("sample {sequence} was not taken: {error}");
+        if let Err(error) = self.queue.try_send(&sample.encode()) {
+            fail!("sample {} was not taken: {error}", self.sequence);
         }
-        if (sequence + 1) % BATCH == 0 || sequence + 1 == total {
+        self.sequence += 1;
+        self.due += self.period;
+    }
+}
+
+/// The compute core: one sample a period, and nothing else.
+fn take_samples(mut sampler: Sampler) {
+    while !sampler.is_done() {
+        interrupt::wait_until(sampler.due);
+        sampler.take();
+        if sampler.sequence.is_multiple_of(BATCH) || sampler.is_done() {
             interrupt::send(SAMPLES_READY, 0);
         }
     }
@@ -91,16 +128,24 @@ struct Sums {
     unconfirmed: VecDeque<u64>,
 }
 
-/// The comm core: passes samples on and checks what control confirms, until control has confirmed the end.
+/// The comm core: passes samples on and checks what control confirms, until control has confirmed the end. `own` is there if
+/// it takes them too.
 fn transfer(
     link: &mut Link,
     samples: &mut Consumer,
+    own: &mut Option<Sampler>,
     sums: &mut Sums,
     total: u64,
 ) -> Result<(), link::Error> {
     let mut buffer = [0; SIZE];
     loop {
         let mut idle = true;
+        own.take_if(|sampler| sampler.is_done());
+        if let Some(sampler) = own
+            && timer::now() >= sampler.due
+        {
+            sampler.take();
+        }
         while let Ok((size, _)) = samples.recv(&mut buffer) {
             idle = false;
             let Some(Message::Sample(sample)) = Message::decode(&buffer[..size]) else {
@@ -133,7 +178,13 @@ fn transfer(
         }
         if idle && !link.wait_begin()? {
             // An SGI of the compute core ends this as well.
-            link.nap(patience())?;
+            match (
+                link.nap(own.as_ref().map_or_else(patience, |own| own.due)),
+                &own,
+            ) {
+                (Err(link::Error::Timeout), Some(_)) => {}
+                (result, _) => result?,
+            }
         }
     }
 }

@@ -188,6 +188,16 @@ fn read(
     Ok((system, warnings))
 }
 
+/// Reads the board `name`.
+///
+/// # Errors
+/// When its file cannot be read, or the first thing that is wrong with it.
+pub fn board(root: &Path, name: &str) -> Result<crate::system::Board, String> {
+    let file = root.join("boards").join(name).join("board.toml");
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    board::read(name, &text).map_err(|error| error.to_string())
+}
+
 /// Reads the board that the manifest names.
 fn find_board(
     root: &Path,
@@ -210,10 +220,6 @@ fn find_board(
         );
         return None;
     }
-    let file = boards.join(name.get_ref()).join("board.toml");
-    let board = std::fs::read_to_string(&file)
-        .map_err(|error| error.to_string())
-        .and_then(|text| board::read(name.get_ref(), &text).map_err(|error| error.to_string()));
     let with_ram = |board: crate::system::Board| {
         let ranges = manifest.ram.iter().filter_map(|range| {
             let (base, size) = (
@@ -228,7 +234,7 @@ fn find_board(
             false => crate::system::Board { ram, ..board },
         }
     };
-    board
+    board(root, name.get_ref())
         .map(with_ram)
         .map_err(|error| {
             let title = format!("boards/{}/board.toml cannot be used", name.get_ref());

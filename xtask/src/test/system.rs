@@ -4,7 +4,7 @@ use super::Tally;
 use crate::build::{self, Builder};
 use crate::qemu::{self, Outcome, REFUSED};
 use crate::system::System;
-use crate::{ui, verify};
+use crate::{manifest, ui, verify};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -149,6 +149,7 @@ fn judge(job: &Job) -> Result<()> {
 
 fn run_once(job: &Job, log: &str) -> Result<Outcome> {
     let Machine {
+        board,
         icount,
         cores,
         memory,
@@ -197,13 +198,14 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
             steps => qemu::Input::Typed(steps),
         },
     };
-    let outcome = qemu::run(
-        &qemu::board(&job.system)?,
-        &job.image,
-        &options,
-        false,
-        &mut |_| Ok(()),
-    )?;
+    let machine = match board {
+        Some(name) => manifest::board(&build::root(), name)
+            .map_err(anyhow::Error::msg)?
+            .qemu
+            .context("QEMU has no machine for that board")?,
+        None => qemu::board(&job.system)?,
+    };
+    let outcome = qemu::run(&machine, &job.image, &options, false, &mut |_| Ok(()))?;
     let text = format!(
         "$ {}\n{}\n{}\n",
         outcome.command,

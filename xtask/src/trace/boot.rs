@@ -36,7 +36,10 @@ const PARTS: &[(Part, &[&str])] = &[
         ],
     ),
     (Part::Checksum, &["crc32c"]),
-    (Part::DeviceTree, &["fdt::", "boot::machine::", "memcmp"]),
+    (
+        Part::DeviceTree,
+        &["boot::tree::", "boot::machine::", "memcmp"],
+    ),
 ];
 /// The symbol of the straight code that starts EL2: what runs there more often than [`OFTEN`] is the loop that moves the image.
 const ENTRY: &str = "_image_start";

@@ -4,6 +4,7 @@ mod support;
 
 use std::mem::offset_of;
 
+use bulkhead_verify::board::PowerOff;
 use plan::{Core, End, Interrupt, Load, Partition};
 use support::{Good, Parts, put, seal, word};
 
@@ -147,6 +148,29 @@ fn one_spi_is_given_twice() {
             "refused[interrupts]: a physical interrupt has two owners",
             "where: SPI 96 (INTID 128)",
             "who:   alpha, beta",
+        ],
+    );
+}
+
+/// A partition is given the page of the registers that switch the board off; and the plan's writes are not the board's.
+#[test]
+fn what_switches_the_board_off_is_given_away() {
+    let mut good = support::full();
+    let device = good.inputs.board.device[0].clone();
+    assert_eq!(device.name, "uart1");
+    good.system.board.off = vec![(device.regs.base + 0x20, 1)];
+    good.inputs.board.power_off = vec![PowerOff {
+        address: device.regs.base + 0x20,
+        value: 2,
+    }];
+    let image = support::compile(&good.system, |_, _| ());
+    let text = bulkhead_verify::verify(&image, &good.inputs).refusal();
+    says(
+        &text,
+        &[
+            "refused[ownership]: one range is what switches the board off and device uart1",
+            "where: 0x9040000-0x9040fff",
+            "refused[machine]: the machine is switched off by",
         ],
     );
 }
