@@ -78,7 +78,7 @@ fn check(builder: &mut Builder, spec: &str) -> Result<()> {
 fn drawing(builder: &mut Builder, spec: &str) -> Result<()> {
     let (system, image) = compiled(builder, spec)?;
     let drawing = draw::draw(&system, &image.design);
-    let name = format!("docs/{}.svg", system.name);
+    let name = format!("docs/{spec}.svg");
     let committed = std::fs::read_to_string(root().join(&name));
     ensure!(
         committed.is_err() || committed.is_ok_and(|text| text == drawing),

@@ -44,6 +44,7 @@ pub fn systems() -> Vec<Good> {
     let mut paths = Vec::new();
     let folders = [
         "boards/qemu-virt/systems",
+        "boards/rpi4/systems",
         "tests/systems",
         "xtask/verify/tests/systems",
     ];
