@@ -22,7 +22,8 @@ mod typed;
 pub(crate) use alloc::format;
 use alloc::string::String;
 
-use rt::{Tree, fail, interrupt, println, timer};
+use rt::log::info;
+use rt::{Tree, fail, interrupt, timer};
 
 /// How the attack's partition ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,11 +270,11 @@ fn main(tree: &'static Tree) {
     let wanted = tree.option("attack").unwrap_or("");
     let Some((name, end, attack, what)) = ATTACKS.iter().find(|(name, ..)| *name == wanted) else {
         for (name, end, _, what) in ATTACKS {
-            println!("{name:15} {end:?}: {what}");
+            info!("{name:15} {end:?}: {what}");
         }
         fail!("no attack {wanted:?}; the command line says attack=NAME")
     };
-    println!("attack {name}: {what}");
+    info!("attack {name}: {what}");
     if *end != Halted {
         // An attack that has to be halted must not get a chance to mend it.
         probe::init();
@@ -283,7 +284,7 @@ fn main(tree: &'static Tree) {
         fail!("escaped {name}: {figures}");
     }
     still_works();
-    println!("survived {name}: {figures}");
+    info!("survived {name}: {figures}");
 }
 
 /// What is this guest's own must still work after the attack: its timer's interrupt arrives.

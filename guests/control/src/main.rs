@@ -7,7 +7,8 @@
 #![forbid(unsafe_code)]
 
 use rt::link::{Error, Link};
-use rt::{Tree, fail, figures, println, timer};
+use rt::log::info;
+use rt::{Tree, fail, figures, timer};
 use sensor::{CHANNEL, Message, SIZE, Sample, checksum};
 
 /// How long the sensor may be silent, seconds.
@@ -17,7 +18,7 @@ rt::main!(main);
 
 // vCPU 0 starts here, with the MMU, the heap and the console ready. `tree` is the partition's device tree.
 fn main(tree: &'static Tree) {
-    println!("vCPU 0 ({}) waits for samples", tree.class(0));
+    info!("vCPU 0 ({}) waits for samples", tree.class(0));
     let Some(mut link) = Link::open(tree, CHANNEL) else {
         fail!("no channel named {CHANNEL:?} at this vCPU")
     };
@@ -29,7 +30,7 @@ fn main(tree: &'static Tree) {
         fail!("after {} samples: {error} (sensor is {peer})", seen.samples);
     }
 
-    println!(
+    info!(
         "{} samples, {} bytes: none lost, none wrong",
         seen.samples, seen.bytes
     );
@@ -86,7 +87,7 @@ fn receive(link: &mut Link, seen: &mut Seen) -> Result<(), Error> {
 
         if timer::now() >= next_line {
             next_line += timer::frequency();
-            println!("{} samples so far", seen.samples);
+            info!("{} samples so far", seen.samples);
         }
 
         // Sleep until the next doorbell. `wait` looks once more after asking for it, so none is missed.

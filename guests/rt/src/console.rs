@@ -3,6 +3,7 @@
 
 use core::fmt::{self, Write};
 
+use log::{LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
 
 use crate::{Tree, interrupt, mmio, mmu};
@@ -27,6 +28,29 @@ pub(crate) fn init(tree: &Tree) {
         mmu::map(base, size, mmu::Kind::Device);
         CONSOLE.lock().0 = base;
     }
+    // A second logger is refused, and there is none: this runs once, at boot.
+    let _ = log::set_logger(&Logger);
+    log::set_max_level(LevelFilter::Info);
+}
+
+/// What a guest reports goes through `log`: a line each, and an error is the reason why a run fails.
+struct Logger;
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record) {
+        let mark = match record.level() {
+            log::Level::Error => "FAIL: ",
+            log::Level::Warn => "warning: ",
+            _ => "",
+        };
+        print(format_args!("{mark}{}\n", record.args()));
+    }
+
+    fn flush(&self) {}
 }
 
 impl Write for Pl011 {

@@ -16,7 +16,7 @@ pub fn entries(vcpu: usize, reasons: &[Reason]) -> u64 {
 /// Prints the doorbells of a channel end.
 pub fn print_doorbells(link: &Link) {
     let count = |item| hv::status(link.node.handle, item).unwrap_or_default();
-    println!(
+    log::info!(
         "  doorbells     {} sent, {} received, {} coalesced, {} deferred",
         count(status::SENT),
         count(status::RECEIVED),

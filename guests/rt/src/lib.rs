@@ -25,6 +25,7 @@ pub mod timer;
 pub mod tree;
 pub mod wait;
 
+pub use log;
 pub use tree::Tree;
 pub use wait::Wait;
 
@@ -46,13 +47,13 @@ macro_rules! main {
 #[macro_export]
 macro_rules! fail {
     ($($arg:tt)*) => {{
-        $crate::println!("FAIL: {}", format_args!($($arg)*));
+        $crate::log::error!($($arg)*);
         $crate::hv::fail(1)
     }};
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
-    println!("FAIL: {info}");
+    log::error!("{info}");
     hv::fail(2)
 }

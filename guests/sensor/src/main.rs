@@ -15,7 +15,8 @@ use alloc::collections::VecDeque;
 use abi::Reason;
 use channel::{Consumer, Producer};
 use rt::link::{self, Link};
-use rt::{Tree, fail, figures, interrupt, println, smp, timer};
+use rt::log::info;
+use rt::{Tree, fail, figures, interrupt, smp, timer};
 use sensor::{CHANNEL, Message, SIZE, Sample, checksum};
 
 /// Samples a second.
@@ -36,7 +37,7 @@ fn main(tree: &'static Tree) {
     };
     let total = number("messages").unwrap_or_else(|| RATE * number("seconds").unwrap_or(3));
     let taker = tree.vcpus() - 1;
-    println!(
+    info!(
         "vCPU 0 ({}) sends, vCPU {taker} ({}) takes {total} samples at {RATE} Hz",
         tree.class(0),
         tree.class(taker)
@@ -205,12 +206,12 @@ impl Sums {
 }
 
 fn report(tree: &Tree, link: &Link, sums: &Sums) {
-    println!("all {} samples confirmed by control", sums.confirmed);
+    info!("all {} samples confirmed by control", sums.confirmed);
     figures::print_doorbells(link);
     figures::print_entries(tree);
     for vcpu in (0..tree.vcpus()).filter(|&vcpu| tree.class(vcpu) == "compute") {
         match figures::entries(vcpu, &Reason::FOREIGN) {
-            0 => println!("  compute core  vCPU {vcpu}: no foreign entry"),
+            0 => info!("  compute core  vCPU {vcpu}: no foreign entry"),
             count => fail!("{count} foreign entries on the compute core of vCPU {vcpu}"),
         }
     }
