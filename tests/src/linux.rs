@@ -70,6 +70,7 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
 /// Each lets Linux end by itself; the pair must go on after that and lose nothing.
 pub const CASES: &[Case] = &[
     load("linux/load", "tests/systems/linux.toml", None),
+    load("linux/load-gicv2", "tests/systems/linux.toml", Some(2)),
     Case {
         name: "linux/devices",
         system: "tests/systems/linux-small.toml",
