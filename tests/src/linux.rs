@@ -60,7 +60,6 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
             "[linux] load: 30 s, ",
             "bulkhead: input goes to nobody",
             COMPLETE,
-            ": no foreign entry",
         ],
         order: &["reboot: Power down", "samples confirmed by control"],
         ..LINUX
@@ -71,6 +70,7 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
 pub const CASES: &[Case] = &[
     load("linux/load", "tests/systems/linux.toml", None),
     load("linux/load-gicv2", "tests/systems/linux.toml", Some(2)),
+    load("linux/load-rpi4", "tests/systems/linux-rpi4.toml", None),
     Case {
         name: "linux/devices",
         system: "tests/systems/linux-small.toml",
