@@ -55,7 +55,7 @@ fn steps(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let vcpus = input.int_in_range(2..=4)?;
     let registers = input.int_in_range(1..=5)?;
     let rows = ROWS.map(|(intid, flags, vcpu)| row(intid, flags, vcpu));
-    let mut machine = Machine::new(vcpus, registers, &rows);
+    let mut machine = <Machine>::new(vcpus, registers, &rows);
     machine.set_gicd(0, 0, 3);
     for step in input.arbitrary_iter()? {
         take(&mut machine, step?, vcpus);

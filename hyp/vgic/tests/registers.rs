@@ -6,7 +6,7 @@ use machine::{DISK, DOORBELL, Face, Machine, partition};
 
 #[test]
 fn identification_registers_describe_the_partition() {
-    let mut machine = Machine::new(3, 4, &[]);
+    let mut machine = <Machine>::new(3, 4, &[]);
     assert_eq!(machine.gicd(0, 0x0), 0x50, "DS and ARE, nothing enabled");
     machine.set_gicd(0, 0x0, u32::MAX);
     assert_eq!(machine.gicd(1, 0x0), 0x53);
@@ -25,7 +25,7 @@ fn identification_registers_describe_the_partition() {
 
 #[test]
 fn waker_answers_at_once() {
-    let mut machine = Machine::new(2, 4, &[]);
+    let mut machine = <Machine>::new(2, 4, &[]);
     assert_eq!(machine.gicr(0, 0, 0x14), 6);
     machine.set_gicr(0, 0, 0x14, 0);
     assert_eq!(machine.gicr(0, 0, 0x14), 0);

@@ -86,7 +86,7 @@ impl PhysicalGic {
 }
 
 /// One core's hardware.
-pub struct Hardware {
+pub struct Hardware<const V2: bool = false> {
     pub core: usize,
     pub registers: Vec<u64>,
     pub control: u32,
@@ -96,9 +96,11 @@ pub struct Hardware {
     /// Priorities of what the guest has acknowledged and not yet dropped: the active priorities.
     pub running: Vec<u8>,
     pub writes: Cell<u32>,
+    /// GICv2: who sent the SGI that was acknowledged last.
+    pub source: u32,
 }
 
-impl Hardware {
+impl<const V2: bool> Hardware<V2> {
     pub fn maintenance(&self) -> bool {
         let entries = || self.registers.iter().map(|&raw| Entry(raw));
         self.control & control::EN != 0
@@ -128,6 +130,7 @@ impl Hardware {
         let entry = Entry(self.registers[index]);
         self.registers[index] = entry.0 & !Entry::PENDING | Entry::ACTIVE;
         self.running.push(entry.priority());
+        self.source = entry.source();
         Some(entry.intid())
     }
 
@@ -177,8 +180,8 @@ impl Hardware {
     }
 }
 
-impl ListRegisters for Hardware {
-    const SGI_SOURCES: bool = false;
+impl<const V2: bool> ListRegisters for Hardware<V2> {
+    const SGI_SOURCES: bool = V2;
 
     fn count(&self) -> usize {
         self.registers.len()
@@ -236,7 +239,7 @@ impl ListRegisters for Hardware {
     }
 }
 
-impl Physical for Hardware {
+impl<const V2: bool> Physical for Hardware<V2> {
     fn write_bank(&mut self, bank: Bank, word: usize, mask: u32) {
         self.check(word, mask);
         let physical = &mut *self.physical.borrow_mut();
@@ -262,24 +265,24 @@ impl Physical for Hardware {
     }
 }
 
-impl Siblings for Hardware {
+impl<const V2: bool> Siblings for Hardware<V2> {
     fn kick(&self, vcpu: usize) {
         assert_ne!(vcpu, self.core, "a core kicked itself");
         self.kicks.borrow_mut()[vcpu] += 1;
     }
 }
 
-/// A partition on its cores.
-pub struct Machine {
+/// A partition on its cores, with a GICv2's face or a GICv3's.
+pub struct Machine<const V2: bool = false> {
     pub gic: Box<Gic>,
     pub deliveries: Vec<Delivery>,
-    pub cores: Vec<Hardware>,
+    pub cores: Vec<Hardware<V2>>,
     pub kicks: Rc<RefCell<Vec<u32>>>,
     pub physical: Rc<RefCell<PhysicalGic>>,
     pub maintenances: u32,
 }
 
-impl Machine {
+impl<const V2: bool> Machine<V2> {
     pub fn new(vcpus: usize, registers: usize, rows: &[Interrupt]) -> Self {
         let kicks = Rc::new(RefCell::new(vec![0; vcpus]));
         let mut physical = PhysicalGic {
@@ -304,7 +307,7 @@ impl Machine {
         gic.init(
             vcpus,
             &GuestGic {
-                version: 3,
+                version: if V2 { 2 } else { 3 },
                 intids: 288,
                 gicd_ipa: 0,
                 gicr_ipa: 0,
@@ -324,6 +327,7 @@ impl Machine {
                     physical: physical.clone(),
                     running: Vec::new(),
                     writes: Cell::new(0),
+                    source: 0,
                 })
                 .collect(),
             kicks,
@@ -339,7 +343,7 @@ impl Machine {
         machine
     }
 
-    pub fn vcpu(&mut self, core: usize) -> Vcpu<'_, Hardware> {
+    pub fn vcpu(&mut self, core: usize) -> Vcpu<'_, Hardware<V2>> {
         Vcpu::new(
             &self.gic,
             core,
@@ -381,11 +385,25 @@ impl Machine {
         panic!("interrupts to EL2 never end");
     }
 
+    /// vCPU `core` reads the distributor.
+    pub fn read(&mut self, core: usize, offset: u64, size: u64) -> u64 {
+        match V2 {
+            true => self.vcpu(core).read_v2(offset, size),
+            false => self.vcpu(core).read(None, offset, size),
+        }
+    }
+    /// It writes there.
+    pub fn write(&mut self, core: usize, offset: u64, size: u64, value: u64) {
+        match V2 {
+            true => self.vcpu(core).write_v2(offset, size, value),
+            false => self.vcpu(core).write(None, offset, size, value),
+        }
+    }
     pub fn gicd(&mut self, core: usize, offset: u64) -> u32 {
-        self.vcpu(core).read(None, offset, 4) as u32
+        self.read(core, offset, 4) as u32
     }
     pub fn set_gicd(&mut self, core: usize, offset: u64, value: u32) {
-        self.vcpu(core).write(None, offset, 4, value.into());
+        self.write(core, offset, 4, value.into());
     }
     pub fn gicr(&mut self, core: usize, of: usize, offset: u64) -> u32 {
         self.vcpu(core).gicr_read(of as u64 * 0x2_0000 + offset, 4) as u32
@@ -431,7 +449,7 @@ pub fn partition(vcpus: usize, registers: usize) -> Machine {
         row(128, EDGE | FIXED, 0),
         row(129, EDGE | FIXED, 0),
     ];
-    let mut machine = Machine::new(vcpus, registers, &rows);
+    let mut machine = <Machine>::new(vcpus, registers, &rows);
     machine.set_gicd(0, 0, 3);
     for word in 1..9 {
         machine.set_gicd(0, 0x80 + word * 4, u32::MAX);

@@ -1,0 +1,160 @@
+//! A plain model of the GIC that knows no list registers, and what happens to it.
+
+pub mod pair;
+
+use proptest::prelude::*;
+
+/// INTIDs that accesses pick from: owned ones of every kind, and some that are not.
+pub const INTIDS: [u32; 20] = [
+    0, 1, 7, 15, 16, 24, 27, 28, 30, 33, 40, 45, 46, 47, 64, 100, 128, 129, 130, 287,
+];
+
+#[derive(Clone, Default)]
+pub struct Irq {
+    pub owned: bool,
+    pub physical: bool,
+    pub edge: bool,
+    pub fixed: bool,
+    pub enable: bool,
+    pub group1: bool,
+    pub priority: u8,
+    pub route: Option<usize>,
+    pub latch: bool,
+    /// GICv2: vCPUs whose SGI waits.
+    pub sources: u32,
+    pub line: bool,
+    pub active: bool,
+    /// How often a physical level may be signalled though it is not pending: its device withdrew it after EL2 acknowledged it, or a
+    /// register write made it pending.
+    pub spurious: u32,
+}
+
+impl Irq {
+    pub fn pending(&self) -> bool {
+        self.latch || self.sources != 0 || self.line && !self.edge
+    }
+}
+
+pub struct Model {
+    pub private: Vec<Vec<Irq>>,
+    pub shared: Vec<Irq>,
+    pub groups: u32,
+    /// Per vCPU, what it has acknowledged: INTID and priority then.
+    pub running: Vec<Vec<(u32, u8)>>,
+    pub parked: Vec<bool>,
+}
+
+impl Model {
+    pub fn irq(&mut self, vcpu: usize, intid: u32) -> &mut Irq {
+        match intid {
+            0..32 => &mut self.private[vcpu][intid as usize],
+            _ => &mut self.shared[intid as usize],
+        }
+    }
+
+    pub fn candidates(&mut self, vcpu: usize) -> Vec<(u8, u32)> {
+        let groups = self.groups;
+        (0..288)
+            .filter_map(|intid| {
+                let irq = self.irq(vcpu, intid);
+                let on = irq.owned && irq.enable && groups >> u32::from(irq.group1) & 1 != 0;
+                let here = intid < 32 || irq.route == Some(vcpu);
+                (on && here && irq.pending() && !irq.active).then_some((irq.priority, intid))
+            })
+            .collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER of one INTID and its neighbours in `extra`.
+    Bit {
+        by: usize,
+        of: usize,
+        register: u8,
+        intid: u32,
+        extra: u32,
+    },
+    Group {
+        by: usize,
+        of: usize,
+        intid: u32,
+        on: bool,
+    },
+    Priority {
+        by: usize,
+        of: usize,
+        intid: u32,
+        priority: u8,
+    },
+    Route {
+        by: usize,
+        intid: u32,
+        to: u32,
+    },
+    Control {
+        by: usize,
+        groups: u32,
+    },
+    Line {
+        core: usize,
+        intid: u32,
+        high: bool,
+    },
+    Inject {
+        by: usize,
+        intid: u32,
+    },
+    Sgi {
+        by: usize,
+        targets: u16,
+        broadcast: bool,
+        intid: u32,
+        register: u8,
+    },
+    /// GICv2: SPENDSGIR or CPENDSGIR of one SGI.
+    Sources {
+        by: usize,
+        intid: u32,
+        set: bool,
+        mask: u8,
+    },
+    Acknowledge {
+        core: usize,
+    },
+    End {
+        core: usize,
+    },
+    Park {
+        core: usize,
+        on: bool,
+    },
+    Read {
+        by: usize,
+        of: usize,
+        register: u8,
+        intid: u32,
+    },
+}
+
+pub fn op() -> impl Strategy<Value = Op> {
+    let core = 0..4usize;
+    let intid = || prop::sample::select(&INTIDS[..]);
+    prop_oneof![
+        4 => (core.clone(), core.clone(), 0..6u8, intid(), any::<u32>())
+            .prop_map(|(by, of, register, intid, extra)| Op::Bit { by, of, register, intid, extra: if extra % 4 == 0 { extra } else { 0 } }),
+        1 => (core.clone(), core.clone(), intid(), any::<bool>()).prop_map(|(by, of, intid, on)| Op::Group { by, of, intid, on }),
+        2 => (core.clone(), core.clone(), intid(), any::<u8>()).prop_map(|(by, of, intid, priority)| Op::Priority { by, of, intid, priority }),
+        2 => (core.clone(), intid(), prop_oneof![0..5u32, Just(0x100), Just(1 << 31), Just(0xff00_0001)]).prop_map(|(by, intid, to)| Op::Route { by, intid, to }),
+        1 => (core.clone(), prop_oneof![3 => Just(3u32), 1 => 0..4u32]).prop_map(|(by, groups)| Op::Control { by, groups }),
+        4 => (core.clone(), intid(), any::<bool>()).prop_map(|(core, intid, high)| Op::Line { core, intid, high }),
+        3 => (core.clone(), intid()).prop_map(|(by, intid)| Op::Inject { by, intid }),
+        3 => (core.clone(), any::<u16>(), any::<bool>(), 0..16u32, 0..3u8)
+            .prop_map(|(by, targets, broadcast, intid, register)| Op::Sgi { by, targets, broadcast, intid, register }),
+        1 => (core.clone(), 0..16u32, any::<bool>(), any::<u8>()).prop_map(|(by, intid, set, mask)| Op::Sources { by, intid, set, mask }),
+        6 => core.clone().prop_map(|core| Op::Acknowledge { core }),
+        5 => core.clone().prop_map(|core| Op::End { core }),
+        1 => (core.clone(), any::<bool>()).prop_map(|(core, on)| Op::Park { core, on }),
+        2 => (core.clone(), core, 0..8u8, intid()).prop_map(|(by, of, register, intid)| Op::Read { by, of, register, intid }),
+    ]
+}
