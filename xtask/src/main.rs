@@ -120,6 +120,9 @@ enum Command {
         /// Print the instructions of an operation's path instead; `boot` lists boot by function
         #[arg(long, value_name = "OPERATION", conflicts_with_all = ["compare", "wall", "bless"])]
         trace: Option<String>,
+        /// GIC version of the traced machine, instead of the first that the board lists
+        #[arg(long, value_name = "N", requires = "trace")]
+        gic: Option<u32>,
         /// Say what moved against the figures in this file: an earlier bench.json, or tests/bench/baseline.json
         #[arg(long, value_name = "OLD.json", conflicts_with = "wall")]
         compare: Option<PathBuf>,
@@ -334,6 +337,7 @@ fn dispatch(command: Command) -> Result<bool> {
         }
         Command::Bench {
             trace,
+            gic,
             compare,
             wall,
             bless,
@@ -341,6 +345,7 @@ fn dispatch(command: Command) -> Result<bool> {
             setup::ensure(Scope::Run)?;
             bench::command(&bench::Options {
                 trace,
+                gic,
                 compare,
                 wall,
                 bless,

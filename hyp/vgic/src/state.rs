@@ -311,6 +311,11 @@ impl Sources<'_> {
         self.0.set(self.1, mask);
     }
 
+    #[inline(always)]
+    pub fn set_at_once(self, mask: u32) {
+        self.0.set_at_once(self.1, mask);
+    }
+
     pub fn clear(self, mask: u32) {
         self.0.clear(self.1, mask);
     }

@@ -161,6 +161,25 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
     }
 
+    /// [`Self::write_v2`] for what guests write most: SGIR with one other vCPU. False, with nothing done, for all else.
+    #[inline(always)]
+    pub fn send_sgi_to_one_v2(&mut self, offset: u64, value: u32) -> bool {
+        let targets = value >> 16 & 0x3ff;
+        let target = targets.trailing_zeros() as usize;
+        if offset != at::SGIR
+            || targets & targets.wrapping_sub(1) != 0
+            || target == self.own
+            || target >= self.gic.vcpus()
+        {
+            return false;
+        }
+        let sgi = value & 15;
+        let sources = self.gic.sources(target, sgi as usize);
+        sources.set_at_once(1 << self.own);
+        self.post_at_once(target, 1 << sgi);
+        true
+    }
+
     /// Changes which sources of `sgi` are pending at this vCPU. Answers those that are then.
     fn sources(&mut self, sgi: usize, clear: u32, set: u32) -> u32 {
         let set = set & ((1 << self.gic.vcpus()) - 1);

@@ -166,7 +166,9 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     /// After a kick: does what siblings asked. False: nothing was asked.
     pub fn inbox(&mut self) -> bool {
         let mail = self.word(0).swap(MAIL, 0);
-        self.forget(mail);
+        if mail & ALL_STALE != 0 {
+            self.forget(mail);
+        }
         // First, for a write of ICPENDR meant none of these SGIs.
         if mail & RESYNC != 0 {
             self.apply(0, u32::MAX);
@@ -174,8 +176,10 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             let pending = self.hardware.pending(0) & self.word(0).get(PHYSICAL);
             self.word(0).swap(SHOWN, pending);
         }
-        for intid in bits(mail & SGIS) {
-            self.inject(intid);
+        let mut sgis = mail & SGIS;
+        while sgis != 0 {
+            self.inject(sgis.trailing_zeros());
+            sgis &= sgis - 1;
         }
         mail & !ALL_STALE != 0
     }

@@ -33,6 +33,8 @@ use task::Task;
 pub struct Options {
     /// Print the path of this operation instead.
     pub trace: Option<String>,
+    /// GIC version of that trace's machine, instead of the first that the board lists.
+    pub gic: Option<u32>,
     /// Say what moved against the figures in this file.
     pub compare: Option<PathBuf>,
     /// Compare the two paths by the clock instead.
@@ -47,9 +49,10 @@ pub struct Options {
 /// If a system does not build or run, or its figures contradict each other.
 pub fn command(options: &Options) -> Result<bool> {
     if let Some(name) = &options.trace {
-        let mut builder = Builder::default();
+        let mut builder = Builder::for_gic(options.gic);
         let bench = Bench::build(&mut builder, operations::SYSTEM)?;
-        let operations = Operations::run(bench, &builder.hypervisor(3)?)?;
+        let elf = builder.hypervisor(bench.system.board.gic.version)?;
+        let operations = Operations::run(bench, &elf)?;
         ui::say(operations.listing(name)?.trim_end());
         return Ok(true);
     }
@@ -107,7 +110,7 @@ pub fn command(options: &Options) -> Result<bool> {
 
 /// The operations alone.
 fn operations() -> Result<Vec<Figure>> {
-    task::run(&[Task::Operations], 1)
+    task::run(&[Task::Operations(3)], 1)
 }
 
 /// What runs at EL2, in bytes and lines.

@@ -39,7 +39,8 @@ impl Bench {
     pub fn build(builder: &mut Builder, manifest: &str) -> Result<Self> {
         let system = builder.system(manifest)?;
         let Image { bytes, design } = builder.image(&system)?;
-        let image = folder().join(format!("{}.img", system.name));
+        let gic = system.board.gic.version;
+        let image = folder().join(format!("{}-gicv{gic}.img", system.name));
         build::write(&image, &bytes)?;
         let code = Code {
             base: design.places.image.base,
@@ -73,13 +74,14 @@ impl Bench {
     /// # Errors
     /// Also if the trace cannot be read.
     pub fn traced(&self, extra: &[&str]) -> Result<(Printed, Trace)> {
-        let log = folder().join(format!("{}.trace", self.system.name));
-        let mut arguments = self.code.arguments(&log);
+        let name = self.image.with_extension("trace");
+        let log = name.as_path();
+        let mut arguments = self.code.arguments(log);
         arguments.extend(extra.iter().map(ToString::to_string));
         let printed = self.start(arguments, true)?;
-        let trace = Trace::read(&log, self.code)?;
+        let trace = Trace::read(log, self.code)?;
         // It is large, and all of it is in memory now.
-        std::fs::remove_file(&log).with_context(|| format!("cannot remove {}", log.display()))?;
+        std::fs::remove_file(log).with_context(|| format!("cannot remove {}", log.display()))?;
         Ok((printed, trace))
     }
 

@@ -16,8 +16,8 @@ use std::sync::{Mutex, PoisonError};
 /// A run.
 #[derive(Clone, Copy, Debug)]
 pub enum Task {
-    /// The operations of the budget table.
-    Operations,
+    /// The operations of the budget table, on a GIC of this version.
+    Operations(u32),
     /// A stream.
     Stream(Path, &'static str),
     /// A doorbell among so many partitions and channels.
@@ -30,7 +30,7 @@ pub enum Task {
 #[must_use]
 pub fn all() -> Vec<Task> {
     let growth = growth::POINTS.map(Task::Growth);
-    [Task::Operations, Task::Flood]
+    [Task::Operations(3), Task::Operations(2), Task::Flood]
         .into_iter()
         .chain(streams())
         .chain(growth)
@@ -47,7 +47,7 @@ impl Task {
     /// What is done, for people.
     fn title(self) -> String {
         match self {
-            Self::Operations => "EL2's operations, traced".to_string(),
+            Self::Operations(gic) => format!("EL2's operations with a GICv{gic}, traced"),
             Self::Stream(path, wait) => format!("messages {}, by {wait}", path.name()),
             Self::Growth((partitions, channels)) => {
                 format!("doorbells among {partitions} partitions, {channels} channels")
@@ -58,17 +58,26 @@ impl Task {
 
     fn manifest(self) -> Result<String> {
         match self {
-            Self::Operations => Ok(operations::SYSTEM.to_string()),
+            Self::Operations(_) => Ok(operations::SYSTEM.to_string()),
             Self::Stream(path, wait) => systems::stream(path, wait),
             Self::Growth((partitions, channels)) => systems::growth(partitions, channels),
             Self::Flood => systems::flood(),
         }
     }
 
+    /// The GIC of its machine.
+    fn gic(self) -> u32 {
+        match self {
+            Self::Operations(gic) => gic,
+            _ => 3,
+        }
+    }
+
     /// Runs it.
     fn figures(self, bench: Bench, elf: &std::path::Path) -> Result<Vec<Figure>> {
         match self {
-            Self::Operations => Operations::run(bench, elf)?.figures(),
+            Self::Operations(2) => Operations::run(bench, elf)?.gicv2_figures(),
+            Self::Operations(_) => Operations::run(bench, elf)?.figures(),
             Self::Stream(path, wait) => {
                 let printed = bench.run()?;
                 Stream {
@@ -91,10 +100,12 @@ impl Task {
 /// If a system does not build, or a run fails.
 pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
     let mut builder = Builder::default();
-    let elf: PathBuf = builder.hypervisor(3)?;
     let mut jobs = VecDeque::new();
     for (index, task) in tasks.iter().enumerate() {
-        jobs.push_back((index, *task, Bench::build(&mut builder, &task.manifest()?)?));
+        builder.gic = Some(task.gic());
+        let elf: PathBuf = builder.hypervisor(task.gic())?;
+        let bench = Bench::build(&mut builder, &task.manifest()?)?;
+        jobs.push_back((index, *task, bench, elf));
     }
     let progress = Progress::start("measuring", tasks.len());
     let jobs = Mutex::new(jobs);
@@ -102,7 +113,7 @@ pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
     std::thread::scope(|scope| {
         for _ in 0..parallel {
             scope.spawn(|| {
-                while let Some((index, task, bench)) = next(&jobs) {
+                while let Some((index, task, bench, elf)) = next(&jobs) {
                     progress.begin(&task.title());
                     let result = task.figures(bench, &elf).with_context(|| task.title());
                     progress.done();

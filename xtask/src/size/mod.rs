@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub const BYTES: u64 = 40_960;
 /// Most source lines of the first-party crates linked into EL2, both GICs' together. The aim is 5,000 for one: the short paths in assembly
 /// took it beyond.
-pub const LINES: u64 = 5_900;
+pub const LINES: u64 = 5_950;
 
 /// What runs at EL2.
 pub struct Sizes {

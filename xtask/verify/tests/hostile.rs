@@ -352,3 +352,25 @@ fn no_image_at_all() {
         &["the plan has 3 cores and 2 partitions, the manifest 6 and 3"],
     );
 }
+
+/// On a GICv2 a guest reaches its own virtual CPU interface, whole and alone: no other frame of the GIC, and no more of it.
+#[test]
+fn another_frame_of_the_gic_is_mapped_where_a_guest_expects_its_cpu_interface() {
+    const GICC: u64 = 0x0801_0000;
+    let good = support::rpi4();
+    let gic = &good.inputs.board.gic[0];
+    let parts = Parts::of(&good.image);
+    let at = parts.guest_leaf(&parts.cores()[0], GICC);
+    let entry = word(&good.image, at);
+    let address = 0xffff_ffff_f000;
+    assert_eq!(entry & address, gic.gicv.base);
+    let other_page = gic.gicv.base + 0x1000;
+    for base in [gic.gicd.base, gic.gicc.base, gic.gich.base, other_page] {
+        let mut image = good.image.clone();
+        put(&mut image, at, entry & !address | base);
+        seal(&mut image);
+        let proof = bulkhead_verify::verify(&image, &good.inputs);
+        assert!(!proof.holds(), "{base:#x}");
+        says(&proof.refusal(), &["refused[stage2]", "IPA 0x8010000"]);
+    }
+}

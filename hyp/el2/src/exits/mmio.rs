@@ -53,6 +53,11 @@ pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
     }
     let mut waits = 0;
     if access.is_write() {
+        if gic::quick_write(core.vgic(), offset, frame.get(rt) as u32) {
+            core.count(Reason::Mmio);
+            guest::skip_instruction();
+            return true;
+        }
         match core.vgic().enable_spis(offset, frame.get(rt) as u32) {
             Some(bits) => waits = bits,
             None => return false,

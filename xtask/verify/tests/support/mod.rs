@@ -72,6 +72,11 @@ pub fn duo() -> Good {
     good(&root().join("boards/qemu-virt/systems/duo.toml"))
 }
 
+/// The first system on a board with a GICv2.
+pub fn rpi4() -> Good {
+    good(&root().join("boards/rpi4/systems/duo.toml"))
+}
+
 fn good(path: &Path) -> Good {
     static PROGRAMS: OnceLock<[PathBuf; 2]> = OnceLock::new();
     let [guest, kernel] = PROGRAMS.get_or_init(|| {
