@@ -2,7 +2,7 @@
 //!
 //! - `boot/`: from the loader to the MMU; its `mod.rs` lists the steps
 //! - `run.rs`: a core's way from there into its guest
-//! - `vectors.rs` and `exits/`: why a guest came here and who answers
+//! - `vectors/` and `exits/`: why a guest came here and who answers
 //! - `bell.rs`: doorbells; `power.rs`: start and stop; `terminal.rs`: lines
 //! - `gic/`: the physical interrupt controller; `cpu/`: registers, caches, timer, per-core state
 #![no_std]

@@ -17,7 +17,7 @@ const SCTLR_EL1_START: u64 = 0x30d0_0800;
 const SPSR_START: u64 = 0x3c5;
 
 unsafe extern "C" {
-    /// Drops everything on this core's stack, restores `frame` and returns to the guest (`vectors.rs`).
+    /// Drops everything on this core's stack, restores `frame` and returns to the guest (`vectors/table.rs`).
     fn enter_guest(frame: *const Frame) -> !;
 }
 
