@@ -61,6 +61,12 @@ impl<const N: usize> Words<N> {
     /// Clears the bits `mask`. Returns what was there.
     #[inline(never)]
     pub fn clear(&self, index: usize, mask: u32) -> u32 {
+        self.clear_at_once(index, mask)
+    }
+
+    /// [`Self::clear`] without a call, for short paths.
+    #[inline(always)]
+    pub fn clear_at_once(&self, index: usize, mask: u32) -> u32 {
         self.change(index, |word| word.fetch_and(!mask, AcqRel))
     }
 
@@ -221,6 +227,7 @@ impl Gic {
     }
 
     /// GICv2: the vCPUs whose SGI `sgi` waits at `vcpu`.
+    #[inline(always)]
     pub(crate) fn sources(&self, vcpu: usize, sgi: usize) -> Sources<'_> {
         Sources(&self.sources, vcpu % MAX_VCPUS * 16 + sgi % 16)
     }
@@ -319,6 +326,11 @@ impl Sources<'_> {
     pub fn clear(self, mask: u32) {
         self.0.clear(self.1, mask);
     }
+
+    #[inline(always)]
+    pub fn clear_at_once(self, mask: u32) {
+        self.0.clear_at_once(self.1, mask);
+    }
 }
 
 /// Where word `index` of vCPU `vcpu` is.
@@ -366,6 +378,12 @@ pub struct Delivery {
 impl Delivery {
     /// The list register that was given `intid` last and nothing since. The guest may have ended it there.
     pub(crate) fn find(&self, intid: u32) -> Option<usize> {
+        self.find_at_once(intid)
+    }
+
+    /// [`Self::find`] without a call, for the short path.
+    #[inline(always)]
+    pub(crate) fn find_at_once(&self, intid: u32) -> Option<usize> {
         let register = usize::from(*self.register.get(intid as usize)?) & 15;
         (u32::from(self.noted[register]) == intid + 1).then_some(register)
     }

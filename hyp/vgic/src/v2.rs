@@ -9,7 +9,7 @@
 
 use crate::hardware::{Entry, Hardware};
 use crate::registers::{IIDR, Place, file, is_priority};
-use crate::state::{Gic, OWNED, PENDING, SGIS, bits};
+use crate::state::{Gic, MAIL, OWNED, PENDING, SGIS, bits};
 use crate::vcpu::Vcpu;
 
 /// ICPIDR2: architecture version 2 (4.3.18).
@@ -223,6 +223,39 @@ impl<H: Hardware> Vcpu<'_, H> {
             self.word(0).put(PENDING, 1 << sgi, true);
             self.sync();
         }
+    }
+
+    /// [`Self::inbox`] for what siblings ask most: one SGI of one of them, whose list register of last time is free. False, with nothing
+    /// done, for all else.
+    #[inline(always)]
+    pub fn take_sgi(&mut self) -> bool {
+        let word = self.word(0);
+        let mail = word.get(MAIL);
+        let sgi = mail.trailing_zeros();
+        let Some(&entry) = self.delivery.ready.get(sgi as usize) else {
+            return false;
+        };
+        let Some(register) = self.delivery.find_at_once(sgi) else {
+            return false;
+        };
+        let sources = self.gic.sources(self.own, sgi as usize);
+        let waiting = sources.get();
+        let source = waiting.trailing_zeros();
+        let free = self.hardware.empty() & self.delivery.open;
+        if sgi >= 16
+            || mail != 1 << sgi
+            || waiting != 1u32.checked_shl(source).unwrap_or(0)
+            || entry == 0
+            || free >> register & 1 == 0
+        {
+            return false;
+        }
+        // The mail before the sources: who adds one after this looks finds no mail and kicks anew.
+        word.clear_at_once(MAIL, mail);
+        sources.clear_at_once(waiting);
+        let entry = Entry(entry).sent_by(source, sources.get() != 0);
+        self.hardware.write(register, entry.0);
+        true
     }
 
     /// `entry`, of a pending SGI, from its first source, which waits no longer. If others do, its end is reported.

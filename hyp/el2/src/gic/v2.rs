@@ -283,3 +283,9 @@ pub fn guest_state(gic: &Gic, offset: u64) -> Option<u32> {
 pub fn quick_write(mut vcpu: Vcpu<Lists>, offset: u64, value: u32) -> bool {
     vcpu.send_sgi_to_one_v2(offset, value)
 }
+
+/// Takes what a sibling asked, if it is one SGI that can be listed at once; false, with nothing done, for all else.
+#[inline(always)]
+pub fn quick_inbox(mut vcpu: Vcpu<Lists>) -> bool {
+    vcpu.take_sgi()
+}

@@ -355,7 +355,10 @@ impl<const V2: bool> Machine<V2> {
     /// Interrupts to EL2 on `core`: kicks, owned physical interrupts, maintenance. False: there is none.
     pub fn entry(&mut self, core: usize) -> bool {
         if std::mem::take(&mut self.kicks.borrow_mut()[core]) != 0 {
-            self.vcpu(core).inbox();
+            // As EL2 does: GICv3's short path is in assembly.
+            if !(V2 && self.vcpu(core).take_sgi()) {
+                self.vcpu(core).inbox();
+            }
             return true;
         }
         let signalled = self.physical.borrow().signalled(core);
