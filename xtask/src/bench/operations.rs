@@ -303,15 +303,15 @@ impl Operations {
         Ok(figures)
     }
 
-    /// The same with a GICv2. The peers' figures are those for GICv3, which has the faster interface; the bound is Bao's, which drives a GICv2 too. Where
-    /// they count from trap to handler, here all of both cores is counted: the write that sends an SGI is a store like others.
+    /// The same with a GICv2. The bound is the better peer's figure, which is for GICv3, the faster interface. Where peers count
+    /// from trap to handler, here all of both cores is counted: the write that sends an SGI is a store like others.
     ///
     /// # Errors
     /// If a guest did not measure one.
     pub fn gicv2_figures(&self) -> Result<Vec<Figure>> {
         let rows = ROWS.iter().filter_map(|row| {
             let peers = row.bounds.as_ref()?;
-            Some((row, peers, peers.bao?))
+            Some((row, peers, peers.bao?.min(peers.hvisor?)))
         });
         let figures = rows.map(|(row, peers, budget)| {
             let value = match row.measure {

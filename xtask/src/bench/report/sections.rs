@@ -102,7 +102,7 @@ fn operations(figures: &Figures) -> Section {
         title: "EL2's operations".into(),
         text: "EL2 instructions of each operation, from vector to ERET, on the shipped release binary; bytes and source \
                lines in the last two rows. The peers were measured the same way, \
-               with a GICv3. With a GICv2 the bound is Bao's figure; operations from trap to handler count all of both cores there."
+               with a GICv3. With a GICv2 the bound is the better peer's figure; operations from trap to handler count all of both cores there."
             .into(),
         tables: vec![table],
         plots: Vec::new(),
