@@ -97,7 +97,7 @@ fn meaningful(_: &Mutant) -> Option<&'static str> {
 #[test]
 fn tables() {
     let mut numbers = Numbers(1);
-    for good in support::systems() {
+    for good in support::shipped() {
         let parts = Parts::of(&good.image);
         let mut mutants = Vec::new();
         let sampled = good.name != "duo";
@@ -238,7 +238,7 @@ fn empty(at: usize, array: Array, list: &mut Vec<(usize, u64, &'static str)>) {
 #[test]
 fn header_and_rows() {
     let mut numbers = Numbers(2);
-    for good in support::systems() {
+    for good in support::shipped() {
         let parts = Parts::of(&good.image);
         let words = rows(&parts);
         let all: Vec<_> = words.keys().copied().collect();
@@ -285,7 +285,7 @@ fn header_and_rows() {
 /// Bytes that belong to nothing: between rows, behind contents, in the last page of the plan.
 #[test]
 fn padding() {
-    for good in support::systems() {
+    for good in support::shipped() {
         let parts = Parts::of(&good.image);
         let known = rows(&parts);
         let tables = parts.tables();
@@ -324,7 +324,7 @@ fn padding() {
 #[test]
 fn device_trees() {
     let mut numbers = Numbers(3);
-    for good in support::systems() {
+    for good in support::shipped() {
         let parts = Parts::of(&good.image);
         let mut mutants = Vec::new();
         let mut phandles = Vec::new();
@@ -372,7 +372,7 @@ fn phandle_words(tree: &[u8], start: usize) -> Vec<usize> {
 #[test]
 fn contents() {
     let mut numbers = Numbers(4);
-    for good in support::systems() {
+    for good in support::shipped() {
         let parts = Parts::of(&good.image);
         let pristine = parts.plan + parts.header.size as usize;
         let mut mutants = Vec::new();
