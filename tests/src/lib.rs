@@ -2,7 +2,7 @@
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
 //! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
-//! `linux/` Linux beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine, `refusal/` a machine or an image that EL2 must not start.
+//! `payload/` what others bring, `linux/` Linux beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod linux;
@@ -121,6 +121,14 @@ const REFUSAL: Case = Case {
 };
 
 /// The first system, and machines that it must run on or be refused by. All of them start the same image.
+/// A third party's raw bytes at 0x4008_0000, on eight vCPUs.
+const PAYLOAD: Case = Case {
+    system: "tests/systems/payload.toml",
+    expect: Expect::Ends(&[("payload", "off")]),
+    wanted: &["[payload] tree at x0, 8 vCPUs ran"],
+    ..DUO
+};
+
 const DUOS: &[Case] = &[
     DUO,
     Case {
@@ -170,6 +178,15 @@ const DUOS: &[Case] = &[
         name: "duo/gicv2",
         machine: GICV2,
         ..DUO
+    },
+    Case {
+        name: "payload/raw",
+        ..PAYLOAD
+    },
+    Case {
+        name: "payload/raw-gicv2",
+        machine: GICV2,
+        ..PAYLOAD
     },
     Case {
         name: "wait/wfe",
