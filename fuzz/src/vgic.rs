@@ -27,6 +27,9 @@ const ROWS: [(u16, u16, u32); 12] = [
     (287, PHYSICAL, 0),
 ];
 
+/// GICv2: `GICD_SGIR`.
+const SGIR: u64 = 0xf00;
+
 #[derive(Arbitrary, Debug)]
 enum Step {
     /// An access of any kind: by vCPU, frame (the distributor from 8 on), offset, size, and a value to write.
@@ -46,16 +49,20 @@ enum Step {
     Settle,
 }
 
-/// Input: vCPUs, list registers; then steps.
+/// Input: the GIC's version, vCPUs, list registers; then steps.
 pub fn run(data: &[u8]) {
-    let _ = steps(&mut Unstructured::new(data));
+    let mut input = Unstructured::new(data);
+    let _ = match input.ratio(1, 2) {
+        Ok(true) => steps::<true>(&mut input),
+        _ => steps::<false>(&mut input),
+    };
 }
 
-fn steps(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
+fn steps<const V2: bool>(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let vcpus = input.int_in_range(2..=4)?;
     let registers = input.int_in_range(1..=5)?;
     let rows = ROWS.map(|(intid, flags, vcpu)| row(intid, flags, vcpu));
-    let mut machine = <Machine>::new(vcpus, registers, &rows);
+    let mut machine = Machine::<V2>::new(vcpus, registers, &rows);
     machine.set_gicd(0, 0, 3);
     for step in input.arbitrary_iter()? {
         take(&mut machine, step?, vcpus);
@@ -76,7 +83,7 @@ fn steps(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
 }
 
 /// No interrupt is in two list registers of a core.
-fn held_once(machine: &Machine, core: usize) {
+fn held_once<const V2: bool>(machine: &Machine<V2>, core: usize) {
     let entries = machine.cores[core].registers.iter().map(|&raw| Entry(raw));
     let mut held: Vec<u32> = entries
         .filter(|entry| !entry.is_over())
@@ -88,7 +95,7 @@ fn held_once(machine: &Machine, core: usize) {
     assert_eq!(held.len(), count);
 }
 
-fn take(machine: &mut Machine, step: Step, vcpus: usize) {
+fn take<const V2: bool>(machine: &mut Machine<V2>, step: Step, vcpus: usize) {
     let core = |by: u8| usize::from(by) % vcpus;
     match step {
         Step::Access(by, frame, offset, size, write) => {
@@ -99,10 +106,15 @@ fn take(machine: &mut Machine, step: Step, vcpus: usize) {
                 _ => (None, offset & 0xffff),
             };
             let mut vcpu = machine.vcpu(core(by));
-            match write {
-                Some(value) => vcpu.write(frame, offset.into(), size, value),
-                None => {
-                    let value = vcpu.read(frame, offset.into(), size);
+            let offset = u64::from(offset);
+            match (write, V2) {
+                (Some(value), true) => vcpu.write_v2(offset & 0xfff, size, value),
+                (Some(value), false) => vcpu.write(frame, offset, size, value),
+                (None, _) => {
+                    let value = match V2 {
+                        true => vcpu.read_v2(offset & 0xfff, size),
+                        false => vcpu.read(frame, offset, size),
+                    };
                     assert!(size == 8 || value >> (8 * size) == 0, "wider than asked");
                 }
             }
@@ -111,7 +123,7 @@ fn take(machine: &mut Machine, step: Step, vcpus: usize) {
             let word = u64::from(word) % 9;
             let offset = 0x80 * (1 + u64::from(which) % 7) + 4 * word;
             match word {
-                0 => machine.set_gicr(core(by), core(frame), 0x1_0000 + offset, value),
+                0 if !V2 => machine.set_gicr(core(by), core(frame), 0x1_0000 + offset, value),
                 _ => machine.set_gicd(core(by), offset, value),
             }
         }
@@ -123,10 +135,16 @@ fn take(machine: &mut Machine, step: Step, vcpus: usize) {
                 machine.set_line(core(by), intid.into(), high);
             }
         }
+        Step::Sgi(by, _, value) if V2 => machine.set_gicd(core(by), SGIR, value as u32),
         Step::Sgi(by, register, value) => {
             // ICC_SGI1R_EL1, or one of the other two, which name Group 0 alone.
             let only_group0 = register % 3 != 0;
             machine.vcpu(core(by)).send_sgi(value, only_group0);
+        }
+        Step::SgiToOne(by, value) if V2 => {
+            machine
+                .vcpu(core(by))
+                .send_sgi_to_one_v2(SGIR, value as u32);
         }
         Step::SgiToOne(by, value) => {
             machine.vcpu(core(by)).send_sgi_to_one(value);
