@@ -43,12 +43,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "host/crates",
-        run: |name| {
-            tests(
-                name,
-                build::cargo("test").args(["--locked", "--no-fail-fast"]),
-            )
-        },
+        run: |name| tests(name, build::cargo("test").arg("--locked")),
     },
     Check {
         name: "host/guests",
