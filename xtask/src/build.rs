@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What EL2 and the bundled guests are built for: no floating point, so that EL2 leaves a guest's registers alone.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
@@ -186,6 +187,13 @@ impl Builder {
             std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         compile::compile(system, &bytes).with_context(|| format!("{}: no image", system.name))
     }
+}
+
+/// Words for a file's name that no other thread and no other process has.
+pub fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{count}", std::process::id())
 }
 
 /// Writes `bytes` to `path`, making its folder.

@@ -2,6 +2,7 @@
 //! system's sources and keys, and no root. The system's packages and apt's view of them stay as they are.
 
 use super::Unavailable;
+use crate::build;
 use crate::ui::{self, Step};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
@@ -25,7 +26,7 @@ pub fn members<const N: usize>(
     if wanted.iter().all(|file: &PathBuf| file.is_file()) {
         return Ok(wanted);
     }
-    let folder = cache.join(format!("fetch.{}", std::process::id()));
+    let folder = cache.join(format!("fetch.{}", build::unique()));
     let deb = download(&folder, package).context(Unavailable);
     let kept = deb.and_then(|deb| {
         for (number, (pattern, wanted)) in patterns.iter().zip(&wanted).enumerate() {

@@ -6,6 +6,8 @@ mod initramfs;
 #[cfg(test)]
 mod tests;
 
+use crate::qemu::Step;
+use crate::system::{Partition, System};
 use crate::{build, manifest};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -27,6 +29,12 @@ const KERNEL_FILES: [&str; 5] = [
     "lib/modules/*/virtio_mmio.ko*",
     "lib/modules/*/virtio_blk.ko*",
 ];
+
+/// How the shell of guests/linux asks for a command, and how its kernel's command line says that there is no shell.
+const PROMPT: &str = "/ # ";
+const NO_SHELL: &str = "bulkhead.run=";
+/// What is typed at a shell that nobody sits at: the system then has load, and an end.
+const ERRAND: &str = "load 15 && poweroff\r";
 
 /// The packages cannot be fetched here: no apt, no network, or a distribution without them.
 #[derive(Clone, Copy, Debug)]
@@ -143,9 +151,43 @@ pub fn device_tree(name: &str) -> Result<PathBuf> {
         bail!("{name} is no device tree: write {SCHEME}{KERNEL}…/FILE.dtb");
     };
     // Beside what else is kept of the package.
-    let cache = build::target_dir().join("debian").join(file);
+    let cache = cache().join(file);
     let [tree] = fetch::members(&cache, package, [&format!("usr/lib/*/{file}")])?;
     Ok(tree)
+}
+
+/// What to type at `system` so that it comes to an end by itself: every shell of guests/linux gets some work, and is
+/// switched off if all was well.
+pub fn errands(system: &System) -> Vec<Step> {
+    let step = |seen: &str, keys: String| Step {
+        seen: seen.to_owned(),
+        keys: keys.into_bytes(),
+    };
+    let places = system.partitions.iter().zip(1..);
+    let mut steps: Vec<_> = places
+        .filter(|(partition, _)| has_shell(partition))
+        .flat_map(|(_, number)| {
+            // A prompt that came before the partition had the input has been missed.
+            let focus = step("", format!("\x01{number}\r"));
+            [focus, step(PROMPT, ERRAND.to_owned())]
+        })
+        .collect();
+    if !steps.is_empty() {
+        steps.push(step("", "\x010".to_owned()));
+    }
+    steps
+}
+
+fn has_shell(partition: &Partition) -> bool {
+    let line = partition.command_line.as_deref().unwrap_or_default();
+    let ours = |file: &Path| file.parent() == Some(&cache());
+    let initrd = partition.initrd.as_ref();
+    initrd.is_some_and(|(file, _)| ours(file)) && !line.contains(NO_SHELL)
+}
+
+/// Where packages and what is made of them are kept.
+fn cache() -> PathBuf {
+    build::target_dir().join("debian")
 }
 
 /// The file that `debian:` and `package` stand for.
@@ -154,7 +196,7 @@ pub fn device_tree(name: &str) -> Result<PathBuf> {
 /// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such package, or it is not what
 /// it should be.
 pub fn file(package: &str, instead: &Instead) -> Result<PathBuf> {
-    let cache = build::target_dir().join("debian");
+    let cache = cache();
     match package {
         _ if is_kernel(package) => match &instead.kernel {
             Some(file) => Ok(file.clone()),
@@ -193,8 +235,8 @@ fn initial_ram_disk(cache: &Path, kernel: Option<&str>) -> Result<PathBuf> {
     let archive = initramfs::pack(&folder, &busybox, &modules)
         .with_context(|| format!("cannot pack {}", folder.display()))?;
     let path = cache.join(format!("initramfs{}.cpio", kernel.unwrap_or_default()));
-    // Several xtasks may do so at a time: whoever reads it finds a whole one.
-    let part = cache.join(format!("initramfs.{}", std::process::id()));
+    // Others may do so at the same time: whoever reads it finds a whole one.
+    let part = cache.join(format!("initramfs.{}", build::unique()));
     build::write(&part, &archive)?;
     std::fs::rename(&part, &path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)

@@ -8,7 +8,8 @@ mod tests;
 
 use crate::{bench, linux, ui};
 use anyhow::{Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The check that no operation of EL2 became slower.
@@ -55,7 +56,7 @@ pub fn command(options: &Options) -> Result<bool> {
             .jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         system::run(&cases, jobs, &mut tally)?;
-        shipped::run(&chosen, &mut tally);
+        shipped::run(&chosen, jobs, &mut tally);
         if ui::interrupted() {
             bail!("interrupted");
         }
@@ -73,6 +74,15 @@ pub fn command(options: &Options) -> Result<bool> {
     }
     ui::say(tally.result(start.elapsed()));
     Ok(tally.failed.is_empty())
+}
+
+/// The next of what waits, unless the user wants no more.
+fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
+    let job = jobs
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front();
+    job.filter(|_| !ui::interrupted())
 }
 
 /// What came out so far.

@@ -1,15 +1,17 @@
 //! Every shipped system through every command that looks at one: check, verify, draw, and the live machine; and machines
 //! that are not what their image says, which the last of these must notice.
 
-use super::Tally;
+use super::{Tally, next};
 use crate::build::{Builder, root};
 use crate::compile::{Image, rows};
 use crate::system::System;
 use crate::verify::live::{self, Meddling, Report};
-use crate::{draw, linux, manifest, ui, verify};
+use crate::{draw, manifest, ui, verify};
 use anyhow::{Context, Result, bail, ensure};
 use plan::{Core, Header};
+use std::collections::VecDeque;
 use std::mem::offset_of;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// A check of one shipped system.
@@ -33,32 +35,38 @@ const MEDDLED: &str = "duo";
 /// `HCR_EL2.TSC`.
 const TSC: u64 = 1 << 19;
 
-/// Runs those whose name is chosen, and records each in `tally`.
-pub fn run(chosen: &dyn Fn(&str) -> bool, tally: &mut Tally) {
-    let mut builder = Builder::default();
-    let mut checks = Vec::new();
+/// A check that waits for its turn: its name, the system it looks at, and what it does.
+type Job = (String, String, Check);
+
+/// Runs those whose name is chosen, at most `parallel` at a time, and records each in `tally`.
+pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
+    let mut jobs: VecDeque<Job> = VecDeque::new();
     for system in manifest::shipped(&root()) {
-        // A shell ends when someone says so, and gdb takes minutes for the pages of a kernel.
-        let waits = |what: &str| what == "live" && !linux::packages(&system).is_empty();
         let named = CHECKS
             .iter()
-            .filter(|(what, _)| !waits(what))
             .map(|(what, check)| (format!("shipped/{system}/{what}"), system.clone(), *check));
-        checks.extend(named);
+        jobs.extend(named);
     }
     let caught = CAUGHT.iter();
-    checks.extend(caught.map(|(name, check)| ((*name).to_owned(), MEDDLED.to_owned(), *check)));
-    for (name, system, check) in checks.iter().filter(|(name, ..)| chosen(name)) {
-        if !tally.can_run(name, system) {
-            continue;
+    jobs.extend(caught.map(|(name, check)| ((*name).to_owned(), MEDDLED.to_owned(), *check)));
+    jobs.retain(|(name, system, _)| chosen(name) && tally.can_run(name, system));
+
+    let jobs = Mutex::new(jobs);
+    let tally = Mutex::new(tally);
+    let work = || {
+        let mut builder = Builder::default();
+        while let Some((name, system, check)) = next(&jobs) {
+            let start = Instant::now();
+            let result = check(&mut builder, &system);
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            ui::say(tally.record(&name, start.elapsed(), result.map(|()| 1)));
         }
-        let start = Instant::now();
-        let result = check(&mut builder, system);
-        ui::say(tally.record(name, start.elapsed(), result.map(|()| 1)));
-        if ui::interrupted() {
-            return;
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..parallel {
+            scope.spawn(work);
         }
-    }
+    });
 }
 
 fn compiled(builder: &mut Builder, spec: &str) -> Result<(System, Image)> {

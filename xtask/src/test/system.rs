@@ -1,6 +1,6 @@
 //! Runs the whole-system tests of `tests/` on QEMU, several at a time, and judges them.
 
-use super::Tally;
+use super::{Tally, next};
 use crate::build::{self, Builder};
 use crate::qemu::{self, Outcome, REFUSED};
 use crate::system::System;
@@ -48,14 +48,6 @@ pub fn run(cases: &[Case], parallel: usize, tally: &mut Tally) -> Result<()> {
         }
     });
     Ok(())
-}
-
-fn next(jobs: &Mutex<VecDeque<Job>>) -> Option<Job> {
-    let job = jobs
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front();
-    job.filter(|_| !ui::interrupted())
 }
 
 /// Builds every image. Cases with the same system and the same command line start the same file.

@@ -5,7 +5,6 @@ mod gdb;
 mod hold;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Builder};
 use crate::compile::Image;
+use crate::linux;
 use crate::qemu::{self, Console, Verdict};
 use crate::system::System;
 use crate::ui::{Step, count};
@@ -25,9 +25,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 const STARTED: &str = "bulkhead: the machine covers the plan";
 /// How its last line starts.
 const ENDED: &str = "bulkhead: end ";
-/// How long the machine runs between two looks under load, and how many there are at most.
+/// How long the machine runs before it is looked at under load. Each further time is twice as long: a short run is seen
+/// several times, and a long one to its end.
 const BETWEEN: Duration = Duration::from_millis(250);
-const LOOKS: usize = 8;
 /// How long cores may take from that line to their guests' registers, and the machine from its last line to power off.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -127,6 +127,10 @@ pub fn run(
             .to_vec(),
         limit: Some(LIMIT),
         limit_ends_with_key: false,
+        input: match linux::errands(system) {
+            steps if steps.is_empty() => qemu::Input::Nobody,
+            steps => qemu::Input::Typed(steps),
+        },
         ..qemu::Options::default()
     };
     let board = qemu::board(system)?;
@@ -140,7 +144,8 @@ pub fn run(
                 Ok(())
             })
         });
-        let connected = Gdb::connect(&files.socket, || machine.is_finished());
+        let exchange = files.memory.clone();
+        let connected = Gdb::connect(&files.socket, exchange, || machine.is_finished());
         let looked = connected.and_then(|mut gdb| {
             let looked = Looks::new(&standard, &mut gdb, chunks, meddling).all();
             // It is gone already if the look failed for that.
@@ -162,18 +167,17 @@ pub fn run(
 /// Files of one run.
 struct Files {
     image: PathBuf,
+    memory: PathBuf,
     socket: PathBuf,
 }
 
 impl Files {
     fn new(name: &str) -> Self {
-        static RUNS: AtomicU32 = AtomicU32::new(0);
-        let run = RUNS.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}-{run}", std::process::id());
+        let id = build::unique();
+        let folder = build::target_dir().join("images");
         Self {
-            image: build::target_dir()
-                .join("images")
-                .join(format!("{name}-live-{id}.img")),
+            image: folder.join(format!("{name}-live-{id}.img")),
+            memory: folder.join(format!("{name}-live-{id}.memory")),
             // A socket's path has 107 bytes at most, which a target folder's may well exceed.
             socket: std::env::temp_dir().join(format!("bulkhead-{id}.gdb")),
         }
@@ -187,6 +191,7 @@ impl Drop for Files {
             let _ = std::fs::remove_file(path);
         };
         remove(&self.image);
+        remove(&self.memory);
         remove(&self.socket);
     }
 }
@@ -302,6 +307,7 @@ impl<'a> Looks<'a> {
     /// Looks at the machine while it runs, until it has powered off or printed its last line; it is stopped then.
     fn until_ended(&mut self) -> Result<()> {
         let mut last = Instant::now();
+        let mut pause = BETWEEN;
         loop {
             if self.gdb.wait(Duration::from_millis(1))? == Some(Stop::PoweredOff) {
                 return Ok(());
@@ -316,13 +322,14 @@ impl<'a> Looks<'a> {
                     None => self.gdb.interrupt().map(|_| ()),
                 };
             }
-            if last.elapsed() > BETWEEN && self.looks[Moment::Load as usize] < LOOKS {
+            if last.elapsed() > pause {
                 if self.gdb.interrupt()? == Stop::PoweredOff {
                     return Ok(());
                 }
                 self.look(Moment::Load)?;
                 self.gdb.resume()?;
                 last = Instant::now();
+                pause *= 2;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,12 +12,16 @@ use anyhow::{Context, Result, bail, ensure};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes read at a time: twice as many digits fit QEMU's packets of 4 KiB.
 const CHUNK: u64 = 1984;
+/// From this size on QEMU writes memory to a file: a packet takes it a millisecond, a kernel would be minutes.
+const LARGE: u64 = 64 << 10;
 /// What the stub reads as Ctrl-C.
 const BREAK: u8 = 3;
 
 /// A connection. QEMU stops the machine when it is made.
 pub struct Gdb {
     stream: UnixStream,
+    /// The file by which QEMU hands over large pieces of memory.
+    exchange: PathBuf,
     received: Vec<u8>,
     /// The stub's numbers of registers, by name.
     registers: HashMap<String, u32>,
@@ -33,11 +37,12 @@ pub enum Stop {
 }
 
 impl Gdb {
-    /// Connects to the socket at `path`, which QEMU makes soon, unless `gone` says that it will not.
+    /// Connects to the socket at `path`, which QEMU makes soon, unless `gone` says that it will not. Large pieces of memory
+    /// go through the file `exchange`, which is whoever calls this's to remove.
     ///
     /// # Errors
     /// If it does not come, or what answers there is no gdbstub.
-    pub fn connect(path: &Path, gone: impl Fn() -> bool) -> Result<Self> {
+    pub fn connect(path: &Path, exchange: PathBuf, gone: impl Fn() -> bool) -> Result<Self> {
         let start = Instant::now();
         let stream = loop {
             match UnixStream::connect(path) {
@@ -50,6 +55,7 @@ impl Gdb {
         };
         let mut gdb = Self {
             stream,
+            exchange,
             received: Vec::new(),
             registers: HashMap::new(),
         };
@@ -148,8 +154,22 @@ impl Gdb {
     /// # Errors
     /// If it is gone already.
     pub fn kill(&mut self) -> Result<()> {
-        // The monitor's `quit`: GDB's own `k` is a shutdown, which `-no-shutdown` refuses.
-        self.command("qRcmd,71756974").map(|_| ())
+        // GDB's own `k` is a shutdown, which `-no-shutdown` refuses.
+        self.monitor("quit").map(|_| ())
+    }
+
+    /// Gives QEMU's monitor a command (HMP); answers what it says to it.
+    fn monitor(&mut self, words: &str) -> Result<String> {
+        let digits: String = words.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let mut answer = self.command(&format!("qRcmd,{digits}"))?;
+        let mut said = Vec::new();
+        while let Some((b'O', more)) = answer.split_first().filter(|_| answer != b"OK") {
+            said.extend(hex(more).context("QEMU's monitor says no text")?);
+            let next = self.receive(PATIENCE)?;
+            answer = next.with_context(|| format!("QEMU does not end `{words}`"))?;
+        }
+        ensure!(answer == b"OK", "QEMU does not take `{words}`");
+        Ok(String::from_utf8_lossy(&said).trim().to_owned())
     }
 
     /// Whether the cores have a register of this name.
@@ -177,6 +197,9 @@ impl Gdb {
     /// # Errors
     /// If there is none.
     pub fn memory(&mut self, address: u64, size: u64) -> Result<Vec<u8>> {
+        if size >= LARGE {
+            return self.large_memory(address, size);
+        }
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < size {
             let (at, left) = (address + bytes.len() as u64, size - bytes.len() as u64);
@@ -184,6 +207,18 @@ impl Gdb {
             let more = hex(&digits).filter(|more| !more.is_empty());
             bytes.extend(more.with_context(|| format!("cannot read memory at {at:#x}"))?);
         }
+        Ok(bytes)
+    }
+
+    fn large_memory(&mut self, address: u64, size: u64) -> Result<Vec<u8>> {
+        let file = self.exchange.display().to_string();
+        let quoted = file.replace('\\', "\\\\").replace('"', "\\\"");
+        let said = self.monitor(&format!("pmemsave {address:#x} {size:#x} \"{quoted}\""))?;
+        let bytes = std::fs::read(&self.exchange).unwrap_or_default();
+        ensure!(
+            said.is_empty() && bytes.len() as u64 == size,
+            "cannot read {size:#x} bytes of memory at {address:#x} by way of {file}: {said}"
+        );
         Ok(bytes)
     }
 

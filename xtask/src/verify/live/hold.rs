@@ -185,6 +185,9 @@ impl Standard {
 
     /// Words for memory that is not as it was packed, by entries of eight bytes.
     fn compare(&self, what: &str, base: u64, then: &[u8], now: &[u8], found: &mut Vec<String>) {
+        if then == now {
+            return;
+        }
         let word = |bytes: &[u8]| {
             bytes
                 .iter()
