@@ -70,6 +70,8 @@ mod boot {
     pub mod crc;
     #[path = "../../../hyp/el2/src/boot/machine.rs"]
     pub mod machine;
+    pub mod off;
+    #[path = "../../../hyp/el2/src/boot/refuse.rs"]
     pub mod refuse;
     #[path = "../../../hyp/el2/src/boot/tree.rs"]
     pub mod tree;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use plan::PAGE;
 
-use crate::boot::{machine, refuse::Refused};
+use crate::boot::{machine, off::Refused};
 use crate::planned::Plan;
 use crate::support::{self, Parts};
 

@@ -81,7 +81,7 @@ enum Command {
         /// Only what needs QEMU
         #[arg(long)]
         system_only: bool,
-        /// Machines to run at a time, instead of one a core
+        /// Checks to make at a time, instead of one a core
         #[arg(long, value_name = "N")]
         jobs: Option<usize>,
     },

@@ -1,18 +1,23 @@
 //! What the commands say while they work: one line a step, a spinner where someone watches, colours where they are wanted.
 
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Lines of a failed command's output that are worth showing.
 const TAIL: usize = 40;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Everything on the terminal that moves: several threads may have some.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Turns Ctrl-C and a request to terminate into a flag, so that QEMU is ended and the verdict still said.
 /// The second one ends this process at once.
@@ -39,6 +44,15 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
+/// The next of the jobs that several threads take turns at, unless someone asked this process to stop.
+pub fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
+    let job = jobs
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front();
+    job.filter(|_| !interrupted())
+}
+
 /// Whether `stream` wants colours: it is a terminal and `NO_COLOR` (<https://no-color.org>) is unset or empty.
 pub fn coloured(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -55,7 +69,7 @@ pub fn count(count: usize, what: &str) -> String {
 
 /// Prints a line on standard output. A reader that has gone away (`| head`) is no reason to stop.
 pub fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = BARS.suspend(|| writeln!(std::io::stdout(), "{line}"));
 }
 
 /// A line of progress on standard error: a spinner on a terminal, one plain line elsewhere.
@@ -69,7 +83,7 @@ impl Step {
     pub fn start(title: impl Into<String>) -> Self {
         let title = title.into();
         let bar = if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::new_spinner().with_message(title.clone());
+            let bar = BARS.add(ProgressBar::new_spinner().with_message(title.clone()));
             if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
                 bar.set_style(style);
             }
@@ -104,7 +118,7 @@ impl Progress {
     /// Starts with nothing done of `total`.
     pub fn start(title: &'static str, total: usize) -> Self {
         let bar = if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::new(total as u64).with_prefix(title);
+            let bar = BARS.add(ProgressBar::new(total as u64).with_prefix(title));
             if let Ok(style) =
                 ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {wide_msg} {elapsed}")
             {

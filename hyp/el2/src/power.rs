@@ -6,7 +6,7 @@ use abi::{Reason, state};
 use console::Line;
 use psci::Start;
 
-use crate::boot::refuse;
+use crate::boot::off;
 use crate::cpu::core::Core;
 use crate::cpu::{cache, guest};
 use crate::exits::take_interrupt;
@@ -193,7 +193,7 @@ pub fn last_line(core: &Core) -> Line {
 /// Switches the machine off, or leaves it waiting if the plan wants that or there is no way.
 pub fn machine_off(core: &Core) -> ! {
     if core.plan.header.at_end == plan::END_POWER_OFF {
-        refuse::machine_off(&core.plan);
+        off::machine_off(&core.plan);
     }
     loop {
         cache::wait_for_interrupt();

@@ -113,7 +113,7 @@ pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
     std::thread::scope(|scope| {
         for _ in 0..parallel {
             scope.spawn(|| {
-                while let Some((index, task, bench, elf)) = next(&jobs) {
+                while let Some((index, task, bench, elf)) = ui::next(&jobs) {
                     progress.begin(&task.title());
                     let result = task.figures(bench, &elf).with_context(|| task.title());
                     progress.done();
@@ -134,12 +134,4 @@ pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
         figures.extend(result?);
     }
     Ok(figures)
-}
-
-fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
-    let job = jobs
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front();
-    job.filter(|_| !ui::interrupted())
 }

@@ -56,15 +56,30 @@ pub struct Design {
 /// # Errors
 /// When EL2's executable is not one that [`pack`] can lay out, or when the system does not fit its board or itself.
 pub fn compile(system: &System, el2_elf: &[u8]) -> Result<Image> {
+    erring(system, el2_elf, &|_, _| ())
+}
+
+/// [`compile`] with a mistake: `mistake` alters what was decided before anything follows from it, so that the image errs
+/// consistently. That is what the verifier's tests hold against the manifest.
+///
+/// # Errors
+/// As [`compile`].
+pub fn erring(
+    system: &System,
+    el2_elf: &[u8],
+    mistake: &dyn Fn(&mut place::Places, &mut Vec<guest::Guest>),
+) -> Result<Image> {
     let el2 = pack::El2::parse(el2_elf)?;
     let mut pristine = Vec::new();
-    let guests = guest::design(system, &mut pristine)?;
+    let designed = guest::design(system, &mut pristine)?;
 
     // The plan's size moves what lies in RAM, and what lies in RAM decides how many tables the plan has:
     // start with no room and give it what it needed, until it fits what it was given.
     let mut plan_size = 0;
     for _ in 0..16 {
-        let places = place::place(system, &guests, &pristine, el2.size(), plan_size)?;
+        let mut guests = designed.clone();
+        let mut places = place::place(system, &guests, &pristine, el2.size(), plan_size)?;
+        mistake(&mut places, &mut guests);
         let rows = rows::rows(system, &guests, &places, None)?.len();
         let base = places.plan_base(el2.size()) + pages(rows as u64);
         let maps = maps::build(system, &guests, &pristine, &el2, &places, base)?;

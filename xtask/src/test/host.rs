@@ -27,7 +27,8 @@ impl std::fmt::Display for Skipped {
 
 impl std::error::Error for Skipped {}
 
-/// All of them, the quickest first.
+/// All of them. Where two are made at a time, what builds into the same folder does not stand together: cargo would let one
+/// wait for the other.
 pub const CHECKS: &[Check] = &[
     Check {
         name: "format",
@@ -42,8 +43,24 @@ pub const CHECKS: &[Check] = &[
         run: clippy_bare_metal,
     },
     Check {
+        name: "host/interleavings",
+        run: interleavings,
+    },
+    Check {
         name: "host/crates",
         run: |name| tests(name, build::cargo("test").arg("--locked")),
+    },
+    Check {
+        name: "host/miri",
+        run: miri,
+    },
+    Check {
+        name: "size",
+        run: budgets,
+    },
+    Check {
+        name: "host/fuzz",
+        run: fuzzing,
     },
     Check {
         name: "host/guests",
@@ -55,22 +72,6 @@ pub const CHECKS: &[Check] = &[
                     .args(packages(GUEST_LIBRARIES)),
             )
         },
-    },
-    Check {
-        name: "host/interleavings",
-        run: interleavings,
-    },
-    Check {
-        name: "host/miri",
-        run: miri,
-    },
-    Check {
-        name: "host/fuzz",
-        run: fuzzing,
-    },
-    Check {
-        name: "size",
-        run: budgets,
     },
 ];
 

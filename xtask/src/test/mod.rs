@@ -24,7 +24,7 @@ pub struct Options {
     pub host_only: bool,
     /// Only what needs QEMU.
     pub system_only: bool,
-    /// QEMUs at a time.
+    /// Checks at a time.
     pub jobs: Option<usize>,
 }
 
@@ -36,14 +36,16 @@ pub fn command(options: &Options) -> Result<bool> {
     let start = Instant::now();
     let mut tally = Tally::default();
     let chosen = |name: &str| name.contains(&options.filter);
+    let jobs = options
+        .jobs
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     if !options.system_only {
-        for check in host::CHECKS.iter().filter(|check| chosen(check.name)) {
-            let start = Instant::now();
-            let result = (check.run)(check.name);
-            ui::say(tally.record(check.name, start.elapsed(), result));
-            if ui::interrupted() {
-                bail!("interrupted");
-            }
+        let checks = host::CHECKS.iter().filter(|check| chosen(check.name));
+        each(checks.collect(), jobs, &mut tally, |(): &mut (), check| {
+            (check.name.to_owned(), (check.run)(check.name))
+        });
+        if ui::interrupted() {
+            bail!("interrupted");
         }
     }
     if !options.host_only {
@@ -52,9 +54,6 @@ pub fn command(options: &Options) -> Result<bool> {
             .filter(|case| chosen(case.name))
             .collect();
         cases.retain(|case| tally.can_run(case.name, case.system));
-        let jobs = options
-            .jobs
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         system::run(&cases, jobs, &mut tally)?;
         shipped::run(&chosen, jobs, &mut tally);
         if ui::interrupted() {
@@ -76,13 +75,30 @@ pub fn command(options: &Options) -> Result<bool> {
     Ok(tally.failed.is_empty())
 }
 
-/// The next of what waits, unless the user wants no more.
-fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
-    let job = jobs
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front();
-    job.filter(|_| !ui::interrupted())
+/// Makes the checks `jobs`, at most `parallel` at a time, and records each: `judge` gives its name and its result. What one
+/// check leaves for the next, a thread keeps.
+fn each<T: Send, S: Default>(
+    jobs: VecDeque<T>,
+    parallel: usize,
+    tally: &mut Tally,
+    judge: impl Fn(&mut S, T) -> (String, Result<usize>) + Sync,
+) {
+    let jobs = Mutex::new(jobs);
+    let tally = Mutex::new(tally);
+    let work = || {
+        let mut state = S::default();
+        while let Some(job) = ui::next(&jobs) {
+            let start = Instant::now();
+            let (name, result) = judge(&mut state, job);
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            ui::say(tally.record(&name, start.elapsed(), result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..parallel {
+            scope.spawn(work);
+        }
+    });
 }
 
 /// What came out so far.

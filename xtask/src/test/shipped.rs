@@ -1,18 +1,16 @@
 //! Every shipped system through every command that looks at one: check, verify, draw, and the live machine; and machines
 //! that are not what their image says, which the last of these must notice.
 
-use super::{Tally, next};
+use super::{Tally, each};
 use crate::build::{Builder, root};
 use crate::compile::{Image, rows};
 use crate::system::System;
 use crate::verify::live::{self, Meddling, Report};
-use crate::{draw, manifest, ui, verify};
+use crate::{draw, manifest, verify};
 use anyhow::{Context, Result, bail, ensure};
 use plan::{Core, Header};
 use std::collections::VecDeque;
 use std::mem::offset_of;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 /// A check of one shipped system.
 type Check = fn(&mut Builder, &str) -> Result<()>;
@@ -50,22 +48,9 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
     let caught = CAUGHT.iter();
     jobs.extend(caught.map(|(name, check)| ((*name).to_owned(), MEDDLED.to_owned(), *check)));
     jobs.retain(|(name, system, _)| chosen(name) && tally.can_run(name, system));
-
-    let jobs = Mutex::new(jobs);
-    let tally = Mutex::new(tally);
-    let work = || {
-        let mut builder = Builder::default();
-        while let Some((name, system, check)) = next(&jobs) {
-            let start = Instant::now();
-            let result = check(&mut builder, &system);
-            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            ui::say(tally.record(&name, start.elapsed(), result.map(|()| 1)));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..parallel {
-            scope.spawn(work);
-        }
+    each(jobs, parallel, tally, |builder, (name, system, check)| {
+        let result = check(builder, &system);
+        (name, result.map(|()| 1))
     });
 }
 

@@ -1,15 +1,15 @@
 //! Runs the whole-system tests of `tests/` on QEMU, several at a time, and judges them.
 
-use super::{Tally, next};
+use super::{Tally, each};
 use crate::build::{self, Builder};
 use crate::qemu::{self, Outcome, REFUSED};
 use crate::system::System;
-use crate::{manifest, ui, verify};
+use crate::{manifest, verify};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 use system_tests::{Case, Expect, Machine};
 
 /// How long one run may take. The longest takes a tenth of it on an idle machine.
@@ -33,19 +33,8 @@ struct Job {
 /// # Errors
 /// If a system does not build, which no case can be judged without.
 pub fn run(cases: &[Case], parallel: usize, tally: &mut Tally) -> Result<()> {
-    let jobs = Mutex::new(prepare(cases)?);
-    let tally = Mutex::new(tally);
-    std::thread::scope(|scope| {
-        for _ in 0..parallel {
-            scope.spawn(|| {
-                while let Some(job) = next(&jobs) {
-                    let start = Instant::now();
-                    let result = judge(&job);
-                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                    ui::say(tally.record(job.case.name, start.elapsed(), result.map(|()| 1)));
-                }
-            });
-        }
+    each(prepare(cases)?, parallel, tally, |(): &mut (), job| {
+        (job.case.name.to_owned(), judge(&job).map(|()| 1))
     });
     Ok(())
 }

@@ -8,7 +8,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use console::Line;
 use plan::{Core, Range};
 
-use super::refuse::{self, PSCI, UART, if_damaged, refusal, refuse};
+use super::off::{self, PSCI, UART};
+use super::refuse::{if_damaged, refusal, refuse};
 use super::tree::{self, Node, Nodes};
 use crate::gic;
 use crate::planned::Plan;
@@ -217,7 +218,7 @@ fn check_ram(found: &Found, plan: &Plan) {
             for range in ram {
                 between(line.str(" "), range);
             }
-            refuse::power_off_with(&mut line)
+            off::power_off_with(&mut line)
         }
     }
 }

@@ -11,6 +11,7 @@
 pub mod crc;
 mod entry;
 mod machine;
+pub mod off;
 pub mod refuse;
 mod tree;
 
@@ -24,8 +25,9 @@ use crate::cpu::{cache, regs};
 use crate::gic;
 use crate::planned::Plan;
 use crate::shared::Shared;
+use off::PSCI;
+use refuse::refusal;
 pub(crate) use refuse::refuse;
-use refuse::{PSCI, refusal};
 
 /// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with the image.
 static NONCE: AtomicU64 = AtomicU64::new(0);
@@ -131,7 +133,7 @@ pub extern "C" fn check_core(core: &Core) {
         for row in admitted {
             line.str(" ").hex(row.value.into());
         }
-        refuse::power_off_with(&mut line)
+        off::power_off_with(&mut line)
     }
     // Cortex-A72 up to r0p3, erratum 859971: no instruction prefetch (CPUACTLR_EL1, bit 32; Trusted Firmware-A, cortex_a72.S).
     // Firmware that speaks PSCI has done so; the Raspberry Pi's stub leaves it, and opens the register to EL2.

@@ -1,4 +1,4 @@
-//! Good images in memory, and what is needed to spoil them: the planner's steps one by one, the check sum made right
+//! Good images in memory, and what is needed to spoil them: a planner that errs, the check sum made right
 //! again, a small walker that finds the descriptor to change.
 #![allow(
     dead_code,
@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use bulkhead_verify::{Inputs, manifest::Manifest};
 use crc::{CRC_32_ISCSI, Crc, Table};
 use plan::{Array, Core, Header, PAGE, Partition};
-use xtask::compile::{Design, guest, maps, pack, place, rows};
+use xtask::compile::{guest, place};
 use xtask::system::System;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -140,36 +140,8 @@ pub fn compile(
     system: &System,
     change: impl Fn(&mut place::Places, &mut Vec<guest::Guest>),
 ) -> Vec<u8> {
-    let el2 = pack::El2::parse(&el2_elf()).expect("the fake EL2");
-    let pages = xtask::compile::pages;
-    let mut plan_size = 0;
-    loop {
-        let mut pristine = Vec::new();
-        let mut guests = guest::design(system, &mut pristine).expect("a design");
-        let mut places =
-            place::place(system, &guests, &pristine, el2.size(), plan_size).expect("places");
-        change(&mut places, &mut guests);
-        let rows = rows::rows(system, &guests, &places, None)
-            .expect("rows")
-            .len();
-        let base = places.plan_base(el2.size()) + pages(rows as u64);
-        let maps = maps::build(system, &guests, &pristine, &el2, &places, base).expect("maps");
-        let needed = pages(rows as u64) + maps.pool.bytes().len() as u64;
-        if needed > plan_size {
-            plan_size = needed;
-            continue;
-        }
-        let design = Design {
-            el2,
-            guests,
-            pristine,
-            places,
-            maps,
-            rows,
-            plan_size,
-        };
-        return pack::image(system, &design).expect("an image");
-    }
+    let image = xtask::compile::erring(system, &el2_elf(), &change);
+    image.expect("an image").bytes
 }
 
 /// An image taken apart, to be changed.
