@@ -28,7 +28,7 @@
 //! - An interrupt whose group GICD_CTLR enables and the vCPU's own ICC_IGRPENn disables still takes a list register.
 //! - One-of-N routing is not offered (GICD_TYPER.No1N = 1): a write of IROUTER.IRM = 1 selects vCPU 0.
 //! - Hardware-linked interrupts (any hypervisor's): a level that its device withdraws, and a second edge, between EL2's acknowledgement and the
-//!   guest's are each signalled once more than a bare GIC would.
+//!   guest's are each signalled once more than a bare GIC would. So is a timer that fired before CPU_OFF, after CPU_ON.
 //! - Priority and group of an interrupt changed while it is active count from the next time it becomes pending.
 //! - A level interrupt made pending by a register write and then retracted may arrive once more; none is lost.
 //! - A physical SPI that is routed to another vCPU and arrives there at the very moment in which its last holder empties its list

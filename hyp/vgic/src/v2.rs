@@ -244,17 +244,21 @@ impl<H: Hardware> Vcpu<'_, H> {
         let free = self.hardware.empty() & self.delivery.open;
         if sgi >= 16
             || mail != 1 << sgi
-            || waiting != 1u32.checked_shl(source).unwrap_or(0)
+            || !waiting.is_power_of_two()
             || entry == 0
             || free >> register & 1 == 0
         {
             return false;
         }
-        // The mail before the sources: who adds one after this looks finds no mail and kicks anew.
-        word.clear_at_once(MAIL, mail);
+        // The mail before the sources: who adds one after this finds no mail and kicks anew.
+        let before = word.clear_at_once(MAIL, mail);
         sources.clear_at_once(waiting);
         let entry = Entry(entry).sent_by(source, sources.get() != 0);
         self.hardware.write(register, entry.0);
+        // Who added something to that mail did not kick.
+        if before != mail {
+            self.inbox();
+        }
         true
     }
 

@@ -16,6 +16,8 @@ use crate::planned::Plan;
 
 /// RAM ranges a device tree may list; more than any board of this kind has.
 const RAM_RANGES: usize = 16;
+/// Most bytes of a device tree (Linux `Documentation/arch/arm64/booting.rst`, 2).
+const TREE: u32 = 2 << 20;
 /// Key of the nonce on the boot command line.
 const NONCE: &[u8] = b"bulkhead.nonce=";
 
@@ -73,12 +75,14 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     found.nonce
 }
 
-/// The nodes of the tree that the loader passed.
+/// The nodes of the tree that the loader passed. The boot protocol aligns it to 8 bytes, and lets it have [`TREE`].
 fn nodes(dtb: u64) -> Nodes<'static> {
+    let is_place = dtb != 0 && dtb.is_multiple_of(8);
     // SAFETY: the boot protocol says x0 is the device tree's address or zero.
-    let header = (dtb != 0).then(|| unsafe { &*(dtb as *const [u32; 2]) });
+    let header = is_place.then(|| unsafe { &*(dtb as *const [u32; 2]) });
     if let Some(&[magic, size]) = header
         && magic == tree::MAGIC.to_be()
+        && u32::from_be(size) <= TREE
         // SAFETY: as above; the tree says its own size.
         && let Some(nodes) = Nodes::of(unsafe {
             core::slice::from_raw_parts(dtb as *const u8, u32::from_be(size) as usize)

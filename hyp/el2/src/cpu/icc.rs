@@ -20,6 +20,8 @@ writable! {
     set_icc_ctlr = "S3_0_C12_C12_4";
     /// `ICC_BPR1_EL1`.
     set_icc_bpr1 = "S3_0_C12_C12_3";
+    /// `ICC_AP1R0_EL1`: all there is with five bits of priority, which a GIC's Non-secure side has.
+    set_icc_ap1r0 = "S3_0_C12_C9_0";
 }
 
 /// `ICH_LR<index>_EL2`; index 0 to 15, others wrap. The one kind of place where EL2 branches indirectly: register numbers

@@ -36,6 +36,9 @@ register_structs! {
         (0x000c => iar: ReadOnly<u32>),
         (0x0010 => eoir: WriteOnly<u32>),
         (0x0014 => _reserved0),
+        (0x00d0 => apr: [ReadWrite<u32>; 4]),
+        (0x00e0 => nsapr: [ReadWrite<u32>; 4]),
+        (0x00f0 => _reserved1),
         (0x1000 => dir: WriteOnly<u32>),
         (0x1004 => @END),
     },
@@ -91,9 +94,9 @@ const fn target(mpidr: u64) -> u8 {
 /// Refuses a machine where this core has another CPU interface than the plan takes for it, or where EL2 may not enable what it needs of the private interrupts.
 pub fn check_core(row: &Core) {
     let gicd = distributor(GICD.load(Relaxed));
-    // ITARGETSR0 names the reader (IHI 0048, 4.3.12); with one CPU interface it reads as zero.
+    // ITARGETSR0 names the reader (IHI 0048, 4.3.12), but where there is one CPU interface (GICD_TYPER.CPUNumber, 7:5).
     let own = gicd.itargetsr.first().map_or(0, |byte| byte.get());
-    if own != 0 && own != target(row.mpidr) {
+    if gicd.typer.get() & 0xe0 != 0 && own != target(row.mpidr) {
         refuse!(str "GIC: the plan has core ", hex row.mpidr, str " at target bit ",
             hex target(row.mpidr).into(), str ", the machine at ", hex own.into())
     }
@@ -150,6 +153,10 @@ pub fn init_core(_: &Core, words: &Words) {
     }
     words.write(Bank::SetEnable, 0, OWN);
     let gicc = gicc();
+    // What a loader has left active would keep everything away. One of them is this world's, whatever the GIC has.
+    for register in gicc.apr.iter().chain(&gicc.nsapr) {
+        register.set(0);
+    }
     gicc.pmr.set(0xff);
     gicc.bpr.set(0);
     gicc.ctlr.set(GICC_CTLR);

@@ -122,6 +122,8 @@ pub fn init_core(row: &Core, words: &Words) {
     }
     reset(words, 0);
     words.write(Bank::SetEnable, 0, OWN);
+    // What a loader has left active would keep everything away.
+    icc::set_icc_ap1r0(0);
     GicCpuInterface::set_priority_mask(0xff);
     icc::set_icc_bpr1(0);
     icc::set_icc_ctlr(EOI_MODE);
