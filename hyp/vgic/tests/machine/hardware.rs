@@ -1,0 +1,245 @@
+//! What hardware does: the physical GIC, and a core's virtual CPU interface with its list registers.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::WORDS;
+use super::vgic::{Bank, Entry, ListRegisters, Physical, Siblings, control};
+
+/// The physical GIC: what all cores share, and the private word of each.
+#[derive(Default)]
+pub struct PhysicalGic {
+    pub enable: Vec<[u32; WORDS]>,
+    pub latch: Vec<[u32; WORDS]>,
+    pub line: Vec<[u32; WORDS]>,
+    pub active: Vec<[u32; WORDS]>,
+    pub edge: [u32; WORDS],
+    pub route: Vec<usize>,
+    /// INTIDs that the partition owns: any write to another is an error.
+    pub owned: [u32; WORDS],
+}
+
+impl PhysicalGic {
+    pub fn bank(core: usize, word: usize) -> usize {
+        if word == 0 { core } else { 0 }
+    }
+
+    pub fn pending(&self, core: usize, word: usize) -> u32 {
+        let bank = Self::bank(core, word);
+        self.latch[bank][word] | self.line[bank][word] & !self.edge[word]
+    }
+
+    /// The interrupt that the core would acknowledge.
+    pub fn signalled(&self, core: usize) -> Option<u32> {
+        (0..WORDS as u32 * 32).find(|&intid| {
+            let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
+            let bank = Self::bank(core, word);
+            self.pending(core, word) & self.enable[bank][word] & !self.active[bank][word] & bit != 0
+                && (word == 0 || self.route[intid as usize] == core)
+        })
+    }
+
+    pub fn acknowledge(&mut self, core: usize, intid: u32) {
+        let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
+        let bank = Self::bank(core, word);
+        self.latch[bank][word] &= !bit;
+        self.active[bank][word] |= bit;
+    }
+
+    pub fn deactivate(&mut self, core: usize, intid: u32) {
+        let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
+        let bank = Self::bank(core, word);
+        assert!(
+            self.active[bank][word] & bit != 0,
+            "deactivated {intid}, which was not active"
+        );
+        self.active[bank][word] &= !bit;
+    }
+}
+
+/// One core's hardware.
+pub struct Hardware<const V2: bool = false> {
+    pub core: usize,
+    pub registers: Vec<u64>,
+    pub control: u32,
+    pub split: bool,
+    pub kicks: Rc<RefCell<Vec<u32>>>,
+    pub physical: Rc<RefCell<PhysicalGic>>,
+    /// Priorities of what the guest has acknowledged and not yet dropped: the active priorities.
+    pub running: Vec<u8>,
+    pub writes: Cell<u32>,
+    /// GICv2: who sent the SGI that was acknowledged last.
+    pub source: u32,
+}
+
+impl<const V2: bool> Hardware<V2> {
+    pub fn maintenance(&self) -> bool {
+        let entries = || self.registers.iter().map(|&raw| Entry(raw));
+        self.control & control::EN != 0
+            && (entries().any(|entry| {
+                entry.is_over() && entry.has(Entry::REPORT_END) && !entry.has(Entry::LINKED)
+            }) || self.control & control::NPIE != 0
+                && !entries().any(|entry| entry.is_only_pending())
+                || self.control & control::LRENPIE != 0 && self.control & control::EOI_COUNT != 0)
+    }
+
+    /// The register of the most important pending interrupt, if it may preempt.
+    pub fn signalled(&self) -> Option<usize> {
+        if self.control & control::EN == 0 {
+            return None;
+        }
+        (0..self.registers.len())
+            .filter(|&index| Entry(self.registers[index]).is_only_pending())
+            .min_by_key(|&index| Entry(self.registers[index]).priority())
+            .filter(|&index| {
+                let running = self.running.iter().min().copied().unwrap_or(0xff);
+                Entry(self.registers[index]).priority() < running
+            })
+    }
+
+    pub fn acknowledge(&mut self) -> Option<u32> {
+        let index = self.signalled()?;
+        let entry = Entry(self.registers[index]);
+        self.registers[index] = entry.0 & !Entry::PENDING | Entry::ACTIVE;
+        self.running.push(entry.priority());
+        self.source = entry.source();
+        Some(entry.intid())
+    }
+
+    /// The guest's write of EOIR with EOImode = 0: priority drop and deactivation.
+    pub fn end(&mut self, intid: u32) {
+        if let Some(lowest) = self.running.iter().min().copied() {
+            let at = self
+                .running
+                .iter()
+                .position(|&priority| priority == lowest)
+                .unwrap();
+            self.running.remove(at);
+            if !self.deactivate(intid) {
+                let count = (self.control >> 27) + 1;
+                self.control = self.control & !control::EOI_COUNT | count << 27;
+            }
+        }
+    }
+
+    fn deactivate(&mut self, intid: u32) -> bool {
+        let Some(index) = self
+            .registers
+            .iter()
+            .position(|&raw| Entry(raw).has(Entry::ACTIVE) && Entry(raw).intid() == intid)
+        else {
+            return false;
+        };
+        let entry = Entry(self.registers[index]);
+        self.registers[index] &= !Entry::ACTIVE;
+        if entry.has(Entry::LINKED) {
+            self.physical.borrow_mut().deactivate(self.core, intid);
+        }
+        true
+    }
+
+    fn check(&self, word: usize, mask: u32) {
+        let owned = self.physical.borrow().owned[word];
+        assert_eq!(
+            mask & !owned,
+            0,
+            "a foreign interrupt of word {word} is touched"
+        );
+    }
+
+    fn bank(&self, word: usize) -> usize {
+        PhysicalGic::bank(self.core, word)
+    }
+}
+
+impl<const V2: bool> ListRegisters for Hardware<V2> {
+    const SGI_SOURCES: bool = V2;
+
+    fn count(&self) -> usize {
+        self.registers.len()
+    }
+    fn read(&self, index: usize) -> u64 {
+        self.registers.get(index).copied().unwrap_or(0)
+    }
+    fn write(&mut self, index: usize, value: u64) {
+        self.writes.set(self.writes.get() + 1);
+        self.registers[index] = value;
+        let entry = Entry(value);
+        if entry.has(Entry::LINKED) {
+            assert!(
+                !(entry.has(Entry::PENDING) && entry.has(Entry::ACTIVE)),
+                "a linked list register is pending and active"
+            );
+            let (word, bit) = (entry.intid() as usize / 32, 1 << (entry.intid() % 32));
+            assert!(
+                self.physical.borrow().active[self.bank(word)][word] & bit != 0,
+                "{} is linked and not physically active",
+                entry.intid()
+            );
+        }
+        if !entry.is_over() {
+            let same = self
+                .registers
+                .iter()
+                .filter(|&&raw| !Entry(raw).is_over() && Entry(raw).intid() == entry.intid());
+            assert_eq!(
+                same.count(),
+                1,
+                "{} is in two list registers",
+                entry.intid()
+            );
+        }
+    }
+    fn empty(&self) -> u32 {
+        self.registers
+            .iter()
+            .enumerate()
+            .filter(|(_, raw)| {
+                let entry = Entry(**raw);
+                entry.is_over() && (entry.has(Entry::LINKED) || !entry.has(Entry::REPORT_END))
+            })
+            .fold(0, |mask, (index, _)| mask | 1 << index)
+    }
+    fn control(&self) -> u32 {
+        self.control
+    }
+    fn set_control(&mut self, value: u32) {
+        self.control = value;
+    }
+    fn split_deactivation(&self) -> bool {
+        self.split
+    }
+}
+
+impl<const V2: bool> Physical for Hardware<V2> {
+    fn write_bank(&mut self, bank: Bank, word: usize, mask: u32) {
+        self.check(word, mask);
+        let physical = &mut *self.physical.borrow_mut();
+        let words = match bank {
+            Bank::SetEnable | Bank::ClearEnable => &mut physical.enable,
+            Bank::SetPending | Bank::ClearPending => &mut physical.latch,
+            Bank::SetActive | Bank::ClearActive => &mut physical.active,
+        };
+        let word = &mut words[self.bank(word)][word];
+        match bank {
+            Bank::SetEnable | Bank::SetPending | Bank::SetActive => *word |= mask,
+            Bank::ClearEnable | Bank::ClearPending | Bank::ClearActive => *word &= !mask,
+        }
+    }
+    fn pending(&self, word: usize) -> u32 {
+        // Bits of other partitions show in the same register.
+        let owned = self.physical.borrow().owned[word];
+        self.physical.borrow().pending(self.core, word) | !owned
+    }
+    fn route(&mut self, intid: u32, vcpu: usize) {
+        self.check(intid as usize / 32, 1 << (intid % 32));
+        self.physical.borrow_mut().route[intid as usize] = vcpu;
+    }
+}
+
+impl<const V2: bool> Siblings for Hardware<V2> {
+    fn kick(&self, vcpu: usize) {
+        assert_ne!(vcpu, self.core, "a core kicked itself");
+        self.kicks.borrow_mut()[vcpu] += 1;
+    }
+}
