@@ -20,7 +20,7 @@ use gdb::{Gdb, Stop};
 use hold::Standard;
 
 /// What a run may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 /// EL2's line when all memory is loaded and the first guests start.
 const STARTED: &str = "bulkhead: the machine covers the plan";
 /// How its last line starts.

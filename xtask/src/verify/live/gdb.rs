@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes read at a time: twice as many digits fit QEMU's packets of 4 KiB.
 const CHUNK: u64 = 1984;
 /// From this size on QEMU writes memory to a file: a packet takes it a millisecond, a kernel would be minutes.
