@@ -24,7 +24,7 @@ mod tests;
 
 pub use input::{Keys, Typed};
 pub use line::Line;
-pub use mux::Mux;
+pub use mux::{BREAK, CONTINUED, Mux};
 pub use pl011::Pl011;
 pub use printer::Printer;
 pub use ring::Ring;

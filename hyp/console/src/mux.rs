@@ -8,9 +8,9 @@
 const LONG: u32 = 512;
 /// Ends a line that may have left the terminal in any state: CAN ends a sequence, SI and `ESC ( B` choose ASCII, the last
 /// one takes colours away.
-pub(crate) const BREAK: &str = "\x18\x0f\x1b(B\x1b[0m\r\n";
+pub const BREAK: &str = "\x18\x0f\x1b(B\x1b[0m\r\n";
 /// Goes before the rest of a line that was broken off.
-const CONTINUED: &[u8] = b"... ";
+pub const CONTINUED: &str = "... ";
 
 /// The console core's place in all output rings. At first nothing is begun.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Mux {
             }
             if self.broken >> self.at & 1 != 0 {
                 self.taken = 1;
-                self.staged = CONTINUED;
+                self.staged = CONTINUED.as_bytes();
             }
         } else if between && others != 0 && (self.taken >= LONG || first && waiting & own == 0) {
             self.taken = 0;

@@ -4,7 +4,7 @@
 
 use core::mem::take;
 
-use crate::{Line, PREFIX, Ring, filter::Filter, mux::BREAK};
+use crate::{BREAK, Line, PREFIX, Ring, filter::Filter};
 
 /// Bytes after which a line that is not live goes on in another.
 const LONG: usize = 200;

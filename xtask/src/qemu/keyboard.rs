@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
+use console::{BREAK, CONTINUED};
+
 use crate::ui;
 
 /// Where a machine's input comes from.
@@ -31,7 +33,8 @@ pub enum Input {
 /// What a test types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What the console must have shown since the step before: any bytes, whole lines or not. Empty: nothing is waited for.
+    /// What the console must have shown since the step before: any bytes, whole lines or not, also with others' lines where
+    /// EL2 broke a line off to go on behind them. Empty: nothing is waited for.
     pub seen: String,
     /// What is typed then, as fast as it is taken.
     pub keys: Vec<u8>,
@@ -44,6 +47,9 @@ const FIRST: &[u8] = b"\x011";
 
 /// What the terminal was before.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Bytes of others' lines behind which a broken line goes on at the latest.
+const REACH: usize = 1 << 16;
 
 /// Whether a key was pressed at the terminal.
 static PRESSED: AtomicBool = AtomicBool::new(false);
@@ -145,14 +151,12 @@ impl<'a> Script<'a> {
         let mut keys = Vec::new();
         while let Some((step, rest)) = self.steps.split_first() {
             if !step.seen.is_empty() {
-                let words = step.seen.as_bytes();
-                let mut places = bytes[self.from..].windows(words.len());
-                let Some(at) = places.position(|place| place == words) else {
-                    // Words may have begun at the end.
-                    self.from = self.from.max((bytes.len() + 1).saturating_sub(words.len()));
+                let Some(end) = end_of(step.seen.as_bytes(), &bytes[self.from..]) else {
+                    // Words may have begun, as far back as the line that goes on behind others'.
+                    self.from = self.from.max(bytes.len().saturating_sub(REACH));
                     break;
                 };
-                self.from += at + words.len();
+                self.from += end;
             }
             keys.extend(&step.keys);
             self.steps = rest;
@@ -164,6 +168,28 @@ impl<'a> Script<'a> {
     pub fn unseen(&self) -> Option<String> {
         self.steps.first().map(|step| step.seen.clone())
     }
+}
+
+/// Where `words` end in `bytes`, for the first time.
+fn end_of(words: &[u8], bytes: &[u8]) -> Option<usize> {
+    let begins = |at: &usize| bytes[*at] == words[0];
+    (0..bytes.len()).filter(begins).find_map(|begin| {
+        words[1..].iter().try_fold(begin + 1, |at, byte| {
+            let at = at + broken_off(&bytes[at..]);
+            (bytes.get(at) == Some(byte)).then_some(at + 1)
+        })
+    })
+}
+
+/// Length of what is not of the line: its break, others' lines, and the mark where it goes on.
+fn broken_off(bytes: &[u8]) -> usize {
+    if !bytes.starts_with(BREAK.as_bytes()) {
+        return 0;
+    }
+    let mark = ["\r\n", CONTINUED].concat();
+    let mut places = bytes.windows(mark.len());
+    let place = places.position(|place| place == mark.as_bytes());
+    place.map_or(0, |place| place + mark.len())
 }
 
 fn pass_on(machine: &Sender<Vec<u8>>, raw: bool) {

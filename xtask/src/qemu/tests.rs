@@ -230,3 +230,37 @@ fn a_test_types_what_it_was_asked_for() {
     script.due(b"/ #");
     assert_eq!(script.unseen().as_deref(), Some("/ # "));
 }
+
+/// EL2 lets others' lines into one that has nothing to add.
+#[test]
+fn words_are_seen_in_a_line_that_was_broken_off() {
+    let input = Input::Typed(vec![Step {
+        seen: "load".to_string(),
+        keys: b"!".to_vec(),
+    }]);
+    let (end, on) = (::console::BREAK, ::console::CONTINUED);
+    let others = "[a] 1\r\n[b] 2\r\n";
+    let typed = |output: &str| {
+        let mut script = keyboard::Script::new(&input);
+        let ends = 0..=output.len();
+        ends.map(|end| script.due(&output.as_bytes()[..end]).len())
+            .sum::<usize>()
+    };
+    assert_eq!(typed(&format!("# lo{end}{others}{on}ad")), 1);
+    let thrice = format!("l{end}{others}{on}oa{end}{others}{on}d");
+    assert_eq!(typed(&thrice), 1);
+    // Much came before.
+    let before = others.repeat(10_000);
+    let mut script = keyboard::Script::new(&input);
+    let keys = (0..=thrice.len()).map(|end| {
+        script
+            .due(format!("{before}{}", &thrice[..end]).as_bytes())
+            .len()
+    });
+    assert_eq!(keys.sum::<usize>(), 1);
+    for other in ["lo\r\nad", "lo", "lo... ad"] {
+        assert_eq!(typed(other), 0, "{other}");
+    }
+    assert_eq!(typed(&format!("lo{end}{others}ad")), 0, "another's");
+    assert_eq!(typed(&format!("lo{end}{others}{on}aid")), 0, "other words");
+}
