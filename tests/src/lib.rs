@@ -2,9 +2,11 @@
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
 //! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
-//! `payload/` what others bring, `linux/` Linux beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine, `refusal/` a machine or an image that EL2 must not start.
+//! `payload/` what others bring, `linux/` Linux beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine,
+//! `boot/` another loader than QEMU, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
+mod boot;
 mod linux;
 mod rpi4;
 #[cfg(test)]
@@ -30,6 +32,8 @@ pub struct Machine {
     pub foreign_gic: Option<u32>,
     /// There is a blank disk behind the first virtio transport, and a second UART, which must have said these words.
     pub devices: Option<&'static str>,
+    /// Firmware that starts first, at EL2, as a manifest names what is Debian's. It finds the image in QEMU's fw_cfg.
+    pub firmware: Option<&'static str>,
 }
 
 /// How a case must end.
@@ -106,6 +110,7 @@ const DEFAULT: Machine = Machine {
     gic: None,
     foreign_gic: None,
     devices: None,
+    firmware: None,
 };
 
 /// QEMU's machine with a GICv2, and an EL2 for it.
@@ -212,6 +217,18 @@ const DUOS: &[Case] = &[
         ..DUO
     },
     Case {
+        name: "wait/peer-stops",
+        system: "tests/systems/stops.toml",
+        expect: Expect::Ends(&[
+            ("sensor", "failed"),
+            ("control", "failed"),
+            ("clock", "failed"),
+        ]),
+        wanted: &["[control] FAIL: after 0 samples: the peer does not run (sensor is failed)"],
+        order: &["(sensor is failed)", "bulkhead: clock: "],
+        ..DUO
+    },
+    Case {
         name: "refusal/too-little-memory",
         machine: Machine {
             memory: Some("48M"),
@@ -288,5 +305,6 @@ pub fn cases() -> Vec<Case> {
     cases.extend_from_slice(attacks::CASES);
     cases.extend_from_slice(typed::CASES);
     cases.extend_from_slice(rpi4::CASES);
+    cases.extend_from_slice(boot::CASES);
     cases
 }

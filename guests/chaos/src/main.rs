@@ -40,7 +40,7 @@ use End::{Halted, Stops, Survives};
 /// Name, how it ends, what carries it out, what that is.
 type Attack = (&'static str, End, fn(&Tree) -> String, &'static str);
 
-/// All attacks. `at=ADDRESS` chooses the address of the first three.
+/// All attacks. `at=ADDRESS` chooses the address of the first three; `after=MILLISECONDS` makes any of them wait.
 const ATTACKS: &[Attack] = &[
     (
         "read-outside",
@@ -244,6 +244,12 @@ const ATTACKS: &[Attack] = &[
         "reads nothing that is typed for four seconds",
     ),
     (
+        "remains",
+        Survives,
+        memory::remains,
+        "looks for what the loader left in its memory",
+    ),
+    (
         "listen",
         Survives,
         channels::listen,
@@ -278,6 +284,12 @@ fn main(tree: &'static Tree) {
     if *end != Halted {
         // An attack that has to be halted must not get a chance to mend it.
         probe::init();
+    }
+    if let Some(after) = tree.option("after").and_then(number) {
+        let start = timer::now() + timer::milliseconds(after);
+        while timer::now() < start {
+            interrupt::wait_until(start);
+        }
     }
     let figures = attack(tree);
     if *end != Survives {

@@ -56,6 +56,21 @@ pub fn write_rx(tree: &Tree) -> String {
     "wrote the peer's pages".into()
 }
 
+/// The word with which a case fills this memory before EL2 starts, the other way around: it must not be here itself.
+const LEFT: u64 = !0x5ec2_e7ed_5ec2_e7ed;
+
+pub fn remains(tree: &Tree) -> String {
+    let (start, size) = tree.memory_at(tree.address()).unwrap_or_default();
+    let words = size / 8;
+    let at = |word: usize| (start + word * 8) as *const u64;
+    // SAFETY: this partition's own memory, all of which is mapped; whatever changes meanwhile is read as it is.
+    let left = (0..words).filter(|&word| unsafe { at(word).read_volatile() } == !LEFT);
+    match left.count() {
+        0 => format!("0 of {words} words are the loader's"),
+        left => rt::fail!("{left} of {words} words are the loader's"),
+    }
+}
+
 pub fn exec_channel(tree: &Tree) -> String {
     let (address, size) = channel(tree).own;
     mmu::map(address, size, Kind::Ram);

@@ -120,6 +120,7 @@ impl Link {
         // The peer may wait for room as well: it must not wait for this end to look.
         let released = self.consumer.publish();
         self.ring(released)?;
+        let (mut woken, mut stopped) = (false, false);
         loop {
             // Half the ring at once: one doorbell for much room instead of many for little.
             let half = self.producer.capacity() / 2;
@@ -128,10 +129,16 @@ impl Link {
             if wait.ready {
                 return Ok(());
             }
-            let (word, seen) = (self.producer.watch(), self.producer.seen());
-            if !self.node.wait.nap(word, seen, deadline) {
+            if stopped {
                 return Err(self.late());
             }
+            // Room that it made before it stopped is seen by another look.
+            stopped = woken && self.peer_stopped();
+            let (word, seen) = (self.producer.watch(), self.producer.seen());
+            if !stopped && !self.node.wait.nap(word, seen, deadline) {
+                return Err(self.late());
+            }
+            woken = true;
         }
     }
 
@@ -237,8 +244,17 @@ impl Link {
     ///
     /// [`Error::Timeout`] at `deadline`; the peer is down or broke the protocol.
     pub fn wait(&mut self, deadline: u64) -> Result<(), Error> {
+        let (mut woken, mut stopped) = (false, false);
         while !self.wait_begin()? {
-            self.nap(deadline)?;
+            if stopped {
+                return Err(self.late());
+            }
+            // What it sent before it stopped is seen by another look.
+            stopped = woken && self.peer_stopped();
+            if !stopped {
+                self.nap(deadline)?;
+            }
+            woken = true;
         }
         Ok(())
     }
@@ -275,7 +291,13 @@ impl Link {
         Ok(())
     }
 
-    /// Why a deadline passed.
+    /// Whether the peer has stopped: why EL2 rings once more. An end without doorbells wakes too often to ask.
+    fn peer_stopped(&self) -> bool {
+        self.node.wait == Wait::Doorbell
+            && !matches!(self.peer(), abi::state::LOADING | abi::state::RUNNING)
+    }
+
+    /// Why a wait came to nothing.
     fn late(&self) -> Error {
         match self.peer() {
             abi::state::RUNNING => Error::Timeout,

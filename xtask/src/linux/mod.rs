@@ -90,7 +90,11 @@ fn is_kernel(package: &str) -> bool {
 }
 
 /// Packages that the manifest of `spec` names, without their scheme. None if it cannot be read: who needs it says so.
+/// `debian:PACKAGE` is that package itself.
 pub fn packages(spec: &str) -> Vec<String> {
+    if let Some(package) = spec.strip_prefix(SCHEME) {
+        return vec![package.to_owned()];
+    }
     let path = manifest::locate(&build::root(), spec);
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let table: toml::Table = text.parse().unwrap_or_default();
@@ -111,7 +115,7 @@ pub fn packages(spec: &str) -> Vec<String> {
         .collect()
 }
 
-/// Gets what the system `spec` takes from Debian, so that what else is wrong with it can be told from having no network.
+/// Gets what the system `spec` takes from Debian, or the one package that `spec` is, so that what else is wrong with it can be told from having no network.
 ///
 /// # Errors
 /// [`Unavailable`], and why.

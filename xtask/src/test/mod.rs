@@ -9,6 +9,7 @@ mod tests;
 use crate::{bench, linux, ui};
 use anyhow::{Result, bail};
 use std::collections::{BTreeMap, VecDeque};
+use std::iter::once;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,10 @@ pub fn command(options: &Options) -> Result<bool> {
             .into_iter()
             .filter(|case| chosen(case.name))
             .collect();
-        cases.retain(|case| tally.can_run(case.name, case.system));
+        cases.retain(|case| {
+            let mut wants = once(case.system).chain(case.machine.firmware);
+            wants.all(|what| tally.can_run(case.name, what))
+        });
         system::run(&cases, jobs, &mut tally)?;
         shipped::run(&chosen, jobs, &mut tally);
         if ui::interrupted() {
@@ -137,8 +141,8 @@ impl Tally {
         }
     }
 
-    /// Whether the system of a check can be made here. It cannot be, and is recorded as skipped, where it takes a
-    /// package from Debian that cannot be fetched.
+    /// Whether a check has its system here, or something else of Debian's. If not, it is recorded as skipped: a package
+    /// cannot be fetched.
     fn can_run(&mut self, name: &str, system: &str) -> bool {
         let known = self.fetched.get(system);
         let why = known.cloned().unwrap_or_else(|| {

@@ -4,7 +4,7 @@ use super::{Tally, each};
 use crate::build::{self, Builder};
 use crate::qemu::{self, Outcome, REFUSED};
 use crate::system::System;
-use crate::{manifest, verify};
+use crate::{linux, manifest, verify};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -138,8 +138,14 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         gic: _,
         foreign_gic,
         devices,
+        firmware,
     } = job.case.machine;
     let mut extra = Vec::new();
+    if let Some(name) = firmware {
+        let package = name.strip_prefix(linux::SCHEME).unwrap_or(name);
+        let path = linux::file(package, &linux::Instead::default())?;
+        extra.extend(["-bios".to_string(), path.display().to_string()]);
+    }
     let second = file(&job.case, "uart1");
     if devices.is_some() {
         let disk = file(&job.case, "disk");
@@ -149,7 +155,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         build::write(&second, &[])?;
         let typed = file(&job.case, "uart1.in");
         build::write(&typed, "who is there?\n".repeat(64).as_bytes())?;
-        extra = vec![
+        extra.extend([
             "-chardev".to_string(),
             format!(
                 "file,id=second,path={},input-path={}",
@@ -162,7 +168,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
             format!("if=none,id=disk,format=raw,file={}", disk.display()),
             "-device".to_string(),
             "virtio-blk-device,drive=disk,bus=virtio-mmio-bus.0".to_string(),
-        ];
+        ]);
     }
     let options = qemu::Options {
         icount,
