@@ -196,6 +196,41 @@ fn a_tree_names_an_interrupt_off_by_32() {
     );
 }
 
+/// What no property's name is, a guest could read, and no other claim would have looked at.
+#[test]
+fn a_tree_holds_more_than_it_says() {
+    let text = spoilt(|good, image| {
+        let tree = Parts::of(&good.image).trees()[1].clone();
+        let bytes = &mut image[tree];
+        let field = |bytes: &[u8], at: usize| {
+            let word = bytes[at..at + 4].try_into().expect("a word");
+            u32::from_be_bytes(word)
+        };
+        let (structure, strings) = (field(bytes, 8) as usize, field(bytes, 12) as usize);
+        let place = |bytes: &[u8], name: &str| {
+            let mut names = bytes[strings..].windows(name.len());
+            names
+                .position(|place| place == name.as_bytes())
+                .expect("a name") as u32
+        };
+        // An empty property, with its name's place.
+        let [from, to] = ["always-on\0", "interrupt-controller\0"].map(|name| place(bytes, name));
+        let property = [3, 0, from].map(u32::to_be_bytes).concat();
+        let mut tokens = bytes[structure..strings].windows(12);
+        let at = tokens.position(|token| token == property);
+        let at = structure + at.expect("the timer's property") + 8;
+        bytes[at..at + 4].copy_from_slice(&to.to_be_bytes());
+    });
+    says(
+        &text,
+        &[
+            "refused[device-tree]: a string that names nothing",
+            "where: device tree of control at IPA 0x41fff000",
+            "who:   control",
+        ],
+    );
+}
+
 #[test]
 fn el2_text_is_writable() {
     let text = spoilt(|good, image| {

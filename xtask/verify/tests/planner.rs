@@ -83,6 +83,17 @@ const PLACED: &[Placed] = &[
         &["channel"],
     ),
     (
+        "a doorbell is a private interrupt",
+        |_, guests| {
+            let spi = guests[0].ends[0].intid.replace(20);
+            let mut rows = guests[0].interrupts.iter_mut();
+            if let Some(row) = rows.find(|row| Some(u32::from(row.intid)) == spi) {
+                row.intid = 20;
+            }
+        },
+        &["its doorbell's INTID is 20, which is no SPI"],
+    ),
+    (
         "the device tree lies elsewhere",
         |_, guests| {
             guests[1].dtb += PAGE;

@@ -4,7 +4,7 @@ use plan::{CLASS_COMM, MAX_ENDS, NO_CORE, PAGE};
 
 use super::Context;
 use crate::finding::{Claim, Findings};
-use crate::manifest::{Class, End, Manifest, Wait};
+use crate::manifest::{Class, End, FIRST_SPI, Manifest, Wait};
 
 /// Bytes of the pages that an end writes: a page of indices, then its data (`docs/guest-abi.md`, "Channel pages").
 #[must_use]
@@ -98,6 +98,9 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
     if manifest.wait(end) != Wait::Doorbell {
         let what = "its doorbell's INTID, of which it takes none,";
         findings.expect(Claim::Channels, &place, &who, what, row.intid, 0);
+    } else if row.intid < FIRST_SPI {
+        let what = format!("its doorbell's INTID is {}, which is no SPI", row.intid);
+        findings.add(Claim::Channels, &place, &who, what);
     }
     let channel = &manifest.channel[end.channel];
     let rate = channel.rate[end.side];

@@ -72,8 +72,9 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     )
 }
 
-/// Tokens: nodes nest, properties come before children, names end, padding is zero.
+/// Tokens: nodes nest, properties come before children, names end, padding is zero, every string names a property.
 fn structure_block(mut rest: &[u8], strings: &[u8]) -> Result<(), String> {
+    let mut unnamed = vec![true; strings.len()];
     let mut depth = 0;
     // Whether the innermost node still takes properties.
     let mut open = false;
@@ -90,12 +91,13 @@ fn structure_block(mut rest: &[u8], strings: &[u8]) -> Result<(), String> {
             2 if depth > 0 => (depth, open) = (depth - 1, false),
             3 if open => {
                 let (length, at) = (take_word(&mut rest)?, take_word(&mut rest)?);
-                let string = strings
-                    .get(at as usize..)
-                    .ok_or("a property without a name")?;
-                if name(string)? == 0 {
+                let at = at as usize;
+                let string = strings.get(at..).ok_or("a property without a name")?;
+                let letters = name(string)?;
+                if letters == 0 {
                     return Err("a property without a name".into());
                 }
+                unnamed[at..=at + letters].fill(false);
                 take(&mut rest, length as usize)?;
             }
             9 if depth == 0 && rest.is_empty() => return Ok(()),
@@ -104,6 +106,7 @@ fn structure_block(mut rest: &[u8], strings: &[u8]) -> Result<(), String> {
         if depth == 0 {
             // The root has ended: only the end may follow.
             return match (take_word(&mut rest)?, rest.is_empty()) {
+                (9, true) if unnamed.contains(&true) => Err("a string that names nothing".into()),
                 (9, true) => Ok(()),
                 _ => Err("something follows the root".into()),
             };
