@@ -2,7 +2,7 @@
 //!
 //! In every case the pair beside the attacker must end as if it were alone, its message stream complete.
 
-use crate::{COMPLETE, Case, DEFAULT, DUO, Expect, GICV2, Machine};
+use crate::{COMPLETE, Case, DEFAULT, DUO, Damage, Expect, GICV2, Machine};
 
 /// Attacks that EL2 halts: the first word that chaos would print if it got further must not appear.
 const ESCAPED: &[&str] = &["escaped", "bulkhead: refused"];
@@ -100,6 +100,18 @@ pub const CASES: &[Case] = &[
     attack!("smc-off", "off", "[chaos] attack smc-off:"),
     attack!("reset", "reset", "bulkhead: chaos: "),
     attack!("fail", "failed", "bulkhead: chaos: "),
+    // A fault of EL2's own is the end of the partition on that core, and of no other: not of the console either.
+    Case {
+        name: "attack/el2-fault",
+        system: "tests/systems/fault.toml",
+        damage: Some(Damage::Unmapped),
+        expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("chaos", "halted")]),
+        wanted: &[
+            COMPLETE,
+            "bulkhead: chaos: vCPU 0 on core 3 halted: fault in EL2 (ESR 0x96",
+        ],
+        ..DUO
+    },
     Case {
         name: "attack/channel-storm-peer",
         system: "tests/systems/storm.toml",

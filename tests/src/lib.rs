@@ -36,6 +36,16 @@ pub struct Machine {
     pub firmware: Option<&'static str>,
 }
 
+/// What happened to an image after it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Damage {
+    /// A bit of the plan is turned over: byte, from the plan's start or (negative) from its end, and bit.
+    Bit(isize, u32),
+    /// The last core's EL2 does not map its partition's state once guests run, and the checksum is right: EL2 takes the
+    /// verifier's word that no image is like that, and faults.
+    Unmapped,
+}
+
 /// How a case must end.
 #[derive(Clone, Copy, Debug)]
 pub enum Expect {
@@ -62,9 +72,8 @@ pub struct Case {
     pub typed: &'static [(&'static str, usize)],
     /// After that: words that the console must show, each after those before it, and what is typed then.
     pub dialogue: &'static [(&'static str, &'static str)],
-    /// A bit of the plan that is turned over before the image is started: byte, from the plan's start or (negative) from
-    /// its end, and bit.
-    pub flip: Option<(isize, u32)>,
+    /// What is wrong with the image by the time it is started.
+    pub damage: Option<Damage>,
     /// How it must end.
     pub expect: Expect,
     /// Words each of which some console line must hold.
@@ -95,7 +104,7 @@ const DUO: Case = Case {
     machine: DEFAULT,
     typed: &[],
     dialogue: &[],
-    flip: None,
+    damage: None,
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],
     unwanted: &["bulkhead: refused"],
@@ -270,28 +279,28 @@ const DUOS: &[Case] = &[
     },
     Case {
         name: "refusal/corrupted-plan",
-        flip: Some((-1, 0)),
+        damage: Some(Damage::Bit(-1, 0)),
         expect: Expect::Refused(&["plan", "CRC32C"]),
         ..REFUSAL
     },
     // Header::el2_base, where the image would be moved: far outside RAM.
     Case {
         name: "refusal/corrupted-target",
-        flip: Some((37, 4)),
+        damage: Some(Damage::Bit(37, 4)),
         expect: Expect::Refused(&["plan", "CRC32C"]),
         ..REFUSAL
     },
     // Header::image_size: too large to be one.
     Case {
         name: "refusal/corrupted-size",
-        flip: Some((28, 4)),
+        damage: Some(Damage::Bit(28, 4)),
         expect: Expect::Refused(&["plan", "this image has another or none"]),
         ..REFUSAL
     },
     // Header::version.
     Case {
         name: "refusal/other-version",
-        flip: Some((8, 1)),
+        damage: Some(Damage::Bit(8, 1)),
         expect: Expect::Refused(&["plan", "needs one of version 1"]),
         ..REFUSAL
     },

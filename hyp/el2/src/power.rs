@@ -1,5 +1,6 @@
 //! Starting and stopping: what PSCI's answers come to, how a partition ends, and the last line of the system.
 
+use core::mem::replace;
 use core::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use abi::{Reason, state};
@@ -159,11 +160,13 @@ fn end(core: &mut Core, to: u32, line: Option<&Line>) -> ! {
     stopped(core)
 }
 
-/// The partition has stopped: its interrupts are off, its peers are told, and this core takes EL2's own interrupts alone.
+/// The partition has stopped: its peers are told, its interrupts are off, and this core takes EL2's own interrupts alone.
 fn stopped(core: &mut Core) -> ! {
-    core.stopped = true;
-    core.vgic().reset();
-    bell::farewell(core);
+    // Once: where EL2 faults at one of these it comes here again, and the console's core has others' lines to print.
+    if !replace(&mut core.stopped, true) {
+        bell::farewell(core);
+        core.vgic().reset();
+    }
     loop {
         cache::wait_for_interrupt();
         take_interrupt(core);

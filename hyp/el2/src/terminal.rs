@@ -106,7 +106,9 @@ pub fn tick(core: &mut Core) -> bool {
     }
     core.console_at = None;
     drain(core);
-    update(core);
+    if !core.stopped {
+        update(core);
+    }
     core.uart.is_some()
 }
 

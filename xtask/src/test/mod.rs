@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that is checked, one line each, and one result last.
 
+mod damage;
 mod host;
 mod shipped;
 mod system;

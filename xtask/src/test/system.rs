@@ -1,6 +1,6 @@
 //! Runs the whole-system tests of `tests/` on QEMU, several at a time, and judges them.
 
-use super::{Tally, each};
+use super::{Tally, damage, each};
 use crate::build::{self, Builder};
 use crate::qemu::{self, Outcome, REFUSED};
 use crate::system::System;
@@ -45,7 +45,12 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
     let mut images = BTreeMap::new();
     let mut jobs = VecDeque::new();
     for case in cases {
-        let key = (case.system, case.command_line, case.flip, case.machine.gic);
+        let key = (
+            case.system,
+            case.command_line,
+            case.damage,
+            case.machine.gic,
+        );
         builder.gic = case.machine.gic;
         let (system, image) = match images.get(&key) {
             Some(known) => known,
@@ -80,25 +85,12 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
         Some(_) => builder.image(&system)?,
     };
     let mut bytes = image.bytes;
-    if let Some((byte, bit)) = case.flip {
-        flip(&mut bytes, byte, bit).context("the image has no such bit")?;
+    if let Some(damage) = case.damage {
+        damage::inflict(damage, &mut bytes).context("the image has no such place")?;
     }
     let path = file(case, "img");
     build::write(&path, &bytes)?;
     Ok((Arc::new(system), path))
-}
-
-/// Turns one bit of the plan over: the plan's offset is the image's word at byte 64 (`docs/plan.md`).
-fn flip(image: &mut [u8], byte: isize, bit: u32) -> Option<()> {
-    let word = |image: &[u8], at: usize| {
-        let bytes = image.get(at..at + 8)?;
-        usize::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
-    };
-    let plan = word(image, 64)?;
-    let size = word(image, plan + std::mem::offset_of!(plan::Header, size))?;
-    let start = if byte < 0 { plan + size } else { plan };
-    *image.get_mut(start.checked_add_signed(byte)?)? ^= 1 << bit;
-    Some(())
 }
 
 /// Where a case's files are.
