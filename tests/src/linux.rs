@@ -26,22 +26,23 @@ const LINUX: Case = Case {
 };
 
 /// A person at the shell, with EL2's commands first and last: an arrow key recalls a line, colours arrive, Ctrl-C ends what
-/// runs. The prompt has no line end, and comes while others print.
+/// runs. The prompt has no line end, and comes while others print; what is typed before it, the terminal echoes and the
+/// shell once more.
 const SHELL: &[(&str, &str)] = &[
     ("/ # ", "n=$((n+1)); echo run-$n\r"),
-    ("run-1", "\x1b[A\r"),
-    ("run-2", "printf '\\033[31mred\\033[0m\\n'\r"),
-    (
-        "\x1b[31mred\x1b[0m",
-        "sh -c 'echo a\"\"sleep; exec sleep 1000'\r",
-    ),
+    ("run-1", ""),
+    ("/ # ", "\x1b[A\r"),
+    ("run-2", ""),
+    ("/ # ", "printf '\\033[31mred\\033[0m\\n'\r"),
+    ("\x1b[31mred\x1b[0m", ""),
+    ("/ # ", "sh -c 'echo a\"\"sleep; exec sleep 1000'\r"),
     ("asleep", "\x03"),
-    ("^C", "echo status-$?\r"),
-    (
-        "status-130",
-        // Lines are whole once nobody is live any more.
-        "interrupts && hotplug && load 30 && poweroff\r\x010",
-    ),
+    ("^C", ""),
+    ("/ # ", "echo status-$?\r"),
+    ("status-130", ""),
+    ("/ # ", "interrupts && hotplug && load 30 && poweroff\r"),
+    // Lines are whole once nobody is live any more.
+    ("load 30 && poweroff", "\x010"),
 ];
 
 /// One boot that serves all: the shell, /proc/interrupts, hotplug, load, power off. `system` is tests/systems/linux.toml, or
@@ -54,9 +55,9 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
         typed: &[("\x013", 1)],
         dialogue: SHELL,
         wanted: &[
-            "[linux] interrupts: well on 2 vCPUs",
-            "[linux] hotplug: well, 5 rounds on 2 vCPUs",
-            "[linux] load: 30 s, ",
+            "interrupts: well on 2 vCPUs",
+            "hotplug: well, 5 rounds on 2 vCPUs",
+            "load: 30 s, ",
             "bulkhead: input goes to nobody",
             COMPLETE,
         ],
