@@ -56,10 +56,5 @@ pub fn run(data: &[u8]) {
 /// The guest's ELF file, for whichever guest is named.
 fn guest() -> &'static PathBuf {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
-    GUEST.get_or_init(|| {
-        let name = format!("bulkhead-fuzz-{}.elf", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, support::guest_elf()).expect("the temporary folder");
-        path
-    })
+    GUEST.get_or_init(|| support::program("guest.elf", &support::guest_elf()))
 }

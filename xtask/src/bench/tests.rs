@@ -4,6 +4,7 @@ use super::baseline::risen;
 use super::figure::{Change, Figure, Stored, compare, load, number, to_json};
 use super::guest::Printed;
 use super::{growth, report};
+use crate::manifest::tests::scratch;
 use crate::qemu::Console;
 
 fn read(lines: &str) -> anyhow::Result<Printed> {
@@ -61,13 +62,12 @@ fn a_span_without_the_cost_of_reading_is_no_figure() {
 #[test]
 fn figures_come_back_from_their_file() {
     let figures = [figure("a.b", 1.5), figure("c", 300_000.0)];
-    let folder = std::env::temp_dir().join(format!("bulkhead-bench-{}", std::process::id()));
-    let file = folder.join("figures.json");
+    let folder = scratch();
+    let file = folder.path().join("figures.json");
     crate::build::write(&file, to_json(&figures).as_bytes()).expect("a file");
     let back = load(&file);
     std::fs::write(&file, "[1]").expect("a file");
     let bad = load(&file);
-    std::fs::remove_dir_all(&folder).expect("the folder");
     assert_eq!(
         back.expect("figures"),
         [stored("a.b", 1.5), stored("c", 300_000.0)]

@@ -16,7 +16,8 @@ fn compiled(system: &System, el2: &[u8]) -> Image {
 /// With BLESS=1 in the environment it is drawn anew.
 #[test]
 fn the_committed_drawing_is_todays() {
-    let program = scratch("draw").join("program.elf");
+    let folder = scratch();
+    let program = folder.path().join("program.elf");
     std::fs::write(&program, elf(183, &[(0x4008_0000, 32)])).expect("the folder can be written");
     let system = manifest::load(&root(), "duo", &mut |_| Ok(program.clone()));
     let system = system.unwrap_or_else(|errors| panic!("{errors}"));

@@ -6,6 +6,8 @@ mod systems;
 
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 /// An ELF file for `machine`; each segment has 16 bytes of file at its address and fills the given size there.
 pub(crate) fn elf(machine: u16, segments: &[(u64, u64)]) -> Vec<u8> {
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
@@ -47,14 +49,15 @@ fn kernel(flags: u64) -> Vec<u8> {
 }
 
 /// Writes the files that the bad manifests name, and answers the folder a manifest would lie in.
-fn files(name: &str) -> PathBuf {
-    let folder = scratch(name);
+fn files() -> TempDir {
+    let folder = scratch();
     let program = elf(183, &[(0x4008_0000, 32)]);
     let mut narrow = program.clone();
     narrow[4] = 1;
     let mut zboot = b"MZ\0\0zimg".to_vec();
     zboot.resize(64, 0);
-    std::fs::create_dir_all(folder.join("files")).expect("the temporary folder can be written");
+    let files = folder.path().join("files");
+    std::fs::create_dir_all(&files).expect("the temporary folder can be written");
     for (file, bytes) in [
         ("program.elf", program.clone()),
         ("32-bit.elf", narrow),
@@ -77,7 +80,7 @@ fn files(name: &str) -> PathBuf {
         ("Image.gz", b"\x1f\x8b\x08".to_vec()),
         ("vmlinuz.efi", zboot),
     ] {
-        let written = std::fs::write(folder.join("files").join(file), bytes);
+        let written = std::fs::write(files.join(file), bytes);
         written.expect("the temporary folder can be written");
     }
     folder
@@ -91,9 +94,7 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// A folder for this test's files.
-pub(crate) fn scratch(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("bulkhead-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
-    folder
+/// A folder for a test's files, which goes when the test lets go of it.
+pub(crate) fn scratch() -> TempDir {
+    tempfile::tempdir().expect("the temporary folder can be written")
 }

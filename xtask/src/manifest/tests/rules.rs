@@ -37,11 +37,11 @@ fn findings_of(rule: &str, folder: &Path) -> Option<Diagnostics> {
 /// With BLESS=1 in the environment the texts are written instead; read them before you commit them.
 #[test]
 fn every_rule_has_its_exact_message() {
-    let folder = files("rules");
+    let folder = files();
     let bless = std::env::var_os("BLESS").is_some();
     let mut failures = Vec::new();
     for rule in RULES {
-        let Some(findings) = findings_of(rule.id, &folder) else {
+        let Some(findings) = findings_of(rule.id, folder.path()) else {
             failures.push(format!("{}: the manifest is accepted", rule.id));
             continue;
         };
@@ -61,9 +61,9 @@ fn every_rule_has_its_exact_message() {
 
 #[test]
 fn every_finding_names_a_rule() {
-    let folder = files("ids");
+    let folder = files();
     for rule in RULES {
-        for id in findings_of(rule.id, &folder)
+        for id in findings_of(rule.id, folder.path())
             .iter()
             .flat_map(Diagnostics::rules)
         {

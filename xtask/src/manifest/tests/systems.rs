@@ -10,7 +10,8 @@ use crate::system::Range;
 
 #[test]
 fn duo_is_read_whole() {
-    let file = scratch("duo").join("guest.elf");
+    let folder = scratch();
+    let file = folder.path().join("guest.elf");
     std::fs::write(&file, elf(183, &[(0x4008_0000, 32)]))
         .expect("the temporary folder can be written");
     let mut built = Vec::new();
@@ -95,14 +96,15 @@ fn an_unknown_system_is_named_with_what_there_is() {
 
 #[test]
 fn a_damaged_board_file_is_shown() {
-    let root = scratch("board");
+    let folder = scratch();
+    let root = folder.path();
     let board = root.join("boards/mine");
     std::fs::create_dir_all(&board).expect("the temporary folder can be written");
     std::fs::write(board.join("board.toml"), "start = \"bios\"\n").expect("likewise");
     let path = root.join("mine.toml");
     std::fs::write(&path, "board = \"mine\"\nconsole-core = 0\n").expect("likewise");
     let mut none = |_: &str| -> anyhow::Result<PathBuf> { unreachable!("nothing to build") };
-    let errors = load(&root, path.to_str().expect("UTF-8"), &mut none).expect_err("a bad board");
+    let errors = load(root, path.to_str().expect("UTF-8"), &mut none).expect_err("a bad board");
     assert!(errors.rules().any(|id| id == "board-file"));
     let text = errors.to_string();
     assert!(
@@ -115,7 +117,8 @@ fn a_damaged_board_file_is_shown() {
 /// On a board with two clusters the classes can be kept apart, and `mixed-clusters = "refuse"` sees to it.
 #[test]
 fn classes_are_kept_in_clusters_of_their_own() {
-    let folder = scratch("clusters");
+    let scratch = scratch();
+    let folder = scratch.path();
     let board = folder.join("boards/two");
     std::fs::create_dir_all(&board).expect("the temporary folder can be written");
     let mut text = std::fs::read_to_string(root().join("boards/qemu-virt/board.toml")).expect("it");
@@ -136,7 +139,7 @@ fn classes_are_kept_in_clusters_of_their_own() {
         );
         std::fs::write(&path, text).expect("likewise");
         let mut none = |_: &str| -> anyhow::Result<PathBuf> { unreachable!("nothing to build") };
-        let read = load(&folder, path.to_str().expect("UTF-8"), &mut none);
+        let read = load(folder, path.to_str().expect("UTF-8"), &mut none);
         read.err().map(|errors| errors.to_string())
     };
     let refuse = "mixed-clusters = \"refuse\"";
@@ -167,7 +170,8 @@ fn every_shipped_board_is_read() {
 
 #[test]
 fn every_shipped_system_is_read() {
-    let files = files("shipped").join("files");
+    let folder = files();
+    let files = folder.path().join("files");
     let file = |name: &str| {
         files.join(if name.starts_with(linux::SCHEME) {
             "Image"

@@ -71,6 +71,16 @@ pub fn full() -> Good {
     good(&root().join("xtask/verify/tests/systems/full.toml"))
 }
 
+/// The path of a program's file, which always holds the same `bytes`. Another process may write it at this
+/// moment, so it comes to its name whole.
+pub fn program(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = xtask::build::target_dir().join("tmp").join(name);
+    let new = path.with_extension(xtask::build::unique());
+    xtask::build::write(&new, bytes).expect("the target folder can be written");
+    std::fs::rename(&new, &path).expect("the target folder can be written");
+    path
+}
+
 /// The system with a device that writes memory by itself.
 pub fn trusted() -> Good {
     good(&root().join("xtask/verify/tests/systems/trusted.toml"))
@@ -89,13 +99,8 @@ pub fn rpi4() -> Good {
 fn good(path: &Path) -> Good {
     static PROGRAMS: OnceLock<[PathBuf; 2]> = OnceLock::new();
     let [guest, kernel] = PROGRAMS.get_or_init(|| {
-        [("elf", guest_elf()), ("Image", kernel_image())].map(|(extension, bytes)| {
-            let name = format!("{}.{extension}", std::process::id());
-            let folder = option_env!("CARGO_TARGET_TMPDIR").map(PathBuf::from);
-            let path = folder.unwrap_or_else(std::env::temp_dir).join(name);
-            std::fs::write(&path, bytes).expect("the temporary folder");
-            path
-        })
+        let all = [("guest.elf", guest_elf()), ("Image", kernel_image())];
+        all.map(|(name, bytes)| program(name, &bytes))
     });
     let is_guest = |name: &str| !name.starts_with("debian:");
     let spec = path.to_str().expect("a path of text");
