@@ -45,7 +45,7 @@ pub fn run(data: &[u8]) {
     let mut files = |name: &str| Ok(std::fs::read(folder.join(name))?);
     let inputs = Manifest::read(text).and_then(|manifest| {
         Inputs::of(manifest, &board, &el2, &mut files, &mut |_| {
-            Ok(Some(support::guest_elf()))
+            Ok(support::guest_elf())
         })
     });
     let inputs = inputs.unwrap_or_else(|error| panic!("the verifier cannot read it: {error:#}"));

@@ -60,13 +60,13 @@ pub fn inputs(builder: &mut Builder, system: &System) -> Result<Inputs> {
     let gic = system.board.gic.version;
     let el2 = read(&builder.hypervisor(gic)?)?;
     let root = build::root();
-    let mut guests = |name: &str| -> Result<Option<Vec<u8>>> {
+    let mut guests = |name: &str| -> Result<Vec<u8>> {
         let guest = root.join("guests").join(name).join("Cargo.toml").exists();
         ensure!(
             guest || name.starts_with(linux::SCHEME),
             "there is no guest \"{name}\""
         );
-        Ok(Some(read(&builder.file(name)?)?))
+        read(&builder.file(name)?)
     };
     let mut inputs = Inputs::read(&root, &system.path, &el2, &mut guests)?;
     inputs.choose_gic(gic)?;

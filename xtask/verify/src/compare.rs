@@ -114,7 +114,7 @@ pub fn compare(
             Some(last)
                 if last.end == base
                     && last.what == what
-                    && last.output + (base - last.base) == output =>
+                    && last.output.wrapping_add(base - last.base) == output =>
             {
                 last.end = end;
             }

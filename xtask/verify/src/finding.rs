@@ -1,11 +1,12 @@
 //! What does not hold: each finding says what, where and who.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
 
 /// One thing that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Finding {
     /// The claim it breaks: a section of `docs/verifier.md`.
     pub claim: Claim,
@@ -80,6 +81,7 @@ impl fmt::Display for Finding {
 #[derive(Debug, Default)]
 pub struct Findings {
     list: Vec<Finding>,
+    known: HashSet<Finding>,
 }
 
 impl Findings {
@@ -97,7 +99,7 @@ impl Findings {
             place: place.to_string(),
             who: who.iter().map(|name| (*name).to_string()).collect(),
         };
-        if !self.list.contains(&finding) {
+        if self.known.insert(finding.clone()) {
             self.list.push(finding);
         }
     }
@@ -121,6 +123,12 @@ impl Findings {
                 format_args!("{what} is {found}, must be {must}"),
             );
         }
+    }
+
+    /// Whether everything holds so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 
     /// All of them, in the order of claims.

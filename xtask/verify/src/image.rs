@@ -16,6 +16,8 @@ use crate::finding::{Claim, Findings};
 
 /// The plan's check sum, sixteen bytes a step: the tests sum up a plan a hundred thousand times.
 const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+/// What accounts for a table's bytes.
+const TABLE: &str = "a translation table";
 /// Most rows of the arrays that nothing else bounds.
 const MAX_ROWS: usize = 4096;
 /// The words of the image's first bytes (Linux, `Documentation/arch/arm64/booting.rst`) that the packer fills in.
@@ -212,8 +214,9 @@ impl<'a> Image<'a> {
         let span = offset..offset.checked_add(PAGE as usize)?;
         let table = self.plan.get(span.clone())?;
         let mut used = self.used.borrow_mut();
-        if !used.iter().any(|(known, _)| *known == span) {
-            used.push((span, "a translation table".into()));
+        let known = |(known, what): &(Span<usize>, String)| *known == span && what == TABLE;
+        if !used.iter().any(known) {
+            used.push((span, TABLE.into()));
         }
         Some(table)
     }
@@ -222,9 +225,7 @@ impl<'a> Image<'a> {
     #[must_use]
     pub fn tables(&self) -> Vec<u64> {
         let used = self.used.borrow();
-        let tables = used
-            .iter()
-            .filter(|(_, what)| what == "a translation table");
+        let tables = used.iter().filter(|(_, what)| what == TABLE);
         let mut tables: Vec<_> = tables
             .map(|(span, _)| self.plan_base() + span.start as u64)
             .collect();

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use plan::Range;
 
 use crate::board::Board;
@@ -19,8 +19,8 @@ pub struct Inputs {
     pub board: Board,
     /// EL2's executable.
     pub el2: El2,
-    /// Each partition's program; none for a guest crate whose ELF file the caller did not have.
-    pub programs: Vec<Option<Program>>,
+    /// Each partition's program.
+    pub programs: Vec<Program>,
     /// Each partition's initial RAM disk, where the manifest names one.
     pub initrds: Vec<Option<Vec<u8>>>,
 }
@@ -28,8 +28,8 @@ pub struct Inputs {
 /// What the names of files start with that are no paths.
 const DEBIAN: &str = "debian:";
 
-/// Gives the ELF file of the guest crate of a name, or the file that `debian:PACKAGE` stands for, if there is one.
-pub type Guests<'a> = &'a mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>;
+/// Gives the ELF file of the guest crate of a name, or the file that `debian:PACKAGE` stands for.
+pub type Guests<'a> = &'a mut dyn FnMut(&str) -> Result<Vec<u8>>;
 
 impl Inputs {
     /// Reads the manifest at `path`, the board it names from `root/boards`, and the files it names.
@@ -49,7 +49,7 @@ impl Inputs {
             &text,
             el2,
             &mut |name| match name.starts_with(DEBIAN) {
-                true => guests.borrow_mut()(name)?.with_context(|| format!("there is no {name}")),
+                true => guests.borrow_mut()(name),
                 false => read(&folder.join(name), name),
             },
             &mut |name| guests.borrow_mut()(name),
@@ -101,24 +101,20 @@ impl Inputs {
             let path = [&image.elf, &image.raw, &image.linux];
             let file = match (&image.guest, path.into_iter().flatten().next()) {
                 (Some(guest), _) => guests(guest)?,
-                (None, Some(path)) => Some(files(path)?),
-                (None, None) => None,
+                (None, Some(path)) => files(path)?,
+                (None, None) => bail!("partition {}: its image names no file", partition.name),
             };
-            let program = file.map(|file| Program::read(partition, file)).transpose();
-            let program = program.with_context(|| format!("the image of {}", partition.name))?;
-            programs.push(match program {
-                Some(mut program) => {
-                    for file in &image.files {
-                        program.pieces.push(Piece {
-                            ipa: file.load,
-                            bytes: files(&file.path)?,
-                            zero: 0,
-                        });
-                    }
-                    Some(program)
-                }
-                None => None,
-            });
+            let program = Program::read(partition, file);
+            let mut program =
+                program.with_context(|| format!("the image of {}", partition.name))?;
+            for file in &image.files {
+                program.pieces.push(Piece {
+                    ipa: file.load,
+                    bytes: files(&file.path)?,
+                    zero: 0,
+                });
+            }
+            programs.push(program);
             initrds.push(partition.initrd.as_deref().map(&mut *files).transpose()?);
         }
         Ok(Self {

@@ -42,9 +42,7 @@ pub fn verify(bytes: &[u8], inputs: &Inputs) -> Proof {
 /// Verifies an image, and answers what a machine must hold that runs it; nothing if the proof does not hold.
 #[must_use]
 pub fn expectations(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
-    let (proof, expected) = run(bytes, inputs);
-    let holds = proof.holds();
-    (proof, expected.filter(|_| holds))
+    run(bytes, inputs)
 }
 
 fn run(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
@@ -52,7 +50,6 @@ fn run(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
     let mut proof = Proof {
         findings: Vec::new(),
         ranges: Vec::new(),
-        uncompared: Vec::new(),
         trusted: Vec::new(),
         tables: 0,
         translations: 0,
@@ -62,7 +59,8 @@ fn run(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
         && let Some(context) = context(&image, inputs, &mut findings)
     {
         claims(&context, &mut findings, &mut proof);
-        expected = Some(live::expected(&context));
+        // Of an image that does not hold, no number can be counted on.
+        expected = findings.is_empty().then(|| live::expected(&context));
     }
     proof.findings = findings.sorted();
     (proof, expected)
@@ -112,7 +110,7 @@ fn claims(context: &Context<'_>, findings: &mut Findings, proof: &mut Proof) {
     interrupts::check(context, findings);
     channels::check(context, findings);
     for (p, _, _) in context.partitions() {
-        start::check(context, p, findings, &mut proof.uncompared);
+        start::check(context, p, findings);
     }
     start::check_pristine(context, findings);
     proof.ranges = ownership::check(context, &places, &guests, &el2, findings);

@@ -304,6 +304,15 @@ impl Manifest {
                 "partition {name}: a piece of memory after the first has no `ipa`"
             );
         }
+        // What is found by its name must be one.
+        let names = manifest.partition.iter().map(|partition| &partition.name);
+        let names: Vec<_> = names.collect();
+        for (n, name) in names.iter().enumerate() {
+            ensure!(
+                !names[..n].contains(name),
+                "two partitions are named {name}"
+            );
+        }
         manifest.declared_ends()?;
         Ok(manifest)
     }

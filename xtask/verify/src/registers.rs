@@ -144,11 +144,11 @@ fn input_bits(end: u64) -> u64 {
     u64::from((64 - end.saturating_sub(1).leading_zeros()).max(25))
 }
 
-/// Level where a stage-1 walk over `bits` starts.
-fn stage1_start(bits: u32) -> u32 {
+/// The last level where a walk over `bits` can start, with up to `2^side` tables side by side (DDI 0487, D8.2).
+fn start_level(bits: u32, side: u32) -> u32 {
     (0..=2)
         .rev()
-        .find(|&level| bits <= span_bits(level) + 9)
+        .find(|&level| bits <= span_bits(level) + 9 + side)
         .unwrap_or(0)
 }
 
@@ -197,7 +197,7 @@ pub fn el2_regime(
     (25..=48).contains(&bits).then(|| Regime {
         stage: Stage::One,
         bits,
-        start: stage1_start(bits),
+        start: start_level(bits, 0),
         root,
         output_bits: output_size(board).1,
         name,
@@ -215,17 +215,23 @@ pub fn guest_regime(
     findings: &mut Findings,
 ) -> Option<Regime> {
     let (vtcr, vttbr) = (core.row.vtcr, core.row.vttbr);
-    let t0sz = 64 - input_bits(end);
+    let input = input_bits(end);
     let mut fields = control_fields(board).to_vec();
     fields.extend([
         (
             "T0SZ",
             0,
             6,
-            t0sz,
+            64 - input,
             "the smallest space that holds what the guest has",
         ),
-        ("SL0", 6, 2, vtcr >> 6 & 3, ""),
+        (
+            "SL0",
+            6,
+            2,
+            2 - u64::from(start_level(input as u32, 4)),
+            "the shortest walk, which every core has: one from level 0 takes 44 bits of physical addresses",
+        ),
         ("VS", 19, 1, 0, "VMIDs have 8 bits"),
         ("RES1", 31, 1, 1, "reserved"),
     ]);

@@ -14,8 +14,6 @@ pub struct Proof {
     pub findings: Vec<Finding>,
     /// Every physical range that anyone reaches.
     pub ranges: Vec<Reach>,
-    /// What was not there to compare with.
-    pub uncompared: Vec<String>,
     /// What the manifest trusts, and this cannot prove.
     pub trusted: Vec<String>,
     /// Translation tables that were walked.
@@ -66,9 +64,6 @@ impl fmt::Display for Proof {
             )?;
         }
         writeln!(f)?;
-        for what in &self.uncompared {
-            writeln!(f, "not compared: {what}")?;
-        }
         for what in &self.trusted {
             writeln!(f, "trusted, not proven: {what}")?;
         }

@@ -94,6 +94,17 @@ const PLACED: &[Placed] = &[
         &["its doorbell's INTID is 20, which is no SPI"],
     ),
     (
+        "a doorbell is the console UART's, on the core that has both",
+        |_, guests| {
+            let spi = guests[1].ends[0].intid.replace(33);
+            let mut rows = guests[1].interrupts.iter_mut();
+            if let Some(row) = rows.find(|row| Some(u32::from(row.intid)) == spi) {
+                row.intid = 33;
+            }
+        },
+        &["its doorbell's INTID is 33, which is the console UART's"],
+    ),
+    (
         "the device tree lies elsewhere",
         |_, guests| {
             guests[1].dtb += PAGE;

@@ -101,6 +101,13 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
     } else if row.intid < FIRST_SPI {
         let what = format!("its doorbell's INTID is {}, which is no SPI", row.intid);
         findings.add(Claim::Channels, &place, &who, what);
+    } else if row.intid == context.board().console.intid {
+        // On the console's core, EL2 would take the UART's interrupt for the guest's.
+        let what = format!(
+            "its doorbell's INTID is {}, which is the console UART's",
+            row.intid
+        );
+        findings.add(Claim::Channels, &place, &who, what);
     }
     let channel = &manifest.channel[end.channel];
     let rate = channel.rate[end.side];
@@ -131,15 +138,16 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
         findings.expect(Claim::Channels, &place, &who, what, found, must);
     }
     // Both sides' tables make of their addresses the same pages.
-    if let (Some(sent), Some(received)) = (context.region(end), received(context, end))
-        && sent.base != received
-    {
-        let what = format!(
+    let what = match (context.region(end), received(context, end)) {
+        (Some(sent), Some(received)) if sent.base != received => format!(
             "{name} sends by pages at {:#x}, {other} receives by pages at {received:#x}",
             sent.base
-        );
-        findings.add(Claim::Channels, &place, &who, what);
-    }
+        ),
+        // Every other claim about the pages starts from where they lie.
+        (None, _) => format!("neither {name} nor {other} has the pages that {name} sends by"),
+        _ => return,
+    };
+    findings.add(Claim::Channels, &place, &who, what);
 }
 
 /// Where the peer's stage 2 leads the peer's receiving address.

@@ -89,7 +89,11 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         header.console_core as usize,
         console,
     );
-    if console < context.cores.len() {
+    let number = context.manifest().console_core;
+    if context.cores.get(console) != Some(&number) {
+        let what = format!("core {number}, which drains the console, is no partition's");
+        findings.add(Claim::Cores, "Header", &["EL2"], what);
+    } else {
         let (p, _, class) = context.owner(console);
         if class != Class::Comm {
             let what = "the console is drained by a compute core";

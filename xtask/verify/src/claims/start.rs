@@ -6,13 +6,8 @@ use super::Context;
 use crate::finding::{Claim, Findings, range};
 use crate::tree;
 
-/// Checks a partition's start. What could not be compared, because the caller had no file, goes to `uncompared`.
-pub fn check(
-    context: &Context<'_>,
-    p: usize,
-    findings: &mut Findings,
-    uncompared: &mut Vec<String>,
-) {
+/// Checks a partition's start.
+pub fn check(context: &Context<'_>, p: usize, findings: &mut Findings) {
     let mut start = Start {
         context,
         p,
@@ -21,7 +16,7 @@ pub fn check(
     };
     start.bounds();
     start.tree();
-    start.program(uncompared);
+    start.program();
     for load in std::mem::take(&mut start.left) {
         start.add(&load, "nothing declared is copied there".into());
     }
@@ -69,7 +64,7 @@ impl<'a> Start<'_, 'a> {
         for load in &sorted {
             let inside = |m: &Memory| {
                 load.target >= m.base
-                    && load.target - m.base <= m.size
+                    && load.target - m.base < m.size
                     && all(load) <= m.size - (load.target - m.base)
             };
             if !self.memory().iter().any(inside) {
@@ -96,14 +91,17 @@ impl<'a> Start<'_, 'a> {
         let mut pieces = self.memory().iter();
         pieces.find_map(|m| {
             let inside = ipa.checked_sub(m.ipa)?;
-            (inside <= m.size && size <= m.size - inside).then(|| m.base.wrapping_add(inside))
+            (inside < m.size && size <= m.size - inside).then(|| m.base.wrapping_add(inside))
         })
     }
 
-    /// Takes the load that fills a guest address, and answers its contents; `size` bytes, if that is known.
-    fn take(&mut self, ipa: u64, what: &str) -> Option<&'a [u8]> {
-        let found = self.physical(ipa, 0);
-        let found = self.left.iter().position(|load| Some(load.target) == found);
+    /// Takes the load that fills a guest address, and answers it with its contents.
+    fn take(&mut self, ipa: u64, what: &str) -> Option<(Load, &'a [u8])> {
+        let mut left = self.left.iter();
+        let found = left.position(|load| {
+            let all = load.size.saturating_add(load.clear);
+            self.physical(ipa, all) == Some(load.target)
+        });
         let Some(found) = found else {
             let place = format!("partition {}, IPA {ipa:#x}", self.name());
             let what = format!("its {what} is not loaded there");
@@ -111,21 +109,14 @@ impl<'a> Start<'_, 'a> {
             return None;
         };
         let load = self.left.remove(found);
-        self.context.image.at(load.source, load.size)
+        Some((load, self.context.image.at(load.source, load.size)?))
     }
 
     /// Takes the load of one file or segment, which must be `bytes` and then `zero` zeros.
     fn content(&mut self, ipa: u64, bytes: &[u8], zero: u64, what: &str) {
-        let target = self.physical(ipa, 0);
-        let load = self
-            .left
-            .iter()
-            .find(|load| Some(load.target) == target)
-            .copied();
-        let Some(found) = self.take(ipa, what) else {
+        let Some((load, found)) = self.take(ipa, what) else {
             return;
         };
-        let Some(load) = load else { return };
         if (load.size, load.clear) != (bytes.len() as u64, zero) {
             let must = bytes.len();
             let what = format!(
@@ -156,15 +147,15 @@ impl<'a> Start<'_, 'a> {
             let what = format!("its device tree lies at {dtb:#x}, not at a multiple of 8");
             self.findings.add(Claim::Start, &place, &who, what);
         }
-        let target = self.physical(dtb, 0);
-        let load = self.left.iter().find(|load| Some(load.target) == target);
-        let zeros = load.map_or(0, |load| load.clear);
-        let Some(bytes) = self.take(dtb, "device tree") else {
+        if declared.device_tree.is_none() {
+            self.first(dtb, "device tree");
+        }
+        let Some((load, bytes)) = self.take(dtb, "device tree") else {
             return;
         };
         let what = "the number of zeros behind its device tree";
         self.findings
-            .expect(Claim::Start, &place, &who, what, zeros, 0);
+            .expect(Claim::Start, &place, &who, what, load.clear, 0);
         let place = format!("device tree of {} at IPA {dtb:#x}", self.name());
         let found = match tree::Node::read(bytes) {
             Ok(found) => found,
@@ -180,6 +171,7 @@ impl<'a> Start<'_, 'a> {
             (start.unwrap_or(0), bytes.len() as u64)
         });
         if let (Some((ipa, _)), Some(bytes)) = (at, initrd) {
+            self.first(ipa, "initial RAM disk");
             self.content(ipa, bytes, 0, "initial RAM disk");
         }
         let must = tree::expected(self.context, self.p, at);
@@ -189,31 +181,27 @@ impl<'a> Start<'_, 'a> {
         });
     }
 
-    fn program(&mut self, uncompared: &mut Vec<String>) {
+    /// What the planner places lies in the first piece of memory (`docs/manifest.md`, `memory`).
+    fn first(&mut self, ipa: u64, what: &str) {
+        let piece = self.memory().first();
+        if piece.is_none_or(|m| ipa.wrapping_sub(m.ipa) >= m.size) {
+            let place = format!("partition {}", self.name());
+            let what = format!("its {what} at {ipa:#x} is not in its first piece of memory");
+            self.findings.add(Claim::Start, place, &[self.name()], what);
+        }
+    }
+
+    fn program(&mut self) {
         let row = &self.context.image.partitions[self.p].row;
         let place = format!("partition {}", self.name());
         let who = [self.name()];
-        if let Some(program) = &self.context.inputs.programs[self.p] {
-            for piece in &program.pieces {
-                self.content(piece.ipa, &piece.bytes, piece.zero, "image");
-            }
-            let what = "the entry of vCPU 0";
-            self.findings
-                .expect(Claim::Start, &place, &who, what, row.entry, program.entry);
-            return;
+        let program = &self.context.inputs.programs[self.p];
+        for piece in &program.pieces {
+            self.content(piece.ipa, &piece.bytes, piece.zero, "image");
         }
-        // Without its file: it starts in something that is loaded.
-        let loads = std::mem::take(&mut self.left);
-        let entry = self.physical(row.entry, 4);
-        let starts = |load: &Load| entry.is_some_and(|e| e.wrapping_sub(load.target) < load.size);
-        if !loads.iter().any(starts) {
-            let what = format!("vCPU 0 starts at {:#x}, where nothing is loaded", row.entry);
-            self.findings.add(Claim::Start, place, &who, what);
-        }
-        uncompared.push(format!(
-            "the program of {}: its file was not there",
-            self.name()
-        ));
+        let what = "the entry of vCPU 0";
+        self.findings
+            .expect(Claim::Start, &place, &who, what, row.entry, program.entry);
     }
 }
 

@@ -9,6 +9,9 @@ pub use expected::expected;
 /// Properties whose cells are phandles, alone (`clocks`: the fixed clock takes no cells).
 const REFERENCES: [&str; 3] = ["interrupt-parent", "clocks", "bulkhead,cpu"];
 
+/// Numbers that are no phandles (Devicetree Specification, 2.3.3; libfdt's and Linux's `of_find_node_by_phandle`).
+const NO_PHANDLES: [u32; 2] = [0, u32::MAX];
+
 /// A node. Phandles are resolved: a reference holds the paths of its targets, and nodes lose their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
@@ -34,7 +37,7 @@ impl Node {
         root.name = String::new();
         let mut numbers = Vec::new();
         root.numbers("", &mut numbers)?;
-        root.resolve(&numbers);
+        root.resolve("", &numbers)?;
         Ok(root)
     }
 
@@ -51,44 +54,49 @@ impl Node {
 
     /// Every phandle with its node's path.
     fn numbers(&self, path: &str, list: &mut Vec<(u32, String)>) -> Result<(), String> {
-        for (name, value) in &self.properties {
-            if let ("phandle", Ok(value)) = (name.as_str(), value.as_slice().try_into()) {
-                let number = u32::from_be_bytes(value);
-                if list.iter().any(|(known, _)| *known == number) {
-                    return Err(format!("two nodes have phandle {number}"));
-                }
-                list.push((number, format!("{path}/")));
+        let mut own = self.properties.iter().filter(|(name, _)| name == "phandle");
+        if let Some((_, value)) = own.next() {
+            let cell = value.as_slice().try_into().ok().map(u32::from_be_bytes);
+            let number = cell.filter(|number| !NO_PHANDLES.contains(number));
+            let number = number.ok_or_else(|| format!("{path}/ has {value:02x?} for a phandle"))?;
+            if own.next().is_some() {
+                return Err(format!("{path}/ has two phandles"));
             }
+            if list.iter().any(|(known, _)| *known == number) {
+                return Err(format!("two nodes have phandle {number}"));
+            }
+            list.push((number, format!("{path}/")));
         }
         let mut children = self.children.iter();
         children.try_for_each(|child| child.numbers(&format!("{path}/{}", child.name), list))
     }
 
-    fn resolve(&mut self, numbers: &[(u32, String)]) {
+    fn resolve(&mut self, path: &str, numbers: &[(u32, String)]) -> Result<(), String> {
         // What a phandle's number is means nothing: where references lead does.
-        self.properties
-            .retain(|(name, value)| name != "phandle" || value.len() != 4);
-        for (name, value) in &mut self.properties {
-            if !REFERENCES.contains(&name.as_str())
-                || value.is_empty()
-                || !value.len().is_multiple_of(4)
-            {
-                continue;
-            }
-            let cells = value
-                .chunks_exact(4)
-                .filter_map(|cell| cell.try_into().ok());
-            let targets: Option<Vec<_>> = cells
-                .map(u32::from_be_bytes)
-                .map(|number| numbers.iter().find(|(known, _)| *known == number))
-                .collect();
-            if let Some(targets) = targets {
-                *value = references(targets.iter().map(|(_, path)| path.as_str()));
-            }
+        self.properties.retain(|(name, _)| name != "phandle");
+        let references = self.properties.iter_mut();
+        for (name, value) in references.filter(|(name, _)| REFERENCES.contains(&name.as_str())) {
+            let (cells, rest) = value.as_chunks();
+            let targets = cells.iter().map(|&cell| {
+                let number = u32::from_be_bytes(cell);
+                let known = numbers.iter().find(|(known, _)| *known == number);
+                known.map(|(_, path)| path.as_str())
+            });
+            let targets: Option<Vec<_>> = targets.collect();
+            let targets = targets.filter(|all| rest.is_empty() && !all.is_empty());
+            // Unresolved bytes must not stay: they could read like a path.
+            *value = match targets {
+                Some(targets) => self::references(targets.into_iter()),
+                None => {
+                    return Err(format!(
+                        "{path}/: {name} = {} leads nowhere",
+                        shown(name, value)
+                    ));
+                }
+            };
         }
-        for child in &mut self.children {
-            child.resolve(numbers);
-        }
+        let mut children = self.children.iter_mut();
+        children.try_for_each(|child| child.resolve(&format!("{path}/{}", child.name), numbers))
     }
 
     /// A child by its name.

@@ -5,6 +5,8 @@
 /// Deepest tree that the library's fixed stacks hold, with room to spare.
 const DEEPEST: usize = 16;
 const HEADER: usize = 40;
+/// Largest tree that Linux takes (Linux, Documentation/arch/arm64/booting.rst, 2).
+const LARGEST: usize = 2 << 20;
 
 /// Checks a whole tree.
 ///
@@ -42,6 +44,11 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
         return Err(format!(
             "its header says {total} bytes, {} are loaded",
             bytes.len()
+        ));
+    }
+    if total > LARGEST {
+        return Err(format!(
+            "it has {total} bytes, Linux maps the first {LARGEST}"
         ));
     }
     // Header, an empty list of reservations, structure, strings; each where the one before ends, up to alignment.

@@ -86,6 +86,11 @@ pub fn trusted() -> Good {
     good(&root().join("xtask/verify/tests/systems/trusted.toml"))
 }
 
+/// The system whose pieces of memory follow each other for the guest, and in RAM in another order.
+pub fn apart() -> Good {
+    good(&root().join("xtask/verify/tests/systems/apart.toml"))
+}
+
 /// The shipped system that the documentation starts with.
 pub fn duo() -> Good {
     good(&root().join("boards/qemu-virt/systems/duo.toml"))
@@ -110,11 +115,11 @@ fn good(path: &Path) -> Good {
     .unwrap_or_else(|errors| panic!("{errors}"));
     let el2 = el2_elf();
     let mut guests = |name: &str| {
-        Ok(Some(if is_guest(name) {
+        Ok(if is_guest(name) {
             guest_elf()
         } else {
             kernel_image()
-        }))
+        })
     };
     let inputs = Inputs::read(&root(), path, &el2, &mut guests).expect("a good system");
     let image = compile(&system, |_, _| ());
@@ -130,7 +135,7 @@ fn good(path: &Path) -> Good {
 /// The inputs of a manifest's text on the board of QEMU.
 pub fn manifest(text: &str) -> anyhow::Result<Inputs> {
     let board = std::fs::read_to_string(root().join("boards/qemu-virt/board.toml"))?;
-    let mut guests = |_: &str| Ok(Some(guest_elf()));
+    let mut guests = |_: &str| Ok(guest_elf());
     Inputs::of(
         Manifest::read(text)?,
         &board,
