@@ -9,7 +9,8 @@ use serde_json::{Map, Value as Json, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::report::{Finding, suggest};
+use super::raw::HEAD;
+use super::report::{Finding, nearest, suggest};
 
 /// A value and where it stands.
 pub type At<T> = Spanned<T>;
@@ -35,6 +36,8 @@ pub struct Table<'a> {
     what: &'static str,
     span: Range<usize>,
     known: Vec<&'static str>,
+    /// Keys that are missing, each with what to write.
+    missing: Vec<(&'static str, String)>,
     source: Source<'a>,
 }
 
@@ -59,6 +62,7 @@ impl<'a> Table<'a> {
             what,
             span,
             known: Vec::new(),
+            missing: Vec::new(),
             source,
         }
     }
@@ -69,6 +73,7 @@ impl<'a> Table<'a> {
             what,
             span: 0..0,
             known: Vec::new(),
+            missing: Vec::new(),
             source: Source::Described(Map::new(), Vec::new()),
         };
         read(&mut table);
@@ -120,13 +125,8 @@ impl<'a> Table<'a> {
         read: R,
     ) -> Option<At<R::Value>> {
         match &mut self.source {
-            Source::File(entries, findings) if !entries.contains_key(key) => {
-                let title = format!("{} has no `{key}`", self.what);
-                findings.borrow_mut().push(
-                    Finding::new(self.span.clone(), title, format!("`{key}` is missing"))
-                        .rule("missing-key")
-                        .help(format!("write `{like}`")),
-                );
+            Source::File(entries, _) if !entries.contains_key(key) => {
+                self.missing.push((key, like.to_owned()));
             }
             Source::File(..) => {}
             Source::Described(_, required) => required.push(key),
@@ -134,22 +134,55 @@ impl<'a> Table<'a> {
         self.optional(key, read)
     }
 
-    /// Reports the keys that were not asked for.
-    pub fn finish(self) {
+    /// Reports the keys that were not asked for, and those that are missing, but not one that only is misspelt. Answers
+    /// the unknown ones.
+    pub fn finish(self) -> Vec<String> {
         let Source::File(entries, findings) = self.source else {
-            return;
+            return Vec::new();
         };
+        let mut findings = findings.borrow_mut();
+        let mut missing = self.missing;
+        let mut unknown = Vec::new();
         for key in entries.keys() {
             let name = key.get_ref();
-            if !self.known.contains(&&**name) {
-                let title = format!("{} has no key `{name}`", self.what);
-                let keys = format!("keys of {}", self.what);
-                findings.borrow_mut().push(
-                    Finding::new(key.span(), title, "unknown key")
-                        .rule("unknown-key")
-                        .help(suggest(name, &keys, &self.known)),
-                );
+            if self.known.contains(&&**name) {
+                continue;
             }
+            let title = format!("{} has no key `{name}`", self.what);
+            let keys = format!("keys of {}", self.what);
+            let meant = nearest(name, self.known.iter().copied());
+            missing.retain(|(key, _)| Some(*key) != meant);
+            let help = match HEAD.contains(&&**name) {
+                true => format!("`{name}` belongs above the first `[[partition]]`"),
+                false => suggest(name, &keys, &self.known),
+            };
+            findings.push(
+                Finding::new(key.span(), title, "unknown key")
+                    .rule("unknown-key")
+                    .help(help),
+            );
+            unknown.push(name.to_string());
         }
+        // Written too late, it is in the table before.
+        let stands_below = |key| entries.values().any(|value| has(value, key));
+        missing.retain(|(key, _)| !stands_below(*key));
+        for (key, like) in missing {
+            let title = format!("{} has no `{key}`", self.what);
+            findings.push(
+                Finding::new(self.span.clone(), title, format!("`{key}` is missing"))
+                    .rule("missing-key")
+                    .help(format!("write `{like}`")),
+            );
+        }
+        unknown
     }
+}
+
+/// Whether a table of an array has a key.
+fn has(value: &Value<'_>, key: &str) -> bool {
+    let DeValue::Array(items) = value.get_ref() else {
+        return false;
+    };
+    let mut items = items.iter().map(Spanned::get_ref);
+    items.any(|item| matches!(item, DeValue::Table(table) if table.contains_key(key)))
 }

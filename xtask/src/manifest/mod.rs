@@ -147,13 +147,14 @@ fn read(
     guests: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
 ) -> Result<(System, Vec<Finding>), Vec<Finding>> {
     let findings = RefCell::default();
-    let sound = recover::sound_tables(text, &findings);
+    let sound = recover::sound(text, &findings);
     let document = DeTable::parse_recoverable(&sound.text).0;
     // The whole file is one table; what it lacks is reported at its start.
     let mut table = Table::new("a system", 0..0, document.get_ref(), &findings);
     let mut manifest = Manifest::read(&mut table);
-    table.finish();
-    manifest.complete &= !sound.tables_lost;
+    let unknown = table.finish();
+    let misspelt = |name: &String| nearest(name, ["partition"]).is_some();
+    manifest.complete &= !sound.tables_lost && !unknown.iter().any(misspelt);
 
     let mut findings = findings.into_inner();
     if sound.head_lost {
@@ -173,6 +174,7 @@ fn read(
         };
         findings.extend(found.into_iter().map(|finding| finding.rule(rule.id)));
     }
+    findings.retain(|finding| finding.rule == "syntax" || !finding.is_within(&sound.lost));
     let Some(board) = board.filter(|_| findings.is_empty()) else {
         return Err(findings);
     };

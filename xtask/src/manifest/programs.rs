@@ -32,6 +32,9 @@ pub fn read_all(
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut programs = Vec::new();
     for partition in &manifest.partitions {
+        let files = partition.image.as_ref().map(|image| &image.get_ref().files);
+        let files = files.into_iter().flatten();
+        let files: Vec<_> = files.map(|file| further(folder, file, guests)).collect();
         let image = partition.image.as_ref().map(|image| {
             let (kind, name) = one_kind(image)?;
             let file = match kind {
@@ -39,19 +42,22 @@ pub fn read_all(
                 Kind::Elf | Kind::Raw | Kind::Linux => place(folder, name, guests)?,
             };
             let bytes = contents(&file, name, "image-file")?;
-            let mut program = understand(partition, image.get_ref(), kind, file, bytes, name)?;
-            for file in &image.get_ref().files {
-                program.segments.extend(further(folder, file, guests)?);
-            }
-            Ok(program)
+            understand(partition, image.get_ref(), kind, file, bytes, name)
         });
         let initrd = partition.initrd.as_ref().map(|name| {
             let file = place(folder, name, guests)?;
             let bytes = contents(&file, name, "initrd-file")?;
             Ok((file, bytes))
         });
+        let mut image = keep(image, findings);
+        for file in files {
+            let segment = keep(Some(file), findings).flatten();
+            if let Some(image) = &mut image {
+                image.segments.extend(segment);
+            }
+        }
         programs.push(Program {
-            image: keep(image, findings),
+            image,
             initrd: keep(initrd, findings),
         });
     }

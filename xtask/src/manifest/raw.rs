@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::checks::names::is_name;
 use super::decode::{At, Findings, Read, Table};
 use super::report::Finding;
 use super::values::{Boolean, Each, Integer, Size, Text, at, list, table, word};
@@ -14,6 +15,9 @@ pub const DEFAULT_RATE: Rate = Rate {
     per_second: 10_000,
     burst: 32,
 };
+
+/// Keys that stand above the first table.
+pub const HEAD: [&str; 5] = ["board", "console-core", "at-end", "mixed-clusters", "ram"];
 
 /// The whole manifest.
 pub struct Manifest {
@@ -62,6 +66,7 @@ pub struct Partition {
 }
 
 /// A range of RAM.
+#[derive(Default)]
 pub struct Ram {
     /// First address.
     pub base: Option<At<u64>>,
@@ -70,6 +75,7 @@ pub struct Ram {
 }
 
 /// A vCPU.
+#[derive(Default)]
 pub struct Vcpu {
     /// Board core number.
     pub core: Option<At<u64>>,
@@ -102,6 +108,7 @@ pub struct Image {
 }
 
 /// A file that lies in a partition's memory from the start.
+#[derive(Default)]
 pub struct File {
     /// Its path.
     pub path: Option<At<String>>,
@@ -123,6 +130,7 @@ pub enum Kind {
 }
 
 /// A physical interrupt.
+#[derive(Default)]
 pub struct Interrupt {
     /// SPI number.
     pub spi: Option<At<u64>>,
@@ -137,14 +145,17 @@ pub struct Channel {
     /// Its name.
     pub name: Option<At<String>>,
     /// Its ends as written.
-    pub ends: Option<At<Vec<At<String>>>>,
+    pub ends: Option<Ends<String>>,
     /// Data bytes by sending end.
-    pub bytes: Option<At<Vec<At<u64>>>>,
+    pub bytes: Option<Ends<u64>>,
     /// `channel::wait` by end.
-    pub waits: Option<At<Vec<At<u32>>>>,
+    pub waits: Option<Ends<u32>>,
     /// Rate limits by sending end.
-    pub rates: Option<At<Vec<At<Rate>>>>,
+    pub rates: Option<Ends<Rate>>,
 }
+
+/// What a channel gives for each of its ends; an element that could not be read keeps its place.
+pub type Ends<T> = At<Vec<Option<At<T>>>>;
 
 /// A doorbell rate limit.
 #[derive(Clone, Copy)]
@@ -184,13 +195,16 @@ impl Manifest {
         }
     }
 
-    /// Whether every partition is there by name: otherwise nobody knows which there is not.
+    /// Whether every partition is there by a name that can stay: otherwise nobody knows which there is not.
     pub fn knows_partitions(&self) -> bool {
-        self.complete
-            && self
-                .partitions
-                .iter()
-                .all(|partition| partition.name.is_some())
+        let mut names = self.partitions.iter().map(|p| p.name.as_ref());
+        self.complete && names.all(|name| name.is_some_and(|name| is_name(name.get_ref())))
+    }
+
+    /// How many partitions have a name.
+    pub fn named(&self, name: &str) -> usize {
+        let partitions = self.partitions.iter();
+        partitions.filter(|p| p.label() == name).count()
     }
 
     /// Whether every core in use is known: otherwise nobody knows which is not used.
@@ -206,7 +220,6 @@ impl Manifest {
 
 impl Partition {
     fn read(t: &mut Table<'_>) -> Partition {
-        let strings = || list(at(Text));
         Partition {
             name: t.required("name", "name = \"sensor\"", Text),
             vcpus: t.required(
@@ -223,7 +236,10 @@ impl Partition {
             command_line: t.optional("command-line", Text),
             initrd: t.optional("initrd", Text),
             device_tree: t.optional("device-tree", Integer),
-            devices: value(t.optional("devices", strings()), Vec::new()),
+            devices: value(t.optional("devices", Each(at(Text))), Vec::new())
+                .into_iter()
+                .flatten()
+                .collect(),
             dma: t.optional("dma", word(&[("trusted", true)])),
             interrupts: value(
                 t.optional("interrupts", list(table("an interrupt", Interrupt::read))),
@@ -303,13 +319,11 @@ impl<'a> Read<'a> for Pieces {
         findings: &'a Findings,
         key: &str,
     ) -> Option<Vec<Memory>> {
-        let pieces = list(table("a piece of memory", Memory::read));
+        let pieces = Each(table("a piece of memory", Memory::read));
         let mut pieces = pieces.read(value, findings, key)?;
-        for (index, piece) in pieces
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, piece)| piece.ipa.is_none())
-        {
+        let read = pieces.iter_mut().enumerate();
+        let read = read.filter_map(|(index, piece)| Some((index, piece.as_mut()?)));
+        for (index, piece) in read.filter(|(_, piece)| piece.ipa.is_none()) {
             if index == 0 {
                 piece.ipa = Some(At::new(piece.span.clone(), DEFAULT_IPA));
             } else {
@@ -324,11 +338,18 @@ impl<'a> Read<'a> for Pieces {
                 );
             }
         }
-        Some(pieces)
+        let unread = || Memory {
+            span: value.span(),
+            ipa: None,
+            size: None,
+            physical: None,
+        };
+        let pieces = pieces.into_iter();
+        Some(pieces.map(|piece| piece.unwrap_or_else(unread)).collect())
     }
 
     fn schema(&self) -> serde_json::Value {
-        list(table("a piece of memory", Memory::read)).schema()
+        Each(table("a piece of memory", Memory::read)).schema()
     }
 }
 
@@ -388,11 +409,11 @@ impl Channel {
             ends: t.required(
                 "ends",
                 "ends = [\"sensor/0\", \"control/0\"]",
-                list(at(Text)),
+                Each(at(Text)),
             ),
-            bytes: t.required("bytes", "bytes = [\"64KiB\", \"16KiB\"]", list(at(Size))),
-            waits: t.optional("waits", list(at(word(&waits)))),
-            rates: t.optional("rate", list(at(table("a rate", Rate::read)))),
+            bytes: t.required("bytes", "bytes = [\"64KiB\", \"16KiB\"]", Each(at(Size))),
+            waits: t.optional("waits", Each(at(word(&waits)))),
+            rates: t.optional("rate", Each(at(table("a rate", Rate::read)))),
         }
     }
 }

@@ -58,6 +58,12 @@ impl Finding {
         self.culprit == (0..0)
     }
 
+    /// Whether it points into one of `spans`.
+    pub fn is_within(&self, spans: &[Range<usize>]) -> bool {
+        let mut spans = spans.iter();
+        spans.any(|span| span.contains(&self.culprit.start))
+    }
+
     /// Adds another party: the place that the culprit is at odds with.
     pub fn other(mut self, span: Range<usize>, label: impl Into<String>) -> Finding {
         self.others.push((span, label.into()));

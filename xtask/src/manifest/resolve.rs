@@ -95,20 +95,26 @@ fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<
 
 fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
     let end = |index: usize| {
-        let (name, vcpu) = split_end(raw.ends.as_ref()?.get_ref().get(index)?.get_ref())?;
+        let (name, vcpu) = split_end(raw.ends.as_ref()?.get_ref().get(index)?.as_ref()?.get_ref())?;
         let named = |partition: &raw::Partition| partition.label() == name;
         let rate = match &raw.rates {
-            Some(rates) => *rates.get_ref().get(index)?.get_ref(),
+            Some(rates) => *rates.get_ref().get(index)?.as_ref()?.get_ref(),
             None => DEFAULT_RATE,
         };
         let wait = match &raw.waits {
-            Some(waits) => *waits.get_ref().get(index)?.get_ref(),
+            Some(waits) => *waits.get_ref().get(index)?.as_ref()?.get_ref(),
             None => channel::wait::DOORBELL,
         };
         Some(End {
             partition: manifest.partitions.iter().position(named)?,
             vcpu,
-            bytes: *raw.bytes.as_ref()?.get_ref().get(index)?.get_ref(),
+            bytes: *raw
+                .bytes
+                .as_ref()?
+                .get_ref()
+                .get(index)?
+                .as_ref()?
+                .get_ref(),
             wait,
             rate: u32::try_from(rate.per_second).ok()?,
             burst: u32::try_from(rate.burst).ok()?,

@@ -219,19 +219,23 @@ impl<'a, R: Read<'a>> Read<'a> for Each<R> {
     }
 }
 
-/// An array without a wrong element: where an element's place counts, nobody knows what the rest means.
+/// An array of tables; in place of a wrong element stands a table without a right value.
 pub struct List<R>(Each<R>);
 
-/// Reads an array.
+/// Reads an array of tables.
 pub fn list<R>(read: R) -> List<R> {
     List(Each(read))
 }
 
-impl<'a, R: Read<'a>> Read<'a> for List<R> {
+impl<'a, R: Read<'a>> Read<'a> for List<R>
+where
+    R::Value: Default,
+{
     type Value = Vec<R::Value>;
 
     fn read(&self, value: &'a Value<'a>, findings: &'a Findings, key: &str) -> Option<Self::Value> {
-        self.0.read(value, findings, key)?.into_iter().collect()
+        let items = self.0.read(value, findings, key)?.into_iter();
+        Some(items.map(Option::unwrap_or_default).collect())
     }
 
     fn schema(&self) -> Json {

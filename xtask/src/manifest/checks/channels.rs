@@ -18,6 +18,7 @@ fn ends(m: &Manifest) -> impl Iterator<Item = &At<String>> {
         .iter()
         .filter_map(|channel| channel.ends.as_ref())
         .flat_map(|ends| ends.get_ref())
+        .flatten()
 }
 
 /// The partition and the vCPU's number of an end whose partition exists.
@@ -42,12 +43,10 @@ fn owned(m: &Manifest) -> impl Iterator<Item = (&At<String>, &Partition, usize)>
 fn rung(channel: &Channel) -> impl Iterator<Item = &At<String>> {
     let ends = channel.ends.iter().flat_map(|ends| ends.get_ref());
     ends.enumerate().filter_map(|(index, end)| {
-        let wait = channel
-            .waits
-            .as_ref()
-            .and_then(|waits| waits.get_ref().get(index));
+        let waits = channel.waits.as_ref();
+        let wait = waits.and_then(|waits| waits.get_ref().get(index)?.as_ref());
         wait.is_none_or(|wait| *wait.get_ref() == channel::wait::DOORBELL)
-            .then_some(end)
+            .then_some(end.as_ref()?)
     })
 }
 
@@ -146,10 +145,12 @@ pub fn channel_one_partition(m: &Manifest) -> Vec<Finding> {
         .iter()
         .filter_map(|channel| channel.ends.as_ref())
     {
-        if let [first, second] = ends.get_ref().as_slice()
+        if let [Some(first), Some(second)] = ends.get_ref().as_slice()
             && let (Some((a, _)), Some((b, _))) =
                 (split_end(first.get_ref()), split_end(second.get_ref()))
             && a == b
+            // Otherwise another of that name may be meant, which has been reported.
+            && m.named(a) == 1
         {
             let title = format!("both ends are {a}'s");
             found.push(
@@ -291,7 +292,8 @@ pub fn channel_bytes(m: &Manifest) -> Vec<Finding> {
         .channels
         .iter()
         .filter_map(|channel| channel.bytes.as_ref())
-        .flat_map(|list| list.get_ref());
+        .flat_map(|list| list.get_ref())
+        .flatten();
     sizes
         .filter(|size| {
             let size = *size.get_ref();
@@ -349,7 +351,7 @@ pub fn channel_rate(m: &Manifest) -> Vec<Finding> {
                 .help(format!("write two: {like}")),
             );
         }
-        for rate in list.get_ref() {
+        for rate in list.get_ref().iter().flatten() {
             let most = u64::from(u32::MAX);
             let label = match rate.get_ref() {
                 rate if rate.burst == 0 => {

@@ -271,6 +271,7 @@ pub fn memory_exceeds_board(m: &Manifest, board: &Board) -> Vec<Finding> {
         .filter_map(|channel| channel.bytes.as_ref());
     let channels = data
         .flat_map(|bytes| bytes.get_ref())
+        .flatten()
         .fold(0u64, |sum, bytes| {
             // Each direction has a page of indices before its data.
             sum.saturating_add(*bytes.get_ref()).saturating_add(PAGE)

@@ -48,14 +48,22 @@ pub fn channel_name_twice(m: &Manifest) -> Vec<Finding> {
     )
 }
 
+/// Whether a partition or a channel may be called that.
+pub fn is_name(text: &str) -> bool {
+    (1..=LONGEST).contains(&text.len()) && text.chars().all(is_allowed)
+}
+
+fn is_allowed(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+}
+
 fn bad_names<'a>(what: &str, names: impl Iterator<Item = Option<&'a At<String>>>) -> Vec<Finding> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let mut found = Vec::new();
     for name in names.flatten() {
         let text = name.get_ref();
         let label = if text.is_empty() {
             "this is empty".to_owned()
-        } else if let Some(bad) = text.chars().find(|&c| !allowed(c)) {
+        } else if let Some(bad) = text.chars().find(|&c| !is_allowed(c)) {
             format!("{bad:?} is not allowed")
         } else if text.len() > LONGEST {
             format!("this has {} characters", text.len())

@@ -87,6 +87,7 @@ pub fn comm_idle(m: &Manifest, _: &Board) -> Vec<Finding> {
         .iter()
         .filter_map(|channel| channel.ends.as_ref())
         .flat_map(|ends| ends.get_ref())
+        .flatten()
         .filter_map(|end| split_end(end.get_ref()))
         .collect();
     let console = m.console_core.as_ref().map(|core| *core.get_ref());
@@ -159,9 +160,10 @@ pub fn rate_unlimited(m: &Manifest, _: &Board) -> Vec<Finding> {
         let names: Vec<&str> = ends
             .get_ref()
             .iter()
+            .flatten()
             .map(|end| end.get_ref().as_str())
             .collect();
-        for (index, rate) in rates.get_ref().iter().enumerate() {
+        for (index, rate) in rates.get_ref().iter().flatten().enumerate() {
             let (Some(from), Some(to)) = (names.get(index), names.get(1 - index.min(1))) else {
                 continue;
             };

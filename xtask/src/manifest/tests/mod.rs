@@ -2,6 +2,7 @@
 
 mod rules;
 mod schema;
+mod slips;
 mod systems;
 
 use std::path::{Path, PathBuf};
