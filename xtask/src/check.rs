@@ -5,6 +5,7 @@ use crate::compile::Image;
 use crate::manifest;
 use crate::system::System;
 use crate::ui::{self, count};
+use crate::verify;
 use anyhow::Result;
 
 /// Checks `spec`, for GIC version `gic` or its board's first, and prints what there is to say; answers whether it may be built, and whether it is wise too if
@@ -22,8 +23,15 @@ pub fn command(spec: &str, gic: Option<u32>, deny_warnings: bool) -> Result<bool
         }
         Ok((mut system, warnings)) => {
             builder.choose_gic(&mut system)?;
-            // The planner has the last word on what fits.
-            let image = builder.image(&system)?;
+            // The planner has the last word on what fits, the verifier on the rest.
+            let image = match verify::image(&mut builder, &system) {
+                Ok(image) => image,
+                Err(error) => {
+                    let misfit = error.downcast()?;
+                    ui::say(manifest::misfit(&root(), spec, &misfit).render(colour));
+                    return Ok(false);
+                }
+            };
             if warnings.is_empty() {
                 ui::say(summary(&system, &image));
             } else {

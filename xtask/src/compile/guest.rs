@@ -6,8 +6,10 @@ use plan::{
     INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_ENDS, PAGE,
 };
 
+use super::misfit::{Misfit, Of};
 use super::tables::{Access, Mapping};
 use super::{check_pages, pages, tree};
+use crate::manifest::bytes;
 use crate::system::{Partition, Range, System};
 
 /// The emulated distributor.
@@ -125,13 +127,13 @@ fn one(system: &System, index: usize, pristine: &mut Vec<Vec<u8>>) -> Result<Gue
     let mut top = first.ipa + first.size;
     if let Some((_, bytes)) = &partition.initrd {
         let size = bytes.len() as u64;
-        top = below(partition, top, size, "initial RAM disk")?;
+        top = below(system, index, top, size, "initial RAM disk")?;
         guest.initrd = Some(Range { base: top, size });
     }
     let dtb = tree::build(system, index, &guest)?;
     guest.dtb = match partition.device_tree {
         Some(ipa) => ipa,
-        None => below(partition, top, dtb.len() as u64, "device tree")?,
+        None => below(system, index, top, dtb.len() as u64, "device tree")?,
     };
 
     let mut load = |what, ipa, bytes: &[u8], clear| {
@@ -154,25 +156,41 @@ fn one(system: &System, index: usize, pristine: &mut Vec<Vec<u8>>) -> Result<Gue
         load("initial RAM disk", range.base, bytes, 0);
     }
     load("device tree", guest.dtb, &dtb, 0);
-    check_loads(partition, &guest.loads)?;
+    check_loads(system, index, &guest.loads)?;
     Ok(guest)
 }
 
 /// The last page-aligned place for `size` bytes below `top` in the partition's first memory.
-fn below(partition: &Partition, top: u64, size: u64, what: &str) -> Result<u64> {
+fn below(system: &System, index: usize, top: u64, size: u64, what: &str) -> Result<u64> {
+    let partition = &system.partitions[index];
     let memory = &partition.memory[0];
     match top.checked_sub(size).map(|base| base & !(PAGE - 1)) {
         Some(base) if base >= memory.ipa => Ok(base),
-        _ => bail!(
-            "partition {}: its {what} of {size} bytes does not fit its first memory of {} bytes",
-            partition.name,
-            memory.size
-        ),
+        _ => bail!(Misfit {
+            of: Of::Memory(index, 0),
+            what: format!("the {what} of {} does not fit", partition.name),
+            why: format!(
+                "it has {}, and the first piece of memory {}",
+                bytes(size),
+                bytes(memory.size)
+            ),
+            help: "make the first piece of memory larger",
+        }),
     }
 }
 
 /// Every load within one piece of memory, no two over each other.
-fn check_loads(partition: &Partition, loads: &[Load]) -> Result<()> {
+fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
+    let partition = &system.partitions[index];
+    let misfit = |what: &str, why: String| Misfit {
+        of: match what {
+            "device tree" => Of::DeviceTree(index),
+            _ => Of::Memory(index, 0),
+        },
+        what: format!("the {what} of {} does not fit", partition.name),
+        why,
+        help: "make the first piece of memory larger, and leave `device-tree` out: the planner finds a place",
+    };
     let mut sorted: Vec<_> = loads
         .iter()
         .map(|load| (load.ipa, load.size + load.clear, load.what))
@@ -180,19 +198,25 @@ fn check_loads(partition: &Partition, loads: &[Load]) -> Result<()> {
     sorted.sort_unstable();
     for &(ipa, size, what) in &sorted {
         let fits = |m: &&crate::system::Memory| ipa >= m.ipa && ipa - m.ipa + size <= m.size;
-        ensure!(
-            partition.memory.iter().any(|m| fits(&m)),
-            "partition {}: its {what} at {ipa:#x} ({size} bytes) lies outside its memory",
-            partition.name
-        );
+        if !partition.memory.iter().any(|m| fits(&m)) {
+            let why = format!(
+                "at {ipa:#x} it has {}, which lie outside its memory",
+                bytes(size)
+            );
+            bail!(misfit(what, why));
+        }
     }
     for pair in sorted.windows(2) {
-        if let [(a, size, one), (b, _, other)] = pair {
-            ensure!(
-                a + size <= *b,
-                "partition {}: its {one} at {a:#x} ({size} bytes) overlaps its {other} at {b:#x}",
-                partition.name
+        if let [(a, size, one), (b, _, other)] = pair
+            && a + size > *b
+        {
+            let why = format!(
+                "the {one} at {a:#x} has {}, and the {other} is at {b:#x}",
+                bytes(*size)
             );
+            // What the planner has placed must give way.
+            let what = if *one == "image" { other } else { one };
+            bail!(misfit(what, why));
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 pub mod guest;
 pub mod maps;
+pub mod misfit;
 pub mod pack;
 pub mod place;
 mod report;

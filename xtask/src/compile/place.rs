@@ -10,7 +10,9 @@ use anyhow::{Result, bail, ensure};
 use buddy_system_allocator::FrameAllocator;
 use plan::{PAGE, PRIVATE_SIZE, SHARED_GLOBAL, SHARED_PER_CORE, STATE_SIZE};
 
+use super::misfit::{Misfit, Of};
 use super::{guest::Guest, pages};
+use crate::manifest::bytes;
 use crate::system::{Range, System};
 
 /// Alignment of EL2's block: what cores map while they run lies in one level-3 table where it can.
@@ -110,10 +112,16 @@ fn place_aligned(
             }
             ensure!(
                 frames.reserve(base, size),
-                "partition {}: {base:#x} to {:#x} is not free RAM of {}",
-                partition.name,
-                base + size,
-                system.board.name
+                Misfit {
+                    of: Of::Memory(p, at),
+                    what: format!("memory of {} cannot be where it must", partition.name),
+                    why: format!(
+                        "{base:#x} to {:#x} is not free RAM of {}",
+                        base + size - 1,
+                        system.board.name
+                    ),
+                    help: "leave `physical` out: the planner finds a place",
+                }
             );
         }
     }
@@ -143,7 +151,7 @@ fn place_aligned(
     image.size = block - image.base;
 
     let Some(base) = frames.take_top(block) else {
-        bail!(frames.does_not_fit(system, "EL2 with its image", block));
+        bail!(frames.does_not_fit(system, Of::System, "EL2 with its image", block));
     };
     let ranges = private.iter_mut().chain(&mut state).chain(&mut contents);
     for range in ranges.chain([&mut shared, &mut image]) {
@@ -154,8 +162,8 @@ fn place_aligned(
     wanted.sort_by_key(|&(size, p, at, _)| (std::cmp::Reverse(size), p, at));
     for (size, p, at, ipa) in wanted {
         let Some(base) = frames.take(size, ipa) else {
-            let who = format!("memory of partition {}", system.partitions[p].name);
-            bail!(frames.does_not_fit(system, &who, size));
+            let who = format!("memory of {}", system.partitions[p].name);
+            bail!(frames.does_not_fit(system, Of::Memory(p, at), &who, size));
         };
         memory[p][at].base = base;
     }
@@ -170,7 +178,7 @@ fn place_aligned(
     for (size, c, side) in wanted {
         let Some(base) = frames.take(size, 0) else {
             let who = format!("pages of channel {}", system.channels[c].name);
-            bail!(frames.does_not_fit(system, &who, size));
+            bail!(frames.does_not_fit(system, Of::Channel(c), &who, size));
         };
         regions[c][side] = Range { base, size };
     }
@@ -277,20 +285,21 @@ impl Frames {
         None
     }
 
-    fn does_not_fit(&self, system: &System, who: &str, size: u64) -> String {
-        let mut text = format!(
-            "the {who} ({} KiB) does not fit the RAM of {}: {} KiB,",
-            size >> 10,
-            system.board.name,
-            self.ram.iter().map(|range| range.size).sum::<u64>() >> 10
-        );
+    fn does_not_fit(&self, system: &System, of: Of, who: &str, size: u64) -> Misfit {
+        let ram = self.ram.iter().map(|range| range.size).sum();
+        let mut why = format!("RAM has {};", bytes(ram));
         for partition in &system.partitions {
-            let size: u64 = partition.memory.iter().map(|piece| piece.size).sum();
+            let size = partition.memory.iter().map(|piece| piece.size).sum();
             // Writing to a String cannot fail.
-            let _ = write!(text, " {} wants {} KiB,", partition.name, size >> 10);
+            let _ = write!(why, " {} takes {},", partition.name, bytes(size));
         }
-        let _ = write!(text, " and no free range is long enough");
-        text
+        let _ = write!(why, " and no range of {} is free", bytes(size));
+        Misfit {
+            of,
+            what: format!("{who} does not fit the RAM of {}", system.board.name),
+            why,
+            help: "make a piece of memory smaller, or `physical` addresses leave longer ranges free",
+        }
     }
 }
 

@@ -22,13 +22,15 @@ use std::path::{Path, PathBuf};
 
 pub use report::{Diagnostics, Finding};
 
+use crate::compile::misfit::{Misfit, Of};
 use crate::system::System;
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use decode::Table;
 use raw::Manifest;
 use report::suggest;
-pub(crate) use report::{address, nearest};
+pub(crate) use report::{address, bytes, nearest};
 use rules::{Check, RULES};
 
 /// The board whose systems need no board name.
@@ -83,6 +85,43 @@ pub fn check_text(
         Ok((system, warnings)) => Ok((system, Diagnostics::new(shown, text, warnings))),
         Err(errors) => Err(Diagnostics::new(shown, text, errors)),
     }
+}
+
+/// The compiler's refusal of the system `spec`, shown where the manifest says what does not fit.
+pub fn misfit(root: &Path, spec: &str, misfit: &Misfit) -> Diagnostics {
+    let path = locate(root, spec);
+    // It has just been read; without it, the refusal stays.
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let finding = refused(&text, misfit);
+    Diagnostics::new(shown(root, &path), text, vec![finding])
+}
+
+/// The compiler's refusal as a finding in the manifest's text.
+fn refused(text: &str, misfit: &Misfit) -> Finding {
+    let document = DeTable::parse_recoverable(text).0;
+    let element = |list: &str, index: usize, keys: &[&str]| {
+        let DeValue::Array(items) = document.get_ref().get(list)?.get_ref() else {
+            return None;
+        };
+        let DeValue::Table(table) = items.get(index)?.get_ref() else {
+            return None;
+        };
+        keys.iter().find_map(|key| table.get(*key))
+    };
+    let place = match misfit.of {
+        Of::System => document.get_ref().get("board").map(Spanned::span),
+        Of::DeviceTree(p) => element("partition", p, &["device-tree", "memory"]).map(Spanned::span),
+        Of::Channel(c) => element("channel", c, &["bytes"]).map(Spanned::span),
+        Of::Memory(p, piece) => element("partition", p, &["memory"]).map(|memory| {
+            let pieces = memory.get_ref().as_array();
+            let piece = pieces.and_then(|pieces| pieces.get(piece));
+            piece.unwrap_or(memory).span()
+        }),
+    };
+    Finding::new(place.unwrap_or(0..0), &misfit.what, "this")
+        .rule("does-not-fit")
+        .note(&misfit.why)
+        .help(misfit.help)
 }
 
 /// A manifest's path as messages name it.

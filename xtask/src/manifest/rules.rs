@@ -2,7 +2,7 @@
 //!
 //! Each has a bad manifest in tests/manifests/ID.toml with the exact message in ID.txt, and a line in docs/manifest.md.
 
-use super::checks::{channels, cores, devices, images, memory, names, unwise};
+use super::checks::{channels, cores, devices, images, memory, names, ram, unwise};
 use super::programs::Program;
 use super::raw::Manifest;
 use super::report::Finding;
@@ -86,9 +86,18 @@ pub const RULES: &[Rule] = &[
     rule("console-core-class", M(cores::console_core_class),
         "The console's core has the class `comm`: draining would disturb a compute core.",
         "Each line that anybody prints enters EL2 on the console's core: foreign entries, of which a compute core has none."),
-    rule("ram-range", B(memory::ram_range),
+    rule("ram-range", B(ram::ram_range),
         "RAM is whole pages, of which a core can address every byte.",
         "Partitions are placed in pages, and what no core can address holds nothing."),
+    rule("ram-overlap", M(ram::ram_overlap),
+        "No two ranges of RAM have an address in common.",
+        "What is there twice is counted twice, and a system seems to fit that does not."),
+    rule("ram-on-device", B(ram::ram_on_device),
+        "Where the board has a device, it has no RAM.",
+        "Partitions are placed in RAM: one would get the device's registers for memory, beside whoever owns the device."),
+    rule("does-not-fit", R,
+        "When everything is placed, there is room for it.",
+        "Sizes can add up and still not fit: fixed addresses break RAM into ranges, EL2 takes a part of it, a device tree grows with what it lists."),
     rule("partition-none", A(names::partition_none),
         "A system has one partition at least.",
         "EL2 does nothing for itself: a system without partitions would power off at once."),
@@ -212,6 +221,9 @@ pub const RULES: &[Rule] = &[
     rule("initrd-file", R,
         "The initial RAM disk's file can be read.",
         "The initial RAM disk is part of the image: it is read now, not at run time."),
+    rule("initrd-empty", P(images::initrd_empty),
+        "It has bytes.",
+        "Nothing can be loaded from an empty file, and no guest can be told where it is."),
     rule("initrd-room", P(images::initrd_room),
         "It fits the first piece of memory beside the image.",
         "It would overwrite the program, or lie outside the partition's memory."),

@@ -269,20 +269,20 @@ fn does_not_fit() {
     };
     assert_eq!(
         text(|s| s.partitions[1].memory[0].size = 1 << 30),
-        "the memory of partition control (1048576 KiB) does not fit the RAM of test-board: 1048576 KiB, \
-         sensor wants 32768 KiB, control wants 1048576 KiB, and no free range is long enough"
+        "memory of control does not fit the RAM of test-board: \
+         RAM has 1 GiB; sensor takes 32 MiB, control takes 1 GiB, and no range of 1 GiB is free"
     );
     assert_eq!(
         text(|s| s.partitions[1].memory[0].physical = Some(0x3f00_0000)),
-        "partition control: 0x3f000000 to 0x41000000 is not free RAM of test-board"
+        "memory of control cannot be where it must: 0x3f000000 to 0x40ffffff is not free RAM of test-board"
     );
     assert_eq!(
         text(|s| s.partitions[0].device_tree = Some(0x4008_1000)),
-        "partition sensor: its image at 0x40080000 (5100 bytes) overlaps its device tree at 0x40081000"
+        "the device tree of sensor does not fit: the image at 0x40080000 has 5100 bytes, and the device tree is at 0x40081000"
     );
     assert_eq!(
         text(|s| s.partitions[0].memory[0].size = 0x8_1000),
-        "partition sensor: its image at 0x40080000 (5100 bytes) lies outside its memory"
+        "the image of sensor does not fit: at 0x40080000 it has 5100 bytes, which lie outside its memory"
     );
     assert_eq!(
         text(|s| s.partitions[1].memory.push(Memory {

@@ -1,5 +1,7 @@
 //! Rules on channels: their ends, sizes and rates.
 
+use std::collections::BTreeSet;
+
 use plan::{INTIDS, MAX_ENDS, PAGE};
 
 use crate::compile::guest::CHANNEL_INTIDS;
@@ -240,7 +242,7 @@ pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
         let spis = partition
             .interrupts
             .iter()
-            .filter_map(|line| Some(line.spi.as_ref()?.get_ref() + FIRST_SPI));
+            .filter_map(|line| Some(line.spi.as_ref()?.get_ref().saturating_add(FIRST_SPI)));
         let passed = partition.devices.iter().filter_map(|name| {
             board
                 .devices
@@ -250,13 +252,11 @@ pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
         let passed = passed
             .flat_map(|device| &device.interrupts)
             .map(|line| u64::from(line.intid));
+        // The planner leaves out the console UART's, too.
+        let taken = spis.chain(passed).chain([u64::from(board.uart.1)]);
         let window = u64::from(CHANNEL_INTIDS)..INTIDS as u64;
-        let room = INTIDS - CHANNEL_INTIDS as usize;
-        let room = room.saturating_sub(
-            spis.chain(passed)
-                .filter(|intid| window.contains(intid))
-                .count(),
-        );
+        let taken: BTreeSet<u64> = taken.filter(|intid| window.contains(intid)).collect();
+        let room = (INTIDS - CHANNEL_INTIDS as usize).saturating_sub(taken.len());
         if let Some(end) = owned.get(room) {
             let title = format!(
                 "{} takes doorbells at {} ends of channels",

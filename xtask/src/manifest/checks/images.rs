@@ -149,6 +149,20 @@ fn initrd_place(partition: &Partition, program: &Program) -> Option<(u64, u64)> 
     Some((base, length))
 }
 
+pub fn initrd_empty(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
+    let disks = both(m, programs).filter_map(|(partition, program)| {
+        let (_, bytes) = program.initrd.as_ref()?;
+        bytes.is_empty().then_some(partition.initrd.as_ref()?)
+    });
+    disks
+        .map(|named| {
+            let title = "the initial RAM disk has no bytes";
+            Finding::new(named.span(), title, "an empty file")
+                .help("give it contents, or leave `initrd` out")
+        })
+        .collect()
+}
+
 pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (partition, program) in both(m, programs) {

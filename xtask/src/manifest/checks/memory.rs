@@ -9,6 +9,12 @@ use crate::manifest::raw::{Manifest, Memory, Partition};
 use crate::manifest::report::{Finding, address, bytes};
 use crate::system::Board;
 
+/// How many addresses two ranges have in common.
+fn common((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> u64 {
+    let end = a.saturating_add(a_size).min(b.saturating_add(b_size));
+    end.saturating_sub(a.max(b))
+}
+
 /// Pieces with a fixed physical address: owner, the address as written, range.
 fn fixed(m: &Manifest) -> Vec<(&Partition, &At<u64>, (u64, u64))> {
     let pieces = m
@@ -19,32 +25,6 @@ fn fixed(m: &Manifest) -> Vec<(&Partition, &At<u64>, (u64, u64))> {
         .filter_map(|(partition, (piece, _, size))| {
             let physical = piece.physical.as_ref()?;
             Some((partition, physical, (*physical.get_ref(), size)))
-        })
-        .collect()
-}
-
-pub fn ram_range(m: &Manifest, board: &Board) -> Vec<Finding> {
-    let limit = 1u64.checked_shl(board.pa_bits).unwrap_or(u64::MAX);
-    let ranges = m
-        .ram
-        .iter()
-        .filter_map(|ram| Some((ram.base.as_ref()?, ram.size.as_ref()?)));
-    ranges
-        .filter_map(|(base, size)| {
-            let (at, bytes) = (*base.get_ref(), *size.get_ref());
-            let label = if bytes == 0 || (at | bytes) % PAGE != 0 {
-                "base and size are multiples of 4 KiB, above 0".into()
-            } else if !inside((at, bytes), (0, limit)) {
-                format!("addresses have {} bits there", board.pa_bits)
-            } else {
-                return None;
-            };
-            let title = format!("{} cannot have such RAM", board.name);
-            Some(
-                Finding::new(size.span(), title, span_of((at, bytes)))
-                    .note(label)
-                    .help("write what the machine has, or leave `ram` out for the least that all have"),
-            )
         })
         .collect()
 }
@@ -255,9 +235,13 @@ pub fn physical_overlap(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn memory_exceeds_board(m: &Manifest, board: &Board) -> Vec<Finding> {
-    let ram: u64 = board.ram.iter().map(|range| range.size).sum();
-    let kept: u64 = board.reserved.iter().map(|range| range.size).sum();
-    let there = ram.saturating_sub(kept);
+    let total = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
+    let ram = total(&mut board.ram.iter().map(|range| range.size));
+    let kept = board.reserved.iter().flat_map(|kept| {
+        let common = |ram| common(pair(kept), pair(ram));
+        board.ram.iter().map(common)
+    });
+    let there = ram.saturating_sub(total(&mut { kept }));
     let mut takes = Vec::new();
     for partition in &m.partitions {
         let size = partition

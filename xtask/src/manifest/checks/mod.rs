@@ -6,6 +6,7 @@ pub mod devices;
 pub mod images;
 pub mod memory;
 pub mod names;
+pub mod ram;
 pub mod unwise;
 
 use crate::system::Range;

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::{files, root};
+use crate::compile::compile;
+use crate::compile::tests::el2_elf;
 use crate::linux;
 use crate::manifest::rules::RULES;
-use crate::manifest::{Diagnostics, names, read};
+use crate::manifest::{Diagnostics, names, read, refused};
 
 /// The folder of bad manifests.
 fn bad() -> PathBuf {
@@ -23,7 +25,10 @@ fn findings_of(rule: &str, folder: &Path) -> Option<Diagnostics> {
         _ => Ok(folder.join("files/program.elf")),
     };
     let findings = match read(&root(), &folder.join("bad.toml"), &text, &mut guests) {
-        Ok((_, warnings)) if warnings.is_empty() => return None,
+        Ok((system, warnings)) if warnings.is_empty() => {
+            let error = compile(&system, &el2_elf()).err()?;
+            vec![refused(&text, error.downcast_ref().expect("a misfit"))]
+        }
         Ok((_, findings)) | Err(findings) => findings,
     };
     Some(Diagnostics::new(

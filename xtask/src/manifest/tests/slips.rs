@@ -1,8 +1,10 @@
 //! One slip is one error, and hides no other.
 
 use super::{files, root};
-use crate::manifest::read;
+use crate::compile::compile;
+use crate::compile::tests::el2_elf;
 use crate::manifest::report::Diagnostics;
+use crate::manifest::{read, refused};
 
 /// A system without a slip.
 const GOOD: &str = r#"board = "qemu-virt"
@@ -36,8 +38,12 @@ fn errors(slips: &[(&str, &str)]) -> (String, Vec<&'static str>) {
     let folder = files();
     let mut guests = |_: &str| Err(anyhow::anyhow!("nothing is built here"));
     let path = folder.path().join("bad.toml");
-    let Err(findings) = read(&root(), &path, &text, &mut guests) else {
-        return (String::new(), Vec::new());
+    let findings = match read(&root(), &path, &text, &mut guests) {
+        Err(findings) => findings,
+        Ok((system, _)) => match compile(&system, &el2_elf()) {
+            Ok(_) => return (String::new(), Vec::new()),
+            Err(error) => vec![refused(&text, error.downcast_ref().expect("a misfit"))],
+        },
     };
     let found = Diagnostics::new("bad.toml", text, findings);
     (found.to_string(), found.rules().collect())
@@ -174,4 +180,75 @@ fn a_wrong_name_is_one_error() {
         &[("\"control\"", "\"sensor\""), ("control/0", "sensor/0")],
         &["partition-name-twice"],
     );
+}
+
+/// Numbers near the end of the address space are wrong, and no panic.
+#[test]
+fn numbers_overflow() {
+    let spi = [(
+        "image",
+        "interrupts = [{ spi = 0x7fff_ffff_ffff_ffff }, { spi = 0xffff_ffff_ffff_ffff }]\nimage",
+    )];
+    slip(&spi, &["interrupt-range"; 2]);
+    let size = "ram = [{ base = 0, size = \"17179869183GiB\" }, { base = 0, size = \"17179869183GiB\" }]\n\n[[partition]]";
+    let (text, found) = errors(&[("[[partition]]", size)]);
+    assert!(
+        found.contains(&"ram-overlap") && found.contains(&"ram-range"),
+        "{text}"
+    );
+    let ipa = [(
+        "{ size = \"4MiB\" }",
+        "{ size = \"4MiB\", ipa = 0xffff_ffff_ffff_ffff }",
+    )];
+    let (text, found) = errors(&ipa);
+    assert!(found.contains(&"memory-unaligned"), "{text}");
+}
+
+/// What the firmware keeps counts where the system has RAM, and nowhere else.
+#[test]
+fn reserved_memory_elsewhere_is_no_loss() {
+    let ram = [
+        ("qemu-virt", "rpi4"),
+        (
+            "[[partition]]",
+            "ram = [{ base = 0x4000_0000, size = \"16MiB\" }]\n\n[[partition]]",
+        ),
+    ];
+    slip(&ram, &[]);
+}
+
+/// What the planner finds is shown where the manifest says it.
+#[test]
+fn a_misfit_has_a_place() {
+    let lists: String = (0..40)
+        .map(|n| {
+            format!(
+                "[[channel]]\nname = \"c{n}\"\nends = [\"sensor/0\", \"control/0\"]\nbytes = [0, 0]\n"
+            )
+        })
+        .collect();
+    let lists = lists + "\n[[channel]]";
+    let tree = [
+        ("[[channel]]", &*lists),
+        ("image =", "device-tree = 0x403f_f000\nimage ="),
+    ];
+    let text = slip(&tree, &["does-not-fit"]);
+    assert!(
+        text.contains("the device tree of sensor does not fit"),
+        "{text}"
+    );
+    assert!(text.contains("^^^^^^^^^^^ this"), "{text}");
+    let pages = [
+        ("\"64KiB\"", "\"1GiB\""),
+        (
+            "board = \"qemu-virt\"",
+            "board = \"qemu-virt\"\nram = [{ base = 0x4000_0000, size = \"1034MiB\" }]",
+        ),
+    ];
+    let text = slip(&pages, &["does-not-fit"]);
+    assert!(
+        text.contains("pages of channel samples does not fit"),
+        "{text}"
+    );
+    assert!(text.contains("bytes = [\"1GiB\", \"16KiB\"]"), "{text}");
 }
