@@ -166,7 +166,9 @@ impl Canvas {
 
 /// About how wide text of a class is.
 pub fn width(text: &str, class: &str) -> f64 {
-    let letters = text.chars().count() as f64;
+    let wide = text.chars().filter(|c| "mwMW@%".contains(*c)).count();
+    let wide = if class.contains("mono") { 0 } else { wide };
+    let letters = text.chars().count() as f64 + wide as f64 * 0.6;
     letters
         * match class {
             class if class.contains("mono") => 7.0,

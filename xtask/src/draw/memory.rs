@@ -1,7 +1,7 @@
 //! The lower half of a drawing: RAM to scale with who may do what to each part of it, and the devices.
 
 use super::bytes;
-use super::canvas::{Canvas, MARGIN};
+use super::canvas::{Canvas, MARGIN, width};
 use crate::compile::Design;
 use crate::compile::tables::Access;
 use crate::manifest::address;
@@ -11,14 +11,12 @@ use crate::system::{Range, System};
 const ROW: f64 = 24.0;
 /// Width of RAM.
 const BAR: f64 = 40.0;
-/// Where a row's swatch, address, size, what it is and who may start.
+/// Where a row's swatch starts.
 const SWATCH: f64 = MARGIN + 110.0;
-const COLUMNS: [f64; 4] = [
-    SWATCH + 24.0,
-    SWATCH + 134.0,
-    SWATCH + 204.0,
-    SWATCH + 504.0,
-];
+/// Where its address, size and what it is start.
+const COLUMNS: [f64; 3] = [SWATCH + 24.0, SWATCH + 134.0, SWATCH + 204.0];
+/// Where who may starts, unless what it is needs more.
+const WHO: f64 = SWATCH + 504.0;
 /// Least height of what is drawn to scale.
 const THIN: f64 = 2.0;
 /// What EL2's block is rounded to: what lies in it changes size with every change of EL2.
@@ -40,11 +38,11 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) -> 
     let ram: u64 = system.board.ram.iter().map(|range| range.size).sum();
     let title = format!("Memory: {} of RAM, to scale", bytes(ram));
     canvas.text(MARGIN, top + 14.0, "head", title);
-    headings(
-        canvas,
-        top + 14.0 + ROW,
-        ["from", "size", "what", "who may"],
-    );
+    let who = who_column(parts.iter().map(|part| &part.what));
+    let words = ["from", "size", "what", "who may"];
+    for (x, word) in COLUMNS.into_iter().chain([who]).zip(words) {
+        canvas.text(x, top + 14.0 + ROW, "small muted", word);
+    }
     let first = top + 26.0 + ROW;
     let height = (parts.len() as f64 * ROW).max(200.0);
     let scale = height / ram as f64;
@@ -75,9 +73,10 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) -> 
             false => address(part.range.base),
         };
         let cells = [&from, &bytes(part.range.size), &part.what, &part.who];
-        cells_of(canvas, middle + 4.0, cells, muted);
+        cells_of(canvas, middle + 4.0, who, cells, muted);
     }
-    first + height
+    // With many thin parts the bar is longer than its rows.
+    (first + height).max(tenth(y))
 }
 
 /// A coordinate that is short to write.
@@ -85,16 +84,16 @@ fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// Headings of columns.
-fn headings(canvas: &mut Canvas, y: f64, words: [&str; 4]) {
-    for (x, word) in COLUMNS.into_iter().zip(words) {
-        canvas.text(x, y, "small muted", word);
-    }
+/// Where the last column starts, beside the longest of `what`.
+fn who_column<'a>(what: impl Iterator<Item = &'a String>) -> f64 {
+    let ends = what.map(|what| COLUMNS[2] + width(what, "") + 24.0);
+    ends.fold(WHO, f64::max).ceil()
 }
 
 /// One row's cells: numbers in one width.
-fn cells_of(canvas: &mut Canvas, y: f64, cells: [&String; 4], muted: &str) {
-    for (column, (x, cell)) in COLUMNS.into_iter().zip(cells).enumerate() {
+fn cells_of(canvas: &mut Canvas, y: f64, who: f64, cells: [&String; 4], muted: &str) {
+    let columns = COLUMNS.into_iter().chain([who]);
+    for (column, (x, cell)) in columns.zip(cells).enumerate() {
         let class = if column < 2 { "mono" } else { "" };
         canvas.text(x, y, &format!("{class}{muted}"), cell);
     }
@@ -255,12 +254,14 @@ pub fn devices(canvas: &mut Canvas, system: &System, top: f64) {
     rows.retain(|(range, _, _)| range.size > 0);
     rows.sort_by_key(|(range, _, _)| range.base);
     canvas.text(MARGIN, top + 14.0, "head", "Devices");
+    let column = who_column(rows.iter().map(|(_, what, _)| what));
     for (row, (range, what, who)) in rows.iter().enumerate() {
         let y = top + 14.0 + row as f64 * ROW;
         let muted = if who == "nobody" { " muted" } else { "" };
         cells_of(
             canvas,
             y,
+            column,
             [&address(range.base), &bytes(range.size), what, who],
             muted,
         );

@@ -13,7 +13,7 @@ use crate::compile::Design;
 use crate::system::System;
 use crate::ui::{self, count};
 use anyhow::Result;
-use canvas::{Canvas, MARGIN};
+use canvas::{Canvas, MARGIN, width};
 use std::path::Path;
 
 /// Draws `spec`, for GIC version `gic` or its board's first, on standard output or to the file `output`.
@@ -34,12 +34,20 @@ pub fn command(spec: &str, gic: Option<u32>, output: Option<&Path>) -> Result<()
     }
 }
 
+/// Most letters of a system's name that its drawing shows.
+const LONGEST_TITLE: usize = 40;
+
 /// The drawing of a compiled system.
 #[must_use]
 pub fn draw(system: &System, design: &Design) -> String {
     let mut canvas = Canvas::new();
     let x = MARGIN;
-    canvas.text(x, 52.0, "title", &system.name);
+    let mut title = system.name.clone();
+    if title.chars().count() > LONGEST_TITLE {
+        title = title.chars().take(LONGEST_TITLE).chain(['…']).collect();
+    }
+    let behind_title = x + width(&title, "title") + 24.0;
+    canvas.text(x, 52.0, "title", title);
     let about = format!(
         "on {}: {} of {}, {}, {}",
         system.board.name,
@@ -56,7 +64,7 @@ pub fn draw(system: &System, design: &Design) -> String {
         ("comm", "comm core: neighbours may ring it"),
         ("compute", "compute core: no neighbour interrupts it"),
     ];
-    let x = canvas.width() - 290.0;
+    let x = (canvas.width() - 290.0).max(behind_title);
     for (row, (class, words)) in legend.into_iter().enumerate() {
         let y = 38.0 + 22.0 * row as f64;
         canvas.rectangle([x, y, 22.0, 14.0], 4.0, class);

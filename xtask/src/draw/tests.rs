@@ -1,8 +1,9 @@
 //! What drawings show, and that the one in the documentation shows what there is.
 
+use super::canvas::width;
 use super::draw;
 use crate::build::root;
-use crate::compile::tests::{channel, duo, el2_elf};
+use crate::compile::tests::{channel, duo, el2_elf, partition};
 use crate::compile::{Image, compile};
 use crate::manifest;
 use crate::manifest::tests::{elf, scratch};
@@ -78,6 +79,102 @@ fn everything_a_system_has_is_in_its_drawing() {
             "{word} is missing: {words:?}"
         );
     }
+}
+
+/// A text's left end, right end and baseline.
+type Place = (f64, f64, f64);
+
+/// Every text of a drawing with its place.
+fn places(document: &roxmltree::Document<'_>) -> Vec<(String, Place)> {
+    let texts = document.descendants();
+    let texts = texts.filter(|node| node.has_tag_name("text"));
+    let place = |node: roxmltree::Node<'_, '_>| {
+        let number = |name| node.attribute(name)?.parse::<f64>().ok();
+        let text = node.text()?.trim().to_owned();
+        let class = node.attribute("class").unwrap_or_default();
+        let wide = width(&text, class);
+        let x = number("x")?
+            - match class {
+                class if class.contains("mid") => wide / 2.0,
+                class if class.contains("end") => wide,
+                _ => 0.0,
+            };
+        Some((text, (x, x + wide, number("y")?)))
+    };
+    texts.filter_map(place).collect()
+}
+
+/// No text lies on another or leaves the page, and RAM ends above the devices.
+fn is_legible(system: &System) {
+    let drawing = draw(system, &compiled(system, &el2_elf()).design);
+    let document = roxmltree::Document::parse(&drawing).expect("XML");
+    let number = |node: roxmltree::Node<'_, '_>, name| {
+        let value = node.attribute(name).expect("a number");
+        value.parse::<f64>().expect("a number")
+    };
+    let page = document.root_element();
+    let (wide, high) = (number(page, "width"), number(page, "height"));
+    let texts = places(&document);
+    for (n, (text, (left, right, y))) in texts.iter().enumerate() {
+        let inside = *left >= 0.0 && *right <= wide && *y <= high;
+        assert!(inside, "{text} leaves the page of {wide} x {high}");
+        for (other, (from, to, line)) in &texts[..n] {
+            let apart = right <= from || to <= left || (y - line).abs() >= 10.0;
+            assert!(apart, "{text} lies on {other}");
+        }
+    }
+    let devices = texts.iter().find(|(text, _)| text == "Devices");
+    let top = devices.expect("the devices").1.2 - 14.0;
+    let bar = document
+        .descendants()
+        .filter(|node| node.has_tag_name("rect") && node.attribute("width") == Some("40"));
+    let end = bar.map(|node| number(node, "y") + number(node, "height"));
+    assert!(end.fold(0.0, f64::max) <= top, "RAM ends below {top}");
+}
+
+/// The longest names, the most channels and the most partitions that there are.
+#[test]
+fn every_drawing_is_legible() {
+    is_legible(&duo());
+
+    let mut system = duo();
+    system.name = "w".repeat(100);
+    let names = ["flight-control-", "sensor-fusion-w"].map(str::to_owned);
+    for (partition, name) in system.partitions.iter_mut().zip(names) {
+        partition.name = name;
+    }
+    system.channels[0].name = "attitude-data-m".into();
+    is_legible(&system);
+
+    let mut system = duo();
+    system.channels = (0..30)
+        .map(|n| channel(&format!("c{n}"), [4096, 4096]))
+        .collect();
+    is_legible(&system);
+
+    let partitions = 0..8;
+    system.partitions = partitions
+        .clone()
+        .map(|n| {
+            partition(
+                &format!("partition-{n}"),
+                &[(n, plan::CLASS_COMM)],
+                4 << 20,
+                n as u8,
+            )
+        })
+        .collect();
+    let pairs = partitions.flat_map(|a| (0..a).map(move |b| (a, b)));
+    system.channels = pairs
+        .map(|(a, b)| {
+            let mut joined = channel(&format!("c{a}-{b}"), [65536, 4096]);
+            for (end, partition) in joined.ends.iter_mut().zip([a, b]) {
+                (end.partition, end.vcpu) = (partition as usize, 0);
+            }
+            joined
+        })
+        .collect();
+    is_legible(&system);
 }
 
 /// A class of style that is used is defined for both schemes.

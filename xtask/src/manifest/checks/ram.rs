@@ -87,7 +87,7 @@ pub fn ram_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
             .note(format!("{what} is at {}", span_of(pair(device))));
         let more = hits.count();
         if more > 0 {
-            finding = finding.note(format!("and so are {}", count(more, "more device")));
+            finding = finding.note(format!("in this range too: {}", count(more, "more device")));
         }
         found.push(finding.help("write what RAM the machine has, and nothing between"));
     }
