@@ -9,7 +9,7 @@ use super::decode::Findings;
 use super::report::Finding;
 
 /// Tables of which there may be several.
-const SEVERAL: [&str; 3] = ["partition", "channel", "ram"];
+pub const SEVERAL: [&str; 3] = ["partition", "channel", "ram"];
 
 /// A manifest's text, parseable. Every byte that is kept is where it was.
 pub struct Sound {

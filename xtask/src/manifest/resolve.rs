@@ -126,8 +126,11 @@ fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
     })
 }
 
-/// Partition and vCPU number of an end such as `sensor/0`.
+/// Partition and vCPU number of an end such as `sensor/0`. A number that is too large is the largest.
 pub fn split_end(end: &str) -> Option<(&str, usize)> {
     let (partition, vcpu) = end.split_once('/')?;
-    Some((partition, vcpu.parse().ok()?))
+    let is_number = vcpu.bytes().all(|digit| digit.is_ascii_digit())
+        && (vcpu == "0" || !vcpu.starts_with('0'))
+        && !vcpu.is_empty();
+    is_number.then(|| (partition, vcpu.parse().unwrap_or(usize::MAX)))
 }

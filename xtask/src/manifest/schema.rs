@@ -68,7 +68,7 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
             "command-line-text",
             "a partition",
             "command-line",
-            json!({ "pattern": "^[^\\u0000-\\u001f\\u007f]*$" }),
+            json!({ "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
         ),
         ("interrupt-private", "an interrupt", "ppi", json!(false)),
         (
@@ -82,11 +82,23 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
             "channel-end-form",
             "a channel",
             "ends",
-            json!({ "items": { "type": "string", "pattern": "^[^/]+/[0-9]+$" } }),
+            json!({ "items": { "type": "string", "pattern": "^[^/]+/(0|[1-9][0-9]*)$" } }),
         ),
         ("channel-bytes-count", "a channel", "bytes", pair()),
         ("channel-waits", "a channel", "waits", pair()),
         ("channel-rate", "a channel", "rate", pair()),
+        (
+            "channel-rate",
+            "a rate",
+            "per-second",
+            json!({ "maximum": u32::MAX }),
+        ),
+        (
+            "channel-rate",
+            "a rate",
+            "burst",
+            json!({ "minimum": 1, "maximum": u32::MAX }),
+        ),
     ]
 }
 

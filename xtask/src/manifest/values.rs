@@ -5,6 +5,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::decode::{At, Findings, Read, Table, Value};
+use super::recover::SEVERAL;
 use super::report::{Finding, suggest};
 
 /// What TOML calls a value.
@@ -20,14 +21,16 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// Reports that `key` is not `wanted`.
-fn wrong_type(value: &Value<'_>, findings: &Findings, key: &str, wanted: &str) {
+/// Reports that what should be `wanted` is not; `like` shows what to write.
+fn wrong_type(value: &Value<'_>, findings: &Findings, wanted: String, like: String) {
     let label = match value.get_ref() {
         DeValue::Integer(number) => format!("this is {number}"),
         other => format!("this is {}", kind(other)),
     };
     findings.borrow_mut().push(
-        Finding::new(value.span(), format!("`{key}` must be {wanted}"), label).rule("wrong-type"),
+        Finding::new(value.span(), wanted, label)
+            .rule("wrong-type")
+            .help(format!("write {like}")),
     );
 }
 
@@ -37,6 +40,15 @@ fn unsigned(value: &DeValue<'_>) -> Option<u64> {
         DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
         _ => None,
     }
+}
+
+/// Whether a text reads like an unsigned integer of TOML.
+fn is_number(text: &str) -> bool {
+    let (digits, radix) = match text.strip_prefix("0x") {
+        Some(digits) => (digits, 16),
+        None => (text, 10),
+    };
+    u64::from_str_radix(&digits.replace('_', ""), radix).is_ok() && !text.starts_with('+')
 }
 
 /// A string.
@@ -49,7 +61,8 @@ impl<'a> Read<'a> for Text {
         match value.get_ref() {
             DeValue::String(text) => Some(text.to_string()),
             _ => {
-                wrong_type(value, findings, key, "a string");
+                let wanted = format!("`{key}` must be a string");
+                wrong_type(value, findings, wanted, "text in quotes: `\"…\"`".into());
                 None
             }
         }
@@ -69,7 +82,12 @@ impl<'a> Read<'a> for Integer {
     fn read(&self, value: &'a Value<'a>, findings: &'a Findings, key: &str) -> Option<u64> {
         let number = unsigned(value.get_ref());
         if number.is_none() {
-            wrong_type(value, findings, key, "an integer from 0");
+            let wanted = format!("`{key}` must be an integer from 0 to 2^64 - 1");
+            let like = match value.get_ref() {
+                DeValue::String(text) if is_number(text) => format!("{text} without quotes"),
+                _ => "a number, such as 4 or 0x4000_0000".into(),
+            };
+            wrong_type(value, findings, wanted, like);
         }
         number
     }
@@ -89,7 +107,8 @@ impl<'a> Read<'a> for Boolean {
         match value.get_ref() {
             DeValue::Boolean(value) => Some(*value),
             _ => {
-                wrong_type(value, findings, key, "`true` or `false`");
+                let wanted = format!("`{key}` must be a boolean");
+                wrong_type(value, findings, wanted, "`true` or `false`".into());
                 None
             }
         }
@@ -111,22 +130,21 @@ impl<'a> Read<'a> for Size {
             DeValue::String(text) => {
                 let size = parse_size(text);
                 if size.is_none() {
+                    let title = format!("`{key}` must be a size");
+                    let label = "not a number with KiB, MiB or GiB, or too large a one";
                     findings.borrow_mut().push(
-                        Finding::new(
-                            value.span(),
-                            format!("`{key}` must be a size"),
-                            "not a number with KiB, MiB or GiB",
-                        )
-                        .rule("bad-size")
-                        .help("write a size such as \"64KiB\", \"32MiB\" or \"1GiB\""),
+                        Finding::new(value.span(), title, label)
+                            .rule("bad-size")
+                            .help(meant_size(text)),
                     );
                 }
                 size
             }
             value if unsigned(value).is_some() => unsigned(value),
             _ => {
-                let wanted = "a size such as \"32MiB\", or a number of bytes";
-                wrong_type(value, findings, key, wanted);
+                let wanted = format!("`{key}` must be a size");
+                let like = "a size such as \"32MiB\", or a number of bytes";
+                wrong_type(value, findings, wanted, like.into());
                 None
             }
         }
@@ -142,8 +160,8 @@ impl<'a> Read<'a> for Size {
 
 /// The bytes that "32MiB" says.
 pub fn parse_size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match text[digits.len()..].trim_start() {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let shift = match unit.trim_start_matches(' ') {
         "KiB" => 10,
         "MiB" => 20,
         "GiB" => 30,
@@ -151,6 +169,26 @@ pub fn parse_size(text: &str) -> Option<u64> {
     };
     let number: u64 = digits.parse().ok()?;
     number.checked_mul(1 << shift)
+}
+
+/// What a text that is no size may have meant.
+fn meant_size(text: &str) -> String {
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let unit = unit.trim().to_ascii_lowercase();
+    let unit = ["K", "M", "G"].into_iter().find(|first| {
+        let rest = unit.strip_prefix(&first.to_ascii_lowercase());
+        matches!(rest, Some("" | "b" | "ib"))
+    });
+    match (number, unit) {
+        (number, Some(unit)) if parse_size(&format!("{number}{unit}iB")).is_some() => {
+            format!("write \"{number}{unit}iB\": 1024 times as much with each unit")
+        }
+        (number, None) if digits.is_none() && number.parse::<u64>().is_ok() => {
+            format!("write {number} without quotes for a number of bytes")
+        }
+        _ => "write a size such as \"64KiB\", \"32MiB\" or \"1GiB\"".into(),
+    }
 }
 
 /// One word of several; the value is what it stands for.
@@ -203,13 +241,16 @@ impl<'a, R: Read<'a>> Read<'a> for Each<R> {
             }
             DeValue::Table(_) => {
                 let title = format!("`{key}` must be an array");
-                let help = format!("write `[[{key}]]` above each, or `{key} = [{{ … }}]`");
-                let finding = Finding::new(value.span(), title, "this is one table");
-                findings
-                    .borrow_mut()
-                    .push(finding.rule("wrong-type").help(help));
+                let like = match SEVERAL.contains(&key) {
+                    true => format!("`[[{key}]]` above each, or `{key} = [{{ … }}]`"),
+                    false => format!("`{key} = [{{ … }}]`"),
+                };
+                wrong_type(value, findings, title, like);
             }
-            _ => wrong_type(value, findings, key, "an array"),
+            _ => {
+                let title = format!("`{key}` must be an array");
+                wrong_type(value, findings, title, format!("`{key} = [ … ]`"));
+            }
         }
         None
     }
@@ -257,7 +298,7 @@ pub fn table<'a, T, F: Fn(&mut Table<'a>) -> T>(what: &'static str, read: F) -> 
 impl<'a, T, F: Fn(&mut Table<'a>) -> T> Read<'a> for Keys<F> {
     type Value = T;
 
-    fn read(&self, value: &'a Value<'a>, findings: &'a Findings, key: &str) -> Option<T> {
+    fn read(&self, value: &'a Value<'a>, findings: &'a Findings, _: &str) -> Option<T> {
         match value.get_ref() {
             DeValue::Table(entries) => {
                 let mut table = Table::new(self.what, value.span(), entries, findings);
@@ -266,7 +307,13 @@ impl<'a, T, F: Fn(&mut Table<'a>) -> T> Read<'a> for Keys<F> {
                 Some(result)
             }
             _ => {
-                wrong_type(value, findings, key, "a table");
+                let wanted = format!("{} must be a table", self.what);
+                wrong_type(
+                    value,
+                    findings,
+                    wanted,
+                    "its keys in braces: `{ … }`".into(),
+                );
                 None
             }
         }

@@ -229,7 +229,9 @@ impl<'de> Deserialize<'de> for Size {
                 .iter()
                 .zip([1u64 << 10, 1 << 20, 1 << 30])
                 .find_map(|(unit, scale)| {
-                    let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+                    let digits = text.strip_suffix(unit)?.trim_end_matches(' ');
+                    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+                    let number: u64 = is_number.then(|| digits.parse().ok())??;
                     number.checked_mul(scale)
                 })
                 .map(Self)

@@ -323,7 +323,8 @@ impl Manifest {
             for (side, text) in row.ends.iter().enumerate() {
                 let found = text.split_once('/').and_then(|(name, vcpu)| {
                     let partition = self.partition.iter().position(|p| p.name == name)?;
-                    let vcpu: usize = vcpu.parse().ok()?;
+                    // No sign, no leading zero: each end has one spelling.
+                    let vcpu = (0..plan::MAX_VCPUS).find(|n| n.to_string() == vcpu)?;
                     (vcpu < self.partition[partition].vcpus.len()).then_some((partition, vcpu))
                 });
                 let (partition, vcpu) = found.with_context(|| {

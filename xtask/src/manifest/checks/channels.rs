@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use plan::{INTIDS, MAX_ENDS, PAGE};
 
+use super::names::is_allowed;
 use crate::compile::guest::CHANNEL_INTIDS;
 use crate::manifest::decode::At;
 use crate::manifest::raw::{Channel, Manifest, Partition};
-use crate::manifest::report::{Finding, address, bytes, suggest};
+use crate::manifest::report::{Finding, address, bytes, nearest, suggest};
 use crate::manifest::resolve::{FIRST_SPI, split_end};
 use crate::system::Board;
 
@@ -85,16 +86,16 @@ pub fn channel_end_form(m: &Manifest) -> Vec<Finding> {
         .filter(|end| split_end(end.get_ref()).is_none())
         .map(|end| {
             let title = format!("\"{}\" is no channel end", end.get_ref());
-            let name = end.get_ref().split('/').next().unwrap_or("");
+            let word = end.get_ref().trim_start();
+            let word = word.split(|c| !is_allowed(c)).next().unwrap_or("");
+            let names = m.partitions.iter().map(Partition::label);
+            let name = nearest(word, names.clone()).or(names.clone().next());
             Finding::new(
                 end.span(),
                 title,
                 "a partition, a slash and a vCPU's number",
             )
-            .help(format!(
-                "write `\"{}/0\"`",
-                if name.is_empty() { "sensor" } else { name }
-            ))
+            .help(format!("write `\"{}/0\"`", name.unwrap_or("sensor")))
         })
         .collect()
 }
@@ -126,8 +127,9 @@ pub fn channel_end_partition(m: &Manifest) -> Vec<Finding> {
 pub fn channel_end_vcpu(m: &Manifest) -> Vec<Finding> {
     owned(m)
         .filter(|(_, partition, vcpu)| *vcpu >= vcpus(partition))
-        .map(|(end, partition, vcpu)| {
-            let title = format!("{} has no vCPU {vcpu}", partition.label());
+        .map(|(end, partition, _)| {
+            let number = end.get_ref().split('/').nth(1).unwrap_or_default();
+            let title = format!("{} has no vCPU {number}", partition.label());
             let finding = Finding::new(end.span(), title, "unknown vCPU");
             let finding = match &partition.vcpus {
                 Some(list) => {

@@ -65,7 +65,7 @@ pub fn vcpus_too_many(m: &Manifest) -> Vec<Finding> {
                 title,
                 format!("a partition has {} at most", plan::MAX_VCPUS),
             )
-            .help("split it into two partitions joined by a channel")
+            .help("remove some: no board has more cores than that for Bulkhead")
         })
         .collect()
 }

@@ -46,6 +46,17 @@ fn memory_of(partition: &Partition) -> String {
     format!("{}'s memory is {}", partition.label(), pieces.join(", "))
 }
 
+/// What to give a partition that needs so many bytes for all but its device tree.
+fn at_least(partition: &Partition, need: u64) -> String {
+    let with_tree = need.saturating_add(4 * PAGE);
+    let whole = with_tree.checked_next_multiple_of(1 << 20);
+    format!(
+        "give {} at least {}",
+        partition.label(),
+        bytes(whole.unwrap_or(with_tree))
+    )
+}
+
 pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (partition, image, named) in images(m, programs) {
@@ -68,14 +79,7 @@ pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> 
                         span_of(place),
                         bytes(over)
                     );
-                    let need = size
-                        .saturating_add(over)
-                        .checked_next_multiple_of(1 << 20)
-                        .unwrap_or(0);
-                    (
-                        label,
-                        format!("give {} at least {}", partition.label(), bytes(need)),
-                    )
+                    (label, at_least(partition, size.saturating_add(over)))
                 }
                 None => (
                     format!("segment {number} is {}", span_of(place)),
@@ -192,10 +196,6 @@ pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
             None if place.0 < ipa => place.1.saturating_sub(size),
             None => continue,
         };
-        let need = size
-            .saturating_add(over)
-            .checked_next_multiple_of(1 << 20)
-            .unwrap_or(0);
         let title = format!(
             "the initial RAM disk does not fit {}'s memory",
             partition.label()
@@ -204,11 +204,7 @@ pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
         found.push(
             Finding::new(named.span(), title, label)
                 .note("it lies at the end of the first memory, behind the image")
-                .help(format!(
-                    "give {} at least {}",
-                    partition.label(),
-                    bytes(need)
-                )),
+                .help(at_least(partition, size.saturating_add(over))),
         );
     }
     found

@@ -5,9 +5,16 @@ use plan::PAGE;
 use super::{inside, overlap, pair, pairs, span_of};
 use crate::compile::guest::{GICC, GICD, GICR, GICR_SIZE, PL011};
 use crate::manifest::decode::At;
-use crate::manifest::raw::{Manifest, Memory, Partition};
+use crate::manifest::raw::{DEFAULT_IPA, Manifest, Memory, Partition};
 use crate::manifest::report::{Finding, address, bytes};
 use crate::system::Board;
+
+/// The first multiple of 2 MiB behind all ranges.
+fn behind(ranges: impl Iterator<Item = (u64, u64)>) -> u64 {
+    let ends = ranges.map(|(base, size)| base.saturating_add(size));
+    let end = ends.max().unwrap_or(0);
+    end.checked_next_multiple_of(2 << 20).unwrap_or(end)
+}
 
 /// How many addresses two ranges have in common.
 fn common((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> u64 {
@@ -74,14 +81,18 @@ pub fn memory_unaligned(m: &Manifest) -> Vec<Finding> {
         .filter_map(|(key, value)| Some((key, value.as_ref()?)))
         .filter(|(_, value)| value.get_ref() % PAGE != 0)
         .map(|(key, value)| {
-            let up = value.get_ref().checked_next_multiple_of(PAGE).unwrap_or(0);
+            let up = value.get_ref().checked_next_multiple_of(PAGE);
+            let (way, near) = match up {
+                Some(up) => ("up", up),
+                None => ("down", value.get_ref() / PAGE * PAGE),
+            };
             let title = format!("`{key}` is no multiple of a page, 4 KiB");
             Finding::new(
                 value.span(),
                 title,
                 format!("{} over", bytes(value.get_ref() % PAGE)),
             )
-            .help(format!("round it up: `{key} = {}`", address(up)))
+            .help(format!("round it {way}: `{key} = {}`", address(near)))
         })
         .collect()
 }
@@ -90,18 +101,23 @@ pub fn memory_overlap(m: &Manifest) -> Vec<Finding> {
     let mut found = Vec::new();
     for partition in &m.partitions {
         let pieces: Vec<_> = partition.pieces().collect();
-        for ((first, a, a_size), (second, b, b_size)) in pairs(&pieces) {
-            if overlap((*a, *a_size), (*b, *b_size)) {
-                let title = format!("two pieces of {}'s memory overlap", partition.label());
-                found.push(
-                    Finding::new(second.span.clone(), title, span_of((*b, *b_size)))
-                        .other(first.span.clone(), span_of((*a, *a_size)))
-                        .help(format!(
-                            "move one: `ipa = {}` is behind the first",
-                            address(a.saturating_add(*a_size))
-                        )),
-                );
-            }
+        let place = |(_, ipa, size): &(&Memory, u64, u64)| (*ipa, *size);
+        let mut free = behind(pieces.iter().map(place));
+        for (index, second) in pieces.iter().enumerate() {
+            let mut before = pieces[..index].iter();
+            let Some(first) = before.find(|first| overlap(place(first), place(second))) else {
+                continue;
+            };
+            let title = format!("two pieces of {}'s memory overlap", partition.label());
+            found.push(
+                Finding::new(second.0.span.clone(), title, span_of(place(second)))
+                    .other(first.0.span.clone(), span_of(place(first)))
+                    .help(format!(
+                        "move it: `ipa = {}` is behind all of them",
+                        address(free)
+                    )),
+            );
+            free = behind([(free, second.2)].into_iter());
         }
     }
     found
@@ -133,17 +149,23 @@ pub fn memory_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
                 .any(|name| *name.get_ref() == device.name)
         });
         taken.extend(passed.map(|device| (device.name.as_str(), pair(&device.regs))));
+        let pieces = partition.pieces().map(|(_, ipa, size)| (ipa, size));
+        let devices = taken.iter().map(|(_, range)| *range);
+        let mut free = behind(pieces.chain(devices).chain([(DEFAULT_IPA, 0)]));
         for (piece, ipa, size) in partition.pieces() {
-            for (what, range) in taken
-                .iter()
-                .filter(|(_, range)| overlap((ipa, size), *range))
-            {
+            // One is enough to move it.
+            let mut hits = taken.iter();
+            if let Some((what, range)) = hits.find(|(_, range)| overlap((ipa, size), *range)) {
                 let title = format!("{}'s memory lies where {what} is", partition.label());
                 found.push(
                     Finding::new(piece.span.clone(), title, span_of((ipa, size)))
                         .note(format!("a guest sees {what} at {}", span_of(*range)))
-                        .help("move the memory: `ipa = 0x4000_0000` is far from all of them"),
+                        .help(format!(
+                            "move the memory: `ipa = {}` is behind all",
+                            address(free)
+                        )),
                 );
+                free = behind([(free, size)].into_iter());
             }
         }
     }

@@ -53,7 +53,8 @@ pub fn is_name(text: &str) -> bool {
     (1..=LONGEST).contains(&text.len()) && text.chars().all(is_allowed)
 }
 
-fn is_allowed(c: char) -> bool {
+/// Whether a name may have the character.
+pub fn is_allowed(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
 }
 

@@ -9,6 +9,7 @@ use crate::manifest::raw::{Manifest, Memory, Partition};
 use crate::manifest::report::{Finding, address};
 use crate::manifest::resolve::split_end;
 use crate::system::Board;
+use crate::ui::count;
 
 /// What one entry of a level-2 table maps.
 const BLOCK: u64 = 2 << 20;
@@ -131,7 +132,8 @@ pub fn small_mappings(m: &Manifest, _: &Board) -> Vec<Finding> {
         .filter_map(|(partition, (piece, ipa, size))| {
             let (pages, key, wanted) = small_pages(piece, ipa, size)?;
             let title = format!(
-                "{pages} pages of {}'s memory cannot be mapped by 2 MiB blocks",
+                "{} of {}'s memory cannot be mapped by 2 MiB blocks",
+                count(pages as usize, "page"),
                 partition.label()
             );
             let (place, label) = match key {
@@ -139,14 +141,20 @@ pub fn small_mappings(m: &Manifest, _: &Board) -> Vec<Finding> {
                 "ipa" => (&piece.ipa, "no multiple of 2 MiB"),
                 _ => (&piece.size, "no multiple of 2 MiB"),
             };
-            let wanted = match key {
-                "size" => format!("\"{}MiB\"", wanted >> 20),
-                _ => address(wanted),
+            // Whether it fits there, the other rules say.
+            let help = match key {
+                "size" => format!(
+                    "`size = \"{}MiB\"` is one, if RAM has as much",
+                    wanted >> 20
+                ),
+                "ipa" => format!(
+                    "start at one, such as {} or {}; what is loaded there moves with it",
+                    address(wanted),
+                    address(wanted.saturating_add(BLOCK))
+                ),
+                _ => format!("write `{key} = {}`", address(wanted)),
             };
-            Some(
-                Finding::new(place.as_ref()?.span(), title, label)
-                    .help(format!("write `{key} = {wanted}`")),
-            )
+            Some(Finding::new(place.as_ref()?.span(), title, label).help(help))
         })
         .collect()
 }

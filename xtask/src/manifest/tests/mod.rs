@@ -3,6 +3,7 @@
 mod rules;
 mod schema;
 mod slips;
+mod suggestions;
 mod systems;
 
 use std::path::{Path, PathBuf};

@@ -29,7 +29,7 @@ bytes = ["64KiB", "16KiB"]
 "#;
 
 /// The errors and their rules, after each text of `slips` has been replaced where it first stands.
-fn errors(slips: &[(&str, &str)]) -> (String, Vec<&'static str>) {
+pub fn errors(slips: &[(&str, &str)]) -> (String, Vec<&'static str>) {
     let mut text = GOOD.to_owned();
     for (good, slip) in slips {
         assert!(text.contains(good), "{good}");
@@ -50,7 +50,7 @@ fn errors(slips: &[(&str, &str)]) -> (String, Vec<&'static str>) {
 }
 
 /// The slips give just these errors, in the file's order.
-fn slip(slips: &[(&str, &str)], rules: &[&str]) -> String {
+pub fn slip(slips: &[(&str, &str)], rules: &[&str]) -> String {
     let (text, found) = errors(slips);
     assert_eq!(found, rules, "{slips:?}\n{text}");
     text
