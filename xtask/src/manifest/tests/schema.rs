@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::root;
+use super::{root, slips};
 use crate::manifest::names;
 use crate::manifest::rules::RULES;
 use crate::manifest::schema::{rules, schema};
@@ -61,4 +61,62 @@ fn the_schema_refuses_what_its_rules_refuse_and_nothing_else() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// Each value has one spelling, on which the reader, the schema and the verifier's reader agree.
+#[test]
+fn all_readers_take_the_same_spellings() {
+    let validator = validator();
+    let size = (
+        "\"4MiB\"",
+        ["\"4 MiB\"", "4194304"].as_slice(),
+        [
+            "\"+4MiB\"",
+            "\"4\\tMiB\"",
+            "\"4\\u00a0MiB\"",
+            "\"4mib\"",
+            "\" 4MiB\"",
+        ]
+        .as_slice(),
+    );
+    let end = (
+        "\"sensor/0\"",
+        [].as_slice(),
+        [
+            "\"sensor/+0\"",
+            "\"sensor/00\"",
+            "\"sensor/ 0\"",
+            "\"sensor\"",
+        ]
+        .as_slice(),
+    );
+    for (good, right, wrong) in [size, end] {
+        let all = right.iter().map(|text| (text, true));
+        for (spelling, right) in all.chain(wrong.iter().map(|text| (text, false))) {
+            let slip = [(good, *spelling)];
+            let text = slips::with(&slip);
+            let document: serde_json::Value = toml::from_str(&text).expect("TOML");
+            let reader = slips::errors(&slip).1.is_empty();
+            let verifier = verify::manifest::Manifest::read(&text).is_ok();
+            let answers = [reader, validator.is_valid(&document), verifier];
+            assert_eq!(answers, [right; 3], "{spelling}: reader, schema, verifier");
+        }
+    }
+    // What the verifier's reader leaves to the planner's.
+    for (good, wrong) in [
+        ("image", "command-line = \"a\\u0085b\"\nimage"),
+        (
+            "bytes",
+            "rate = [{ per-second = 1, burst = 0 }, { per-second = 1, burst = 1 }]\nbytes",
+        ),
+        (
+            "bytes",
+            "rate = [{ per-second = 5000000000, burst = 1 }, { per-second = 1, burst = 1 }]\nbytes",
+        ),
+    ] {
+        let slip = [(good, wrong)];
+        let document: serde_json::Value = toml::from_str(&slips::with(&slip)).expect("TOML");
+        assert!(!validator.is_valid(&document), "{wrong}");
+        assert!(!slips::errors(&slip).1.is_empty(), "{wrong}");
+    }
 }

@@ -28,13 +28,19 @@ ends = ["sensor/0", "control/0"]
 bytes = ["64KiB", "16KiB"]
 "#;
 
-/// The errors and their rules, after each text of `slips` has been replaced where it first stands.
-pub fn errors(slips: &[(&str, &str)]) -> (String, Vec<&'static str>) {
+/// The system after each text of `slips` has been replaced where it first stands.
+pub fn with(slips: &[(&str, &str)]) -> String {
     let mut text = GOOD.to_owned();
     for (good, slip) in slips {
         assert!(text.contains(good), "{good}");
         text = text.replacen(good, slip, 1);
     }
+    text
+}
+
+/// The errors and their rules in the system with `slips`.
+pub fn errors(slips: &[(&str, &str)]) -> (String, Vec<&'static str>) {
+    let text = with(slips);
     let folder = files();
     let mut guests = |_: &str| Err(anyhow::anyhow!("nothing is built here"));
     let path = folder.path().join("bad.toml");
