@@ -216,13 +216,13 @@ struct QemuArgs {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match ui::catch_interrupts().and_then(|()| dispatch(cli.command)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(true) if ui::all_said() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             let why: Vec<_> = error.chain().map(|cause| cause.to_string()).collect();
             let why = why.join("\n  because ");
             // A manifest's errors come with their own words for it.
-            let title = if why.contains("error[") {
+            let title = if why.starts_with("error") || why.contains("\n  because error") {
                 ""
             } else {
                 "error: "

@@ -15,6 +15,8 @@ use std::time::Duration;
 const TAIL: usize = 40;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// A line of output was lost.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// Everything on the terminal that moves: several threads may have some.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -67,9 +69,24 @@ pub fn count(count: usize, what: &str) -> String {
     }
 }
 
-/// Prints a line on standard output. A reader that has gone away (`| head`) is no reason to stop.
+/// Prints a line on standard output. A reader that has gone away (`| head`) wants no more; a line that is lost
+/// otherwise is told, once, and shows in the exit code.
 pub fn say(line: impl std::fmt::Display) {
-    let _ = BARS.suspend(|| writeln!(std::io::stdout(), "{line}"));
+    let written = BARS.suspend(|| {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush())
+    });
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        eprintln!("error: cannot write to standard output: {error}");
+    }
+}
+
+/// Whether every line that was to be printed has been: what lost one has not done what it was asked.
+pub fn all_said() -> bool {
+    !LOST.load(Ordering::Relaxed)
 }
 
 /// A line of progress on standard error: a spinner on a terminal, one plain line elsewhere.

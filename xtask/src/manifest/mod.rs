@@ -60,12 +60,25 @@ pub fn check(
     guests: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
 ) -> Result<(System, Diagnostics), Diagnostics> {
     let path = locate(root, spec);
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        let shown = shown(root, &path);
-        let finding = Finding::new(0..0, format!("cannot read {shown}: {error}"), "")
-            .rule("system-unknown")
-            .help(known_systems(root, spec));
-        Diagnostics::new(&shown, "", vec![finding])
+    let refuse = |title: String, help: String| {
+        let finding = Finding::new(0..0, title, "").help(help);
+        Diagnostics::new(shown(root, &path), "", vec![finding])
+    };
+    let bytes = std::fs::read(&path).map_err(|error| {
+        let title = format!("cannot read {}: {error}", shown(root, &path));
+        refuse(title, known_systems(root, spec))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..good]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
+        let title = format!(
+            "{} is no UTF-8 from line {line}, byte {good}",
+            shown(root, &path)
+        );
+        refuse(title, "a manifest is text in UTF-8: save it as that".into())
     })?;
     check_text(root, &path, &text, guests)
 }
@@ -148,7 +161,14 @@ pub fn locate(root: &Path, spec: &str) -> PathBuf {
 fn known_systems(root: &Path, spec: &str) -> String {
     let systems = shipped(root);
     let systems: Vec<&str> = systems.iter().map(String::as_str).collect();
-    suggest(spec, "systems", &systems)
+    // A system's file may be meant: its name is the last part, without the ending.
+    let stem = Path::new(spec).file_stem().and_then(|stem| stem.to_str());
+    let meant = [Some(spec), stem].into_iter().flatten();
+    let mut near = meant.filter_map(|word| nearest(word, systems.iter().copied()));
+    match near.next() {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => suggest(spec, "systems", &systems),
+    }
 }
 
 /// Every system of every board, as commands take it.
@@ -281,7 +301,6 @@ fn find_board(
             let title = format!("boards/{}/board.toml cannot be used", name.get_ref());
             findings.push(
                 Finding::new(name.span(), title, "this board")
-                    .rule("board-file")
                     .note(error)
                     .help("docs/porting.md explains a board's file"),
             );

@@ -1,5 +1,6 @@
 //! Finding and reading the files that partitions name: programs and initial RAM disks.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::decode::At;
@@ -15,8 +16,10 @@ type Outcome<T> = Result<T, Box<Finding>>;
 /// What one partition's files hold, as far as they could be read.
 #[derive(Default)]
 pub struct Program {
-    /// Its program.
+    /// Its program; the files beside it are its last segments.
     pub image: Option<Image>,
+    /// Where the manifest says each of those files loads.
+    pub files: Vec<Range<usize>>,
     /// Its initial RAM disk.
     pub initrd: Option<(PathBuf, Vec<u8>)>,
 }
@@ -50,14 +53,17 @@ pub fn read_all(
             Ok((file, bytes))
         });
         let mut image = keep(image, findings);
+        let mut places = Vec::new();
         for file in files {
-            let segment = keep(Some(file), findings).flatten();
-            if let Some(image) = &mut image {
-                image.segments.extend(segment);
+            let read = keep(Some(file), findings).flatten();
+            if let (Some(image), Some((segment, place))) = (&mut image, read) {
+                image.segments.push(segment);
+                places.push(place);
             }
         }
         programs.push(Program {
             image,
+            files: places,
             initrd: keep(initrd, findings),
         });
     }
@@ -131,33 +137,42 @@ fn place(
         Finding::new(name.span(), title, "this package")
             .rule("debian-package")
             .note(format!("{error:#}"))
-            .help("`--kernel FILE` and `--initrd FILE` take other files, and so does a path here")
+            .help("write the path of a file instead; `cargo xtask qemu` and `image` also take `--kernel FILE` and `--initrd FILE`")
             .into()
     })
 }
 
-/// A further file of an image, if it could be read so far: its bytes are as good as a segment.
+/// A further file of an image, if it could be read so far: its bytes are as good as a segment. And where its `load` is.
 fn further(
     folder: &Path,
     file: &File,
     fetch: &mut dyn FnMut(&str) -> anyhow::Result<PathBuf>,
-) -> Outcome<Option<Segment>> {
+) -> Outcome<Option<(Segment, Range<usize>)>> {
     let (Some(name), Some(load)) = (&file.path, &file.load) else {
         return Ok(None);
     };
     let bytes = contents(&place(folder, name, fetch)?, name, "image-file")?;
-    Ok(Some(Segment {
+    if bytes.is_empty() {
+        let title = format!("{} has no bytes", name.get_ref());
+        let finding = Finding::new(name.span(), title, "an empty file").rule("image-file");
+        return Err(finding
+            .help("give a file with contents, or remove this one")
+            .into());
+    }
+    let segment = Segment {
         ipa: *load.get_ref(),
         bytes,
         clear: 0,
-    }))
+    };
+    Ok(Some((segment, load.span())))
 }
 
 /// A file's contents.
 fn contents(file: &Path, name: &At<String>, rule: &'static str) -> Outcome<Vec<u8>> {
     std::fs::read(file).map_err(|error| {
-        let title = format!("cannot read {}", name.get_ref());
+        let title = format!("cannot read \"{}\"", name.get_ref().escape_debug());
         let why = match error.kind() {
+            _ if name.get_ref().is_empty() => "this names no file".into(),
             std::io::ErrorKind::NotFound => "there is no such file".into(),
             kind => kind.to_string(),
         };

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::rules::RULES;
 use crate::ui::count;
 
 /// One broken rule, with bytes of the file it points at.
@@ -129,27 +130,30 @@ impl Diagnostics {
                 true => Level::WARNING,
                 false => Level::ERROR,
             };
-            let mut group = level
-                .primary_title(&*finding.title)
-                .id(finding.rule)
-                .elements((!self.text.is_empty()).then(|| {
-                    let place = |kind: AnnotationKind, span: &Range<usize>, label: &str| {
-                        kind.span(span.clone()).label(label.to_owned())
-                    };
-                    Snippet::source(&*self.text)
-                        .path(&*self.path)
-                        .annotation(place(
-                            AnnotationKind::Primary,
-                            &finding.culprit,
-                            &finding.label,
-                        ))
-                        .annotations(
-                            finding
-                                .others
-                                .iter()
-                                .map(|(span, label)| place(AnnotationKind::Context, span, label)),
-                        )
-                }));
+            let title = level.primary_title(&*finding.title);
+            // What is about no manifest has no rule to explain.
+            let title = match RULES.iter().any(|rule| rule.id == finding.rule) {
+                true => title.id(finding.rule),
+                false => title,
+            };
+            let mut group = title.elements((!self.text.is_empty()).then(|| {
+                let place = |kind: AnnotationKind, span: &Range<usize>, label: &str| {
+                    kind.span(span.clone()).label(label.to_owned())
+                };
+                Snippet::source(&*self.text)
+                    .path(&*self.path)
+                    .annotation(place(
+                        AnnotationKind::Primary,
+                        &finding.culprit,
+                        &finding.label,
+                    ))
+                    .annotations(
+                        finding
+                            .others
+                            .iter()
+                            .map(|(span, label)| place(AnnotationKind::Context, span, label)),
+                    )
+            }));
             for note in &finding.notes {
                 group = group.element(Level::NOTE.message(&**note));
             }

@@ -18,15 +18,43 @@ fn both<'a>(
     m.partitions.iter().zip(programs)
 }
 
-/// Partitions with a readable image: itself, the image, and where the manifest names it.
+/// Partitions with a readable image: itself, the image, and where the manifest names each of its segments.
 fn images<'a>(
     m: &'a Manifest,
     programs: &'a [Program],
-) -> impl Iterator<Item = (&'a Partition, &'a Image, Range<usize>)> {
+) -> impl Iterator<Item = (&'a Partition, &'a Image, Vec<Named>)> {
     both(m, programs).filter_map(|(partition, program)| {
-        let named = partition.image.as_ref()?.get_ref().kinds.first()?.1.span();
-        Some((partition, program.image.as_ref()?, named))
+        let image = program.image.as_ref()?;
+        let file = partition.image.as_ref()?.get_ref().kinds.first()?.1.span();
+        let own = image.segments.len().saturating_sub(program.files.len());
+        let own = (0..own).map(|number| Named {
+            what: format!("segment {number}"),
+            place: file.clone(),
+            is_file: false,
+        });
+        let files = program.files.iter().map(|place| Named {
+            what: "the file".into(),
+            place: place.clone(),
+            is_file: true,
+        });
+        Some((partition, image, own.chain(files).collect()))
     })
+}
+
+/// How messages name a segment.
+struct Named {
+    /// In words.
+    what: String,
+    /// In the manifest.
+    place: Range<usize>,
+    /// Whether it is a file beside the program.
+    is_file: bool,
+}
+
+/// Whether nothing is wrong with a partition's pieces of memory by themselves: what is outside a wrong one is no news.
+fn memory_is_sound(partition: &Partition) -> bool {
+    let mut pieces = partition.pieces();
+    partition.memory_is_known() && pieces.all(|(_, ipa, size)| size > 0 && (ipa | size) % PAGE == 0)
 }
 
 /// The addresses a segment fills.
@@ -60,35 +88,36 @@ fn at_least(partition: &Partition, need: u64) -> String {
 pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (partition, image, named) in images(m, programs) {
-        for (number, segment) in image.segments.iter().enumerate() {
+        if !memory_is_sound(partition) {
+            continue;
+        }
+        let mut told = false;
+        for (segment, named) in image.segments.iter().zip(named) {
             let place = filled(segment);
             let mut pieces = partition.pieces();
-            if !partition.memory_is_known()
-                || pieces.any(|(_, ipa, size)| inside(place, (ipa, size)))
-            {
+            // The program is one thing to move: its first segment stands for all.
+            if pieces.any(|(_, ipa, size)| inside(place, (ipa, size))) || told && !named.is_file {
                 continue;
             }
+            told |= !named.is_file;
+            let what = &named.what;
             let begun = partition
                 .pieces()
                 .find(|(_, ipa, size)| inside((place.0, 0), (*ipa, *size)));
             let (label, help) = match begun {
                 Some((_, ipa, size)) => {
                     let over = place.0.saturating_add(place.1) - ipa.saturating_add(size);
-                    let label = format!(
-                        "segment {number}, {}, is {} too long",
-                        span_of(place),
-                        bytes(over)
-                    );
+                    let label = format!("{what}, {}, is {} too long", span_of(place), bytes(over));
                     (label, at_least(partition, size.saturating_add(over)))
                 }
                 None => (
-                    format!("segment {number} is {}", span_of(place)),
+                    format!("{what} is {}", span_of(place)),
                     "link or load it elsewhere, or move the memory with `ipa`".into(),
                 ),
             };
             let title = format!("the image does not fit {}'s memory", partition.label());
             found.push(
-                Finding::new(named.clone(), title, label)
+                Finding::new(named.place, title, label)
                     .note(memory_of(partition))
                     .help(help),
             );
@@ -100,18 +129,23 @@ pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> 
 pub fn image_overlap(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (_, image, named) in images(m, programs) {
-        let segments: Vec<_> = image.segments.iter().map(filled).enumerate().collect();
-        for ((a, first), (b, second)) in pairs(&segments) {
+        let segments = image.segments.iter().map(filled);
+        let segments: Vec<_> = segments.zip(named).collect();
+        for ((first, one), (second, other)) in pairs(&segments) {
             if overlap(*first, *second) {
                 let label = format!(
-                    "segment {a} is {}, segment {b} {}",
+                    "{} is {}, {} {}",
+                    one.what,
                     span_of(*first),
+                    other.what,
                     span_of(*second)
                 );
-                found.push(
-                    Finding::new(named.clone(), "two segments of the image overlap", label)
-                        .help("correct its linker script: physical addresses count"),
-                );
+                let help = match other.is_file {
+                    true => "load it where nothing else is",
+                    false => "correct its linker script: physical addresses count",
+                };
+                let title = "two parts of the image overlap";
+                found.push(Finding::new(other.place.clone(), title, label).help(help));
             }
         }
     }
@@ -127,20 +161,27 @@ pub fn image_entry(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
                 .any(|segment| inside((image.entry, 4), filled(segment)))
                 || !image.entry.is_multiple_of(4)
         })
-        .map(|(partition, image, named)| {
+        .filter_map(|(partition, image, named)| {
             let given = partition
                 .image
                 .as_ref()
                 .and_then(|image| image.get_ref().entry.as_ref());
             let parts: Vec<String> = image.segments.iter().map(|s| span_of(filled(s))).collect();
-            let title = format!("{} would start outside its image", partition.label());
-            Finding::new(
-                given.map_or(named, |entry| entry.span()),
-                title,
-                format!("the entry is {}", address(image.entry)),
+            let title = match image.entry.is_multiple_of(4) {
+                true => format!("{} would start outside its image", partition.label()),
+                false => format!("{} would start between two instructions", partition.label()),
+            };
+            let file = named.into_iter().next()?.place;
+            let load = partition.image.as_ref()?.get_ref().load.as_ref();
+            let place = given.or(load).map_or(file, |place| place.span());
+            let label = format!("the entry is {}", address(image.entry));
+            let finding = Finding::new(place, title, label)
+                .note(format!("the image fills {}", parts.join(", ")));
+            Some(
+                finding.help(
+                    "give `entry` the address of an instruction in the image, a multiple of 4",
+                ),
             )
-            .note(format!("the image fills {}", parts.join(", ")))
-            .help("give `entry` the address of an instruction in the image")
         })
         .collect()
 }

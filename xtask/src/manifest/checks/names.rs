@@ -71,7 +71,7 @@ fn bad_names<'a>(what: &str, names: impl Iterator<Item = Option<&'a At<String>>>
         } else {
             continue;
         };
-        let title = format!("\"{text}\" cannot be a {what}'s name");
+        let title = format!("{text:?} cannot be a {what}'s name");
         let help = format!("write 1 to {LONGEST} characters of a-z, 0-9 and -");
         found.push(Finding::new(name.span(), title, label).help(help));
     }

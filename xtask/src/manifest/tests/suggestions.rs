@@ -166,3 +166,58 @@ fn room() {
         &disk("1MiB"),
     );
 }
+
+/// A file beside the program has its own place.
+#[test]
+fn files_beside_the_program() {
+    let image = |load: &str| {
+        format!(
+            "image = {{ elf = \"files/program.elf\", files = [{{ path = \"files/64KiB.bin\", load = {load} }}] }}"
+        )
+    };
+    let far = slip(&[(IMAGE, &image("0x5000_0000"))], &["image-outside-memory"]);
+    assert!(far.contains("^^^^^^^^^^^ the file is 0x5000_0000"), "{far}");
+    let over = slip(&[(IMAGE, &image("0x4008_0000"))], &["image-overlap"]);
+    assert!(
+        over.contains("^^^^^^^^^^^ segment 0 is 0x4008_0000"),
+        "{over}"
+    );
+    assert!(
+        over.contains("help: load it where nothing else is"),
+        "{over}"
+    );
+    slip(&[(IMAGE, &image("0x4010_0000"))], &[]);
+    let empty = image("0x4010_0000").replace("64KiB", "empty");
+    slip(&[(IMAGE, &empty)], &["image-file"]);
+}
+
+/// What does not fit is told once, and not when the memory itself is wrong.
+#[test]
+fn memory_that_is_wrong() {
+    slip(
+        &[(MEMORY, "memory = [{ size = 32 }]")],
+        &["memory-unaligned"],
+    );
+    slip(&[(MEMORY, "memory = [{ size = 0 }]")], &["memory-empty"]);
+    let far = "memory = [{ size = \"4MiB\", ipa = 0x5000_0000 }]";
+    slip(&[(MEMORY, far)], &["image-outside-memory"]);
+}
+
+#[test]
+fn files_that_are_no_manifests() {
+    let folder = super::scratch();
+    let file = folder.path().join("latin.toml");
+    std::fs::write(&file, b"board = \"qemu-virt\"\n# caf\xe9\n")
+        .expect("the folder can be written");
+    let mut none = |_: &str| -> anyhow::Result<std::path::PathBuf> { unreachable!("no guest") };
+    let mut told = |spec: &str| {
+        let errors = crate::manifest::load(&super::root(), spec, &mut none);
+        errors.expect_err("an error").to_string()
+    };
+    let text = told(file.to_str().expect("UTF-8"));
+    assert!(text.contains("is no UTF-8 from line 2, byte 25"), "{text}");
+    for spec in ["duo.toml", "boards/qemu-virt/systems/duo", "dou"] {
+        let text = told(spec);
+        assert!(text.contains("help: did you mean `duo`?"), "{text}");
+    }
+}
