@@ -8,6 +8,7 @@ mod board;
 mod checks;
 mod decode;
 mod image;
+mod pieces;
 mod programs;
 mod raw;
 mod recover;

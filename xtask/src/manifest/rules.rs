@@ -61,7 +61,7 @@ const fn rule(id: &'static str, check: Check, says: &'static str, why: &'static 
 pub const RULES: &[Rule] = &[
     rule("syntax", R,
         "A manifest is TOML.",
-        "What cannot be parsed says nothing. Tables without such an error are still looked at."),
+        "What cannot be parsed says nothing. Everything without such an error is still looked at."),
     rule("unknown-key", R,
         "A table has no keys but those of this page.",
         "A misspelt key would silently leave its default in place, and defaults decide who owns what."),
