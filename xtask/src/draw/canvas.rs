@@ -166,13 +166,20 @@ impl Canvas {
 
 /// About how wide text of a class is.
 pub fn width(text: &str, class: &str) -> f64 {
-    let wide = text.chars().filter(|c| "mwMW@%".contains(*c)).count();
-    let wide = if class.contains("mono") { 0 } else { wide };
-    let letters = text.chars().count() as f64 + wide as f64 * 0.6;
+    let is_wide = |c: &char| match class {
+        class if class.contains("mono") => false,
+        // A file's name, and so any letters at all.
+        class if class.contains("title") => {
+            !c.is_ascii() || "mw@%".contains(*c) || c.is_uppercase()
+        }
+        _ => "mwMW@%".contains(*c),
+    };
+    let wide = text.chars().filter(is_wide).count();
+    let letters = text.chars().count() as f64 + wide as f64 * 0.9;
     letters
         * match class {
             class if class.contains("mono") => 7.0,
-            class if class.contains("title") => 12.5,
+            class if class.contains("title") => 14.0,
             class if class.contains("head") => 8.2,
             _ => 6.4,
         }

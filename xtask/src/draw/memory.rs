@@ -32,13 +32,18 @@ struct Part {
     who: String,
 }
 
-/// Draws RAM from `top` down; answers where it ends.
-pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) -> f64 {
+/// Draws RAM and then the devices, from `top` down.
+pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) {
     let parts = parts(system, design);
+    let devices = devices(system);
     let ram: u64 = system.board.ram.iter().map(|range| range.size).sum();
     let title = format!("Memory: {} of RAM, to scale", bytes(ram));
     canvas.text(MARGIN, top + 14.0, "head", title);
-    let who = who_column(parts.iter().map(|part| &part.what));
+    // The last column of both starts beside the longest of what there is.
+    let what = parts.iter().map(|part| &part.what);
+    let what = what.chain(devices.iter().map(|(_, what, _)| what));
+    let ends = what.map(|what| COLUMNS[2] + width(what, "") + 24.0);
+    let who = ends.fold(WHO, f64::max).ceil();
     let words = ["from", "size", "what", "who may"];
     for (x, word) in COLUMNS.into_iter().chain([who]).zip(words) {
         canvas.text(x, top + 14.0 + ROW, "small muted", word);
@@ -76,18 +81,19 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) -> 
         cells_of(canvas, middle + 4.0, who, cells, muted);
     }
     // With many thin parts the bar is longer than its rows.
-    (first + height).max(tenth(y))
+    let top = (first + height).max(tenth(y)) + 28.0;
+    canvas.text(MARGIN, top + 14.0, "head", "Devices");
+    for (row, (range, what, owner)) in devices.iter().enumerate() {
+        let y = top + 14.0 + row as f64 * ROW;
+        let muted = if owner == "nobody" { " muted" } else { "" };
+        let [from, size] = [address(range.base), bytes(range.size)];
+        cells_of(canvas, y, who, [&from, &size, what, owner], muted);
+    }
 }
 
 /// A coordinate that is short to write.
 fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
-}
-
-/// Where the last column starts, beside the longest of `what`.
-fn who_column<'a>(what: impl Iterator<Item = &'a String>) -> f64 {
-    let ends = what.map(|what| COLUMNS[2] + width(what, "") + 24.0);
-    ends.fold(WHO, f64::max).ceil()
 }
 
 /// One row's cells: numbers in one width.
@@ -201,8 +207,8 @@ fn free(base: u64, size: u64) -> Part {
     }
 }
 
-/// Draws the devices from `top` down.
-pub fn devices(canvas: &mut Canvas, system: &System, top: f64) {
+/// The devices: where, what, and whose.
+fn devices(system: &System) -> Vec<(Range, String, String)> {
     let board = &system.board;
     let cores: Vec<String> = system
         .partitions
@@ -212,7 +218,7 @@ pub fn devices(canvas: &mut Canvas, system: &System, top: f64) {
         .collect();
     let each = "EL2, each core its own";
     let drains = format!("EL2 on core {}", system.console_core);
-    let mut rows: Vec<(Range, String, String)> = vec![
+    let mut rows = vec![
         (board.gic.gicd, "GIC distributor".into(), "EL2".into()),
         (
             board.gic.gicr,
@@ -253,17 +259,5 @@ pub fn devices(canvas: &mut Canvas, system: &System, top: f64) {
     }
     rows.retain(|(range, _, _)| range.size > 0);
     rows.sort_by_key(|(range, _, _)| range.base);
-    canvas.text(MARGIN, top + 14.0, "head", "Devices");
-    let column = who_column(rows.iter().map(|(_, what, _)| what));
-    for (row, (range, what, who)) in rows.iter().enumerate() {
-        let y = top + 14.0 + row as f64 * ROW;
-        let muted = if who == "nobody" { " muted" } else { "" };
-        cells_of(
-            canvas,
-            y,
-            column,
-            [&address(range.base), &bytes(range.size), what, who],
-            muted,
-        );
-    }
+    rows
 }

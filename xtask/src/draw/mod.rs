@@ -58,8 +58,7 @@ pub fn draw(system: &System, design: &Design) -> String {
     );
     canvas.text(x, 74.0, "muted", about);
     let below = cores::draw(&mut canvas, system, design, 100.0);
-    let below = memory::draw(&mut canvas, system, design, below + 28.0);
-    memory::devices(&mut canvas, system, below + 28.0);
+    memory::draw(&mut canvas, system, design, below + 28.0);
     let legend = [
         ("comm", "comm core: neighbours may ring it"),
         ("compute", "compute core: no neighbour interrupts it"),
