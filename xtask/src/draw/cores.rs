@@ -99,15 +99,12 @@ fn nobodys(canvas: &mut Canvas, system: &System, design: &Design, [x, top, cards
         .collect();
     if !free.is_empty() {
         let height = cards + CARD[1] + PAD - top;
-        canvas.rectangle([x, top, 150.0, height], 10.0, "nobody");
-        canvas.text(x + PAD, top + PAD + 10.0, "head muted", "nobody's");
         let plural = if free.len() == 1 { "core" } else { "cores" };
-        canvas.text(
-            x + PAD,
-            top + PAD + 34.0,
-            "mono muted",
-            format!("{plural} {}", free.join(" ")),
-        );
+        let cores = format!("{plural} {}", free.join(" "));
+        let wide = (width(&cores, "mono") + 2.0 * PAD).max(150.0);
+        canvas.rectangle([x, top, wide, height], 10.0, "nobody");
+        canvas.text(x + PAD, top + PAD + 10.0, "head muted", "nobody's");
+        canvas.text(x + PAD, top + PAD + 34.0, "mono muted", cores);
         canvas.text(
             x + PAD,
             top + PAD + 34.0 + LINE,
