@@ -2,6 +2,7 @@
 //! what is wrong with a manifest; this one reads good ones, and refuses what it does not know.
 
 use anyhow::{Context, Result, ensure};
+use plan::PAGE;
 use serde::Deserialize;
 
 use crate::board::{Board, Size, Trigger};
@@ -311,6 +312,19 @@ impl Manifest {
             ensure!(
                 !names[..n].contains(name),
                 "two partitions are named {name}"
+            );
+        }
+        for channel in &manifest.channel {
+            let name = &channel.name;
+            for Size(bytes) in channel.bytes {
+                ensure!(
+                    bytes == 0 || bytes.is_power_of_two() && (PAGE..=1 << 31).contains(&bytes),
+                    "channel {name}: {bytes} bytes are no power of two from 4 KiB to 2 GiB"
+                );
+            }
+            ensure!(
+                channel.rate.iter().all(|rate| rate.burst > 0),
+                "channel {name}: a burst of 0 lets no doorbell through"
             );
         }
         manifest.declared_ends()?;

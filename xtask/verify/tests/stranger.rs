@@ -159,14 +159,31 @@ fn the_console_is_nobodys() {
     refused(good.image, &good.inputs, &words);
 }
 
+/// Manifests that the planner's reader refuses: the verifier does not count on that.
 #[test]
-fn a_name_is_two_partitions() {
+fn a_manifest_is_wrong() {
     let text =
         std::fs::read_to_string(support::root().join("xtask/verify/tests/systems/full.toml"));
     let text = text.expect("the system");
     assert!(manifest(&text).is_ok());
-    let error = manifest(&text.replace("\"gamma\"", "\"beta\"")).expect_err("an error");
-    assert_eq!(error.to_string(), "two partitions are named beta");
+    for (good, wrong, why) in [
+        ("\"gamma\"", "\"beta\"", "two partitions are named beta"),
+        (
+            "\"2MiB\"]",
+            "\"3MiB\"]",
+            "3145728 bytes are no power of two",
+        ),
+        ("\"2MiB\"]", "2048]", "2048 bytes are no power of two"),
+        (
+            "burst = 2",
+            "burst = 0",
+            "a burst of 0 lets no doorbell through",
+        ),
+    ] {
+        assert!(text.contains(good), "{good}");
+        let error = manifest(&text.replace(good, wrong)).expect_err("an error");
+        assert!(error.to_string().contains(why), "{error}");
+    }
 }
 
 /// A device tree in the image, to be changed property by property.
