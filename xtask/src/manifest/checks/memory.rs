@@ -259,11 +259,11 @@ pub fn physical_overlap(m: &Manifest) -> Vec<Finding> {
 pub fn memory_exceeds_board(m: &Manifest, board: &Board) -> Vec<Finding> {
     let total = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
     let ram = total(&mut board.ram.iter().map(|range| range.size));
-    let kept = board.reserved.iter().flat_map(|kept| {
+    let mut kept = board.reserved.iter().flat_map(|kept| {
         let common = |ram| common(pair(kept), pair(ram));
         board.ram.iter().map(common)
     });
-    let there = ram.saturating_sub(total(&mut { kept }));
+    let there = ram.saturating_sub(total(&mut kept));
     let mut takes = Vec::new();
     for partition in &m.partitions {
         let size = partition
