@@ -313,6 +313,6 @@ pub fn memory_exceeds_board(m: &Manifest, board: &Board) -> Vec<Finding> {
     vec![
         finding
             .note(format!("asked for: {}", takes.join(", ")))
-            .help("make one of them smaller"),
+            .help("make one of them smaller, and leave EL2 and its image 2 MiB or more"),
     ]
 }

@@ -258,3 +258,32 @@ fn a_misfit_has_a_place() {
     );
     assert!(text.contains("bytes = [\"1GiB\", \"16KiB\"]"), "{text}");
 }
+
+/// The planner gives no doorbell the console UART's INTID: one fewer, where that is among those it gives.
+#[test]
+fn the_consoles_interrupt_is_no_doorbell() {
+    // Of INTIDs 128 to 287, a device has each up to 223, but for the UART's.
+    let taken: String = (128..224)
+        .filter(|intid| *intid != 153)
+        .map(|intid| format!("{{ spi = {} }}, ", intid - 32))
+        .collect();
+    let interrupts = format!("interrupts = [{taken}]\nimage");
+    let channels: String = (0..64)
+        .map(|n| {
+            let vcpu = n % 2;
+            format!("[[channel]]\nname = \"c{n}\"\nends = [\"sensor/{vcpu}\", \"control/{vcpu}\"]\nbytes = [0, 0]\n")
+        })
+        .collect();
+    let channels = channels + "\n[[channel]]";
+    let sensor = "core = 0, class = \"comm\" }, { core = 2, class = \"comm\" }";
+    let control = "core = 1, class = \"comm\" }, { core = 3, class = \"comm\" }";
+    let slips = [
+        ("qemu-virt", "rpi4"),
+        ("core = 0, class = \"comm\" }", sensor),
+        ("core = 1, class = \"comm\" }", control),
+        ("image", &*interrupts),
+        ("[[channel]]", &*channels),
+    ];
+    let text = slip(&slips, &["channel-interrupts"]);
+    assert!(text.contains("it has interrupts for 64"), "{text}");
+}
