@@ -12,10 +12,9 @@ use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
 /// Most bytes of code and constants at EL2.
-pub const BYTES: u64 = 40_960;
-/// Most source lines of the first-party crates linked into EL2, both GICs' together. The aim is 5,000 for one: the short paths in
-/// assembly took it beyond.
-pub const LINES: u64 = 6_000;
+pub const BYTES: u64 = 49_152;
+/// Most source lines of the first-party crates linked into EL2, counted over both GICs together.
+pub const LINES: u64 = 7_000;
 
 /// What runs at EL2.
 pub struct Sizes {
