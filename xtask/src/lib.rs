@@ -7,6 +7,7 @@ pub mod draw;
 pub mod explain;
 pub mod fuzz;
 pub mod image;
+pub mod interface;
 pub mod linux;
 pub mod manifest;
 pub mod qemu;

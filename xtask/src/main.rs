@@ -9,7 +9,8 @@ use xtask::build::Builder;
 use xtask::linux::Instead;
 use xtask::setup::{self, Scope};
 use xtask::{
-    bench, check, compile, draw, explain, fuzz, image, qemu, schema, size, test, ui, verify,
+    bench, check, compile, draw, explain, fuzz, image, interface, qemu, schema, size, test, ui,
+    verify,
 };
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
@@ -66,6 +67,8 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Write what is generated from hyp/abi: the C header, and the tables of docs/guest-abi.md
+    Abi,
     /// Get what is missing: the Rust target, and on Debian and Ubuntu QEMU and the tests' tools
     Setup,
     /// Say what is there, what is missing, and the command that mends it
@@ -282,6 +285,7 @@ fn dispatch(command: Command) -> Result<bool> {
         }
         Command::Explain { rule } => explain::command(rule.as_deref()).map(|()| true),
         Command::Schema { output } => schema::command(output.as_deref()).map(|()| true),
+        Command::Abi => interface::command().map(|()| true),
         Command::Setup => setup::command(),
         Command::Doctor => Ok(setup::doctor()),
         Command::Test {

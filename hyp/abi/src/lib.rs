@@ -1,7 +1,8 @@
 //! What guests and EL2 say to each other: call numbers, results, reasons. What guests say among themselves is `hyp/channel`'s.
 //!
 //! Calls follow the SMC Calling Convention (Arm DEN 0028): function number in W0, arguments from X1, result in X0
-//! (negative is an error), X4 to X17 preserved. HVC and SMC reach the same calls. `docs/guest-abi.md` says the same in prose.
+//! (negative is an error), X4 to X17 preserved. HVC and SMC reach the same calls. The tables of `docs/guest-abi.md` and the C
+//! header are generated from this file by `cargo xtask abi`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -31,28 +32,64 @@ pub const REVISION_MAJOR: u32 = 1;
 pub const REVISION_MINOR: u32 = 1;
 
 /// Bulkhead's calls: fast, 64-bit, vendor-specific hypervisor service.
+///
+/// The lists below each call become a row of `docs/guest-abi.md`: run `cargo xtask abi` after a change.
 pub mod call {
-    /// Answers the ABI revision: major in bits 31:16, minor in 15:0. The cheapest call.
+    /// Returns the ABI revision. The cheapest call.
+    ///
+    /// - Result: major revision in bits 31:16, minor in 15:0.
     pub const VERSION: u32 = 0xc600_0000;
-    /// `QUERY(item)`: one fact about the caller, [`super::query`].
+    /// Returns one fact about the caller.
+    ///
+    /// - Arguments: X1 = an item of [`super::query`].
+    /// - Result: the item.
+    /// - Errors: [`super::error::BAD_ARGUMENT`].
     pub const QUERY: u32 = 0xc600_0001;
-    /// `CHANNEL(handle)`: X0 = 0, X1 and X2 = IPA and bytes of the pages the caller writes, X3 = IPA of the pages its peer
-    /// writes (they are as large as the peer's X2), or [`super::error::BAD_HANDLE`].
+    /// Returns where the pages of a channel end are. The pages that the peer writes are as large as the peer's X2.
+    ///
+    /// - Arguments: X1 = handle.
+    /// - Result: 0; X1 = IPA and X2 = bytes of the pages the caller writes, X3 = IPA of the pages its peer writes.
+    /// - Errors: [`super::error::BAD_HANDLE`].
     pub const CHANNEL: u32 = 0xc600_0002;
-    /// `RING(handle)`: send a doorbell to the peer: [`super::ring`] or an error.
+    /// Sends a doorbell to the peer.
+    ///
+    /// - Arguments: X1 = handle.
+    /// - Result: one of [`super::ring`].
+    /// - Errors: [`super::error::BAD_HANDLE`], [`super::error::PEER_DOWN`], [`super::error::NO_DOORBELL`].
     pub const RING: u32 = 0xc600_0003;
-    /// `MASK(handle, on)`: hold doorbells of this end back (`on` = 1) or let them through again (0); none is lost.
+    /// Holds doorbells of this end back, or lets them through again. None is lost.
+    ///
+    /// - Arguments: X1 = handle, X2 = 1 hold back, 0 let through.
+    /// - Result: 0.
+    /// - Errors: [`super::error::BAD_HANDLE`], [`super::error::BAD_ARGUMENT`].
     pub const MASK: u32 = 0xc600_0004;
-    /// `STATUS(handle, item)`: a counter of this end, [`super::status`].
+    /// Returns a counter of this end.
+    ///
+    /// - Arguments: X1 = handle, X2 = an item of [`super::status`].
+    /// - Result: the item.
+    /// - Errors: [`super::error::BAD_HANDLE`], [`super::error::BAD_ARGUMENT`].
     pub const STATUS: u32 = 0xc600_0005;
-    /// `PEER(handle)`: the state of the peer's partition, [`super::state`].
+    /// Returns the state of the peer's partition.
+    ///
+    /// - Arguments: X1 = handle.
+    /// - Result: one of [`super::state`].
+    /// - Errors: [`super::error::BAD_HANDLE`].
     pub const PEER: u32 = 0xc600_0006;
-    /// `ENTRIES(vcpu, reason)`: how often EL2 was entered on a core of the caller's partition for [`super::Reason`].
+    /// Returns how often EL2 was entered for a reason on the core of one of the caller's vCPUs.
+    ///
+    /// - Arguments: X1 = vCPU, X2 = a [`super::Reason`].
+    /// - Result: the count.
+    /// - Errors: [`super::error::BAD_ARGUMENT`].
     pub const ENTRIES: u32 = 0xc600_0007;
-    /// `FAIL(code)`: the partition gives itself up: it is halted with `code` in its line and record. Does not return.
+    /// Gives the caller's partition up: it stops, its state is `failed`, and EL2's line on the console shows the code.
+    ///
+    /// - Arguments: X1 = code.
+    /// - Result: does not return.
     pub const FAIL: u32 = 0xc600_0008;
-    /// `WORK()`: instructions EL2 retired on the caller's core since it started, modulo 2^32 (PMU event INST_RETIRED), or
-    /// [`super::error::NOT_SUPPORTED`] on a core without a PMU.
+    /// Returns the instructions that EL2 retired on the caller's core since it started (PMU event INST_RETIRED).
+    ///
+    /// - Result: the count modulo 2^32.
+    /// - Errors: [`super::error::NOT_SUPPORTED`] on a core without a PMU.
     pub const WORK: u32 = 0xc600_0009;
 }
 
@@ -70,7 +107,7 @@ pub mod error {
     pub const NO_DOORBELL: i64 = -5;
 }
 
-/// What `RING` answers when it is no error.
+/// Answers of `RING`.
 pub mod ring {
     /// A doorbell was sent.
     pub const SENT: i64 = 0;
@@ -116,7 +153,7 @@ pub mod state {
     pub const RUNNING: u32 = 1;
     /// Switched itself off (`SYSTEM_OFF`).
     pub const OFF: u32 = 2;
-    /// Asked for a reset (`SYSTEM_RESET`); halted until restart lands.
+    /// Asked for a reset (`SYSTEM_RESET`) and stays halted: restart does not exist yet.
     pub const RESET: u32 = 3;
     /// Halted by EL2 for a fault.
     pub const HALTED: u32 = 4;

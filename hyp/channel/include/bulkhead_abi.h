@@ -1,43 +1,175 @@
 /*
- * Bulkhead's guest interface for C: the numbers of the Rust crate `bulkhead-abi`, against which a test holds them.
+ * Bulkhead's guest interface for C. Written by `cargo xtask abi` from the Rust crates bulkhead-abi and
+ * bulkhead-channel: change it there.
  */
 #ifndef BULKHEAD_ABI_H
 #define BULKHEAD_ABI_H
 
+/* Major revision of this ABI: a guest built for another does not run. */
+#define BULKHEAD_REVISION_MAJOR 1
+/* Minor revision of this ABI: calls, errors and properties may have been added since a lower
+ * one. */
+#define BULKHEAD_REVISION_MINOR 1
+
 /* Calls: function number in W0, arguments from X1, result in X0, by HVC or SMC (Arm DEN 0028). */
+
+/* Returns the ABI revision. The cheapest call. */
 #define BULKHEAD_CALL_VERSION 0xc6000000
+/* Returns one fact about the caller. */
 #define BULKHEAD_CALL_QUERY 0xc6000001
+/* Returns where the pages of a channel end are. The pages that the peer writes are as large as
+ * the peer's X2. */
 #define BULKHEAD_CALL_CHANNEL 0xc6000002
+/* Sends a doorbell to the peer. */
 #define BULKHEAD_CALL_RING 0xc6000003
+/* Holds doorbells of this end back, or lets them through again. None is lost. */
 #define BULKHEAD_CALL_MASK 0xc6000004
+/* Returns a counter of this end. */
 #define BULKHEAD_CALL_STATUS 0xc6000005
+/* Returns the state of the peer's partition. */
 #define BULKHEAD_CALL_PEER 0xc6000006
+/* Returns how often EL2 was entered for a reason on the core of one of the caller's vCPUs. */
 #define BULKHEAD_CALL_ENTRIES 0xc6000007
+/* Gives the caller's partition up: it stops, its state is `failed`, and EL2's line on the
+ * console shows the code. */
 #define BULKHEAD_CALL_FAIL 0xc6000008
+/* Returns the instructions that EL2 retired on the caller's core since it started (PMU event
+ * INST_RETIRED). */
 #define BULKHEAD_CALL_WORK 0xc6000009
 
-/* Errors of calls. */
+/* Errors of calls, in X0. */
+
+/* No such call. */
 #define BULKHEAD_ERROR_NOT_SUPPORTED (-1)
+/* The handle is not one of the caller's. */
 #define BULKHEAD_ERROR_BAD_HANDLE (-2)
+/* An argument has no meaning. */
 #define BULKHEAD_ERROR_BAD_ARGUMENT (-3)
+/* The peer's partition does not run; nothing was sent. */
 #define BULKHEAD_ERROR_PEER_DOWN (-4)
+/* The peer polls or waits by WFE (`channel::wait`): it takes no doorbells and needs none. */
 #define BULKHEAD_ERROR_NO_DOORBELL (-5)
 
 /* Answers of RING. */
+
+/* A doorbell was sent. */
 #define BULKHEAD_RING_SENT 0
+/* One is still pending at the peer: it will see this message with that one. */
 #define BULKHEAD_RING_COALESCED 1
+/* Over the rate limit: EL2 sends it as soon as the limit allows. */
 #define BULKHEAD_RING_DEFERRED 2
 
-/* How an end waits: `bulkhead,wait` and `bulkhead,peer-wait` of its device-tree node. Only DOORBELL ends are rung. */
+/* Items of QUERY. */
+
+/* The caller's vCPU number. */
+#define BULKHEAD_QUERY_VCPU 0
+/* Number of vCPUs of the partition. */
+#define BULKHEAD_QUERY_VCPUS 1
+/* Class of the caller's core: 0 compute, 1 comm. */
+#define BULKHEAD_QUERY_CLASS 2
+/* Number of channel ends (handles) of the caller. */
+#define BULKHEAD_QUERY_ENDS 3
+/* Index of the partition in the system. */
+#define BULKHEAD_QUERY_PARTITION 4
+
+/* Items of STATUS. */
+
+/* 1 if a doorbell waits at this end behind its mask. */
+#define BULKHEAD_STATUS_PENDING 0
+/* Doorbells this end sent. */
+#define BULKHEAD_STATUS_SENT 1
+/* Doorbells this end asked for while one was still pending at the peer. */
+#define BULKHEAD_STATUS_COALESCED 2
+/* Doorbells of this end that the rate limit put off. */
+#define BULKHEAD_STATUS_DEFERRED 3
+/* Doorbells this end received. */
+#define BULKHEAD_STATUS_RECEIVED 4
+
+/* Answers of PEER. */
+
+/* Not started yet. */
+#define BULKHEAD_STATE_LOADING 0
+/* Runs. */
+#define BULKHEAD_STATE_RUNNING 1
+/* Switched itself off (`SYSTEM_OFF`). */
+#define BULKHEAD_STATE_OFF 2
+/* Asked for a reset (`SYSTEM_RESET`) and stays halted: restart does not exist yet. */
+#define BULKHEAD_STATE_RESET 3
+/* Halted by EL2 for a fault. */
+#define BULKHEAD_STATE_HALTED 4
+/* Gave itself up (`FAIL`). */
+#define BULKHEAD_STATE_FAILED 5
+
+/* Reasons of ENTRIES. */
+
+/* HVC. */
+#define BULKHEAD_REASON_HVC 0
+/* SMC. */
+#define BULKHEAD_REASON_SMC 1
+/* Trapped system register or instruction. */
+#define BULKHEAD_REASON_SYSREG 2
+/* Emulated device access. */
+#define BULKHEAD_REASON_MMIO 3
+/* A physical interrupt the partition owns, timers included. */
+#define BULKHEAD_REASON_INTERRUPT 4
+/* An SGI or another kick from a sibling vCPU. */
+#define BULKHEAD_REASON_SIBLING 5
+/* List registers ran out earlier and have room now. */
+#define BULKHEAD_REASON_MAINTENANCE 6
+/* EL2's own timer: a doorbell put off by the rate limit. */
+#define BULKHEAD_REASON_DEFERRED 7
+/* A doorbell of a channel. */
+#define BULKHEAD_REASON_DOORBELL 8
+/* Console draining, on the console core. */
+#define BULKHEAD_REASON_CONSOLE 9
+/* Control: start, stop. */
+#define BULKHEAD_REASON_CONTROL 10
+/* A fault, or anything else. */
+#define BULKHEAD_REASON_OTHER 11
+
+/* How an end waits: numbers for the words in its device-tree node. Only DOORBELL ends are rung. */
+
+/* Sleeps until a doorbell's interrupt. */
 #define BULKHEAD_WAIT_DOORBELL 0
+/* Watches the peer's index by WFE: takes no doorbells. */
 #define BULKHEAD_WAIT_WFE 1
+/* Looks again and again: takes no doorbells. */
 #define BULKHEAD_WAIT_POLL 2
 
-/* Offsets in a region, in bytes: indices and wanted indices (uint32_t), then the data. */
+/* Offsets in a channel's region, in bytes: indices and wanted indices (uint32_t), then the data. */
+
+/* How much its writer has produced into its own data, bytes modulo 2^32. */
 #define BULKHEAD_LAYOUT_PRODUCED 0x000
+/* How much its writer has consumed of the peer's data, bytes modulo 2^32. */
 #define BULKHEAD_LAYOUT_CONSUMED 0x080
+/* The `PRODUCED` value of the peer at which its writer, as a consumer, wants a doorbell. */
 #define BULKHEAD_LAYOUT_WANT_DATA 0x100
+/* The `CONSUMED` value of the peer at which its writer, as a producer, wants a doorbell (it
+ * waits for room). */
 #define BULKHEAD_LAYOUT_WANT_ROOM 0x180
+/* Where the data starts. Its size is a power of two, at least one page, or 0 if its writer sends
+ * nothing. */
 #define BULKHEAD_LAYOUT_DATA 0x1000
+
+/* Strings and properties of the device tree. */
+
+/* `compatible` of the node `/hypervisor`. */
+#define BULKHEAD_TREE_HYPERVISOR "bulkhead,hypervisor-v1"
+/* `compatible` of a channel's node, a child of the root: `reg` is the pages its vCPU writes,
+ * then the peer's; `interrupts` is the SPI (edge) a doorbell makes pending, absent from an end
+ * that takes none. */
+#define BULKHEAD_TREE_CHANNEL "bulkhead,channel-v1"
+/* `u32`: the handle, in a channel's node. */
+#define BULKHEAD_TREE_HANDLE "bulkhead,handle"
+/* `phandle` of the cpu node whose vCPU the end belongs to, in a channel's node. */
+#define BULKHEAD_TREE_CPU "bulkhead,cpu"
+/* String: the channel's name, in a channel's node. */
+#define BULKHEAD_TREE_NAME "bulkhead,name"
+/* String: how this end waits, of `NAMES`, in a channel's node. */
+#define BULKHEAD_TREE_WAIT "bulkhead,wait"
+/* String: how the peer waits, in a channel's node. Ring it only if that is `doorbell`. */
+#define BULKHEAD_TREE_PEER_WAIT "bulkhead,peer-wait"
+/* String: `comm` or `compute`, in a cpu node. */
+#define BULKHEAD_TREE_CLASS "bulkhead,class"
 
 #endif

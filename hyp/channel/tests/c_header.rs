@@ -12,8 +12,10 @@ use std::time::Duration;
 
 const HEADER: &str = include_str!("../include/bulkhead_abi.h");
 
-/// Every number the header defines.
+/// Every number the header defines, as the compiler has it; `cargo xtask abi` reads the sources' text.
 const NUMBERS: &[(&str, i64)] = &[
+    ("REVISION_MAJOR", abi::REVISION_MAJOR as i64),
+    ("REVISION_MINOR", abi::REVISION_MINOR as i64),
     ("CALL_VERSION", abi::call::VERSION as i64),
     ("CALL_QUERY", abi::call::QUERY as i64),
     ("CALL_CHANNEL", abi::call::CHANNEL as i64),
@@ -32,6 +34,34 @@ const NUMBERS: &[(&str, i64)] = &[
     ("RING_SENT", abi::ring::SENT),
     ("RING_COALESCED", abi::ring::COALESCED),
     ("RING_DEFERRED", abi::ring::DEFERRED),
+    ("QUERY_VCPU", abi::query::VCPU as i64),
+    ("QUERY_VCPUS", abi::query::VCPUS as i64),
+    ("QUERY_CLASS", abi::query::CLASS as i64),
+    ("QUERY_ENDS", abi::query::ENDS as i64),
+    ("QUERY_PARTITION", abi::query::PARTITION as i64),
+    ("STATUS_PENDING", abi::status::PENDING as i64),
+    ("STATUS_SENT", abi::status::SENT as i64),
+    ("STATUS_COALESCED", abi::status::COALESCED as i64),
+    ("STATUS_DEFERRED", abi::status::DEFERRED as i64),
+    ("STATUS_RECEIVED", abi::status::RECEIVED as i64),
+    ("STATE_LOADING", abi::state::LOADING as i64),
+    ("STATE_RUNNING", abi::state::RUNNING as i64),
+    ("STATE_OFF", abi::state::OFF as i64),
+    ("STATE_RESET", abi::state::RESET as i64),
+    ("STATE_HALTED", abi::state::HALTED as i64),
+    ("STATE_FAILED", abi::state::FAILED as i64),
+    ("REASON_HVC", abi::Reason::Hvc as i64),
+    ("REASON_SMC", abi::Reason::Smc as i64),
+    ("REASON_SYSREG", abi::Reason::Sysreg as i64),
+    ("REASON_MMIO", abi::Reason::Mmio as i64),
+    ("REASON_INTERRUPT", abi::Reason::Interrupt as i64),
+    ("REASON_SIBLING", abi::Reason::Sibling as i64),
+    ("REASON_MAINTENANCE", abi::Reason::Maintenance as i64),
+    ("REASON_DEFERRED", abi::Reason::Deferred as i64),
+    ("REASON_DOORBELL", abi::Reason::Doorbell as i64),
+    ("REASON_CONSOLE", abi::Reason::Console as i64),
+    ("REASON_CONTROL", abi::Reason::Control as i64),
+    ("REASON_OTHER", abi::Reason::Other as i64),
     ("WAIT_DOORBELL", bulkhead_channel::wait::DOORBELL as i64),
     ("WAIT_WFE", bulkhead_channel::wait::WFE as i64),
     ("WAIT_POLL", bulkhead_channel::wait::POLL as i64),
@@ -54,6 +84,7 @@ fn the_header_has_the_numbers_of_the_abi() {
         .lines()
         .filter(|line| !line.ends_with("_H"))
         .filter_map(|line| line.strip_prefix("#define BULKHEAD_")?.split_once(' '))
+        .filter(|(_, value)| !value.starts_with('"'))
         .map(|(name, value)| {
             let digits = value.trim_matches(['(', ')']);
             let number = match digits.strip_prefix("0x") {
@@ -67,6 +98,27 @@ fn the_header_has_the_numbers_of_the_abi() {
         })
         .collect();
     assert_eq!(defined, NUMBERS);
+}
+
+#[test]
+fn the_header_has_the_strings_of_device_trees() {
+    use bulkhead_channel::tree;
+    let strings: Vec<(&str, &str)> = HEADER
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define BULKHEAD_TREE_")?.split_once(' '))
+        .map(|(name, value)| (name, value.trim_matches('"')))
+        .collect();
+    let wanted = [
+        ("HYPERVISOR", tree::HYPERVISOR),
+        ("CHANNEL", tree::CHANNEL),
+        ("HANDLE", tree::HANDLE),
+        ("CPU", tree::CPU),
+        ("NAME", tree::NAME),
+        ("WAIT", tree::WAIT),
+        ("PEER_WAIT", tree::PEER_WAIT),
+        ("CLASS", tree::CLASS),
+    ];
+    assert_eq!(strings, wanted);
 }
 
 unsafe extern "C" {
