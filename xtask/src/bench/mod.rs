@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what EL2 costs and what direct channels gain, repeatable to the instruction.
 //!
-//! Guests measure (guests/bench, guests/relay), [`task`] runs their systems, and what they print becomes figures: a name, a
+//! Guests measure (guests/bench, guests/relay), `task` runs their systems, and what they print becomes figures: a name, a
 //! unit and a value. The reports are made of figures alone. docs/performance.md says how each is measured.
 
 mod baseline;

@@ -95,7 +95,27 @@ fn rustup(need: &Need, arguments: &[&str]) -> Result<()> {
 /// As [`ensure`].
 pub fn command() -> Result<bool> {
     ensure(Scope::Test)?;
+    if needs::miri() == Some(false) {
+        let mut command = Command::new("rustup");
+        command.args(needs::ADD_MIRI);
+        // Where it cannot be added the check is skipped and counted: no reason for the setup to fail.
+        if let Err(error) = ui::run("adding Miri to the nightly toolchain", &mut command) {
+            ui::say(format_args!("Miri was not added: {error:#}"));
+        }
+    }
     Ok(doctor())
+}
+
+/// Whether the check `host/miri` can run here; if not, what to type.
+///
+/// # Errors
+/// The text says what is missing.
+pub fn miri() -> Result<(), &'static str> {
+    match needs::miri() {
+        Some(true) => Ok(()),
+        Some(false) => Err("Miri is missing: cargo xtask setup"),
+        None => Err("Miri is missing: rustup toolchain install nightly, then cargo xtask setup"),
+    }
 }
 
 /// `cargo xtask doctor`: a line per need. Answers whether all are met.
@@ -115,5 +135,11 @@ pub fn doctor() -> bool {
         };
         ui::say(format_args!("{mark:<8} {:<12} {text}", need.name));
     }
+    // Wanted, not needed: without it one check is skipped.
+    let (mark, text) = match miri() {
+        Ok(()) => ("ok", "nightly toolchain with miri and rust-src"),
+        Err(why) => ("optional", why),
+    };
+    ui::say(format_args!("{mark:<8} {:<12} {text}", "Miri"));
     well
 }

@@ -105,6 +105,32 @@ pub const NEEDS: [Need; 6] = [
     },
 ];
 
+/// What `rustup component list --toolchain nightly --installed` says where a nightly has Miri and what it builds from.
+const MIRI: [&str; 2] = ["miri", "rust-src"];
+
+/// Whether a nightly toolchain is installed, and whether it has what `host/miri` needs. Nothing else needs a nightly, so
+/// that none is installed for it.
+pub fn miri() -> Option<bool> {
+    let output = Command::new("rustup")
+        .args(["component", "list", "--toolchain", "nightly", "--installed"])
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let has = |component: &&str| text.lines().any(|line| line.starts_with(component));
+    Some(MIRI.iter().all(has))
+}
+
+/// Arguments for rustup that add Miri to the nightly toolchain.
+pub const ADD_MIRI: [&str; 6] = [
+    "component",
+    "add",
+    "--toolchain",
+    "nightly",
+    MIRI[0],
+    MIRI[1],
+];
+
 /// Needs of `scope` (those of running are also those of testing) that are not met.
 pub fn missing(scope: Scope) -> Vec<&'static Need> {
     NEEDS

@@ -1,7 +1,7 @@
 //! What is checked without QEMU: formatting, lints, the tests of every crate, all interleavings, the budgets.
 
 use crate::build::{self, HYPERVISOR, TARGET};
-use crate::{fuzz, size, ui};
+use crate::{fuzz, setup, size, ui};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::path::Path;
@@ -41,6 +41,14 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "clippy/bare-metal",
         run: clippy_bare_metal,
+    },
+    Check {
+        name: "doc",
+        run: documentation,
+    },
+    Check {
+        name: "deny",
+        run: dependencies,
     },
     Check {
         name: "host/interleavings",
@@ -119,6 +127,42 @@ fn clippy_bare_metal(name: &str) -> Result<usize> {
     Ok(count)
 }
 
+/// Builds the documentation of every crate, EL2's two flavours and guests included. A warning is a failure.
+fn documentation(name: &str) -> Result<usize> {
+    let doc = |arguments: &[&str]| {
+        let mut command = build::cargo("doc");
+        command.args(["--locked", "--no-deps"]).args(arguments);
+        // The flags of .cargo/config.toml go with these.
+        command.env("RUSTDOCFLAGS", "-D warnings");
+        checked(name, &mut command)
+    };
+    doc(&[])?;
+    let names = bare_metal(&build::root())?;
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let target = ["--release", "--target", TARGET];
+    doc(&[&target[..], &packages(&names).collect::<Vec<_>>()].concat())?;
+    for feature in build::FLAVOURS
+        .iter()
+        .filter_map(|(_, feature, _)| *feature)
+    {
+        let el2 = ["--package", HYPERVISOR, "--features", feature];
+        doc(&[&target[..], &el2[..]].concat())?;
+    }
+    Ok(0)
+}
+
+/// Holds dependencies to deny.toml with cargo-deny. Licences and sources are held to it by a test in any case.
+fn dependencies(name: &str) -> Result<usize> {
+    let mut version = build::cargo("deny");
+    let installed = version.arg("--version").output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        return Err(Skipped("cargo-deny is missing: cargo install --locked cargo-deny").into());
+    }
+    // Not the advisories: they change from day to day, and come from the network.
+    let what = ["--locked", "check", "licenses", "bans", "sources"];
+    checked(name, build::cargo("deny").args(what))
+}
+
 /// Names of the workspace's crates that do not build for the host: its members that are not default members.
 pub fn bare_metal(root: &Path) -> Result<Vec<String>> {
     #[derive(Deserialize)]
@@ -170,23 +214,10 @@ fn interleavings(name: &str) -> Result<usize> {
 /// Crates whose tests Miri runs as well: those that share memory with someone who may write it at any moment.
 const MIRI: &[&str] = &["bulkhead-channel", "bulkhead-doorbell"];
 
-/// Runs tests under Miri, which finds undefined behaviour and data races. It comes with nightly toolchains alone, so it is
-/// no need of this repository: where it is not installed, the check is skipped.
+/// Runs tests under Miri, which finds undefined behaviour and data races. It comes only with nightly toolchains, so
+/// this repository does not need it: where it is not installed, the check is skipped. `cargo xtask setup` adds it to a nightly.
 fn miri(name: &str) -> Result<usize> {
-    let installed = Command::new("rustup")
-        .args(["component", "list", "--toolchain", "nightly", "--installed"])
-        .output();
-    let installed = installed.map_or_else(
-        |_| String::new(),
-        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
-    );
-    let has = |component| installed.lines().any(|line| line.starts_with(component));
-    if !has("miri") || !has("rust-src") {
-        return Err(Skipped(
-            "Miri is missing: rustup toolchain install nightly -c miri -c rust-src",
-        )
-        .into());
-    }
+    setup::miri().map_err(Skipped)?;
     let mut command = Command::new("rustup");
     command
         .current_dir(build::root())

@@ -111,6 +111,7 @@ fn each<T: Send, S: Default>(
 struct Tally {
     checks: usize,
     passed: usize,
+    skipped: usize,
     failed: Vec<String>,
     /// Systems that were looked at for packages of Debian, and why they cannot be made.
     fetched: BTreeMap<String, Option<String>>,
@@ -131,7 +132,10 @@ impl Tally {
                 };
                 format!("ok {name}{tests} ({seconds:.1} s)")
             }
-            Err(error) if error.is::<host::Skipped>() => format!("skipped {name}: {error}"),
+            Err(error) if error.is::<host::Skipped>() => {
+                self.skipped += 1;
+                format!("skipped {name}: {error}")
+            }
             Err(error) => {
                 self.failed.push(name.to_string());
                 // The innermost error is the reason; the others say where to look.
@@ -165,9 +169,15 @@ impl Tally {
 
     /// The last lines.
     fn result(&self, time: Duration) -> String {
-        let Self { passed, failed, .. } = self;
+        let Self {
+            passed,
+            skipped,
+            failed,
+            ..
+        } = self;
         let seconds = time.as_secs();
-        let counts = format!("{passed} passed; {} failed; {seconds} s", failed.len());
+        let failures = failed.len();
+        let counts = format!("{passed} passed; {failures} failed; {skipped} skipped; {seconds} s");
         if failed.is_empty() {
             format!("test result: ok. {counts}")
         } else {

@@ -27,7 +27,7 @@ fn the_last_line_says_whether_all_passed() {
     assert_eq!(tally.record("one", second, Ok(1)), "ok one (1.0 s)");
     assert_eq!(
         tally.result(Duration::from_secs(9)),
-        "test result: ok. 13 passed; 0 failed; 9 s"
+        "test result: ok. 13 passed; 0 failed; 0 skipped; 9 s"
     );
     let skipped = host::Skipped("it is not there").into();
     assert_eq!(
@@ -42,7 +42,7 @@ fn the_last_line_says_whether_all_passed() {
     );
     assert_eq!(
         tally.result(Duration::from_secs(9)),
-        "failed: two\ntest result: FAILED. 13 passed; 1 failed; 9 s"
+        "failed: two\ntest result: FAILED. 13 passed; 1 failed; 1 skipped; 9 s"
     );
     assert_eq!(tally.checks, 5);
 }
