@@ -223,7 +223,7 @@ fn a_core_is_switched_on_once_and_comes_back() {
     let on = |context| call(&power, 0xc400_0003, [1, ENTRY, context], 0, 2);
     assert_eq!(power.take_start(1), None);
     assert_eq!(on(HIGH), Action::Wake { vcpu: 1 });
-    assert_eq!(on(2), Action::Return(ret::ON_PENDING));
+    assert_eq!(on(2), Action::Return(ret::ALREADY_ON));
     assert_eq!(
         call(&power, fid::AFFINITY_INFO, [1, 0, 0], 0, 2),
         Action::Return(ret::AFFINITY_ON_PENDING)
@@ -348,8 +348,7 @@ proptest! {
                 Step::On(target, context) if model[me] == State::On => {
                     let expected = match model.get_mut(target as usize) {
                         None => Action::Return(ret::INVALID_PARAMETERS),
-                        Some(State::On) => Action::Return(ret::ALREADY_ON),
-                        Some(State::Pending(_)) => Action::Return(ret::ON_PENDING),
+                        Some(State::On | State::Pending(_)) => Action::Return(ret::ALREADY_ON),
                         Some(state) => {
                             *state = State::Pending(context);
                             Action::Wake { vcpu: target as usize }
