@@ -19,6 +19,11 @@ pub trait ListRegisters {
     /// `ICH_VMCR_EL2.VEOIM`: the guest drops priority and deactivates in two steps, so `EOIcount` says nothing, and
     /// `ICC_DIR_EL1` traps. Never on GICv2, which cannot trap `GICV_DIR` and counts it.
     fn split_deactivation(&self) -> bool;
+    /// Physical interrupts are listed with HW = 1, so that the guest's end deactivates them without EL2. False on a GICv2 that
+    /// cannot be trusted with that: HW = 0 then, the end is reported, and EL2 deactivates ([`Physical::deactivate`]).
+    fn is_linked(&self) -> bool {
+        true
+    }
 }
 
 /// The set and clear registers of the physical GIC, in the order of their addresses from `GICD_ISENABLER` on: 32 words each.
@@ -47,6 +52,8 @@ pub trait Physical {
     fn write_bank(&mut self, bank: Bank, word: usize, mask: u32);
     /// Reads `ISPENDR<word>`.
     fn pending(&self, word: usize) -> u32;
+    /// Deactivates `intid`, whose end by the guest hardware reported instead (`GICC_DIR`; see [`ListRegisters::is_linked`]).
+    fn deactivate(&mut self, intid: u32);
     /// Routes SPI `intid` to the core of the partition's vCPU `vcpu` (`IROUTER`, `ITARGETSR`).
     fn route(&mut self, intid: u32, vcpu: usize);
 }
@@ -88,7 +95,7 @@ impl Entry {
     pub const PENDING: u64 = 1 << 62;
     /// State: active.
     pub const ACTIVE: u64 = 1 << 63;
-    /// Linked to the physical interrupt of the same number, which the guest's deactivation deactivates.
+    /// Linked to the physical interrupt of the same number, which the guest's deactivation deactivates (HW = 1).
     pub const LINKED: u64 = 1 << 61;
     /// Group 1.
     pub const GROUP1: u64 = 1 << 60;
@@ -136,6 +143,11 @@ impl Entry {
     /// Pending and not active: the guest can acknowledge it.
     pub const fn is_only_pending(self) -> bool {
         self.has(Self::PENDING) && !self.has(Self::ACTIVE)
+    }
+
+    /// Not linked, and the guest has ended it since it was listed.
+    pub(crate) const fn is_reported(self) -> bool {
+        self.is_over() && self.has(Self::REPORT_END) && !self.has(Self::LINKED)
     }
 
     /// Neither pending nor active.

@@ -124,6 +124,10 @@ impl<H: Hardware> Vcpu<'_, H> {
             if (word.get(PENDING) | word.get(ACTIVE)) & bit == 0 {
                 self.gic.release(intid, self.own);
             }
+            // Last: from here on it may arrive again, and on another core too.
+            if !self.hardware.is_linked() && entry.is_reported() && word.get(PHYSICAL) & bit != 0 {
+                self.hardware.deactivate(intid);
+            }
         }
     }
 
@@ -213,7 +217,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         let word = self.word(index);
         let silent = word.get(EDGE) & (word.get(FIXED) | if index == 0 { u32::MAX } else { 0 });
         let mut flags = match (word.get(PHYSICAL) & bit != 0, silent & bit != 0) {
-            (true, _) => Entry::LINKED,
+            (true, _) => self.physical_flag(),
             (_, true) => 0,
             _ => Entry::REPORT_END,
         };
@@ -270,7 +274,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         self.obey(index, bit);
         let is_active = word.get(ACTIVE) & bit != 0;
         let deliverable = self.signals(index, bit) && self.deliverable(index, bit);
-        // A linked list register cannot be both: hardware keeps the pending half.
+        // A physical one cannot be both in a list register: hardware keeps the pending half.
         if word.get(PHYSICAL) & word.get(PENDING) & bit != 0 && (is_active || !deliverable) {
             self.give_back(index, bit, is_active);
         }

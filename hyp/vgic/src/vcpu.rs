@@ -140,7 +140,8 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     }
 
     /// EL2 acknowledged and priority-dropped (not deactivated) physical interrupt `intid`. It is delivered linked to
-    /// the physical one, which the guest's deactivation then deactivates. False: the partition does not own it, nothing was done.
+    /// the physical one, which the guest's deactivation then deactivates, or with its end reported
+    /// ([`is_linked`](crate::ListRegisters::is_linked)). False: the partition does not own it, nothing was done.
     pub fn physical(&mut self, intid: u32) -> bool {
         if intid >= INTIDS as u32 {
             return false;
@@ -250,12 +251,20 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         }
         let entry = match self.word(index).get(PHYSICAL) & bit {
             0 => self.entry(intid, Entry::PENDING),
-            _ => self.entry(intid, Entry::PENDING | Entry::LINKED),
+            _ => self.entry(intid, Entry::PENDING | self.physical_flag()),
         };
         if let Some(ready) = self.delivery.ready.get_mut(intid as usize) {
             *ready = entry;
         }
         entry
+    }
+
+    /// What a physical interrupt's list register says about its end.
+    pub(crate) fn physical_flag(&self) -> u64 {
+        match self.hardware.is_linked() {
+            true => Entry::LINKED,
+            false => Entry::REPORT_END,
+        }
     }
 
     /// Forgets what was ready in the words that `mail` says have changed.

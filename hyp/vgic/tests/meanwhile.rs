@@ -148,6 +148,9 @@ impl<const V2: bool> Physical for Core<'_, V2> {
         self.access();
         0
     }
+    fn deactivate(&mut self, _: u32) {
+        self.access();
+    }
     fn route(&mut self, _: u32, _: usize) {}
 }
 

@@ -289,3 +289,93 @@ fn reset_leaves_nothing_behind() {
     assert_eq!(machine.gicd(0, 0x210), 0);
     assert!(machine.cores[0].signalled().is_none());
 }
+
+/// On QEMU's GICv2: the timer's line falls and rises again, and so does an edge come, before the guest's end. Whether both arrive once more.
+fn comes_again(linked: bool) -> [bool; 2] {
+    [(TIMER, true), (46, false)].map(|(intid, is_level)| {
+        let mut machine =
+            Machine::<true>::new(1, 4, &[row(27, PHYSICAL, 0), row(46, PHYSICAL | EDGE, 0)]);
+        machine.as_qemu(linked);
+        machine.set_gicd(0, 0, 1);
+        for word in 0..2 {
+            machine.set_gicd(0, 0x100 + 4 * word, u32::MAX);
+        }
+        machine.set_line(0, intid, true);
+        machine.settle();
+        assert_eq!(machine.cores[0].acknowledge(), Some(intid));
+        machine.set_line(0, intid, false);
+        machine.set_line(0, intid, true);
+        machine.settle();
+        machine.cores[0].end(intid);
+        machine.settle();
+        let again = machine.cores[0].acknowledge() == Some(intid);
+        if again {
+            machine.set_line(0, intid, false);
+            machine.cores[0].end(intid);
+            machine.settle();
+            assert_eq!(machine.cores[0].acknowledge(), None, "once");
+            let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
+            assert_eq!(machine.physical.borrow().active[0][word] & bit, 0);
+        } else {
+            assert_eq!(
+                machine
+                    .physical
+                    .borrow()
+                    .pending(0, intid as usize / 32)
+                    .count_ones(),
+                1,
+                "{is_level}"
+            );
+        }
+        again
+    })
+}
+
+#[test]
+fn an_interrupt_that_comes_again_before_its_end_is_signalled_on_qemus_gicv2() {
+    assert_eq!(comes_again(false), [true, true]);
+    assert_eq!(
+        comes_again(true),
+        [false, false],
+        "QEMU loses it; why HW = 0 is needed there"
+    );
+}
+
+#[test]
+fn without_link_the_physical_interrupt_ends_with_the_guests_deactivation() {
+    let mut machine =
+        Machine::<true>::new(1, 1, &[row(27, PHYSICAL, 0), row(128, EDGE | FIXED, 0)]);
+    machine.as_qemu(false);
+    machine.set_gicd(0, 0, 1);
+    machine.set_gicd(0, 0x100, u32::MAX);
+    machine.set_gicd(0, 0x110, u32::MAX);
+    let active = |machine: &Machine<true>| machine.physical.borrow().active[0][0] >> TIMER & 1;
+    machine.set_line(0, TIMER, true);
+    machine.settle();
+    assert_eq!(machine.maintenances, 0);
+    assert_eq!(machine.cores[0].acknowledge(), Some(TIMER));
+    // Dropping the priority alone (EOImode = 1) ends nothing.
+    let running = std::mem::take(&mut machine.cores[0].running);
+    machine.settle();
+    assert_eq!(active(&machine), 1);
+    // Nor does leaving its only list register for something else.
+    machine.vcpu(0).inject(DOORBELL);
+    machine.settle();
+    assert_eq!(machine.cores[0].acknowledge(), Some(DOORBELL));
+    assert_eq!(active(&machine), 1);
+    machine.cores[0].end(DOORBELL);
+    machine.settle();
+    assert_eq!(active(&machine), 1);
+    machine.cores[0].running = running;
+    machine.set_line(0, TIMER, false);
+    machine.cores[0].end(TIMER);
+    assert!(machine.entry(0), "its end is reported");
+    assert_eq!(active(&machine), 0);
+    assert!(!machine.entry(0), "once");
+    machine.vcpu(0).park();
+    machine.set_line(0, TIMER, true);
+    machine.settle();
+    assert_eq!(active(&machine), 1);
+    machine.vcpu(0).unpark();
+    assert_eq!(machine.cores[0].acknowledge(), Some(TIMER));
+}

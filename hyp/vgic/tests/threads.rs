@@ -43,6 +43,7 @@ impl<const V2: bool> Physical for Sink<'_, V2> {
     fn pending(&self, _: usize) -> u32 {
         0
     }
+    fn deactivate(&mut self, _: u32) {}
     fn route(&mut self, _: u32, _: usize) {}
 }
 

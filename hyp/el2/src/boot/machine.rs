@@ -21,6 +21,9 @@ const TREE: u32 = 2 << 20;
 /// Key of the nonce on the boot command line.
 const NONCE: &[u8] = b"bulkhead.nonce=";
 
+/// Key there of `GICH_LR.HW`, 0 or 1, for interrupts that a GICv2 could link.
+const LINK: &[u8] = b"bulkhead.gich-hw=";
+
 /// What the device tree says.
 #[derive(Default)]
 struct Found {
@@ -33,6 +36,7 @@ struct Found {
     uart: bool,
     psci: bool,
     nonce: u64,
+    link: Option<bool>,
 }
 
 /// Compares the machine with `plan`; what does not fit is refused. Answers the nonce of this run, 0 if none was given.
@@ -141,7 +145,10 @@ fn look(found: &mut Found, node: &Node, above: &[Node; 2], plan: &Plan) {
     } else if named(b"psci") {
         found.psci |= node.says(b"method", b"smc");
     } else if named(b"chosen") {
-        found.nonce = node.property(b"bootargs").and_then(nonce).unwrap_or(0);
+        let bootargs = node.property(b"bootargs").unwrap_or(&[]);
+        found.nonce = value(bootargs, NONCE).and_then(nonce).unwrap_or(0);
+        let link = value(bootargs, LINK).and_then(<[u8]>::first);
+        found.link = link.map(|&digit| digit != b'0');
     }
 }
 
@@ -187,13 +194,17 @@ impl Iterator for Regions<'_> {
     }
 }
 
-/// The 16 hex digits behind [`NONCE`].
-fn nonce(bootargs: &[u8]) -> Option<u64> {
+/// What follows `key` on the boot command line.
+fn value<'a>(bootargs: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let start = bootargs
-        .windows(NONCE.len())
-        .position(|window| window == NONCE)?
-        + NONCE.len();
-    let digits = bootargs.get(start..start + 16)?;
+        .windows(key.len())
+        .position(|window| window == key)?;
+    bootargs.get(start + key.len()..)
+}
+
+/// The number that [`NONCE`]'s 16 hex digits make.
+fn nonce(text: &[u8]) -> Option<u64> {
+    let digits = text.get(..16)?;
     digits.iter().try_fold(0, |value, &digit| {
         Some(value << 4 | u64::from(char::from(digit).to_digit(16)?))
     })
@@ -263,7 +274,7 @@ fn check_gic(found: &Found, plan: &Plan) {
     if machine.gic_version != gic::VERSION {
         refuse!(str "plan: for GICv", dec version, str ", this EL2 drives GICv", dec gic::VERSION.into())
     }
-    gic::attach(machine);
+    gic::attach(machine, found.link);
     let intids = gic::physical::intids(machine.gicd.base);
     if intids < machine.intids {
         refuse!(str "GIC: the plan needs ", dec machine.intids.into(),

@@ -56,6 +56,10 @@ impl Physical for Lists {
         self.words(word).read(Bank::SetPending, word)
     }
 
+    fn deactivate(&mut self, intid: u32) {
+        driver::deactivate(intid);
+    }
+
     fn route(&mut self, intid: u32, vcpu: usize) {
         if let Some(&(mpidr, _)) = self.siblings.get(vcpu) {
             driver::route(self.gicd, intid, mpidr);

@@ -5,7 +5,7 @@
 //! enables the group that this world has, `GICC_CTLR` = 0x201 too, with EOImode (section 4.4.1). Groups are not set but checked: an interrupt that
 //! firmware left to the Secure world cannot be enabled.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use aarch64_cpu::asm::barrier;
 use plan::{Core, Machine};
@@ -39,6 +39,8 @@ register_structs! {
         (0x00d0 => apr: [ReadWrite<u32>; 4]),
         (0x00e0 => nsapr: [ReadWrite<u32>; 4]),
         (0x00f0 => _reserved1),
+        (0x00fc => iidr: ReadOnly<u32>),
+        (0x0100 => _reserved2),
         (0x1000 => dir: WriteOnly<u32>),
         (0x1004 => @END),
     },
@@ -62,11 +64,23 @@ static GICD: AtomicU64 = AtomicU64::new(0);
 static GICC: AtomicU64 = AtomicU64::new(0);
 static GICH: AtomicU64 = AtomicU64::new(0);
 
-/// Remembers where the GIC is. The machine check has compared it with the plan.
-pub fn attach(machine: &Machine) {
+/// Whether hardware-linked interrupts are listed with `GICH_LR.HW` = 1. Written with the addresses.
+static IS_LINKED: AtomicBool = AtomicBool::new(false);
+
+/// `GICC_IIDR` of a GIC-400 (DDI 0471, 3.4.1), its revision left out.
+const GIC_400: u32 = 0x0202_043b;
+const REVISION: u32 = 0xf000;
+
+/// Remembers where the GIC is. The machine check has compared it with the plan. `link` is the loader's word on `GICH_LR.HW`.
+///
+/// Without it a GIC-400 links. Another GICv2 does not: QEMU's clears the physical interrupt's active state at the guest's end and does not look
+/// whether its line is high again (`hw/intc/arm_gic.c`, `gic_clear_active`), so it is never signalled any more.
+pub fn attach(machine: &Machine, link: Option<bool>) {
     GICD.store(machine.gicd.base, Relaxed);
     GICC.store(machine.gicc.base, Relaxed);
     GICH.store(machine.gich.base, Relaxed);
+    let is_gic_400 = gicc().iidr.get() & !REVISION == GIC_400;
+    IS_LINKED.store(link.unwrap_or(is_gic_400), Relaxed);
 }
 
 #[inline(always)]
@@ -260,6 +274,10 @@ impl ListRegisters for Lists {
 
     fn split_deactivation(&self) -> bool {
         false
+    }
+
+    fn is_linked(&self) -> bool {
+        IS_LINKED.load(Relaxed)
     }
 }
 

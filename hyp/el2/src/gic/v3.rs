@@ -30,8 +30,8 @@ const VEOIM: u64 = 1 << 9;
 /// `ICC_CTLR_EL1.EOImode`: ending an interrupt drops its priority alone, which hardware-linked list registers need.
 const EOI_MODE: u64 = 1 << 1;
 
-/// Nothing: system registers and the plan's rows name all there is.
-pub fn attach(_: &Machine) {}
+/// Nothing: system registers and the plan's rows name all there is, and interrupts are always linked.
+pub fn attach(_: &Machine, _: Option<bool>) {}
 
 /// List registers of this core. Switches the system register interface on, without which EL2 could not read it.
 pub fn list_register_count() -> u64 {

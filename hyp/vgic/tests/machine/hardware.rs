@@ -17,6 +17,11 @@ pub struct PhysicalGic {
     pub route: Vec<usize>,
     /// INTIDs that the partition owns: any write to another is an error.
     pub owned: [u32; WORDS],
+    /// As QEMU's GICv2 (`hw/intc/arm_gic.c`): a deactivation through the virtual CPU interface changes a linked interrupt's state,
+    /// and nobody looks whether a core is to be signalled until something else happens to the physical side.
+    pub forgets: bool,
+    /// By core: something is signalled, as of the last look.
+    pub irq: Vec<bool>,
 }
 
 impl PhysicalGic {
@@ -29,8 +34,20 @@ impl PhysicalGic {
         self.latch[bank][word] | self.line[bank][word] & !self.edge[word]
     }
 
-    /// The interrupt that the core would acknowledge.
+    /// The interrupt that the core would acknowledge, if it is signalled at all.
     pub fn signalled(&self, core: usize) -> Option<u32> {
+        let is_forgotten = self.forgets && !self.irq[core];
+        self.first(core).filter(|_| !is_forgotten)
+    }
+
+    /// Looks which cores are to be signalled.
+    pub fn update(&mut self) {
+        self.irq = (0..self.enable.len())
+            .map(|core| self.first(core).is_some())
+            .collect();
+    }
+
+    fn first(&self, core: usize) -> Option<u32> {
         (0..WORDS as u32 * 32).find(|&intid| {
             let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
             let bank = Self::bank(core, word);
@@ -44,6 +61,7 @@ impl PhysicalGic {
         let bank = Self::bank(core, word);
         self.latch[bank][word] &= !bit;
         self.active[bank][word] |= bit;
+        self.update();
     }
 
     pub fn deactivate(&mut self, core: usize, intid: u32) {
@@ -63,6 +81,8 @@ pub struct Hardware<const V2: bool = false> {
     pub registers: Vec<u64>,
     pub control: u32,
     pub split: bool,
+    /// Physical interrupts are listed with HW = 1.
+    pub linked: bool,
     pub kicks: Rc<RefCell<Vec<u32>>>,
     pub physical: Rc<RefCell<PhysicalGic>>,
     /// Priorities of what the guest has acknowledged and not yet dropped: the active priorities.
@@ -133,7 +153,11 @@ impl<const V2: bool> Hardware<V2> {
         let entry = Entry(self.registers[index]);
         self.registers[index] &= !Entry::ACTIVE;
         if entry.has(Entry::LINKED) {
-            self.physical.borrow_mut().deactivate(self.core, intid);
+            let mut physical = self.physical.borrow_mut();
+            physical.deactivate(self.core, intid);
+            if !physical.forgets {
+                physical.update();
+            }
         }
         true
     }
@@ -165,15 +189,18 @@ impl<const V2: bool> ListRegisters for Hardware<V2> {
         self.writes.set(self.writes.get() + 1);
         self.registers[index] = value;
         let entry = Entry(value);
-        if entry.has(Entry::LINKED) {
+        let (word, bit) = (entry.intid() as usize / 32, 1 << (entry.intid() % 32));
+        let is_physical = self.physical.borrow().owned[word] & bit != 0;
+        if is_physical && !entry.is_over() {
+            assert_eq!(entry.has(Entry::LINKED), self.linked, "HW");
+            assert_ne!(entry.has(Entry::REPORT_END), self.linked, "EOI");
             assert!(
                 !(entry.has(Entry::PENDING) && entry.has(Entry::ACTIVE)),
-                "a linked list register is pending and active"
+                "a physical interrupt's list register is pending and active"
             );
-            let (word, bit) = (entry.intid() as usize / 32, 1 << (entry.intid() % 32));
             assert!(
                 self.physical.borrow().active[self.bank(word)][word] & bit != 0,
-                "{} is linked and not physically active",
+                "{} is listed and not physically active",
                 entry.intid()
             );
         }
@@ -209,6 +236,9 @@ impl<const V2: bool> ListRegisters for Hardware<V2> {
     fn split_deactivation(&self) -> bool {
         self.split
     }
+    fn is_linked(&self) -> bool {
+        self.linked
+    }
 }
 
 impl<const V2: bool> Physical for Hardware<V2> {
@@ -225,6 +255,13 @@ impl<const V2: bool> Physical for Hardware<V2> {
             Bank::SetEnable | Bank::SetPending | Bank::SetActive => *word |= mask,
             Bank::ClearEnable | Bank::ClearPending | Bank::ClearActive => *word &= !mask,
         }
+        physical.update();
+    }
+    fn deactivate(&mut self, intid: u32) {
+        self.check(intid as usize / 32, 1 << (intid % 32));
+        let mut physical = self.physical.borrow_mut();
+        physical.deactivate(self.core, intid);
+        physical.update();
     }
     fn pending(&self, word: usize) -> u32 {
         // Bits of other partitions show in the same register.
@@ -233,7 +270,9 @@ impl<const V2: bool> Physical for Hardware<V2> {
     }
     fn route(&mut self, intid: u32, vcpu: usize) {
         self.check(intid as usize / 32, 1 << (intid % 32));
-        self.physical.borrow_mut().route[intid as usize] = vcpu;
+        let mut physical = self.physical.borrow_mut();
+        physical.route[intid as usize] = vcpu;
+        physical.update();
     }
 }
 

@@ -57,6 +57,7 @@ impl<const V2: bool> Machine<V2> {
             line: vec![[0; WORDS]; vcpus],
             active: vec![[0; WORDS]; vcpus],
             route: vec![0; WORDS * 32],
+            irq: vec![false; vcpus],
             ..Default::default()
         };
         for row in rows {
@@ -89,6 +90,7 @@ impl<const V2: bool> Machine<V2> {
                     registers: vec![0; registers],
                     control: 0,
                     split: false,
+                    linked: true,
                     kicks: kicks.clone(),
                     physical: physical.clone(),
                     running: Vec::new(),
@@ -107,6 +109,14 @@ impl<const V2: bool> Machine<V2> {
             machine.vcpu(core).unpark();
         }
         machine
+    }
+
+    /// From here on, before anything has arrived: as QEMU's GICv2, with physical interrupts linked or not.
+    pub fn as_qemu(&mut self, linked: bool) {
+        self.physical.borrow_mut().forgets = true;
+        for core in &mut self.cores {
+            core.linked = linked;
+        }
     }
 
     pub fn vcpu(&mut self, core: usize) -> Vcpu<'_, Hardware<V2>> {
@@ -196,6 +206,7 @@ impl<const V2: bool> Machine<V2> {
         } else {
             physical.line[bank][word] &= !bit;
         }
+        physical.update();
     }
 }
 

@@ -9,7 +9,7 @@ use crate::machine::{Face, Machine, WORDS, row};
 
 /// The machine of the tests with a face of the vGIC, and the model.
 pub struct Pair<const V2: bool> {
-    machine: Machine<V2>,
+    pub machine: Machine<V2>,
     model: Model,
     vcpus: usize,
     registers: usize,
