@@ -2,7 +2,7 @@
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
 //! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
-//! `payload/` what others bring, `linux/` Linux beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine,
+//! `ticks/` many interrupts of every kind, `payload/` what others bring, `linux/` Linux beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine,
 //! `boot/` another loader than QEMU, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
@@ -11,6 +11,7 @@ mod linux;
 mod rpi4;
 #[cfg(test)]
 mod tests;
+mod ticks;
 mod typed;
 
 /// The machine that a case runs on, where it differs from what the board says.
@@ -34,6 +35,10 @@ pub struct Machine {
     pub devices: Option<&'static str>,
     /// Firmware that starts first, at EL2, as a manifest names what is Debian's. It finds the image in QEMU's fw_cfg.
     pub firmware: Option<&'static str>,
+    /// Words for EL2 on the boot command line.
+    pub append: Option<&'static str>,
+    /// Every core of the host is kept busy beside the run.
+    pub is_busy: bool,
 }
 
 /// What happened to an image after it was made.
@@ -82,6 +87,8 @@ pub struct Case {
     pub unwanted: &'static [&'static str],
     /// Words of which each stands for the first time in a later line than the one before.
     pub order: &'static [&'static str],
+    /// Too long for CI: `cargo xtask test --long` runs it too.
+    pub is_long: bool,
 }
 
 /// How the first system ends.
@@ -109,6 +116,7 @@ const DUO: Case = Case {
     wanted: &[COMPLETE],
     unwanted: &["bulkhead: refused"],
     order: &[],
+    is_long: false,
 };
 const DEFAULT: Machine = Machine {
     board: None,
@@ -120,6 +128,8 @@ const DEFAULT: Machine = Machine {
     foreign_gic: None,
     devices: None,
     firmware: None,
+    append: None,
+    is_busy: false,
 };
 
 /// QEMU's machine with a GICv2, and an EL2 for it.
@@ -310,6 +320,7 @@ const DUOS: &[Case] = &[
 pub fn cases() -> Vec<Case> {
     // The longest first: the others then go on beside it.
     let mut cases = linux::CASES.to_vec();
+    cases.extend_from_slice(ticks::CASES);
     cases.extend_from_slice(DUOS);
     cases.extend_from_slice(attacks::CASES);
     cases.extend_from_slice(typed::CASES);

@@ -66,11 +66,26 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
     }
 }
 
+/// One vCPU with nothing beside it, and the host busy: a timer interrupt that is lost there stays so.
+const ONE: Case = Case {
+    name: "linux/one-vcpu-gicv2",
+    system: "tests/systems/linux-one.toml",
+    machine: Machine {
+        gic: Some(2),
+        is_busy: true,
+        ..DEFAULT
+    },
+    expect: Expect::Ends(&[("linux", "off")]),
+    wanted: &["ticks: 300 times slept", "commands: all well"],
+    ..LINUX
+};
+
 /// Each lets Linux end by itself; the pair must go on after that and lose nothing.
 pub const CASES: &[Case] = &[
     load("linux/load", "tests/systems/linux.toml", None),
     load("linux/load-gicv2", "tests/systems/linux.toml", Some(2)),
     load("linux/load-rpi4", "tests/systems/linux-rpi4.toml", None),
+    ONE,
     Case {
         name: "linux/devices",
         system: "tests/systems/linux-small.toml",

@@ -84,6 +84,9 @@ enum Command {
         /// Only what needs QEMU
         #[arg(long)]
         system_only: bool,
+        /// The cases too that take too long for CI
+        #[arg(long)]
+        long: bool,
         /// Checks to make at a time, instead of one a core
         #[arg(long, value_name = "N")]
         jobs: Option<usize>,
@@ -205,6 +208,9 @@ struct QemuArgs {
     /// Initial RAM disk, instead of the one made with Debian's busybox
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
+    /// Words for EL2 on the boot command line: bulkhead.gich-hw=1 (docs/boot.md)
+    #[arg(long, value_name = "WORDS")]
+    append: Option<String>,
     /// Seconds the run may take, 0 for ever; without this 120, and for ever once a key was pressed
     #[arg(long, value_name = "SECONDS")]
     time_limit: Option<u64>,
@@ -247,6 +253,7 @@ fn dispatch(command: Command) -> Result<bool> {
                 memory: args.memory,
                 cpu: args.cpu,
                 gic: None,
+                append: args.append,
                 extra: args.extra,
                 nonce: None,
                 limit: match args.time_limit.unwrap_or(120) {
@@ -292,6 +299,7 @@ fn dispatch(command: Command) -> Result<bool> {
             filter,
             host_only,
             system_only,
+            long,
             jobs,
         } => {
             setup::ensure(Scope::Test)?;
@@ -299,6 +307,7 @@ fn dispatch(command: Command) -> Result<bool> {
                 filter,
                 host_only,
                 system_only,
+                long,
                 jobs,
             })
         }

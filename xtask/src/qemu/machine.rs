@@ -32,6 +32,8 @@ pub struct Options {
     pub cpu: Option<String>,
     /// GIC version of the machine, whatever the image is for.
     pub gic: Option<u32>,
+    /// Further words for EL2 on the boot command line.
+    pub append: Option<String>,
     /// Further arguments.
     pub extra: Vec<String>,
     /// The number in EL2's last line; a random one if none.
@@ -235,10 +237,11 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
     if let Some(tree) = &board.dtb {
         arguments.extend(["-dtb".to_string(), tree.clone()]);
     }
-    arguments.extend([
-        "-append".to_string(),
-        format!("bulkhead.nonce={nonce:016x}"),
-    ]);
+    let mut words = format!("bulkhead.nonce={nonce:016x}");
+    if let Some(append) = &options.append {
+        words = format!("{words} {append}");
+    }
+    arguments.extend(["-append".to_string(), words]);
     arguments.extend(options.extra.iter().cloned());
     arguments
 }

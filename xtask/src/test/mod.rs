@@ -26,6 +26,8 @@ pub struct Options {
     pub host_only: bool,
     /// Only what needs QEMU.
     pub system_only: bool,
+    /// The cases too that take too long for CI.
+    pub long: bool,
     /// Checks at a time.
     pub jobs: Option<usize>,
 }
@@ -53,7 +55,7 @@ pub fn command(options: &Options) -> Result<bool> {
     if !options.host_only {
         let mut cases: Vec<_> = system_tests::cases()
             .into_iter()
-            .filter(|case| chosen(case.name))
+            .filter(|case| chosen(case.name) && (options.long || !case.is_long))
             .collect();
         cases.retain(|case| {
             let mut wants = once(case.system).chain(case.machine.firmware);

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use system_tests::{Case, Expect, Machine};
 
@@ -131,7 +132,11 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         foreign_gic,
         devices,
         firmware,
+        append,
+        is_busy,
     } = job.case.machine;
+    // Until the run is over, which its time limit sees to.
+    let _load = is_busy.then(Load::start);
     let mut extra = Vec::new();
     if let Some(name) = firmware {
         let package = name.strip_prefix(linux::SCHEME).unwrap_or(name);
@@ -168,6 +173,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         memory: memory.map(String::from),
         cpu: cpu.map(String::from),
         gic: foreign_gic,
+        append: append.map(String::from),
         extra,
         nonce: matches!(job.case.expect, Expect::EndsTwice(_)).then_some(NONCE),
         limit: Some(LIMIT),
@@ -201,6 +207,31 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         );
     }
     Ok(outcome)
+}
+
+/// Threads that keep every core of the host busy for as long as this lives.
+struct Load(Arc<AtomicBool>);
+
+impl Load {
+    fn start() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..cores {
+            let is_over = Arc::clone(&is_over);
+            std::thread::spawn(move || {
+                while !is_over.load(Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        Self(is_over)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// All that a case types.
