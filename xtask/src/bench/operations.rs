@@ -328,6 +328,22 @@ impl Operations {
         figures.collect()
     }
 
+    /// What a physical interrupt costs with a GICv2 that may not be linked to: the maintenance interrupt at the guest's end is in it.
+    ///
+    /// # Errors
+    /// If a guest did not measure one.
+    pub fn unlinked_figures(&self) -> Result<Vec<Figure>> {
+        let rows = ["virtual-timer", "physical-timer", "device-interrupt"];
+        let figure = |name| {
+            let row = ROWS.iter().find(|row| row.name == name);
+            let row = row.with_context(|| format!("no operation {name}"))?;
+            let value = self.value(&row.measure)?;
+            let name = format!("gicv2-hw0.{name}");
+            Ok(Figure::new(name, row.says, INSTRUCTIONS, value))
+        };
+        rows.into_iter().map(figure).collect()
+    }
+
     fn boot(&self) -> Vec<Figure> {
         let boot = Boot::of(&self.trace, &self.symbols);
         let part = |part| boot.part(part) as f64;

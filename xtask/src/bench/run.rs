@@ -23,6 +23,8 @@ pub struct Bench {
     pub system: System,
     image: PathBuf,
     code: Code,
+    /// Words for EL2 on the boot command line.
+    pub append: Option<&'static str>,
 }
 
 /// Where the bench's files go.
@@ -50,6 +52,7 @@ impl Bench {
             system,
             image,
             code,
+            append: None,
         })
     }
 
@@ -74,7 +77,12 @@ impl Bench {
     /// # Errors
     /// Also if the trace cannot be read.
     pub fn traced(&self, extra: &[&str]) -> Result<(Printed, Trace)> {
-        let name = self.image.with_extension("trace");
+        // The same image may be traced twice at a time.
+        let name = match self.append {
+            Some(append) => format!("{append}.trace"),
+            None => "trace".to_string(),
+        };
+        let name = self.image.with_extension(name);
         let log = name.as_path();
         let mut arguments = self.code.arguments(log);
         arguments.extend(extra.iter().map(ToString::to_string));
@@ -91,6 +99,7 @@ impl Bench {
         let options = Options {
             icount,
             cores,
+            append: self.append.map(String::from),
             extra,
             nonce: Some(NONCE),
             limit: Some(LIMIT),

@@ -16,8 +16,10 @@ use std::sync::{Mutex, PoisonError};
 /// A run.
 #[derive(Clone, Copy, Debug)]
 pub enum Task {
-    /// The operations of the budget table, on a GIC of this version.
+    /// The operations of the budget table, on a GIC of this version. With a GICv2 as on a GIC-400, with [`LINKED`].
     Operations(u32),
+    /// Those of them where a GICv2 that is not a GIC-400 costs more: with [`UNLINKED`].
+    Unlinked,
     /// A stream.
     Stream(Path, &'static str),
     /// A doorbell among so many partitions and channels.
@@ -26,12 +28,19 @@ pub enum Task {
     Flood,
 }
 
+/// Hardware-linked interrupts are listed with `GICH_LR.HW` = 1.
+const LINKED: &str = "bulkhead.gich-hw=1";
+/// With `GICH_LR.HW` = 0: what QEMU's GICv2 needs.
+const UNLINKED: &str = "bulkhead.gich-hw=0";
+
 /// All runs, the longest first.
 #[must_use]
 pub fn all() -> Vec<Task> {
     let growth = growth::POINTS.map(Task::Growth);
-    [Task::Operations(3), Task::Operations(2), Task::Flood]
+    let operations = [Task::Operations(3), Task::Operations(2), Task::Unlinked];
+    operations
         .into_iter()
+        .chain([Task::Flood])
         .chain(streams())
         .chain(growth)
         .collect()
@@ -48,6 +57,7 @@ impl Task {
     fn title(self) -> String {
         match self {
             Self::Operations(gic) => format!("EL2's operations with a GICv{gic}, traced"),
+            Self::Unlinked => "EL2's operations with a GICv2 and HW = 0, traced".to_string(),
             Self::Stream(path, wait) => format!("messages {}, by {wait}", path.name()),
             Self::Growth((partitions, channels)) => {
                 format!("doorbells among {partitions} partitions, {channels} channels")
@@ -58,7 +68,7 @@ impl Task {
 
     fn manifest(self) -> Result<String> {
         match self {
-            Self::Operations(_) => Ok(operations::SYSTEM.to_string()),
+            Self::Operations(_) | Self::Unlinked => Ok(operations::SYSTEM.to_string()),
             Self::Stream(path, wait) => systems::stream(path, wait),
             Self::Growth((partitions, channels)) => systems::growth(partitions, channels),
             Self::Flood => systems::flood(),
@@ -69,7 +79,17 @@ impl Task {
     fn gic(self) -> u32 {
         match self {
             Self::Operations(gic) => gic,
+            Self::Unlinked => 2,
             _ => 3,
+        }
+    }
+
+    /// Words for EL2 on the boot command line.
+    fn append(self) -> Option<&'static str> {
+        match self {
+            Self::Operations(2) => Some(LINKED),
+            Self::Unlinked => Some(UNLINKED),
+            _ => None,
         }
     }
 
@@ -78,6 +98,7 @@ impl Task {
         match self {
             Self::Operations(2) => Operations::run(bench, elf)?.gicv2_figures(),
             Self::Operations(_) => Operations::run(bench, elf)?.figures(),
+            Self::Unlinked => Operations::run(bench, elf)?.unlinked_figures(),
             Self::Stream(path, wait) => {
                 let printed = bench.run()?;
                 Stream {
@@ -104,7 +125,8 @@ pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
     for (index, task) in tasks.iter().enumerate() {
         builder.gic = Some(task.gic());
         let elf: PathBuf = builder.hypervisor(task.gic())?;
-        let bench = Bench::build(&mut builder, &task.manifest()?)?;
+        let mut bench = Bench::build(&mut builder, &task.manifest()?)?;
+        bench.append = task.append();
         jobs.push_back((index, *task, bench, elf));
     }
     let progress = Progress::start("measuring", tasks.len());
