@@ -3,6 +3,26 @@
 //! Calls follow the SMC Calling Convention (Arm DEN 0028): function number in W0, arguments from X1, result in X0
 //! (negative is an error), X4 to X17 preserved. HVC and SMC reach the same calls. The tables of `docs/guest-abi.md` and the C
 //! header are generated from this file by `cargo xtask abi`.
+//!
+//! What a guest makes of an answer of `RING`, and a test of who interrupted a core:
+//!
+//! ```
+//! use bulkhead_abi::{Reason, error, ring};
+//!
+//! fn is_sent(x0: i64) -> Result<bool, i64> {
+//!     match x0 {
+//!         ring::SENT | ring::COALESCED | ring::DEFERRED => Ok(true),
+//!         error::PEER_DOWN => Ok(false), // the peer has stopped: nobody waits for this message
+//!         other => Err(other),
+//!     }
+//! }
+//!
+//! assert_eq!(is_sent(1), Ok(true));
+//! assert_eq!(is_sent(-4), Ok(false));
+//! assert_eq!(is_sent(-2), Err(error::BAD_HANDLE));
+//! assert!(Reason::FOREIGN.contains(&Reason::Doorbell));
+//! assert_eq!(Reason::NAMES[Reason::Doorbell as usize], "doorbell");
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

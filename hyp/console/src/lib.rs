@@ -6,6 +6,27 @@
 //!
 //! What a guest can do to the terminal: a guest line always starts with its partition's name, and only EL2's lines start
 //! with [`PREFIX`]. `filter.rs` says which bytes a guest may send there.
+//!
+//! A guest's line on its way from its core to the UART:
+//!
+//! ```
+//! use bulkhead_console::{Mux, Printer, Ring};
+//! use zerocopy::FromZeros;
+//!
+//! let ring = Ring::new_zeroed();
+//! let mut printer = Printer::new(&ring, b"sensor", 32);
+//! for &byte in b"ready\x07\n" {
+//!     printer.print(byte, false, false); // the bell does not pass: the partition is not live
+//! }
+//!
+//! let mut mux = Mux::default();
+//! let mut terminal = Vec::new();
+//! while ring.waiting() != 0 {
+//!     terminal.extend(mux.next(true, 1, |_| ring.pop()));
+//! }
+//! let text = String::from_utf8_lossy(&terminal);
+//! assert!(text.contains("[sensor]") && text.trim_end().ends_with("ready"), "{text:?}");
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -9,6 +9,23 @@
 //!   comes by for another doorbell it takes this one along: the limit bounds entries at the receiver, it delays nothing else.
 //! - Whether *other* bits were set says nothing. A sender that trusted a neighbour's bit to bring the SGI would lose its own
 //!   doorbell where the receiver masks that neighbour between the neighbour's two steps (set the bit, read the mask).
+//!
+//! Two cores, one doorbell, and a rate limit of one per second:
+//!
+//! ```
+//! use bulkhead_doorbell::{Bucket, End, Line, Outcome};
+//!
+//! let receiver = Line::default();
+//! let mut sender = End { bucket: Bucket::new(1_000, 1, 1), ..End::default() };
+//! let now = || 5_000; // the counter, at 1 kHz
+//! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Notify); // the sender's core sends the SGI
+//! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Coalesced);
+//! assert_eq!(receiver.take(), 1 << 3); // the receiver's core, after the SGI
+//!
+//! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Deferred(6_000)); // the bit is set, the SGI waits
+//! assert!(receiver.is_pending(3));
+//! assert_eq!(sender.retry(&receiver, 3, 6_000), Outcome::Notify);
+//! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

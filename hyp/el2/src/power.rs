@@ -47,7 +47,7 @@ pub fn control(core: &mut Core) {
     }
 }
 
-/// Tells core `index` of the plan something: a bit of [`control`].
+/// Tells core `index` of the plan something: a bit of [`mod@control`].
 pub fn tell(core: &Core, index: usize, bit: u32) {
     // A bit that is set already has its SGI on its way.
     if let Some(other) = core.shared.core(index)

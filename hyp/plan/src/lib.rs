@@ -6,6 +6,22 @@
 //!
 //! In an image the parts lie in this order, each starting on a page: EL2's segments, the plan (header, arrays,
 //! translation tables), the pristine guest images. The whole image moves to [`Header::el2_base`] as one block.
+//!
+//! A plan is read from its bytes, at any address, without a copy:
+//!
+//! ```
+//! use bulkhead_plan::{Array, INTERRUPT_EDGE, Interrupt};
+//! use zerocopy::{FromBytes, IntoBytes};
+//!
+//! let rows = [Interrupt { intid: 128, flags: INTERRUPT_EDGE, vcpu: 0 }];
+//! let mut bytes = vec![0; 64];
+//! let array = Array { offset: 16, count: 1 };
+//! bytes[16..24].copy_from_slice(rows.as_bytes());
+//!
+//! let from = &bytes[array.offset as usize..];
+//! let (row, _) = Interrupt::read_from_prefix(from).expect("there are eight bytes");
+//! assert_eq!(row, rows[0]);
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -9,6 +9,24 @@
 //!    ^                                                            |
 //!    +------------------------------ CPU_OFF ---------------------+      halt_all: any -> HALTED
 //! ```
+//!
+//! vCPU 0 starts vCPU 1:
+//!
+//! ```
+//! use bulkhead_psci::{Action, Power, Start, fid, ret};
+//!
+//! let power = Power::default();
+//! power.start(0, Start { entry: 0x4000_0000, context: 0 });
+//! assert!(power.take_start(0).is_some()); // the core of vCPU 0 enters its guest
+//!
+//! let in_memory = |ipa| (0x4000_0000..0x4200_0000).contains(&ipa);
+//! let on = |entry| power.call(fid::CPU_ON | fid::SMC64, [1, entry, 7], 0, 2, in_memory);
+//! assert_eq!(on(0x1000), Action::Return(ret::INVALID_ADDRESS));
+//! assert_eq!(on(0x4000_1000), Action::Wake { vcpu: 1 });
+//! assert_eq!(on(0x4000_1000), Action::Return(ret::ON_PENDING));
+//! assert_eq!(power.take_start(1), Some(Start { entry: 0x4000_1000, context: 7 })); // on its own core
+//! assert_eq!(on(0x4000_1000), Action::Return(ret::ALREADY_ON));
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -2,6 +2,24 @@
 //!
 //! Source for all encodings: Arm Architecture Reference Manual, DDI 0487, D24.2 `ESR_EL2`. Every function is total: any
 //! bit pattern has an answer, since a guest chooses most of them.
+//!
+//! A guest's `strb w3, [x0]` to an emulated device, as `ESR_EL2` describes it:
+//!
+//! ```
+//! use bulkhead_trap::{access, class, ec, fault_ipa};
+//!
+//! // EC 0x24, IL, ISV, SAS 0 (byte), SRT 3, WnR, translation fault at level 3.
+//! let esr = 0x24 << 26 | 1 << 25 | 1 << 24 | 3 << 16 | 1 << 6 | 0b00_0111;
+//! assert_eq!(class(esr), ec::DATA_ABORT);
+//! let store = access(esr).expect("a plain store");
+//! assert!(store.is_write());
+//! assert_eq!((store.size(), store.rt()), (1, 3));
+//! assert_eq!(store.stored(0x1234_5641), 0x41);
+//! assert_eq!(fault_ipa(0x09_0000, 0xffff_0018), 0x0900_0018);
+//!
+//! let without_isv = esr & !(1 << 24); // a pair, or an access with write-back: not emulated
+//! assert!(access(without_isv).is_none());
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

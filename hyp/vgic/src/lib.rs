@@ -37,6 +37,52 @@
 //!   interrupts that left their list register for want of room end in the order of their priorities, whichever the guest deactivates.
 //! - With `ICC_CTLR_EL1.EOImode` = 1, active interrupts that left their list register need ICC_DIR_EL1 trapped ([`control::TDIR`], where
 //!   `ICH_VTR_EL2.TDS` says so) and handed to [`Vcpu::deactivate`].
+//!
+//! # Example
+//! A vCPU with one list register, and a doorbell's SPI. [`Hardware`] is EL2's part: here, an array.
+//!
+//! ```
+//! use bulkhead_vgic::{Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu};
+//! use plan::{GuestGic, INTERRUPT_EDGE, INTERRUPT_FIXED, Interrupt};
+//! use zerocopy::FromZeros;
+//!
+//! #[derive(Default)]
+//! struct Core { list: [u64; 1], control: u32 }
+//! impl ListRegisters for Core {
+//!     const SGI_SOURCES: bool = false;
+//!     fn count(&self) -> usize { 1 }
+//!     fn read(&self, index: usize) -> u64 { self.list[index] }
+//!     fn write(&mut self, index: usize, value: u64) { self.list[index] = value }
+//!     fn empty(&self) -> u32 { u32::from(self.list[0] == 0) }
+//!     fn control(&self) -> u32 { self.control }
+//!     fn set_control(&mut self, value: u32) { self.control = value }
+//!     fn split_deactivation(&self) -> bool { false }
+//! }
+//! impl Physical for Core {
+//!     fn write_bank(&mut self, _: Bank, _: usize, _: u32) {}
+//!     fn pending(&self, _: usize) -> u32 { 0 }
+//!     fn route(&mut self, _: u32, _: usize) {}
+//! }
+//! impl Siblings for Core {
+//!     fn kick(&self, _: usize) {}
+//! }
+//!
+//! let gic = Gic::new_zeroed();
+//! let shape = GuestGic { version: 3, intids: 288, gicd_ipa: 0x0800_0000, gicr_ipa: 0x080a_0000 };
+//! gic.init(1, &shape, &[Interrupt { intid: 128, flags: INTERRUPT_EDGE | INTERRUPT_FIXED, vcpu: 0 }]);
+//! let (mut delivery, mut core) = (Delivery::new_zeroed(), Core::default());
+//! let mut vcpu = Vcpu::new(&gic, 0, &mut delivery, &mut core);
+//! vcpu.reset();
+//! vcpu.unpark();
+//!
+//! vcpu.inject(128);
+//! assert!(!vcpu.is_pending()); // latched: the guest has not enabled it
+//! vcpu.write(None, 0x000, 4, 2); // GICD_CTLR.EnableGrp1
+//! vcpu.write(None, 0x090, 4, 1); // GICD_IGROUPR4: INTID 128 is in group 1
+//! vcpu.write(None, 0x110, 4, 1); // GICD_ISENABLER4
+//! assert!(vcpu.is_pending());
+//! assert_eq!(Entry(core.list[0]).intid(), 128);
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
