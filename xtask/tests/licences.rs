@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Licences and sources of every dependency against deny.toml, without cargo-deny: cargo's metadata has both.
 
 use serde_json::Value;

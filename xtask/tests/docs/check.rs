@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Holds a page against the repository: whatever it names must be there.
 
 use crate::markdown::{self, Page};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line as it is: asks the built `cargo xtask` for its help, and holds what pages type against it.
 
 use std::cell::RefCell;

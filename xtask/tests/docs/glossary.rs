@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! docs/glossary.md is complete both ways: every public type of `hyp/` is named there, and every term there is in use.
 
 use crate::markdown::{self, Page};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Docs that cannot lie: whatever a page of this repository names (links, files, items of Rust and C, call numbers, checks,
 //! commands with their options) must be there.
 
@@ -86,4 +87,23 @@ fn the_guest_abi_leaves_nothing_out() {
     let left: Vec<_> = all.filter(|name| !spans.contains(*name)).collect();
     assert!(left.is_empty(), "docs/guest-abi.md lacks {left:?}");
     assert!(repository.numbers.len() > 20 && repository.tree_names.len() > 7);
+}
+
+/// Each pure crate shows in its documentation how it is used, as a test that runs.
+#[test]
+fn every_pure_crate_has_an_example() {
+    let repository = Repository::read();
+    let crates = repository.files(&["rs"]).filter(|path| {
+        let words: Vec<_> = path.iter().collect();
+        words.len() == 4 && words[0] == "hyp" && words[2] == "src" && words[3] == "lib.rs"
+    });
+    let mut count = 0;
+    for path in crates {
+        let text = repository.text(path);
+        let header = text.lines().take_while(|line| line.starts_with("//"));
+        let has_example = header.into_iter().any(|line| line == "//! ```");
+        assert!(has_example, "{}: its header has no example", path.display());
+        count += 1;
+    }
+    assert!(count >= 8, "{count} crates");
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads what these tests look at in a Markdown page: links, code spans, headings, table rows, blocks of code.
 
 /// Something a page says at one line (counted from 1).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The checks can fail: every kind of untruth is planted once, and each must cause the line that names it.
 
 use crate::check;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What pages can name: files, items of Rust, names of C, call numbers, checks, commands.
 
 use crate::commands::Commands;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! An index of the items that Rust sources define: functions, types, constants, modules, fields, variants.
 //!
 //! It reads rustfmt's layout instead of Rust's grammar: an item starts a line, and its closing brace stands below its
