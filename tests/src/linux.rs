@@ -80,12 +80,31 @@ const ONE: Case = Case {
     ..LINUX
 };
 
+/// Ten minutes of CPU_OFF and CPU_ON of both vCPUs under load. Other seeds: the number in the system's command line.
+const fn churn(name: &'static str, gic: Option<u32>) -> Case {
+    Case {
+        name,
+        system: "tests/systems/linux-churn.toml",
+        machine: Machine {
+            gic,
+            devices: Some(""),
+            ..DEFAULT
+        },
+        expect: Expect::Ends(&[("linux", "off")]),
+        wanted: &["from seed 1, the longest took", "commands: all well"],
+        is_long: true,
+        ..LINUX
+    }
+}
+
 /// Each lets Linux end by itself; the pair must go on after that and lose nothing.
 pub const CASES: &[Case] = &[
     load("linux/load", "tests/systems/linux.toml", None),
     load("linux/load-gicv2", "tests/systems/linux.toml", Some(2)),
     load("linux/load-rpi4", "tests/systems/linux-rpi4.toml", None),
     ONE,
+    churn("linux/churn", None),
+    churn("linux/churn-gicv2", Some(2)),
     Case {
         name: "linux/devices",
         system: "tests/systems/linux-small.toml",

@@ -1,5 +1,5 @@
 //! What siblings do in the middle of an entry: between any two accesses to the core's hardware they may send SGIs. None is
-//! lost, and none comes that nobody sent.
+//! lost, also when the vCPU goes off and comes back meanwhile, and none comes that nobody sent.
 
 use bulkhead_vgic::{Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, control};
 use plan::GuestGic;
@@ -167,6 +167,7 @@ struct Receiver<'a, const V2: bool> {
     partition: &'a Partition,
     delivery: Delivery,
     core: Core<'a, V2>,
+    on: bool,
     taken: Counts,
 }
 
@@ -184,6 +185,7 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
             partition,
             delivery: Delivery::new_zeroed(),
             core: Core::new(partition),
+            on: true,
             taken: Counts::default(),
         };
         let mut vcpu = new.vcpu();
@@ -214,6 +216,18 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
             vcpu.write(Some(0), 0x1_0000 + offset, 4, sgis);
         }
         self.core.leave();
+    }
+
+    /// The guest goes off or comes back, if it is not so already.
+    fn power(&mut self, on: bool) {
+        if self.on != on {
+            match on {
+                true => self.vcpu().unpark(),
+                false => self.vcpu().park(),
+            }
+            self.on = on;
+            self.core.leave();
+        }
     }
 
     /// What brings vCPU 0 to EL2: a kick, or the maintenance interrupt. False if there is neither.
@@ -263,6 +277,8 @@ enum Step {
     Acknowledge,
     /// Its guest enables or disables some SGIs.
     Enable(u64, bool),
+    /// Its guest goes off (CPU_OFF), or comes back (CPU_ON).
+    Power(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -273,6 +289,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Enter),
         2 => Just(Step::Acknowledge),
         1 => (0..8u64, any::<bool>()).prop_map(|(sgis, on)| Step::Enable(sgis, on)),
+        1 => any::<bool>().prop_map(Step::Power),
     ]
 }
 
@@ -310,10 +327,14 @@ fn nothing_is_lost<const V2: bool>(steps: &[Step]) {
             Step::Acknowledge => {
                 account(&mut receiver);
             }
-            Step::Enable(sgis, on) => receiver.enable(sgis, on),
+            // A guest that is off does nothing.
+            Step::Enable(sgis, on) if receiver.on => receiver.enable(sgis, on),
+            Step::Enable(..) => {}
+            Step::Power(on) => receiver.power(on),
         }
     }
     receiver.core.leave();
+    receiver.power(true);
     receiver.enable(0xffff, true);
     for _ in 0..100 {
         let entered = receiver.enter();

@@ -15,6 +15,8 @@ use system_tests::{Case, Expect, Machine};
 
 /// How long one run may take. The longest takes a quarter of it where two share two cores.
 const LIMIT: Duration = Duration::from_secs(300);
+/// How long one may take that is too long for CI.
+const LONG_LIMIT: Duration = Duration::from_secs(7200);
 /// The nonce of runs that are compared with each other.
 const NONCE: u64 = 0x1234_5678_9abc_def0;
 /// Bytes of a case's disk.
@@ -176,7 +178,10 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         append: append.map(String::from),
         extra,
         nonce: matches!(job.case.expect, Expect::EndsTwice(_)).then_some(NONCE),
-        limit: Some(LIMIT),
+        limit: Some(match job.case.is_long {
+            true => LONG_LIMIT,
+            false => LIMIT,
+        }),
         limit_ends_with_key: false,
         input: match typed(&job.case) {
             steps if steps.is_empty() => qemu::Input::Nobody,
