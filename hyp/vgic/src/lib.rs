@@ -61,6 +61,7 @@
 //! impl Physical for Core {
 //!     fn write_bank(&mut self, _: Bank, _: usize, _: u32) {}
 //!     fn pending(&self, _: usize) -> u32 { 0 }
+//!     fn deactivate(&mut self, _: u32) {}
 //!     fn route(&mut self, _: u32, _: usize) {}
 //! }
 //! impl Siblings for Core {
