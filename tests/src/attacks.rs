@@ -16,6 +16,15 @@ const fn gicv2(name: &'static str, case: Case) -> Case {
     }
 }
 
+/// The same beside the pair, with external aborts instead of a halt: `name` is the case's.
+const fn strayed(name: &'static str, case: Case) -> Case {
+    Case {
+        name,
+        system: "tests/systems/stray.toml",
+        ..case
+    }
+}
+
 /// A case: the attack's name, the state its partition must end in, and words that a console line must hold.
 macro_rules! attack {
     ($name:literal, $state:literal, $words:expr) => {
@@ -53,6 +62,12 @@ macro_rules! halted {
     };
 }
 
+/// The number of interrupts, which is the board's.
+const INTIDS: Case = Case {
+    command_line: Some(("chaos", "attack=typer intids=288")),
+    ..answered!("typer")
+};
+
 /// All of them.
 pub const CASES: &[Case] = &[
     halted!("read-outside", "read outside its memory"),
@@ -62,6 +77,48 @@ pub const CASES: &[Case] = &[
     halted!("write-rx", "write to memory it may not write"),
     halted!("exec-channel", "execution of memory it may not execute"),
     halted!("gicr-outside", "read outside its memory"),
+    strayed("attack/stray", answered!("stray")),
+    strayed("attack/stray-gicv2", gicv2("", answered!("stray"))),
+    Case {
+        system: "tests/systems/stray-rpi4.toml",
+        ..strayed("attack/stray-rpi4", answered!("stray"))
+    },
+    // The one core here that looks the address of DC CVAP up in QEMU.
+    strayed(
+        "attack/stray-neoverse-n1",
+        Case {
+            machine: Machine {
+                cpu: Some("neoverse-n1"),
+                ..DEFAULT
+            },
+            ..answered!("stray")
+        },
+    ),
+    strayed("attack/abort-storm", answered!("abort-storm")),
+    strayed("attack/sizing", answered!("sizing")),
+    // The line has the first cause: where the guest strayed, or what EL1 took without EL2.
+    strayed(
+        "attack/no-vector",
+        halted!(
+            "no-vector",
+            "read outside its memory, and its vector faults"
+        ),
+    ),
+    strayed(
+        "attack/vector-faults",
+        halted!(
+            "vector-faults",
+            "write outside its memory, and its vector faults"
+        ),
+    ),
+    strayed(
+        "attack/undefined-no-vector",
+        halted!("undefined-no-vector", "exception, and its vector faults"),
+    ),
+    answered!("reset-code"),
+    gicv2("attack/reset-code-gicv2", answered!("reset-code")),
+    INTIDS,
+    gicv2("attack/typer-gicv2", INTIDS),
     answered!("gic-foreign"),
     answered!("gicr-foreign"),
     answered!("sgi-everywhere"),

@@ -311,7 +311,7 @@ const DUOS: &[Case] = &[
     Case {
         name: "refusal/other-version",
         damage: Some(Damage::Bit(8, 1)),
-        expect: Expect::Refused(&["plan", "needs one of version 1"]),
+        expect: Expect::Refused(&["plan", "needs one of version 2"]),
         ..REFUSAL
     },
 ];

@@ -178,6 +178,18 @@ pub struct Partition {
     pub interrupts: Vec<Interrupt>,
     /// Whether it has an emulated PL011.
     pub console: bool,
+    /// What an access outside all that it has comes to.
+    pub outside: Outside,
+}
+
+/// What a partition gets for an access outside all that it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outside {
+    /// A synchronous external abort, as on a machine where nothing answers.
+    #[default]
+    Abort,
+    /// It is halted.
+    Halt,
 }
 
 /// A vCPU and the core it owns.

@@ -117,6 +117,18 @@ fn every(conduit: Conduit) -> String {
     let edges = [
         0x7fff, 0x8000, 0xfeff, 0xff00, 0xff01, 0xff02, 0xff03, 0xffff, 0x1_0000, 0xff_0000,
     ];
+    // What there is says so (DEN 0028, 7.3), and a workaround that nobody offers is not there.
+    const ARCH_WORKAROUND_1: u32 = 0x8000_8000;
+    for (asked, must) in [
+        (smccc::VERSION, 0),
+        (smccc::ARCH_FEATURES, 0),
+        (ARCH_WORKAROUND_1, smccc::NOT_SUPPORTED),
+    ] {
+        let x0 = conduit(smccc::ARCH_FEATURES.into(), [asked.into(), 0, 0])[0];
+        if x0 as u32 as i32 as i64 != must {
+            rt::fail!("SMCCC_ARCH_FEATURES of {asked:#x} answered {x0:#x}");
+        }
+    }
     let (mut unknown, mut known) = (0, 0);
     for top in 0..256_u32 {
         for low in (0..0x400).chain(edges) {

@@ -17,6 +17,7 @@ mod memory;
 mod odd;
 mod probe;
 mod registers;
+mod stray;
 mod typed;
 
 pub(crate) use alloc::format;
@@ -73,6 +74,54 @@ const ATTACKS: &[Attack] = &[
         Halted,
         interrupts::gicr_outside,
         "reads behind its last redistributor",
+    ),
+    (
+        "stray",
+        Survives,
+        stray::stray,
+        "every access, fetch and walk that nothing answers, and maintenance there",
+    ),
+    (
+        "abort-storm",
+        Survives,
+        stray::storm,
+        "takes external aborts for a second without a pause",
+    ),
+    (
+        "sizing",
+        Survives,
+        stray::sizing,
+        "sizes its memory and finds its devices by what answers",
+    ),
+    (
+        "no-vector",
+        Halted,
+        stray::no_vector,
+        "reads outside with its vectors outside",
+    ),
+    (
+        "vector-faults",
+        Halted,
+        stray::vector_faults,
+        "writes outside with vectors that do the same",
+    ),
+    (
+        "undefined-no-vector",
+        Halted,
+        stray::undefined_no_vector,
+        "an undefined instruction with its vectors outside",
+    ),
+    (
+        "reset-code",
+        Survives,
+        registers::reset_code,
+        "sets the timer's frequency if no level is higher, as Zephyr does",
+    ),
+    (
+        "typer",
+        Survives,
+        registers::typer,
+        "reads all that GICD_TYPER counts; `intids=NUMBER` is what that must be",
     ),
     (
         "gic-foreign",

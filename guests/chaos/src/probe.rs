@@ -42,10 +42,29 @@ static mut CODE: Code = Code([RET; 16]);
 /// Number of exceptions caught, and the latest syndrome.
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 static ESR: AtomicU64 = AtomicU64::new(0);
+/// Its FAR_EL1, SPSR_EL1 and vector.
+static FAR: AtomicU64 = AtomicU64::new(0);
+static SPSR: AtomicU64 = AtomicU64::new(0);
+static SLOT: AtomicU64 = AtomicU64::new(0);
 
 /// Catches exceptions from now on.
 pub fn init() {
     exception::set_hook(hook);
+}
+
+/// FAR_EL1 of the latest exception caught.
+pub fn far() -> u64 {
+    FAR.load(Ordering::Relaxed)
+}
+
+/// Its SPSR_EL1: where it came from.
+pub fn spsr() -> u64 {
+    SPSR.load(Ordering::Relaxed)
+}
+
+/// The vector that it was taken to, 0 to 15.
+pub fn slot() -> u64 {
+    SLOT.load(Ordering::Relaxed)
 }
 
 /// Address of the instruction after the one that `execute` runs.
@@ -60,6 +79,9 @@ fn hook(slot: usize, frame: &mut Frame) -> bool {
     }
     CAUGHT.fetch_add(1, Ordering::Relaxed);
     ESR.store(frame.esr, Ordering::Relaxed);
+    FAR.store(frame.far, Ordering::Relaxed);
+    SPSR.store(frame.spsr, Ordering::Relaxed);
+    SLOT.store(slot as u64, Ordering::Relaxed);
     // An SError (slots 3, 7, 11, 15) interrupts something that can go on where it is.
     if slot % 4 != 3 {
         frame.elr = after();

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::arch::asm;
 
-use rt::Tree;
+use rt::{Tree, mmio};
 
 use crate::format;
 use crate::probe::{EC_ILLEGAL, Outcome, after, execute, mrs, msr, register};
@@ -77,11 +77,7 @@ pub fn sysreg_storm(_: &Tree) -> String {
 
 /// What a guest must not see (DDI 0487, D24.2), and the fields that have to read as zero for that.
 const HIDDEN: [(&str, u32, u64); 3] = [
-    (
-        "ID_AA64PFR0_EL1 (EL3, EL2)",
-        register(3, 0, 0, 4, 0),
-        0xff00,
-    ),
+    ("ID_AA64PFR0_EL1 (EL3)", register(3, 0, 0, 4, 0), 0xf000),
     ("ID_AA64DFR0_EL1 (PMU)", register(3, 0, 0, 5, 0), 0x0f00),
     // vCPU n has affinity n, wherever it runs.
     (
@@ -142,6 +138,63 @@ pub fn cache_off(_: &Tree) -> String {
         }
     }
     format!("{COUNT} times")
+}
+
+/// What an operating system does at reset that Zephyr's authors wrote it for: where ID_AA64PFR0_EL1 says that no higher level
+/// is implemented than the one it runs at, it sets the timer's frequency, which is that level's to set.
+pub fn reset_code(tree: &Tree) -> String {
+    let read = |number| match execute(mrs(number), [0; 4]) {
+        Outcome::Done([value, ..]) => value,
+        outcome => rt::fail!("an ID register: {outcome:x?}"),
+    };
+    const CURRENT_EL: u32 = register(3, 0, 4, 2, 2);
+    const CNTFRQ_EL0: u32 = register(3, 3, 14, 0, 0);
+    let pfr0 = read(register(3, 0, 0, 4, 0));
+    let highest = (63 - ((pfr0 & 0xff00) | 1).leading_zeros()) / 4;
+    let (level, frequency) = (read(CURRENT_EL) >> 2, read(CNTFRQ_EL0));
+    if level >= highest.into() {
+        match execute(msr(CNTFRQ_EL0), [frequency, 0, 0, 0]) {
+            Outcome::Done(_) => {}
+            outcome => rt::fail!("EL{level} is the highest, and its timer: {outcome:x?}"),
+        }
+    }
+    // What such code asks next, and what the answer must be: the level above has no host extensions and nests nothing.
+    let field = |number, shift: u32| read(number) >> shift & 0xf;
+    let gicv3 = tree.gic_node().is_some_and(|gic| gic.version == 3);
+    let must = [
+        ("EL2", field(register(3, 0, 0, 4, 0), 8), 1),
+        ("EL3", field(register(3, 0, 0, 4, 0), 12), 0),
+        ("GIC", field(register(3, 0, 0, 4, 0), 24), gicv3.into()),
+        ("VH", field(register(3, 0, 0, 7, 1), 8), 0),
+        ("NV", field(register(3, 0, 0, 7, 2), 24), 0),
+    ];
+    for (name, found, must) in must {
+        if found != must {
+            rt::fail!("{name} is {found}, must be {must}");
+        }
+    }
+    format!("EL{level} of EL{highest}, {frequency} Hz")
+}
+
+/// What a guest that sizes its loops by GICD_TYPER finds, as Bao's does: the board's INTIDs, all of which answer.
+pub fn typer(tree: &Tree) -> String {
+    let Some([(base, _), _]) = tree.gic() else {
+        rt::fail!("no GIC in the device tree")
+    };
+    // SAFETY: registers of the emulated GIC, which the runtime has mapped.
+    let lines = unsafe { mmio::read32(base + 4) } & 0x1f;
+    let count = 32 * (lines + 1);
+    let wanted = tree.option("intids").and_then(crate::number);
+    if wanted != Some(count.into()) {
+        rt::fail!("{count} INTIDs, the board has {wanted:?}");
+    }
+    for word in 0..u64::from(lines) + 1 {
+        for offset in [0x80, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380] {
+            // SAFETY: as above; nothing is enabled by reading.
+            unsafe { mmio::read32(base + offset + 4 * word) };
+        }
+    }
+    format!("{count} INTIDs")
 }
 
 /// Debug registers, and instructions that ask a debugger, a host or another level for something.

@@ -49,7 +49,7 @@ pub const UID: [u32; 4] = [0xd29b_1c5f, 0x3e4c_a862, 0xc4b0_079a, 0x5577_1ade];
 /// Major revision of this ABI: a guest built for another does not run.
 pub const REVISION_MAJOR: u32 = 1;
 /// Minor revision of this ABI: calls, errors and properties may have been added since a lower one.
-pub const REVISION_MINOR: u32 = 1;
+pub const REVISION_MINOR: u32 = 2;
 
 /// Bulkhead's calls: fast, 64-bit, vendor-specific hypervisor service.
 ///
@@ -213,11 +213,13 @@ pub enum Reason {
     Control = 10,
     /// A fault, or anything else.
     Other = 11,
+    /// An access outside everything, answered by an external abort, or cache maintenance there.
+    Abort = 12,
 }
 
 impl Reason {
     /// Number of reasons.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
     /// Reasons that are a neighbour's doing.
     pub const FOREIGN: [Reason; 2] = [Reason::Doorbell, Reason::Console];
     /// Words for the reasons, by number.
@@ -234,5 +236,6 @@ impl Reason {
         "console",
         "control",
         "other",
+        "abort",
     ];
 }

@@ -112,15 +112,15 @@ pub fn fail(core: &mut Core, code: u64) -> ! {
     end(core, state::FAILED, Some(&line))
 }
 
-/// Halts the partition for a fault on this core. `registers` are ESR, ELR, FAR and HPFAR of EL2.
-pub fn halt(core: &mut Core, cause: &str, registers: [u64; 4]) -> ! {
+/// Halts the partition for a fault on this core. `registers` are ESR, ELR, FAR and HPFAR of its cause, to which `more` adds.
+pub fn halt(core: &mut Core, cause: &str, more: &str, registers: [u64; 4]) -> ! {
     core.mine.crash.record(registers);
     let mut line = about(core);
     line.str("vCPU ")
         .dec(core.row.vcpu.into())
         .str(" on core ")
         .dec(core.index as u64);
-    line.str(" halted: ").str(cause);
+    line.str(" halted: ").str(cause).str(more);
     for (name, value) in [" (ESR ", " ELR ", " FAR ", " HPFAR "]
         .into_iter()
         .zip(registers)

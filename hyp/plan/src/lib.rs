@@ -32,7 +32,7 @@ pub const PAGE: u64 = 4096;
 /// First eight bytes of every plan.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"BULKPLAN");
 /// Version of these types. EL2 refuses any other.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Interrupt numbers (INTIDs) a partition may see: 32 private and 256 shared ones.
 pub const INTIDS: usize = 288;
@@ -290,7 +290,14 @@ pub struct Partition {
     pub uart_intid: u32,
     /// SGR colour of this partition's console lines (31 to 36), or 0 for none.
     pub colour: u32,
+    /// `PARTITION_*` bits.
+    pub flags: u32,
+    /// Reads as zero.
+    pub reserved: u32,
 }
+
+/// [`Partition::flags`]: an access outside everything that the guest has halts it, instead of an external abort.
+pub const PARTITION_HALT_OUTSIDE: u32 = 1 << 0;
 
 /// Guest physical addresses of the emulated GIC.
 #[repr(C)]
@@ -298,7 +305,7 @@ pub struct Partition {
 pub struct GuestGic {
     /// 2 or 3.
     pub version: u32,
-    /// INTIDs the guest's distributor says it has: a multiple of 32, at most [`INTIDS`].
+    /// INTIDs the guest's distributor says it has, the board's: a multiple of 32, at most [`INTIDS`].
     pub intids: u32,
     /// IPA of the distributor: 64 KiB, of which a GICv2 uses the first 4 KiB.
     pub gicd_ipa: u64,
@@ -355,5 +362,5 @@ const _: () = assert!(size_of::<Header>() == 232);
 const _: () = assert!(size_of::<Machine>() == 144);
 const _: () = assert!(size_of::<Core>() == 152);
 const _: () = assert!(size_of::<End>() == 56);
-const _: () = assert!(size_of::<Partition>() == 128);
+const _: () = assert!(size_of::<Partition>() == 136);
 const _: () = assert!(size_of::<Interrupt>() == 8);

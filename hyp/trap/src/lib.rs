@@ -23,11 +23,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod abort;
+#[cfg(test)]
+mod fields;
 mod sysreg;
 #[cfg(test)]
 mod tests;
 mod words;
 
+pub use abort::{Answer, answer, syndrome, walk_level};
 pub use sysreg::{IdRegister, Policy, op, sysreg};
 pub use words::cause;
 

@@ -53,41 +53,35 @@ pub enum IdRegister {
 }
 
 /// A visible ID register and its ceiling: the highest value each of its sixteen 4-bit fields may show, so 0 hides a field
-/// and `f` shows it as it is. Field layouts: DDI 0487, D24.2, at each register's name.
+/// and `f` shows it as it is. Each field with its reason is in `docs/id-registers.md`, which a test makes from `fields`.
 pub(crate) type Row = (IdRegister, u16, u64);
 
 pub(crate) const VISIBLE: [Row; 9] = [
-    // CSV3, DIT, AdvSIMD, FP as they are. GIC 1: what later versions add is not virtualized. CSV2 1: SCXTNUM (CSV2_2) needs HCR_EL2.EnSCXT. EL1, EL0 1: AArch64 alone.
-    // Hidden: RME, AMU, MPAM, SEL2, SVE, RAS, EL3, EL2 (no nested virtualization).
-    (IdRegister::Pfr0, op(3, 0, 0, 4, 0), 0xf10f_0000_01ff_0011),
-    // SSBS and BT as they are: both are EL1's own. Hidden: MTE, SME, NMI, GCS, THE, RNDR_trap and the _frac fields.
+    (IdRegister::Pfr0, op(3, 0, 0, 4, 0), 0xf10f_0000_01ff_0111),
     (IdRegister::Pfr1, op(3, 0, 0, 4, 1), 0x0000_0000_0000_00ff),
-    // DoubleLock, CTX_CMPs, WRPs, BRPs as they are; DebugVer up to 9 (Armv8.4), later ones need MDCR_EL2 to let them.
-    // Hidden: PMU, SPE, trace, trace buffer, branch record, trace filter.
     (IdRegister::Dfr0, op(3, 0, 0, 5, 0), 0x0000_00f0_f0f0_f009),
-    // All instruction sets but TME (HCR_EL2.TME).
     (IdRegister::Isar0, op(3, 0, 0, 6, 0), 0xffff_ffff_f0ff_fff0),
-    // Hidden: LS64 (HCRX_EL2), GPI, GPA, API, APA (pointer authentication).
     (IdRegister::Isar1, op(3, 0, 0, 6, 1), 0x0fff_ffff_00ff_f00f),
-    // Hidden: ATS1A, SYSINSTR_128, SYSREG_128, PAC_frac, MOPS (HCRX_EL2), APA3, GPA3.
     (IdRegister::Isar2, op(3, 0, 0, 6, 2), 0x0fff_0f00_f0f0_00ff),
-    // ECV 1: CNTPOFF (2) is EL2's. ExS, granules, ASIDBits, PARange as they are. Hidden: BigEnd, BigEndEL0 (emulated
-    // devices are little-endian), FGT, stage-2 granules
-    // (0: as stage 1), SNSMem.
     (IdRegister::Mmfr0, op(3, 0, 0, 7, 0), 0x1000_f000_fff0_00ff),
-    // HAFDBS up to 2: table access flags (3) need HCRX_EL2.TCR2En. ECBHB, nTLBPA, AFP, ETS, PAN, HPDS as they are.
-    // Hidden: CMOW, TIDCP1, HCX, TWED, XNX, SpecSEI, LO, VH, VMIDBits.
     (IdRegister::Mmfr1, op(3, 0, 0, 7, 1), 0xf00f_f0f0_00f0_f002),
-    // Hidden: EVT, FWB, NV, IESB (RAS).
     (IdRegister::Mmfr2, op(3, 0, 0, 7, 2), 0xf0ff_00ff_f0ff_0fff),
 ];
 
+/// `ID_AA64PFR0_EL1.GIC`: the CPU interface is in system registers.
+const PFR0_GIC: u64 = 0xf << 24;
+
 impl IdRegister {
-    /// What a guest sees of the machine's value `raw`.
-    pub fn visible(self, raw: u64) -> u64 {
+    /// What a guest with a GICv2 (`gicv2`), or a GICv3, sees of the machine's value `raw`.
+    pub fn visible(self, raw: u64, gicv2: bool) -> u64 {
         let ceiling = VISIBLE
             .get(self as usize)
             .map_or(0, |(_, _, ceiling)| *ceiling);
+        // A core may have a GICv3's CPU interface where the machine has a GICv2; software that is told so would use it.
+        let ceiling = match self {
+            IdRegister::Pfr0 if gicv2 => ceiling & !PFR0_GIC,
+            _ => ceiling,
+        };
         let mut seen = 0;
         for shift in (0..64).step_by(4) {
             let field = (raw >> shift & 0xf).min(ceiling >> shift & 0xf);

@@ -1,7 +1,10 @@
 //! Every exception class, every bit pattern, every hidden field.
 
+extern crate std;
+
 use super::*;
 use proptest::prelude::*;
+use std::{format, string::String};
 
 const fn of_class(ec: u32) -> u64 {
     (ec as u64) << 26
@@ -119,6 +122,84 @@ fn fault_addresses() {
     assert!(!known(0x10, false) && !known(0x21, false));
 }
 
+/// Every status, every flag: an answer for each abort, and of an answered one its ESR_EL1 (D24.2 `ESR_EL1`).
+#[test]
+fn aborts_are_answered_as_hardware_would() {
+    let (cm, wnr, walk) = (1 << 8, 1 << 6, 1 << 7);
+    for instruction in [false, true] {
+        let of = of_class(if instruction { 0x20 } else { 0x24 });
+        for iss in 0..1 << 11 {
+            let esr = of | iss;
+            let (status, is_walk) = (iss & 0x3f, iss & walk != 0);
+            let must = match status {
+                0..0x10 if !instruction && iss & cm != 0 && !is_walk => Answer::Maintained,
+                0..0x10 => Answer::Abort,
+                0x21 | 0x35 if !instruction => Answer::Abort,
+                _ => Answer::Halt,
+            };
+            assert_eq!(answer(esr), must, "{esr:#x}");
+            if must != Answer::Abort {
+                continue;
+            }
+            for (from_el0, level) in [(true, 0), (false, 3), (false, -1)] {
+                let seen = syndrome(esr, from_el0, level);
+                assert_eq!(class(seen) & 0x3e, class(esr), "{esr:#x}");
+                assert_eq!(class(seen) & 1 == 0, from_el0, "{esr:#x}");
+                let kept = if instruction { 0 } else { iss & (cm | wnr) };
+                let status = match status {
+                    0x21 | 0x35 => status,
+                    _ if is_walk => (0x14 + i64::from(level)) as u64,
+                    _ => 0x10,
+                };
+                // IL, and nothing that is valid at EL2 alone: ISV, FnV, S1PTW, EA, SET.
+                assert_eq!(seen & 0x3ff_ffff, 1 << 25 | kept | status, "{esr:#x}");
+            }
+        }
+    }
+}
+
+/// Linux's tables (TCR_EL1 with 48 and 39 bits, 4 KiB; 42 bits, 64 KiB; 47 bits, 16 KiB), a root in each half.
+#[test]
+fn walks_are_of_the_root_level_where_they_meet_the_root() {
+    let low = |t0sz: u64, tg0: u64| t0sz | tg0 << 14;
+    let high = |t1sz: u64, tg1: u64| t1sz << 16 | tg1 << 30;
+    const HIGH: u64 = 0xffff_8000_0000_0000;
+    let tcr = low(25, 0) | high(16, 2);
+    let ttbr = [0x1234_0000_4100_0001, 0x5678_0000_4200_0fc0];
+    // ASID and CnP are not the address; the offset of the entry is not either.
+    assert_eq!(walk_level(0x1000, 0x4100_0ff8, ttbr, tcr), 1);
+    assert_eq!(walk_level(HIGH, 0x4200_0ff8, ttbr, tcr), 0);
+    // Bit 55 chooses, whatever tag is above it.
+    assert_eq!(walk_level(0xab00_0000_0000_1000, 0x4100_0000, ttbr, tcr), 1);
+    assert_eq!(walk_level(0x0080_0000_0000_0000, 0x4200_0000, ttbr, tcr), 0);
+    for other in [0x4100_1000, 0x4200_0000, 0x1_4100_0000, 0] {
+        assert_eq!(walk_level(0x1000, other, ttbr, tcr), 3, "{other:#x}");
+    }
+    let at = |tcr, far| walk_level(far, 0x4100_0000, [0x4100_0000; 2], tcr);
+    for (t0sz, tg0, level) in [
+        (12, 0, -1),
+        (16, 0, 0),
+        (24, 0, 0),
+        (25, 0, 1),
+        (33, 0, 1),
+        (34, 0, 2),
+        (39, 0, 2),
+        (43, 0, 3),
+        (22, 1, 2),
+        (16, 1, 1),
+        (12, 1, 1),
+        (17, 2, 1),
+        (16, 2, 0),
+        (28, 2, 2),
+    ] {
+        assert_eq!(at(low(t0sz, tg0), 0), level, "T0SZ {t0sz} TG0 {tg0}");
+        let tg1 = [2, 3, 1][tg0 as usize];
+        assert_eq!(at(high(t0sz, tg1), HIGH), level, "T1SZ {t0sz} TG1 {tg1}");
+    }
+    // A root of 64 KiB granules is longer than a page.
+    assert_eq!(walk_level(0, 0x4100_f000, [0x4100_0000, 0], low(22, 1)), 2);
+}
+
 /// The access of `size` bytes with these flags.
 fn of(size: u64, signed: bool, wide: bool) -> Access {
     let shape =
@@ -147,7 +228,7 @@ fn loads_extend_and_stores_truncate() {
 
 /// Fields a guest must not see whatever the machine has: register, lowest bit (D24.2).
 const HIDDEN: [(IdRegister, u32); 43] = [
-    (IdRegister::Pfr0, 8),   // EL2
+    (IdRegister::Pfr0, 12),  // EL3
     (IdRegister::Pfr0, 28),  // RAS
     (IdRegister::Pfr0, 32),  // SVE
     (IdRegister::Pfr0, 36),  // SEL2
@@ -213,16 +294,25 @@ const KEPT: [(IdRegister, u32); 14] = [
 #[test]
 fn a_cortex_a72_and_a_max_core_as_guests_see_them() {
     // Cortex-A72 (TRM 100095): AArch32 at every level, GIC interface, EL2 and EL3.
-    assert_eq!(IdRegister::Pfr0.visible(0x0100_2222), 0x0100_0011);
-    assert_eq!(IdRegister::Dfr0.visible(0x1030_5106), 0x1030_5006);
-    assert_eq!(IdRegister::Mmfr0.visible(0x1124), 0x0000_0024);
+    assert_eq!(IdRegister::Pfr0.visible(0x0100_2222, false), 0x0100_0111);
+    assert_eq!(IdRegister::Dfr0.visible(0x1030_5106, false), 0x1030_5006);
+    assert_eq!(IdRegister::Mmfr0.visible(0x1124, false), 0x0000_0024);
     // A GIC interface of version 4.1 and CSV2_2 show as what they extend.
     assert_eq!(
-        IdRegister::Pfr0.visible(0x1201_1111_2311_1112),
-        0x1101_0000_0111_0011
+        IdRegister::Pfr0.visible(0x1201_1111_2311_1112, false),
+        0x1101_0000_0111_0111
+    );
+    // A GICv2 machine's guest does not hear of a GICv3's CPU interface; nothing else differs.
+    assert_eq!(IdRegister::Pfr0.visible(0x0100_2222, true), 0x0000_0111);
+    assert_eq!(
+        IdRegister::Mmfr0.visible(u64::MAX, true),
+        IdRegister::Mmfr0.visible(u64::MAX, false)
     );
     // FP and SIMD absent stays absent: 0xf is not a high version there.
-    assert_eq!(IdRegister::Pfr0.visible(0x00ff_0011) >> 16 & 0xff, 0xff);
+    assert_eq!(
+        IdRegister::Pfr0.visible(0x00ff_0011, false) >> 16 & 0xff,
+        0xff
+    );
 }
 
 #[test]
@@ -270,13 +360,42 @@ fn each_id_register_is_its_own_row() {
     for row in &sysreg::VISIBLE {
         assert_eq!(sysreg(row.1, false), Policy::Id(row.0));
         assert_eq!(
-            row.0.visible(0),
+            row.0.visible(0, false),
             0,
             "nothing appears that the machine lacks"
         );
         let all = sysreg::VISIBLE.get(row.0 as usize).map(|r| r.0);
         assert_eq!(all, Some(row.0), "rows are in the order of the enum");
     }
+}
+
+/// The table of all fields is what the code does, and what docs/id-registers.md says.
+#[test]
+fn every_field_has_its_reason() {
+    let page = include_str!("../../../docs/id-registers.md");
+    let mut of = None;
+    let mut tables = String::new();
+    let mut ceilings = [0; sysreg::VISIBLE.len()];
+    let mut named = [0_u64; sysreg::VISIBLE.len()];
+    for &(register, shift, name, highest, reason) in fields::FIELDS {
+        assert!(shift % 4 == 0 && highest <= 0xf && !reason.is_empty());
+        let index = register as usize;
+        assert_eq!(named[index] >> shift, 0, "{name} is out of order");
+        named[index] |= 0xf << shift;
+        ceilings[index] |= highest << shift;
+        if of.replace(register) != Some(register) {
+            let name = format!("{register:?}").to_uppercase();
+            tables += &format!("\n## `ID_AA64{name}_EL1`\n\n");
+            tables += "| bits | field | a guest sees | why |\n|---|---|---|---|\n";
+        }
+        let shown = fields::shown(highest);
+        tables += &format!("| {}:{shift} | {name} | {shown} | {reason} |\n", shift + 3);
+    }
+    assert_eq!(ceilings, sysreg::VISIBLE.map(|(_, _, ceiling)| ceiling));
+    assert!(
+        page.ends_with(&tables),
+        "docs/id-registers.md, from fields.rs:\n{tables}"
+    );
 }
 
 proptest! {
@@ -301,26 +420,33 @@ proptest! {
     }
 
     #[test]
+    fn any_walk_has_a_level(far: u64, ipa: u64, ttbr: [u64; 2], tcr: u64) {
+        prop_assert!((-1..=3).contains(&walk_level(far, ipa, ttbr, tcr)));
+        prop_assert!((-1..=3).contains(&walk_level(far, ttbr[(far >> 55 & 1) as usize], ttbr, tcr)));
+    }
+
+    #[test]
     fn hidden_fields_are_hidden_and_needed_ones_kept(raw: u64) {
         for (register, shift) in HIDDEN {
-            prop_assert_eq!(register.visible(raw) >> shift & 0xf, 0, "{:?} {}", register, shift);
+            prop_assert_eq!(register.visible(raw, false) >> shift & 0xf, 0, "{:?} {}", register, shift);
         }
         for (register, shift) in KEPT {
-            prop_assert_eq!((register.visible(raw) ^ raw) >> shift & 0xf, 0, "{:?} {}", register, shift);
+            prop_assert_eq!((register.visible(raw, false) ^ raw) >> shift & 0xf, 0, "{:?} {}", register, shift);
         }
-        // AArch64 at most, at EL0 and EL1.
-        prop_assert!(IdRegister::Pfr0.visible(raw) & 0xf <= 1);
-        prop_assert!(IdRegister::Pfr0.visible(raw) >> 4 & 0xf <= 1);
+        // AArch64 at most, at EL0, EL1 and EL2. EL2 is there: EL1 is not the highest level.
+        prop_assert_eq!(IdRegister::Pfr0.visible(raw, false) >> 8 & 0xf, (raw >> 8 & 0xf).min(1));
+        prop_assert!(IdRegister::Pfr0.visible(raw, false) & 0xf <= 1);
+        prop_assert!(IdRegister::Pfr0.visible(raw, false) >> 4 & 0xf <= 1);
     }
 
     #[test]
     fn no_field_shows_more_than_the_machine_has(raw: u64) {
         for row in &sysreg::VISIBLE {
-            let seen = row.0.visible(raw);
+            let seen = row.0.visible(raw, false);
             for shift in (0..64).step_by(4) {
                 prop_assert!(seen >> shift & 0xf <= raw >> shift & 0xf);
             }
-            prop_assert_eq!(row.0.visible(seen), seen);
+            prop_assert_eq!(row.0.visible(seen, false), seen);
         }
     }
 

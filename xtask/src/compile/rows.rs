@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use crc::{CRC_32_ISCSI, Crc};
 use plan::{
-    Array, Core, End, GuestGic, Header, Load, MAGIC, MAX_CORES, MAX_VCPUS, Machine, Memory, Midr,
-    NO_CORE, Partition, Range, VERSION, Write,
+    Array, Core, End, GuestGic, Header, INTIDS, Load, MAGIC, MAX_CORES, MAX_VCPUS, Machine, Memory,
+    Midr, NO_CORE, PARTITION_HALT_OUTSIDE, Partition, Range, VERSION, Write,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -12,7 +12,7 @@ use super::guest::{self, Guest};
 use super::maps::owner;
 use super::place::Places;
 use super::{Design, traps};
-use crate::system::{self, System};
+use crate::system::{self, Outside, System};
 
 /// SGR colours of console prefixes, by partition: those that read well on dark and light come first.
 const COLOURS: [u32; 6] = [36, 33, 35, 32, 34, 31];
@@ -232,7 +232,10 @@ fn partition(
         clears: writer.array(&clears)?,
         gic: GuestGic {
             version: system.board.gic.version,
-            intids: (u32::from(highest) + 1).next_multiple_of(32),
+            // The board's, which software sizes its loops by; what this partition does not own reads as zero.
+            intids: (system.board.gic.intids.min(INTIDS as u32))
+                .max(u32::from(highest) + 1)
+                .next_multiple_of(32),
             gicd_ipa: guest::GICD.base,
             gicr_ipa: match system.board.gic.version {
                 2 => guest::GICC.base,
@@ -242,6 +245,11 @@ fn partition(
         uart_ipa: if console { guest::PL011.base } else { 0 },
         uart_intid: if console { guest::PL011_INTID } else { 0 },
         colour: COLOURS[p % COLOURS.len()],
+        flags: match partition.outside {
+            Outside::Abort => 0,
+            Outside::Halt => PARTITION_HALT_OUTSIDE,
+        },
+        reserved: 0,
     })
 }
 

@@ -6,6 +6,8 @@ use std::ops::Range;
 use super::checks::names::is_name;
 use super::decode::{At, Table};
 use super::pieces::Pieces;
+use crate::system::Outside;
+
 use super::values::{Boolean, Each, Integer, Size, Text, at, list, table, word};
 
 /// Where a guest's memory starts unless it says otherwise.
@@ -63,6 +65,8 @@ pub struct Partition {
     pub interrupts: Vec<Interrupt>,
     /// Whether it has an emulated PL011.
     pub console: bool,
+    /// What an access outside all that it has comes to.
+    pub outside: Outside,
 }
 
 /// A range of RAM.
@@ -220,6 +224,7 @@ impl Manifest {
 
 impl Partition {
     fn read(t: &mut Table<'_>) -> Partition {
+        let outside = [("abort", Outside::Abort), ("halt", Outside::Halt)];
         Partition {
             name: t.required("name", "name = \"sensor\"", Text),
             vcpus: t.required(
@@ -246,6 +251,7 @@ impl Partition {
                 Vec::new(),
             ),
             console: value(t.optional("console", Boolean), true),
+            outside: value(t.optional("outside", word(&outside)), Outside::default()),
         }
     }
 

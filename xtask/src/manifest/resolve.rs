@@ -90,6 +90,7 @@ fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<
         devices,
         interrupts,
         console: raw.console,
+        outside: raw.outside,
     })
 }
 

@@ -92,6 +92,9 @@ pub struct Partition {
     /// Whether it has an emulated PL011.
     #[serde(default = "yes")]
     pub console: bool,
+    /// What an access outside all that it has comes to.
+    #[serde(default)]
+    pub outside: Outside,
 }
 
 fn yes() -> bool {
@@ -127,6 +130,17 @@ impl Class {
             Self::Compute => "compute",
         }
     }
+}
+
+/// What a partition gets for an access outside all that it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outside {
+    /// An external abort.
+    #[default]
+    Abort,
+    /// It is halted.
+    Halt,
 }
 
 /// What a partition's devices with DMA are.

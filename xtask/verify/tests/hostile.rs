@@ -409,3 +409,21 @@ fn another_frame_of_the_gic_is_mapped_where_a_guest_expects_its_cpu_interface() 
         says(&proof.refusal(), &["refused[stage2]", "IPA 0x8010000"]);
     }
 }
+
+#[test]
+fn a_stray_access_would_halt() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let rows: Vec<_> = parts.span::<Partition>(parts.header.partitions).collect();
+        let at = rows[1] + offset_of!(Partition, flags);
+        put(image, at, plan::PARTITION_HALT_OUTSIDE.into());
+    });
+    says(
+        &text,
+        &[
+            "refused[cores]",
+            "its flags (1: an access outside halts it)",
+            "control",
+        ],
+    );
+}

@@ -13,6 +13,7 @@ use vgic::{Delivery, Gic};
 use zerocopy::FromZeros;
 
 use super::timer;
+use crate::exits::Given;
 use crate::gic::{self, lists::Lists};
 use crate::planned::Plan;
 use crate::shared::{PerCore, Shared};
@@ -52,6 +53,8 @@ pub struct Core {
     pub deferred: Deferred,
     /// When to look at console or PL011 again.
     pub console_at: Option<u64>,
+    /// The last abort its guest took from EL2.
+    pub given: Given,
     /// Its partition has stopped.
     pub stopped: bool,
     /// The console's UART, on the console core.
@@ -194,6 +197,7 @@ impl Core {
                 lists: Lists::new(row, vcpus, &plan),
                 deferred: Deferred::default(),
                 console_at: None,
+                given: Given::NONE,
                 stopped: false,
                 uart: None,
                 mux: Mux::default(),

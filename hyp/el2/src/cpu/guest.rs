@@ -101,50 +101,41 @@ pub fn enter(start: Start) -> ! {
     unsafe { enter_guest(&frame) }
 }
 
-/// Makes the guest take an Undefined Instruction exception at the instruction that trapped (DDI 0487, D1.3.2).
-pub fn inject_undefined() {
-    const EC_UNKNOWN_IL: u64 = 1 << 25;
-    inject(EC_UNKNOWN_IL);
+/// Whether the guest was at EL0.
+pub fn is_el0() -> bool {
+    SPSR_EL2.get() & 0xf == 0
 }
 
-/// Makes the guest take a synchronous external abort for the data access that trapped at `far`.
-pub fn inject_external_abort(far: u64) {
-    const EC_FROM_EL0: u64 = 0x24 << 26;
-    const EC_FROM_EL1: u64 = 0x25 << 26;
-    const IL: u64 = 1 << 25;
-    const EXTERNAL: u64 = 0x10;
-    let class = match SPSR_EL2.get() & 0xf {
-        0 => EC_FROM_EL0,
-        _ => EC_FROM_EL1,
-    };
-    FAR_EL1.set(far);
-    inject(class | IL | EXTERNAL);
-}
-
-/// Takes the exception to EL1 as hardware would: the vector by where it came from, PSTATE masked, the cause in ESR_EL1.
-fn inject(esr: u64) {
-    let spsr = SPSR_EL2.get();
-    let vector = match spsr & 0xf {
+/// Where an exception to EL1 goes now, by where the guest was (DDI 0487, D1.3.1).
+pub fn vector() -> u64 {
+    let offset = match SPSR_EL2.get() & 0xf {
         0b0100 => 0x000, // EL1t
         0b0101 => 0x200, // EL1h
         _ => 0x400,      // EL0
     };
+    VBAR_EL1.get().wrapping_add(offset)
+}
+
+/// Takes the exception `esr` to EL1 as hardware would: to `vector`, PSTATE masked, the cause in ESR_EL1.
+pub fn inject(vector: u64, esr: u64) {
+    let spsr = SPSR_EL2.get();
     SPSR_EL1.set(spsr);
     ELR_EL1.set(ELR_EL2.get());
     ESR_EL1.set(esr);
-    ELR_EL2.set(VBAR_EL1.get().wrapping_add(vector));
+    ELR_EL2.set(vector);
     SPSR_EL2.set(SPSR_START | taken_state(spsr));
 }
 
 /// The PSTATE bits beside mode and masks that an exception to EL1 leaves or sets (DDI 0487, D1.3.5.2).
 fn taken_state(spsr: u64) -> u64 {
+    const NZCV: u64 = 0xf << 28;
     const DIT: u64 = 1 << 24;
     const PAN: u64 = 1 << 22;
     const SSBS: u64 = 1 << 12;
     const SPAN: u64 = 1 << 23;
     const DSSBS: u64 = 1 << 44;
     let control = SCTLR_EL1.get();
-    let mut state = spsr & DIT;
+    let mut state = spsr & (NZCV | DIT);
     if ID_AA64MMFR1_EL1.get() >> 20 & 0xf != 0 && (spsr & PAN != 0 || control & SPAN == 0) {
         state |= PAN;
     }

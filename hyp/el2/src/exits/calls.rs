@@ -85,7 +85,11 @@ fn standard(frame: &mut Frame, core: &mut Core, function: u32) -> i64 {
     match function {
         smccc::VERSION => return smccc::VERSION_1_2,
         // None of the workarounds that a guest may ask for is EL2's to give.
-        smccc::ARCH_FEATURES if frame.get(1) as u32 == smccc::VERSION => return 0,
+        smccc::ARCH_FEATURES
+            if matches!(frame.get(1) as u32, smccc::VERSION | smccc::ARCH_FEATURES) =>
+        {
+            return 0;
+        }
         smccc::VENDOR_UID => {
             let [w0, w1, w2, w3] = abi::UID;
             frame.set(1, w1.into());

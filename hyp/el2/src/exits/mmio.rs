@@ -1,4 +1,4 @@
-//! Data aborts: accesses to the emulated GIC and PL011, and everything a guest has no right to.
+//! Accesses to the emulated GIC and PL011.
 
 use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, Readable};
 use abi::Reason;
@@ -7,7 +7,7 @@ use crate::cpu::core::Core;
 use crate::cpu::guest;
 use crate::gic;
 use crate::terminal;
-use crate::vectors::{ALL, AT_FIRST, Frame};
+use crate::vectors::{AT_FIRST, Frame};
 
 /// log2 of the bytes of the emulated distributor.
 const GICD_SIZE: u32 = 16;
@@ -17,26 +17,10 @@ const GICR_SIZE: u32 = 17;
 const UART_SIZE: u32 = 12;
 
 /// An emulated device.
-enum Device {
+pub enum Device {
     /// The distributor, or the redistributor of this vCPU.
     Gic(Option<usize>),
     Uart,
-}
-
-/// A data abort from the guest.
-pub fn abort(frame: &mut Frame, core: &mut Core, esr: u64) {
-    if emulate(frame, core, esr, ALL) {
-        return;
-    }
-    let far = FAR_EL2.get();
-    let ipa = trap::fault_ipa(HPFAR_EL2.get(), far);
-    if !trap::ipa_known(esr) || device(core, ipa).is_none() {
-        return super::halt(core, esr);
-    }
-    core.count(Reason::Mmio);
-    // Pairs, exclusives and cache maintenance on a device: hardware does not say what they meant, nor would a real device
-    // answer them. Nor one that is not aligned.
-    guest::inject_external_abort(far);
 }
 
 /// What guests do most with the distributor, without a call: reading its type and enable bits, enabling SPIs. See [`emulate`].
@@ -114,7 +98,7 @@ pub fn emulate(frame: &mut Frame, core: &mut Core, esr: u64, registers: u32) -> 
 
 /// The emulated device at `ipa`, and the offset into it.
 #[inline(always)]
-fn device(core: &Core, ipa: u64) -> Option<(Device, u64)> {
+pub fn device(core: &Core, ipa: u64) -> Option<(Device, u64)> {
     let partition = core.partition;
     let distributor = ipa.wrapping_sub(partition.gic.gicd_ipa);
     if distributor >> GICD_SIZE == 0 {

@@ -2,9 +2,12 @@
 //!
 //! Nothing here waits, locks, allocates, formats or panics: whatever the guest did, there is an answer of bounded length.
 
+mod abort;
 mod calls;
 mod mmio;
 mod sysreg;
+
+pub use abort::Given;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
@@ -13,7 +16,7 @@ use trap::ec;
 
 use crate::cpu::core::Core;
 use crate::cpu::{guest, timer};
-use crate::vectors::{AT_FIRST, Frame};
+use crate::vectors::{ALL, AT_FIRST, Frame};
 use crate::{bell, gic, power, terminal};
 
 /// HVC #0 from AArch64, counted, that the vectors did not answer themselves.
@@ -64,11 +67,12 @@ pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
             core.count(Reason::Sysreg);
             sysreg::access(frame, core, trap::sysreg_access(esr));
         }
-        ec::DATA_ABORT => mmio::abort(frame, core, esr),
+        ec::DATA_ABORT if mmio::emulate(frame, core, esr, ALL) => {}
+        ec::DATA_ABORT | ec::INSTRUCTION_ABORT => abort::abort(core, esr),
         // What the core has and the guest was told it has not (TID3), or a wait that nothing trapped: undefined.
         0x07 | 0x09 | 0x0a | 0x19 | 0x1d => {
             core.count(Reason::Sysreg);
-            guest::inject_undefined();
+            abort::undefined(core);
         }
         // SError too: without RAS nobody can tell whose access it was, but this core accesses its own partition's memory
         // and devices alone.
@@ -150,7 +154,7 @@ fn halt(core: &mut Core, esr: u64) {
 fn stop(core: &mut Core, cause: &'static str) {
     core.count(Reason::Other);
     let registers = [ESR_EL2.get(), ELR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get()];
-    power::halt(core, cause, registers)
+    power::halt(core, cause, "", registers)
 }
 
 /// An exception of EL2 itself: a defect of Bulkhead's. The core says so and its partition is halted; the others
@@ -159,7 +163,7 @@ pub extern "C" fn fault(core: *mut Core) -> ! {
     let registers = [ESR_EL2.get(), ELR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get()];
     // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
     match unsafe { core.as_mut() } {
-        Some(core) => power::halt(core, "fault in EL2", registers),
+        Some(core) => power::halt(core, "fault in EL2", "", registers),
         None => unreachable_state(),
     }
 }
@@ -176,7 +180,7 @@ fn panic(_: &::core::panic::PanicInfo) -> ! {
     use aarch64_cpu::registers::TPIDR_EL2;
     // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
     match unsafe { (TPIDR_EL2.get() as *mut Core).as_mut() } {
-        Some(core) => power::halt(core, "panic in EL2", [0; 4]),
+        Some(core) => power::halt(core, "panic in EL2", "", [0; 4]),
         None => unreachable_state(),
     }
 }

@@ -11,11 +11,13 @@ use crate::vectors::Frame;
 /// Answers one access and steps over it, or makes it undefined.
 pub fn access(frame: &mut Frame, core: &mut Core, access: SysReg) {
     let value = match trap::sysreg(access.op, access.write) {
-        Policy::Undefined => return guest::inject_undefined(),
-        Policy::Id(register) => register.visible(raw(register)),
+        Policy::Undefined => return super::abort::undefined(core),
+        Policy::Id(register) => register.visible(raw(register), !gic::IS_V3),
         Policy::Zero => 0,
         // GICv2 has no such registers.
-        Policy::Deactivate | Policy::Sgi { .. } if !gic::IS_V3 => return guest::inject_undefined(),
+        Policy::Deactivate | Policy::Sgi { .. } if !gic::IS_V3 => {
+            return super::abort::undefined(core);
+        }
         Policy::Deactivate => {
             core.vgic()
                 .deactivate(frame.get(access.rt) as u32 & 0xff_ffff);

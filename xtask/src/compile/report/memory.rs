@@ -6,7 +6,7 @@ use plan::{INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL};
 
 use super::{Rows, bytes, section};
 use crate::compile::{Design, guest, maps::owner};
-use crate::system::System;
+use crate::system::{Outside, System};
 
 /// Who reaches a range of physical addresses.
 #[derive(Default)]
@@ -119,6 +119,11 @@ pub fn partition(text: &mut String, system: &System, design: &Design, p: usize) 
             at,
         ]);
     }
+    let answer = match partition.outside {
+        Outside::Abort => "external abort",
+        Outside::Halt => "halts it",
+    };
+    rows.push(row!["elsewhere", "", "", "---", "nothing", answer]);
     section(text, &title, &rows);
 
     let mut rows = vec![row!["loaded to", "size", "cleared behind", "what"]];

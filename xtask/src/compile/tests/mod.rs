@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use plan::{CLASS_COMM, CLASS_COMPUTE, END_POWER_OFF, START_PSCI};
 
 use crate::system::{
-    Board, BoardCore, Channel, Device, End, Gic, Image, Interrupt, Memory, Partition, Range,
-    Segment, System, Vcpu,
+    Board, BoardCore, Channel, Device, End, Gic, Image, Interrupt, Memory, Outside, Partition,
+    Range, Segment, System, Vcpu,
 };
 
 /// 1 MiB.
@@ -98,6 +98,7 @@ pub fn partition(name: &str, vcpus: &[(u32, u32)], memory: u64, fill: u8) -> Par
         devices: vec![],
         interrupts: vec![],
         console: true,
+        outside: Outside::Abort,
     }
 }
 

@@ -1,11 +1,11 @@
 //! Cores and VMIDs have one owner each; a core's row and its registers say what manifest and board say.
 
-use plan::{CLASS_COMM, CLASS_COMPUTE};
+use plan::{CLASS_COMM, CLASS_COMPUTE, INTIDS, PARTITION_HALT_OUTSIDE};
 
 use super::{Context, GUEST_GICC, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
 use crate::board::GICR_SIZE;
 use crate::finding::{Claim, Findings};
-use crate::manifest::{Class, Mixed};
+use crate::manifest::{Class, Mixed, Outside};
 use crate::registers;
 
 /// Checks every core's row and every partition's.
@@ -144,7 +144,9 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
     }
 
     let intids = rows.interrupts.iter().map(|row| u32::from(row.intid) + 1);
-    let intids = intids.max().unwrap_or(0).next_multiple_of(32);
+    let board = context.board().gic[0].intids.min(INTIDS as u32);
+    let intids = intids.chain([board]).max().unwrap_or(0);
+    let intids = intids.next_multiple_of(32);
     let (uart, uart_intid) = match declared.console {
         true => (GUEST_PL011.base, GUEST_PL011_INTID),
         false => (0, 0),
@@ -174,6 +176,20 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
         ("its PL011's address", row.uart_ipa, uart),
     ] {
         findings.expect(Claim::Interrupts, &place, &who, what, found, must);
+    }
+    let flags = match declared.outside {
+        Outside::Abort => 0,
+        Outside::Halt => PARTITION_HALT_OUTSIDE,
+    };
+    for (what, found, must) in [
+        (
+            "its flags (1: an access outside halts it)",
+            row.flags,
+            flags,
+        ),
+        ("a reserved word", row.reserved, 0),
+    ] {
+        findings.expect(Claim::Cores, &place, &who, what, found, must);
     }
     if row.colour != 0 && !(31..=36).contains(&row.colour) {
         let what = format!(
