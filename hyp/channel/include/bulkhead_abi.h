@@ -9,7 +9,7 @@
 #define BULKHEAD_REVISION_MAJOR 1
 /* Minor revision of this ABI: calls, errors and properties may have been added since a lower
  * one. */
-#define BULKHEAD_REVISION_MINOR 1
+#define BULKHEAD_REVISION_MINOR 2
 
 /* Calls: function number in W0, arguments from X1, result in X0, by HVC or SMC (Arm DEN 0028). */
 
@@ -126,6 +126,8 @@
 #define BULKHEAD_REASON_CONTROL 10
 /* A fault, or anything else. */
 #define BULKHEAD_REASON_OTHER 11
+/* An access outside everything, answered by an external abort, or cache maintenance there. */
+#define BULKHEAD_REASON_ABORT 12
 
 /* How an end waits: numbers for the words in its device-tree node. Only DOORBELL ends are rung. */
 

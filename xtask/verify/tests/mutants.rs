@@ -234,6 +234,20 @@ fn empty(at: usize, array: Array, list: &mut Vec<(usize, u64, &'static str)>) {
     }
 }
 
+/// Whether the mutated word says where a partition's vCPUs are listed, and the same numbers are there, too.
+fn same_vcpus(good: &Good, parts: &Parts<'_>, mutant: &Mutant) -> Option<&'static str> {
+    let rows = parts.span::<Partition>(parts.header.partitions);
+    let mut fields = rows.map(|at| at + offset_of!(Partition, vcpus));
+    fields.find(|&at| at == mutant.at)?;
+    let before = word(&good.image, mutant.at);
+    let list = |field: u64| {
+        let (start, count) = (parts.plan + field as u32 as usize, (field >> 32) as usize);
+        good.image.get(start..start.checked_add(4 * count)?)
+    };
+    let same = list(before).is_some() && list(before) == list(before ^ mutant.xor);
+    same.then_some("another place that lists the same vCPUs")
+}
+
 /// Every bit of every row, and every word made another: zero, all ones, a page more, a page less, another row's.
 #[test]
 fn header_and_rows() {
@@ -277,7 +291,9 @@ fn header_and_rows() {
             let found = known
                 .iter()
                 .find(|(at, bits, _)| *at == mutant.at && mutant.xor & !bits == 0);
-            found.map(|(_, _, why)| *why)
+            found
+                .map(|(_, _, why)| *why)
+                .or_else(|| same_vcpus(&good, &parts, mutant))
         });
     }
 }
