@@ -43,7 +43,14 @@ enum Step {
     SgiToOne(u8, u64),
     Acknowledge(u8),
     End(u8),
-    Deactivate(u8, u32),
+    /// With EOImode = 1: EOIR.
+    Drop(u8),
+    /// DIR, of one of the partition's interrupts or another.
+    Deactivate(u8, u8, Option<u32>),
+    /// EOImode, and the groups enabled in the CPU interface.
+    Interface(u8, bool, u8),
+    /// An entry for some other reason.
+    Sample(u8),
     Park(u8),
     Enter(u8),
     Settle,
@@ -165,7 +172,19 @@ fn take<const V2: bool>(machine: &mut Machine<V2>, step: Step, vcpus: usize) {
             });
             hardware.end(ended.unwrap_or(1023));
         }
-        Step::Deactivate(by, intid) => machine.vcpu(core(by)).deactivate(intid),
+        Step::Drop(by) => {
+            machine.cores[core(by)].drop_priority();
+        }
+        Step::Deactivate(by, which, intid) => {
+            let listed = ROWS[usize::from(which) % ROWS.len()].0.into();
+            machine.vcpu(core(by)).deactivate(intid.unwrap_or(listed));
+        }
+        Step::Interface(by, split, groups) => {
+            let hardware = &mut machine.cores[core(by)];
+            hardware.split = split;
+            hardware.groups = u32::from(groups) % 4;
+        }
+        Step::Sample(by) => machine.vcpu(core(by)).sample(),
         Step::Park(by) => {
             machine.vcpu(core(by)).park();
             machine.vcpu(core(by)).unpark();

@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod abort;
+mod common;
 #[cfg(test)]
 mod fields;
 mod sysreg;
@@ -32,6 +33,7 @@ mod tests;
 mod words;
 
 pub use abort::{Answer, answer, syndrome, walk_level};
+pub use common::Common;
 pub use sysreg::{IdRegister, Policy, op, sysreg};
 pub use words::cause;
 

@@ -4,6 +4,8 @@
 //! isolate. What is not listed is undefined, as on a machine without it: the PMU (`MDCR_EL2.TPM`), trace, RAS,
 //! LORegions, implementation-defined registers (`HCR_EL2.TIDCP`), and any that a later architecture adds.
 
+use crate::common::Common;
+
 /// A system register as one number: the operands of MRS in the order of its encoding (DDI 0487, C5.1.2).
 pub const fn op(op0: u8, op1: u8, crn: u8, crm: u8, op2: u8) -> u16 {
     (op0 as u16) << 14 | (op1 as u16) << 11 | (crn as u16) << 7 | (crm as u16) << 3 | op2 as u16
@@ -22,8 +24,10 @@ pub enum Policy {
         /// It was one of the latter two.
         only_group0: bool,
     },
-    /// Deactivate a virtual interrupt: `ICC_DIR_EL1`, which the vGIC traps (`ICH_HCR_EL2.TDIR`) while it has to.
+    /// Deactivate a virtual interrupt: `ICC_DIR_EL1`, which the vGIC traps.
     Deactivate,
+    /// One of the registers that trap together with `ICC_DIR_EL1` on cores where it cannot trap alone (`ICH_HCR_EL2.TC`).
+    Common(Common),
     /// The guest takes an Undefined Instruction exception.
     Undefined,
 }
@@ -92,6 +96,9 @@ impl IdRegister {
 }
 
 const ACTLR_EL1: u16 = op(3, 0, 1, 0, 1);
+const ICC_PMR_EL1: u16 = op(3, 0, 4, 6, 0);
+const ICC_RPR_EL1: u16 = op(3, 0, 12, 11, 3);
+const ICC_CTLR_EL1: u16 = op(3, 0, 12, 12, 4);
 const ICC_DIR_EL1: u16 = op(3, 0, 12, 11, 1);
 const ICC_SGI1R_EL1: u16 = op(3, 0, 12, 11, 5);
 const ICC_ASGI1R_EL1: u16 = op(3, 0, 12, 11, 6);
@@ -106,6 +113,9 @@ pub fn sysreg(op: u16, write: bool) -> Policy {
         (ICC_SGI1R_EL1, true) => Policy::Sgi { only_group0: false },
         (ICC_ASGI1R_EL1 | ICC_SGI0R_EL1, true) => Policy::Sgi { only_group0: true },
         (ICC_DIR_EL1, true) => Policy::Deactivate,
+        (ICC_PMR_EL1, _) => Policy::Common(Common::PriorityMask),
+        (ICC_RPR_EL1, false) => Policy::Common(Common::RunningPriority),
+        (ICC_CTLR_EL1, _) => Policy::Common(Common::Control),
         // HCR_EL2.TACR: implementation-defined controls of the core are not a guest's.
         (ACTLR_EL1, _) => Policy::Zero,
         (ID_FIRST..=ID_LAST, false) => VISIBLE

@@ -467,3 +467,34 @@ proptest! {
         prop_assert_eq!(access.stored(access.loaded(stored)), if wide || size < 8 || !signed { stored } else { value & 0xffff_ffff });
     }
 }
+
+/// What a guest reads and writes where its common interface registers trap (IHI 0069, 12.2).
+#[test]
+fn common_registers_are_those_of_the_virtual_interface() {
+    use Common::{Control, PriorityMask, RunningPriority};
+    // Five bits of priority, 16 of INTID, SEIS, A3V; PMR 0xf0, EOImode, both groups.
+    let (vtr, vmcr) = (
+        4 << 29 | 1 << 23 | 1 << 22 | 1 << 21 | 3,
+        0xf0 << 24 | 1 << 9 | 3,
+    );
+    assert_eq!(PriorityMask.read(vmcr, vtr, 0), 0xf0);
+    assert_eq!(
+        Control.read(vmcr, vtr, 0),
+        4 << 8 | 1 << 11 | 1 << 14 | 1 << 15 | 2
+    );
+    assert_eq!(RunningPriority.read(vmcr, vtr, 0), 0xff);
+    assert_eq!(RunningPriority.read(vmcr, vtr, 1 << 31 | 1 << 20), 0xa0);
+    assert_eq!(PriorityMask.written(vmcr, u64::MAX), vmcr | 0xff << 24);
+    assert_eq!(PriorityMask.written(vmcr, 0), vmcr & !(0xff << 24));
+    assert_eq!(Control.written(vmcr, 1), vmcr & !(1 << 9) | 1 << 4);
+    assert_eq!(Control.written(vmcr, !1), vmcr);
+    assert_eq!(RunningPriority.written(vmcr, 5), vmcr);
+    let policy = |crm, op2, write| sysreg(op(3, 0, 12, crm, op2), write);
+    assert_eq!(policy(12, 4, true), Policy::Common(Control));
+    assert_eq!(policy(11, 3, false), Policy::Common(RunningPriority));
+    assert_eq!(policy(11, 3, true), Policy::Undefined);
+    assert_eq!(
+        sysreg(op(3, 0, 4, 6, 0), false),
+        Policy::Common(PriorityMask)
+    );
+}

@@ -16,9 +16,12 @@ pub trait ListRegisters {
     fn control(&self) -> u32;
     /// Writes `ICH_HCR_EL2`; the model changes only the bits in [`control`].
     fn set_control(&mut self, value: u32);
-    /// `ICH_VMCR_EL2.VEOIM`: the guest drops priority and deactivates in two steps, so `EOIcount` says nothing, and
-    /// `ICC_DIR_EL1` traps. Never on GICv2, which cannot trap `GICV_DIR` and counts it.
-    fn split_deactivation(&self) -> bool;
+    /// `ICH_VMCR_EL2` (`GICH_VMCR`): what the guest has set in its CPU interface, of which the model reads [`interface`].
+    fn interface(&self) -> u32;
+    /// The bit of [`control`] that makes the guest's deactivations enter EL2, which hands them to
+    /// [`Vcpu::deactivate`](crate::Vcpu::deactivate): [`control::TDIR`], or [`control::TC`] on cores without it
+    /// (`ICH_VTR_EL2.TDS`). None on GICv2, where stage 2 leaves out the page of `GICV_DIR`.
+    fn deactivation_trap(&self) -> u32;
     /// Physical interrupts are listed with HW = 1, so that the guest's end deactivates them without EL2. False on a GICv2 that
     /// cannot be trusted with that: HW = 0 then, the end is reported, and EL2 deactivates ([`Physical::deactivate`]).
     fn is_linked(&self) -> bool {
@@ -79,10 +82,26 @@ pub mod control {
     ///
     /// Not the underflow interrupt (UIE: at most one list register valid): list registers that stay active would hold it back for ever.
     pub const NPIE: u32 = 1 << 3;
-    /// `ICC_DIR_EL1` writes trap to EL2. On while an active interrupt is latched.
+    /// Maintenance interrupt while the guest has Group 0 enabled (Group 1: two bits above). On while interrupts of a
+    /// group that it has disabled wait for room.
+    pub const VGRP0_EIE: u32 = 1 << 4;
+    /// Maintenance interrupt while the guest has Group 0 disabled (Group 1: two bits above). On while others wait for
+    /// list registers that its interrupts may hold.
+    pub const VGRP0_DIE: u32 = 1 << 5;
+    /// Writes of the registers that both groups have in common, `ICC_DIR_EL1` among them, trap to EL2, and so do reads.
+    pub const TC: u32 = 1 << 10;
+    /// `ICC_DIR_EL1` writes trap to EL2.
     pub const TDIR: u32 = 1 << 14;
     /// `EOIcount`: ends of interrupts that no list register had.
     pub const EOI_COUNT: u32 = 0x1f << 27;
+}
+
+/// Bits of `ICH_VMCR_EL2` that the model reads; `GICH_VMCR` has the same.
+pub mod interface {
+    /// Group 0 is enabled, and in the bit above Group 1.
+    pub const GROUPS: u32 = 3;
+    /// The end of an interrupt drops its priority alone, and a write of `ICC_DIR_EL1` (`GICC_DIR`) deactivates it.
+    pub const EOI_MODE: u32 = 1 << 9;
 }
 
 /// A list register's content, in the form of `ICH_LR<n>_EL2` (IHI 0069, section 12.4). A GICv2 back end narrows it to `GICH_LR<n>`:
@@ -101,6 +120,8 @@ impl Entry {
     pub const GROUP1: u64 = 1 << 60;
     /// Maintenance interrupt at the end of an interrupt that is not linked.
     pub const REPORT_END: u64 = 1 << 41;
+    /// What decides when it is signalled: priority and group.
+    pub(crate) const RANK: u64 = 0xff << Self::PRIORITY_SHIFT | Self::GROUP1;
     const LINK_SHIFT: u32 = 32;
     const PRIORITY_SHIFT: u32 = 48;
 
@@ -112,6 +133,12 @@ impl Entry {
             0
         };
         Self(flags | (priority as u64) << Self::PRIORITY_SHIFT | link | intid as u64)
+    }
+
+    /// This entry, without priority and group, with these.
+    pub(crate) const fn ranked(self, priority: u8, group: u8) -> Self {
+        let group = (group as u64) << Self::GROUP1.trailing_zeros();
+        Self(self.0 | group | (priority as u64) << Self::PRIORITY_SHIFT)
     }
 
     /// Virtual INTID.
@@ -133,6 +160,11 @@ impl Entry {
     /// Priority: lower is more important.
     pub const fn priority(self) -> u8 {
         (self.0 >> Self::PRIORITY_SHIFT) as u8
+    }
+
+    /// Its group, 0 or 1.
+    pub const fn group(self) -> u32 {
+        (self.0 >> Self::GROUP1.trailing_zeros()) as u32 & 1
     }
 
     /// Whether any of `flags` is set.

@@ -24,19 +24,22 @@
 //! # What is approximated
 //! - Pending and active bits of an interrupt that a *sibling* holds, or that is private to it, read as that core last saw them; the
 //!   read asks it to look again. A guest that polls sees the true value.
-//! - A write of ICPENDR also takes a physical edge that reaches the core in charge before that core has handled the writer's kick.
-//! - An interrupt whose group GICD_CTLR enables and the vCPU's own ICC_IGRPENn disables still takes a list register.
+//! - A write of a sibling's GICR_ICPENDR0 also takes an edge of that PPI that comes before the sibling's core has handled the writer's kick.
 //! - One-of-N routing is not offered (GICD_TYPER.No1N = 1): a write of IROUTER.IRM = 1 selects vCPU 0.
-//! - Hardware-linked interrupts (any hypervisor's): a level that its device withdraws, and a second edge, between EL2's acknowledgement and the
-//!   guest's are each signalled once more than a bare GIC would. So is a timer that fired before CPU_OFF, after CPU_ON.
+//! - A level that its device withdraws, or a second edge, between EL2's acknowledgement and the guest's, may be signalled once although a bare GIC
+//!   would not: IAR and WFI enter no EL2. The window is open from the withdrawal to the next entry of that core that looks at the line
+//!   ([`Vcpu::sample`]), or to the guest's acknowledgement. A guest that makes no entry keeps it open; reading ISPENDR closes it.
 //! - Priority and group of an interrupt changed while it is active count from the next time it becomes pending.
-//! - A level interrupt made pending by a register write and then retracted may arrive once more; none is lost.
 //! - A physical SPI that is routed to another vCPU and arrives there at the very moment in which its last holder empties its list
 //!   registers may be forgotten by both: it stays physically active until it is deactivated by a register write.
-//! - GICv2: an SGI that is active and sent again waits until its end, also where the guest drops priority earlier (`GICC_CTLR.EOImode` = 1). With that mode the
-//!   interrupts that left their list register for want of room end in the order of their priorities, whichever the guest deactivates.
-//! - With `ICC_CTLR_EL1.EOImode` = 1, active interrupts that left their list register need ICC_DIR_EL1 trapped ([`control::TDIR`], where
-//!   `ICH_VTR_EL2.TDS` says so) and handed to [`Vcpu::deactivate`].
+//! - GICv2: an SGI that is active and sent again waits until its deactivation, also where the guest drops priority earlier (`GICC_CTLR.EOImode` = 1).
+//! - GICv2: a pending interrupt of a group that the guest has off in its CPU interface may stand before less important ones of
+//!   the other group, as hardware's virtual CPU interface has it.
+//!
+//! # Ends
+//! With EOImode = 0 an end is the guest's and the hardware's alone, where interrupts are linked. The end of an active interrupt that has no
+//! list register is counted (EOIcount), and is that of the one acknowledged with the highest priority. With EOImode = 1 every write of
+//! ICC_DIR_EL1 (GICC_DIR) enters EL2, which ends exactly what it names, an SPI on whichever vCPU it was acknowledged.
 //!
 //! # Example
 //! A vCPU with one list register, and a doorbell's SPI. [`Hardware`] is EL2's part: here, an array.
@@ -56,7 +59,8 @@
 //!     fn empty(&self) -> u32 { u32::from(self.list[0] == 0) }
 //!     fn control(&self) -> u32 { self.control }
 //!     fn set_control(&mut self, value: u32) { self.control = value }
-//!     fn split_deactivation(&self) -> bool { false }
+//!     fn interface(&self) -> u32 { 3 } // both groups enabled, EOImode = 0
+//!     fn deactivation_trap(&self) -> u32 { 0 }
 //! }
 //! impl Physical for Core {
 //!     fn write_bank(&mut self, _: Bank, _: usize, _: u32) {}
@@ -87,6 +91,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod ends;
 mod hardware;
 mod registers;
 mod state;
@@ -95,6 +100,6 @@ mod v2;
 mod v3;
 mod vcpu;
 
-pub use hardware::{Bank, Entry, Hardware, ListRegisters, Physical, Siblings, control};
+pub use hardware::{Bank, Entry, Hardware, ListRegisters, Physical, Siblings, control, interface};
 pub use state::{Delivery, Gic};
 pub use vcpu::Vcpu;

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::hardware::{Bank, Hardware};
 use crate::state::{
     ACTIVE, CLEAR_ACTIVE, CLEAR_PENDING, EDGE, ENABLE, FIXED, GROUP, Gic, LEVEL, MAIL, OWNED,
-    PENDING, PHYSICAL, SET_ACTIVE, SET_PENDING, SGIS, SHOWN, UNROUTED, WORDS, bits,
+    PENDING, PHYSICAL, SET_ACTIVE, SET_PENDING, SGIS, SHOWN, SOFT, UNROUTED, WORDS, bits,
 };
 use crate::vcpu::{Vcpu, place};
 
@@ -138,7 +138,9 @@ impl<H: Hardware> Vcpu<'_, H> {
         } else {
             self.hardware.pending(index) & word.get(PHYSICAL)
         };
-        let latched = (hardware | word.get(PENDING)) & !word.get(CLEAR_PENDING);
+        // Of a level that is latched its line says more than the latch, which may be a sibling's.
+        let level = word.get(PHYSICAL) & !word.get(EDGE) & !word.get(SOFT);
+        let latched = (hardware | word.get(PENDING) & !level) & !word.get(CLEAR_PENDING);
         latched | word.get(SET_PENDING) | word.get(LEVEL) | word.get(MAIL) & SGIS
     }
 
@@ -191,7 +193,8 @@ impl<H: Hardware> Vcpu<'_, H> {
         self.wake((1 << self.gic.vcpus()) - 1);
     }
 
-    /// Routes an SPI, unless it is fixed, to vCPU `route`; with a number that no vCPU has it stays pending until it is routed again.
+    /// Routes an SPI, unless it is fixed, to the vCPU in bits 23:0 of `route` ([`Gic::targets`] are above); with a number that no
+    /// vCPU has it stays pending until it is routed again.
     pub(crate) fn set_route(&mut self, intid: u32, route: u32) {
         let (index, bit) = place(intid);
         let word = self.word(index);

@@ -113,8 +113,10 @@ pub(crate) const PENDING: usize = 7;
 pub(crate) const ACTIVE: usize = 8;
 /// The line of a software level-sensitive interrupt.
 pub(crate) const LEVEL: usize = 9;
-/// A level-sensitive interrupt that a register write made pending, not known to be acknowledged since.
+/// The latch, of a level-sensitive interrupt: a register write made it pending, so it stays that until it is acknowledged.
 pub(crate) const SOFT: usize = 10;
+/// A register write made a physical level-sensitive interrupt pending in hardware, from where it has not arrived yet.
+pub(crate) const SOFT_AHEAD: usize = 11;
 /// Requests to the core in charge: become pending, and, in this order, no longer pending, active, no longer active.
 pub(crate) const SET_PENDING: usize = 12;
 /// See [`SET_PENDING`].
@@ -151,7 +153,7 @@ impl Word {
 pub struct Gic {
     words: [Word; ALL_WORDS],
     priority: [AtomicU8; ALL_WORDS * 32],
-    /// IROUTER bits 31:0 of each SPI.
+    /// Of each SPI: the affinity that it is routed to in bits 23:0, its ITARGETSR byte (GICv2) above.
     route: Words<SPIS>,
     /// 1 + the vCPU that has the SPI latched or in a list register; 0 for none. Of a physical interrupt or one that cannot be routed
     /// it may name a vCPU whose guest has ended it since.
@@ -197,7 +199,7 @@ impl Gic {
                 word.put(FIXED, bit, row.flags & INTERRUPT_FIXED != 0);
             }
             if !is_private {
-                self.set_route(intid, row.vcpu);
+                self.set_route(intid, row.vcpu | 1 << (24 + row.vcpu));
             }
         }
     }
@@ -242,9 +244,14 @@ impl Gic {
         word.get(ENABLE) & !word.get(UNROUTED) & (group & group1 | !group & group0)
     }
 
-    /// IROUTER bits 31:0 of SPI `intid`.
+    /// The affinity that SPI `intid` is routed to: IROUTER bits 23:0.
     pub(crate) fn route(&self, intid: u32) -> u32 {
-        self.route.get(spi(intid))
+        self.route.get(spi(intid)) & 0x00ff_ffff
+    }
+
+    /// ITARGETSR's byte of SPI `intid`.
+    pub(crate) fn targets(&self, intid: u32) -> u32 {
+        self.route.get(spi(intid)) >> 24
     }
 
     /// What the vCPUs that see word `index` of `vcpu` keep ready for its interrupts no longer holds.
@@ -364,6 +371,8 @@ pub struct Delivery {
     pub open: u32,
     /// List registers with an active interrupt that is pending too, but must not be signalled now: that half stays in the latch.
     pub(crate) partial: u32,
+    /// List registers that were given an interrupt as active.
+    pub(crate) active: u32,
     /// The list register that each INTID was last in. True only where `noted` agrees.
     pub register: [u8; INTIDS],
     /// 1 + the INTID that each list register was last given, 0 for none.
@@ -373,7 +382,12 @@ pub struct Delivery {
     pub ready: [u64; INTIDS],
     /// GICv2: who sent each SGI that is latched as active.
     pub(crate) source: [u8; 16],
+    /// Of what the guest has acknowledged and not ended, as far as is known: [`TAKEN`], and with what priority and group.
+    pub(crate) taken: [u8; INTIDS],
 }
+
+/// In [`Delivery::taken`]: the guest has acknowledged it. The group is in bit 0, the priority in bits 7:3.
+pub(crate) const TAKEN: u8 = 1 << 1;
 
 impl Delivery {
     /// The list register that was given `intid` last and nothing since. The guest may have ended it there.
@@ -404,6 +418,7 @@ impl Delivery {
     /// Notes that no list register holds anything.
     pub(crate) fn forget(&mut self) {
         self.partial = 0;
+        self.active = 0;
         self.noted = [0; 16];
     }
 }

@@ -3,24 +3,33 @@
 //! [`Vcpu::unload`] empties the list registers into the latches; [`Vcpu::load`] does what siblings and the guest's
 //! register writes ask for, gives back what may no longer be signalled here, and fills the list registers with what matters most.
 //!
-//! Pending interrupts come before active ones, each by priority. If a pending one waits, NPIE asks for a maintenance interrupt once
-//! no list register is pending: then every list register holds a pending one, so NPIE can neither be missed nor fire without there being
-//! something to do. The end of an active interrupt that has no list register shows in EOIcount (LRENPIE).
+//! Pending interrupts come before active ones, each by priority, and last are pending ones whose group the guest has disabled in its
+//! CPU interface. If one of the first waits, NPIE asks for a maintenance interrupt once no list register is pending: then every list
+//! register holds a pending one, so NPIE can neither be missed nor fire without there being something to do, unless the guest disables a
+//! group, which VGrpDIE reports. The end of an active interrupt that has no list register shows in EOIcount (LRENPIE), that a disabled group
+//! is enabled in VGrpEIE.
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::hardware::{Bank, Entry, Hardware, control};
+use crate::hardware::{Bank, Entry, Hardware, control, interface};
 use crate::state::{
-    ACTIVE, CLEAR_ACTIVE, CLEAR_PENDING, EDGE, FIXED, LEVEL, PENDING, PHYSICAL, RESYNC, SET_ACTIVE,
-    SET_PENDING, SOFT, WORDS, bits,
+    ACTIVE, CLEAR_ACTIVE, CLEAR_PENDING, EDGE, FIXED, GROUP, LEVEL, PENDING, PHYSICAL, RESYNC,
+    SET_ACTIVE, SET_PENDING, SOFT, SOFT_AHEAD, TAKEN, WORDS, bits,
 };
 use crate::vcpu::{Vcpu, intid, place};
 
 /// Control bits that this file decides.
-const MANAGED: u32 =
-    control::EN | control::LRENPIE | control::NPIE | control::TDIR | control::EOI_COUNT;
+const MANAGED: u32 = control::EN
+    | control::LRENPIE
+    | control::NPIE
+    | 5 * (control::VGRP0_EIE | control::VGRP0_DIE)
+    | control::TC
+    | control::TDIR
+    | control::EOI_COUNT;
 /// In a rank: active, and so after all that are only pending.
-const IS_ACTIVE: u32 = 1 << 31;
+pub(crate) const IS_ACTIVE: u32 = 1 << 31;
+/// In a rank: pending, of a group that the guest has disabled in its CPU interface, and so after all others.
+const IS_OFF: u32 = 3 << 30;
 
 impl<H: Hardware> Vcpu<'_, H> {
     /// Brings everything of this vCPU up to date: also what the maintenance interrupt asks for, when list registers have room
@@ -89,12 +98,21 @@ impl<H: Hardware> Vcpu<'_, H> {
             let entry = Entry(self.hardware.read(register));
             self.hardware.write(register, 0);
             // It may have come again since, into another list register or on another core.
-            let elsewhere = intid >= 32 && self.gic.holder(intid) != Some(self.own);
-            if self.delivery.find(intid).unwrap_or(register) != register || elsewhere {
+            if self.delivery.find(intid).unwrap_or(register) != register {
                 continue;
             }
             let (index, bit) = place(intid);
             let word = self.word(index);
+            let elsewhere = intid >= 32 && self.gic.holder(intid) != Some(self.own);
+            let was_active = self.delivery.active >> register & 1 != 0;
+            let is_active = entry.has(Entry::ACTIVE);
+            if is_active != was_active || elsewhere {
+                let taken = entry.priority() | TAKEN | entry.group() as u8;
+                self.note_taken(intid, if is_active { taken } else { 0 });
+            }
+            if elsewhere {
+                continue;
+            }
             let is_pending = entry.has(Entry::PENDING);
             if H::SGI_SOURCES && intid < 16 {
                 let sources = self.gic.sources(self.own, intid as usize);
@@ -109,15 +127,11 @@ impl<H: Hardware> Vcpu<'_, H> {
                 continue;
             }
             if is_pending || self.delivery.partial >> register & 1 == 0 {
-                let physical = word.get(PHYSICAL);
                 let soft = word.get(SOFT);
-                if !is_pending
-                    && soft & bit != 0
-                    && self.hardware.pending(index) & physical & bit == 0
-                {
+                if !is_pending && soft & bit != 0 {
                     word.put(SOFT, bit, false);
                 }
-                let lasting = word.get(EDGE) | soft | physical;
+                let lasting = word.get(EDGE) | soft | word.get(PHYSICAL);
                 word.put(PENDING, bit, is_pending && lasting & bit != 0);
             }
             word.put(ACTIVE, bit, entry.has(Entry::ACTIVE));
@@ -131,56 +145,33 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
     }
 
-    /// Ends of interrupts that had no list register: EOIcount of them, most important first, for priorities drop in that order
-    /// (IHI 0069, section 4.8.2). With EOImode = 1 the count says nothing, and `ICC_DIR_EL1` traps instead.
-    fn count_ends(&mut self) {
-        let count = self.hardware.control() >> control::EOI_COUNT.trailing_zeros();
-        if count == 0 || self.hardware.split_deactivation() {
-            return;
-        }
-        for _ in 0..count {
-            let mut first = u32::MAX;
-            for index in 0..WORDS {
-                for number in bits(self.word(index).get(ACTIVE)) {
-                    let intid = intid(index, 1 << number);
-                    let is_mine = index == 0 || self.gic.holder(intid) == Some(self.own);
-                    if is_mine && self.delivery.find(intid).is_none() {
-                        first = first.min(self.rank(intid));
-                    }
-                }
-            }
-            if first == u32::MAX {
-                return;
-            }
-            let (index, bit) = place(first & 0xffff);
-            self.word(index).set(CLEAR_ACTIVE, bit);
-            self.obey(index, bit);
-            self.gic.release(intid(index, bit), self.own);
-        }
-    }
-
     /// Priority, most important lowest, then INTID.
-    fn rank(&self, intid: u32) -> u32 {
+    pub(crate) fn rank(&self, intid: u32) -> u32 {
         u32::from(self.gic.priority(self.own, intid).load(Relaxed)) << 20 | intid
     }
 
     /// Does what is asked of the latches, and fills the list registers with the most important.
     pub(crate) fn load(&mut self) {
         let usable = self.delivery.usable;
+        let off = !self.hardware.interface() & interface::GROUPS;
         let mut ranks = [u32::MAX; 16];
-        // Of those that found no room: whether one is active, whether one is not.
-        let (mut waits, mut unlisted) = (false, false);
+        // Of those that found no room: whether one is pending, one active, and what reports that the group of others is enabled.
+        let (mut waits, mut unlisted, mut enabling) = (false, false, 0);
         for index in 0..WORDS {
             for number in bits(self.word(index).live()) {
-                let mut rank = self.consider(index, 1 << number);
+                let mut rank = self.consider(index, 1 << number, off);
                 for register in bits(usable) {
                     let other = &mut ranks[register as usize & 15];
                     if rank < *other {
                         core::mem::swap(&mut rank, other);
                     }
                 }
-                waits |= rank < IS_ACTIVE;
-                unlisted |= (IS_ACTIVE..u32::MAX).contains(&rank);
+                match rank {
+                    u32::MAX => {}
+                    IS_OFF.. => enabling |= control::VGRP0_EIE << (2 * self.group(rank & 0xffff)),
+                    IS_ACTIVE.. => unlisted = true,
+                    _ => waits = true,
+                }
             }
         }
         self.delivery.forget();
@@ -192,15 +183,19 @@ impl<H: Hardware> Vcpu<'_, H> {
                 free &= !(1 << register);
             }
         }
-        self.delivery.open = if waits || unlisted { 0 } else { free };
+        let is_full = waits || unlisted || enabling != 0;
+        self.delivery.open = if is_full { 0 } else { free };
         let mut wanted = 0;
         if usable != 0 {
-            wanted |= control::EN;
+            wanted |= control::EN | self.hardware.deactivation_trap() | enabling;
             if waits {
                 wanted |= control::NPIE;
+                for group in bits(!off & interface::GROUPS) {
+                    wanted |= control::VGRP0_DIE << (2 * group);
+                }
             }
             if unlisted {
-                wanted |= control::LRENPIE | control::TDIR;
+                wanted |= control::LRENPIE;
             }
         }
         let control = self.hardware.control();
@@ -223,17 +218,31 @@ impl<H: Hardware> Vcpu<'_, H> {
         };
         if word.get(ACTIVE) & bit != 0 {
             flags |= Entry::ACTIVE;
+            self.delivery.active |= 1 << register;
         }
         if H::SGI_SOURCES && intid < 16 {
             return self.enlist_sgi(register, intid, flags);
         }
-        if self.signals(index, bit) && self.deliverable(index, bit) {
-            flags |= Entry::PENDING;
-        } else if word.get(PENDING) & bit != 0 {
+        let next = self.entry(intid, flags);
+        let mut entry = self.as_taken(next);
+        if !self.signals(index, bit) || !self.deliverable(index, bit) {
+            if word.get(PENDING) & bit != 0 {
+                self.delivery.partial |= 1 << register;
+            }
+        } else if (entry ^ next) & Entry::RANK == 0 {
+            entry |= Entry::PENDING;
+        } else {
+            // A list register has one priority and one group: what they are now waits for the end.
             self.delivery.partial |= 1 << register;
+            entry |= Entry::REPORT_END;
         }
-        let entry = self.entry(intid, flags);
         self.list(register, intid, entry);
+    }
+
+    /// Its group, 0 or 1.
+    fn group(&self, intid: u32) -> u32 {
+        let (index, bit) = place(intid);
+        u32::from(self.word(index).get(GROUP) & bit != 0)
     }
 
     /// [`Self::enlist`] of an SGI with sources: one that is active and also pending again, from whomever, waits for its end.
@@ -246,15 +255,16 @@ impl<H: Hardware> Vcpu<'_, H> {
             _ => {
                 let source = self.delivery.source.get(sgi as usize).copied();
                 let waits = self.gic.sources(self.own, sgi as usize).get() != 0;
-                Entry(self.entry(sgi, flags)).sent_by(source.unwrap_or(0).into(), waits)
+                let entry = self.as_taken(self.entry(sgi, flags));
+                Entry(entry).sent_by(source.unwrap_or(0).into(), waits)
             }
         };
         self.list(register, sgi, entry.0);
     }
 
     /// One interrupt that is somewhere: does what is asked of it and gives it back if it may not be signalled here.
-    /// Its rank if it belongs into a list register of this core, [`u32::MAX`] if not.
-    fn consider(&mut self, index: usize, bit: u32) -> u32 {
+    /// Its rank if it belongs into a list register of this core, [`u32::MAX`] if not. The guest has the groups `off` disabled.
+    fn consider(&mut self, index: usize, bit: u32, off: u32) -> u32 {
         let intid = intid(index, bit);
         let word = self.word(index);
         if index != 0 {
@@ -273,10 +283,18 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
         self.obey(index, bit);
         let is_active = word.get(ACTIVE) & bit != 0;
-        let deliverable = self.signals(index, bit) && self.deliverable(index, bit);
-        // A physical one cannot be both in a list register: hardware keeps the pending half.
-        if word.get(PHYSICAL) & word.get(PENDING) & bit != 0 && (is_active || !deliverable) {
-            self.give_back(index, bit, is_active);
+        let mut deliverable = self.signals(index, bit) && self.deliverable(index, bit);
+        if word.get(PHYSICAL) & word.get(PENDING) & bit != 0 {
+            let outdated = self.is_outdated(intid);
+            let is_gone = outdated && word.get(EDGE) & bit == 0;
+            if outdated && !is_gone {
+                self.hardware.write_bank(Bank::ClearPending, index, bit);
+            }
+            // A physical one cannot be both in a list register: hardware keeps the pending half.
+            if is_active || !deliverable || is_gone {
+                self.give_back(index, bit, is_active);
+                deliverable = false;
+            }
         }
         if is_active {
             let known = self.rank(intid);
@@ -285,7 +303,8 @@ impl<H: Hardware> Vcpu<'_, H> {
         if deliverable {
             // Equals do not displace each other.
             let newcomer = u32::from(self.delivery.find(intid).is_none());
-            return self.rank(intid) | newcomer << 16;
+            let is_off = off >> self.group(intid) & 1 != 0;
+            return self.rank(intid) | newcomer << 16 | if is_off { IS_OFF } else { 0 };
         }
         self.gic.release(intid, self.own);
         if index != 0
@@ -305,7 +324,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     /// Does what register writes ask of one interrupt that this core is in charge of and that is in no list register.
-    fn obey(&mut self, index: usize, bit: u32) {
+    pub(crate) fn obey(&mut self, index: usize, bit: u32) {
         let word = self.word(index);
         if word.asked() & bit == 0 {
             return;
@@ -313,6 +332,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         let is_physical = word.get(PHYSICAL) & bit != 0;
         if word.take(CLEAR_PENDING, bit) {
             word.take(SOFT, bit);
+            word.take(SOFT_AHEAD, bit);
             let is_latched = word.take(PENDING, bit);
             // SPIs the writer has cleared in hardware at once.
             if is_physical && index == 0 {
@@ -322,16 +342,22 @@ impl<H: Hardware> Vcpu<'_, H> {
                 self.hardware.write_bank(Bank::ClearActive, index, bit);
             }
         }
-        if word.take(CLEAR_ACTIVE, bit) && word.take(ACTIVE, bit) && is_physical {
-            self.hardware.write_bank(Bank::ClearActive, index, bit);
+        if word.take(CLEAR_ACTIVE, bit) && word.take(ACTIVE, bit) {
+            if is_physical {
+                self.hardware.write_bank(Bank::ClearActive, index, bit);
+            }
+            // Else its priority is still to be dropped.
+            if self.hardware.interface() & interface::EOI_MODE != 0 {
+                self.note_taken(intid(index, bit), 0);
+            }
         }
         if word.take(SET_PENDING, bit) {
-            word.put(SOFT, bit & !word.get(EDGE), true);
-            if !is_physical {
+            // EL2 has acknowledged one that is latched: in hardware it would become pending a second time.
+            if is_physical && word.get(PENDING) & bit == 0 {
+                self.make_pending(index, bit);
+            } else {
+                word.put(SOFT, bit & !word.get(EDGE), true);
                 word.put(PENDING, bit, true);
-            } else if word.get(PENDING) & bit == 0 {
-                // EL2 has acknowledged one that is latched: in hardware it would become pending a second time.
-                self.hardware.write_bank(Bank::SetPending, index, bit);
             }
         }
         if word.take(SET_ACTIVE, bit) {
@@ -350,12 +376,22 @@ impl<H: Hardware> Vcpu<'_, H> {
         // It came here although it may not: two cores may have changed enable or route at once, and the later lost.
         self.apply(index, bit);
         self.apply_route(index, bit);
-        if (word.get(EDGE) | word.get(SOFT)) & bit != 0 {
-            self.hardware.write_bank(Bank::SetPending, index, bit);
+        if word.take(SOFT, bit) || word.get(EDGE) & bit != 0 {
+            self.make_pending(index, bit);
         }
         if !stays_active {
             self.hardware.write_bank(Bank::ClearActive, index, bit);
         }
+    }
+
+    /// Makes a physical interrupt pending in hardware, and if it is a level notes that its arrival may be of no line.
+    fn make_pending(&mut self, index: usize, bit: u32) {
+        let word = self.word(index);
+        if word.get(EDGE) & bit == 0 {
+            word.set(SOFT_AHEAD, bit);
+            self.gic.outdate(self.own, index);
+        }
+        self.hardware.write_bank(Bank::SetPending, index, bit);
     }
 
     /// Enables in the physical GIC what may be signalled, disables what may not. Read again afterwards: a sibling may have

@@ -126,7 +126,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         match (self.gic.vcpus(), intid) {
             (..=1, _) => 0,
             (_, 0..32) => 1 << self.own,
-            _ => self.gic.target(intid).map_or(0, |vcpu| owned << vcpu),
+            _ => owned * self.gic.targets(intid),
         }
     }
 
@@ -136,7 +136,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         if intid >= 32 && vcpus > 1 {
             let targets = targets & ((1 << vcpus) - 1);
             // 32 where none is named, which is no vCPU.
-            self.set_route(intid, targets.trailing_zeros());
+            self.set_route(intid, targets.trailing_zeros() | targets << 24);
         }
     }
 

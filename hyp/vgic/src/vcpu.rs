@@ -7,10 +7,11 @@ use core::sync::atomic::Ordering::Relaxed;
 use plan::INTIDS;
 use zerocopy::FromZeros;
 
-use crate::hardware::{Bank, Entry, Hardware};
+use crate::hardware::{Bank, Entry, Hardware, interface};
 use crate::state::{
     ALL_STALE, CLEAR_ACTIVE, CLEAR_PENDING, Delivery, EDGE, FIXED, GROUP, Gic, LEVEL, MAIL, OWNED,
-    PENDING, PHYSICAL, RESYNC, SET_PENDING, SGIS, SHOWN, STALE, WORDS, Word, bits,
+    PENDING, PHYSICAL, RESYNC, SET_PENDING, SGIS, SHOWN, SOFT, SOFT_AHEAD, STALE, WORDS, Word,
+    bits,
 };
 
 /// The vCPU that runs on this core, for as long as EL2 handles one entry. Every method acts for that vCPU.
@@ -81,6 +82,8 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     pub fn unpark(&mut self) {
         let count = self.hardware.count().clamp(1, 16) as u32;
         self.delivery.usable = u32::MAX >> (32 - count);
+        // The new life has no priorities to drop.
+        self.delivery.taken = [0; INTIDS];
         self.word(0).set(MAIL, RESYNC);
         self.inbox();
     }
@@ -101,15 +104,16 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         let is_free = word.get(CLEAR_PENDING) & bit == 0;
         if entry != 0 && is_free && (index == 0 || word.get(FIXED) & bit != 0) {
             let empty = self.hardware.empty();
-            if let Some(register) = self.delivery.find(intid)
-                && empty >> register & 1 == 0
-            {
-                let entry = self.hardware.read(register) | Entry::PENDING;
-                self.hardware.write(register, entry);
-                return;
-            }
+            let listed = self.delivery.find(intid);
             let free = empty & self.delivery.open;
-            if free != 0 {
+            if let Some(register) = listed.filter(|&at| empty >> at & 1 == 0) {
+                let there = self.hardware.read(register);
+                // One that is active keeps the priority it was acknowledged with; the guest may have given it another.
+                if (there ^ entry) & Entry::RANK == 0 {
+                    self.hardware.write(register, there | Entry::PENDING);
+                    return;
+                }
+            } else if free != 0 {
                 // List register 0 is for physical ones as long as there is another.
                 let free = if free > 1 { free & !1 } else { free };
                 self.list(free.trailing_zeros() as usize, intid, entry);
@@ -151,17 +155,62 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         if word.get(PHYSICAL) & bit == 0 {
             return false;
         }
+        // What ICPENDR was to take came before this one.
+        if word.get(CLEAR_PENDING) & bit != 0 {
+            word.clear(CLEAR_PENDING, bit);
+        }
         let entry = self.ready(intid);
-        let free = self.hardware.empty() & self.delivery.open;
+        let empty = self.hardware.empty();
+        let free = empty & self.delivery.open;
         // Latched, it was routed here from a core that has not let go of it yet: latch and list register must agree again.
         let is_latched = word.get(PENDING) & bit != 0;
         if free != 0 && entry != 0 && !is_latched {
             // The vectors' short path looks at list register 0 alone.
             self.list(free.trailing_zeros() as usize, intid, entry);
+            self.sample_listed(!empty);
         } else {
             self.hold(index, bit);
         }
         true
+    }
+
+    /// An entry of any kind: what devices have withdrawn since the last one is pending no longer, unless the guest has
+    /// acknowledged it meanwhile.
+    #[inline(always)]
+    pub fn sample(&mut self) {
+        self.sample_listed(!self.hardware.empty());
+    }
+
+    /// [`Self::sample`] of the list registers `registers`.
+    #[inline(always)]
+    fn sample_listed(&mut self, registers: u32) {
+        if registers & self.delivery.usable != 0 {
+            self.compare_lines(registers);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn compare_lines(&mut self, registers: u32) {
+        for register in bits(registers & self.delivery.usable) {
+            let register = register as usize;
+            if let Some(intid) = self.delivery.noted(register)
+                && Entry(self.hardware.read(register)).is_only_pending()
+                && self.is_outdated(intid)
+            {
+                return self.sync();
+            }
+        }
+    }
+
+    /// Whether hardware says otherwise than the latch or list register in which `intid`, acknowledged by EL2, is pending: a
+    /// level is withdrawn; or an edge came again, which is the same one as long as the guest has not acknowledged it.
+    pub(crate) fn is_outdated(&self, intid: u32) -> bool {
+        let (index, bit) = place(intid);
+        let word = self.word(index);
+        let is_edge = word.get(EDGE) & bit != 0;
+        word.get(PHYSICAL) & !word.get(SOFT) & bit != 0
+            && (self.hardware.pending(index) & bit != 0) == is_edge
     }
 
     /// After a kick: does what siblings asked. False: nothing was asked.
@@ -185,15 +234,20 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         mail & !ALL_STALE != 0
     }
 
-    /// Whether a list register is pending: a WFI at EL2 on the guest's behalf (CPU_SUSPEND) must not wait then.
+    /// Whether a list register is pending, of a group that the guest has enabled: a WFI at EL2 on its behalf (CPU_SUSPEND) must not wait then.
     pub fn is_pending(&self) -> bool {
-        bits(self.delivery.usable)
-            .any(|index| Entry(self.hardware.read(index as usize)).is_only_pending())
+        let groups = self.hardware.interface();
+        bits(self.delivery.usable).any(|index| {
+            let entry = Entry(self.hardware.read(index as usize));
+            entry.is_only_pending() && groups >> entry.group() & 1 != 0
+        })
     }
 
-    /// The guest wrote `intid` to `ICC_DIR_EL1`, trapped by [`control::TDIR`](crate::control::TDIR).
+    /// The guest wrote `intid` to `ICC_DIR_EL1` (`GICC_DIR`): that interrupt is active no longer, an SPI wherever it was
+    /// acknowledged. With EOImode = 0 such writes are ignored (IHI 0069, ICC_DIR_EL1).
     pub fn deactivate(&mut self, intid: u32) {
-        if intid < INTIDS as u32 {
+        let is_split = self.hardware.interface() & interface::EOI_MODE != 0;
+        if intid < INTIDS as u32 && is_split {
             let (index, bit) = place(intid);
             let owned = bit & self.word(index).get(OWNED);
             self.ask(CLEAR_ACTIVE, self.own, index, owned);
@@ -246,14 +300,23 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     #[inline(never)]
     fn make_ready(&mut self, intid: u32) -> u64 {
         let (index, bit) = place(intid);
+        let word = self.word(index);
+        let is_physical = word.get(PHYSICAL) & bit != 0;
+        // The next arrival has to find out anew whether a register write is behind it.
+        let is_soft = is_physical && word.take(SOFT_AHEAD, bit);
+        if is_physical {
+            word.put(SOFT, bit, is_soft);
+        }
         if !self.deliverable(index, bit) {
             return 0;
         }
-        let entry = match self.word(index).get(PHYSICAL) & bit {
-            0 => self.entry(intid, Entry::PENDING),
-            _ => self.entry(intid, Entry::PENDING | self.physical_flag()),
+        let entry = match is_physical {
+            false => self.entry(intid, Entry::PENDING),
+            true => self.entry(intid, Entry::PENDING | self.physical_flag()),
         };
-        if let Some(ready) = self.delivery.ready.get_mut(intid as usize) {
+        if let Some(ready) = self.delivery.ready.get_mut(intid as usize)
+            && !is_soft
+        {
             *ready = entry;
         }
         entry

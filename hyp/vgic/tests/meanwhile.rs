@@ -1,7 +1,9 @@
 //! What siblings do in the middle of an entry: between any two accesses to the core's hardware they may send SGIs. None is
 //! lost, also when the vCPU goes off and comes back meanwhile, and none comes that nobody sent.
 
-use bulkhead_vgic::{Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, control};
+use bulkhead_vgic::{
+    Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, control, interface,
+};
 use plan::GuestGic;
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -135,8 +137,11 @@ impl<const V2: bool> ListRegisters for Core<'_, V2> {
         self.access();
         self.control = value;
     }
-    fn split_deactivation(&self) -> bool {
-        false
+    fn interface(&self) -> u32 {
+        interface::GROUPS
+    }
+    fn deactivation_trap(&self) -> u32 {
+        0
     }
 }
 

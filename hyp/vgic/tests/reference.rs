@@ -7,9 +7,10 @@
 //! Both faces are driven; with GICv2's an SGI is pending once for each vCPU that sent it, and each must be signalled. A GICv2 lists
 //! physical interrupts with HW = 1, or with HW = 0 on hardware that forgets what QEMU's does.
 //!
-//! Not driven, because stated as approximate: a second edge of a physical interrupt that EL2 has acknowledged and the guest has not; with too few list
-//! registers, writes that make interrupts active, and priority and group changes of active ones; an edge that meets a sibling's write of
-//! ICPENDR on its way.
+//! One thing may be signalled that the model does not: once, a level that was withdrawn, or a second edge, while its interrupt was
+//! pending in a list register, if that core has not entered EL2 since. Whatever enters looks at the line, and then none may be.
+//! Two things come one after the other here, as on a core: a register write for a sibling's private interrupts is handled
+//! there before a device raises one; and so is the maintenance interrupt of an end, before the guest changes EOImode.
 
 mod machine;
 mod model;

@@ -2,7 +2,8 @@
 
 mod machine;
 
-use machine::{DISK, DOORBELL, Face, Machine, partition};
+use machine::{DISK, DOORBELL, Face, Machine, partition, row};
+use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL};
 
 #[test]
 fn identification_registers_describe_the_partition() {
@@ -133,4 +134,25 @@ fn router_takes_affinities_and_leaves_fixed_interrupts_alone() {
     machine.set_gicd(0, router(DISK), 1);
     machine.settle();
     assert_eq!(machine.cores[1].acknowledge(), Some(DISK));
+}
+
+/// ITARGETSR keeps every interface that there is (IHI 0048, 4.3.12); hardware gets one of them.
+#[test]
+fn targets_read_back_as_they_were_written() {
+    let rows = [row(45, PHYSICAL, 0), row(128, EDGE | FIXED, 2)];
+    let mut machine = Machine::<true>::new(3, 4, &rows);
+    assert_eq!(machine.read(0, 0x800 + 45, 1), 1);
+    for (written, route) in [(0x06, 1), (0x04, 2), (0xff, 0), (0xfa, 1)] {
+        machine.write(1, 0x800 + 45, 1, written);
+        assert_eq!(machine.read(2, 0x800 + 45, 1), written & 7);
+        assert_eq!(machine.gicd(0, 0x82c), (written as u32 & 7) << 8);
+        assert_eq!(machine.physical.borrow().route[45], route);
+    }
+    machine.write(0, 0x800 + 45, 1, 0xf8);
+    assert_eq!(machine.read(0, 0x800 + 45, 1), 0);
+    // Fixed, not owned, and private: the reader's own.
+    for (intid, shown) in [(128, 4), (47, 0), (20, 2)] {
+        machine.write(1, 0x800 + intid, 1, 0x7);
+        assert_eq!(machine.read(1, 0x800 + intid, 1), shown);
+    }
 }

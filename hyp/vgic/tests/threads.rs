@@ -1,6 +1,8 @@
 //! What cores that really run at once do to the mail: no SGI is lost, whichever way it takes.
 
-use bulkhead_vgic::{Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu};
+use bulkhead_vgic::{
+    Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, interface,
+};
 use plan::GuestGic;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use zerocopy::FromZeros;
@@ -33,8 +35,11 @@ impl<const V2: bool> ListRegisters for Sink<'_, V2> {
         0
     }
     fn set_control(&mut self, _: u32) {}
-    fn split_deactivation(&self) -> bool {
-        false
+    fn interface(&self) -> u32 {
+        interface::GROUPS
+    }
+    fn deactivation_trap(&self) -> u32 {
+        0
     }
 }
 

@@ -17,10 +17,15 @@ pub const GICD: Range = Range {
     base: 0x0800_0000,
     size: 0x1_0000,
 };
-/// GICv2: where the guest sees its CPU interface, which is the hardware's GICV (IHI 0048, 5.5: GICV_DIR is in the second page).
+/// GICv2: where the guest sees its CPU interface. The first page is the hardware's GICV (IHI 0048, 5.5).
 pub const GICC: Range = Range {
     base: 0x0801_0000,
     size: 2 * PAGE,
+};
+/// The second one, which has GICC_DIR alone, is emulated: GICV_DIR knows only what is in a list register of its core.
+const GICC_DIR: Range = Range {
+    base: GICC.base + PAGE,
+    size: PAGE,
 };
 /// GICv3: the emulated redistributors start here.
 pub const GICR: u64 = 0x080a_0000;
@@ -228,6 +233,8 @@ fn emulated(system: &System, partition: &Partition) -> Vec<(&'static str, Range)
     if system.board.gic.version == 3 {
         let size = partition.vcpus.len() as u64 * GICR_SIZE;
         ranges.push(("GICR", Range { base: GICR, size }));
+    } else {
+        ranges.push(("GICC_DIR", GICC_DIR));
     }
     if partition.console {
         ranges.push(("PL011", PL011));
@@ -364,8 +371,8 @@ pub fn devices(system: &System, index: usize) -> impl Iterator<Item = Mapping> {
         (device.name.clone(), device.regs.base, device.regs)
     });
     let gicv = (board.gic.version == 2).then(|| {
-        // Whatever else the board's range has is no register of the interface.
-        let size = board.gic.gicv.size.min(GICC.size);
+        // Without the page of GICV_DIR, and whatever else the board's range has.
+        let size = board.gic.gicv.size.min(PAGE);
         let base = board.gic.gicv.base;
         ("GICV".to_string(), GICC.base, Range { base, size })
     });

@@ -1,10 +1,11 @@
 //! The physical address space as the tables make it: for every range, who may read, write and execute it. Here meet all
 //! translations of all cores, so here is what partitions share: channel pages, each with one writer.
 
+use plan::PAGE;
 use serde::Serialize;
 
+use crate::claims::Context;
 use crate::claims::el2_map::El2Map;
-use crate::claims::{Context, GUEST_GICC};
 use crate::finding::{Claim, Findings, range};
 use crate::places::Places;
 use crate::walk::{Leaf, Rights};
@@ -142,7 +143,7 @@ fn meet(
     let partitions: Vec<_> = guests.iter().map(|(p, _)| *p).collect();
     // Hardware shows each core the virtual CPU interface that is its own (IHI 0048, 5.5): there partitions do not meet.
     let gic = &context.board().gic[0];
-    let banked = gic.version == 2 && base.wrapping_sub(gic.gicv.base) < GUEST_GICC.size;
+    let banked = gic.version == 2 && base.wrapping_sub(gic.gicv.base) < PAGE;
     let shared = |&(p, rights): &(usize, Rights)| match channel {
         _ if banked => rights == Rights::of("rw-"),
         Some((writer, _)) if p == writer => rights == Rights::of("rw-"),

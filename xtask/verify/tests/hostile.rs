@@ -388,7 +388,8 @@ fn no_image_at_all() {
     );
 }
 
-/// On a GICv2 a guest reaches its own virtual CPU interface, whole and alone: no other frame of the GIC, and no more of it.
+/// On a GICv2 a guest reaches the first page of its own virtual CPU interface alone: no other frame of the GIC, and no more of
+/// it. The second page has GICV_DIR, which ends another interrupt than it names where list registers are too few: EL2 answers there.
 #[test]
 fn another_frame_of_the_gic_is_mapped_where_a_guest_expects_its_cpu_interface() {
     const GICC: u64 = 0x0801_0000;
@@ -408,6 +409,15 @@ fn another_frame_of_the_gic_is_mapped_where_a_guest_expects_its_cpu_interface() 
         assert!(!proof.holds(), "{base:#x}");
         says(&proof.refusal(), &["refused[stage2]", "IPA 0x8010000"]);
     }
+    // Pages of one table: the next descriptor.
+    let second = at + 8;
+    assert_eq!(word(&good.image, second), 0);
+    let mut image = good.image.clone();
+    put(&mut image, second, entry & !address | other_page);
+    seal(&mut image);
+    let proof = bulkhead_verify::verify(&image, &good.inputs);
+    assert!(!proof.holds());
+    says(&proof.refusal(), &["refused[stage2]", "IPA 0x8011000"]);
 }
 
 #[test]

@@ -18,6 +18,9 @@ const OURS: u32 = 0xff;
 #[inline(never)]
 pub fn call(frame: &mut Frame, core: &mut Core) {
     let function = frame.get(0) as u32;
+    if function != call::RING {
+        core.sample();
+    }
     let result = if function & !OURS == call::VERSION {
         bulkhead(frame, core, function)
     } else {

@@ -16,56 +16,74 @@ const GICR_SIZE: u32 = 17;
 /// log2 of the bytes of the emulated PL011.
 const UART_SIZE: u32 = 12;
 
+/// log2 of the bytes of the emulated page that has `GICC_DIR`, the second one of the CPU interface.
+const GICC_DIR_SIZE: u32 = 12;
+
 /// An emulated device.
 pub enum Device {
-    /// The distributor, or the redistributor of this vCPU.
+    /// The distributor, or the redistributor of this vCPU; on GICv2 the page that has `GICC_DIR`.
     Gic(Option<usize>),
     Uart,
 }
 
-/// What guests do most with the distributor, without a call: reading its type and enable bits, enabling SPIs. See [`emulate`].
+/// What [`quick`] has done.
+pub enum Quick {
+    /// Nothing: see [`emulate`].
+    Nothing,
+    /// All there was to do.
+    All,
+    /// All but [`settle`], with this offset and these bits.
+    Settle(u64, u32),
+}
+
+/// What guests do most with the distributor, without a call: reading its type and enable bits, enabling SPIs.
 #[inline(always)]
-pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> bool {
+pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> Quick {
     let Some(access) = trap::access(esr) else {
-        return false;
+        return Quick::Nothing;
     };
     let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
     let offset = ipa.wrapping_sub(core.partition.gic.gicd_ipa);
     let (rt, is_word) = (access.rt(), access.size() == 4 && offset & 3 == 0);
     if !is_word || AT_FIRST >> rt & 1 == 0 {
-        return false;
+        return Quick::Nothing;
     }
     let mut waits = 0;
     if access.is_write() {
         if gic::quick_write(core.vgic(), offset, frame.get(rt) as u32) {
             core.count(Reason::Mmio);
             guest::skip_instruction();
-            return true;
+            return Quick::All;
         }
         match core.vgic().enable_spis(offset, frame.get(rt) as u32) {
             Some(bits) => waits = bits,
-            None => return false,
+            None => return Quick::Nothing,
         }
     } else {
         let Some(value) = gic::guest_state(&core.state.gic, offset) else {
-            return false;
+            return Quick::Nothing;
         };
         frame.set(rt, access.loaded(value.into()));
     }
     core.count(Reason::Mmio);
     guest::skip_instruction();
-    waits == 0 || settle(core, offset, waits)
+    match waits {
+        0 => Quick::All,
+        _ => Quick::Settle(offset, waits),
+    }
 }
 
-/// Outside [`quick`], so that this saves no registers for it.
+/// The rest of [`quick`], outside so that this saves no registers for it. True.
 #[inline(never)]
-fn settle(core: &mut Core, offset: u64, waits: u32) -> bool {
+pub fn settle(core: &mut Core, offset: u64, waits: u32) -> bool {
     core.vgic().settle_spis(offset, waits);
-    true
+    // Not to be seen through, so that the caller ends with this call and needs no frame either.
+    core::hint::black_box(true)
 }
 
 /// Carries out an access to an emulated device whose register is one of `registers`, a bit each. False, with nothing done,
 /// if `esr` is of anything else.
+#[inline(never)]
 pub fn emulate(frame: &mut Frame, core: &mut Core, esr: u64, registers: u32) -> bool {
     let Some(access) = trap::access(esr) else {
         return false;
@@ -79,6 +97,9 @@ pub fn emulate(frame: &mut Frame, core: &mut Core, esr: u64, registers: u32) -> 
         return false;
     };
     core.count(Reason::Mmio);
+    if let Device::Gic(_) = device {
+        core.vgic().sample();
+    }
     if access.is_write() {
         let value = access.stored(frame.get(rt));
         match device {
@@ -109,6 +130,10 @@ pub fn device(core: &Core, ipa: u64) -> Option<(Device, u64)> {
     if gic::IS_V3 && vcpu < partition.vcpus.count.into() {
         let offset = redistributors & ((1 << GICR_SIZE) - 1);
         return Some((Device::Gic(Some(vcpu as usize)), offset));
+    }
+    let dir = redistributors.wrapping_sub(1 << GICC_DIR_SIZE);
+    if !gic::IS_V3 && dir >> GICC_DIR_SIZE == 0 {
+        return Some((Device::Gic(Some(0)), dir));
     }
     let uart = ipa.wrapping_sub(partition.uart_ipa);
     (partition.uart_ipa != 0 && uart >> UART_SIZE == 0).then_some((Device::Uart, uart))

@@ -42,12 +42,17 @@ pub extern "C" fn trapped(frame: &mut Frame, core: &mut Core, esr: u64) -> bool 
         guest::skip_instruction();
         return true;
     }
-    mmio::quick(frame, core, esr) || mmio::emulate(frame, core, esr, AT_FIRST)
+    match mmio::quick(frame, core, esr) {
+        mmio::Quick::All => true,
+        mmio::Quick::Settle(offset, waits) => mmio::settle(core, offset, waits),
+        mmio::Quick::Nothing => mmio::emulate(frame, core, esr, AT_FIRST),
+    }
 }
 
 /// Any other synchronous exception from the guest, and SError while it ran.
 pub extern "C" fn synchronous(frame: &mut Frame, core: &mut Core) {
     let esr = ESR_EL2.get();
+    core.sample();
     match trap::class(esr) {
         ec::SMC64 => {
             core.count(Reason::Smc);
@@ -97,10 +102,12 @@ pub extern "C" fn interrupt(core: &mut Core, intid: u32) {
         gic::DOORBELL => bell::take(core),
         gic::CONTROL => {
             gic::end_sgi(intid);
+            core.sample();
             power::control(core);
         }
         // The others are levels: they end after their source is quiet.
         timer::INTID => {
+            core.sample();
             bell::retry_deferred(core);
             let drained = terminal::tick(core);
             core.count(if drained {
@@ -118,6 +125,7 @@ pub extern "C" fn interrupt(core: &mut Core, intid: u32) {
         }
         _ if terminal::owns(core, intid) => {
             core.count(Reason::Console);
+            core.sample();
             terminal::drain(core);
             end_level(intid);
         }

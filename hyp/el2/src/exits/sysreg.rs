@@ -15,9 +15,14 @@ pub fn access(frame: &mut Frame, core: &mut Core, access: SysReg) {
         Policy::Id(register) => register.visible(raw(register), !gic::IS_V3),
         Policy::Zero => 0,
         // GICv2 has no such registers.
-        Policy::Deactivate | Policy::Sgi { .. } if !gic::IS_V3 => {
+        Policy::Deactivate | Policy::Common(_) | Policy::Sgi { .. } if !gic::IS_V3 => {
             return super::abort::undefined(core);
         }
+        Policy::Common(register) if access.write => {
+            gic::write_common(register, frame.get(access.rt));
+            0
+        }
+        Policy::Common(register) => gic::read_common(register),
         Policy::Deactivate => {
             core.vgic()
                 .deactivate(frame.get(access.rt) as u32 & 0xff_ffff);

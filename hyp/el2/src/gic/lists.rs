@@ -13,6 +13,8 @@ use crate::planned::Plan;
 pub struct Lists {
     /// Number of list registers; the driver of the GIC at hand reads and writes them.
     pub(super) count: usize,
+    /// See [`vgic::ListRegisters::deactivation_trap`].
+    pub(super) deactivation_trap: u32,
     gicd: &'static Words,
     /// Where word 0, this core's own, is.
     pub private: &'static Words,
@@ -33,6 +35,7 @@ impl Lists {
         }
         Self {
             count: driver::list_register_count() as usize,
+            deactivation_trap: driver::deactivation_trap(),
             gicd: distributor(plan.header.machine.gicd.base),
             private: driver::private_words(row, plan),
             siblings,
@@ -76,6 +79,12 @@ impl Siblings for Lists {
 }
 
 impl Core {
+    /// See [`Vcpu::sample`]: what every entry does but those that the vectors answer themselves, doorbells and the commonest traps.
+    #[inline(never)]
+    pub fn sample(&mut self) {
+        self.vgic().sample();
+    }
+
     /// This core's vCPU in its partition's vGIC.
     #[inline(always)]
     pub fn vgic(&mut self) -> Vcpu<'_, Lists> {

@@ -17,7 +17,7 @@ pub mod physical;
 pub use driver::{
     VERSION, acknowledge, attach, check_core, deactivate, drop_priority, end_sgi, guest_read,
     guest_state, guest_write, init_core, list_register_count, quick_inbox, quick_write,
-    reset_guest_interface, send, sgi,
+    read_common, reset_guest_interface, send, sgi, write_common,
 };
 
 use plan::{INTERRUPT_EDGE, INTERRUPT_PHYSICAL, Interrupt};

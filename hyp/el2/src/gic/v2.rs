@@ -12,7 +12,8 @@ use plan::{Core, Machine};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
-use vgic::{Bank, Gic, ListRegisters, Vcpu, control};
+use trap::Common;
+use vgic::{Bank, Gic, ListRegisters, Vcpu};
 
 use super::OWN;
 use super::lists::Lists;
@@ -269,11 +270,15 @@ impl ListRegisters for Lists {
     }
 
     fn set_control(&mut self, value: u32) {
-        gich().hcr.set(value & !control::TDIR);
+        gich().hcr.set(value);
     }
 
-    fn split_deactivation(&self) -> bool {
-        false
+    fn interface(&self) -> u32 {
+        gich().vmcr.get()
+    }
+
+    fn deactivation_trap(&self) -> u32 {
+        self.deactivation_trap
     }
 
     fn is_linked(&self) -> bool {
@@ -281,20 +286,41 @@ impl ListRegisters for Lists {
     }
 }
 
+/// None: stage 2 leaves out the page of `GICV_DIR`.
+pub fn deactivation_trap() -> u32 {
+    0
+}
+
+/// A GICv2 has no such registers, and nothing that traps them.
+pub fn read_common(_: Common) -> u64 {
+    0
+}
+
+/// See [`read_common`].
+pub fn write_common(_: Common, _: u64) {}
+
 /// The virtual CPU interface of a core out of reset: no active priorities, all groups off (IHI 0048, 5.3.3, 5.3.9).
 pub fn reset_guest_interface() {
     gich().vmcr.set(0);
     gich().apr.set(0);
 }
 
-/// The guest reads the emulated distributor.
-pub fn guest_read(mut vcpu: Vcpu<Lists>, _: Option<usize>, offset: u64, size: u64) -> u64 {
-    vcpu.read_v2(offset, size)
+/// The guest reads the emulated distributor, or the page of `GICC_DIR`, where nothing can be read.
+pub fn guest_read(mut vcpu: Vcpu<Lists>, part: Option<usize>, offset: u64, size: u64) -> u64 {
+    match part {
+        None => vcpu.read_v2(offset, size),
+        Some(_) => 0,
+    }
 }
 
 /// The guest writes there.
-pub fn guest_write(mut vcpu: Vcpu<Lists>, _: Option<usize>, offset: u64, size: u64, value: u64) {
-    vcpu.write_v2(offset, size, value);
+pub fn guest_write(mut vcpu: Vcpu<Lists>, part: Option<usize>, offset: u64, size: u64, value: u64) {
+    match (part, offset, size) {
+        (None, ..) => vcpu.write_v2(offset, size, value),
+        // An SGI has its sender beside its number, but is active once (IHI 0048, 4.4.17).
+        (Some(_), 0, 4) => vcpu.deactivate(value as u32 & 0x3ff),
+        _ => {}
+    }
 }
 
 /// What reading the word at `offset` of the emulated distributor shows, where the state alone says.

@@ -12,7 +12,8 @@ use arm_gic::gicv3::registers::GicrSgi;
 use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
 use plan::{Core, Machine};
 use tock_registers::interfaces::{Readable, Writeable};
-use vgic::{Bank, Gic, ListRegisters, Vcpu};
+use trap::Common;
+use vgic::{Bank, Gic, ListRegisters, Vcpu, control};
 
 use super::lists::Lists;
 use super::physical::Words;
@@ -25,8 +26,8 @@ use crate::planned::Plan;
 pub const VERSION: u32 = 3;
 /// Bytes from a redistributor's base to its SGI frame (IHI 0069, 12.10).
 const SGI_FRAME: u64 = 0x1_0000;
-/// `ICH_VMCR_EL2.VEOIM`.
-const VEOIM: u64 = 1 << 9;
+/// `ICH_VTR_EL2.TDS`: writes of `ICC_DIR_EL1` can be trapped alone.
+const VTR_TDS: u64 = 1 << 19;
 /// `ICC_CTLR_EL1.EOImode`: ending an interrupt drops its priority alone, which hardware-linked list registers need.
 const EOI_MODE: u64 = 1 << 1;
 
@@ -202,9 +203,32 @@ impl ListRegisters for Lists {
         ICH_HCR_EL2.set(value.into());
     }
 
-    fn split_deactivation(&self) -> bool {
-        ICH_VMCR_EL2.get() & VEOIM != 0
+    fn interface(&self) -> u32 {
+        ICH_VMCR_EL2.get() as u32
     }
+
+    fn deactivation_trap(&self) -> u32 {
+        self.deactivation_trap
+    }
+}
+
+/// What this core has to trap the guest's deactivations with.
+pub fn deactivation_trap() -> u32 {
+    match ICH_VTR_EL2.get() & VTR_TDS {
+        0 => control::TC,
+        _ => control::TDIR,
+    }
+}
+
+/// The guest reads one of the registers that trap together with `ICC_DIR_EL1`.
+pub fn read_common(register: Common) -> u64 {
+    let active = ICH_AP0R0_EL2.get() | ICH_AP1R0_EL2.get();
+    register.read(ICH_VMCR_EL2.get(), ICH_VTR_EL2.get(), active as u32)
+}
+
+/// The guest writes one.
+pub fn write_common(register: Common, value: u64) {
+    ICH_VMCR_EL2.set(register.written(ICH_VMCR_EL2.get(), value));
 }
 
 /// The virtual CPU interface of a core out of reset: no active priorities, all groups off (IHI 0069, 12.4).

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::WORDS;
-use super::vgic::{Bank, Entry, ListRegisters, Physical, Siblings, control};
+use super::vgic::{Bank, Entry, ListRegisters, Physical, Siblings, control, interface};
 
 /// The physical GIC: what all cores share, and the private word of each.
 #[derive(Default)]
@@ -80,7 +80,10 @@ pub struct Hardware<const V2: bool = false> {
     pub core: usize,
     pub registers: Vec<u64>,
     pub control: u32,
+    /// The guest's EOImode.
     pub split: bool,
+    /// The groups that the guest has enabled in its CPU interface.
+    pub groups: u32,
     /// Physical interrupts are listed with HW = 1.
     pub linked: bool,
     pub kicks: Rc<RefCell<Vec<u32>>>,
@@ -100,7 +103,20 @@ impl<const V2: bool> Hardware<V2> {
                 entry.is_over() && entry.has(Entry::REPORT_END) && !entry.has(Entry::LINKED)
             }) || self.control & control::NPIE != 0
                 && !entries().any(|entry| entry.is_only_pending())
-                || self.control & control::LRENPIE != 0 && self.control & control::EOI_COUNT != 0)
+                || self.control & control::LRENPIE != 0 && self.control & control::EOI_COUNT != 0
+                || (0..2).any(|group| {
+                    let reports = match self.groups >> group & 1 {
+                        0 => control::VGRP0_DIE,
+                        _ => control::VGRP0_EIE,
+                    };
+                    self.control >> (2 * group) & reports != 0
+                }))
+    }
+
+    /// The list register in which `intid` is pending and not active.
+    pub fn pends(&self, intid: u32) -> bool {
+        let mut entries = self.registers.iter().map(|&raw| Entry(raw));
+        entries.any(|entry| entry.is_only_pending() && entry.intid() == intid)
     }
 
     /// The register of the most important pending interrupt, if it may preempt.
@@ -109,7 +125,10 @@ impl<const V2: bool> Hardware<V2> {
             return None;
         }
         (0..self.registers.len())
-            .filter(|&index| Entry(self.registers[index]).is_only_pending())
+            .filter(|&index| {
+                let entry = Entry(self.registers[index]);
+                entry.is_only_pending() && self.groups >> entry.group() & 1 != 0
+            })
             .min_by_key(|&index| Entry(self.registers[index]).priority())
             .filter(|&index| {
                 let running = self.running.iter().min().copied().unwrap_or(0xff);
@@ -128,21 +147,23 @@ impl<const V2: bool> Hardware<V2> {
 
     /// The guest's write of EOIR with EOImode = 0: priority drop and deactivation.
     pub fn end(&mut self, intid: u32) {
-        if let Some(lowest) = self.running.iter().min().copied() {
-            let at = self
-                .running
-                .iter()
-                .position(|&priority| priority == lowest)
-                .unwrap();
-            self.running.remove(at);
-            if !self.deactivate(intid) {
-                let count = (self.control >> 27) + 1;
-                self.control = self.control & !control::EOI_COUNT | count << 27;
-            }
+        if let Some(dropped) = self.drop_priority()
+            && !self.deactivate(intid, dropped)
+        {
+            let count = (self.control >> 27) + 1;
+            self.control = self.control & !control::EOI_COUNT | count << 27;
         }
     }
 
-    fn deactivate(&mut self, intid: u32) -> bool {
+    /// The guest's write of EOIR with EOImode = 1: the highest active priority is active no longer.
+    pub fn drop_priority(&mut self) -> Option<u8> {
+        let dropped = self.running.iter().min().copied()?;
+        let at = self.running.iter().position(|&other| other == dropped)?;
+        Some(self.running.remove(at))
+    }
+
+    /// Some hardware (QEMU's) leaves alone what was acknowledged with another priority than the one that drops.
+    fn deactivate(&mut self, intid: u32, dropped: u8) -> bool {
         let Some(index) = self
             .registers
             .iter()
@@ -151,6 +172,9 @@ impl<const V2: bool> Hardware<V2> {
             return false;
         };
         let entry = Entry(self.registers[index]);
+        if entry.priority() != dropped {
+            return true;
+        }
         self.registers[index] &= !Entry::ACTIVE;
         if entry.has(Entry::LINKED) {
             let mut physical = self.physical.borrow_mut();
@@ -233,8 +257,11 @@ impl<const V2: bool> ListRegisters for Hardware<V2> {
     fn set_control(&mut self, value: u32) {
         self.control = value;
     }
-    fn split_deactivation(&self) -> bool {
-        self.split
+    fn interface(&self) -> u32 {
+        self.groups | if self.split { interface::EOI_MODE } else { 0 }
+    }
+    fn deactivation_trap(&self) -> u32 {
+        if V2 { 0 } else { control::TDIR }
     }
     fn is_linked(&self) -> bool {
         self.linked

@@ -12,7 +12,7 @@ use plan::{
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use vgic::{Delivery, Gic, Vcpu};
+use vgic::{Delivery, Gic, Vcpu, interface};
 use zerocopy::FromZeros;
 
 pub const WORDS: usize = 9;
@@ -91,6 +91,7 @@ impl<const V2: bool> Machine<V2> {
                     control: 0,
                     split: false,
                     linked: true,
+                    groups: interface::GROUPS,
                     kicks: kicks.clone(),
                     physical: physical.clone(),
                     running: Vec::new(),

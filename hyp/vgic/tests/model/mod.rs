@@ -24,9 +24,11 @@ pub struct Irq {
     pub sources: u32,
     pub line: bool,
     pub active: bool,
-    /// How often a physical level may be signalled though it is not pending: its device withdrew it after EL2 acknowledged it, or a
-    /// register write made it pending.
-    pub spurious: u32,
+    /// GICv2: its ITARGETSR byte.
+    pub targets: u8,
+    /// May be signalled once though it is not pending: it was pending in a list register when its device withdrew it, or raised it
+    /// again, and that core has not entered EL2 since.
+    pub stale: bool,
 }
 
 impl Irq {
@@ -39,9 +41,25 @@ pub struct Model {
     pub private: Vec<Vec<Irq>>,
     pub shared: Vec<Irq>,
     pub groups: u32,
-    /// Per vCPU, what it has acknowledged: INTID and priority then.
-    pub running: Vec<Vec<(u32, u8)>>,
+    /// Per vCPU, what it has acknowledged and whose priority it has not dropped.
+    pub running: Vec<Vec<Running>>,
+    /// Per vCPU, what it has acknowledged and dropped, and nobody deactivated (EOImode = 1).
+    pub dropped: Vec<Vec<u32>>,
     pub parked: Vec<bool>,
+    /// Per vCPU, the groups that its CPU interface has enabled.
+    pub interface: Vec<u32>,
+    /// Per vCPU, EOImode.
+    pub split: Vec<bool>,
+}
+
+/// An acknowledged interrupt.
+#[derive(Clone, Copy)]
+pub struct Running {
+    pub intid: u32,
+    /// When it was acknowledged.
+    pub priority: u8,
+    /// It has been deactivated before its end.
+    pub cancelled: bool,
 }
 
 impl Model {
@@ -53,7 +71,7 @@ impl Model {
     }
 
     pub fn candidates(&mut self, vcpu: usize) -> Vec<(u8, u32)> {
-        let groups = self.groups;
+        let groups = self.groups & self.interface[vcpu];
         (0..288)
             .filter_map(|intid| {
                 let irq = self.irq(vcpu, intid);
@@ -62,6 +80,17 @@ impl Model {
                 (on && here && irq.pending() && !irq.active).then_some((irq.priority, intid))
             })
             .collect()
+    }
+
+    /// `intid`, as `vcpu` sees it, is deactivated by a write of ICACTIVER or DIR.
+    pub fn deactivate(&mut self, vcpu: usize, intid: u32) {
+        self.irq(vcpu, intid).active = false;
+        for core in (0..self.running.len()).filter(|&core| intid >= 32 || core == vcpu) {
+            self.dropped[core].retain(|&other| other != intid);
+            for running in &mut self.running[core] {
+                running.cancelled |= running.intid == intid;
+            }
+        }
     }
 }
 
@@ -122,7 +151,28 @@ pub enum Op {
     Acknowledge {
         core: usize,
     },
+    /// EOIR.
     End {
+        core: usize,
+    },
+    /// DIR, of what some vCPU has dropped, or of `intid` if there is none.
+    Deactivate {
+        by: usize,
+        pick: usize,
+        intid: u32,
+    },
+    /// EOImode, if nothing is acknowledged.
+    Mode {
+        core: usize,
+        split: bool,
+    },
+    /// The groups that the CPU interface has enabled.
+    Interface {
+        core: usize,
+        groups: u32,
+    },
+    /// An entry to EL2 for whatever reason.
+    Enter {
         core: usize,
     },
     Park {
@@ -154,6 +204,10 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => (core.clone(), 0..16u32, any::<bool>(), any::<u8>()).prop_map(|(by, intid, set, mask)| Op::Sources { by, intid, set, mask }),
         6 => core.clone().prop_map(|core| Op::Acknowledge { core }),
         5 => core.clone().prop_map(|core| Op::End { core }),
+        3 => (core.clone(), any::<usize>(), intid()).prop_map(|(by, pick, intid)| Op::Deactivate { by, pick, intid }),
+        2 => (core.clone(), any::<bool>()).prop_map(|(core, split)| Op::Mode { core, split }),
+        2 => (core.clone(), prop_oneof![2 => Just(3u32), 1 => 0..4u32]).prop_map(|(core, groups)| Op::Interface { core, groups }),
+        3 => core.clone().prop_map(|core| Op::Enter { core }),
         1 => (core.clone(), any::<bool>()).prop_map(|(core, on)| Op::Park { core, on }),
         2 => (core.clone(), core, 0..8u8, intid()).prop_map(|(by, of, register, intid)| Op::Read { by, of, register, intid }),
     ]

@@ -4,7 +4,7 @@ mod apply;
 
 use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL};
 
-use super::{INTIDS, Irq, Model, Op};
+use super::{INTIDS, Irq, Model, Op, Running};
 use crate::machine::{Face, Machine, WORDS, row};
 
 /// The machine of the tests with a face of the vGIC, and the model.
@@ -12,7 +12,6 @@ pub struct Pair<const V2: bool> {
     pub machine: Machine<V2>,
     model: Model,
     vcpus: usize,
-    registers: usize,
 }
 
 const BASES: [u64; 6] = [0x100, 0x180, 0x200, 0x280, 0x300, 0x380];
@@ -39,7 +38,10 @@ impl<const V2: bool> Pair<V2> {
             shared: vec![Irq::default(); 288],
             groups: 0,
             running: vec![Vec::new(); vcpus],
+            dropped: vec![Vec::new(); vcpus],
             parked: vec![false; vcpus],
+            interface: vec![3; vcpus],
+            split: vec![false; vcpus],
         };
         for vcpu in 0..vcpus {
             for intid in 0..16 {
@@ -53,6 +55,7 @@ impl<const V2: bool> Pair<V2> {
                 irq.edge = row.flags & EDGE != 0;
                 irq.fixed = row.flags & FIXED != 0;
                 irq.route = (row.intid >= 32).then_some(row.vcpu as usize);
+                irq.targets = irq.route.map_or(0, |vcpu| 1 << vcpu);
             }
         }
         let machine = Machine::new(vcpus, registers, &rows);
@@ -60,7 +63,6 @@ impl<const V2: bool> Pair<V2> {
             machine,
             model,
             vcpus,
-            registers,
         };
         pair.apply(Op::Control { by: 0, groups: 3 });
         for (at, &intid) in INTIDS.iter().enumerate() {
@@ -123,10 +125,14 @@ impl<const V2: bool> Pair<V2> {
         if irq.owned && !irq.fixed && vcpus > 1 {
             let first = targets.trailing_zeros() as usize;
             irq.route = Some(first).filter(|&vcpu| vcpu < vcpus);
+            irq.targets = targets & ((1 << vcpus) - 1);
         }
-        let shown = irq.route.filter(|_| irq.owned && vcpus > 1);
-        let expected = shown.map_or(0, |vcpu| 1 << vcpu);
-        assert_eq!(self.machine.read(by, register, 1), expected);
+        let shown = if irq.owned && vcpus > 1 {
+            irq.targets
+        } else {
+            0
+        };
+        assert_eq!(self.machine.read(by, register, 1), shown.into());
     }
 
     /// SGIR: register 2 stands for the filter that names the writer alone.
@@ -143,14 +149,17 @@ impl<const V2: bool> Pair<V2> {
         }
     }
 
-    fn acknowledged(&self, intid: u32, vcpu: usize) -> bool {
-        self.model
-            .running
-            .iter()
-            .enumerate()
-            .any(|(core, running)| {
-                (intid >= 32 || core == vcpu) && running.iter().any(|&(other, _)| other == intid)
-            })
+    /// Whether `intid`, as `vcpu` sees it, is pending in some list register.
+    fn is_listed(&self, vcpu: usize, intid: u32) -> bool {
+        let mut cores = self.machine.cores.iter().enumerate();
+        cores.any(|(core, hardware)| (intid >= 32 || core == vcpu) && hardware.pends(intid))
+    }
+
+    /// The core that has `intid`, as `vcpu` sees it, in a list register has looked at its line.
+    fn sampled(&mut self, vcpu: usize, intid: u32) {
+        let irq = self.model.irq(vcpu, intid);
+        // An edge that came again after the acknowledgement is one more.
+        irq.stale &= irq.edge && !irq.latch;
     }
 
     fn read(&mut self, by: usize, of: usize, register: u8, intid: u32) {
@@ -166,7 +175,11 @@ impl<const V2: bool> Pair<V2> {
                 _ => irq.group1,
             };
             expected |= u32::from(value && irq.owned) << bit;
-            unsure |= u32::from(irq.spurious != 0 && matches!(register, 2 | 3)) << bit;
+            if matches!(register, 2..6) {
+                self.sampled(of, word * 32 + bit);
+            }
+            let is_unsure = self.model.irq(of, word * 32 + bit).stale && matches!(register, 2 | 3);
+            unsure |= u32::from(is_unsure) << bit;
         }
         let offset =
             BASES.get(usize::from(register)).copied().unwrap_or(0x80) + u64::from(word) * 4;
@@ -187,7 +200,7 @@ impl<const V2: bool> Pair<V2> {
             let candidates = self.model.candidates(core);
             let running = self.model.running[core]
                 .iter()
-                .map(|&(_, priority)| priority)
+                .map(|running| running.priority)
                 .min()
                 .unwrap_or(0xff);
             let best = candidates
@@ -205,7 +218,7 @@ impl<const V2: bool> Pair<V2> {
             let irq = self.model.irq(core, entry.intid()).clone();
             if !candidates.contains(&(irq.priority, entry.intid())) {
                 assert!(
-                    irq.spurious != 0 && irq.enable && !irq.active,
+                    irq.stale && irq.enable && !irq.active,
                     "vCPU {core} sees {}, which is not to be signalled",
                     entry.intid()
                 );
@@ -223,6 +236,18 @@ impl<const V2: bool> Pair<V2> {
 
     /// The guest takes and ends everything that is left.
     pub fn drain(&mut self) {
+        for core in 0..self.vcpus {
+            self.apply(Op::Interface { core, groups: 3 });
+            for word in 0..WORDS as u32 {
+                self.apply(Op::Bit {
+                    by: core,
+                    of: core,
+                    register: 5,
+                    intid: word * 32,
+                    extra: u32::MAX,
+                });
+            }
+        }
         for intid in INTIDS {
             for core in 0..self.vcpus {
                 self.apply(Op::Line {

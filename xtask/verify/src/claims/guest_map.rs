@@ -1,6 +1,6 @@
 //! A guest reaches its memory, its channel pages and its devices with the declared rights, and nothing else.
 
-use plan::Range;
+use plan::{PAGE, Range};
 
 use super::{Context, GUEST_GICC, paged};
 use crate::compare::{Mapping, compare};
@@ -104,8 +104,9 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     }
     let gic = &context.board().gic[0];
     if gic.version == 2 {
+        // Its first page: EL2 answers for GICV_DIR, which is alone in the second one.
         let gicv = Range {
-            size: gic.gicv.size.min(GUEST_GICC.size),
+            size: gic.gicv.size.min(PAGE),
             ..gic.gicv
         };
         list.push(Mapping {

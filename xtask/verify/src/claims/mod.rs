@@ -21,7 +21,7 @@ pub const GUEST_GICD: Range = Range {
     base: 0x0800_0000,
     size: 0x1_0000,
 };
-/// GICv2: the hardware's GICV, as the guest's CPU interface.
+/// GICv2: the guest's CPU interface. Its first page is the hardware's GICV, its second EL2's.
 pub const GUEST_GICC: Range = Range {
     base: 0x0801_0000,
     size: 0x2000,
@@ -167,6 +167,9 @@ impl<'a> Context<'a> {
             let size = declared.vcpus.len() as u64 * GICR_SIZE;
             let base = GUEST_GICR;
             list.push(("the emulated redistributors", Range { base, size }));
+        } else {
+            let base = GUEST_GICC.base + PAGE;
+            list.push(("the emulated GICC_DIR", Range { base, size: PAGE }));
         }
         if declared.console {
             list.push(("the emulated PL011", GUEST_PL011));

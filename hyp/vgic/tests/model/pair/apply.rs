@@ -14,23 +14,10 @@ impl<const V2: bool> Pair<V2> {
             } => {
                 let (by, of) = (by % self.vcpus, of % self.vcpus);
                 let word = intid / 32;
-                let mut mask = 1 << (intid % 32) | extra;
+                let mask = 1 << (intid % 32) | extra;
                 for bit in 0..32 {
                     let other = word * 32 + bit;
-                    let acknowledged = self.acknowledged(other, of);
-                    // Pending ones need list registers too: more active ones than these do not fit.
-                    let active = (0..288).filter(|&intid| self.model.irq(of, intid).active);
-                    let is_full = self.registers < 16 || active.count() >= 6;
                     let irq = self.model.irq(of, other);
-                    let skip = match register {
-                        2 => irq.physical && irq.pending(),
-                        4 => is_full || acknowledged,
-                        5 => acknowledged,
-                        _ => false,
-                    };
-                    if skip && irq.owned {
-                        mask &= !(1 << bit);
-                    }
                     let is_fixed = V2 && other < 16 && matches!(register, 2 | 3);
                     if mask >> bit & 1 == 0 || !irq.owned || is_fixed {
                         continue;
@@ -38,13 +25,10 @@ impl<const V2: bool> Pair<V2> {
                     match register {
                         0 => irq.enable = true,
                         1 => irq.enable = false,
-                        2 => {
-                            irq.latch = true;
-                            irq.spurious += u32::from(irq.physical && !irq.edge);
-                        }
+                        2 => (irq.latch, irq.stale) = (true, irq.stale && irq.latch),
                         3 => irq.latch = false,
                         4 => irq.active = true,
-                        _ => irq.active = false,
+                        _ => self.model.deactivate(of, other),
                     }
                 }
                 let offset = BASES[usize::from(register)] + u64::from(word) * 4;
@@ -55,9 +39,6 @@ impl<const V2: bool> Pair<V2> {
             }
             Op::Group { by, of, intid, on } => {
                 let (by, of) = (by % self.vcpus, of % self.vcpus);
-                if self.model.irq(of, intid).active {
-                    return;
-                }
                 let offset = 0x80 + u64::from(intid / 32) * 4;
                 let bit = 1 << (intid % 32);
                 let old = self.access(by, of, intid, offset, None);
@@ -74,9 +55,6 @@ impl<const V2: bool> Pair<V2> {
             } => {
                 let (by, of) = (by % self.vcpus, of % self.vcpus);
                 let irq = self.model.irq(of, intid);
-                if irq.active {
-                    return;
-                }
                 if irq.owned {
                     irq.priority = priority & 0xf8;
                 }
@@ -113,18 +91,18 @@ impl<const V2: bool> Pair<V2> {
             }
             Op::Line { core, intid, high } => {
                 let core = core % self.vcpus;
+                let is_listed = self.is_listed(core, intid);
                 let irq = self.model.irq(core, intid);
                 if !irq.owned || irq.edge && !irq.physical {
                     return;
                 }
                 let rises = high && !irq.line;
-                if irq.edge && rises && irq.latch && !irq.active {
-                    return;
-                }
-                irq.spurious += u32::from(irq.physical && !irq.edge && !high && irq.line);
                 irq.line = high;
-                if irq.edge {
-                    irq.latch |= rises;
+                if irq.edge && rises {
+                    irq.stale = irq.latch && (irq.stale || is_listed);
+                    irq.latch = true;
+                } else if !irq.edge {
+                    irq.stale = irq.physical && !irq.pending() && (irq.stale || is_listed);
                 }
                 if irq.physical {
                     self.machine.set_line(core, intid, high);
@@ -197,7 +175,7 @@ impl<const V2: bool> Pair<V2> {
                 if let Some(intid) = self.machine.cores[core].acknowledge() {
                     let source = 1 << self.machine.cores[core].source;
                     let irq = self.model.irq(core, intid);
-                    irq.spurious -= u32::from(!irq.pending());
+                    irq.stale &= irq.edge && irq.latch;
                     if V2 && intid < 16 {
                         assert!(irq.sources & source != 0, "nobody sent SGI {intid} so");
                         irq.sources &= !source;
@@ -205,15 +183,50 @@ impl<const V2: bool> Pair<V2> {
                     irq.latch = false;
                     irq.active = true;
                     let priority = irq.priority;
-                    self.model.running[core].push((intid, priority));
+                    self.model.running[core].push(Running {
+                        intid,
+                        priority,
+                        cancelled: false,
+                    });
                 }
             }
-            Op::End { core } => {
+            Op::End { core } => self.end(core % self.vcpus),
+            Op::Deactivate { by, pick, intid } => {
+                let by = by % self.vcpus;
+                let dropped = self.model.dropped.iter().enumerate();
+                let dropped: Vec<u32> = dropped
+                    .flat_map(|(core, list)| list.iter().map(move |&intid| (core, intid)))
+                    .filter(|&(core, intid)| intid >= 32 || core == by)
+                    .map(|(_, intid)| intid)
+                    .collect();
+                let count = dropped.len().max(1);
+                let intid = dropped.get(pick % count).copied().unwrap_or(intid);
+                self.machine.vcpu(by).deactivate(intid);
+                if self.model.split[by] {
+                    self.model.deactivate(by, intid);
+                }
+            }
+            Op::Mode { core, split } => {
                 let core = core % self.vcpus;
+                // The maintenance interrupt of an end comes right behind it.
                 self.settle();
-                if let Some((intid, _)) = self.model.running[core].pop() {
-                    self.machine.cores[core].end(intid);
-                    self.model.irq(core, intid).active = false;
+                if self.model.running[core].is_empty() && self.model.dropped[core].is_empty() {
+                    self.machine.cores[core].split = split;
+                    self.model.split[core] = split;
+                }
+            }
+            Op::Interface { core, groups } => {
+                let core = core % self.vcpus;
+                self.machine.cores[core].groups = groups;
+                self.model.interface[core] = groups;
+            }
+            Op::Enter { core } => {
+                let core = core % self.vcpus;
+                let pends = |&intid: &u32| self.machine.cores[core].pends(intid);
+                let listed: Vec<u32> = (0..288).filter(pends).collect();
+                self.machine.vcpu(core).sample();
+                for intid in listed {
+                    self.sampled(core, intid);
                 }
             }
             Op::Park { core, on } => {
@@ -235,5 +248,30 @@ impl<const V2: bool> Pair<V2> {
                 intid,
             } => self.read(by % self.vcpus, of % self.vcpus, register, intid),
         }
+    }
+
+    /// EOIR of what was acknowledged last.
+    fn end(&mut self, core: usize) {
+        self.settle();
+        let Some(&running) = self.model.running[core].last() else {
+            return;
+        };
+        let Running {
+            intid, cancelled, ..
+        } = running;
+        let is_active = self.model.irq(core, intid).active;
+        if self.model.split[core] {
+            self.machine.cores[core].drop_priority();
+            if !cancelled {
+                self.model.dropped[core].push(intid);
+            }
+        } else if !(cancelled && is_active) {
+            self.machine.cores[core].end(intid);
+            self.model.irq(core, intid).active = false;
+        } else {
+            // Active once more, maybe on another core: whose end this would be is open.
+            return;
+        }
+        self.model.running[core].pop();
     }
 }
