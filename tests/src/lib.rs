@@ -2,11 +2,13 @@
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
 //! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
-//! `ticks/` many interrupts of every kind, `payload/` what others bring, `linux/` Linux beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine,
+//! `gic/` what a guest does with its GIC, `ticks/` many interrupts of every kind, `payload/` what others bring, `linux/` Linux
+//! beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine,
 //! `boot/` another loader than QEMU, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod boot;
+mod gic;
 mod linux;
 mod rpi4;
 #[cfg(test)]
@@ -323,6 +325,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend_from_slice(ticks::CASES);
     cases.extend_from_slice(DUOS);
     cases.extend_from_slice(attacks::CASES);
+    cases.extend_from_slice(gic::CASES);
     cases.extend_from_slice(typed::CASES);
     cases.extend_from_slice(rpi4::CASES);
     cases.extend_from_slice(boot::CASES);

@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod calls;
 mod channels;
+mod gic;
 mod interrupts;
 mod memory;
 mod odd;
@@ -147,6 +148,31 @@ const ATTACKS: &[Attack] = &[
         interrupts::flood,
         "timer and SGIs to itself without a pause",
     ),
+    (
+        "dir-elsewhere",
+        Survives,
+        gic::elsewhere,
+        "ends an SPI on another vCPU than the one that acknowledged it",
+    ),
+    (
+        "dir-order",
+        Survives,
+        gic::order,
+        "ends more SPIs than there are list registers in an order of its own",
+    ),
+    (
+        "level-withdrawn",
+        Survives,
+        gic::withdrawn,
+        "takes its timer back before it acknowledges its interrupt",
+    ),
+    (
+        "group-off",
+        Survives,
+        gic::group_off,
+        "leaves urgent interrupts pending in a group that it has off",
+    ),
+    ("targets", Survives, gic::targets, "reads ITARGETSR back"),
     (
         "ring-foreign",
         Survives,

@@ -222,3 +222,44 @@ fn a_group_that_is_switched_off_makes_room() {
     machine.settle();
     assert_eq!(machine.cores[0].acknowledge(), Some(8));
 }
+
+/// The same where physical interrupts are not linked, as on QEMU's GICv2: DIR ends the physical one too, once.
+#[test]
+fn without_link_dir_ends_the_physical_interrupt() {
+    let mut machine =
+        Machine::<true>::new(2, 1, &[row(45, PHYSICAL, 0), row(46, PHYSICAL | EDGE, 0)]);
+    machine.as_qemu(false);
+    machine.set_gicd(0, 0, 1);
+    machine.set_gicd(0, 0x104, 3 << 13);
+    for core in &mut machine.cores {
+        core.split = true;
+    }
+    let active = |machine: &Machine<true>| machine.physical.borrow().active[0][1] >> 13;
+    for by in [0, 1] {
+        machine.set_line(0, 45, true);
+        for intid in [45, 46] {
+            machine.settle();
+            assert_eq!(machine.cores[0].acknowledge(), Some(intid));
+            machine.cores[0].drop_priority();
+            machine.set_line(0, 46, true);
+        }
+        machine.set_line(0, 46, false);
+        machine.set_line(0, 45, false);
+        assert_eq!(active(&machine), 3);
+        // The first one has left the only list register, the second has it.
+        for (intid, left) in [(45, 2), (46, 0)] {
+            machine.vcpu(by).deactivate(intid);
+            machine.settle();
+            assert_eq!(active(&machine), left, "{intid} by {by}");
+            assert_eq!(machine.gicd(by, 0x304) >> 13, left);
+        }
+        assert_eq!(machine.cores[0].signalled(), None);
+    }
+    // Withdrawn before it is taken.
+    machine.set_line(0, 45, true);
+    machine.settle();
+    machine.set_line(0, 45, false);
+    machine.vcpu(0).sample();
+    machine.settle();
+    assert_eq!((machine.cores[0].signalled(), active(&machine)), (None, 0));
+}

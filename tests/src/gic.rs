@@ -1,0 +1,43 @@
+//! What a GIC must do for guests that use it otherwise than most, each case on every GIC that has what it is about.
+
+use crate::{Case, DUO, Expect, GICV2};
+
+/// A case: its name, the attack of guests/chaos, and where.
+macro_rules! gic {
+    ($name:literal, $attack:literal, $system:literal) => {
+        Case {
+            name: concat!("gic/", $name),
+            system: concat!("tests/systems/", $system, ".toml"),
+            command_line: Some(("chaos", concat!("attack=", $attack))),
+            expect: Expect::Ends(&[("chaos", "off")]),
+            wanted: &[concat!("[chaos] survived ", $attack, ": ")],
+            ..DUO
+        }
+    };
+}
+
+/// [`gic!`] on QEMU's machine with a GICv2.
+macro_rules! gicv2 {
+    ($name:literal, $attack:literal) => {
+        Case {
+            machine: GICV2,
+            ..gic!($name, $attack, "gic")
+        }
+    };
+}
+
+/// All of them.
+pub const CASES: &[Case] = &[
+    gic!("dir-elsewhere", "dir-elsewhere", "gic"),
+    gic!("dir-order", "dir-order", "gic"),
+    gic!("level-withdrawn", "level-withdrawn", "gic"),
+    gic!("group-off", "group-off", "gic"),
+    gicv2!("dir-elsewhere-gicv2", "dir-elsewhere"),
+    gicv2!("dir-order-gicv2", "dir-order"),
+    gicv2!("level-withdrawn-gicv2", "level-withdrawn"),
+    gicv2!("targets-gicv2", "targets"),
+    gic!("dir-elsewhere-rpi4", "dir-elsewhere", "gic-rpi4"),
+    gic!("dir-order-rpi4", "dir-order", "gic-rpi4"),
+    gic!("level-withdrawn-rpi4", "level-withdrawn", "gic-rpi4"),
+    gic!("targets-rpi4", "targets", "gic-rpi4"),
+];
