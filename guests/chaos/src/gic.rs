@@ -89,10 +89,15 @@ impl Gic {
 
     fn route(self, intid: u32, vcpu: u64) {
         let intid = u64::from(intid);
-        // SAFETY: as above.
+        let (targets, router) = (
+            self.gicd + ITARGETSR + intid,
+            self.gicd + IROUTER + 8 * intid,
+        );
         match self.is_v2 {
-            true => unsafe { mmio::write8(self.gicd + ITARGETSR + intid, 1 << vcpu) },
-            false => unsafe { mmio::write64(self.gicd + IROUTER + 8 * intid, vcpu) },
+            // SAFETY: as above.
+            true => unsafe { mmio::write8(targets, 1 << vcpu) },
+            // SAFETY: as above.
+            false => unsafe { mmio::write64(router, vcpu) },
         }
     }
 
@@ -114,9 +119,9 @@ impl Gic {
         }
     }
 
-    /// Takes the most important interrupt, if one comes within 200 ms, and drops its priority or ends it.
+    /// Takes the most important interrupt, if one comes within five seconds, and drops its priority or ends it.
     fn take(self) -> Option<u32> {
-        let end = timer::now() + timer::milliseconds(200);
+        let end = timer::now() + timer::milliseconds(5000);
         loop {
             if let Some(taken) = interrupt::acknowledge() {
                 taken.end();
@@ -137,7 +142,7 @@ impl Gic {
 
     /// A register's bit, after whoever holds the interrupt had time to look.
     fn expect_bit(self, register: u64, intid: u32, on: bool, what: &str) {
-        let end = timer::now() + timer::milliseconds(200);
+        let end = timer::now() + timer::milliseconds(5000);
         while self.read(register, intid) != on {
             if timer::now() > end {
                 fail!("{what}: register {register:#x} of {intid} says otherwise");
@@ -170,7 +175,7 @@ fn isr() -> u64 {
 static STEP: AtomicU32 = AtomicU32::new(0);
 
 fn await_step(step: u32) {
-    let end = timer::now() + timer::milliseconds(2000);
+    let end = timer::now() + timer::milliseconds(20_000);
     while STEP.load(Ordering::Acquire) != step {
         if timer::now() > end {
             fail!("the other vCPU does not come to step {step}");
@@ -272,7 +277,9 @@ pub fn order(tree: &Tree) -> String {
     let taken = interrupt::acknowledge();
     gic.deactivate(SPIS.start);
     gic.expect_bit(ISACTIVER, SPIS.start, true, "DIR with EOImode 0");
-    taken.map(interrupt::Taken::end);
+    if let Some(taken) = taken {
+        taken.end();
+    }
     gic.expect_bit(ISACTIVER, SPIS.start, false, "EOIR with EOImode 0");
     for intid in SPIS {
         gic.write(ICENABLER, intid);
@@ -284,7 +291,8 @@ pub fn order(tree: &Tree) -> String {
 pub fn withdrawn(tree: &Tree) -> String {
     let gic = Gic::new(tree);
     // What brings the vCPU to EL2 in between: a read of the state, a call, an access to another register.
-    let entries: [(&str, fn(Gic)); 4] = [
+    type Enter = fn(Gic);
+    let entries: [(&str, Enter); 4] = [
         ("a read", |gic| {
             gic.read(ISPENDR, timer::INTID);
         }),
@@ -366,7 +374,7 @@ pub fn group_off(tree: &Tree) -> String {
         }
         set(ICC_IGRPEN0, 1);
         for sgi in 0..count {
-            let end = timer::now() + timer::milliseconds(200);
+            let end = timer::now() + timer::milliseconds(5000);
             let mut taken = get(ICC_IAR0);
             while taken >= 1020 && timer::now() < end {
                 taken = get(ICC_IAR0);

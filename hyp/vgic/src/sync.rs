@@ -22,7 +22,7 @@ use crate::vcpu::{Vcpu, intid, place};
 const MANAGED: u32 = control::EN
     | control::LRENPIE
     | control::NPIE
-    | 5 * (control::VGRP0_EIE | control::VGRP0_DIE)
+    | (5 * (control::VGRP0_EIE | control::VGRP0_DIE))
     | control::TC
     | control::TDIR
     | control::EOI_COUNT;
