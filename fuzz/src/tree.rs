@@ -4,8 +4,9 @@
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use plan::PAGE;
+use plan::{PAGE, Range};
 
+pub use crate::boot::machine::Checked;
 use crate::boot::{machine, off::Refused};
 use crate::planned::Plan;
 use crate::support::{self, Parts};
@@ -13,12 +14,17 @@ use crate::support::{self, Parts};
 /// How EL2 answers a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The machine covers the plan; the run's nonce.
-    Covers(u64),
+    /// The machine covers the plan; what boot goes on with.
+    Covers(Checked),
     /// Refused with this line.
     Refused(String),
 }
 
+/// Where the loader is taken to have put the image: in RAM that the plan uses.
+pub const IMAGE: Range = Range {
+    base: 0x7800_0000,
+    size: 0x0010_0000,
+};
 /// Bytes of a tree's header.
 const HEADER: usize = 40;
 
@@ -38,6 +44,31 @@ pub fn run(data: &[u8]) {
 
 /// What EL2 answers.
 pub fn answer(data: &[u8]) -> Answer {
+    answer_of(good_plan(), data)
+}
+
+/// What it answers where the board gives the plan this range, although the tree may reserve it.
+pub fn answer_reclaiming(base: u64, size: u64, data: &[u8]) -> Answer {
+    let mut system = support::duo().system;
+    system.board.reclaimed = vec![xtask::system::Range { base, size }];
+    answer_of(&loaded(&support::compile(&system, |_, _| ())), data)
+}
+
+/// What it answers if the image is that of the first system for the Raspberry Pi 4.
+pub fn answer_on_rpi4(data: &[u8]) -> Answer {
+    answer_of(&loaded(&support::rpi4().image), data)
+}
+
+/// What it answers a loader that enters at exception level `level`.
+pub fn answer_at(level: u64, data: &[u8]) -> Answer {
+    answer_from(level, good_plan(), data)
+}
+
+fn answer_of(plan: &Plan, data: &[u8]) -> Answer {
+    answer_from(2, plan, data)
+}
+
+fn answer_from(level: u64, plan: &Plan, data: &[u8]) -> Answer {
     // Eight bytes at a time: aligned as the boot protocol wants it, and never without a header.
     let mut tree = vec![0u64; data.len().max(HEADER).div_ceil(8)];
     for (word, bytes) in tree.iter_mut().zip(data.chunks(8)) {
@@ -51,12 +82,11 @@ pub fn answer(data: &[u8]) -> Answer {
     if claimed.swap_bytes() > held {
         tree[0] = tree[0] & 0xffff_ffff | u64::from(held.swap_bytes()) << 32;
     }
-    let plan = good_plan();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        machine::check(tree.as_ptr() as u64, plan)
+        machine::check(tree.as_ptr() as u64, level, plan, IMAGE)
     }));
     match result {
-        Ok(nonce) => Answer::Covers(nonce),
+        Ok(checked) => Answer::Covers(checked),
         Err(why) => match why.downcast::<Refused>() {
             Ok(refused) => Answer::Refused(String::from_utf8_lossy(&refused.0).into_owned()),
             Err(why) => panic::resume_unwind(why),
@@ -67,13 +97,14 @@ pub fn answer(data: &[u8]) -> Answer {
 /// The plan of the system `duo`.
 fn good_plan() -> &'static Plan {
     static PLAN: OnceLock<Plan> = OnceLock::new();
-    PLAN.get_or_init(|| {
-        let good = support::duo();
-        let parts = Parts::of(&good.image);
-        let bytes = &good.image[parts.plan..];
-        let room = vec![0; bytes.len() + PAGE as usize].leak();
-        let start = room.as_ptr().align_offset(PAGE as usize);
-        room[start..start + bytes.len()].copy_from_slice(bytes);
-        Plan::at(room[start..].as_ptr() as u64)
-    })
+    PLAN.get_or_init(|| loaded(&support::duo().image))
+}
+
+/// The plan of `image`, aligned as in memory, for as long as this process lives.
+fn loaded(image: &[u8]) -> Plan {
+    let bytes = &image[Parts::of(image).plan..];
+    let room = vec![0; bytes.len() + PAGE as usize].leak();
+    let start = room.as_ptr().align_offset(PAGE as usize);
+    room[start..start + bytes.len()].copy_from_slice(bytes);
+    Plan::at(room[start..].as_ptr() as u64)
 }

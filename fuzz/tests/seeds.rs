@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use bulkhead_fuzz::{TARGETS, tree::Answer};
+use bulkhead_fuzz::TARGETS;
+use bulkhead_fuzz::tree::{Answer, Checked};
 
 fn fuzz() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -86,10 +87,21 @@ fn boot_trees_are_told_apart() {
     for name in ["virt.dtb", "bus.dtb"] {
         assert_eq!(
             answer(name),
-            Answer::Covers(0x0123_4567_89ab_cdef),
+            Answer::Covers(Checked {
+                nonce: 0x0123_4567_89ab_cdef,
+                frequency: 0
+            }),
             "{name}"
         );
     }
+    // The RAM disk is reserved twice, and under the plan.
+    assert_eq!(
+        answer("reserved.dtb"),
+        Answer::Covers(Checked {
+            nonce: 0x0123_4567_89ab_cdef,
+            frequency: 62_500_000
+        })
+    );
     for (name, word) in [
         ("little-memory.dtb", "RAM: "),
         ("few-cores.dtb", "cores: "),

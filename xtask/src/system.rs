@@ -40,6 +40,8 @@ pub struct Board {
     pub ram: Vec<Range>,
     /// Parts of it that firmware keeps.
     pub reserved: Vec<Range>,
+    /// Parts of it that the boot device tree may reserve and the plan may use all the same, merged.
+    pub reclaimed: Vec<Range>,
     /// Cores; a core's number is its place here.
     pub cores: Vec<BoardCore>,
     /// Core types admitted, as (mask, value) of `MIDR_EL1`, with a word for people.

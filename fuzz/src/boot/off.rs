@@ -10,6 +10,9 @@ pub static UART: AtomicU64 = AtomicU64::new(0);
 /// Whether EL2 could power off.
 pub static PSCI: AtomicBool = AtomicBool::new(false);
 
+/// Whether EL2 would, from EL1.
+pub static HVC: AtomicBool = AtomicBool::new(false);
+
 /// A refusal's line.
 pub struct Refused(pub Vec<u8>);
 

@@ -23,11 +23,16 @@ unsafe extern "C" {
     static _plan_offset: u64;
 }
 
+/// Where the image is that this code runs in.
+pub fn image_base() -> u64 {
+    &raw const _image_start as u64
+}
+
 impl Plan {
     /// The plan of the image that this code runs in.
     pub fn here() -> Self {
         // SAFETY: the packer wrote the offset into the image before anything ran; nobody writes it later.
-        Self::at(&raw const _image_start as u64 + unsafe { _plan_offset })
+        Self::at(image_base() + unsafe { _plan_offset })
     }
 
     /// The plan at `base`: see [`Plan::is_valid`].

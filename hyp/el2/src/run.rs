@@ -6,6 +6,7 @@ use aarch64_cpu::asm::{self, barrier};
 use console::Line;
 use plan::{Load, Memory, Range};
 
+use crate::boot::leftovers;
 use crate::cpu::core::Core;
 use crate::cpu::{cache, guest};
 use crate::planned::Plan;
@@ -13,6 +14,7 @@ use crate::{gic, power, terminal};
 
 /// Step 6 of boot. `row` is this core's row of the plan.
 pub extern "C" fn run_core(row: &'static plan::Core) -> ! {
+    leftovers::clear();
     let plan = Plan::here();
     // SAFETY: `boot/entry.rs` comes here once a core, on its own stack, right after it switched its MMU on.
     let core = unsafe { &mut *Core::init(row, plan) };

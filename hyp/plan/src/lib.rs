@@ -151,6 +151,8 @@ pub struct Machine {
     pub midrs: Array,
     /// [`Write`] rows, which switch the machine off where firmware has no PSCI to do it.
     pub off: Array,
+    /// [`Range`]s that the boot device tree may reserve and the plan may use all the same, by address; none touch.
+    pub reclaimed: Array,
 }
 
 /// A 32-bit write to a device register.
@@ -358,8 +360,8 @@ pub struct Interrupt {
     pub vcpu: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 232);
-const _: () = assert!(size_of::<Machine>() == 144);
+const _: () = assert!(size_of::<Header>() == 240);
+const _: () = assert!(size_of::<Machine>() == 152);
 const _: () = assert!(size_of::<Core>() == 152);
 const _: () = assert!(size_of::<End>() == 56);
 const _: () = assert!(size_of::<Partition>() == 136);

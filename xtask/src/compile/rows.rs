@@ -283,6 +283,7 @@ fn machine(writer: &mut Writer, system: &System, places: &Places) -> Result<Mach
             reserved: 0,
         })
         .collect();
+    let reclaimed: Vec<_> = board.reclaimed.iter().map(|&r| range(r)).collect();
     Ok(Machine {
         gic_version: gic.version,
         list_registers: gic.list_registers,
@@ -299,5 +300,6 @@ fn machine(writer: &mut Writer, system: &System, places: &Places) -> Result<Mach
         ram: writer.array(&ram)?,
         midrs: writer.array(&midrs)?,
         off: writer.array(&off)?,
+        reclaimed: writer.array(&reclaimed)?,
     })
 }

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::values::parse_size;
+use crate::compile::place::merged;
 use crate::system::{Board, BoardCore, Card, Device, Gic, Interrupt, Qemu, Range};
 
 #[derive(Deserialize)]
@@ -12,6 +13,8 @@ struct File {
     ram: Vec<Span>,
     #[serde(default)]
     reserved: Vec<Span>,
+    #[serde(default)]
+    reclaimed: Vec<Span>,
     start: Start,
     #[serde(default)]
     power_off: Vec<Write>,
@@ -200,10 +203,27 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
         );
         return Err(error(why));
     }
+    let ranges = |spans: Vec<Span>| spans.into_iter().map(Range::from).collect::<Vec<_>>();
+    let (reserved, reclaimed) = (ranges(file.reserved), ranges(file.reclaimed));
+    let both = |range: &&Range| {
+        let apart = |kept: &Range| {
+            range.base >= kept.base.saturating_add(kept.size)
+                || kept.base >= range.base.saturating_add(range.size)
+        };
+        !reserved.iter().all(apart)
+    };
+    if let Some(range) = reclaimed.iter().find(both) {
+        return Err(error(format!(
+            "the range at {:#x} is both in `reserved` and in `reclaimed`: firmware keeps it, or the plan may have it",
+            range.base
+        )));
+    }
+    let reclaimed = merged(reclaimed.iter());
     Ok(Board {
         name: name.to_owned(),
         ram: file.ram.into_iter().map(Range::from).collect(),
-        reserved: file.reserved.into_iter().map(Range::from).collect(),
+        reserved,
+        reclaimed,
         cores: file
             .core
             .into_iter()

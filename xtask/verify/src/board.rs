@@ -22,6 +22,9 @@ pub struct Board {
     /// Parts of it that firmware keeps.
     #[serde(default, deserialize_with = "ranges")]
     pub reserved: Vec<Range>,
+    /// Parts of it that the boot tree may reserve and a plan may use all the same.
+    #[serde(default, deserialize_with = "ranges")]
+    pub reclaimed: Vec<Range>,
     /// Cores: a core's number is its place here.
     pub core: Vec<Core>,
     /// Core types.

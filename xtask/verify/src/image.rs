@@ -39,6 +39,8 @@ pub struct Image<'a> {
     pub midrs: Vec<Midr>,
     /// What switches the machine off.
     pub off: Vec<Write>,
+    /// Ranges that the boot tree may reserve.
+    pub reclaimed: Vec<Range>,
     /// Core rows, each with its channel ends.
     pub cores: Vec<CoreRow>,
     /// Partition rows, each with its arrays.
@@ -114,6 +116,7 @@ impl<'a> Image<'a> {
             ram: Vec::new(),
             midrs: Vec::new(),
             off: Vec::new(),
+            reclaimed: Vec::new(),
             cores: Vec::new(),
             partitions: Vec::new(),
             used: RefCell::default(),
@@ -133,6 +136,8 @@ impl<'a> Image<'a> {
         self.ram = self.array("Machine::ram", header.machine.ram, MAX_ROWS)?;
         self.midrs = self.array("Machine::midrs", header.machine.midrs, MAX_ROWS)?;
         self.off = self.array("Machine::off", header.machine.off, MAX_ROWS)?;
+        let reclaimed = header.machine.reclaimed;
+        self.reclaimed = self.array("Machine::reclaimed", reclaimed, MAX_ROWS)?;
         for (n, row) in (0..).zip(self.array::<Core>("cores", header.cores, MAX_CORES)?) {
             let ends = self.array(&format!("ends of core {n}"), row.ends, MAX_ENDS)?;
             self.cores.push(CoreRow { row, ends });

@@ -175,6 +175,22 @@ fn what_switches_the_board_off_is_given_away() {
     );
 }
 
+/// The plan lets the boot tree reserve what the board does not.
+#[test]
+fn more_is_reclaimed_than_the_board_says() {
+    let mut good = support::full();
+    let base = good.system.board.ram[0].base;
+    good.system.board.reclaimed = vec![xtask::system::Range { base, size: 0x1000 }];
+    let image = support::compile(&good.system, |_, _| ());
+    let text = bulkhead_verify::verify(&image, &good.inputs).refusal();
+    says(
+        &text,
+        &["refused[machine]: the boot tree may reserve [Range { base: 40000000"],
+    );
+    good.inputs.board.reclaimed = vec![plan::Range { base, size: 0x1000 }];
+    assert!(bulkhead_verify::verify(&image, &good.inputs).holds());
+}
+
 #[test]
 fn a_tree_names_an_interrupt_off_by_32() {
     let text = spoilt(|good, image| {

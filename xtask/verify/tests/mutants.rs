@@ -167,6 +167,9 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
     parts
         .span::<Write>(machine.off)
         .for_each(|at| add("machine", at, size_of::<Write>()));
+    parts
+        .span::<Range>(machine.reclaimed)
+        .for_each(|at| add("machine", at, size_of::<Range>()));
     for (core, at) in parts
         .cores()
         .iter()
@@ -201,6 +204,8 @@ fn meaningless(parts: &Parts<'_>) -> Vec<(usize, u64, &'static str)> {
     let mut list = Vec::new();
     let off = parts.plan + offset_of!(Header, machine) + offset_of!(Machine, off);
     empty(off, parts.header.machine.off, &mut list);
+    let reclaimed = parts.plan + offset_of!(Header, machine) + offset_of!(Machine, reclaimed);
+    empty(reclaimed, parts.header.machine.reclaimed, &mut list);
     let at = parts.span::<Partition>(parts.header.partitions);
     for (partition, at) in parts.partitions().iter().zip(at) {
         let colour = at + offset_of!(Partition, colour);

@@ -42,6 +42,9 @@ _plan_offset:
     msr     DAIFSet, #0xf
     msr     SPSel, #1
     msr     TPIDR_EL2, xzr              // no state yet (cpu/core.rs)
+    adr     x1, vectors                 // a fault of boot's has its line
+    msr     VBAR_EL2, x1
+    msr     MDCR_EL2, xzr
     mov     x1, #{hcr}
     msr     HCR_EL2, x1
     mov     x1, #({sctlr_off} & 0xffff)
@@ -50,17 +53,21 @@ _plan_offset:
     isb
 .endm
 
-0:  mrs     x1, CurrentEL
-    cmp     x1, #(2 << 2)
-    b.ne    park_core
-    mov     x20, x0                     // device tree
+0:  mov     x20, x0                     // device tree
+    mrs     x21, CurrentEL
+    lsr     x21, x21, #2
+    msr     DAIFSet, #0xf
+    msr     SPSel, #1
+    cmp     x21, #2
+    b.ne    1f                          // to be refused; the boot protocol has the MMU off at each level
     known_state
-    adr     x19, _image_start
+1:  adr     x19, _image_start
     mov     x0, x19
     bl      relocate
     adrp    x1, boot_stack_top
     add     sp, x1, :lo12:boot_stack_top
     mov     x0, x20
+    mov     x1, x21
     bl      {check_machine}             // x0 = target, x1 = bytes; a machine that does not fit never returns
     mov     x21, x0
     mov     x20, x1
@@ -113,7 +120,9 @@ image_moved:
     sub     x1, x1, x2
     add     x1, x1, x21
     br      x1
-5:  mov     x0, x21
+5:  adr     x1, vectors
+    msr     VBAR_EL2, x1
+    mov     x0, x21
     bl      relocate
     mov     x0, x21
     adrp    x1, _image_end
@@ -197,6 +206,7 @@ start_core_row:
     mov     x1, #({mair} & 0xffff)
     movk    x1, #({mair} >> 16), lsl #16
     msr     MAIR_EL2, x1
+    msr     AMAIR_EL2, xzr
     ldr     x1, [x20, #{tcr}]
     msr     TCR_EL2, x1
     ldr     x1, [x19, #{ttbr_load}]

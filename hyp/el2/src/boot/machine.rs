@@ -1,65 +1,95 @@
 //! The machine check: one pass over the boot device tree, held against what the plan needs.
 //!
-//! Covering is enough: more RAM, more cores or more devices than planned are left alone. Bindings: Devicetree
+//! Covering is enough: more RAM, more cores or more devices than planned are left alone. Nodes are found as Linux finds
+//! them: by `compatible` and `device_type`; `/chosen`, `/cpus` and `/reserved-memory` by path. Bindings: Devicetree
 //! Specification v0.4 and Linux `Documentation/devicetree/bindings` (`arm,gic-v3`, `arm,gic`, `pl011`, `psci`, `arm/cpus`).
 
+use core::slice::from_ref;
 use core::sync::atomic::Ordering::Relaxed;
 
 use console::Line;
-use plan::{Core, Range};
+use plan::{Core, Machine, PAGE, Range};
 
-use super::off::{self, PSCI, UART};
+use super::off::{self, HVC, PSCI, UART};
 use super::refuse::{if_damaged, refusal, refuse};
-use super::tree::{self, Node, Nodes};
+use super::tree::{self, Node, Nodes, Property::*, Regions, text};
 use crate::gic;
 use crate::planned::Plan;
 
-/// RAM ranges a device tree may list; more than any board of this kind has.
-const RAM_RANGES: usize = 16;
+/// Banks of RAM that EL2 holds, those that touch taken as one.
+const RAM_RANGES: usize = 32;
+/// Reserved ranges within the plan's RAM that EL2 holds until it knows where the RAM disk is.
+const KEPT_RANGES: usize = 8;
+/// Nodes deeper than this are not looked at.
+const DEPTH: usize = 8;
 /// Most bytes of a device tree (Linux `Documentation/arch/arm64/booting.rst`, 2).
 const TREE: u32 = 2 << 20;
 /// Key of the nonce on the boot command line.
 const NONCE: &[u8] = b"bulkhead.nonce=";
 
-/// Key there of `GICH_LR.HW`, 0 or 1, for interrupts that a GICv2 could link.
-const LINK: &[u8] = b"bulkhead.gich-hw=";
+/// What the machine check leaves for later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The nonce of this run, 0 if none was given.
+    pub nonce: u64,
+    /// The counter's frequency where the tree says it, Hz, or 0.
+    pub frequency: u64,
+}
 
 /// What the device tree says.
 #[derive(Default)]
-struct Found {
+struct Found<'a> {
     ram: [Range; RAM_RANGES],
     ram_count: usize,
+    /// Banks of RAM beyond those.
+    ram_lost: u64,
+    /// Ranges that the tree reserves and the plan uses, but for what only boot needs.
+    kept: [Range; KEPT_RANGES],
+    kept_count: usize,
+    /// The last one beyond those.
+    kept_lost: Option<Range>,
+    ram_disk: Range,
     cpus: u64,
     planned_cpus: u64,
+    /// A planned core's MPIDR and release address, where that is not the plan's.
+    release: Option<(&'a Core, u64)>,
     gic_version: u32,
     gic: [u64; 4],
     uart: bool,
     psci: bool,
-    nonce: u64,
-    link: Option<bool>,
+    /// Firmware answers PSCI by HVC.
+    hvc: bool,
+    checked: Checked,
 }
 
-/// Compares the machine with `plan`; what does not fit is refused. Answers the nonce of this run, 0 if none was given.
-pub fn check(dtb: u64, plan: &Plan) -> u64 {
+/// Compares the machine with `plan`; what does not fit is refused. `level` is the exception level that the loader entered at,
+/// `image` where it put the image.
+pub fn check(dtb: u64, level: u64, plan: &Plan, image: Range) -> Checked {
     let machine = &plan.header.machine;
     if plan.is_valid() {
         UART.store(machine.uart.base, Relaxed);
     }
     let mut found = Found::default();
-    let mut above = [Node::default(); 2];
-    for node in nodes(dtb) {
-        // What is looked for lies in the root, in `cpus`, or on a bus there.
-        if node.depth == 1 || node.depth == 2 {
-            look(&mut found, &node, &above, plan);
-        }
-        if let Some(place) = above.get_mut(node.depth) {
-            *place = node;
-        }
+    let tree = tree(dtb);
+    let has_tree = tree.is_some();
+    if let Some((nodes, size)) = tree {
+        // Nobody needs these once the image has moved.
+        let own = [pages(Range { base: dtb, size }), pages(image)];
+        read(&mut found, nodes, plan, &own);
     }
     if found.uart {
         UART.store(machine.uart.base, Relaxed);
     }
-    PSCI.store(found.psci, Relaxed);
+    // From EL3 there is nobody to call, and an HVC of EL2 comes back to it.
+    PSCI.store(found.psci && level != 3, Relaxed);
+    HVC.store(found.hvc && level == 1, Relaxed);
+    if level != 2 {
+        refuse!(str "exception level: the plan needs EL2, the loader entered at EL", dec level)
+    }
+    if !has_tree {
+        refuse!(str "device tree: the plan needs one to check the machine, ",
+            str "the loader passed none at ", hex dtb)
+    }
     if !plan.is_valid() {
         refuse!(str "plan: this EL2 needs one of version ", dec plan::VERSION.into(),
             str ", this image has another or none")
@@ -67,6 +97,7 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     // From here on the plan's claims count: they must be its author's.
     if_damaged(plan);
     check_ram(&found, plan);
+    check_kept(&found, plan);
     check_cores(&found, plan);
     check_gic(&found, plan);
     if !found.uart {
@@ -76,135 +107,215 @@ pub fn check(dtb: u64, plan: &Plan) -> u64 {
     if machine.start == plan::START_PSCI && !found.psci {
         refuse!(str "PSCI: the plan needs firmware that starts cores by SMC, the machine has none")
     }
-    found.nonce
+    found.checked
 }
 
-/// The nodes of the tree that the loader passed. The boot protocol aligns it to 8 bytes, and lets it have [`TREE`].
-fn nodes(dtb: u64) -> Nodes<'static> {
+/// The pass over the tree.
+fn read<'a>(found: &mut Found<'a>, nodes: Nodes, plan: &'a Plan, own: &[Range]) {
+    for range in nodes.reservations() {
+        keep(found, range, plan, own);
+    }
+    let mut above = [Node::default(); DEPTH];
+    for mut node in nodes {
+        let Some((place, ancestors)) = above.get_mut(..=node.depth).and_then(<[_]>::split_last_mut)
+        else {
+            continue;
+        };
+        let parent = ancestors.last();
+        node.usable = node.is_available() && parent.is_none_or(|parent| parent.usable);
+        look(found, &node, ancestors, plan, own);
+        *place = node;
+    }
+}
+
+/// The nodes of the tree that the loader passed, and its size; none if it passed no tree. The boot protocol aligns it to 8
+/// bytes, and lets it have [`TREE`].
+fn tree(dtb: u64) -> Option<(Nodes<'static>, u64)> {
     let is_place = dtb != 0 && dtb.is_multiple_of(8);
     // SAFETY: the boot protocol says x0 is the device tree's address or zero.
-    let header = is_place.then(|| unsafe { &*(dtb as *const [u32; 2]) });
-    if let Some(&[magic, size]) = header
-        && magic == tree::MAGIC.to_be()
-        && u32::from_be(size) <= TREE
-        // SAFETY: as above; the tree says its own size.
-        && let Some(nodes) = Nodes::of(unsafe {
-            core::slice::from_raw_parts(dtb as *const u8, u32::from_be(size) as usize)
-        })
-    {
-        return nodes;
+    let &[magic, size] = is_place.then(|| unsafe { &*(dtb as *const [u32; 2]) })?;
+    let size = u32::from_be(size);
+    if magic != tree::MAGIC.to_be() || size > TREE {
+        return None;
     }
-    refuse!(str "device tree: the plan needs one to check the machine, ",
-        str "the loader passed none at ", hex dtb)
+    // SAFETY: as above; the tree says its own size.
+    let bytes = unsafe { core::slice::from_raw_parts(dtb as *const u8, size as usize) };
+    Some((Nodes::of(bytes)?, size.into()))
 }
 
-/// Takes what one node says. Nodes are first told apart by the generic names the specification recommends (2.2.2).
-fn look(found: &mut Found, node: &Node, above: &[Node; 2], plan: &Plan) {
-    let machine = &plan.header.machine;
-    let named = |name: &[u8]| node.name.starts_with(name);
-    let compatible = |name| node.says(b"compatible", name);
-    let on_bus = node.depth > 1 && !named(b"cpu@");
-    let mut regions = Regions {
-        reg: node.property(b"reg").unwrap_or(&[]),
-        root: &above[0],
-        parent: &above[node.depth - 1],
-        on_bus,
-    };
-    if named(b"memory@") {
-        for (region, slot) in regions.zip(found.ram.iter_mut().skip(found.ram_count)) {
-            *slot = region;
-            found.ram_count += 1;
-        }
-    } else if named(b"cpu@") {
-        let mpidr = regions.next().map(|region| region.base);
-        found.cpus += 1;
-        for (index, core) in plan.cores().iter().enumerate() {
-            if mpidr == Some(core.mpidr) {
-                found.planned_cpus |= 1 << (index & 63);
+const MEMORY: tree::Text = text("memory");
+const CPU: tree::Text = text("cpu");
+
+/// Takes what one node says, whose ancestors from the root on are `above`.
+fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a Plan, own: &[Range]) {
+    match above {
+        [] => {}
+        [_] if node.name == b"chosen" => {
+            found.checked.nonce = node.value(Bootargs).and_then(nonce).unwrap_or(0);
+            let ends = (node.number(InitrdStart), node.number(InitrdEnd));
+            if let (Some(base), Some(end)) = ends {
+                let size = end.saturating_sub(base);
+                found.ram_disk = pages(Range { base, size });
             }
         }
-    } else if named(b"intc@") || named(b"interrupt-controller@") {
-        if compatible(b"arm,gic-v3") {
-            found.gic_version = 3;
-        } else if compatible(b"arm,cortex-a15-gic") || compatible(b"arm,gic-400") {
-            found.gic_version = 2;
-        } else {
-            return;
+        [_] if node.says(DeviceType, &MEMORY) && node.usable => {
+            Regions::of(node, above).for_each(|bank| add_ram(found, bank));
         }
-        for (slot, region) in found.gic.iter_mut().zip(regions) {
-            *slot = region.base;
+        [_, cpus] if cpus.name == b"cpus" && node.says(DeviceType, &CPU) => {
+            look_at_cpu(found, node, cpus, plan);
         }
-    } else if (named(b"pl011@") || named(b"serial@")) && compatible(b"arm,pl011") {
+        [_, parent] if parent.name == b"reserved-memory" && node.usable => {
+            // Its addresses are the cores', as Linux has it.
+            for range in Regions::of(node, from_ref(parent)) {
+                keep(found, range, plan, own);
+            }
+        }
+        _ if node.usable => look_at_device(found, node, above, &plan.header.machine),
+        _ => {}
+    }
+}
+
+/// `status = "disabled"` says that a core waits to be started, "fail" that it cannot be (3.8).
+fn look_at_cpu<'a>(found: &mut Found<'a>, node: &Node, cpus: &Node, plan: &'a Plan) {
+    let (Some(mut reg), Some([cells, _])) = (node.value(Reg), cpus.cells()) else {
+        return;
+    };
+    let mpidr = tree::number(&mut reg, cells);
+    if node
+        .value(Status)
+        .is_some_and(|status| status.starts_with(b"fail"))
+    {
+        return;
+    }
+    found.cpus += 1;
+    for (index, core) in plan.cores().iter().enumerate() {
+        if mpidr == Some(core.mpidr) {
+            found.planned_cpus |= 1 << (index & 63);
+            let release = node.number(ReleaseAddress);
+            if let Some(address) = release.filter(|&address| address != core.release) {
+                found.release = Some((core, address));
+            }
+        }
+    }
+}
+
+/// What `compatible` calls the devices that the machine check asks for. PSCI 0.1 has function identifiers of the tree's choice, and no `SYSTEM_OFF`.
+const DEVICES: [tree::Text; 8] = [
+    text("arm,gic-v3"),
+    text("arm,gic-400"),
+    text("arm,cortex-a15-gic"),
+    text("arm,cortex-a7-gic"),
+    text("arm,pl011"),
+    text("arm,psci-0.2"),
+    text("arm,psci-1.0"),
+    text("arm,armv8-timer"),
+];
+const GICV3: usize = 0;
+const GICV2: usize = 3;
+const PL011: usize = 4;
+const PSCI_1_0: usize = 6;
+
+fn look_at_device(found: &mut Found, node: &Node, above: &[Node], machine: &Machine) {
+    let Some(device) = node.find(Compatible, &DEVICES) else {
+        return;
+    };
+    let mut regions = Regions::of(node, above);
+    if device <= GICV2 {
+        if !fits(found, machine) {
+            found.gic_version = if device == GICV3 { 3 } else { 2 };
+            found.gic = [0; 4];
+            for (slot, region) in found.gic.iter_mut().zip(regions) {
+                *slot = region.base;
+            }
+        }
+    } else if device == PL011 {
         let base = regions.next().map(|region| region.base);
         found.uart |= base == Some(machine.uart.base);
-        // Where the plan's UART is missing, a refusal goes to one that is there, and is wired (2.3.4).
-        let wired = !node.says(b"status", b"disabled");
-        if let (false, true, Some(base)) = (found.uart, wired, base) {
+        // Where the plan's UART is missing, a refusal goes to one that is there.
+        if let (false, Some(base)) = (found.uart, base) {
             UART.store(base, Relaxed);
         }
-    } else if named(b"psci") {
-        found.psci |= node.says(b"method", b"smc");
-    } else if named(b"chosen") {
-        let bootargs = node.property(b"bootargs").unwrap_or(&[]);
-        found.nonce = value(bootargs, NONCE).and_then(nonce).unwrap_or(0);
-        let link = value(bootargs, LINK).and_then(<[u8]>::first);
-        found.link = link.map(|&digit| digit != b'0');
+    } else if device <= PSCI_1_0 {
+        found.psci |= node.says(Method, &const { text("smc") });
+        found.hvc |= node.says(Method, &const { text("hvc") });
+    } else {
+        found.checked.frequency = node.number(ClockFrequency).unwrap_or(0);
     }
 }
 
-/// A node's `reg` as the cores see it. What no range of its bus holds ends it.
-struct Regions<'a> {
-    reg: &'a [u8],
-    root: &'a Node<'a>,
-    parent: &'a Node<'a>,
-    /// The parent is a bus, which has addresses of its own.
-    on_bus: bool,
-}
-
-/// `#address-cells` and `#size-cells` (2.3.5): at least a word, and no more than anything has.
-fn cells(node: &Node) -> [usize; 2] {
-    [
-        node.number(b"#address-cells", 2).clamp(1, 4),
-        node.number(b"#size-cells", 1).min(4),
-    ]
-}
-
-impl Iterator for Regions<'_> {
-    type Item = Range;
-
-    fn next(&mut self) -> Option<Range> {
-        let [address_cells, size_cells] = cells(self.parent);
-        let base = tree::number(&mut self.reg, address_cells)?;
-        let size = tree::number(&mut self.reg, size_cells)?;
-        let mut ranges: &[u8] = &[];
-        if self.on_bus {
-            ranges = self.parent.property(b"ranges")?;
-        }
-        if ranges.is_empty() {
-            // No bus, or one that changes nothing (2.3.8).
-            return Some(Range { base, size });
-        }
-        loop {
-            let inside = base.wrapping_sub(tree::number(&mut ranges, address_cells)?);
-            let base = tree::number(&mut ranges, cells(self.root)[0])?.wrapping_add(inside);
-            if inside < tree::number(&mut ranges, size_cells)? {
-                return Some(Range { base, size });
-            }
-        }
+/// Adds a bank of RAM, joined with one that it touches.
+fn add_ram(found: &mut Found, bank: Range) {
+    if bank.size == 0 {
+        return;
+    }
+    let (banks, free) = found.ram.split_at_mut(found.ram_count);
+    let touched = banks
+        .iter_mut()
+        .find(|other| bank.base <= end(other) && other.base <= end(&bank));
+    if let Some(other) = touched {
+        let last = end(other).max(end(&bank));
+        other.base = other.base.min(bank.base);
+        other.size = last - other.base;
+    } else if let Some(slot) = free.first_mut() {
+        *slot = bank;
+        found.ram_count += 1;
+    } else {
+        found.ram_lost += 1;
     }
 }
 
-/// What follows `key` on the boot command line.
-fn value<'a>(bootargs: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+/// Notes a range that the tree reserves, if the plan uses some of it that neither boot alone needs (`own`) nor the board gives
+/// to the plan.
+fn keep(found: &mut Found, range: Range, plan: &Plan, own: &[Range]) {
+    let given = plan.slice::<Range>(plan.header.machine.reclaimed);
+    let allowed = |both: &Range| own.iter().chain(given).any(|other| holds(other, both));
+    if used(&range, plan, allowed).is_none() {
+        return;
+    }
+    match found.kept.get_mut(found.kept_count) {
+        Some(slot) => {
+            *slot = range;
+            found.kept_count += 1;
+        }
+        None => found.kept_lost = Some(range),
+    }
+}
+
+/// The range of RAM that the plan needs and that has a part in `range` which is not allowed.
+fn used(range: &Range, plan: &Plan, allowed: impl Fn(&Range) -> bool) -> Option<&'static Range> {
+    let ram = plan.slice::<Range>(plan.header.machine.ram);
+    ram.iter().find(|need| {
+        let base = need.base.max(range.base);
+        let size = end(need).min(end(range)).saturating_sub(base);
+        size != 0 && !allowed(&Range { base, size })
+    })
+}
+
+fn end(range: &Range) -> u64 {
+    range.base.saturating_add(range.size)
+}
+
+fn holds(outer: &Range, inner: &Range) -> bool {
+    outer.base <= inner.base && end(inner) <= end(outer)
+}
+
+/// The whole pages that hold `range`.
+fn pages(range: Range) -> Range {
+    let base = range.base & !(PAGE - 1);
+    let size = end(&range)
+        .checked_next_multiple_of(PAGE)
+        .unwrap_or(u64::MAX)
+        - base;
+    Range { base, size }
+}
+
+/// The 16 hex digits behind [`NONCE`].
+fn nonce(bootargs: &[u8]) -> Option<u64> {
     let start = bootargs
-        .windows(key.len())
-        .position(|window| window == key)?;
-    bootargs.get(start + key.len()..)
-}
-
-/// The number that [`NONCE`]'s 16 hex digits make.
-fn nonce(text: &[u8]) -> Option<u64> {
-    let digits = text.get(..16)?;
+        .windows(NONCE.len())
+        .position(|window| window == NONCE)?
+        + NONCE.len();
+    let digits = bootargs.get(start..start + 16)?;
     digits.iter().try_fold(0, |value, &digit| {
         Some(value << 4 | u64::from(char::from(digit).to_digit(16)?))
     })
@@ -213,7 +324,6 @@ fn nonce(text: &[u8]) -> Option<u64> {
 fn check_ram(found: &Found, plan: &Plan) {
     let ram = found.ram.get(..found.ram_count).unwrap_or(&[]);
     for need in plan.slice::<Range>(plan.header.machine.ram) {
-        let end = need.base + need.size;
         // Adjacent ranges cover together: step from one to the next until none goes on. Saturated, each step is forward,
         // whatever sizes the tree claims.
         let mut covered = need.base;
@@ -221,17 +331,29 @@ fn check_ram(found: &Found, plan: &Plan) {
             .iter()
             .find(|range| range.base <= covered && covered - range.base < range.size)
         {
-            covered = range.base.saturating_add(range.size);
-            if covered >= end {
+            covered = end(range);
+            if covered >= end(need) {
                 break;
             }
         }
-        if covered < end {
+        if covered < end(need) {
             let mut line = refusal();
             between(line.str("RAM: the plan needs "), need);
             line.str(", the machine has");
+            let mut rest = ram.len() as u64 + found.ram_lost;
             for range in ram {
+                // Room for one more and for what ends the line.
+                if line.as_bytes().len() > Line::SIZE - 80 {
+                    break;
+                }
                 between(line.str(" "), range);
+                rest -= 1;
+            }
+            if rest != 0 {
+                line.str(" and ")
+                    .dec(rest)
+                    .str(" more, of which EL2 reads ");
+                line.dec(RAM_RANGES as u64);
             }
             off::power_off_with(&mut line)
         }
@@ -241,7 +363,20 @@ fn check_ram(found: &Found, plan: &Plan) {
 fn between(line: &mut Line, range: &Range) {
     line.hex(range.base)
         .str("-")
-        .hex(range.base.saturating_add(range.size).wrapping_sub(1));
+        .hex(end(range).wrapping_sub(1));
+}
+
+/// Refuses what the tree reserves under the plan, if it is not the RAM disk.
+fn check_kept(found: &Found, plan: &Plan) {
+    let kept = found.kept.get(..found.kept_count).unwrap_or(&[]);
+    for range in kept.iter().chain(&found.kept_lost) {
+        if let Some(need) = used(range, plan, |both| holds(&found.ram_disk, both)) {
+            let mut line = refusal();
+            between(line.str("RAM: the plan needs "), need);
+            between(line.str(", the device tree reserves "), range);
+            off::power_off_with(&mut line)
+        }
+    }
 }
 
 fn check_cores(found: &Found, plan: &Plan) {
@@ -251,30 +386,37 @@ fn check_cores(found: &Found, plan: &Plan) {
             str " cores, one with MPIDR ", hex core.mpidr,
             str ", the machine has ", dec found.cpus, str " and not that one")
     }
+    if let (false, Some((core, address))) = (found.psci, found.release) {
+        refuse!(str "cores: the plan releases MPIDR ", hex core.mpidr, str " at ", hex core.release,
+            str ", the machine at ", hex address)
+    }
 }
 
-fn check_gic(found: &Found, plan: &Plan) {
-    let machine = &plan.header.machine;
-    // In the order of `reg`; of what follows a plan for GICv3 needs nothing.
+/// Whether the GIC found last is the plan's. In the order of `reg`; of what follows a plan for GICv3 needs nothing.
+fn fits(found: &Found, machine: &Machine) -> bool {
     let needed = match machine.gic_version {
         3 => &[machine.gicd, machine.gicr][..],
         _ => &[machine.gicd, machine.gicc, machine.gich, machine.gicv],
     };
-    let fits = found.gic_version == machine.gic_version
-        && (needed.iter().zip(found.gic)).all(|(range, base)| range.base == base);
+    found.gic_version == machine.gic_version
+        && (needed.iter().zip(found.gic)).all(|(range, base)| range.base == base)
+}
+
+fn check_gic(found: &Found, plan: &Plan) {
+    let machine = &plan.header.machine;
     let (version, base) = (machine.gic_version.into(), machine.gicd.base);
     if found.gic_version == 0 {
         refuse!(str "GIC: the plan needs GICv", dec version, str " at ", hex base,
             str ", the machine has none")
     }
-    if !fits {
+    if !fits(found, machine) {
         refuse!(str "GIC: the plan needs GICv", dec version, str " at ", hex base,
             str ", the machine has GICv", dec found.gic_version.into(), str " at ", hex found.gic[0])
     }
     if machine.gic_version != gic::VERSION {
         refuse!(str "plan: for GICv", dec version, str ", this EL2 drives GICv", dec gic::VERSION.into())
     }
-    gic::attach(machine, found.link);
+    gic::attach(machine);
     let intids = gic::physical::intids(machine.gicd.base);
     if intids < machine.intids {
         refuse!(str "GIC: the plan needs ", dec machine.intids.into(),

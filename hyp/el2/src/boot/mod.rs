@@ -10,6 +10,7 @@
 
 pub mod crc;
 mod entry;
+pub mod leftovers;
 mod machine;
 pub mod off;
 pub mod refuse;
@@ -19,9 +20,9 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1, Readable};
-use plan::{Core, Header, Midr};
+use plan::{Core, Header, Midr, Range};
 
-use crate::cpu::{cache, regs};
+use crate::cpu::{cache, regs, timer};
 use crate::gic;
 use crate::planned::Plan;
 use crate::shared::Shared;
@@ -31,6 +32,17 @@ pub(crate) use refuse::refuse;
 
 /// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with the image.
 static NONCE: AtomicU64 = AtomicU64::new(0);
+
+/// The counter's frequency, Hz, as the tree or the first core has it; 0 before. Written with the MMU off.
+static FREQUENCY: AtomicU64 = AtomicU64::new(0);
+/// The core that has passed [`check_core`] last: its MPIDR and a bit that none has. Written with the MMU off.
+static PASSED: AtomicU64 = AtomicU64::new(0);
+/// In [`PASSED`]: some core has.
+const SOME: u64 = 1 << 63;
+/// Frequencies of the counter that can be meant, Hz. The architecture asks for 1 GHz from Armv8.6 on, and no board has more.
+const FREQUENCIES: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
+/// How long a core may take to come, s.
+const PATIENCE: u64 = 10;
 
 /// Affinity fields of `MPIDR_EL1`.
 const AFFINITY: u64 = 0xff_00ff_ffff;
@@ -49,11 +61,16 @@ pub struct Target {
     size: u64,
 }
 
-/// Step 2. `dtb` is the boot device tree.
-pub extern "C" fn check_machine(dtb: u64) -> Target {
+/// Step 2. `dtb` is the boot device tree, `level` the exception level that the loader entered at.
+pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
     let plan = Plan::here();
-    let nonce = machine::check(dtb, &plan);
-    NONCE.store(nonce, Relaxed);
+    let image = Range {
+        base: crate::planned::image_base(),
+        size: plan.header.image_size,
+    };
+    let checked = machine::check(dtb, level, &plan, image);
+    NONCE.store(checked.nonce, Relaxed);
+    FREQUENCY.store(checked.frequency, Relaxed);
     Target {
         base: plan.header.el2_base,
         size: plan.header.image_size,
@@ -72,6 +89,7 @@ pub extern "C" fn moved() {
 
     let me = MPIDR_EL1.get() & AFFINITY;
     let own = plan.cores().iter().find(|core| core.mpidr == me);
+    check_frequency(me);
     gic::init_distributor(&plan);
     // Cores of one type refuse alike: once is enough.
     if let Some(own) = own {
@@ -81,6 +99,7 @@ pub extern "C" fn moved() {
         cache::clean_invalidate(core.private.base, core.private.size);
         if core.mpidr != me {
             start(core);
+            await_core(core);
         }
     }
     match own {
@@ -119,8 +138,39 @@ fn start(core: &Core) {
     }
 }
 
+/// Waits until `core` has passed its checks, so that cores which refuse do it one after another, and one that does not come is
+/// named.
+fn await_core(core: &Core) {
+    let start = timer::now();
+    while PASSED.load(Relaxed) != core.mpidr | SOME {
+        if timer::now().wrapping_sub(start) > PATIENCE * timer::frequency() {
+            refuse!(str "cores: the plan needs MPIDR ", hex core.mpidr,
+                str ", which was started and did not come in ", dec PATIENCE, str " s")
+        }
+        // SAFETY: a hint.
+        unsafe { core::arch::asm!("yield", options(nomem, nostack, preserves_flags)) };
+    }
+}
+
+/// Refuses a core whose counter nobody has set up, or which counts otherwise than the others or the device tree say: guests on
+/// both ends of a channel compare times.
+fn check_frequency(mpidr: u64) {
+    let own = timer::frequency();
+    if !FREQUENCIES.contains(&own) {
+        refuse!(str "timer: core ", hex mpidr, str " has CNTFRQ_EL0 = ", dec own,
+            str " Hz, the plan needs ", dec *FREQUENCIES.start(), str " to ", dec *FREQUENCIES.end())
+    }
+    let known = FREQUENCY.load(Relaxed);
+    if known != 0 && known != own {
+        refuse!(str "timer: core ", hex mpidr, str " has CNTFRQ_EL0 = ", dec own,
+            str " Hz, the boot core or the device tree says ", dec known)
+    }
+    FREQUENCY.store(own, Relaxed);
+}
+
 /// Step 5: what only the core itself can tell. `core` is its row.
 pub extern "C" fn check_core(core: &Core) {
+    check_frequency(core.mpidr);
     let plan = Plan::here();
     let machine = &plan.header.machine;
     let midr = MIDR_EL1.get() as u32;
@@ -158,4 +208,5 @@ pub extern "C" fn check_core(core: &Core) {
         refuse!(str "list registers: the plan needs ", dec machine.list_registers.into(),
             str ", core ", hex core.mpidr, str " has ", dec registers)
     }
+    PASSED.store(core.mpidr | SOME, Relaxed);
 }

@@ -4,8 +4,10 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use aarch64_cpu::registers::{Readable, SCTLR_EL2};
 use console::Line;
 
+use super::refuse::refusal;
 use crate::cpu::regs;
 use crate::planned::Plan;
 use crate::uart::Uart;
@@ -15,15 +17,34 @@ pub static UART: AtomicU64 = AtomicU64::new(0);
 /// Whether firmware answers PSCI by SMC: where it does not, an SMC never returns.
 pub static PSCI: AtomicBool = AtomicBool::new(false);
 
+/// Whether it does by HVC, and boot runs below it: at EL1, to refuse.
+pub static HVC: AtomicBool = AtomicBool::new(false);
+
+/// A fault of boot's own, such as a device tree where there is no memory: `ESR_EL2`, `ELR_EL2`, `FAR_EL2`, `HPFAR_EL2`. Once the
+/// MMU is on the UART may not be mapped; then, and if the line itself faults, nothing is left but a watchdog.
+pub fn fault([esr, elr, far, _]: [u64; 4]) -> ! {
+    let base = UART.load(Relaxed);
+    UART.store(0, Relaxed);
+    if base == 0 || SCTLR_EL2.is_set(SCTLR_EL2::M) {
+        crate::exits::unreachable_state();
+    }
+    let mut line = refusal();
+    line.str("EL2 faults at boot: ESR ").hex(esr);
+    line.str(" ELR ").hex(elr).str(" FAR ").hex(far);
+    power_off_on(base, &line)
+}
+
 /// Prints `line`, then powers off.
 pub fn power_off_with(line: &mut Line) -> ! {
-    line.str("\r\n");
-    let base = UART.load(Relaxed);
+    power_off_on(UART.load(Relaxed), line)
+}
+
+fn power_off_on(base: u64, line: &Line) -> ! {
     if base != 0 {
         // SAFETY: the device tree or the plan says a PL011 is there, the MMU is off, and no other core drives it yet.
         let uart = unsafe { Uart::new(base) };
         uart.enable();
-        for &byte in line.as_bytes() {
+        for &byte in line.as_bytes().iter().chain(b"\r\n") {
             uart.write(byte);
         }
         uart.flush();
@@ -36,6 +57,9 @@ pub fn power_off_with(line: &mut Line) -> ! {
 
 /// Switches the machine off, by firmware or as the board does it. Returns if there is no way.
 pub fn machine_off(plan: &Plan) {
+    if HVC.load(Relaxed) {
+        regs::hvc(psci::fid::SYSTEM_OFF.into());
+    }
     if PSCI.load(Relaxed) {
         regs::smc(psci::fid::SYSTEM_OFF.into(), [0; 3]);
     }

@@ -1,7 +1,9 @@
 //! The boot device tree, read as it lies (Devicetree Specification v0.4, chapter 5). What is wrong with it ends the walk.
 //!
 //! By hand: `fdt`, which guests use, stops behind a node whose only child was taken out (FDT_NOP; QEMU leaves such trees for
-//! the Raspberry Pi), and the library that does not is 3 KiB of the 40 that EL2 may have.
+//! the Raspberry Pi), and the library that does not is 3 KiB of the 48 that EL2 may have.
+
+use plan::Range;
 
 /// First word of a tree.
 pub const MAGIC: u32 = 0xd00d_feed;
@@ -10,21 +12,88 @@ const BEGIN_NODE: u32 = 1;
 const END_NODE: u32 = 2;
 const PROP: u32 = 3;
 const NOP: u32 = 4;
+/// The format's version (5.2): readers of this one can read every tree that says so.
+const VERSION: u64 = 17;
+
+/// The properties that the machine check reads: an index of [`NAMES`] each.
+#[derive(Clone, Copy)]
+pub enum Property {
+    AddressCells,
+    SizeCells,
+    Bootargs,
+    ClockFrequency,
+    Compatible,
+    DeviceType,
+    InitrdEnd,
+    InitrdStart,
+    Method,
+    Ranges,
+    Reg,
+    ReleaseAddress,
+    Status,
+}
+
+/// A text and at least one zero behind it: an array of these has no pointers, which boot would have to relocate.
+pub type Text = [u8; 20];
+
+/// Makes a [`Text`].
+pub const fn text(from: &str) -> Text {
+    let (mut text, from) = ([0; 20], from.as_bytes());
+    let mut index = 0;
+    while index < from.len() {
+        text[index] = from[index];
+        index += 1;
+    }
+    assert!(index < text.len(), "room for a zero");
+    text
+}
+
+/// Whether `bytes` starts with `text` and its first zero.
+fn starts(bytes: &[u8], text: &Text) -> bool {
+    for (byte, &wanted) in bytes.iter().zip(text) {
+        if *byte != wanted {
+            return false;
+        }
+        if wanted == 0 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Their names.
+const NAMES: [Text; 13] = [
+    text("#address-cells"),
+    text("#size-cells"),
+    text("bootargs"),
+    text("clock-frequency"),
+    text("compatible"),
+    text("device_type"),
+    text("linux,initrd-end"),
+    text("linux,initrd-start"),
+    text("method"),
+    text("ranges"),
+    text("reg"),
+    text("cpu-release-addr"),
+    text("status"),
+];
+const _: () = assert!(NAMES.len() == Property::Status as usize + 1);
 
 /// A node.
 #[derive(Clone, Copy, Default)]
 pub struct Node<'a> {
-    /// How many nodes it lies in: 0 is the root.
+    /// The number of its ancestors: 0 is the root.
     pub depth: usize,
     /// Its name with its unit address.
     pub name: &'a [u8],
-    /// The structure block from its first property on.
-    body: &'a [u8],
-    strings: &'a [u8],
+    /// It and its ancestors are available: the reader of the nodes says so.
+    pub usable: bool,
+    values: [Option<&'a [u8]>; NAMES.len()],
 }
 
-/// All nodes of a tree, each before those in it.
+/// All nodes of a tree, each before its children.
 pub struct Nodes<'a> {
+    bytes: &'a [u8],
     depth: usize,
     rest: &'a [u8],
     strings: &'a [u8],
@@ -34,35 +103,66 @@ pub struct Nodes<'a> {
 pub fn number(bytes: &mut &[u8], cells: usize) -> Option<u64> {
     let (value, rest) = bytes.split_at_checked(cells * 4)?;
     *bytes = rest;
-    Some((value.iter()).fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    Some(
+        value
+            .iter()
+            .fold(0, |number, &byte| number << 8 | u64::from(byte)),
+    )
 }
 
-/// Takes `size` bytes off `bytes`, and what fills their last word.
+/// Takes `size` bytes off `bytes`, and the padding of their last word.
 fn take<'a>(bytes: &mut &'a [u8], size: usize) -> Option<&'a [u8]> {
     let (value, _) = bytes.split_at_checked(size)?;
     *bytes = bytes.get(size.next_multiple_of(4)..)?;
     Some(value)
 }
 
-/// A property's place in the names, and its value.
-fn property<'a>(bytes: &mut &'a [u8]) -> Option<(usize, &'a [u8])> {
-    let size = number(bytes, 1)? as usize;
-    let name = number(bytes, 1)? as usize;
-    Some((name, take(bytes, size)?))
-}
-
 impl<'a> Nodes<'a> {
     /// The nodes of the tree in `bytes`, which its header says to be its own.
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
-        let block = |at: usize| {
-            let offset = number(&mut bytes.get(at..)?, 1)?;
-            bytes.get(offset as usize..)
-        };
+        let word = |at: usize| number(&mut bytes.get(at..)?, 1);
+        // `last_comp_version`.
+        if word(24)? > VERSION {
+            return None;
+        }
         Some(Self {
+            bytes,
             depth: 0,
-            rest: block(8)?,
-            strings: block(12)?,
+            rest: bytes.get(word(8)? as usize..)?,
+            strings: bytes.get(word(12)? as usize..)?,
         })
+    }
+
+    /// The tree's `/memreserve/` entries (5.3).
+    pub fn reservations(&self) -> impl Iterator<Item = Range> + use<'a> {
+        let header = self.bytes;
+        let offset = header.get(16..).and_then(|mut at| number(&mut at, 1));
+        let mut rest = header.get(offset.unwrap_or(0) as usize..).unwrap_or(&[]);
+        core::iter::from_fn(move || {
+            let (base, size) = (number(&mut rest, 2)?, number(&mut rest, 2)?);
+            ((base, size) != (0, 0)).then_some(Range { base, size })
+        })
+    }
+
+    /// Takes a node's properties, which precede its children, and keeps those of [`NAMES`].
+    fn properties(&mut self, node: &mut Node<'a>) -> Option<()> {
+        loop {
+            let mut rest = self.rest;
+            match number(&mut rest, 1)? as u32 {
+                PROP => {
+                    let (size, name) = (number(&mut rest, 1)?, number(&mut rest, 1)?);
+                    let value = take(&mut rest, size as usize)?;
+                    let name = self.strings.get(name as usize..)?;
+                    let slot = NAMES.iter().position(|known| starts(name, known));
+                    if let Some(slot) = slot.and_then(|index| node.values.get_mut(index)) {
+                        *slot = Some(value);
+                    }
+                }
+                NOP => {}
+                _ => return Some(()),
+            }
+            self.rest = rest;
+        }
     }
 }
 
@@ -76,17 +176,17 @@ impl<'a> Iterator for Nodes<'a> {
                     let end = self.rest.iter().position(|&byte| byte == 0)?;
                     let name = self.rest.get(..end)?;
                     take(&mut self.rest, end + 1)?;
-                    let depth = self.depth;
-                    self.depth += 1;
-                    return Some(Node {
-                        depth,
+                    let mut node = Node {
+                        depth: self.depth,
                         name,
-                        body: self.rest,
-                        strings: self.strings,
-                    });
+                        usable: false,
+                        values: [None; NAMES.len()],
+                    };
+                    self.depth += 1;
+                    self.properties(&mut node)?;
+                    return Some(node);
                 }
                 END_NODE => self.depth = self.depth.checked_sub(1)?,
-                PROP => drop(property(&mut self.rest)?),
                 NOP => {}
                 _ => return None,
             }
@@ -95,35 +195,96 @@ impl<'a> Iterator for Nodes<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The value of its property `name`.
-    pub fn property(&self, name: &[u8]) -> Option<&'a [u8]> {
-        let mut rest = self.body;
+    /// The value of `property`.
+    pub fn value(&self, property: Property) -> Option<&'a [u8]> {
+        *self.values.get(property as usize)?
+    }
+
+    /// The number in `property`, of one word or two.
+    pub fn number(&self, property: Property) -> Option<u64> {
+        let mut value = self.value(property)?;
+        let cells = value.len() / 4;
+        number(&mut value, cells.min(2))
+    }
+
+    /// Which of `texts` is the first that is there among the strings of `property`, each of which a zero ends.
+    pub fn find(&self, property: Property, texts: &[Text]) -> Option<usize> {
+        let mut rest = self.value(property)?;
         loop {
-            match number(&mut rest, 1)? as u32 {
-                PROP => {
-                    let (at, value) = property(&mut rest)?;
-                    let behind = self.strings.get(at..)?.strip_prefix(name);
-                    if behind.is_some_and(|rest| rest.first() == Some(&0)) {
-                        return Some(value);
-                    }
-                }
-                NOP => {}
-                _ => return None,
+            let found = texts.iter().position(|text| starts(rest, text));
+            if found.is_some() {
+                return found;
             }
+            let end = rest.iter().position(|&byte| byte == 0)?;
+            rest = rest.get(end + 1..)?;
         }
     }
 
-    /// The number in its property `name`, or `default`.
-    pub fn number(&self, name: &[u8], default: usize) -> usize {
-        let value = self
-            .property(name)
-            .and_then(|mut value| number(&mut value, 1));
-        value.map_or(default, |value| value as usize)
+    /// Whether one of the strings of `property` is `text`.
+    pub fn says(&self, property: Property, text: &Text) -> bool {
+        self.find(property, core::slice::from_ref(text)).is_some()
     }
 
-    /// Whether the strings of its property `name`, each ended by a zero, hold `text`.
-    pub fn says(&self, name: &[u8], text: &[u8]) -> bool {
-        let mut list = self.property(name).unwrap_or(&[]).split(|&byte| byte == 0);
-        list.any(|one| one == text)
+    /// Whether its `status` is that of a device that can be used (2.3.4).
+    pub fn is_available(&self) -> bool {
+        self.value(Property::Status)
+            .is_none_or(|value| value == b"okay\0" || value == b"ok\0")
+    }
+
+    /// `#address-cells` and `#size-cells` for its children (2.3.5); none if no address can be read by them.
+    pub fn cells(&self) -> Option<[usize; 2]> {
+        let cells = |property, default| self.number(property).map_or(default, |n| n as usize);
+        let (address, size) = (
+            cells(Property::AddressCells, 2),
+            cells(Property::SizeCells, 1),
+        );
+        ((1..=4).contains(&address) && size <= 4).then_some([address, size])
+    }
+
+    /// The address on its parent's bus, which has addresses of `cells` words, of `address` on its own (2.3.8).
+    fn translate(&self, address: u64, cells: usize) -> Option<u64> {
+        let [own, size] = self.cells()?;
+        let mut ranges = self.value(Property::Ranges)?;
+        if ranges.is_empty() {
+            return Some(address);
+        }
+        loop {
+            let inside = address.wrapping_sub(number(&mut ranges, own)?);
+            let base = number(&mut ranges, cells)?;
+            if inside < number(&mut ranges, size)? {
+                return Some(base.wrapping_add(inside));
+            }
+        }
+    }
+}
+
+/// A node's `reg` as the cores see it, translated by each bus above. What no range of a bus holds ends it.
+pub struct Regions<'a> {
+    reg: &'a [u8],
+    /// From the root to its parent.
+    above: &'a [Node<'a>],
+}
+
+impl<'a> Regions<'a> {
+    /// The regions of `node`, whose ancestors from the root on are `above`.
+    pub fn of(node: &Node<'a>, above: &'a [Node<'a>]) -> Self {
+        let reg = node.value(Property::Reg).unwrap_or(&[]);
+        Self { reg, above }
+    }
+}
+
+impl Iterator for Regions<'_> {
+    type Item = Range;
+
+    fn next(&mut self) -> Option<Range> {
+        let (parent, _) = self.above.split_last()?;
+        let [address, size] = parent.cells()?;
+        let mut base = number(&mut self.reg, address)?;
+        let size = number(&mut self.reg, size)?;
+        for pair in self.above.windows(2).rev() {
+            let [above, bus] = pair else { return None };
+            base = bus.translate(base, above.cells()?[0])?;
+        }
+        Some(Range { base, size })
     }
 }

@@ -62,6 +62,12 @@ pub fn work() -> Option<u32> {
     (MDCR_EL2.read(MDCR_EL2::HPMN) != 0).then(|| pmxevcntr() as u32)
 }
 
+/// Such a call by HVC, without arguments or an answer, from EL1.
+pub fn hvc(function: u64) {
+    // SAFETY: the machine check saw that what is at EL2 speaks PSCI by HVC; SMCCC says which registers it may change.
+    unsafe { asm!("hvc #0", in("x0") function, clobber_abi("C"), options(nostack)) };
+}
+
 /// SMC to firmware (PSCI, DEN 0022): function in x0, three arguments, result in x0.
 pub fn smc(function: u64, arguments: [u64; 3]) -> i64 {
     let [x1, x2, x3] = arguments;

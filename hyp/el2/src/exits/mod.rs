@@ -17,7 +17,7 @@ use trap::ec;
 use crate::cpu::core::Core;
 use crate::cpu::{guest, timer};
 use crate::vectors::{ALL, AT_FIRST, Frame};
-use crate::{bell, gic, power, terminal};
+use crate::{bell, boot, gic, power, terminal};
 
 /// HVC #0 from AArch64, counted, that the vectors did not answer themselves.
 pub extern "C" fn hypercall(frame: &mut Frame, core: &mut Core) {
@@ -172,7 +172,7 @@ pub extern "C" fn fault(core: *mut Core) -> ! {
     // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
     match unsafe { core.as_mut() } {
         Some(core) => power::halt(core, "fault in EL2", "", registers),
-        None => unreachable_state(),
+        None => boot::off::fault(registers),
     }
 }
 

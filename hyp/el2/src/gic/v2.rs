@@ -2,8 +2,8 @@
 //! EL2 maps them: Device-nGnRE, which keeps accesses to one of them in order.
 //!
 //! Everything here is right in the Non-secure view of a GIC with Security Extensions and in the only view of one without: `GICD_CTLR` = 1
-//! enables the group that this world has, `GICC_CTLR` = 0x201 too, with EOImode (section 4.4.1). Groups are not set but checked: an interrupt that
-//! firmware left to the Secure world cannot be enabled.
+//! enables the group that this world has, `GICC_CTLR` = 0x201 too, with EOImode (section 4.4.1). Groups are set where this is the only view,
+//! to Group 0; in the Non-secure one such writes are ignored, and what firmware left to the Secure world cannot be enabled, which is checked.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -137,9 +137,16 @@ fn check_enable(gicd: &Words, intid: u32) {
 pub fn enable_distributor(gicd: &Words) {
     gicd.ctlr.set(0);
     for word in 1..gicd.count() as usize {
-        gicd.reset(word);
+        reset(gicd, word);
     }
     gicd.ctlr.set(1);
+}
+
+fn reset(words: &Words, word: usize) {
+    words.reset(word);
+    if let Some(group) = words.igroupr.get(word) {
+        group.set(0);
+    }
 }
 
 /// Routes SPI `intid` to the core with these affinity fields. A byte of its own: other partitions' are not touched (IHI 0048, 4.1.4).
@@ -162,12 +169,14 @@ pub fn private_words(_: &Core, plan: &Plan) -> &'static Words {
 
 /// Sets up this core's private interrupts (`words`) and CPU interface, with EL2's own enabled and everything else disabled.
 pub fn init_core(_: &Core, words: &Words) {
-    words.reset(0);
+    reset(words, 0);
     for register in &words.cpendsgir {
         register.set(!0);
     }
     words.write(Bank::SetEnable, 0, OWN);
     let gicc = gicc();
+    gicc.ctlr.set(0);
+    gich().hcr.set(0);
     // What a loader has left active would keep everything away. One of them is this world's, whatever the GIC has.
     for register in gicc.apr.iter().chain(&gicc.nsapr) {
         register.set(0);

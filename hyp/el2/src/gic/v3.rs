@@ -4,9 +4,7 @@
 use core::ptr::NonNull;
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{
-    ICH_AP0R0_EL2, ICH_AP1R0_EL2, ICH_HCR_EL2, ICH_VMCR_EL2, ICH_VTR_EL2,
-};
+use aarch64_cpu::registers::{ICH_HCR_EL2, ICH_VMCR_EL2, ICH_VTR_EL2};
 use arm_gic::UniqueMmioPointer;
 use arm_gic::gicv3::registers::GicrSgi;
 use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
@@ -26,6 +24,8 @@ use crate::planned::Plan;
 pub const VERSION: u32 = 3;
 /// Bytes from a redistributor's base to its SGI frame (IHI 0069, 12.10).
 const SGI_FRAME: u64 = 0x1_0000;
+/// `GICR_CTLR.EnableLPIs`.
+const ENABLE_LPIS: u32 = 1 << 0;
 /// `ICH_VTR_EL2.TDS`: writes of `ICC_DIR_EL1` can be trapped alone.
 const VTR_TDS: u64 = 1 << 19;
 /// `ICC_CTLR_EL1.EOImode`: ending an interrupt drops its priority alone, which hardware-linked list registers need.
@@ -47,6 +47,13 @@ pub fn check_core(row: &Core) {
     if affinity != row.mpidr {
         refuse!(str "redistributor: the plan has core ", hex row.mpidr, str "'s at ", hex row.gicr,
             str ", the machine has core ", hex affinity, str "'s there")
+    }
+    // With LPIs on, the redistributor writes to the loader's table in memory, for ever on some (IHI 0069, GICR_CTLR).
+    let frame = super::physical::distributor(row.gicr);
+    frame.ctlr.set(0);
+    if frame.ctlr.get() & ENABLE_LPIS != 0 {
+        refuse!(str "redistributor: the loader has switched LPIs of core ", hex row.mpidr,
+            str " on, the plan needs them off and they stay on")
     }
 }
 
@@ -124,7 +131,7 @@ pub fn init_core(row: &Core, words: &Words) {
     reset(words, 0);
     words.write(Bank::SetEnable, 0, OWN);
     // What a loader has left active would keep everything away.
-    icc::set_icc_ap1r0(0);
+    icc::clear_active_priorities();
     GicCpuInterface::set_priority_mask(0xff);
     icc::set_icc_bpr1(0);
     icc::set_icc_ctlr(EOI_MODE);
@@ -234,8 +241,7 @@ pub fn write_common(register: Common, value: u64) {
 /// The virtual CPU interface of a core out of reset: no active priorities, all groups off (IHI 0069, 12.4).
 pub fn reset_guest_interface() {
     ICH_VMCR_EL2.set(0);
-    ICH_AP0R0_EL2.set(0);
-    ICH_AP1R0_EL2.set(0);
+    icc::clear_virtual_active_priorities(ICH_VTR_EL2.get() >> 26 & 7);
 }
 
 /// The guest reads the emulated distributor, or the redistributor of vCPU `part`.

@@ -34,6 +34,7 @@ pub fn board() -> Board {
         name: "test-board".into(),
         ram: vec![range(0x4000_0000, 1 << 30)],
         reserved: vec![],
+        reclaimed: vec![],
         cores: (0..8).map(core).collect(),
         midrs: vec![("cortex-a53".into(), 0xff0f_fff0, 0x410f_d030)],
         pa_bits: 40,

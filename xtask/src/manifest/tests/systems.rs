@@ -149,6 +149,27 @@ fn classes_are_kept_in_clusters_of_their_own() {
     assert!(text.contains("cores of other clusters"), "{text}");
 }
 
+/// What firmware keeps is not the plan's, whatever the boot tree says of it.
+#[test]
+fn what_is_reserved_is_not_reclaimed() {
+    let text = std::fs::read_to_string(root().join("boards/rpi4/board.toml")).expect("a board");
+    let with = |base: u64| {
+        let line = format!("reclaimed = [{{ base = {base:#x}, size = \"64KiB\" }}]\n");
+        board::read(
+            "rpi4",
+            &text.replacen("core = [", &format!("{line}core = ["), 1),
+        )
+    };
+    let board = with(0x0010_0000).expect("beside what firmware keeps");
+    let range = board.reclaimed.first().expect("a range");
+    assert_eq!((range.base, range.size), (0x0010_0000, 0x1_0000));
+    let error = with(0x000f_0000).expect_err("in it").to_string();
+    assert!(
+        error.contains("0xf0000 is both in `reserved` and in `reclaimed`"),
+        "{error}"
+    );
+}
+
 #[test]
 fn every_shipped_board_is_read() {
     for name in names(&root().join("boards")) {

@@ -7,6 +7,7 @@ use crate::board::Start;
 use crate::finding::{Claim, Findings};
 use crate::image::FILLED;
 use crate::manifest::{AtEnd, Class};
+use crate::places::merged;
 
 /// Checks header and machine.
 pub fn check(context: &Context<'_>, findings: &mut Findings) {
@@ -65,6 +66,14 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
             context.image.off
         );
         findings.add(Claim::Machine, "Machine::off", &["EL2"], what);
+    }
+    let must = merged(&board.reclaimed);
+    if context.image.reclaimed != must {
+        let what = format!(
+            "the boot tree may reserve {:x?}, the board lets it reserve {must:x?}",
+            context.image.reclaimed
+        );
+        findings.add(Claim::Machine, "Machine::reclaimed", &["EL2"], what);
     }
 
     let at_end = match context.manifest().at_end {
