@@ -82,7 +82,7 @@ mod gic {
     /// The GIC version that this EL2 is taken to drive.
     pub const VERSION: u32 = 3;
 
-    pub fn attach(_: &plan::Machine) {}
+    pub fn attach(_: &plan::Machine, _: Option<bool>) {}
 
     pub mod physical {
         pub fn intids(_base: u64) -> u32 {

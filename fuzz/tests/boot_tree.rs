@@ -82,7 +82,7 @@ fn path_of(tree: &DeviceTree, parent: &str, property: &str, text: &str) -> Strin
     };
     let found = above.children().find(|node| holds(node));
     let found = found.unwrap_or_else(|| panic!("no {property} = {text} in {parent}"));
-    format!("{}/{}", parent.trim_end_matches('/'), (&found).name())
+    format!("{}/{}", parent.trim_end_matches('/'), found.name())
 }
 
 /// Gives a child of `parent` another name.
@@ -94,10 +94,10 @@ fn rename(tree: &mut DeviceTree, path: &str, name: &str) {
     };
     let child = parent.remove_child(old).expect("the child");
     let mut new = DeviceTreeNode::new(name).expect("a name");
-    for property in (&child).properties() {
+    for property in child.properties() {
         new.add_property(DeviceTreeProperty::from_property(&property));
     }
-    for below in (&child).children() {
+    for below in child.children() {
         new.add_child(DeviceTreeNode::from_node(&below));
     }
     parent.add_child(new);
@@ -143,7 +143,7 @@ fn nodes_are_found_by_what_they_are_and_not_by_their_names() {
         }
         let cpus: Vec<_> = at(tree, "/cpus")
             .children()
-            .map(|cpu| (&cpu).name().to_owned())
+            .map(|cpu| cpu.name().to_owned())
             .collect();
         for (number, cpu) in cpus.iter().enumerate() {
             rename(tree, &format!("/cpus/{cpu}"), &format!("core-{number}"));
@@ -192,7 +192,7 @@ fn a_core_may_be_disabled_and_must_not_have_failed() {
             let name = at(tree, "/cpus")
                 .children()
                 .nth(1)
-                .map(|cpu| (&cpu).name().to_owned());
+                .map(|cpu| cpu.name().to_owned());
             set(
                 at(tree, &format!("/cpus/{}", name.expect("a second core"))),
                 "status",
@@ -382,7 +382,7 @@ fn release_addresses_are_the_plans() {
             tree.root.remove_child(psci.trim_start_matches('/'));
             let names: Vec<_> = at(tree, "/cpus")
                 .children()
-                .map(|cpu| (&cpu).name().to_owned())
+                .map(|cpu| cpu.name().to_owned())
                 .collect();
             for (name, release) in names.iter().zip([0xd8, second, 0xe8, 0xf0]) {
                 let cpu = at(tree, &format!("/cpus/{name}"));

@@ -1,6 +1,8 @@
-//! Other loaders than QEMU: Debian's U-Boot at EL2, which leaves its own traces in RAM, caches and devices.
+//! Other loaders than QEMU: Debian's U-Boot at EL2, which leaves its own traces in RAM, caches and devices, and one of the tests'
+//! own, which leaves what the case says and passes another device tree.
 
-use crate::{COMPLETE, Case, DEFAULT, DUO, Expect, Machine};
+use crate::Leaves::*;
+use crate::{COMPLETE, Case, DEFAULT, DUO, Edit, Entry, Expect, GICV2, Loader, Machine, REFUSAL};
 
 const U_BOOT: Machine = Machine {
     firmware: Some("debian:u-boot-qemu"),
@@ -57,4 +59,252 @@ pub const CASES: &[Case] = &[
         ],
         ..DUO
     },
+    Case {
+        name: "boot/active-group-0",
+        machine: behind(&Loader {
+            leaves: &[ActiveGroup0],
+            tree: &[],
+        }),
+        ..DUO
+    },
+    Case {
+        name: "boot/left-registers",
+        machine: behind(&Loader {
+            leaves: &[Registers, Gicv3],
+            tree: &[],
+        }),
+        ..LEFT
+    },
+    Case {
+        name: "boot/left-registers-gicv2",
+        machine: Machine {
+            gic: Some(2),
+            ..behind(&Loader {
+                leaves: &[Registers, Gicv2],
+                tree: &[],
+            })
+        },
+        ..LEFT
+    },
+    // RAS, and a counter of the PMU more.
+    Case {
+        name: "boot/left-registers-a76",
+        machine: Machine {
+            cpu: Some("cortex-a76"),
+            ..behind(&Loader {
+                leaves: &[Registers, Gicv3],
+                tree: &[],
+            })
+        },
+        ..LEFT
+    },
+    Case {
+        name: "boot/other-names",
+        machine: behind(&Loader {
+            leaves: &[],
+            tree: &[
+                Edit::Rename("/", "memory@40000000", "memory"),
+                Edit::Rename("/", "intc@8000000", "gic@8000000"),
+                Edit::Rename("/", "pl011@9000000", "uart"),
+                Edit::Rename("/", "psci", "firmware"),
+                Edit::Rename("/cpus", "cpu@0", "core-0"),
+            ],
+        }),
+        ..DUO
+    },
+    // As U-Boot does with its own tree; this one is right behind the image, which nobody needs where it was loaded.
+    Case {
+        name: "boot/reserved-elsewhere",
+        machine: behind(&Loader {
+            leaves: &[],
+            tree: &[
+                Edit::Reserve(0x4000_0000, 0x20_0000),
+                Edit::Add("/", "reserved-memory", RESERVED),
+                Edit::Add(
+                    "/reserved-memory",
+                    "secure@40000000",
+                    &[("reg", &cells([0x4000_0000, 0x20_0000])), ("no-map", &[])],
+                ),
+            ],
+        }),
+        ..DUO
+    },
+    Case {
+        name: "refusal/no-frequency",
+        machine: behind(&Loader {
+            leaves: &[NoFrequency],
+            tree: &[],
+        }),
+        expect: Expect::Refused(&[
+            "timer: core 0x0 has CNTFRQ_EL0 = 0 Hz",
+            "needs 1000000 to 1000000000",
+        ]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/other-frequency",
+        machine: behind(&Loader {
+            leaves: &[OtherFrequency],
+            tree: &[],
+        }),
+        expect: Expect::Refused(&[
+            "timer: core 0x1 has CNTFRQ_EL0 = 62500000 Hz",
+            "the boot core or the device tree says 50000000",
+        ]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/frequency-of-the-tree",
+        machine: behind(&Loader {
+            leaves: &[],
+            tree: &[Edit::Set(
+                "/timer",
+                "clock-frequency",
+                &19_200_000u32.to_be_bytes(),
+            )],
+        }),
+        expect: Expect::Refused(&[
+            "timer: core 0x0 has CNTFRQ_EL0 = 62500000 Hz",
+            "says 19200000",
+        ]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/reserved-memory",
+        machine: behind(&Loader {
+            leaves: &[],
+            tree: &[
+                Edit::Add("/", "reserved-memory", RESERVED),
+                Edit::Add(
+                    "/reserved-memory",
+                    "bl31@78000000",
+                    &[("reg", &cells([0x7800_0000, 0x200_0000])), ("no-map", &[])],
+                ),
+            ],
+        }),
+        expect: Expect::Refused(&[
+            "RAM: the plan needs 0x78000000-",
+            "the device tree reserves 0x78000000-0x79ffffff",
+        ]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/memreserve",
+        machine: behind(&Loader {
+            leaves: &[],
+            tree: &[Edit::Reserve(0x7900_0000, 0x1000)],
+        }),
+        expect: Expect::Refused(&[
+            "RAM: the plan needs 0x78000000-",
+            "the device tree reserves 0x79000000-0x79000fff",
+        ]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/disabled-memory",
+        machine: behind(&Loader {
+            leaves: &[],
+            tree: &[
+                Edit::Set(
+                    "/memory@40000000",
+                    "reg",
+                    &cells([0x4000_0000, 0x2000_0000]),
+                ),
+                Edit::Add(
+                    "/",
+                    "memory@60000000",
+                    &[
+                        ("device_type", b"memory\0"),
+                        ("reg", &cells([0x6000_0000, 0x2000_0000])),
+                        ("status", b"disabled\0"),
+                    ],
+                ),
+            ],
+        }),
+        expect: Expect::Refused(&["RAM: the plan needs", "has 0x40000000-0x5fffffff"]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/tree-outside-memory",
+        system: "rpi4/duo",
+        machine: behind(&Loader {
+            leaves: &[Registers, TreeNowhere],
+            tree: &[],
+        }),
+        expect: Expect::Refused(&["EL2 faults at boot: ESR 0x96", "FAR 0x600000000"]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/failed-core",
+        machine: behind(&Loader {
+            leaves: &[],
+            tree: &[Edit::Set("/cpus/cpu@2", "status", b"fail\0")],
+        }),
+        expect: Expect::Refused(&["cores: the plan needs 3 cores", "0x2, the machine has 3"]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/entered-at-el1",
+        machine: Machine {
+            entry: Some(Entry::El1),
+            ..DEFAULT
+        },
+        expect: AT_EL1,
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/entered-at-el1-gicv2",
+        machine: Machine {
+            entry: Some(Entry::El1),
+            ..GICV2
+        },
+        expect: AT_EL1,
+        ..REFUSAL
+    },
+    // Nobody has passed a tree: the line goes to the plan's UART, and the board's registers switch it off.
+    Case {
+        name: "refusal/entered-at-el3",
+        system: "rpi4/duo",
+        machine: Machine {
+            entry: Some(Entry::El3),
+            ..DEFAULT
+        },
+        expect: Expect::Refused(&[
+            "exception level: the plan needs EL2, the loader entered at EL3",
+        ]),
+        ..REFUSAL
+    },
 ];
+
+/// chaos on the boot core, looking for what the loader left in its registers.
+const LEFT: Case = Case {
+    system: "tests/systems/registers.toml",
+    command_line: Some(("chaos", "attack=left-registers")),
+    expect: Expect::Ends(&[("chaos", "off")]),
+    wanted: &["[chaos] survived left-registers: none of 38 registers is the loader's"],
+    ..DUO
+};
+
+const AT_EL1: Expect =
+    Expect::Refused(&["exception level: the plan needs EL2, the loader entered at EL1"]);
+
+/// QEMU's machine with the tests' loader in front of the image.
+const fn behind(loader: &'static Loader) -> Machine {
+    Machine {
+        loader: Some(loader),
+        ..DEFAULT
+    }
+}
+
+/// Properties of `/reserved-memory`.
+const RESERVED: &[(&str, &[u8])] = &[
+    ("#address-cells", &2u32.to_be_bytes()),
+    ("#size-cells", &2u32.to_be_bytes()),
+    ("ranges", &[]),
+];
+
+/// Two numbers of two cells each: base and size.
+const fn cells([base, size]: [u64; 2]) -> [u8; 16] {
+    let bytes = (base as u128) << 64 | size as u128;
+    bytes.to_be_bytes()
+}

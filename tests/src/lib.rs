@@ -41,6 +41,77 @@ pub struct Machine {
     pub append: Option<&'static str>,
     /// Every core of the host is kept busy beside the run.
     pub is_busy: bool,
+    /// The tests' own boot loader is in front of the image.
+    pub loader: Option<&'static Loader>,
+    /// The image is entered at another exception level than EL2.
+    pub entry: Option<Entry>,
+}
+
+/// An exception level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// As on a machine without EL2, or behind a hypervisor.
+    El1,
+    /// As without firmware.
+    El3,
+}
+
+/// What the tests' own boot loader does before it goes on at the image.
+#[derive(Clone, Copy, Debug)]
+pub struct Loader {
+    /// What it leaves behind on the boot core.
+    pub leaves: &'static [Leaves],
+    /// How the boot device tree that it passes differs from QEMU's.
+    pub tree: &'static [Edit],
+}
+
+/// What a boot loader leaves behind: the number of a bit that `tests/loader` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// A Group 0 interrupt of the highest priority is active (GICv3).
+    ActiveGroup0 = 0,
+    /// `CNTFRQ_EL0` is 0.
+    NoFrequency = 1,
+    /// `CNTFRQ_EL0` is another than on the other cores.
+    OtherFrequency = 2,
+    /// Something in every register that is UNKNOWN when a core starts; timers, breakpoints and counters run.
+    Registers = 3,
+    /// Everything in a GICv3 is enabled, pending and active.
+    Gicv3 = 4,
+    /// The same of a GICv2.
+    Gicv2 = 5,
+    /// The tree is passed at an address where there is nothing.
+    TreeNowhere = 6,
+}
+
+impl Leaves {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::ActiveGroup0,
+        Self::NoFrequency,
+        Self::OtherFrequency,
+        Self::Registers,
+        Self::Gicv3,
+        Self::Gicv2,
+        Self::TreeNowhere,
+    ];
+}
+
+/// A change of a device tree.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit {
+    /// The node at a path has this property.
+    Set(&'static str, &'static str, &'static [u8]),
+    /// The node at a path has a child of this name more, with these properties.
+    Add(
+        &'static str,
+        &'static str,
+        &'static [(&'static str, &'static [u8])],
+    ),
+    /// A child of the node at a path has another name.
+    Rename(&'static str, &'static str, &'static str),
+    /// A `/memreserve/` entry: base and size.
+    Reserve(u64, u64),
 }
 
 /// What happened to an image after it was made.
@@ -132,6 +203,8 @@ const DEFAULT: Machine = Machine {
     firmware: None,
     append: None,
     is_busy: false,
+    loader: None,
+    entry: None,
 };
 
 /// QEMU's machine with a GICv2, and an EL2 for it.

@@ -254,6 +254,7 @@ fn dispatch(command: Command) -> Result<bool> {
                 cpu: args.cpu,
                 gic: None,
                 append: args.append,
+                level: None,
                 extra: args.extra,
                 nonce: None,
                 limit: match args.time_limit.unwrap_or(120) {

@@ -325,6 +325,12 @@ const ATTACKS: &[Attack] = &[
         "looks for what the loader left in its memory",
     ),
     (
+        "left-registers",
+        Survives,
+        registers::left,
+        "looks for what the loader left in its core's registers",
+    ),
+    (
         "listen",
         Survives,
         channels::listen,

@@ -19,6 +19,18 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long QEMU may take to go after the end line, if the system is to stay up then.
 const LINGER: Duration = Duration::from_millis(200);
 
+/// An exception level that no loader should start an image at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The machine has no EL2.
+    El1,
+    /// The image is there before any firmware, where firmware would put it, and the boot core starts it. No device tree.
+    El3,
+}
+
+/// Where the image is at EL3.
+const AT_EL3: u64 = 0x20_0000;
+
 /// How a run differs from what the board says.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -34,6 +46,8 @@ pub struct Options {
     pub gic: Option<u32>,
     /// Further words for EL2 on the boot command line.
     pub append: Option<String>,
+    /// The exception level that the image is entered at, if not EL2.
+    pub level: Option<Level>,
     /// Further arguments.
     pub extra: Vec<String>,
     /// The number in EL2's last line; a random one if none.
@@ -80,10 +94,19 @@ pub fn run(
 ) -> Result<Outcome> {
     let nonce = options.nonce.unwrap_or_else(random);
     let mut command = Command::new(PROGRAM);
-    command
-        .args(arguments(board, options, nonce))
-        .arg("-kernel")
-        .arg(image);
+    command.args(arguments(board, options, nonce));
+    match options.level {
+        Some(Level::El3) => command.args([
+            "-device".to_string(),
+            format!(
+                "loader,file={},addr={AT_EL3:#x},force-raw=on",
+                image.display()
+            ),
+            "-device".to_string(),
+            format!("loader,addr={AT_EL3:#x},cpu-num=0"),
+        ]),
+        _ => command.arg("-kernel").arg(image),
+    };
     let shown = ui::shown(&command);
     let start = Instant::now();
     let child = command
@@ -179,6 +202,35 @@ pub fn run(
     })
 }
 
+/// Writes the boot device tree that QEMU makes for a run of `image` to `path`.
+///
+/// # Errors
+/// If QEMU does not.
+pub fn device_tree(board: &Qemu, image: &Path, options: &Options, path: &Path) -> Result<()> {
+    let mut board = board.clone();
+    board.machine = with_property(&board.machine, "dumpdtb", &path.display().to_string());
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments(
+            &board,
+            options,
+            options.nonce.unwrap_or_default(),
+        ))
+        .arg("-kernel")
+        .arg(image)
+        .stdin(Stdio::null());
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {PROGRAM}"))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{}: {}",
+        ui::shown(&command),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
 /// QEMU's arguments, the image apart.
 pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<String> {
     let cores = options.cores.unwrap_or(board.cores);
@@ -189,6 +241,9 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
     let mut machine = board.machine.clone();
     if let Some(version) = options.gic {
         machine = with_gic(&machine, version);
+    }
+    if options.level == Some(Level::El1) {
+        machine = with_property(&machine, "virtualization", "off");
     }
     let mut arguments = vec!["-M".to_string(), machine];
     if let Some(mut cpu) = options.cpu.clone().or_else(|| board.cpu.clone()) {
@@ -241,7 +296,10 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
     if let Some(append) = &options.append {
         words = format!("{words} {append}");
     }
-    arguments.extend(["-append".to_string(), words]);
+    // QEMU has a command line for kernels alone.
+    if options.level != Some(Level::El3) {
+        arguments.extend(["-append".to_string(), words]);
+    }
     arguments.extend(options.extra.iter().cloned());
     arguments
 }

@@ -9,7 +9,7 @@ mod verdict;
 
 pub use console::{Console, EL2, Plain, REFUSED};
 pub use keyboard::{Input, Step, restore as restore_terminal};
-pub use machine::{Options, Outcome, PROGRAM, run};
+pub use machine::{Level, Options, Outcome, PROGRAM, device_tree, run};
 pub use verdict::{Verdict, ends, judge};
 
 use crate::build::{self, Builder};

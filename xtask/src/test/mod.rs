@@ -2,6 +2,7 @@
 
 mod damage;
 mod host;
+mod loader;
 mod shipped;
 mod system;
 #[cfg(test)]

@@ -1,17 +1,17 @@
 //! Runs the whole-system tests of `tests/` on QEMU, several at a time, and judges them.
 
-use super::{Tally, damage, each};
+use super::{Tally, damage, each, loader};
 use crate::build::{self, Builder};
 use crate::qemu::{self, Outcome, REFUSED};
-use crate::system::System;
+use crate::system::{Qemu, System};
 use crate::{linux, manifest, verify};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use system_tests::{Case, Expect, Machine};
+use system_tests::{Case, Entry, Expect, Loader, Machine};
 
 /// How long one run may take. The longest takes a quarter of it where two share two cores.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -29,7 +29,12 @@ struct Job {
     case: Case,
     system: Arc<System>,
     image: PathBuf,
+    /// The tests' boot loader, an ELF file, where the case has one in front of the image.
+    loader: Option<PathBuf>,
 }
+
+/// Package of the tests' boot loader.
+const LOADER: &str = "loader";
 
 /// Runs `cases`, at most `parallel` at a time, and records each in `tally`.
 ///
@@ -63,7 +68,9 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
                 images.entry(key).or_insert(made)
             }
         };
+        let loader = case.machine.loader.map(|_| builder.program(LOADER));
         jobs.push_back(Job {
+            loader: loader.transpose()?,
             case: *case,
             system: Arc::clone(system),
             image: image.clone(),
@@ -136,6 +143,8 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         firmware,
         append,
         is_busy,
+        loader,
+        entry,
     } = job.case.machine;
     // Until the run is over, which its time limit sees to.
     let _load = is_busy.then(Load::start);
@@ -177,7 +186,13 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         gic: foreign_gic,
         append: append.map(String::from),
         extra,
-        nonce: matches!(job.case.expect, Expect::EndsTwice(_)).then_some(NONCE),
+        // A loader passes a tree that was made before.
+        nonce: (loader.is_some() || matches!(job.case.expect, Expect::EndsTwice(_)))
+            .then_some(NONCE),
+        level: entry.map(|entry| match entry {
+            Entry::El1 => qemu::Level::El1,
+            Entry::El3 => qemu::Level::El3,
+        }),
         limit: Some(match job.case.is_long {
             true => LONG_LIMIT,
             false => LIMIT,
@@ -195,7 +210,11 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
             .context("QEMU has no machine for that board")?,
         None => qemu::board(&job.system)?,
     };
-    let outcome = qemu::run(&machine, &job.image, &options, false, &mut |_| Ok(()))?;
+    let image = match (&job.loader, loader) {
+        (Some(elf), Some(loader)) => &behind_loader(job, elf, loader, &machine, &options)?,
+        _ => &job.image,
+    };
+    let outcome = qemu::run(&machine, image, &options, false, &mut |_| Ok(()))?;
     let text = format!(
         "$ {}\n{}\n{}\n",
         outcome.command,
@@ -237,6 +256,27 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
+}
+
+/// The file with the tests' loader, the case's image and the boot device tree that QEMU makes of the machine, changed.
+fn behind_loader(
+    job: &Job,
+    elf: &Path,
+    loader: &Loader,
+    machine: &Qemu,
+    options: &qemu::Options,
+) -> Result<PathBuf> {
+    let read = |path: &Path| {
+        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let made = file(&job.case, "dtb");
+    build::write(&made, &[])?;
+    qemu::device_tree(machine, &job.image, options, &made)?;
+    let tree = loader::edited(&read(&made)?, loader.tree)?;
+    let bytes = loader::in_front(&read(elf)?, loader, &read(&job.image)?, &tree)?;
+    let path = file(&job.case, "loaded.img");
+    build::write(&path, &bytes)?;
+    Ok(path)
 }
 
 /// All that a case types.

@@ -26,6 +26,8 @@ const DEPTH: usize = 8;
 const TREE: u32 = 2 << 20;
 /// Key of the nonce on the boot command line.
 const NONCE: &[u8] = b"bulkhead.nonce=";
+/// Key there of `GICH_LR.HW`, 0 or 1, for interrupts that a GICv2 could link.
+const LINK: &[u8] = b"bulkhead.gich-hw=";
 
 /// What the machine check leaves for later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +61,7 @@ struct Found<'a> {
     psci: bool,
     /// Firmware answers PSCI by HVC.
     hvc: bool,
+    link: Option<bool>,
     checked: Checked,
 }
 
@@ -151,7 +154,10 @@ fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a Plan, 
     match above {
         [] => {}
         [_] if node.name == b"chosen" => {
-            found.checked.nonce = node.value(Bootargs).and_then(nonce).unwrap_or(0);
+            let bootargs = node.value(Bootargs).unwrap_or(&[]);
+            found.checked.nonce = value(bootargs, NONCE).and_then(nonce).unwrap_or(0);
+            let link = value(bootargs, LINK).and_then(<[u8]>::first);
+            found.link = link.map(|&digit| digit != b'0');
             let ends = (node.number(InitrdStart), node.number(InitrdEnd));
             if let (Some(base), Some(end)) = ends {
                 let size = end.saturating_sub(base);
@@ -309,13 +315,17 @@ fn pages(range: Range) -> Range {
     Range { base, size }
 }
 
-/// The 16 hex digits behind [`NONCE`].
-fn nonce(bootargs: &[u8]) -> Option<u64> {
+/// What follows `key` on the boot command line.
+fn value<'a>(bootargs: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let start = bootargs
-        .windows(NONCE.len())
-        .position(|window| window == NONCE)?
-        + NONCE.len();
-    let digits = bootargs.get(start..start + 16)?;
+        .windows(key.len())
+        .position(|window| window == key)?;
+    bootargs.get(start + key.len()..)
+}
+
+/// The number that [`NONCE`]'s 16 hex digits make.
+fn nonce(text: &[u8]) -> Option<u64> {
+    let digits = text.get(..16)?;
     digits.iter().try_fold(0, |value, &digit| {
         Some(value << 4 | u64::from(char::from(digit).to_digit(16)?))
     })
@@ -416,7 +426,7 @@ fn check_gic(found: &Found, plan: &Plan) {
     if machine.gic_version != gic::VERSION {
         refuse!(str "plan: for GICv", dec version, str ", this EL2 drives GICv", dec gic::VERSION.into())
     }
-    gic::attach(machine);
+    gic::attach(machine, found.link);
     let intids = gic::physical::intids(machine.gicd.base);
     if intids < machine.intids {
         refuse!(str "GIC: the plan needs ", dec machine.intids.into(),

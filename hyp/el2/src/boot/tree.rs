@@ -49,6 +49,7 @@ pub const fn text(from: &str) -> Text {
 }
 
 /// Whether `bytes` starts with `text` and its first zero.
+#[inline(always)]
 fn starts(bytes: &[u8], text: &Text) -> bool {
     for (byte, &wanted) in bytes.iter().zip(text) {
         if *byte != wanted {

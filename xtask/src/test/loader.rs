@@ -1,0 +1,141 @@
+//! The tests' own boot loader in front of an image, and the boot device trees that it passes: QEMU's own, changed.
+
+use anyhow::{Context, Result, ensure};
+use dtoolkit::Node;
+use dtoolkit::fdt::Fdt;
+use dtoolkit::memreserve::MemoryReservation;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use object::{Object, ObjectSection};
+use system_tests::{Edit, Loader};
+
+/// Bytes from the loader to the image; an arm64 Image starts at a multiple of it.
+const IMAGE: usize = 2 << 20;
+/// Where the loader's own words are: what to leave, and where the tree is.
+const LEAVES: usize = 64;
+const TREE: usize = 72;
+/// What the tree lies at a multiple of.
+const ALIGN: usize = 64 << 10;
+
+/// The loader (an ELF file), then `image`, then `tree`, as one arm64 Image.
+///
+/// # Errors
+/// If the ELF file is no such loader.
+pub fn in_front(elf: &[u8], loader: &Loader, image: &[u8], tree: &[u8]) -> Result<Vec<u8>> {
+    let file = object::File::parse(elf).context("the loader is no ELF file")?;
+    let text = file.section_by_name(".text");
+    let mut bytes = text.context("the loader has no code")?.data()?.to_vec();
+    ensure!(
+        bytes.len() <= IMAGE && bytes.get(56..60) == Some(b"ARM\x64"),
+        "the loader is no arm64 Image of at most {IMAGE} bytes"
+    );
+    bytes.resize(IMAGE, 0);
+    bytes.extend_from_slice(image);
+    bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
+    let bits = loader.leaves.iter().map(|&leaves| 1u64 << leaves as u32);
+    put(&mut bytes, LEAVES, bits.sum());
+    let at = bytes.len() as u64;
+    put(&mut bytes, TREE, at);
+    bytes.extend_from_slice(tree);
+    Ok(bytes)
+}
+
+fn put(bytes: &mut [u8], at: usize, value: u64) {
+    bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+}
+
+/// The flattened tree `bytes` after `edits`.
+///
+/// # Errors
+/// If it is none, or has not what an edit changes.
+pub fn edited(bytes: &[u8], edits: &[Edit]) -> Result<Vec<u8>> {
+    let fdt = Fdt::new(bytes).context("QEMU's device tree")?;
+    let mut tree = DeviceTree::from_fdt(&fdt);
+    for edit in edits {
+        apply(&mut tree, edit).with_context(|| format!("{edit:?}"))?;
+    }
+    Ok(tree.to_dtb())
+}
+
+fn apply(tree: &mut DeviceTree, edit: &Edit) -> Result<()> {
+    match *edit {
+        Edit::Set(path, name, value) => set(node(tree, path)?, name, value)?,
+        Edit::Add(path, name, properties) => {
+            let mut new = DeviceTreeNode::new(name).context("its name")?;
+            for (name, value) in properties {
+                set(&mut new, name, value)?;
+            }
+            node(tree, path)?.add_child(new);
+        }
+        Edit::Rename(path, name, new) => {
+            let parent = node(tree, path)?;
+            let old = parent.remove_child(name).context("there is no such node")?;
+            let mut child = DeviceTreeNode::new(new).context("its name")?;
+            for property in old.properties() {
+                child.add_property(DeviceTreeProperty::from_property(&property));
+            }
+            for below in old.children() {
+                child.add_child(DeviceTreeNode::from_node(&below));
+            }
+            parent.add_child(child);
+        }
+        Edit::Reserve(base, size) => {
+            tree.memory_reservations
+                .push(MemoryReservation::new(base, size));
+        }
+    }
+    Ok(())
+}
+
+fn node<'a>(tree: &'a mut DeviceTree, path: &str) -> Result<&'a mut DeviceTreeNode> {
+    tree.find_node_mut(path)
+        .with_context(|| format!("there is no {path}"))
+}
+
+fn set(node: &mut DeviceTreeNode, name: &str, value: &[u8]) -> Result<()> {
+    node.remove_property(name);
+    node.add_property(DeviceTreeProperty::new(name, value.to_vec()).context("a property's name")?);
+    Ok(())
+}
+
+/// What every loader's file is checked by: the bits that `tests/loader` knows.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use system_tests::Leaves;
+
+    #[test]
+    fn every_kind_of_remains_is_known_to_the_loader() {
+        let source = include_str!("../../../tests/loader/src/main.rs");
+        for leaves in Leaves::ALL {
+            let bit = format!("when    {} ", leaves as u32);
+            assert_eq!(source.matches(&bit).count(), 1, "{leaves:?}");
+        }
+        assert_eq!(source.matches("    when    ").count(), Leaves::ALL.len());
+    }
+
+    #[test]
+    fn a_tree_is_changed_where_the_edit_says() {
+        let seed = include_bytes!("../../../fuzz/seeds/tree/virt.dtb");
+        let edits = [
+            Edit::Set("/psci", "method", b"hvc\0"),
+            Edit::Add("/", "extra", &[("status", b"okay\0")]),
+            Edit::Rename("/", "psci", "firmware"),
+            Edit::Reserve(0x1000, 0x2000),
+        ];
+        let bytes = edited(seed, &edits).expect("edits that fit");
+        let fdt = Fdt::new(&bytes).expect("a tree");
+        let tree = DeviceTree::from_fdt(&fdt);
+        let method = tree.find_node("/firmware").and_then(|node| {
+            node.property("method")
+                .map(|p| dtoolkit::Property::value(&p).to_vec())
+        });
+        assert_eq!(method.as_deref(), Some(&b"hvc\0"[..]));
+        assert!(tree.find_node("/extra").is_some() && tree.find_node("/psci").is_none());
+        assert_eq!(
+            tree.memory_reservations,
+            [MemoryReservation::new(0x1000, 0x2000)]
+        );
+        assert!(edited(seed, &[Edit::Set("/absent", "x", b"")]).is_err());
+        assert!(edited(seed, &[Edit::Rename("/", "absent", "x")]).is_err());
+    }
+}
