@@ -4,7 +4,9 @@
 use core::ptr::NonNull;
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{ICH_HCR_EL2, ICH_VMCR_EL2, ICH_VTR_EL2};
+use aarch64_cpu::registers::{
+    ICH_AP0R0_EL2, ICH_AP1R0_EL2, ICH_HCR_EL2, ICH_VMCR_EL2, ICH_VTR_EL2,
+};
 use arm_gic::UniqueMmioPointer;
 use arm_gic::gicv3::registers::GicrSgi;
 use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
