@@ -97,9 +97,6 @@ pub fn emulate(frame: &mut Frame, core: &mut Core, esr: u64, registers: u32) -> 
         return false;
     };
     core.count(Reason::Mmio);
-    if let Device::Gic(_) = device {
-        core.vgic().sample();
-    }
     if access.is_write() {
         let value = access.stored(frame.get(rt));
         match device {
@@ -108,7 +105,10 @@ pub fn emulate(frame: &mut Frame, core: &mut Core, esr: u64, registers: u32) -> 
         }
     } else {
         let value = match device {
-            Device::Gic(part) => gic::guest_read(core.vgic(), part, offset, size),
+            Device::Gic(part) => {
+                core.vgic().sample();
+                gic::guest_read(core.vgic(), part, offset, size)
+            }
             Device::Uart => access.stored(terminal::guest_read(core, offset)),
         };
         frame.set(rt, access.loaded(value));
