@@ -68,9 +68,10 @@ pub fn run(data: &[u8]) {
     let ipa = trap::fault_ipa(hpfar, far);
     assert!(ipa >> 52 == 0 && (ipa ^ far) & 0xfff == 0);
     for id in IDS {
-        let visible = id.visible(value);
-        for shift in (0..64).step_by(4) {
-            assert!(visible >> shift & 0xf <= value >> shift & 0xf, "{id:?}");
+        for visible in [id.visible(value, false), id.visible(value, true)] {
+            for shift in (0..64).step_by(4) {
+                assert!(visible >> shift & 0xf <= value >> shift & 0xf, "{id:?}");
+            }
         }
     }
 }
