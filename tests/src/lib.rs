@@ -2,8 +2,9 @@
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
 //! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
-//! `gic/` what a guest does with its GIC, `ticks/` many interrupts of every kind, `payload/` what others bring, `linux/` Linux
-//! beside it, `typed/` what is typed, `rpi4/` the Raspberry Pi 4's machine,
+//! `gic/` what a guest does with its GIC, `ticks/` many interrupts of every kind, `payload/` what others bring,
+//! `linux/` Linux beside it, `typed/` what is typed, `verdict/` what a run is judged by before it ends,
+//! `rpi4/` the Raspberry Pi 4's machine,
 //! `boot/` another loader than QEMU, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
@@ -15,6 +16,7 @@ mod rpi4;
 mod tests;
 mod ticks;
 mod typed;
+mod verdict;
 
 /// The machine that a case runs on, where it differs from what the board says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,6 +133,8 @@ pub enum Expect {
     Ends(&'static [(&'static str, &'static str)]),
     /// So does this run, and a second one prints the same bytes.
     EndsTwice(&'static [(&'static str, &'static str)]),
+    /// `cargo xtask qemu` gives this verdict.
+    Verdict(&'static str),
     /// EL2 prints one line that refuses, which holds these words; no guest prints anything, and QEMU exits with 0.
     Refused(&'static [&'static str]),
 }
@@ -152,6 +156,8 @@ pub struct Case {
     pub dialogue: &'static [(&'static str, &'static str)],
     /// What is wrong with the image by the time it is started.
     pub damage: Option<Damage>,
+    /// The run ends with a console line that holds this text.
+    pub until: Option<&'static str>,
     /// How it must end.
     pub expect: Expect,
     /// Words each of which some console line must hold.
@@ -185,6 +191,7 @@ const DUO: Case = Case {
     typed: &[],
     dialogue: &[],
     damage: None,
+    until: None,
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],
     unwanted: &["bulkhead: refused"],
@@ -400,6 +407,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend_from_slice(attacks::CASES);
     cases.extend_from_slice(gic::CASES);
     cases.extend_from_slice(typed::CASES);
+    cases.extend_from_slice(verdict::CASES);
     cases.extend_from_slice(rpi4::CASES);
     cases.extend_from_slice(boot::CASES);
     cases

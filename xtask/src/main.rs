@@ -211,15 +211,34 @@ struct QemuArgs {
     /// Words for EL2 on the boot command line: bulkhead.gich-hw=1 (docs/boot.md)
     #[arg(long, value_name = "WORDS")]
     append: Option<String>,
-    /// Seconds the run may take, 0 for ever; without this 120, and for ever once a key was pressed
+    /// End the run and pass it when a console line holds this text
+    #[arg(long, value_name = "TEXT", value_parser = until_text)]
+    until: Option<String>,
+    /// Seconds the run may take once partitions start, 0 for ever; without this 120, and for ever once a key was pressed
     #[arg(long, value_name = "SECONDS")]
     time_limit: Option<u64>,
+    /// Seconds until partitions start, 0 for ever; without this 300, or for ever with --time-limit 0
+    #[arg(long, value_name = "SECONDS")]
+    boot_limit: Option<u64>,
     /// Do not look whether QEMU and the Rust target are there
     #[arg(long)]
     no_setup: bool,
     /// Further arguments for QEMU
     #[arg(last = true, value_name = "QEMU ARGUMENTS")]
     extra: Vec<String>,
+}
+
+/// A limit in seconds, 0 for none.
+fn limit(seconds: u64) -> Option<Duration> {
+    (seconds != 0).then(|| Duration::from_secs(seconds))
+}
+
+/// What a console line can hold.
+fn until_text(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("a console line holds printable characters: give one at least, and no others");
+    }
+    Ok(text.to_string())
 }
 
 fn main() -> ExitCode {
@@ -257,10 +276,11 @@ fn dispatch(command: Command) -> Result<bool> {
                 level: None,
                 extra: args.extra,
                 nonce: None,
-                limit: match args.time_limit.unwrap_or(120) {
-                    0 => None,
-                    seconds => Some(Duration::from_secs(seconds)),
-                },
+                boot_limit: limit(args.boot_limit.unwrap_or(match args.time_limit {
+                    Some(0) => 0,
+                    _ => 300,
+                })),
+                limit: limit(args.time_limit.unwrap_or(120)),
                 limit_ends_with_key: args.time_limit.is_none(),
                 input: qemu::Input::Stdin,
             };
@@ -271,7 +291,8 @@ fn dispatch(command: Command) -> Result<bool> {
                 kernel: args.kernel,
                 initrd: args.initrd,
             };
-            Ok(qemu::command(&args.system.spec()?, gic, instead, &options)?.passed())
+            let spec = args.system.spec()?;
+            Ok(qemu::command(&spec, gic, instead, args.until, &options)?.passed())
         }
         Command::Image { system, output } => {
             setup::ensure(Scope::Run)?;

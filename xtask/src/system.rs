@@ -182,6 +182,10 @@ pub struct Partition {
     pub console: bool,
     /// What an access outside all that it has comes to.
     pub outside: Outside,
+    /// Text of a console line with which it has passed, whatever it does then.
+    pub pass: Option<String>,
+    /// Text of a console line with which it has failed.
+    pub fail: Option<String>,
 }
 
 /// What a partition gets for an access outside all that it has.

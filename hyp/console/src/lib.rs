@@ -52,3 +52,5 @@ pub use ring::Ring;
 
 /// How EL2's own lines start, and no guest's.
 pub const PREFIX: &str = "bulkhead: ";
+/// EL2's line before the first guest runs.
+pub const STARTED: &str = "the machine covers the plan, every core is ready: partitions start";

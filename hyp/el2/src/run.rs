@@ -29,7 +29,7 @@ pub extern "C" fn run_core(row: &'static plan::Core) -> ! {
     terminal::init(core);
     if core.index == 0 {
         let mut line = Line::default();
-        line.str("the machine covers the plan, every core is ready: partitions start");
+        line.str(console::STARTED);
         terminal::say(core, &line);
     }
     guest::init(core);

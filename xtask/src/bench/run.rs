@@ -3,7 +3,7 @@
 use super::guest::Printed;
 use crate::build::{self, Builder};
 use crate::compile::Image;
-use crate::qemu::{self, Options, Outcome};
+use crate::qemu::{self, Options, Outcome, Watch};
 use crate::system::System;
 use crate::trace::{Code, Trace};
 use anyhow::{Context, Result, bail, ensure};
@@ -102,12 +102,20 @@ impl Bench {
             append: self.append.map(String::from),
             extra,
             nonce: Some(NONCE),
+            boot_limit: Some(LIMIT),
             limit: Some(LIMIT),
             limit_ends_with_key: false,
             ..Options::default()
         };
         let board = qemu::board(&self.system)?;
-        let outcome = qemu::run(&board, &self.image, &options, false, &mut |_| Ok(()))?;
+        let outcome = qemu::run(
+            &board,
+            &self.image,
+            &options,
+            false,
+            Watch::default(),
+            &mut |_| Ok(()),
+        )?;
         let lines = &outcome.console.lines;
         let tail = || lines[lines.len().saturating_sub(TAIL)..].join("\n    ");
         let verdict = qemu::judge(&qemu::partitions(&self.system), &outcome);

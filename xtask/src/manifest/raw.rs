@@ -67,6 +67,10 @@ pub struct Partition {
     pub console: bool,
     /// What an access outside all that it has comes to.
     pub outside: Outside,
+    /// Text of the line with which it has passed.
+    pub pass: Option<At<String>>,
+    /// Text of the line with which it has failed.
+    pub fail: Option<At<String>>,
 }
 
 /// A range of RAM.
@@ -252,6 +256,8 @@ impl Partition {
             ),
             console: value(t.optional("console", Boolean), true),
             outside: value(t.optional("outside", word(&outside)), Outside::default()),
+            pass: t.optional("pass", Text),
+            fail: t.optional("fail", Text),
         }
     }
 

@@ -91,6 +91,8 @@ fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<
         interrupts,
         console: raw.console,
         outside: raw.outside,
+        pass: raw.pass.map(At::into_inner),
+        fail: raw.fail.map(At::into_inner),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each has a bad manifest in tests/manifests/ID.toml with the exact message in ID.txt, and a line in docs/manifest.md.
 
-use super::checks::{channels, cores, devices, images, memory, names, ram, unwise};
+use super::checks::{channels, cores, devices, images, memory, names, ram, unwise, verdict};
 use super::programs::Program;
 use super::raw::Manifest;
 use super::report::Finding;
@@ -233,6 +233,15 @@ pub const RULES: &[Rule] = &[
     rule("command-line-text", M(names::command_line_text),
         "It has no control characters.",
         "Nobody sees such a character in a file, and no guest means anything by it."),
+    rule("verdict-text", M(verdict::verdict_text),
+        "`pass` and `fail` have 1 to 100 printable characters.",
+        "The text is looked for within one console line; no line holds control characters, and EL2 breaks lines of 200 bytes."),
+    rule("verdict-both", M(verdict::verdict_both),
+        "The text of `pass` does not hold that of `fail`.",
+        "Every line that says that the partition has passed would say that it has failed."),
+    rule("verdict-console", M(verdict::verdict_console),
+        "A partition with `pass` or `fail` has a console.",
+        "Without one it prints nothing that could be looked for."),
     rule("device-unknown", B(devices::device_unknown),
         "A device is one of the board's.",
         "Registers, interrupts and DMA of a device come from the board's file: nothing else is known to be safe."),

@@ -21,6 +21,8 @@ const SECTIONS: &[(&str, &str)] = &[
 
 /// Names of partitions and channels.
 const NAME: &str = "^[a-z0-9-]{1,15}$";
+/// What a console line can hold.
+const VERDICT_TEXT: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,100}$";
 
 /// What a rule adds to a key's schema: the rule, the table, the key (or none for the table itself), the addition.
 fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
@@ -69,6 +71,18 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
             "a partition",
             "command-line",
             json!({ "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
+        ),
+        (
+            "verdict-text",
+            "a partition",
+            "pass",
+            json!({ "pattern": VERDICT_TEXT }),
+        ),
+        (
+            "verdict-text",
+            "a partition",
+            "fail",
+            json!({ "pattern": VERDICT_TEXT }),
         ),
         ("interrupt-private", "an interrupt", "ppi", json!(false)),
         (

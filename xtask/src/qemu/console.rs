@@ -3,10 +3,14 @@
 //! A guest cannot write a line that passes for EL2's: each of its lines starts with `[name] `, put there by EL2,
 //! and the last line carries a number that only the boot device tree and this process know.
 
+use super::watch::{self, Watch};
+
 /// First words of EL2's own lines.
 pub const EL2: &str = "bulkhead: ";
 /// First words of EL2's last line when the machine does not fit the plan.
 pub const REFUSED: &str = "bulkhead: refused: ";
+/// Ends a sequence (CAN), and marks a line that EL2 broke off (`console::BREAK`).
+const CAN: u8 = 0x18;
 /// Most bytes of a line that are looked at; a longer one is cut there.
 const LINE: usize = 4096;
 
@@ -32,7 +36,7 @@ impl Plain {
             (_, b'\n') => (Escape::Text, Some(byte)),
             (_, 0x1b) => (Escape::Started, None),
             // CAN ends a sequence; no other control byte but tab is text.
-            (_, 0x18) => (Escape::Text, None),
+            (_, CAN) => (Escape::Text, None),
             (Escape::Text, ..=0x08 | 0x0b..=0x1f) => (Escape::Text, None),
             // A charset: one more byte.
             (Escape::Started, 0x20..=0x2f) => (Escape::Started, None),
@@ -54,6 +58,12 @@ pub struct Console {
     nonce: u64,
     plain: Plain,
     line: Vec<u8>,
+    /// The line may be broken off.
+    cut: bool,
+    /// EL2 said that partitions start.
+    pub started: bool,
+    /// The texts that settle the run.
+    pub watch: Watch,
     /// Complete lines, plain.
     pub lines: Vec<String>,
     /// How every partition ended, as EL2's last line says: name and state. None until that line came.
@@ -67,20 +77,30 @@ impl Console {
             nonce,
             plain: Plain::default(),
             line: Vec::new(),
+            cut: false,
+            started: false,
+            watch: Watch::default(),
             lines: Vec::new(),
             end: None,
         }
     }
 
+    /// The same, which looks for the texts of `watch`.
+    pub fn watching(self, watch: Watch) -> Self {
+        Self { watch, ..self }
+    }
+
     /// Takes the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         for &byte in bytes {
+            self.cut |= byte == CAN;
             match self.plain.filter(byte) {
                 Some(b'\n') => self.finish_line(),
                 Some(text) if self.line.len() < LINE => self.line.push(text),
                 _ => {}
             }
         }
+        self.watch.unfinished(&String::from_utf8_lossy(&self.line));
     }
 
     /// Ends a line that has begun: nothing more will come.
@@ -96,6 +116,8 @@ impl Console {
         if let Some(end) = parse_end(&line, self.nonce) {
             self.end = Some(end);
         }
+        self.started |= line.strip_prefix(EL2) == Some(console::STARTED);
+        self.watch.line(&line, std::mem::take(&mut self.cut));
         self.lines.push(line);
     }
 
@@ -108,11 +130,10 @@ impl Console {
 
     /// Why EL2 halted `partition`, without the first words.
     pub fn halt(&self, partition: &str) -> Option<&str> {
-        let mut halts = self.lines.iter().filter_map(|line| {
-            line.strip_prefix(EL2)?
-                .strip_prefix(partition)?
-                .strip_prefix(": ")
-        });
+        let mut halts = self
+            .lines
+            .iter()
+            .filter_map(|line| watch::halt(line.strip_prefix(EL2)?, partition));
         halts.next_back()
     }
 

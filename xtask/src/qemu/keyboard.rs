@@ -12,7 +12,7 @@ use std::io::{IsTerminal, Read, Write};
 use std::process::ChildStdin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use console::{BREAK, CONTINUED};
 
@@ -107,13 +107,22 @@ pub fn restore() {
 }
 
 /// Feeds `machine` from `input`, until one of them ends. `raw` says that keys come from a terminal. What a test types goes
-/// to the sender that is returned.
-pub fn feed(input: &Input, machine: ChildStdin, raw: bool) -> Option<Sender<Vec<u8>>> {
+/// to the sender that is returned. `alone` becomes true before a partition gets the terminal to itself.
+pub fn feed(
+    input: &Input,
+    machine: ChildStdin,
+    raw: bool,
+    alone: Arc<AtomicBool>,
+) -> Option<Sender<Vec<u8>>> {
     let (sender, chunks) = channel::<Vec<u8>>();
     // Two threads: while the machine takes nothing, Ctrl-A x must still be read.
     std::thread::spawn(move || {
         let mut machine = machine;
+        let mut focus = Focus::default();
         for chunk in chunks {
+            if focus.take(&chunk) {
+                alone.store(true, Ordering::Relaxed);
+            }
             if machine.write_all(&chunk).is_err() || machine.flush().is_err() {
                 return;
             }
@@ -208,6 +217,30 @@ fn pass_on(machine: &Sender<Vec<u8>>, raw: bool) {
         if machine.send(chunk).is_err() {
             return;
         }
+    }
+}
+
+/// Who has the input, as far as the keys tell.
+#[derive(Default)]
+pub(super) struct Focus {
+    /// The last key was a Ctrl-A that makes the next one a command.
+    command: bool,
+    /// The digit of the last partition that was given the input.
+    digit: u8,
+}
+
+impl Focus {
+    /// Whether these keys give a partition the terminal to itself: its digit a second time.
+    pub(super) fn take(&mut self, keys: &[u8]) -> bool {
+        let mut alone = false;
+        for &key in keys {
+            if self.command && key.is_ascii_digit() {
+                alone |= key == self.digit && key != b'0';
+                self.digit = key;
+            }
+            self.command = key == CTRL_A && !self.command;
+        }
+        alone
     }
 }
 

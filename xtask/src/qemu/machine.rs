@@ -2,12 +2,15 @@
 
 use super::console::Console;
 use super::keyboard::{self, Input, Raw, Script};
+use super::watch::Watch;
 use crate::system::Qemu;
 use crate::ui;
 use anyhow::{Context, Result};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,7 +19,7 @@ use std::time::{Duration, Instant};
 pub const PROGRAM: &str = "qemu-system-aarch64";
 /// How often the time limit and Ctrl-C are looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// How long QEMU may take to go after the end line, if the system is to stay up then.
+/// How long QEMU goes on after the line that ends the run: what follows that line at once is shown too.
 const LINGER: Duration = Duration::from_millis(200);
 
 /// An exception level that no loader should start an image at.
@@ -52,7 +55,9 @@ pub struct Options {
     pub extra: Vec<String>,
     /// The number in EL2's last line; a random one if none.
     pub nonce: Option<u64>,
-    /// How long the run may take.
+    /// How long the machine may take until partitions start.
+    pub boot_limit: Option<Duration>,
+    /// How long the run may take from there.
     pub limit: Option<Duration>,
     /// There is no limit any more once a key was pressed at the terminal.
     pub limit_ends_with_key: bool,
@@ -74,14 +79,15 @@ pub struct Outcome {
     pub status: Option<ExitStatus>,
     /// Whether the time limit passed.
     pub timed_out: bool,
-    /// How long it ran.
+    /// How long it ran since partitions started, or since QEMU did if they never started.
     pub time: Duration,
     /// Words that the test's typing still waited for.
     pub unseen: Option<String>,
 }
 
 /// Runs `image` on the board's QEMU machine until it ends or its time is over. `show` gets the console's bytes as they
-/// come. With `stays_up` the system does not power the machine off, so QEMU is ended after EL2's last line.
+/// come. With `stays_up` the system does not power the machine off, so QEMU is ended after EL2's last line. It is ended too
+/// once `watch` is settled.
 ///
 /// # Errors
 /// If QEMU cannot be started, or `show` fails.
@@ -90,6 +96,7 @@ pub fn run(
     image: &Path,
     options: &Options,
     stays_up: bool,
+    watch: Watch,
     show: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<Outcome> {
     let nonce = options.nonce.unwrap_or_else(random);
@@ -108,7 +115,7 @@ pub fn run(
         _ => command.arg("-kernel").arg(image),
     };
     let shown = ui::shown(&command);
-    let start = Instant::now();
+    let mut start = Instant::now();
     let child = command
         .stdin(match options.input {
             Input::Nobody => Stdio::null(),
@@ -143,19 +150,25 @@ pub fn run(
         eprintln!("Ctrl-A x leaves, Ctrl-A ? says who gets what is typed");
     }
 
-    let mut console = Console::new(nonce);
+    let mut console = Console::new(nonce).watching(watch);
     let mut bytes = Vec::new();
     let mut script = Script::new(&options.input);
     let mut keys = None;
-    let mut deadline = options.limit.map(|limit| start + limit);
+    let alone = Arc::new(AtomicBool::new(false));
+    let mut deadline = options.boot_limit.map(|limit| start + limit);
     let mut timed_out = false;
+    let mut started = false;
     let mut ended = false;
     loop {
         match chunks.recv_timeout(TICK) {
             Ok(chunk) => {
                 // Before EL2's first line its UART is not set up, and forgets what it got.
                 if let Some(stdin) = machine.0.stdin.take() {
-                    keys = keyboard::feed(&options.input, stdin, raw.is_some());
+                    let alone = Arc::clone(&alone);
+                    keys = keyboard::feed(&options.input, stdin, raw.is_some(), alone);
+                }
+                if alone.load(Ordering::Relaxed) {
+                    console.watch.lose_names();
                 }
                 show(&chunk)?;
                 console.feed(&chunk);
@@ -168,7 +181,13 @@ pub fn run(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if stays_up && !ended && console.end.is_some() {
+        if !started && console.started {
+            started = true;
+            start = Instant::now();
+            deadline = options.limit.map(|limit| start + limit);
+        }
+        let over = stays_up && console.end.is_some() || console.watch.is_settled();
+        if over && !ended {
             ended = true;
             deadline = Some(Instant::now() + LINGER);
         }

@@ -6,11 +6,13 @@ mod machine;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod watch;
 
 pub use console::{Console, EL2, Plain, REFUSED};
 pub use keyboard::{Input, Step, restore as restore_terminal};
 pub use machine::{Level, Options, Outcome, PROGRAM, device_tree, run};
 pub use verdict::{Verdict, ends, judge};
+pub use watch::Watch;
 
 use crate::build::{self, Builder};
 use crate::linux::{self, Instead};
@@ -20,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use std::io::Write;
 
 /// Builds `spec` for GIC version `gic` or its board's first, with `instead` of what it takes from Debian, runs it and prints its console and the verdict on
-/// standard output.
+/// standard output. The run ends with a line that holds `until`, if that is given.
 ///
 /// # Errors
 /// If it cannot be built or run; a run that fails is a [`Verdict`].
@@ -28,6 +30,7 @@ pub fn command(
     spec: &str,
     gic: Option<u32>,
     instead: Instead,
+    until: Option<String>,
     options: &Options,
 ) -> Result<Verdict> {
     let mut builder = Builder::for_gic(gic);
@@ -47,6 +50,7 @@ pub fn command(
         &path,
         options,
         system.at_end == plan::END_WAIT,
+        Watch::new(&system, until),
         &mut |bytes| {
             if raw {
                 stdout.write_all(bytes)?;

@@ -59,7 +59,11 @@ fn every_way_a_run_can_go() {
             Some(0),
             "the machine stopped without Bulkhead's end line; the last line was `hello`",
         ),
-        ("", None, "no end after 7 s; nothing was printed"),
+        (
+            "",
+            None,
+            "partitions did not start within 7 s; nothing was printed",
+        ),
         (
             "bulkhead: refused: needs 4 cores, the machine has 2\r\n",
             Some(0),
@@ -263,4 +267,170 @@ fn words_are_seen_in_a_line_that_was_broken_off() {
     }
     assert_eq!(typed(&format!("lo{end}{others}ad")), 0, "another's");
     assert_eq!(typed(&format!("lo{end}{others}{on}aid")), 0, "other words");
+}
+
+/// The pair's watch; `texts` are `pass` and `fail` of control.
+fn watching(texts: [Option<&str>; 2], until: Option<&str>) -> Watch {
+    let mut system = crate::compile::tests::duo();
+    let names = ["sensor", "control"];
+    for (partition, name) in system.partitions.iter_mut().zip(names) {
+        partition.name = name.to_string();
+    }
+    let [pass, fail] = texts.map(|text| text.map(String::from));
+    system.partitions[1].pass = pass;
+    system.partitions[1].fail = fail;
+    system.partitions.truncate(2);
+    Watch::new(&system, until.map(String::from))
+}
+
+/// The verdict on a run that ended with `status`, or that was ended.
+fn watched(watch: Watch, text: &str, status: Option<i32>) -> String {
+    let mut outcome = outcome("", status);
+    outcome.timed_out = false;
+    outcome.console = Console::new(NONCE).watching(watch);
+    outcome.console.feed(text.as_bytes());
+    outcome.console.finish();
+    judge(&PAIR, &outcome).to_string()
+}
+
+const OFF: &str = "bulkhead: end 0123456789abcdef sensor=off control=off\r\n";
+
+#[test]
+fn texts_of_a_partition_settle_a_run() {
+    let both = || watching([Some("PASSED"), Some("ASSERT")], None);
+    let cases = [
+        (
+            "[control] all PASSED\r\n",
+            "PASS: control printed \"PASSED\"",
+        ),
+        // An error, then a power-off that looks well.
+        (
+            "[control] ASSERT at 7\r\n[control] PASSED\r\n",
+            "FAIL: control printed \"ASSERT\": ASSERT at 7",
+        ),
+        (
+            "[control] PASSED but ASSERT\r\n",
+            "FAIL: control printed \"ASSERT\": PASSED but ASSERT",
+        ),
+        (
+            "\x1b[31m[control]\x1b[0m PASSED\r\n[control] ASSERT\r\n",
+            "PASS: control printed \"PASSED\"",
+        ),
+        (
+            "bulkhead: control: vCPU 0 on core 2 halted: SError (ESR 0x0)\r\n[control] PASSED\r\n",
+            "FAIL: control: vCPU 0 on core 2 halted: SError (ESR 0x0)",
+        ),
+        // Another's line, EL2's, one without a name, one that has no end yet.
+        (
+            "[sensor] PASSED\r\n[sensor] [control] PASSED\r\n",
+            "FAIL: sensor off, control off; control did not print \"PASSED\"",
+        ),
+        (
+            "[sensor] ASSERT\r\n[sensor] \rbulkhead: control: vCPU 0 halted\r\nbulkhead: control: loading, PASSED\r\n PASSED\r\n",
+            "FAIL: sensor off, control off; control did not print \"PASSED\"",
+        ),
+    ];
+    for (text, expected) in cases {
+        let verdict = watched(both(), &format!("{text}{OFF}"), Some(0));
+        assert_eq!(verdict, format!("verdict: {expected}"), "{text:?}");
+    }
+    let reset = OFF.replace("control=off", "control=reset");
+    let text = format!("[control] PASSED\r\n{reset}");
+    assert_eq!(
+        watched(both(), &text, Some(0)),
+        "verdict: PASS: control printed \"PASSED\""
+    );
+    // `fail` alone leaves the rest to the end line.
+    let fail = || watching([None, Some("ASSERT")], None);
+    assert_eq!(
+        watched(fail(), OFF, Some(0)),
+        "verdict: PASS: sensor off, control off"
+    );
+    assert_eq!(
+        watched(fail(), &format!("[control] ASSERT\r\n{OFF}"), Some(0)),
+        "verdict: FAIL: control printed \"ASSERT\": ASSERT"
+    );
+}
+
+/// A text that EL2 broke off is found where the line goes on, but not if that may be another partition's.
+#[test]
+fn a_broken_line_is_one_line() {
+    let (end, on) = (::console::BREAK, ::console::CONTINUED);
+    let broken = format!("[control] PAS{end}[sensor] x\r\n{on}SED\r\n");
+    let watch = || watching([Some("PASSED"), None], None);
+    assert_eq!(
+        watched(watch(), &broken, None),
+        "verdict: PASS: control printed \"PASSED\""
+    );
+    let twice = format!("[control] PA{end}[sensor] x\r\n{on}SS{end}[sensor] x\r\n{on}ED\r\n");
+    assert_eq!(
+        watched(watch(), &twice, None),
+        "verdict: PASS: control printed \"PASSED\""
+    );
+    // The sensor was live before, and its line was broken off, too.
+    let forged = format!("[sensor] x{end}[control] PAS{end}{on}SED\r\n{OFF}");
+    assert_eq!(
+        watched(watch(), &forged, Some(0)),
+        "verdict: FAIL: sensor off, control off; control did not print \"PASSED\""
+    );
+    let forged = format!("[control] x{end}[sensor] PASSED\r\n{on}PASSED\r\n{OFF}");
+    assert_eq!(
+        watched(watch(), &forged, Some(0)),
+        "verdict: PASS: control printed \"PASSED\"",
+        "control's own rest"
+    );
+}
+
+/// A partition that has the terminal to itself prints without its name.
+#[test]
+fn lines_without_names_settle_nothing() {
+    let mut watch = watching([Some("PASSED"), None], None);
+    watch.lose_names();
+    assert_eq!(
+        watched(watch, &format!("[control] PASSED\r\n{OFF}"), Some(0)),
+        "verdict: FAIL: sensor off, control off; control did not print \"PASSED\""
+    );
+    let alone = |keys: &[&[u8]]| {
+        let mut focus = keyboard::Focus::default();
+        keys.iter().any(|keys| focus.take(keys))
+    };
+    assert!(alone(&[b"\x011abc\x011"]));
+    assert!(alone(&[b"\x01", b"2", b"x\x01", b"2"]), "in pieces");
+    assert!(alone(&[b"\x011\x01?\x011"]), "a question between");
+    assert!(!alone(&[b"\x011\x012\x010\x010\x011"]));
+    assert!(!alone(&[b"\x011\x01\x0111"]), "Ctrl-A for the guest");
+}
+
+#[test]
+fn until_ends_a_run_at_any_line() {
+    let watch = || watching([None, Some("ASSERT")], Some("login: "));
+    for text in ["[sensor] login: ", "bulkhead: login: x\r\n", "login: "] {
+        assert_eq!(
+            watched(watch(), text, None),
+            "verdict: PASS: a line holds \"login: \""
+        );
+    }
+    assert_eq!(
+        watched(watch(), OFF, Some(0)),
+        "verdict: FAIL: sensor off, control off; no line held \"login: \""
+    );
+    assert_eq!(
+        watched(watch(), "[control] ASSERT\r\nlogin: ", None),
+        "verdict: FAIL: control printed \"ASSERT\": ASSERT"
+    );
+    let mut late = outcome("bulkhead: here\r\n", None);
+    assert_eq!(
+        judge(&PAIR, &late).to_string(),
+        "verdict: FAIL: partitions did not start within 7 s; the last line was `bulkhead: here`"
+    );
+    late.console.watch = watch();
+    late.console
+        .feed(format!("{EL2}{}\r\n", ::console::STARTED).as_bytes());
+    assert!(late.console.started);
+    let why = judge(&PAIR, &late).to_string();
+    assert!(
+        why.starts_with("verdict: FAIL: no end after 7 s; "),
+        "{why}"
+    );
+    assert!(why.ends_with("; no line held \"login: \""), "{why}");
 }

@@ -6,7 +6,7 @@ use crate::ui;
 /// What is said about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every partition switched itself off, and QEMU ended well.
+    /// Every partition switched itself off and QEMU ended well, or the texts that were to be seen were.
     Pass(String),
     /// Anything else.
     Fail(String),
@@ -30,12 +30,23 @@ impl std::fmt::Display for Verdict {
 
 /// Judges a run of a system with these partitions.
 pub fn judge(partitions: &[&str], outcome: &Outcome) -> Verdict {
+    let watch = &outcome.console.watch;
+    if let Some(verdict) = watch.verdict() {
+        return verdict;
+    }
+    let with_missing = |text: String| match watch.missing() {
+        Some(missing) => format!("{text}; {missing}"),
+        None => text,
+    };
     match ends(partitions, outcome) {
-        Err(reason) => Verdict::Fail(reason),
+        Err(reason) => Verdict::Fail(with_missing(reason)),
         Ok(ends) => {
             let words = ends.iter().map(|(name, state)| format!("{name} {state}"));
             let words = words.collect::<Vec<_>>().join(", ");
-            match ends.iter().find(|(_, state)| state != "off") {
+            let bad =
+                |(name, state): &&(String, String)| state != "off" && watch.passed(name).is_none();
+            match ends.iter().find(bad) {
+                None if watch.missing().is_some() => Verdict::Fail(with_missing(words)),
                 None => Verdict::Pass(words),
                 Some((name, _)) => Verdict::Fail(match outcome.console.halt(name) {
                     Some(why) => format!("{words}; {name}: {why}"),
@@ -72,6 +83,10 @@ pub fn ends<'a>(
         });
         return Err(match outcome.status {
             _ if ui::interrupted() => "interrupted".to_string(),
+            _ if outcome.timed_out && !console.started => format!(
+                "partitions did not start within {} s; {last}",
+                outcome.time.as_secs()
+            ),
             _ if outcome.timed_out => format!("no end after {} s; {last}", outcome.time.as_secs()),
             Some(status) if !status.success() => {
                 format!("QEMU ended early ({status}){}", words(&outcome.stderr))

@@ -2,7 +2,7 @@
 
 use super::{Tally, damage, each, loader};
 use crate::build::{self, Builder};
-use crate::qemu::{self, Outcome, REFUSED};
+use crate::qemu::{self, Outcome, REFUSED, Watch};
 use crate::system::{Qemu, System};
 use crate::{linux, manifest, verify};
 use anyhow::{Context, Result, bail, ensure};
@@ -193,6 +193,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
             Entry::El1 => qemu::Level::El1,
             Entry::El3 => qemu::Level::El3,
         }),
+        boot_limit: Some(LIMIT),
         limit: Some(match job.case.is_long {
             true => LONG_LIMIT,
             false => LIMIT,
@@ -210,11 +211,12 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
             .context("QEMU has no machine for that board")?,
         None => qemu::board(&job.system)?,
     };
+    let watch = Watch::new(&job.system, job.case.until.map(String::from));
     let image = match (&job.loader, loader) {
         (Some(elf), Some(loader)) => &behind_loader(job, elf, loader, &machine, &options)?,
         _ => &job.image,
     };
-    let outcome = qemu::run(&machine, image, &options, false, &mut |_| Ok(()))?;
+    let outcome = qemu::run(&machine, image, &options, false, watch, &mut |_| Ok(()))?;
     let text = format!(
         "$ {}\n{}\n{}\n",
         outcome.command,
@@ -308,6 +310,10 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
             if ends.len() != expected.len() || !ends.iter().zip(expected).all(same) {
                 bail!("ended as {}, expected {}", pairs(ends), pairs(expected));
             }
+        }
+        Expect::Verdict(expected) => {
+            let verdict = qemu::judge(&qemu::partitions(&job.system), outcome).to_string();
+            ensure!(verdict == expected, "{verdict}, expected {expected}");
         }
         Expect::Refused(words) => {
             ensure!(!outcome.timed_out, "the machine did not power off");

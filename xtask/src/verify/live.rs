@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::build::{self, Builder};
 use crate::compile::Image;
 use crate::linux;
-use crate::qemu::{self, Console, Verdict};
+use crate::qemu::{self, Console, Verdict, Watch};
 use crate::system::System;
 use crate::ui::{Step, count};
 use gdb::{Gdb, Stop};
@@ -125,6 +125,7 @@ pub fn run(
         extra: ["-gdb", &socket, "-no-shutdown", "-S"]
             .map(String::from)
             .to_vec(),
+        boot_limit: Some(LIMIT),
         limit: Some(LIMIT),
         limit_ends_with_key: false,
         input: match linux::errands(system) {
@@ -138,11 +139,18 @@ pub fn run(
     std::thread::scope(|scope| {
         let machine = scope.spawn(|| {
             let sender = sender;
-            qemu::run(&board, &files.image, &options, false, &mut |bytes| {
-                // Whoever listened has seen enough.
-                let _ = sender.send(bytes.to_vec());
-                Ok(())
-            })
+            qemu::run(
+                &board,
+                &files.image,
+                &options,
+                false,
+                Watch::default(),
+                &mut |bytes| {
+                    // Whoever listened has seen enough.
+                    let _ = sender.send(bytes.to_vec());
+                    Ok(())
+                },
+            )
         });
         let exchange = files.memory.clone();
         let connected = Gdb::connect(&files.socket, exchange, || machine.is_finished());

@@ -95,6 +95,11 @@ pub struct Partition {
     /// What an access outside all that it has comes to.
     #[serde(default)]
     pub outside: Outside,
+    /// What a runner looks for in its console lines: nothing of it is in an image.
+    #[serde(rename = "pass")]
+    _pass: Option<String>,
+    #[serde(rename = "fail")]
+    _fail: Option<String>,
 }
 
 fn yes() -> bool {

@@ -100,6 +100,8 @@ pub fn partition(name: &str, vcpus: &[(u32, u32)], memory: u64, fill: u8) -> Par
         interrupts: vec![],
         console: true,
         outside: Outside::Abort,
+        pass: None,
+        fail: None,
     }
 }
 

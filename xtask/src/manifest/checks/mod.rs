@@ -8,6 +8,7 @@ pub mod memory;
 pub mod names;
 pub mod ram;
 pub mod unwise;
+pub mod verdict;
 
 use crate::system::Range;
 
