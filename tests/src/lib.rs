@@ -37,6 +37,8 @@ pub struct Machine {
     pub foreign_gic: Option<u32>,
     /// There is a blank disk behind the first virtio transport, and a second UART, which must have said these words.
     pub devices: Option<&'static str>,
+    /// Under the instruction clock, each instruction takes 16 ns: what boot says when it takes long is said.
+    pub slow: bool,
     /// Firmware that starts first, at EL2, as a manifest names what is Debian's. It finds the image in QEMU's fw_cfg.
     pub firmware: Option<&'static str>,
     /// Words for EL2 on the boot command line.
@@ -207,6 +209,7 @@ const DEFAULT: Machine = Machine {
     gic: None,
     foreign_gic: None,
     devices: None,
+    slow: false,
     firmware: None,
     append: None,
     is_busy: false,
@@ -235,6 +238,23 @@ const PAYLOAD: Case = Case {
     ..DUO
 };
 
+/// A partition whose memory takes long to load.
+const LOADING: Case = Case {
+    system: "tests/systems/large.toml",
+    machine: Machine {
+        icount: true,
+        slow: true,
+        ..DEFAULT
+    },
+    wanted: &[COMPLETE, " of 512 MiB"],
+    order: &[
+        "bulkhead: sensor: loading, ",
+        "partitions start",
+        "[control]",
+    ],
+    ..DUO
+};
+
 const DUOS: &[Case] = &[
     DUO,
     Case {
@@ -245,6 +265,24 @@ const DUOS: &[Case] = &[
         },
         expect: Expect::EndsTwice(PAIR),
         ..DUO
+    },
+    // The console's core waits for others that load, and loads for itself.
+    Case {
+        name: "duo/loading",
+        ..LOADING
+    },
+    Case {
+        name: "duo/loading-itself",
+        system: "tests/systems/large-itself.toml",
+        ..LOADING
+    },
+    Case {
+        name: "duo/loading-gicv2",
+        machine: Machine {
+            gic: Some(2),
+            ..LOADING.machine
+        },
+        ..LOADING
     },
     Case {
         name: "duo/more-memory",

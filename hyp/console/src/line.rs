@@ -48,6 +48,26 @@ impl Line {
         self.digits(value, 10)
     }
 
+    /// Appends how many of `bytes` are loaded, in one unit for both.
+    pub fn loading(&mut self, done: u64, bytes: u64) -> &mut Self {
+        let (shift, unit) = match bytes >> 30 {
+            0 => (20, " MiB"),
+            _ => (30, " GiB"),
+        };
+        self.str("loading, ").tenths(done, shift).str(" of ");
+        self.tenths(bytes, shift).str(unit)
+    }
+
+    /// Appends `bytes >> shift` with one decimal, unless that is zero.
+    fn tenths(&mut self, bytes: u64, shift: u32) -> &mut Self {
+        let tenths = (bytes >> (shift - 10)) * 10 >> 10;
+        self.dec(tenths / 10);
+        if !tenths.is_multiple_of(10) {
+            self.byte(b'.').dec(tenths % 10);
+        }
+        self
+    }
+
     /// Appends a number as `0x` and its hex digits, without leading zeros.
     pub fn hex(&mut self, value: u64) -> &mut Self {
         self.str("0x").digits(value, 16)

@@ -13,6 +13,7 @@ mod boot;
 mod cpu;
 mod exits;
 mod gic;
+mod load;
 mod planned;
 mod power;
 mod run;

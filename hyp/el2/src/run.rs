@@ -4,11 +4,11 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use aarch64_cpu::asm::{self, barrier};
 use console::Line;
-use plan::{Load, Memory, Range};
 
 use crate::boot::leftovers;
 use crate::cpu::core::Core;
-use crate::cpu::{cache, guest};
+use crate::cpu::guest;
+use crate::load::{self, Progress};
 use crate::planned::Plan;
 use crate::{gic, power, terminal};
 
@@ -21,11 +21,11 @@ pub extern "C" fn run_core(row: &'static plan::Core) -> ! {
     gic::init_core(row, core.lists.private);
     if row.vcpu == 0 {
         core.state.init(core.partition, &plan);
-        load(core);
     }
-    meet(core);
+    let mut progress = Progress::new(core);
+    load::load(core, &mut progress);
+    meet(core, &mut progress);
     core.vgic().reset();
-    cache::switch_el2_tables(row.ttbr_run);
     terminal::init(core);
     if core.index == 0 {
         let mut line = Line::default();
@@ -36,34 +36,8 @@ pub extern "C" fn run_core(row: &'static plan::Core) -> ! {
     power::wait_for_start(core)
 }
 
-/// Clears this partition's memory and the channel pages it writes, and copies its pristine images: whatever boot left
-/// there, other partitions' images too, is gone. Guests start with their caches off, so all of it is cleaned to the point
-/// of coherency.
-fn load(core: &Core) {
-    let plan = &core.plan;
-    let memory = plan.slice::<Memory>(core.partition.memory).iter();
-    let channels = plan.slice::<Range>(core.partition.clears).iter();
-    let ranges = memory
-        .map(|piece| (piece.base, piece.size))
-        .chain(channels.map(|range| (range.base, range.size)));
-    for (base, size) in ranges.clone() {
-        // SAFETY: the plan gives this partition the range, its load tables map it, and no guest runs yet.
-        unsafe { cache::clear_range(base, size) };
-    }
-    for row in plan.slice::<Load>(core.partition.loads) {
-        let (source, target) = (row.source as *const u8, row.target as *mut u8);
-        // SAFETY: the planner puts source and target into different ranges, both mapped by the load tables alone and
-        // owned by this partition; no guest runs yet.
-        unsafe { core::ptr::copy_nonoverlapping(source, target, row.size as usize) };
-    }
-    for (base, size) in ranges {
-        cache::clean_invalidate(base, size);
-    }
-    cache::invalidate_instructions();
-}
-
 /// Waits until every core is here: no guest runs before all are loaded and the interrupt controller is set up.
-fn meet(core: &Core) {
+fn meet(core: &Core, progress: &mut Progress) {
     let global = core.shared.global();
     if core.row.vcpu == 0 {
         core.shared.change_state(
@@ -77,6 +51,7 @@ fn meet(core: &Core) {
     barrier::dsb(barrier::ISHST);
     asm::sev();
     while global.ready.load(Acquire) < core.shared.cores().len() as u32 {
+        progress.look(core);
         asm::wfe();
     }
 }

@@ -24,6 +24,19 @@ pub struct Global {
     pub focus: AtomicU32,
     /// The run's nonce.
     pub nonce: AtomicU64,
+    /// How far the loading of each partition is.
+    loading: [Loading; MAX_PARTITIONS],
+}
+
+/// How far the loading of a partition is (`load.rs`). Its cores count; all zero before.
+#[repr(C)]
+pub struct Loading {
+    /// Chunks that a core took to fill them; more than there are once cores found none left.
+    pub filled: AtomicU32,
+    /// Chunks that a core took to clean them.
+    pub cleaned: AtomicU32,
+    /// How often a core has come to the end of a round.
+    pub arrived: AtomicU32,
 }
 
 /// What one core shares with the others.
@@ -114,6 +127,11 @@ impl Shared {
     /// What belongs to all cores.
     pub fn global(&self) -> &'static Global {
         self.global
+    }
+
+    /// How far the loading of partition `index` is.
+    pub fn loading(&self, index: usize) -> Option<&'static Loading> {
+        self.global.loading.get(index)
     }
 
     /// What core `index` shares.

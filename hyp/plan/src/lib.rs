@@ -25,6 +25,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod load;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes in a page and in a translation table with the 4 KiB granule.
@@ -278,11 +280,11 @@ pub struct Partition {
     pub vcpus: Array,
     /// [`Memory`] rows: the partition's own RAM, channel pages apart.
     pub memory: Array,
-    /// [`Load`] rows: what is copied from the pristine images, in this order.
+    /// [`Load`] rows: what is copied from the pristine images; no two fill the same byte.
     pub loads: Array,
     /// [`Interrupt`] rows.
     pub interrupts: Array,
-    /// [`Range`]s of channel pages this partition's loading core clears before any guest runs.
+    /// [`Range`]s of channel pages this partition's cores clear before any guest runs.
     pub clears: Array,
     /// What the guest sees of the GIC.
     pub gic: GuestGic,
@@ -337,7 +339,7 @@ pub struct Load {
     pub target: u64,
     /// Bytes copied.
     pub size: u64,
-    /// Bytes that belong to the piece behind them (an ELF segment's bss): zero, since EL2 clears memory before it loads.
+    /// Bytes that belong to the piece behind them (an ELF segment's bss): zero, since EL2 clears what it does not copy.
     pub clear: u64,
 }
 

@@ -356,6 +356,9 @@ impl Operations {
             "boot to both guests, all cores; spins, copies, clearing and cleaning apart",
             rest + part(Part::DeviceTree),
         );
+        let load = part(Part::Copy) + part(Part::Clear);
+        let memory = self.bench.system.partitions.iter().flat_map(|p| &p.memory);
+        let memory: u64 = memory.map(|piece| piece.size).sum();
         vec![
             Figure {
                 bounds: Some(bounds(573_430, 1_268_534, 300_000)),
@@ -381,6 +384,16 @@ impl Operations {
                 "boot-clear",
                 "clearing memory, and cleaning caches by address",
                 part(Part::Clear),
+            ),
+            figure(
+                "boot-whole",
+                "boot with copies, clearing and cleaning; spins apart",
+                rest + part(Part::DeviceTree) + load,
+            ),
+            figure(
+                "boot-gib",
+                "of that, copies, clearing and cleaning for each GiB of memory, over all cores",
+                load * (1u64 << 30) as f64 / memory as f64,
             ),
         ]
     }

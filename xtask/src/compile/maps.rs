@@ -136,7 +136,7 @@ fn core_mappings(
     core: usize,
 ) -> (Vec<Mapping>, Vec<Mapping>) {
     let number = places.cores[core];
-    let (p, vcpu) = owner(system, number);
+    let (p, _) = owner(system, number);
     let mut run = Vec::new();
     for segment in &el2.segments {
         let base = places.image.base + segment.offset;
@@ -209,22 +209,20 @@ fn core_mappings(
     }
 
     let mut load = Vec::new();
-    if vcpu == 0 {
-        for range in &places.memory[p] {
-            load.push(same("memory", range.base, range.size, Access::ReadWrite));
-        }
-        for end in &guests[p].ends {
-            let region = &places.regions[end.channel][end.side];
-            load.push(same("channel", region.base, region.size, Access::ReadWrite));
-        }
-        let mut sources: Vec<_> = guests[p].loads.iter().map(|load| load.pristine).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        for source in sources {
-            if !pristine[source].is_empty() {
-                let range = &places.pristine[source];
-                load.push(same("pristine", range.base, range.size, Access::Read));
-            }
+    for range in &places.memory[p] {
+        load.push(same("memory", range.base, range.size, Access::ReadWrite));
+    }
+    for end in &guests[p].ends {
+        let region = &places.regions[end.channel][end.side];
+        load.push(same("channel", region.base, region.size, Access::ReadWrite));
+    }
+    let mut sources: Vec<_> = guests[p].loads.iter().map(|load| load.pristine).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    for source in sources {
+        if !pristine[source].is_empty() {
+            let range = &places.pristine[source];
+            load.push(same("pristine", range.base, range.size, Access::Read));
         }
     }
     (run, load)

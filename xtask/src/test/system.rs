@@ -140,6 +140,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         gic: _,
         foreign_gic,
         devices,
+        slow,
         firmware,
         append,
         is_busy,
@@ -149,6 +150,9 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
     // Until the run is over, which its time limit sees to.
     let _load = is_busy.then(Load::start);
     let mut extra = Vec::new();
+    if slow {
+        extra.extend(["-icount", "shift=4"].map(String::from));
+    }
     if let Some(name) = firmware {
         let package = name.strip_prefix(linux::SCHEME).unwrap_or(name);
         let path = linux::file(package, &linux::Instead::default())?;

@@ -23,7 +23,10 @@ pub enum Part {
 
 /// Functions (a part of the name, of any that the instruction was inlined from) that make up a part.
 const PARTS: &[(Part, &[&str])] = &[
-    (Part::Spin, &["run::meet", "boot::await_core", "spin::"]),
+    (
+        Part::Spin,
+        &["run::meet", "load::meet", "boot::await_core", "spin::"],
+    ),
     (Part::Copy, &["memcpy", "copy_nonoverlapping", "move_image"]),
     (
         Part::Clear,

@@ -364,3 +364,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn how_much_is_loaded_has_one_unit() {
+    let text = |done: u64, bytes: u64| {
+        let mut line = Line::default();
+        line.loading(done, bytes);
+        String::from_utf8(line.as_bytes().to_vec()).expect("text")
+    };
+    let gib = 1 << 30;
+    assert_eq!(text(0, gib), "loading, 0 of 1 GiB");
+    assert_eq!(text(gib * 21 / 10, 8 * gib), "loading, 2 of 8 GiB");
+    assert_eq!(text(gib * 22 / 10, 8 * gib), "loading, 2.1 of 8 GiB");
+    assert_eq!(text(96 << 20, 512 << 20), "loading, 96 of 512 MiB");
+    assert_eq!(text(1 << 19, (1 << 20) + 4096), "loading, 0.5 of 1 MiB");
+    assert_eq!(
+        text(u64::MAX, u64::MAX),
+        "loading, 17179869183.9 of 17179869183.9 GiB"
+    );
+}

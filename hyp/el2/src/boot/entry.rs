@@ -90,7 +90,13 @@ move_image:
     add     x2, x21, x20
     cmp     x0, x2
     b.hs    image_moved
-    dsb     sy
+    mov     x22, x0                     // the page is fetched from: nothing stale may be read instead of it
+    mov     x23, x1
+    mov     x0, x21
+    mov     x1, #4096
+    bl      clean_invalidate
+    mov     x0, x22
+    mov     x1, x23
     ic      iallu
     dsb     sy
     isb
@@ -169,6 +175,30 @@ clean_invalidate:
     b.lo    1b
     dsb     sy
 2:  ret
+
+// x0 = address, x1 = bytes, x2 = tables that map them, x3 = tables to go on with. With the data cache off, accesses and
+// table walks are not cacheable, so nothing is fetched meanwhile; there is no load and no store here.
+    .global clean_invalidate_unmapped
+clean_invalidate_unmapped:
+    mov     x4, x2
+    mov     x5, x3
+    mov     x6, x30
+    mrs     x7, SCTLR_EL2
+    bic     x8, x7, #(1 << 2)           // C
+    dsb     sy
+    msr     SCTLR_EL2, x8
+    isb
+    msr     TTBR0_EL2, x4
+    isb
+    bl      clean_invalidate
+    msr     TTBR0_EL2, x5
+    isb
+    tlbi    alle2
+    dsb     nsh
+    isb
+    msr     SCTLR_EL2, x7
+    isb
+    ret     x6
 
 // Other cores start here, from PSCI or a spin table: the MPIDR finds the core's row in the plan.
     .global secondary_start

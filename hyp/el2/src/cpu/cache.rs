@@ -8,26 +8,39 @@ unsafe extern "C" {
     /// Cleans and invalidates `size` bytes at `base` to the point of coherency, then DSB SY (`boot/entry.rs`): what is read
     /// with caches off afterwards is what was written with them on, and the other way round.
     pub safe fn clean_invalidate(base: u64, size: u64);
+    /// The same for a range that the tables `with` map and this core's do not: uses those with the data cache off, then
+    /// `without` again. No core reads a line back meanwhile, if no other maps the range.
+    pub safe fn clean_invalidate_unmapped(base: u64, size: u64, with: u64, without: u64);
 }
 
-/// Writes zeros to `size` bytes at `base`, both multiples of a page, by whole cache lines where the core may (DC ZVA).
+/// Writes zeros to `size` bytes at `base`: by whole blocks where the core may (DC ZVA), by stores before and after them.
 ///
 /// # Safety
-/// The caller owns the range, it is mapped writable, and nobody borrows from it.
+/// The caller owns the range, it is mapped as Normal memory and writable, and nobody borrows from it.
 pub unsafe fn clear_range(base: u64, size: u64) {
     let dczid: u64;
     // SAFETY: reads a register.
     unsafe { asm!("mrs {}, DCZID_EL0", out(reg) dczid, options(nomem, nostack, preserves_flags)) };
-    let block = 4 << (dczid & 0xf);
-    if dczid & 1 << 4 != 0 {
+    /// DCZID_EL0.DZP: the instruction is prohibited.
+    const DZP: u64 = 1 << 4;
+    let block: u64 = 4 << (dczid & 0xf);
+    let end = base + size;
+    let (first, last) = match dczid & DZP {
+        0 => (end.min(base.next_multiple_of(block)), end & !(block - 1)),
+        _ => (end, end),
+    };
+    let zeros = |from: u64, to: u64| {
         // SAFETY: the caller says so.
-        unsafe { core::ptr::write_bytes(base as *mut u8, 0, size as usize) };
-        return;
-    }
-    for address in (base..base + size).step_by(block) {
-        // SAFETY: as above; blocks are powers of two, at most 2 KiB.
+        unsafe { core::ptr::write_bytes(from as *mut u8, 0, (to - from) as usize) }
+    };
+    zeros(base, first);
+    let mut address = first;
+    while address < last {
+        // SAFETY: as above; the whole block lies in the range.
         unsafe { asm!("dc zva, {}", in(reg) address, options(nostack, preserves_flags)) };
+        address += block;
     }
+    zeros(address, end);
 }
 
 /// Makes earlier writes to memory instructions for this core and others.

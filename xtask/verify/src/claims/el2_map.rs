@@ -122,12 +122,9 @@ fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     list
 }
 
-/// What it maps in addition while it loads: the core of vCPU 0 loads its partition.
+/// What it maps in addition while it loads: each core of a partition loads a share of it.
 fn loading(context: &Context<'_>, core: usize) -> Vec<Mapping> {
-    let (p, vcpu, _) = context.owner(core);
-    if vcpu != 0 {
-        return Vec::new();
-    }
+    let (p, _, _) = context.owner(core);
     let name = context.name(p);
     let row = &context.image.partitions[p];
     let mut list = Vec::new();
