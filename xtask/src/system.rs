@@ -216,6 +216,8 @@ pub struct Memory {
     pub size: u64,
     /// Physical address, if the manifest fixes it.
     pub physical: Option<u64>,
+    /// Whether it stands for a ROM or flash: read-only to the guest, and not in its tree's memory node.
+    pub rom: bool,
 }
 
 /// A partition's program, read and understood.

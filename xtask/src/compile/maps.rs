@@ -99,11 +99,11 @@ fn stage2_mappings(system: &System, p: usize, guest: &Guest, places: &Places) ->
     let mut mappings = Vec::new();
     for (piece, range) in system.partitions[p].memory.iter().zip(&places.memory[p]) {
         mappings.push(Mapping {
-            what: "memory".to_string(),
+            what: piece.what().to_string(),
             input: piece.ipa,
             output: range.base,
             size: range.size,
-            access: Access::ReadWriteExecute,
+            access: piece.access(),
         });
     }
     for end in &guest.ends {

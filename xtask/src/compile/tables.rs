@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use anyhow::{Result, ensure};
 use plan::PAGE;
 
+use crate::system::Memory;
+
 /// What a mapping permits, and as which memory type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -74,6 +76,26 @@ impl Access {
             Self::ReadExecute => "r-x",
             Self::ReadWrite | Self::Device => "rw-",
             Self::ReadWriteExecute => "rwx",
+        }
+    }
+}
+
+impl Memory {
+    /// What a guest may do with it.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        match self.rom {
+            true => Access::ReadExecute,
+            false => Access::ReadWriteExecute,
+        }
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        match self.rom {
+            true => "ROM",
+            false => "memory",
         }
     }
 }

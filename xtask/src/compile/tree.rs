@@ -123,7 +123,8 @@ fn cpus(partition: &Partition) -> Result<DeviceTreeNode> {
 fn memory(partition: &Partition) -> Result<DeviceTreeNode> {
     let mut node = node(&format!("memory@{:x}", partition.memory[0].ipa))?;
     set(&mut node, "device_type", "memory")?;
-    let pieces = partition.memory.iter().map(|piece| Range {
+    let ram = partition.memory.iter().filter(|piece| !piece.rom);
+    let pieces = ram.map(|piece| Range {
         base: piece.ipa,
         size: piece.size,
     });

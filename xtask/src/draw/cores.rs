@@ -123,7 +123,7 @@ fn facts(system: &System, design: &Design, p: usize) -> Vec<Fact> {
         .map(|piece| {
             (
                 bytes(piece.size),
-                format!("memory, seen at {}", address(piece.ipa)),
+                format!("{}, seen at {}", piece.what(), address(piece.ipa)),
             )
         })
         .collect();

@@ -118,12 +118,13 @@ fn parts(system: &System, design: &Design) -> Vec<Part> {
     let places = &design.places;
     let mut parts = Vec::new();
     for (partition, ranges) in system.partitions.iter().zip(&places.memory) {
-        parts.extend(ranges.iter().map(|&range| Part {
+        let pieces = partition.memory.iter().zip(ranges);
+        parts.extend(pieces.map(|(piece, &range)| Part {
             range,
             within: false,
             class: "memory",
-            what: format!("memory of {}", partition.name),
-            who: format!("{} {}", partition.name, Access::ReadWriteExecute.letters()),
+            what: format!("{} of {}", piece.what(), partition.name),
+            who: format!("{} {}", partition.name, piece.access().letters()),
         }));
     }
     for (channel, regions) in system.channels.iter().zip(&places.regions) {

@@ -49,6 +49,7 @@ impl<'a> Read<'a> for Pieces {
             ipa: None,
             size: None,
             physical: None,
+            rom: None,
         };
         let pieces = pieces.into_iter();
         Some(pieces.map(|piece| piece.unwrap_or_else(unread)).collect())

@@ -101,6 +101,8 @@ pub struct Memory {
     pub size: Option<At<u64>>,
     /// Fixed physical address.
     pub physical: Option<At<u64>>,
+    /// Whether it is a ROM.
+    pub rom: Option<At<bool>>,
 }
 
 /// `image = { … }`.
@@ -316,6 +318,7 @@ impl Memory {
             ipa: t.optional("ipa", Integer),
             size: t.required("size", "size = \"32MiB\"", Size),
             physical: t.optional("physical", Integer),
+            rom: t.optional("kind", word(&[("ram", false), ("rom", true)])),
         }
     }
 }

@@ -71,6 +71,7 @@ fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<
             ipa: piece.ipa?.into_inner(),
             size: piece.size?.into_inner(),
             physical: piece.physical.map(At::into_inner),
+            rom: piece.rom.is_some_and(At::into_inner),
         })
     });
     let vcpus = raw.vcpus?.into_inner().into_iter().map(|vcpu| {

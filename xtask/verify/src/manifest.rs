@@ -166,6 +166,20 @@ pub struct Memory {
     pub size: Size,
     /// Fixed physical address.
     pub physical: Option<u64>,
+    /// What it is to the guest.
+    #[serde(default)]
+    pub kind: Kind,
+}
+
+/// What a piece of memory is to the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Memory to work in.
+    #[default]
+    Ram,
+    /// Read-only, and not named as memory.
+    Rom,
 }
 
 impl Memory {

@@ -77,6 +77,25 @@ fn a_channel_page_is_writable_to_its_reader() {
     );
 }
 
+#[test]
+fn a_rom_is_writable() {
+    let good = support::full();
+    let mut image = good.image.clone();
+    let parts = Parts::of(&good.image);
+    let rom = 0x6000_0000;
+    let maps_rom = |core: &Core| parts.partitions()[core.partition as usize].memory.count == 2;
+    let core = parts.cores().into_iter().find(maps_rom).expect("alpha");
+    let at = parts.guest_leaf(&core, rom);
+    let writable = word(&image, at) | 1 << 7;
+    put(&mut image, at, writable);
+    seal(&mut image);
+    let proof = bulkhead_verify::verify(&image, &good.inputs);
+    says(
+        &proof.refusal(),
+        &["stage 2 of alpha may rwx memory of alpha, must be r-x"],
+    );
+}
+
 /// A planner that takes one side for the other, everywhere: both guests agree, the manifest does not.
 #[test]
 fn rights_are_swapped_at_both_ends() {

@@ -288,6 +288,7 @@ fn does_not_fit() {
             ipa: 0x0900_0000,
             size: 4096,
             physical: None,
+            rom: false,
         })),
         "partition control: memory at 0x9000000 (0x1000 bytes) lies over its emulated PL011 at 0x9000000"
     );

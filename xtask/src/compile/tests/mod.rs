@@ -83,6 +83,7 @@ pub fn partition(name: &str, vcpus: &[(u32, u32)], memory: u64, fill: u8) -> Par
             ipa: 0x4000_0000,
             size: memory,
             physical: None,
+            rom: false,
         }],
         image: Image {
             file: PathBuf::from(name),

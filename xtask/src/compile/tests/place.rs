@@ -88,6 +88,7 @@ fn memory_is_aligned_like_its_ipa() {
         ipa: 0x4010_0000,
         size: 48 * MIB,
         physical: None,
+        rom: false,
     }];
     system.partitions[0].image.segments[0].ipa = 0x4010_0000;
     system.partitions[1].memory[0].size = 48 * MIB;
@@ -125,6 +126,7 @@ fn odd_sizes_are_packed_when_blocks_do_not_suffice() {
         ipa: 0x4000_0000 + n * (65 * MIB),
         size: 65 * MIB,
         physical: None,
+        rom: false,
     };
     system.partitions[0].memory = (0..14).map(piece).collect();
     let places = placed(&system).unwrap();

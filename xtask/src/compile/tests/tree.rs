@@ -35,6 +35,7 @@ fn full() -> System {
         ipa: 0x8000_0000,
         size: 4 * MIB,
         physical: None,
+        rom: false,
     });
     system
 }

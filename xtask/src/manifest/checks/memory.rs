@@ -51,6 +51,21 @@ pub fn memory_none(m: &Manifest) -> Vec<Finding> {
         .collect()
 }
 
+pub fn memory_rom_first(m: &Manifest) -> Vec<Finding> {
+    let firsts = m.partitions.iter().filter_map(|partition| {
+        let first = partition.memory.as_ref()?.get_ref().first()?;
+        let rom = first.rom.as_ref().filter(|rom| *rom.get_ref())?;
+        Some((partition, rom))
+    });
+    firsts
+        .map(|(partition, rom)| {
+            let title = format!("{}'s first piece of memory is a ROM", partition.label());
+            Finding::new(rom.span(), title, "the device tree goes here")
+                .help("write a piece of RAM before it: `{ size = \"32MiB\" }`")
+        })
+        .collect()
+}
+
 pub fn memory_empty(m: &Manifest) -> Vec<Finding> {
     let pieces = m.partitions.iter().flat_map(Partition::pieces);
     pieces

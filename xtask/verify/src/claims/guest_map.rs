@@ -5,6 +5,7 @@ use plan::{PAGE, Range};
 use super::{Context, GUEST_GICC, paged};
 use crate::compare::{Mapping, compare};
 use crate::finding::{Claim, Findings, range};
+use crate::manifest::Kind;
 use crate::places::Places;
 use crate::registers;
 use crate::walk::Leaf;
@@ -75,15 +76,21 @@ fn memory(context: &Context<'_>, p: usize, findings: &mut Findings) {
 fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     let name = context.name(p);
     let mut list = Vec::new();
-    for row in &context.image.partitions[p].memory {
+    let declared = &context.manifest().partition[p].memory;
+    for (n, row) in context.image.partitions[p].memory.iter().enumerate() {
         let at = Range {
             base: row.base,
             size: row.size,
         };
+        // A row that no piece declares is reported by `memory`.
+        let rights = match declared.get(n).map(|piece| piece.kind) {
+            Some(Kind::Rom) => "r-x",
+            _ => "rwx",
+        };
         list.push(Mapping::normal(
             row.ipa,
             at,
-            "rwx",
+            rights,
             format!("memory of {name}"),
         ));
     }

@@ -6,7 +6,7 @@ use super::{Node, references};
 use crate::board::{Device, GICR_SIZE, Trigger};
 use crate::claims::interrupts::TIMERS;
 use crate::claims::{Context, GUEST_GICC, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
-use crate::manifest::{FIRST_SPI, Partition, Wait};
+use crate::manifest::{FIRST_SPI, Kind, Partition, Wait};
 use plan::Range;
 
 /// Interrupt types of the GIC binding.
@@ -157,6 +157,7 @@ fn memory(context: &Context<'_>, p: usize) -> Node {
     let pieces = &context.manifest().partition[p].memory;
     let reg: Vec<_> = pieces
         .iter()
+        .filter(|piece| piece.kind == Kind::Ram)
         .flat_map(|piece| [piece.ipa(), piece.size.0])
         .collect();
     Node::new(format!("memory@{:x}", pieces[0].ipa()))
