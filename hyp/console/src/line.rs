@@ -60,7 +60,7 @@ impl Line {
 
     /// Appends `bytes >> shift` with one decimal, unless that is zero.
     fn tenths(&mut self, bytes: u64, shift: u32) -> &mut Self {
-        let tenths = (bytes >> (shift - 10)) * 10 >> 10;
+        let tenths = ((bytes >> (shift - 10)) * 10) >> 10;
         self.dec(tenths / 10);
         if !tenths.is_multiple_of(10) {
             self.byte(b'.').dec(tenths % 10);
