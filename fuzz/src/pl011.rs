@@ -2,7 +2,7 @@
 //! part in any order. Whatever guests write, a line of the terminal starts with its author's name or goes on.
 
 use arbitrary::{Arbitrary, Unstructured};
-use console::{Keys, Mux, PREFIX, Pl011, Printer, Ring, Typed};
+use console::{Keys, LINE, Mux, Output, PREFIX, Partitions, Pl011, Ring, Typed, Waiting};
 use zerocopy::FromZeros;
 
 /// Partitions, one core each.
@@ -24,115 +24,168 @@ enum Step {
     Drain(u16),
 }
 
-/// One core: its guest's PL011, its printer, its rings.
-struct Core<'a> {
+/// One partition: its guest's PL011, its rings.
+struct Partition {
     uart: Pl011,
-    printer: Printer<'a>,
-    output: &'a Ring,
-    input: &'a Ring,
+    output: Output,
+    input: Ring,
 }
 
-impl<'a> Core<'a> {
-    fn new([output, input]: &'a [Ring; 2], name: &'a str, colour: u32) -> Self {
+/// The machine: its partitions, and the one that is live.
+struct Machine {
+    partitions: [Partition; 2],
+    waiting: Waiting,
+    live: Option<bool>,
+    stopped: bool,
+}
+
+impl Partitions for Machine {
+    fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    fn output(&self, index: usize) -> Option<&Output> {
+        Some(&self.partitions.get(index)?.output)
+    }
+
+    fn live(&self, index: usize) -> (bool, bool) {
+        (self.live == Some(index == 1), false)
+    }
+
+    fn stopped(&self, _: usize) -> bool {
+        self.stopped
+    }
+}
+
+impl Partition {
+    fn new() -> Self {
         Self {
             uart: Pl011::default(),
-            printer: Printer::new(output, name.as_bytes(), colour),
-            output,
-            input,
+            output: FromZeros::new_zeroed(),
+            input: FromZeros::new_zeroed(),
         }
     }
 
     fn read(&self, offset: u64) {
-        let (sent, typed) = (self.output.waiting(), self.input.waiting());
-        self.uart.read(offset, &self.printer, self.input);
-        assert_eq!(self.output.waiting(), sent, "a read sends");
+        let (sent, typed) = (self.output.used(), self.input.waiting());
+        self.uart.read(offset, &self.output, &self.input);
+        assert_eq!(self.output.used(), sent, "a read sends");
         let taken = typed - self.input.waiting();
         assert!(taken == 0 || taken == 1 && offset < 4, "a read takes");
     }
 
-    /// A store of the guest, and what must hold after it.
-    fn write(&mut self, offset: u64, value: u32, live: bool) {
-        self.uart.write(offset, value, self.input);
+    /// A store of the guest, and what must hold after it. True: the console core must look.
+    fn write(&mut self, offset: u64, value: u32, live: bool) -> bool {
+        let (output, input) = (&self.output, &self.input);
+        let before = self.uart.line(output, input).0;
+        let mut wakes = false;
         if offset == 0 {
-            self.printer.print(value as u8, live, false);
+            let full = self.uart.read(0x18, output, input) & 1 << 5 != 0;
+            let used = self.uart.send(value as u8, output);
+            assert!(full || used.is_some(), "lost, and FR said there was room");
+            if let Some(used) = used {
+                wakes = live || value as u8 == b'\n' || used >= LINE;
+                let changed = self.uart.changed_by(used, output);
+                let after = self.uart.line(output, input).0;
+                assert!(changed || after == before, "the line changed unseen");
+            }
+        } else {
+            self.uart.write(offset, value, output, input);
         }
-        let (printer, input) = (&self.printer, self.input);
-        let shown = self.uart.read(0x40, printer, input) != 0;
+        let shown = self.uart.read(0x40, output, input) != 0;
         assert_eq!(
-            self.uart.level(printer, input),
+            self.uart.line(output, input).0,
             shown,
             "a level that MIS does not show"
         );
+        wakes
     }
 }
 
 /// Input: steps.
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let rings: [[Ring; 2]; 2] = FromZeros::new_zeroed();
-    let [left, right] = NAMES;
-    let mut cores = [
-        Core::new(&rings[0], left, 31),
-        Core::new(&rings[1], right, 32),
-    ];
+    let mut machine = Machine {
+        partitions: [Partition::new(), Partition::new()],
+        waiting: FromZeros::new_zeroed(),
+        live: None,
+        stopped: false,
+    };
     let (mut mux, mut keys) = (Mux::default(), Keys::default());
-    let (mut live, mut ever_live) = (None, false);
+    for ((index, name), colour) in NAMES.iter().enumerate().zip(31..) {
+        mux.set_name(index, name.as_bytes(), colour);
+    }
+    let mut ever_live = false;
     let mut shown = Vec::new();
     for step in input.arbitrary_iter::<Step>().into_iter().flatten() {
         let Ok(step) = step else { break };
+        let Machine {
+            partitions,
+            waiting,
+            live,
+            ..
+        } = &mut machine;
         match step {
-            Step::Read(core, offset) => cores[usize::from(core)].read(offset.into()),
-            Step::Write(core, offset, value) => {
-                cores[usize::from(core)].write(offset.into(), value, live == Some(core));
+            Step::Read(at, offset) => partitions[usize::from(at)].read(offset.into()),
+            Step::Write(at, offset, value) => {
+                if partitions[usize::from(at)].write(offset.into(), value, *live == Some(at)) {
+                    waiting.mark(at.into());
+                }
             }
-            Step::Say(core, bytes) => {
+            Step::Say(at, bytes) => {
                 for byte in bytes {
-                    cores[usize::from(core)].write(0, byte.into(), live == Some(core));
+                    if partitions[usize::from(at)].write(0, byte.into(), *live == Some(at)) {
+                        waiting.mark(at.into());
+                    }
                 }
             }
-            Step::El2(core, length) => {
-                let mut line = console::Line::default();
-                for _ in 0..length {
-                    line.byte(b'x');
-                }
-                cores[usize::from(core)].printer.say(&line);
+            Step::El2(at, length) => {
+                let line = vec![b'x'; length.into()];
+                let output = &partitions[usize::from(at)].output;
+                output.say(&[PREFIX.as_bytes(), &line, b"\r\n"]);
+                waiting.mark(at.into());
             }
-            Step::Type(core, bytes) => {
-                let ring = cores[usize::from(core)].input;
+            Step::Type(at, bytes) => {
+                let ring = &partitions[usize::from(at)].input;
                 for byte in bytes {
                     let before = ring.put_in();
-                    let typed = keys.take(Some(ring), || Some(byte));
+                    let typed = keys.take(Some(ring), 0, 1, || Some(byte));
                     let put = ring.put_in().wrapping_sub(before);
                     assert_eq!(put, u32::from(typed == Some(Typed::Text)), "{typed:?}");
                 }
             }
-            Step::Live(core) => {
-                live = core;
-                ever_live |= core.is_some();
+            Step::Live(at) => {
+                *live = at;
+                ever_live |= at.is_some();
+                if let Some(at) = at {
+                    waiting.mark(at.into());
+                }
             }
-            Step::Drain(count) => drain(&mut mux, &cores, count.into(), &mut shown),
+            Step::Drain(count) => drain(&mut mux, &machine, count.into(), &mut shown),
         }
     }
-    for core in &mut cores {
-        core.printer.end();
+    machine.stopped = true;
+    for (index, partition) in (0..).zip(&machine.partitions) {
+        partition.output.end();
+        machine.waiting.mark(index);
     }
-    // A line that is live holds the others up to the end of a drain.
-    for _ in 0..4 {
-        drain(&mut mux, &cores, usize::MAX, &mut shown);
-    }
-    assert!(cores.iter().all(|core| core.output.waiting() == 0));
+    drain(&mut mux, &machine, usize::MAX, &mut shown);
+    let used = machine
+        .partitions
+        .iter()
+        .map(|partition| partition.output.used());
+    assert_eq!(used.sum::<u32>(), 0, "something stays behind");
     for line in shown.split(|&byte| byte == b'\n') {
         lawful(line, ever_live);
     }
 }
 
-fn drain(mux: &mut Mux, cores: &[Core<'_>; 2], count: usize, shown: &mut Vec<u8>) {
-    let waiting = || {
-        let waits = |core: usize| u32::from(cores[core].output.waiting() != 0) << core;
-        waits(0) | waits(1)
-    };
-    let next = |step| mux.next(step == 0, waiting(), |core| cores[core].output.pop());
-    shown.extend((0..count).map_while(next));
+fn drain(mux: &mut Mux, machine: &Machine, steps: usize, shown: &mut Vec<u8>) {
+    for _ in 0..steps {
+        if mux.step(10, 0, |byte| shown.push(byte), machine).is_none() {
+            return;
+        }
+    }
 }
 
 /// A line starts as EL2 starts lines, and holds no control byte behind that unless its guest was live.

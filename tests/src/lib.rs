@@ -2,9 +2,9 @@
 //!
 //! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
 //! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
-//! `gic/` what a guest does with its GIC, `ticks/` many interrupts of every kind, `payload/` what others bring,
-//! `linux/` Linux beside it, `typed/` what is typed, `verdict/` what a run is judged by before it ends,
-//! `rpi4/` the Raspberry Pi 4's machine,
+//! `gic/` what a guest does with its GIC, `ticks/` many interrupts of every kind, `stream/` numbers without end on the
+//! console, `payload/` what others bring, `linux/` Linux beside it, `typed/` what is typed, `verdict/` what a run is
+//! judged by before it ends, `rpi4/` the Raspberry Pi 4's machine,
 //! `boot/` another loader than QEMU, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
@@ -12,6 +12,7 @@ mod boot;
 mod gic;
 mod linux;
 mod rpi4;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod ticks;
@@ -166,6 +167,8 @@ pub struct Case {
     pub wanted: &'static [&'static str],
     /// Words that no console line may hold.
     pub unwanted: &'static [&'static str],
+    /// The numbers that the console must show from 100000 on, each in a line of its own, whole and in order; none is any.
+    pub numbers: usize,
     /// Words of which each stands for the first time in a later line than the one before.
     pub order: &'static [&'static str],
     /// Too long for CI: `cargo xtask test --long` runs it too.
@@ -197,6 +200,7 @@ const DUO: Case = Case {
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],
     unwanted: &["bulkhead: refused"],
+    numbers: 0,
     order: &[],
     is_long: false,
 };
@@ -444,6 +448,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend_from_slice(DUOS);
     cases.extend_from_slice(attacks::CASES);
     cases.extend_from_slice(gic::CASES);
+    cases.extend_from_slice(stream::CASES);
     cases.extend_from_slice(typed::CASES);
     cases.extend_from_slice(verdict::CASES);
     cases.extend_from_slice(rpi4::CASES);

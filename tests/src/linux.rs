@@ -40,7 +40,15 @@ const SHELL: &[(&str, &str)] = &[
     ("^C", ""),
     ("/ # ", "echo status-$?\r"),
     ("status-130", ""),
-    ("/ # ", "interrupts && hotplug && load 30 && poweroff\r"),
+    // Numbers from both vCPUs, live, alone and to a log.
+    ("/ # ", "stream 100000 1500; echo stream-$((1 + 0))\r"),
+    ("stream-1", "\x013"),
+    ("/ # ", "stream 101500 1500; echo stream-$((1 + 1))\r"),
+    ("stream-2", "\x013"),
+    (
+        "/ # ",
+        "sleep 1; stream 103000 1500 && interrupts && hotplug && load 30 && poweroff\r",
+    ),
     // Lines are whole once nobody is live any more.
     ("load 30 && poweroff", "\x010"),
 ];
@@ -54,6 +62,7 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
         machine: Machine { gic, ..DEFAULT },
         typed: &[("\x013", 1)],
         dialogue: SHELL,
+        numbers: 4500,
         wanted: &[
             "interrupts: well on 2 vCPUs",
             "hotplug: well, 5 rounds on 2 vCPUs",

@@ -18,6 +18,8 @@ pub struct System {
     pub channels: Vec<Channel>,
     /// Board core number of the core that drains the console.
     pub console_core: u32,
+    /// Percent of that core's time that draining may take.
+    pub console_share: u32,
     /// What happens after the last partition has stopped: `plan::END_*`.
     pub at_end: u32,
 }

@@ -295,6 +295,12 @@ const ATTACKS: &[Attack] = &[
         "short lines and unseen bytes for a second, each of which wakes the console core",
     ),
     (
+        "uart-stream",
+        Survives,
+        odd::uart_stream,
+        "`lines=COUNT` numbers, half a FIFO at each transmit interrupt, as Linux's driver writes",
+    ),
+    (
         "ring-storm",
         Survives,
         channels::ring_storm,

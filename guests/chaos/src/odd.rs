@@ -2,10 +2,12 @@
 
 use alloc::string::String;
 
-use rt::{Tree, mmio, timer};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::format;
+use rt::{Tree, interrupt, mmio, smp, timer};
+
 use crate::probe::{Outcome, Random, execute};
+use crate::{format, number, vcpus};
 
 /// Instructions on the address in x0 that come with no valid syndrome (ESR_EL2.ISV = 0) or that EL2 may find odd.
 const INSTRUCTIONS: [(&str, u32); 13] = [
@@ -104,4 +106,102 @@ pub fn uart_flood(tree: &Tree) -> String {
     // The line under way ends, and what a full FIFO dropped does not join what follows.
     rt::println!();
     format!("{bytes} bytes")
+}
+
+/// Registers and bits of the PL011 (DDI 0183).
+const FR: u64 = 0x18;
+const LCR_H: u64 = 0x2c;
+const IFLS: u64 = 0x34;
+const IMSC: u64 = 0x38;
+const TXFF: u32 = 1 << 5;
+const TXIM: u32 = 1 << 5;
+/// LCR_H: FIFOs and words of 8 bits; IFLS: interrupts at half a FIFO.
+const FIFOS: u32 = 0x70;
+const HALF: u32 = 0x12;
+/// Bytes of half a FIFO, which fit at each transmit interrupt.
+const BURST: u32 = 16;
+/// First of the numbers that make the stream, a line each, and bytes of a line.
+const FIRST: u32 = 100_000;
+const LINE: u32 = 7;
+
+/// Whose turn it is to write: a vCPU's, or nobody's any more. Bytes written so far.
+static TURN: AtomicU32 = AtomicU32::new(0);
+static WRITTEN: AtomicU32 = AtomicU32::new(0);
+const OVER: u32 = 2;
+
+/// Numbers, a line each, as Linux's driver writes: half a FIFO at each transmit interrupt without a look at FR. Where
+/// there is a second vCPU it writes the second half of each burst.
+pub fn uart_stream(tree: &Tree) -> String {
+    let Some(((base, _), intid)) = tree.device("arm,pl011").zip(tree.device_spi("arm,pl011"))
+    else {
+        rt::fail!("no UART in the device tree")
+    };
+    let lines = tree.option("lines").and_then(number).unwrap_or(1000) as u32;
+    let bytes = lines * LINE;
+    let shared = vcpus() > 1;
+    if shared && smp::start(1, move || second_half(base, bytes)).is_err() {
+        rt::fail!("vCPU 1 does not start");
+    }
+    // SAFETY (of all three): registers of the emulated PL011, mapped by the runtime; nothing of Rust's is there.
+    let write = |register, value| unsafe { mmio::write32(base + register, value) };
+    let is_full = || unsafe { mmio::read32(base + FR) & TXFF != 0 };
+    write(LCR_H, FIFOS);
+    write(IFLS, HALF);
+    interrupt::enable(intid);
+    while !is_full() && WRITTEN.load(Ordering::Relaxed) < bytes {
+        burst(base, 1, bytes);
+    }
+    write(IMSC, TXIM);
+    let mut interrupts = 0;
+    while WRITTEN.load(Ordering::Acquire) < bytes {
+        if interrupt::wait_until(timer::now() + 20 * timer::frequency()) != Some(intid) {
+            rt::fail!("no transmit interrupt");
+        }
+        interrupts += 1;
+        if shared {
+            burst(base, BURST / 2, bytes);
+            TURN.store(1, Ordering::Release);
+            while TURN.load(Ordering::Acquire) != 0 {
+                core::hint::spin_loop();
+            }
+        } else {
+            burst(base, BURST, bytes);
+        }
+    }
+    write(IMSC, 0);
+    TURN.store(OVER, Ordering::Release);
+    if interrupts == 0 {
+        rt::fail!("all of it fit without an interrupt");
+    }
+    format!("{lines} lines on {} vCPUs", vcpus())
+}
+
+/// The second vCPU's part.
+fn second_half(base: u64, bytes: u32) {
+    loop {
+        match TURN.load(Ordering::Acquire) {
+            0 => core::hint::spin_loop(),
+            1 => {
+                burst(base, BURST / 2, bytes);
+                TURN.store(0, Ordering::Release);
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Writes the next `count` bytes of `bytes`.
+fn burst(base: u64, count: u32, bytes: u32) {
+    let from = WRITTEN.load(Ordering::Relaxed);
+    let to = bytes.min(from + count);
+    for at in from..to {
+        let (line, column) = (FIRST + at / LINE, at % LINE);
+        let byte = match column {
+            6 => u32::from(b'\n'),
+            _ => u32::from(b'0') + line / 10_u32.pow(5 - column) % 10,
+        };
+        // SAFETY: the PL011's data register: output only.
+        unsafe { mmio::write32(base, byte) };
+    }
+    WRITTEN.store(to, Ordering::Release);
 }

@@ -4,23 +4,21 @@ use crate::Ring;
 
 /// The key before a command; twice, it is typed itself.
 const CTRL_A: u8 = 0x01;
-/// How often a full ring is waited for until what is typed is dropped: a second of the console core's steps. So long can a
-/// guest that never reads keep whoever wants to type something else.
-pub(crate) const WAITS: u32 = 64_000;
-
 /// The state between two bytes.
 #[derive(Default)]
 pub struct Keys {
     /// The last byte was a Ctrl-A.
     command: bool,
-    /// How often the ring was waited for since something went in.
-    waits: u32,
+    /// Since when the ring has been full.
+    full_since: Option<u64>,
 }
 
 /// What [`Keys::take`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Typed {
-    /// It waited for room, or took what is for nobody.
+    /// It waits for room: look again later.
+    Waits,
+    /// It took what is for nobody.
     Nothing,
     /// The ring got a byte.
     Text,
@@ -31,15 +29,20 @@ pub enum Typed {
 impl Keys {
     /// Takes what `read` gives, if there is something, and puts it into `ring`, that of the partition that has the input.
     ///
-    /// While that is full nothing is taken, so that the sender waits and nothing is lost, unless it lasts too long.
+    /// While that is full nothing is taken, so that the sender waits and nothing is lost. After `patience` what is typed is
+    /// dropped: so long can a guest that never reads keep whoever wants to type a command.
     pub fn take(
         &mut self,
         ring: Option<&Ring>,
+        now: u64,
+        patience: u64,
         read: impl FnOnce() -> Option<u8>,
     ) -> Option<Typed> {
-        if self.waits < WAITS && ring.is_some_and(|ring| ring.room() == 0) {
-            self.waits += 1;
-            return Some(Typed::Nothing);
+        if ring.is_some_and(|ring| ring.room() == 0) {
+            let since = *self.full_since.get_or_insert(now);
+            if now.wrapping_sub(since) < patience {
+                return Some(Typed::Waits);
+            }
         }
         let byte = read()?;
         let command = core::mem::take(&mut self.command);
@@ -47,8 +50,8 @@ impl Keys {
             self.command = true;
         } else if byte != CTRL_A && command {
             return Some(Typed::Command(byte));
-        } else if ring.is_some_and(|ring| ring.put(&[&[byte]])) {
-            self.waits = 0;
+        } else if ring.is_some_and(|ring| ring.put(byte)) {
+            self.full_since = None;
             return Some(Typed::Text);
         }
         Some(Typed::Nothing)

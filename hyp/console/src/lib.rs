@@ -1,31 +1,49 @@
 //! The console: the PL011 a guest sees, the rings its bytes wait in, and the one core that joins them to the real UART.
 //!
-//! Each core has two rings in the shared region: what is printed on it, by its guest and by EL2 ([`Printer`]), and what
-//! was typed for it. The console core alone is at their other end ([`Mux`], [`Keys`]), so nobody else ever waits for the
-//! UART; a guest that is faster finds its PL011 full.
+//! Each partition has two rings in the shared region: what its vCPUs print, and EL2 on their cores ([`Output`]), and what
+//! was typed for it ([`Ring`]). Only the console core is at their other end ([`Mux`], [`Keys`]), so no other core ever waits
+//! for the UART; a guest that is faster finds its PL011 full. What the console core does takes a bounded share of its time
+//! ([`Pace`]).
 //!
 //! What a guest can do to the terminal: a guest line always starts with its partition's name, and only EL2's lines start
 //! with [`PREFIX`]. `filter.rs` says which bytes a guest may send there.
 //!
-//! A guest's line on its way from its core to the UART:
+//! A guest's line on its way from its vCPU to the UART:
 //!
 //! ```
-//! use bulkhead_console::{Mux, Printer, Ring};
+//! use bulkhead_console::{Mux, Output, Partitions, Pl011, Waiting, published};
 //! use zerocopy::FromZeros;
 //!
-//! let ring = Ring::new_zeroed();
-//! let mut printer = Printer::new(&ring, b"sensor", 32);
-//! for &byte in b"ready\x07\n" {
-//!     printer.print(byte, false, false); // the bell does not pass: the partition is not live
+//! #[derive(FromZeros)]
+//! struct One(Output, Waiting);
+//!
+//! impl Partitions for One {
+//!     fn waiting(&self) -> &Waiting {
+//!         &self.1
+//!     }
+//!     fn output(&self, index: usize) -> Option<&Output> {
+//!         (index == 0).then_some(&self.0)
+//!     }
+//!     fn live(&self, _: usize) -> (bool, bool) {
+//!         (false, false)
+//!     }
+//!     fn stopped(&self, _: usize) -> bool {
+//!         false
+//!     }
 //! }
 //!
-//! let mut mux = Mux::default();
-//! let mut terminal = Vec::new();
-//! while ring.waiting() != 0 {
-//!     terminal.extend(mux.next(true, 1, |_| ring.pop()));
+//! let (one, uart) = (One::new_zeroed(), Pl011::default());
+//! for &byte in b"ready\x07\n" {
+//!     uart.send(byte, &one.0); // the bell does not reach the terminal: the partition is not live
 //! }
-//! let text = String::from_utf8_lossy(&terminal);
-//! assert!(text.contains("[sensor]") && text.trim_end().ends_with("ready"), "{text:?}");
+//! published();
+//! let asleep = one.1.mark(0);
+//! assert!(asleep, "the console core is told");
+//!
+//! let (mut mux, mut terminal) = (Mux::default(), Vec::new());
+//! mux.set_name(0, b"sensor", 32);
+//! while mux.step(10, 0, |byte| terminal.push(byte), &one).is_some() {}
+//! assert_eq!(terminal, b"\x1b[32m[sensor]\x1b[0m ready\r\n");
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -33,22 +51,33 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(not(loom))]
 mod filter;
+#[cfg(not(loom))]
 mod input;
 mod line;
+#[cfg(not(loom))]
 mod mux;
+mod output;
+#[cfg(not(loom))]
+mod pace;
+#[cfg(not(loom))]
 mod pl011;
-mod printer;
+#[cfg(not(loom))]
 mod ring;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
-pub use input::{Keys, Typed};
 pub use line::Line;
-pub use mux::{BREAK, CONTINUED, Mux};
-pub use pl011::Pl011;
-pub use printer::Printer;
-pub use ring::Ring;
+pub use output::{Front, Output, Waiting, published};
+#[cfg(not(loom))]
+pub use {
+    input::{Keys, Typed},
+    mux::{After, BREAK, CONTINUED, LINE, Mux, Partitions, Port},
+    pace::Pace,
+    pl011::Pl011,
+    ring::Ring,
+};
 
 /// How EL2's own lines start, and no guest's.
 pub const PREFIX: &str = "bulkhead: ";

@@ -1,66 +1,395 @@
-//! Bringing all cores' rings to one UART: line by line, in turn.
+//! Bringing all partitions' rings to one terminal: line by line, in turn, on the console core.
 //!
-//! Lines are whole in a ring, those of the partition with the input apart. Once begun, one keeps the terminal until it
-//! ends. If another waits and it has had nothing to add since the last drain, or is too long, it is broken off and goes on
-//! behind [`CONTINUED`]: no guest's byte comes first in a line.
+//! A ring holds bytes as they were written. What becomes of them is decided here, as they leave: each line gets its
+//! partition's name, and a filter keeps a guest's text within its line. A line is begun once all of it is there, and then
+//! keeps the terminal until it ends. The partition that has the input is live: its bytes go at once, so that prompts and
+//! echoes show, and unfiltered. If another line waits and a begun one has had nothing to add for a while, or is too long,
+//! it is broken off and goes on behind [`CONTINUED`]: no guest's byte comes first in a line.
 
-/// Bytes a line may have before others that wait may break it.
+use core::mem::{replace, take};
+
+use crate::Line;
+use crate::filter::Filter;
+use crate::output::{Front, Output, Waiting};
+
+/// Bytes after which a line that is not live goes on in another.
+pub const LINE: u32 = 200;
+/// Bytes of a line, one after the other, after which others that wait may break it.
 const LONG: u32 = 512;
 /// Ends a line that may have left the terminal in any state: CAN ends a sequence, SI and `ESC ( B` choose ASCII, the last
 /// one takes colours away.
 pub const BREAK: &str = "\x18\x0f\x1b(B\x1b[0m\r\n";
 /// Goes before the rest of a line that was broken off.
 pub const CONTINUED: &str = "... ";
+/// Most bytes of a line's name with its colour.
+const NAME: usize = 32;
 
-/// The console core's place in all output rings. At first nothing is begun.
+/// After so many bytes the transmitter holds more than its level of 4, unless it has gone down to that since.
+const SURE: u32 = 8;
+/// Most partitions.
+const PARTITIONS: usize = plan::MAX_PARTITIONS;
+
+/// The partitions as the console core sees them.
+pub trait Partitions {
+    /// Those that have something.
+    fn waiting(&self) -> &Waiting;
+    /// The ring of partition `index`.
+    fn output(&self, index: usize) -> Option<&Output>;
+    /// Whether it has the input, so that its bytes go at once, and whether it has the terminal, so that its lines go
+    /// without its name.
+    fn live(&self, index: usize) -> (bool, bool);
+    /// Whether it has stopped: what it left unfinished will stay so.
+    fn stopped(&self, index: usize) -> bool;
+}
+
+/// The console core's place in all rings. At first nothing is begun.
 #[derive(Default)]
 pub struct Mux {
     /// What the UART gets first.
     staged: &'static [u8],
-    /// The core that had its turn last, and bytes of the line of it that is begun.
-    at: u32,
+    /// After that: bytes that are left of the name of the line that keeps the terminal.
+    name: usize,
+    /// The partition that had its turn last, and whether its line keeps the terminal.
+    at: usize,
+    open: bool,
+    /// That line is EL2's, and begun.
+    el2: bool,
+    /// Bytes of that line since others were looked for, and when it had the last one.
+    run: u32,
+    last: u64,
+    /// How long a line that has nothing to add keeps the terminal.
+    patience: u64,
+    sources: [Source; PARTITIONS],
+}
+
+/// A partition's line.
+#[derive(Clone, Copy, Default)]
+struct Source {
+    /// Its name as lines start with it, at the end of this.
+    name: [u8; NAME],
+    name_len: usize,
+    /// Lines taken so far, modulo 2^32, as the ring counts those that were put in.
+    lines: u32,
+    /// Bytes taken of the line that is begun.
     taken: u32,
-    /// Cores whose line was broken off, a bit each.
-    broken: u32,
+    /// Its line is begun, broken off, and was live, so that it may leave the terminal in any state.
+    begun: bool,
+    broken: bool,
+    styled: bool,
+    filter: Filter,
+    /// When a slot of the stopped partition was found unfilled first.
+    unfilled: Option<u64>,
 }
 
 impl Mux {
-    /// The UART's next byte, the `first` of a drain or another. `waiting` has a bit for each core whose ring is not empty;
-    /// `pop` takes a byte from one.
-    pub fn next(
+    /// Sets how long a line that has nothing to add keeps the terminal, in the unit of `now`.
+    pub fn set_patience(&mut self, patience: u64) {
+        self.patience = patience;
+    }
+
+    /// Partition `index` has this name, up to the first zero, and this SGR colour (31 to 36, or 0 for the terminal's own).
+    pub fn set_name(&mut self, index: usize, name: &[u8], colour: u32) {
+        let mut line = Line::default();
+        line.str("\x1b[").dec(colour.into()).str("m[");
+        line.name(name).str("]\x1b[0m ");
+        let text = line.as_bytes();
+        if let Some(source) = self.sources.get_mut(index)
+            && let Some(from) = NAME.checked_sub(text.len())
+        {
+            source.name[from..].copy_from_slice(text);
+            source.name_len = text.len();
+        }
+    }
+
+    /// Whether a line that can be shown waits at partition `index`: `Some(true)` if its first byte is there.
+    #[inline(always)]
+    fn offers(&self, index: usize, partitions: &impl Partitions) -> Option<bool> {
+        let (output, source) = (partitions.output(index)?, self.sources.get(index)?);
+        if output.used() == 0 {
+            return None;
+        }
+        let whole = partitions.live(index).0 || source.is_whole(output);
+        let stopped = partitions.stopped(index);
+        (whole || stopped).then(|| stopped || output.front() != Front::Unfilled)
+    }
+
+    /// Does one thing at the time `now`: gives at most `most` bytes, one at least, to `send`. Answers how many the terminal
+    /// got; none if there is nothing to do now.
+    #[inline(always)]
+    pub fn step(
         &mut self,
-        first: bool,
-        waiting: u32,
-        pop: impl FnOnce(usize) -> Option<u8>,
-    ) -> Option<u8> {
-        let own = 1 << self.at;
-        let others = waiting & !own;
-        let between = self.staged.is_empty();
-        if between && self.taken == 0 {
-            if others != 0 {
-                // The next in turn.
-                let steps = others.rotate_right(self.at).trailing_zeros();
-                self.at = (self.at + steps) % u32::BITS;
+        most: u32,
+        now: u64,
+        mut send: impl FnMut(u8),
+        partitions: &impl Partitions,
+    ) -> Option<u32> {
+        if !self.staged.is_empty() {
+            let all = self.staged;
+            let (sent, rest) = all.split_at_checked(most as usize).unwrap_or((all, &[]));
+            self.staged = rest;
+            return Some(send_all(sent, send));
+        }
+        if self.name != 0 {
+            let name = self
+                .sources
+                .get(self.at)
+                .map_or(&[][..], |source| &source.name);
+            let left = name.get(NAME - self.name..).unwrap_or(&[]);
+            let sent = left.get(..most as usize).unwrap_or(left);
+            self.name -= sent.len();
+            return Some(send_all(sent, send));
+        }
+        if self.open && self.run < LONG {
+            let taken = self.take(most, now, &mut send, partitions);
+            // A line of EL2's is not broken off: the rest of it is on its way.
+            if taken.is_some() || self.el2 {
+                return taken;
             }
-            if self.broken >> self.at & 1 != 0 {
-                self.taken = 1;
-                self.staged = CONTINUED.as_bytes();
+        }
+        self.turn(now, partitions)
+    }
+
+    /// No line keeps the terminal, or one has nothing to add or is long: another's turn.
+    #[inline(never)]
+    fn turn(&mut self, now: u64, partitions: &impl Partitions) -> Option<u32> {
+        let waiting = partitions.waiting();
+        let Some(next) = waiting.next(self.at) else {
+            self.run = 0;
+            return None;
+        };
+        if self.open {
+            let is_long = take(&mut self.run) >= LONG;
+            if next == self.at {
+                // Nobody else waits.
+                if is_long {
+                    return Some(0);
+                }
+                waiting.clear(next, || self.offers(next, partitions).is_some());
+                return None;
             }
-        } else if between && others != 0 && (self.taken >= LONG || first && waiting & own == 0) {
-            self.taken = 0;
-            self.broken |= own;
+            if !is_long && now.wrapping_sub(self.last) < self.patience {
+                return None;
+            }
+            return self.break_off();
+        }
+        match self.offers(next, partitions) {
+            Some(true) => {
+                (self.at, self.open, self.run, self.last) = (next, true, 0, now);
+                if let (Some(output), Some(source)) =
+                    (partitions.output(next), self.sources.get_mut(next))
+                    && !source.begun
+                    && matches!(output.front(), Front::Guest(_))
+                {
+                    self.name = source.begin(partitions.live(next).1);
+                }
+            }
+            Some(false) => {
+                // It is on its way. Others go first.
+                let before = replace(&mut self.at, next);
+                if before == next {
+                    return None;
+                }
+            }
+            None => waiting.clear(next, || self.offers(next, partitions).is_some()),
+        }
+        Some(0)
+    }
+
+    /// The line that keeps the terminal gives way to another.
+    fn break_off(&mut self) -> Option<u32> {
+        self.open = false;
+        if let Some(source) = self.sources.get_mut(self.at)
+            && source.begun
+            && !source.broken
+        {
+            source.broken = true;
             self.staged = BREAK.as_bytes();
         }
-        if let Some((&byte, rest)) = self.staged.split_first() {
-            self.staged = rest;
-            return Some(byte);
-        }
-        let byte = pop(self.at as usize)?;
-        self.taken = self.taken.wrapping_add(1);
-        if byte == b'\n' {
-            self.taken = 0;
-            self.broken &= !(1 << self.at);
-        }
-        Some(byte)
+        Some(0)
     }
+
+    /// The next step of the line that keeps the terminal.
+    #[inline(always)]
+    fn take(
+        &mut self,
+        most: u32,
+        now: u64,
+        send: &mut impl FnMut(u8),
+        partitions: &impl Partitions,
+    ) -> Option<u32> {
+        let output = partitions.output(self.at)?;
+        let source = self.sources.get_mut(self.at)?;
+        match output.front() {
+            Front::Guest(byte) => {
+                let (live, alone) = partitions.live(self.at);
+                if !live && !source.is_whole(output) && !partitions.stopped(self.at) {
+                    return None;
+                }
+                if !source.begun {
+                    // The rest of a line of EL2's never came, where one is begun.
+                    if take(&mut self.el2) {
+                        self.staged = b"\r\n";
+                    }
+                    self.name = source.begin(alone);
+                    return Some(0);
+                }
+                if take(&mut source.broken) {
+                    self.staged = CONTINUED.as_bytes();
+                    return Some(0);
+                }
+                self.last = now;
+                source.unfilled = None;
+                source.styled |= live;
+                if source.filter.is_plain() && matches!(byte, 0x20..=0x7e) {
+                    let most = match live {
+                        true => most,
+                        false => most.min(LINE.saturating_sub(source.taken)),
+                    };
+                    let (count, last) = output.take_text(most, send);
+                    self.run += count;
+                    source.taken += count;
+                    source.filter = Filter::after(last);
+                    if !live && source.taken >= LINE {
+                        self.staged = source.finish();
+                        self.open = false;
+                    }
+                    return Some(count);
+                }
+                output.take();
+                self.run += 1;
+                source.taken += 1;
+                if byte == b'\n' {
+                    source.lines = source.lines.wrapping_add(1);
+                    self.staged = source.finish();
+                    self.open = false;
+                    return Some(0);
+                }
+                let sends = source.filter.keeps(byte) || live;
+                if sends {
+                    send(byte);
+                }
+                if !live && source.taken >= LINE {
+                    self.staged = source.finish();
+                    self.open = false;
+                }
+                Some(sends.into())
+            }
+            Front::El2(byte) => {
+                if source.begun {
+                    self.staged = source.end();
+                    return Some(0);
+                }
+                output.take();
+                self.last = now;
+                self.el2 = byte != b'\n';
+                if !self.el2 {
+                    source.lines = source.lines.wrapping_add(1);
+                    self.open = false;
+                }
+                send(byte);
+                Some(1)
+            }
+            Front::End => {
+                output.take();
+                source.lines = source.lines.wrapping_add(1);
+                self.staged = source.end();
+                self.open = false;
+                Some(0)
+            }
+            // Its vCPU failed at EL2 between the two steps, or has not got further yet.
+            Front::Unfilled if partitions.stopped(self.at) => {
+                let since = *source.unfilled.get_or_insert(now);
+                if now.wrapping_sub(since) < self.patience {
+                    return None;
+                }
+                output.take();
+                Some(0)
+            }
+            _ => None,
+        }
+    }
+
+    /// Does one thing at the time `now`, if `port` has room, of at most `most` bytes.
+    #[inline(always)]
+    pub fn drain(
+        &mut self,
+        most: u32,
+        now: u64,
+        port: &impl Port,
+        partitions: &impl Partitions,
+    ) -> After {
+        let most = most.min(port.room());
+        if most == 0 {
+            return After::Full;
+        }
+        match self.step(most, now, |byte| port.send(byte), partitions) {
+            None => After::Nothing,
+            Some(sent) if sent >= SURE && !port.is_low() => After::Full,
+            Some(_) => After::More,
+        }
+    }
+}
+
+/// Sends all of `bytes`; how many.
+#[inline(always)]
+fn send_all(bytes: &[u8], mut send: impl FnMut(u8)) -> u32 {
+    for &byte in bytes {
+        send(byte);
+    }
+    bytes.len() as u32
+}
+
+impl Source {
+    /// Whether a whole line waits in `output`, or as much as is shown of one at a time.
+    #[inline(always)]
+    fn is_whole(&self, output: &Output) -> bool {
+        (self.lines.wrapping_sub(output.lines()) as i32) < 0
+            || output.used().saturating_add(self.taken) >= LINE
+    }
+
+    /// Begins a line: how many bytes of its name go before its text.
+    fn begin(&mut self, alone: bool) -> usize {
+        (self.begun, self.styled, self.filter) = (true, false, Filter::default());
+        if alone { 0 } else { self.name_len }
+    }
+
+    /// Ends a line that is complete: what goes behind its text.
+    fn finish(&mut self) -> &'static [u8] {
+        (self.begun, self.taken) = (false, 0);
+        match self.styled {
+            true => BREAK.as_bytes(),
+            false => b"\r\n",
+        }
+    }
+
+    /// Ends a line that may be begun: what the terminal gets behind what it shows of it.
+    fn end(&mut self) -> &'static [u8] {
+        self.taken = 0;
+        let broken = take(&mut self.broken);
+        match take(&mut self.begun) && !broken {
+            true => BREAK.as_bytes(),
+            false => &[],
+        }
+    }
+}
+
+/// The transmitter of the real UART.
+pub trait Port {
+    /// How many bytes can be written, at least: none only if it is full.
+    fn room(&self) -> u32;
+    /// Whether it asks for more: it has sent so much that what it holds went down to its level, of 4 bytes at most.
+    fn is_low(&self) -> bool;
+    /// Writes a byte that it has room for.
+    fn send(&self, byte: u8);
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// There may be more to do at once.
+    More,
+    /// The transmitter holds more than its level: its interrupt will come.
+    Full,
+    /// There is nothing to do now.
+    Nothing,
 }

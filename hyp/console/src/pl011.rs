@@ -1,15 +1,20 @@
-//! The PL011 a guest sees (Arm DDI 0183G, chapter 3), shared by its partition's vCPUs.
+//! The PL011 a guest sees (Arm DDI 0183G, chapter 3), one for all vCPUs of its partition.
 //!
-//! A byte counts as sent once it is in the ring of the core that wrote it: the transmitter is busy only while that is
-//! full, and a guest never waits for the real UART. What was typed waits in one ring for all vCPUs, of which the receive
-//! FIFO is the front. Its timeout passes at once. What is not listed reads as zero and ignores writes.
+//! Its transmit FIFO is the last part of the partition's ring: what is in front of that has left it. So a guest that
+//! prints less than the ring holds finds its FIFO empty, and one that prints more finds it as full as the hardware's would
+//! be, with the flags and the interrupt level of the hardware. What was typed waits in a ring too, of which the receive
+//! FIFO is the front; its timeout passes at once. Baud rate, format, modem lines and DMA have no effect. What is not
+//! listed reads as zero and ignores writes.
 
-use crate::{Printer, Ring};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::output::{KEPT, SLOTS};
+use crate::{Output, Ring};
 
 /// Register offsets (table 3-1).
 mod reg {
     pub const DR: u64 = 0x00;
+    pub const RSR: u64 = 0x04;
     pub const FR: u64 = 0x18;
     pub const ILPR: u64 = 0x20;
     pub const LCR_H: u64 = 0x2c;
@@ -21,24 +26,31 @@ mod reg {
     pub const PERIPH_ID: u64 = 0xfe0;
 }
 
-/// FR of the transmitter while there is no room: TXFF, BUSY.
-const FULL: u32 = 1 << 5 | 1 << 3;
-/// FR of the transmitter otherwise: TXFE.
-const READY: u32 = 1 << 7;
-/// FR of the receiver: RXFF and RXFE.
-const RX_FULL: u32 = 1 << 6;
+/// FR: BUSY, RXFE, TXFF, RXFF, TXFE.
+const BUSY: u32 = 1 << 3;
 const RX_EMPTY: u32 = 1 << 4;
-/// Transmit interrupt in IMSC, RIS, MIS and ICR.
-const TX: u32 = 1 << 5;
-/// Receive interrupt there.
+const TX_FULL: u32 = 1 << 5;
+const RX_FULL: u32 = 1 << 6;
+const TX_EMPTY: u32 = 1 << 7;
+/// In IMSC, RIS, MIS and ICR: the interrupts of reception, transmission, receive timeout and overrun.
 const RX: u32 = 1 << 4;
-/// Receive timeout interrupt there.
+const TX: u32 = 1 << 5;
 const RT: u32 = 1 << 6;
+const OE: u32 = 1 << 10;
+/// Overrun in RSR, and in DR beside a byte.
+const RSR_OE: u32 = 1 << 3;
+const DR_OE: u32 = 1 << 11;
 /// LCR_H.FEN: the FIFOs are on.
 const FEN: u32 = 1 << 4;
-/// Bytes of the receive FIFO, and how many make the receive interrupt, by IFLS.RXIFLSEL (3.3.9).
+/// Bytes of each FIFO, and how many make its interrupt, by IFLS.TXIFLSEL and RXIFLSEL (3.3.9).
 const FIFO: u32 = 32;
 const TRIGGERS: [u8; 5] = [4, 8, 16, 24, 28];
+/// Slots of the ring that the guest uses: with so many in use the transmit FIFO is full.
+const ROOM: u32 = SLOTS as u32 - KEPT;
+/// With so many, at most, it is empty.
+const SENT: u32 = ROOM - FIFO;
+/// A burst of lost bytes is over when so many are in use, at most.
+const OVER: u32 = SENT / 2;
 
 /// The registers from ILPR to DMACR hold what was written, except RIS, MIS and ICR: the bits that exist,
 const BITS: [u16; 11] = [0xff, 0xffff, 0x3f, 0xff, 0xff87, 0x3f, 0x7ff, 0, 0, 0, 7];
@@ -53,33 +65,57 @@ const IDS: u64 = 0xb105_f00d_0034_1011;
 pub struct Pl011 {
     /// Each register of [`BITS`], exclusive-or its value at reset.
     plain: [AtomicU32; BITS.len()],
-    /// Raw transmit interrupt: something was sent since the guest cleared it (or [`TX`] is clear).
-    sent: AtomicU32,
+    /// Bytes that had been sent when the guest cleared the transmit interrupt: it is off until another is.
+    cleared_at: AtomicU32,
     /// Receive interrupts that the guest cleared, and how much had been received then: with the next byte they are back.
     cleared: AtomicU32,
     received: AtomicU32,
+    /// Overruns of which RSR and DR, and the interrupt, say nothing more.
+    overrun_read: AtomicU32,
+    overrun_cleared: AtomicU32,
+    /// Bytes that were written while the transmitter was full, and are lost.
+    lost: AtomicU32,
 }
 
 impl Pl011 {
-    /// What a load from `offset` reads, in the low bits, on a core that prints to `output`. `input` is the partition's.
-    pub fn read(&self, offset: u64, output: &Printer<'_>, input: &Ring) -> u32 {
+    /// What a load from `offset` reads, in the low bits.
+    #[inline(always)]
+    pub fn read(&self, offset: u64, output: &Output, input: &Ring) -> u32 {
+        if offset == reg::FR {
+            return self.flags(output, input);
+        }
+        self.read_other(offset, output, input)
+    }
+
+    #[inline(never)]
+    fn read_other(&self, offset: u64, output: &Output, input: &Ring) -> u32 {
         let value = match offset & !3 {
-            reg::DR => input.pop().unwrap_or(0).into(),
-            reg::FR => self.flags(output, input.waiting()),
-            reg::RIS => self.raw(output, input),
-            reg::MIS => self.raw(output, input) & self.get(reg::IMSC),
+            reg::DR => {
+                let overrun = if self.overrun(input) { DR_OE } else { 0 };
+                input.pop().map_or(0, |byte| u32::from(byte) | overrun)
+            }
+            reg::RSR if self.overrun(input) => RSR_OE,
+            reg::FR => self.flags(output, input),
+            reg::RIS => self.raw(self.is_low(output.used()), output, input),
+            reg::MIS => self.raw(self.is_low(output.used()), output, input) & self.get(reg::IMSC),
             reg::PERIPH_ID..0x1000 => (IDS >> (offset << 1 & 0x38)) as u32 & 0xff,
             other => self.get(other),
         };
         value >> (8 * (offset & 3))
     }
 
-    /// A store of `value` to `offset`. What is stored to DR, at offset 0, the caller prints.
-    pub fn write(&self, offset: u64, value: u32, input: &Ring) {
-        if offset == reg::DR {
-            self.sent.store(TX, Relaxed);
+    /// A store of `value` to `offset`, for all registers but DR: see [`Pl011::send`].
+    #[inline(never)]
+    pub fn write(&self, offset: u64, value: u32, output: &Output, input: &Ring) {
+        if offset == reg::RSR {
+            self.overrun_read.store(input.overruns(), Relaxed);
         } else if offset == reg::ICR {
-            self.sent.fetch_and(!value, Relaxed);
+            if value & TX != 0 {
+                self.clear_sent(output);
+            }
+            if value & OE != 0 {
+                self.overrun_cleared.store(input.overruns(), Relaxed);
+            }
             self.cleared.store(self.cleared(input) | value, Relaxed);
             self.received.store(input.put_in(), Relaxed);
         } else if let Some((index, register)) = self.plain(offset) {
@@ -90,13 +126,50 @@ impl Pl011 {
         }
     }
 
-    /// The interrupt line, as the vCPU whose core prints to `output` makes it. While that is full the transmit interrupt
-    /// waits: look again when the core next enters EL2.
-    pub fn level(&self, output: &Printer<'_>, input: &Ring) -> bool {
-        self.raw(output, input) & self.get(reg::IMSC) != 0
+    /// A store of `byte` to DR. Answers how many slots of the ring are in use now, or none if the transmitter is full:
+    /// then the byte is lost, as the hardware's FIFO loses it, and counted.
+    #[inline(always)]
+    pub fn send(&self, byte: u8, output: &Output) -> Option<u32> {
+        let used = output.put(byte, ROOM);
+        if used.is_none() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+        used
+    }
+
+    /// Whether a byte that was sent, after which `used` slots are in use, may have changed the interrupt line.
+    #[inline(always)]
+    pub fn changed_by(&self, used: u32, output: &Output) -> bool {
+        self.get(reg::IMSC) & TX != 0
+            && (used > SENT || output.put_in().wrapping_sub(self.cleared_at.load(Relaxed)) <= FIFO)
+    }
+
+    /// How many bytes were lost, once the burst of them is over or `at_end`: each is answered once.
+    pub fn lost(&self, output: &Output, at_end: bool) -> u32 {
+        match self.lost.load(Relaxed) {
+            0 => 0,
+            _ if output.used() > OVER && !at_end => 0,
+            _ => self.lost.swap(0, Relaxed),
+        }
+    }
+
+    /// The interrupt line, and whether something changes as the ring drains: the transmit interrupt waits for room, or a
+    /// burst of lost bytes for its end. The drain tells nobody: then look again.
+    #[inline(always)]
+    pub fn line(&self, output: &Output, input: &Ring) -> (bool, bool) {
+        let enabled = self.get(reg::IMSC);
+        let lost = self.lost.load(Relaxed) != 0;
+        if enabled == 0 {
+            return (false, lost);
+        }
+        // Of one look at the ring: what has left by the second would be in neither answer.
+        let is_low = self.is_low(output.used());
+        let high = self.raw(is_low, output, input) & enabled != 0;
+        (high, lost || enabled & TX != 0 && !is_low)
     }
 
     /// The register at `offset`, and its place in [`BITS`], if it is one of them.
+    #[inline(always)]
     fn plain(&self, offset: u64) -> Option<(usize, &AtomicU32)> {
         // Rotated, the low bits of an offset between registers make the index too great.
         let index = offset.wrapping_sub(reg::ILPR).rotate_right(2) as usize;
@@ -104,46 +177,78 @@ impl Pl011 {
     }
 
     /// What was last written to `offset`, if it keeps that.
+    #[inline(always)]
     fn get(&self, offset: u64) -> u32 {
         self.plain(offset).map_or(0, |(index, register)| {
             register.load(Relaxed) ^ u32::from(RESET[index])
         })
     }
 
-    /// How many bytes fill the receive FIFO, and how many are enough for the receive interrupt.
-    fn depth(&self) -> [u32; 2] {
-        let level = self.get(reg::IFLS) >> 3 & 7;
+    /// How many bytes fill a FIFO, and how many are its interrupt's level by `select`, a field of IFLS.
+    #[inline(always)]
+    fn depth(&self, select: u32) -> [u32; 2] {
         match self.get(reg::LCR_H) & FEN {
             0 => [1, 1],
-            _ => [FIFO, TRIGGERS[level.min(4) as usize].into()],
+            _ => [FIFO, TRIGGERS[(select & 7).min(4) as usize].into()],
         }
     }
 
-    fn flags(&self, output: &Printer<'_>, waiting: u32) -> u32 {
-        let receiver = match waiting {
-            0 => RX_EMPTY,
-            _ if waiting >= self.depth()[0] => RX_FULL,
-            _ => 0,
+    /// Whether the transmit FIFO holds so little, with `used` slots of the ring in use, that it asks for more.
+    #[inline(always)]
+    fn is_low(&self, used: u32) -> bool {
+        let level = used.saturating_sub(SENT);
+        // Without FIFOs it is the one byte that must have left (3.4.3).
+        level == 0 || self.get(reg::LCR_H) & FEN != 0 && level <= self.depth(self.get(reg::IFLS))[1]
+    }
+
+    #[inline(always)]
+    fn flags(&self, output: &Output, input: &Ring) -> u32 {
+        let level = output.used().saturating_sub(SENT);
+        let transmitter = match level {
+            0 => TX_EMPTY,
+            _ if level >= self.depth(0)[0] => TX_FULL | BUSY,
+            _ => BUSY,
         };
-        receiver | if output.has_room() { READY } else { FULL }
+        transmitter
+            | match input.waiting() {
+                0 => RX_EMPTY,
+                waiting if waiting >= self.depth(0)[0] => RX_FULL,
+                _ => 0,
+            }
+    }
+
+    /// Clears the transmit interrupt, if it is there: one that waits for room comes when there is some.
+    fn clear_sent(&self, output: &Output) {
+        // In this order: a byte that a sibling sends meanwhile brings the interrupt back.
+        let put = output.put_in();
+        if self.is_low(output.used()) {
+            self.cleared_at.store(put, Relaxed);
+        }
+    }
+
+    /// Whether a byte was dropped since the guest was told: what was typed found the ring full for too long.
+    fn overrun(&self, input: &Ring) -> bool {
+        input.overruns() != self.overrun_read.load(Relaxed)
     }
 
     /// Which receive interrupts the guest cleared since something was received last.
     fn cleared(&self, input: &Ring) -> u32 {
-        match self.received.load(Relaxed) == input.put_in() {
-            true => self.cleared.load(Relaxed) & (RX | RT),
-            false => 0,
+        if self.received.load(Relaxed) == input.put_in() {
+            self.cleared.load(Relaxed) & (RX | RT)
+        } else {
+            0
         }
     }
 
     #[inline(never)]
-    fn raw(&self, output: &Printer<'_>, input: &Ring) -> u32 {
-        let sent = if output.has_room() { TX } else { 0 };
+    fn raw(&self, is_low: bool, output: &Output, input: &Ring) -> u32 {
+        let sent = is_low && output.put_in() != self.cleared_at.load(Relaxed);
         let received = match input.waiting() {
             0 => 0,
-            waiting if waiting < self.depth()[1] => RT,
+            waiting if waiting < self.depth(self.get(reg::IFLS) >> 3)[1] => RT,
             _ => RX | RT,
         };
-        self.sent.load(Relaxed) & sent | received & !self.cleared(input)
+        let overrun = input.overruns() != self.overrun_cleared.load(Relaxed);
+        received & !self.cleared(input) | if sent { TX } else { 0 } | if overrun { OE } else { 0 }
     }
 }

@@ -1,5 +1,5 @@
-//! Byte rings in the shared region: at each the console core is at one end, one partition's cores are at the other. All
-//! bytes zero is an empty ring.
+//! The ring of what was typed for a partition, in the shared region: the console core puts in, the partition's cores take
+//! out. All bytes zero is an empty ring.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::*};
 
@@ -19,19 +19,21 @@ struct Place(AtomicU32);
 pub struct Ring {
     put: Place,
     taken: Place,
+    overruns: Place,
     bytes: [AtomicU8; SIZE as usize],
 }
 
 impl Ring {
     /// Bytes put in so far, modulo 2^32.
     pub fn put_in(&self) -> u32 {
-        self.put.0.load(SeqCst)
+        self.put.0.load(Acquire)
     }
 
     /// Bytes waiting.
-    #[inline(never)]
+    #[inline(always)]
     pub fn waiting(&self) -> u32 {
-        let taken = self.taken.0.load(SeqCst);
+        // In this order: what was taken is never more than what was put in.
+        let taken = self.taken.0.load(Acquire);
         self.put_in().wrapping_sub(taken)
     }
 
@@ -40,36 +42,37 @@ impl Ring {
         SIZE.saturating_sub(self.waiting())
     }
 
-    /// Puts in `parts`, all at once, or nothing if there is no room for them (false).
+    /// Bytes that were dropped so far, modulo 2^32.
+    pub fn overruns(&self) -> u32 {
+        self.overruns.0.load(Relaxed)
+    }
+
+    /// Puts in `byte`. False: there is no room for it, and it is dropped.
     #[inline(never)]
-    pub fn put(&self, parts: &[&[u8]]) -> bool {
-        let mut at = self.put_in();
-        let end = at.wrapping_add(self.room());
-        for &byte in parts.iter().copied().flatten() {
-            if at == end {
-                return false;
-            }
-            // A remainder, so an index is always below `SIZE`.
-            self.bytes[(at % SIZE) as usize].store(byte, Relaxed);
-            at = at.wrapping_add(1);
+    pub fn put(&self, byte: u8) -> bool {
+        let at = self.put_in();
+        if self.room() == 0 {
+            let overruns = self.overruns.0.load(Relaxed);
+            self.overruns.0.store(overruns.wrapping_add(1), Relaxed);
+            return false;
         }
-        // Sequentially consistent, as is the flag by which the console core says that it sleeps: it looks here once more
-        // after it set that, the producer looks there after this, and at least one of the two sees the other.
-        self.put.0.store(at, SeqCst);
+        // A remainder, so an index is always below `SIZE`.
+        self.bytes[(at % SIZE) as usize].store(byte, Relaxed);
+        self.put.0.store(at.wrapping_add(1), Release);
         true
     }
 
     /// Takes out the oldest byte.
     #[inline(never)]
     pub fn pop(&self) -> Option<u8> {
-        let at = self.taken.0.load(SeqCst);
+        let at = self.taken.0.load(Acquire);
         if at == self.put_in() {
             return None;
         }
         let byte = self.bytes[(at % SIZE) as usize].load(Relaxed);
         // Another core of the partition may have taken it meanwhile: then there is nothing, and it may look again.
         let next = at.wrapping_add(1);
-        let result = self.taken.0.compare_exchange(at, next, SeqCst, Relaxed);
+        let result = self.taken.0.compare_exchange(at, next, AcqRel, Relaxed);
         result.is_ok().then_some(byte)
     }
 }

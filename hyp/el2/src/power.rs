@@ -37,6 +37,7 @@ pub fn control(core: &mut Core) {
     });
     if bits & control::CONSOLE != 0 {
         terminal::drain(core);
+        core.rearm();
     }
     if bits & control::INPUT != 0 && !core.stopped {
         terminal::typed(core);
@@ -131,7 +132,7 @@ pub fn halt(core: &mut Core, cause: &str, more: &str, registers: [u64; 4]) -> ! 
 }
 
 /// The start of a line about this core's partition.
-fn about(core: &Core) -> Line {
+pub fn about(core: &Core) -> Line {
     let mut line = Line::default();
     line.name(&core.partition.name).str(": ");
     line
@@ -145,17 +146,19 @@ fn end(core: &mut Core, to: u32, line: Option<&Line>) -> ! {
         .change_state(core.row.partition as usize, state::RUNNING, to)
     {
         core.state.power.halt_all();
-        core.printer.end();
+        terminal::end(core);
         if let Some(line) = line {
             terminal::say(core, line);
         }
+        terminal::say_lost(core, true);
         for index in core.vcpus.iter().map(|&index| index as usize) {
             if index != core.index {
                 tell(core, index, control::STOP);
             }
         }
-        core.shared.global().alive.fetch_sub(1, AcqRel);
-        terminal::kick(core);
+        if core.shared.global().alive.fetch_sub(1, AcqRel) == 1 {
+            terminal::wake(core);
+        }
     }
     stopped(core)
 }
@@ -164,6 +167,7 @@ fn end(core: &mut Core, to: u32, line: Option<&Line>) -> ! {
 fn stopped(core: &mut Core) -> ! {
     // Once: where EL2 faults at one of these it comes here again, and the console's core has others' lines to print.
     if !replace(&mut core.stopped, true) {
+        terminal::end(core);
         bell::farewell(core);
         core.vgic().reset();
     }

@@ -50,7 +50,7 @@ fn meet(core: &Core, progress: &mut Progress) {
     global.ready.fetch_add(1, AcqRel);
     barrier::dsb(barrier::ISHST);
     asm::sev();
-    while global.ready.load(Acquire) < core.shared.cores().len() as u32 {
+    while global.ready.load(Acquire) < core.shared.core_count() as u32 {
         progress.look(core);
         asm::wfe();
     }

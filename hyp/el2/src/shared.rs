@@ -5,9 +5,9 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 use abi::Reason;
-use console::Ring;
+use console::{Output, Ring, Waiting};
 use doorbell::Line as DoorbellLine;
-use plan::{MAX_PARTITIONS, Range, SHARED_GLOBAL, SHARED_PER_CORE};
+use plan::{MAX_PARTITIONS, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION};
 
 /// What belongs to all cores together.
 #[repr(C)]
@@ -18,8 +18,8 @@ pub struct Global {
     pub ready: AtomicU32,
     /// Partitions that have not stopped.
     pub alive: AtomicU32,
-    /// 1 while somebody has told the console core that there is work for it.
-    pub console_busy: AtomicU32,
+    /// The partitions that have something for the console core.
+    pub waiting: Waiting,
     /// The partition that is live: it was given the input, and maybe the terminal too. Counted from 1; 0 for none.
     pub focus: AtomicU32,
     /// The run's nonce.
@@ -39,6 +39,16 @@ pub struct Loading {
     pub arrived: AtomicU32,
 }
 
+impl Global {
+    /// State of partition `index`, `abi::state`; that of none is not running.
+    #[inline(always)]
+    pub fn state(&self, index: usize) -> u32 {
+        self.states
+            .get(index)
+            .map_or(abi::state::LOADING, |state| state.load(Acquire))
+    }
+}
+
 /// What one core shares with the others.
 #[repr(C, align(4096))]
 pub struct PerCore {
@@ -50,14 +60,20 @@ pub struct PerCore {
     pub entries: [AtomicU64; Reason::COUNT],
     /// The record of the core's last fault.
     pub crash: Crash,
-    /// What its guest and EL2 print on this core.
-    pub output: Ring,
-    /// What was typed for its partition, on vCPU 0's core.
+}
+
+/// What the cores of one partition share with the console core.
+#[repr(C, align(4096))]
+pub struct Terminal {
+    /// What they print, and EL2 there.
+    pub output: Output,
+    /// What was typed for them.
     pub input: Ring,
 }
 
 const _: () = assert!(size_of::<Global>() as u64 <= SHARED_GLOBAL);
 const _: () = assert!(size_of::<PerCore>() as u64 == SHARED_PER_CORE);
+const _: () = assert!(size_of::<Terminal>() as u64 == SHARED_PER_PARTITION);
 
 /// Bits of [`PerCore::control`].
 pub mod control {
@@ -95,6 +111,7 @@ impl Crash {
 pub struct Shared {
     global: &'static Global,
     cores: &'static [PerCore],
+    terminals: &'static [Terminal],
 }
 
 impl Shared {
@@ -110,15 +127,18 @@ impl Shared {
     /// The region at `range`, which boot cleared.
     ///
     /// # Safety
-    /// `range` is the plan's shared region with room for `cores` cores, mapped, and boot cleared it.
-    pub unsafe fn new(range: Range, cores: usize) -> Self {
+    /// `range` is the plan's shared region with room for so many cores and partitions, mapped, and boot cleared it.
+    pub unsafe fn new(range: Range, cores: usize, partitions: usize) -> Self {
+        let per_core = range.base + SHARED_GLOBAL;
+        let per_partition = per_core + cores as u64 * SHARED_PER_CORE;
         // SAFETY: the caller says so; everything in it is atomic and valid when zero.
         unsafe {
             Self {
                 global: &*(range.base as *const Global),
-                cores: core::slice::from_raw_parts(
-                    (range.base + SHARED_GLOBAL) as *const PerCore,
-                    cores,
+                cores: core::slice::from_raw_parts(per_core as *const PerCore, cores),
+                terminals: core::slice::from_raw_parts(
+                    per_partition as *const Terminal,
+                    partitions,
                 ),
             }
         }
@@ -140,9 +160,21 @@ impl Shared {
         self.cores.get(index)
     }
 
-    /// All cores' parts, in order.
-    pub fn cores(&self) -> core::slice::Iter<'static, PerCore> {
-        self.cores.iter()
+    /// The number of cores.
+    pub fn core_count(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// What all partitions share with the console core, in order.
+    #[inline(always)]
+    pub fn terminals(&self) -> &'static [Terminal] {
+        self.terminals
+    }
+
+    /// What partition `index` shares.
+    #[inline(always)]
+    pub fn terminal(&self, index: usize) -> Option<&'static Terminal> {
+        self.terminals.get(index)
     }
 
     /// Where the state of partition `index` is, `abi::state`; none is never running.

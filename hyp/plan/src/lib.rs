@@ -57,8 +57,15 @@ pub const PRIVATE_STATE: u64 = 3 * PAGE;
 pub const STATE_SIZE: u64 = 4 * PAGE;
 /// Bytes of the shared region that belong to all cores together.
 pub const SHARED_GLOBAL: u64 = PAGE;
-/// Bytes of the shared region of each core: pending line, counters, crash record, console rings.
-pub const SHARED_PER_CORE: u64 = 3 * PAGE;
+/// Bytes of the shared region of each core: pending line, counters, crash record.
+pub const SHARED_PER_CORE: u64 = PAGE;
+/// Bytes of the shared region of each partition: its console rings.
+pub const SHARED_PER_PARTITION: u64 = 4 * PAGE;
+
+/// Percent of its core's time that the console may take: what a system may choose, and what it is otherwise.
+pub const CONSOLE_SHARES: core::ops::RangeInclusive<u32> = 1..=50;
+/// See [`CONSOLE_SHARES`].
+pub const CONSOLE_SHARE: u32 = 10;
 
 /// Where an array of `T` lies: `offset` in bytes from the plan's first byte, `count` in elements.
 #[repr(C)]
@@ -98,7 +105,8 @@ pub struct Header {
     pub image_size: u64,
     /// Address the image's first byte moves to.
     pub el2_base: u64,
-    /// EL2's shared region: [`SHARED_GLOBAL`], then [`SHARED_PER_CORE`] for each core in order.
+    /// EL2's shared region: [`SHARED_GLOBAL`], then [`SHARED_PER_CORE`] for each core, then [`SHARED_PER_PARTITION`] for
+    /// each partition, in order.
     pub shared: Range,
     /// `TCR_EL2` of every core.
     pub tcr: u64,
@@ -112,6 +120,10 @@ pub struct Header {
     pub console_core: u32,
     /// What happens after the last partition has stopped: [`END_POWER_OFF`] or [`END_WAIT`].
     pub at_end: u32,
+    /// Percent of its core's time that draining the console may take: one of [`CONSOLE_SHARES`].
+    pub console_share: u32,
+    /// Reads as zero.
+    pub reserved: u32,
 }
 
 /// [`Header::at_end`]: power the machine off.
@@ -362,7 +374,7 @@ pub struct Interrupt {
     pub vcpu: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 240);
+const _: () = assert!(size_of::<Header>() == 248);
 const _: () = assert!(size_of::<Machine>() == 152);
 const _: () = assert!(size_of::<Core>() == 152);
 const _: () = assert!(size_of::<End>() == 56);

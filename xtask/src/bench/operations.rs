@@ -6,6 +6,7 @@ use super::run::Bench;
 use crate::trace::boot::{Boot, Part};
 use crate::trace::{self, Entry, Symbols, Trace};
 use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 use std::path::Path;
@@ -65,6 +66,26 @@ const fn further(name: &'static str, says: &'static str, spans: &'static [&'stat
         bounds: None,
     }
 }
+
+/// Of an operation that no peer was measured at.
+const fn bounded(name: &'static str, says: &'static str, span: &'static [&'static str]) -> Row {
+    let budget = 120.0;
+    Row {
+        bounds: Some(Bounds {
+            bao: None,
+            hvisor: None,
+            budget,
+        }),
+        ..further(name, says, span)
+    }
+}
+
+/// The longest entry that drains the console.
+const DRAIN: &str = "console-drain";
+/// The function in which it does.
+const DRAINS: &str = "terminal::drain";
+/// Most instructions of it.
+const DRAIN_BUDGET: f64 = 300.0;
 
 use Measure::{All, Critical};
 
@@ -181,6 +202,8 @@ const ROWS: &[Row] = &[
         "GICD_ICENABLER1 write that disables",
         &["gicd-icenabler-write"],
     ),
+    bounded("uart-fr-read", "PL011 FR read", &["uart-fr-read"]),
+    bounded("uart-dr-write", "PL011 DR write", &["uart-dr-write"]),
     row(
         "message",
         "4 KiB message through a ring, one doorbell each way, both cores",
@@ -299,8 +322,41 @@ impl Operations {
                 ..figure
             });
         }
+        let drain = self.longest_drain()?.1.work() as f64;
+        let figure = Figure::new(
+            format!("el2.{DRAIN}"),
+            "console drain, the longest entry",
+            INSTRUCTIONS,
+            drain,
+        );
+        figures.push(figure.at_most(DRAIN_BUDGET));
         figures.extend(self.boot());
         Ok(figures)
+    }
+
+    /// The longest entry in which the console is drained, and its core.
+    fn longest_drain(&self) -> Result<(usize, &Entry)> {
+        let mut known = BTreeMap::new();
+        let mut drains = |offset: &u32| {
+            let functions = || self.symbols.functions(*offset);
+            *known
+                .entry(*offset)
+                .or_insert_with(|| functions().iter().any(|name| name == DRAINS))
+        };
+        let mut longest: Option<(usize, &Entry)> = None;
+        for (core, (_, entries)) in self.cores.iter().enumerate() {
+            for entry in entries {
+                let longer = longest.is_none_or(|(_, other)| entry.work() > other.work());
+                if longer
+                    && self.trace.cores[core][entry.at.clone()]
+                        .iter()
+                        .any(&mut drains)
+                {
+                    longest = Some((core, entry));
+                }
+            }
+        }
+        longest.context("no entry drains the console")
     }
 
     /// The same with a GICv2. The bound is the better peer's figure, which is for GICv3, the faster interface. Where peers count
@@ -407,10 +463,15 @@ impl Operations {
         if name == "boot" {
             return Ok(self.boot_listing());
         }
+        if name == DRAIN {
+            let (core, entry) = self.longest_drain()?;
+            let entries = std::slice::from_ref(entry);
+            return Ok(trace::listing(&self.trace, core, entries, &self.symbols));
+        }
         let row = ROWS.iter().find(|row| row.name == name).with_context(|| {
             let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
             format!(
-                "no operation `{name}`; there are boot, {}",
+                "no operation `{name}`; there are boot, {DRAIN}, {}",
                 names.join(", ")
             )
         })?;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use anyhow::{Result, bail, ensure};
 use buddy_system_allocator::FrameAllocator;
-use plan::{PAGE, PRIVATE_SIZE, SHARED_GLOBAL, SHARED_PER_CORE, STATE_SIZE};
+use plan::{PAGE, PRIVATE_SIZE, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION, STATE_SIZE};
 
 use super::misfit::{Misfit, Of};
 use super::{guest::Guest, pages};
@@ -141,7 +141,10 @@ fn place_aligned(
     };
     let mut private: Vec<_> = cores.iter().map(|_| next(PRIVATE_SIZE)).collect();
     let mut state: Vec<_> = guests.iter().map(|_| next(STATE_SIZE)).collect();
-    let mut shared = next(SHARED_GLOBAL + cores.len() as u64 * SHARED_PER_CORE);
+    let shared = SHARED_GLOBAL
+        + cores.len() as u64 * SHARED_PER_CORE
+        + guests.len() as u64 * SHARED_PER_PARTITION;
+    let mut shared = next(shared);
     let mut image = next(0);
     next(el2_and_plan);
     let mut contents: Vec<_> = pristine

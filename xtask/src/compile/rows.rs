@@ -57,6 +57,8 @@ pub fn rows(
         partitions: writer.array(&partitions)?,
         console_core: core_index(places, system.console_core)?,
         at_end: system.at_end,
+        console_share: system.console_share,
+        reserved: 0,
     };
     writer.bytes[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     Ok(writer.bytes)

@@ -19,7 +19,14 @@ pub const DEFAULT_RATE: Rate = Rate {
 };
 
 /// Keys that stand above the first table.
-pub const HEAD: [&str; 5] = ["board", "console-core", "at-end", "mixed-clusters", "ram"];
+pub const HEAD: [&str; 6] = [
+    "board",
+    "console-core",
+    "console-share",
+    "at-end",
+    "mixed-clusters",
+    "ram",
+];
 
 /// The whole manifest.
 pub struct Manifest {
@@ -27,6 +34,8 @@ pub struct Manifest {
     pub board: Option<At<String>>,
     /// The core that drains the console.
     pub console_core: Option<At<u64>>,
+    /// Percent of its time that draining may take.
+    pub console_share: Option<At<u64>>,
     /// `plan::END_*`.
     pub at_end: u32,
     /// Whether cores of both classes may share a cluster; none is yes.
@@ -190,6 +199,7 @@ impl Manifest {
         Manifest {
             board: root.required("board", "board = \"qemu-virt\"", Text),
             console_core: root.required("console-core", "console-core = 0", Integer),
+            console_share: root.optional("console-share", Integer),
             at_end: value(root.optional("at-end", word(&ends)), plan::END_POWER_OFF),
             mixed_clusters: root.optional("mixed-clusters", word(&mixed)),
             ram: value(

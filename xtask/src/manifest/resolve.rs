@@ -35,6 +35,10 @@ pub fn resolve(
         partitions,
         channels,
         console_core: number(manifest.console_core)?,
+        console_share: match manifest.console_share {
+            Some(share) => number(Some(share))?,
+            None => plan::CONSOLE_SHARE,
+        },
         at_end: manifest.at_end,
     })
 }

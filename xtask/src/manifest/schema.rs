@@ -36,6 +36,12 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
             json!({ "required": ["board", "console-core", "partition"] }),
         ),
         (
+            "console-share",
+            "a system",
+            "console-share",
+            json!({ "minimum": plan::CONSOLE_SHARES.start(), "maximum": plan::CONSOLE_SHARES.end() }),
+        ),
+        (
             "partition-none",
             "a system",
             "partition",

@@ -75,7 +75,12 @@ pub const CHECKS: &[Check] = &[
 /// Guest crates with a part that runs on the host. Their binary is no test, so that nobody builds it there.
 const GUEST_LIBRARIES: &[&str] = &["sensor"];
 /// Crates whose interleavings loom tries, and the test programs that do so.
-const LOOM: &[&str] = &["bulkhead-channel", "bulkhead-doorbell", "bulkhead-psci"];
+const LOOM: &[&str] = &[
+    "bulkhead-channel",
+    "bulkhead-console",
+    "bulkhead-doorbell",
+    "bulkhead-psci",
+];
 const LOOM_TESTS: &[&str] = &["--test", "loom", "--test", "races"];
 
 fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {

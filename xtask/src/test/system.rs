@@ -17,6 +17,8 @@ use system_tests::{Case, Entry, Expect, Loader, Machine};
 const LIMIT: Duration = Duration::from_secs(300);
 /// How long one may take that is too long for CI.
 const LONG_LIMIT: Duration = Duration::from_secs(7200);
+/// First of the numbers that a console must show.
+const FIRST_NUMBER: usize = 100_000;
 /// The nonce of runs that are compared with each other.
 const NONCE: u64 = 0x1234_5678_9abc_def0;
 /// Bytes of a case's disk.
@@ -352,6 +354,9 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
     if let Some(words) = case.unwanted.iter().find(has) {
         bail!("a line holds `{words}`");
     }
+    if case.numbers != 0 {
+        numbers(&console.lines, case.numbers)?;
+    }
     let first = |words: &str| console.lines.iter().position(|line| line.contains(words));
     for pair in case.order.windows(2) {
         ensure!(
@@ -361,6 +366,43 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
             pair[1]
         );
     }
+    Ok(())
+}
+
+/// Holds the lines that are numbers, with a partition's name or without, against `count` numbers from 100000 on: every
+/// digit. A line that EL2 broke off goes on in a later one.
+fn numbers(lines: &[String], count: usize) -> Result<()> {
+    let (mut next, mut begun) = (FIRST_NUMBER, String::new());
+    for line in lines {
+        let rest = match line
+            .strip_prefix('[')
+            .and_then(|line| line.split_once("] "))
+        {
+            Some((_, rest)) => rest,
+            None => match line.strip_prefix(::console::CONTINUED) {
+                Some(rest) if !begun.is_empty() => rest,
+                _ => line,
+            },
+        };
+        if rest.is_empty() || !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        begun += rest;
+        if begun.len() < 6 {
+            continue;
+        }
+        ensure!(
+            begun == next.to_string(),
+            "`{begun}` where {next} of {count} numbers from {FIRST_NUMBER} was due"
+        );
+        begun.clear();
+        next += 1;
+    }
+    let shown = next - FIRST_NUMBER;
+    ensure!(
+        shown == count && begun.is_empty(),
+        "{shown} of {count} numbers arrived"
+    );
     Ok(())
 }
 

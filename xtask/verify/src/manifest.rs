@@ -15,6 +15,9 @@ pub struct Manifest {
     pub board: String,
     /// Board core number of the core that drains the console.
     pub console_core: u32,
+    /// Percent of that core's time that draining may take.
+    #[serde(default = "console_share")]
+    pub console_share: u32,
     /// What happens after the last partition has stopped.
     #[serde(default)]
     pub at_end: AtEnd,
@@ -29,6 +32,10 @@ pub struct Manifest {
     /// Channels.
     #[serde(default)]
     pub channel: Vec<Channel>,
+}
+
+fn console_share() -> u32 {
+    10
 }
 
 /// What happens at the end.
@@ -338,6 +345,11 @@ impl Manifest {
                 "partition {name}: a piece of memory after the first has no `ipa`"
             );
         }
+        let share = manifest.console_share;
+        ensure!(
+            (1..=50).contains(&share),
+            "the console cannot take {share} % of its core"
+        );
         // What is found by its name must be one.
         let names = manifest.partition.iter().map(|partition| &partition.name);
         let names: Vec<_> = names.collect();

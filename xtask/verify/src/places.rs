@@ -1,7 +1,7 @@
 //! Who owns which physical range: EL2's parts, partitions' memory, channel pages, devices. Each range has one owner,
 //! and what must be RAM lies in RAM that the board has and firmware leaves alone.
 
-use plan::{PRIVATE_SIZE, Range, SHARED_GLOBAL, SHARED_PER_CORE, STATE_SIZE};
+use plan::{PRIVATE_SIZE, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION, STATE_SIZE};
 
 use crate::board::GICR_SIZE;
 use crate::claims::{Context, paged};
@@ -254,7 +254,8 @@ impl Places {
             let what = "the size of EL2's region";
             findings.expect(Claim::Ownership, place, &["EL2"], what, found.size, must);
         };
-        let must = SHARED_GLOBAL + cores * SHARED_PER_CORE;
+        let partitions = context.partitions().count() as u64;
+        let must = SHARED_GLOBAL + cores * SHARED_PER_CORE + partitions * SHARED_PER_PARTITION;
         expect("Header::shared".into(), image.header.shared, must);
         for (index, core) in image.cores.iter().enumerate() {
             let place = format!("private, {}", context.core_name(index));

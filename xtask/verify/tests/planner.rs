@@ -244,6 +244,11 @@ const READ: &[Read] = &[
         ],
     ),
     (
+        "the console takes another share",
+        |system| system.console_share = 50,
+        &["console_share is 50, must be 10"],
+    ),
+    (
         "the end is another one",
         |system| system.at_end = plan::END_POWER_OFF,
         &["at_end is 0, must be 1"],

@@ -1,7 +1,6 @@
 //! What is typed.
 
 use super::*;
-use crate::input::WAITS;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -9,9 +8,11 @@ use std::collections::VecDeque;
 fn typed(keys: &mut Keys, ring: Option<&Ring>, bytes: &[u8]) -> Vec<u8> {
     let mut left: VecDeque<u8> = bytes.iter().copied().collect();
     let mut commands = Vec::new();
-    while let Some(typed) = keys.take(ring, || left.pop_front()) {
-        if let Typed::Command(key) = typed {
-            commands.push(key);
+    while let Some(typed) = keys.take(ring, 0, 1000, || left.pop_front()) {
+        match typed {
+            Typed::Command(key) => commands.push(key),
+            Typed::Waits => break,
+            Typed::Nothing | Typed::Text => {}
         }
     }
     commands
@@ -20,8 +21,11 @@ fn typed(keys: &mut Keys, ring: Option<&Ring>, bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn keys_go_to_the_ring_and_commands_do_not() {
     let (mut keys, ring) = (Keys::default(), ring());
-    assert_eq!(keys.take(Some(ring), || None), None);
-    assert_eq!(keys.take(Some(ring), || Some(b'l')), Some(Typed::Text));
+    assert_eq!(keys.take(Some(ring), 0, 1000, || None), None);
+    assert_eq!(
+        keys.take(Some(ring), 0, 1000, || Some(b'l')),
+        Some(Typed::Text)
+    );
     assert_eq!(typed(&mut keys, Some(ring), b"s\r\x03\x1b[A\0\xff"), b"");
     assert_eq!(take(ring), b"ls\r\x03\x1b[A\0\xff");
     assert_eq!(
@@ -30,10 +34,13 @@ fn keys_go_to_the_ring_and_commands_do_not() {
     );
     assert_eq!(take(ring), b"ab\x01c\x01");
     // A command may come in two pieces.
-    assert_eq!(keys.take(Some(ring), || Some(1)), Some(Typed::Nothing));
-    assert_eq!(keys.take(Some(ring), || None), None);
     assert_eq!(
-        keys.take(Some(ring), || Some(b'7')),
+        keys.take(Some(ring), 0, 1000, || Some(1)),
+        Some(Typed::Nothing)
+    );
+    assert_eq!(keys.take(Some(ring), 0, 1000, || None), None);
+    assert_eq!(
+        keys.take(Some(ring), 0, 1000, || Some(b'7')),
         Some(Typed::Command(b'7'))
     );
     assert_eq!(ring.waiting(), 0);
@@ -42,7 +49,10 @@ fn keys_go_to_the_ring_and_commands_do_not() {
 #[test]
 fn nobody_has_the_input() {
     let mut keys = Keys::default();
-    assert_eq!(keys.take(None, || Some(b'x')), Some(Typed::Nothing));
+    assert_eq!(
+        keys.take(None, 0, 1000, || Some(b'x')),
+        Some(Typed::Nothing)
+    );
     assert_eq!(typed(&mut keys, None, b"lost\x011"), b"1");
 }
 
@@ -51,25 +61,33 @@ fn a_full_ring_makes_the_sender_wait_but_not_for_ever() {
     let (mut keys, ring) = (Keys::default(), ring());
     assert_eq!(typed(&mut keys, Some(ring), &[b'x'; 4096]), b"");
     let (mut keys, refuse) = (Keys::default(), || panic!("taken without room"));
-    for _ in 0..WAITS - 1 {
-        assert_eq!(keys.take(Some(ring), refuse), Some(Typed::Nothing));
+    for now in [70, 71, 1069] {
+        assert_eq!(keys.take(Some(ring), now, 1000, refuse), Some(Typed::Waits));
     }
     // A byte that is read makes room for one that is typed, and for as long a wait.
     ring.pop();
-    assert_eq!(keys.take(Some(ring), || Some(b'y')), Some(Typed::Text));
-    for _ in 0..WAITS {
-        assert_eq!(keys.take(Some(ring), refuse), Some(Typed::Nothing));
-    }
-    // It was long enough: Ctrl-A gets through, text is lost.
-    assert_eq!(typed(&mut keys, Some(ring), b"lost\x013"), b"3");
     assert_eq!(
-        keys.take(Some(ring), || None),
-        None,
-        "nothing more to wait for"
+        keys.take(Some(ring), 1075, 1000, || Some(b'y')),
+        Some(Typed::Text)
     );
+    for now in [2000, 2999] {
+        assert_eq!(keys.take(Some(ring), now, 1000, refuse), Some(Typed::Waits));
+    }
+    // It was long enough: Ctrl-A gets through, text is lost, and that is counted.
+    let mut left: VecDeque<u8> = b"lost\x013".iter().copied().collect();
+    let mut commands = Vec::new();
+    while let Some(typed) = keys.take(Some(ring), 3000, 1000, || left.pop_front()) {
+        if let Typed::Command(key) = typed {
+            commands.push(key);
+        }
+    }
+    assert_eq!((&commands[..], ring.overruns()), (&b"3"[..], 4));
     let waiting = take(ring);
     assert_eq!((waiting.len(), waiting.last()), (4096, Some(&b'y')));
-    assert_eq!(keys.take(Some(ring), || Some(b'z')), Some(Typed::Text));
+    assert_eq!(
+        keys.take(Some(ring), 9000, 1000, || Some(b'z')),
+        Some(Typed::Text)
+    );
 }
 
 proptest! {
@@ -83,13 +101,13 @@ proptest! {
         let (mut left, mut read) = (VecDeque::from(text.clone()), Vec::new());
         for (typing, reading) in steps.iter().cycle() {
             for _ in 0..*typing {
-                keys.take(Some(ring), || left.pop_front());
+                keys.take(Some(ring), 0, 1000, || left.pop_front());
             }
             read.extend((0..*reading + 1).map_while(|_| ring.pop()));
             if left.is_empty() || read.len() == text.len() {
                 break;
             }
-            keys.take(Some(ring), || left.pop_front());
+            keys.take(Some(ring), 0, 1000, || left.pop_front());
         }
         read.extend(take(ring));
         prop_assert_eq!(read, text);

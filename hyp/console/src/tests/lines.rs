@@ -6,55 +6,87 @@ use std::{collections::VecDeque, format, string::String};
 
 const NAMES: [&str; 3] = ["sensor", "control", "third"];
 
-/// Three cores and the console core, whose UART keeps all it is sent.
+/// How long a line with nothing to add keeps the terminal.
+const PATIENCE: u64 = 10;
+
+/// Three partitions and the console core, whose UART keeps all it is sent.
 struct Machine {
-    rings: Vec<&'static Ring>,
-    printers: Vec<Printer<'static>>,
+    outputs: [&'static Output; 3],
+    waiting: Waiting,
     mux: Mux,
     out: Vec<u8>,
-    /// The core that is live, and whether alone.
+    now: u64,
+    /// The partition that is live, and whether alone.
     live: Option<(usize, bool)>,
+    stopped: [bool; 3],
 }
 
 impl Machine {
     fn new() -> Self {
-        let rings: Vec<&Ring> = NAMES.iter().map(|_| ring()).collect();
-        let printers = rings.iter().zip(NAMES).zip(31..);
+        let mut mux = Mux::default();
+        mux.set_patience(PATIENCE);
+        for ((index, name), colour) in NAMES.into_iter().enumerate().zip(31..) {
+            mux.set_name(index, name.as_bytes(), colour);
+        }
         Machine {
-            printers: printers
-                .map(|((ring, name), colour)| Printer::new(ring, name.as_bytes(), colour))
-                .collect(),
-            rings,
-            mux: Mux::default(),
+            outputs: [output(), output(), output()],
+            waiting: FromZeros::new_zeroed(),
+            mux,
             out: Vec::new(),
+            now: 0,
             live: None,
+            stopped: [false; 3],
         }
     }
 
-    fn guest(&mut self, core: usize, text: &[u8]) {
-        let live = self.live.filter(|(live, _)| *live == core);
+    /// The guest prints as much as fits.
+    fn guest(&mut self, index: usize, text: &[u8]) {
         for &byte in text {
-            let alone = live.is_some_and(|(_, alone)| alone);
-            self.printers[core].print(byte, live.is_some(), alone);
+            let used = self.outputs[index].put(byte, ROOM);
+            let is_live = self.live.is_some_and(|(live, _)| live == index);
+            if is_live || byte == b'\n' || used.is_some_and(|used| used >= LINE) {
+                self.waiting.mark(index as u32);
+            }
         }
     }
 
-    fn el2(&mut self, core: usize, text: &str) {
-        let mut line = Line::default();
-        self.printers[core].say(line.str(text));
+    /// The partition gets the input.
+    fn focus(&mut self, live: Option<(usize, bool)>) {
+        self.live = live;
+        if let Some((index, _)) = live {
+            self.waiting.mark(index as u32);
+        }
     }
 
-    /// Up to `count` bytes of what waits.
+    /// It stops.
+    fn end(&mut self, index: usize) {
+        self.stopped[index] = true;
+        self.outputs[index].end();
+        self.waiting.mark(index as u32);
+    }
+
+    fn el2(&mut self, index: usize, text: &str) {
+        let say = || self.outputs[index].say(&[PREFIX.as_bytes(), text.as_bytes(), b"\r\n"]);
+        assert!(say());
+        self.waiting.mark(index as u32);
+    }
+
+    /// Up to `count` bytes of what waits, in no time.
     fn drain(&mut self, count: usize) {
-        let (mux, rings) = (&mut self.mux, &self.rings);
-        let waiting = || {
-            (0..)
-                .zip(rings)
-                .map(|(core, ring)| u32::from(ring.waiting() != 0) << core)
-                .sum()
-        };
-        let next = |step| mux.next(step == 0, waiting(), |core| rings[core].pop());
-        self.out.extend((0..count).map_while(next));
+        let mut mux = std::mem::take(&mut self.mux);
+        let before = self.out.len();
+        while self.out.len() - before < count {
+            let mut out = Vec::new();
+            let most = (count - (self.out.len() - before)).min(14) as u32;
+            if mux
+                .step(most, self.now, |byte| out.push(byte), &*self)
+                .is_none()
+            {
+                break;
+            }
+            self.out.extend(out);
+        }
+        self.mux = mux;
     }
 
     /// All that waits, lines apart that wait for one that is live.
@@ -64,14 +96,40 @@ impl Machine {
 
     /// All that waits.
     fn wait(&mut self) {
-        for _ in 0..9 {
+        self.wait_for_the_filled();
+        assert_eq!(self.waiting.next(0), None);
+    }
+
+    /// All that waits, but for slots that may still be filled.
+    fn wait_for_the_filled(&mut self) {
+        for _ in 0..20 {
             self.all();
+            self.now += PATIENCE;
         }
     }
 
     /// What was shown since the last call, without colours.
     fn shown(&mut self) -> String {
         plain(&std::mem::take(&mut self.out))
+    }
+}
+
+impl Partitions for Machine {
+    fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    fn output(&self, index: usize) -> Option<&Output> {
+        self.outputs.get(index).copied()
+    }
+
+    fn live(&self, index: usize) -> (bool, bool) {
+        let live = self.live.filter(|(live, _)| *live == index);
+        (live.is_some(), live.is_some_and(|(_, alone)| alone))
+    }
+
+    fn stopped(&self, index: usize) -> bool {
+        self.stopped[index]
     }
 }
 
@@ -129,8 +187,7 @@ fn an_unfinished_line_waits_until_it_ends_or_its_partition_has_the_input() {
     m.guest(0, b"# ");
     m.wait();
     assert_eq!(m.shown(), "");
-    m.live = Some((0, false));
-    assert!(m.printers[0].show());
+    m.focus(Some((0, false)));
     m.all();
     assert_eq!(m.shown(), "[sensor] # ");
     m.guest(0, b"l");
@@ -139,6 +196,9 @@ fn an_unfinished_line_waits_until_it_ends_or_its_partition_has_the_input() {
     // It has nothing to add: somebody else's line gets in, and the rest is told from a line of EL2's.
     m.guest(1, b"hello\n");
     m.all();
+    assert_eq!(m.shown(), "", "it may still add something");
+    m.now += PATIENCE;
+    m.all();
     assert_eq!(m.shown(), "\r\n[control] hello\r\n");
     m.guest(0, b"s\nbulkhead: no\n");
     m.all();
@@ -146,7 +206,7 @@ fn an_unfinished_line_waits_until_it_ends_or_its_partition_has_the_input() {
     // It loses the input in the middle of a line.
     m.guest(0, b"bulk");
     m.all();
-    m.live = None;
+    m.focus(None);
     m.guest(0, b"head: no");
     m.el2(1, "yes");
     m.wait();
@@ -159,24 +219,82 @@ fn an_unfinished_line_waits_until_it_ends_or_its_partition_has_the_input() {
 }
 
 #[test]
-fn el2_ends_the_line_of_its_core() {
+fn el2_ends_an_unfinished_line() {
     let mut m = Machine::new();
     m.guest(0, b"half");
     m.el2(0, "stopped");
     m.guest(0, b" a line");
-    m.printers[0].end();
-    m.printers[0].end();
-    m.all();
+    m.end(0);
+    m.end(0);
+    m.wait();
     assert_eq!(
         m.shown(),
         "[sensor] half\r\nbulkhead: stopped\r\n[sensor]  a line\r\n"
     );
 }
 
+/// What it left unfinished is shown when it has stopped, before EL2's line about that.
+#[test]
+fn a_partition_that_stops_keeps_its_last_words() {
+    let mut m = Machine::new();
+    m.guest(0, b"last words");
+    m.all();
+    assert_eq!(m.shown(), "");
+    m.end(0);
+    m.el2(0, "sensor: halted");
+    m.wait();
+    assert_eq!(
+        m.shown(),
+        "[sensor] last words\r\nbulkhead: sensor: halted\r\n"
+    );
+}
+
+/// A vCPU that fails between the two steps of a byte, or of a line of EL2's, holds up nobody once it has stopped.
+#[test]
+fn a_slot_that_is_never_filled_holds_up_nobody() {
+    let mut m = Machine::new();
+    m.guest(0, b"a\nb");
+    m.outputs[0].reserve_only(3);
+    m.guest(0, b"c\n");
+    m.guest(1, b"other\n");
+    m.wait_for_the_filled();
+    assert_eq!(m.shown(), "[control] other\r\n[sensor] a\r\n[sensor] b");
+    m.end(0);
+    m.el2(0, "sensor: fault in EL2");
+    m.guest(1, b"more\n");
+    m.wait();
+    let shown = m.shown();
+    assert!(
+        shown.contains("... c\r\nbulkhead: sensor: fault in EL2\r\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("[control] more\r\n"), "{shown}");
+    assert_eq!(m.outputs[0].used(), 0);
+}
+
+/// Both vCPUs of a partition write into one line.
+#[test]
+fn an_unfinished_line_shows_whoever_wrote_it() {
+    let mut m = Machine::new();
+    std::thread::scope(|scope| {
+        for text in ["log", "in: "] {
+            let output = m.outputs[1];
+            let vcpu =
+                scope.spawn(move || text.bytes().all(|byte| output.put(byte, ROOM).is_some()));
+            assert!(vcpu.join().unwrap());
+        }
+    });
+    m.wait();
+    assert_eq!(m.shown(), "");
+    m.focus(Some((1, false)));
+    m.wait();
+    assert_eq!(m.shown(), "[control] login: ");
+}
+
 #[test]
 fn who_has_the_terminal_writes_lines_without_a_name() {
     let mut m = Machine::new();
-    m.live = Some((1, true));
+    m.focus(Some((1, true)));
     m.guest(1, b"\x1b[2J\x1b[1;1Htop\r\nnext");
     m.all();
     assert_eq!(m.out, b"\x1b[2J\x1b[1;1Htop\r\x18\x0f\x1b(B\x1b[0m\r\nnext");
@@ -192,11 +310,11 @@ fn who_has_the_terminal_writes_lines_without_a_name() {
 fn an_endless_line_does_not_keep_others_waiting() {
     for live in [false, true] {
         let mut m = Machine::new();
-        m.live = live.then_some((0, false));
+        m.focus(live.then_some((0, false)));
         m.guest(0, &[b'x'; 3000]);
         m.guest(1, b"hello\n");
         m.el2(2, "end");
-        m.all();
+        m.wait();
         let shown = m.shown();
         assert!(shown.find("bulkhead: end\r\n").unwrap() < 1200);
         assert!(shown.find("[control] hello\r\n").unwrap() < 1200);
@@ -206,19 +324,32 @@ fn an_endless_line_does_not_keep_others_waiting() {
     }
 }
 
+/// A long line that is live goes on in another once it is not.
+#[test]
+fn a_long_line_outlives_the_input() {
+    let mut m = Machine::new();
+    m.focus(Some((0, false)));
+    m.guest(0, &[b'x'; 300]);
+    m.all();
+    m.focus(None);
+    m.guest(0, b"yy\nz\n");
+    m.wait();
+    let want = format!(
+        "[sensor] {}\r\n[sensor] yy\r\n[sensor] z\r\n",
+        "x".repeat(300)
+    );
+    assert_eq!(m.shown(), want);
+}
+
 #[test]
 fn a_guest_leaves_room_for_el2() {
     let mut m = Machine::new();
     m.guest(0, &[b'x'; 9000]);
-    assert!(!m.printers[0].has_room());
-    let mut line = String::new();
-    while line.len() < Line::SIZE {
-        line.push('e');
-    }
+    let line = "e".repeat(Line::SIZE);
     m.el2(0, &line);
-    m.all();
+    m.wait();
     assert!(m.shown().ends_with(&format!("\r\nbulkhead: {line}\r\n")));
-    assert!(m.printers[0].has_room());
+    assert_eq!(m.outputs[0].used(), 0);
 }
 
 /// What happens next at the machine.
@@ -269,7 +400,7 @@ fn run(steps: Vec<Step>, letters: bool) -> ([Vec<u8>; 3], Vec<String>, Vec<u8>) 
                 m.el2(core, &text);
                 el2.push(text);
             }
-            Step::Live(live) => m.live = live,
+            Step::Live(live) => m.focus(live),
             Step::Drain(count) => m.drain(count),
         }
     }
@@ -278,7 +409,7 @@ fn run(steps: Vec<Step>, letters: bool) -> ([Vec<u8>; 3], Vec<String>, Vec<u8>) 
         said.push(b'\n');
     }
     m.wait();
-    assert!(m.rings.iter().all(|ring| ring.waiting() == 0));
+    assert!(m.outputs.iter().all(|output| output.used() == 0));
     (said, el2, m.out)
 }
 
@@ -354,7 +485,7 @@ proptest! {
                 m.drain(*drains.next().unwrap());
             }
         }
-        m.all();
+        m.wait();
         let shown = m.shown();
         for (core, name) in NAMES.iter().enumerate() {
             let name = format!("[{name}] ");

@@ -5,7 +5,7 @@ use ::core::{array, ptr};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::Reason;
-use console::{Keys, Mux, Pl011, Printer, Ring};
+use console::{Keys, Mux, Pace, Pl011};
 use doorbell::{Bucket, Deferred, Line};
 use plan::{INTIDS, Interrupt, MAX_ENDS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
 use psci::{Power, Start};
@@ -16,7 +16,7 @@ use super::timer;
 use crate::exits::Given;
 use crate::gic::{self, lists::Lists};
 use crate::planned::Plan;
-use crate::shared::{PerCore, Shared};
+use crate::shared::{PerCore, Shared, Terminal};
 use crate::uart::Uart;
 
 /// What belongs to one core alone. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive borrow, once an entry.
@@ -51,8 +51,10 @@ pub struct Core {
     pub lists: Lists,
     /// Doorbells put off by the rate limit.
     pub deferred: Deferred,
-    /// When to look at console or PL011 again.
-    pub console_at: Option<u64>,
+    /// When to drain the console next, on the console core.
+    pub drain_at: u64,
+    /// When to look at its partition's PL011 again.
+    pub look_at: u64,
     /// The last abort its guest took from EL2.
     pub given: Given,
     /// Its partition has stopped.
@@ -61,13 +63,15 @@ pub struct Core {
     pub uart: Option<Uart>,
     /// The console core's place in all rings; unused elsewhere.
     pub mux: Mux,
-    /// What was typed before, and which core gets what is typed, on the console core.
+    /// What was typed before, and which partition gets what is typed, on the console core.
     pub keys: Keys,
     pub listener: usize,
-    /// What this core prints.
-    pub printer: Printer<'static>,
-    /// What was typed for its partition.
-    pub input: &'static Ring,
+    /// Whether the last drain looked for what was typed first.
+    pub listens: bool,
+    /// What draining takes there.
+    pub pace: Pace,
+    /// Its partition's rings.
+    pub terminal: &'static Terminal,
     /// The plan.
     pub plan: Plan,
     /// Its core rows.
@@ -161,10 +165,11 @@ impl Core {
             .position(|other| ptr::eq(other, row))
             .unwrap_or(0);
         // SAFETY: the plan's shared region, mapped by every core's tables; boot cleared it.
-        let shared = unsafe { Shared::new(header.shared, cores.len()) };
-        let (Some(partition), Some(mine)) = (
+        let shared = unsafe { Shared::new(header.shared, cores.len(), plan.partitions().len()) };
+        let (Some(partition), Some(mine), Some(terminal)) = (
             plan.partitions().get(row.partition as usize),
             shared.core(index),
+            shared.terminal(row.partition as usize),
         ) else {
             crate::exits::unreachable_state()
         };
@@ -175,7 +180,6 @@ impl Core {
             unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
         }
         let vcpus: &[u32] = plan.slice(partition.vcpus);
-        let first = vcpus.first().and_then(|&first| shared.core(first as usize));
         let ends: &[plan::End] = plan.slice(row.ends);
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Core;
         // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state lies above the stack. Boot comes here once, and drops this borrow when it enters the
@@ -196,15 +200,17 @@ impl Core {
                 state: &*state,
                 lists: Lists::new(row, vcpus, &plan),
                 deferred: Deferred::default(),
-                console_at: None,
+                drain_at: timer::NEVER,
+                look_at: timer::NEVER,
                 given: Given::NONE,
                 stopped: false,
                 uart: None,
                 mux: Mux::default(),
                 keys: Keys::default(),
                 listener: usize::MAX,
-                printer: Printer::new(&mine.output, &partition.name, partition.colour),
-                input: &first.unwrap_or(mine).input,
+                listens: false,
+                pace: Pace::default(),
+                terminal,
                 plan,
                 cores,
                 vcpus,
@@ -233,7 +239,7 @@ impl Core {
 
     /// Sets the timer for whatever comes next.
     pub fn rearm(&self) {
-        let times = self.deferred.next().into_iter().chain(self.console_at);
-        timer::arm(times.min());
+        let deferred = self.deferred.next().unwrap_or(timer::NEVER);
+        timer::arm(deferred.min(self.drain_at).min(self.look_at));
     }
 }

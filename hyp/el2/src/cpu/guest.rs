@@ -40,7 +40,7 @@ pub fn init(core: &Core) {
     HCR_EL2.set(row.hcr);
     barrier::isb(barrier::SY);
     cache::invalidate_guest_tlb();
-    super::timer::arm(None);
+    super::timer::arm(super::timer::NEVER);
 }
 
 /// Makes the PMU's highest event counter EL2's own, if there is one to spare, and counts instructions there. Answers

@@ -19,13 +19,12 @@ pub fn now() -> u64 {
     CNTPCT_EL0.get()
 }
 
-/// Asks for an interrupt at `tick`, or for none.
-pub fn arm(tick: Option<u64>) {
-    match tick {
-        Some(tick) => {
-            regs::set_cnthp_cval(tick);
-            CNTHP_CTL_EL2.set(1);
-        }
-        None => CNTHP_CTL_EL2.set(0),
-    }
+/// A tick that never comes.
+pub const NEVER: u64 = u64::MAX;
+
+/// Asks for an interrupt at `tick`.
+#[inline(always)]
+pub fn arm(tick: u64) {
+    regs::set_cnthp_cval(tick);
+    CNTHP_CTL_EL2.set(u64::from(tick != NEVER));
 }

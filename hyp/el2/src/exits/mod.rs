@@ -109,7 +109,7 @@ pub extern "C" fn interrupt(core: &mut Core, intid: u32) {
         timer::INTID => {
             core.sample();
             bell::retry_deferred(core);
-            let drained = terminal::tick(core);
+            let drained = terminal::on_timer(core);
             core.count(if drained {
                 Reason::Console
             } else {
@@ -127,6 +127,7 @@ pub extern "C" fn interrupt(core: &mut Core, intid: u32) {
             core.count(Reason::Console);
             core.sample();
             terminal::drain(core);
+            core.rearm();
             end_level(intid);
         }
         _ => {

@@ -124,9 +124,9 @@ fn cores(system: &System, design: &Design) -> Rows {
             class(partition.vcpus[v].class),
             ends.count(),
             if core == system.console_core {
-                "drains it"
+                format!("drains it, {} % of its time at most", system.console_share)
             } else {
-                ""
+                String::new()
             },
         ]);
     }

@@ -232,6 +232,7 @@ fn cores_and_interrupts() {
     );
     assert_eq!(cores[2].gicr, 0x080a_0000 + 2 * 0x2_0000);
     assert_eq!(plan.header.console_core, 2);
+    assert_eq!(plan.header.console_share, 25);
     let partitions = plan.partitions();
     let rows = |p: usize| {
         let rows = plan.interrupts(&partitions[p]).into_iter();

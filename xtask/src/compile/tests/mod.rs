@@ -141,6 +141,7 @@ pub fn duo() -> System {
         partitions: vec![sensor, control],
         channels: vec![channel("samples", [64 << 10, 16 << 10])],
         console_core: 2,
+        console_share: 25,
         at_end: END_POWER_OFF,
     }
 }

@@ -19,7 +19,7 @@ fn says_what_was_compiled() {
     for line in [
         "duo on test-board: 3 cores, 2 partitions, 1 channel, image of 180 KiB",
         "1 0x1 sensor 1 compute 0",
-        "2 0x2 control 0 comm 1 drains it",
+        "2 0x2 control 0 comm 1 drains it, 25 % of its time at most",
         "0x07c000000 0x07dffffff 32 MiB memory of sensor sensor rwx rw- 0 1 loading",
         "0x009040000 0x009040fff 4 KiB uart1 of control control rw-",
         "0x010000000 0x010010fff 68 KiB rw- channel samples, sends 0x07fe60000",

@@ -188,6 +188,27 @@ pub fn console_core_class(m: &Manifest) -> Vec<Finding> {
         .collect()
 }
 
+pub fn console_share(m: &Manifest) -> Vec<Finding> {
+    let (least, most) = (plan::CONSOLE_SHARES.start(), plan::CONSOLE_SHARES.end());
+    let allowed =
+        |share: u64| u32::try_from(share).is_ok_and(|share| plan::CONSOLE_SHARES.contains(&share));
+    let share = m
+        .console_share
+        .iter()
+        .filter(|share| !allowed(*share.get_ref()));
+    share
+        .map(|share| {
+            let title = format!("the console cannot take {} % of its core", share.get_ref());
+            Finding::new(
+                share.span(),
+                title,
+                format!("{least} to {most} are possible"),
+            )
+            .help(format!("leave it out for {} %", plan::CONSOLE_SHARE))
+        })
+        .collect()
+}
+
 pub fn mixed_clusters(m: &Manifest, board: &Board) -> Vec<Finding> {
     let Some(policy) = m.mixed_clusters.as_ref().filter(|mixed| !mixed.get_ref()) else {
         return Vec::new();

@@ -88,6 +88,14 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         header.at_end,
         at_end,
     );
+    findings.expect(
+        Claim::Machine,
+        "Header",
+        &["EL2"],
+        "console_share",
+        header.console_share,
+        context.manifest().console_share,
+    );
     let console = context.core_index(context.manifest().console_core);
     let what = "console_core";
     findings.expect(

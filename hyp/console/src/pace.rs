@@ -1,0 +1,39 @@
+//! What the console may take of its core's time: after each drain, a pause that is long enough.
+
+/// The share, and when the next drain may begin.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// Percent.
+    share: u64,
+    /// A drain is charged no more than this, 20 us, of which hardware needs a tenth: where it takes longer, an emulator or a
+    /// debugger has stopped the core in it.
+    most: u64,
+    next: u64,
+}
+
+impl Pace {
+    /// Drains take `share` percent of the time at most, which runs at `frequency` ticks a second.
+    pub fn new(share: u32, frequency: u64) -> Self {
+        let share = share.clamp(1, 100).into();
+        Self {
+            share,
+            most: frequency / 50_000,
+            next: 0,
+        }
+    }
+
+    /// When the next drain may begin, if that is later than `now`.
+    #[inline(always)]
+    pub fn wait(&self, now: u64) -> Option<u64> {
+        (now < self.next).then_some(self.next)
+    }
+
+    /// A drain has taken from `start` to `end`. Answers when the next may begin.
+    #[inline(always)]
+    pub fn charge(&mut self, start: u64, end: u64) -> u64 {
+        // Entry and return are not between the two: half as much again.
+        let spent = end.wrapping_sub(start).clamp(1, self.most.max(1)) * 3 / 2;
+        self.next = end.wrapping_add(spent * (100 - self.share) / self.share);
+        self.next
+    }
+}
