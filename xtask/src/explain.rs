@@ -1,9 +1,9 @@
-//! `cargo xtask explain`: a manifest rule's reason, and an example that breaks it.
+//! `cargo xtask explain`: a rule's reason, and for one of manifests an example that breaks it.
 
 use crate::build::root;
 use crate::manifest::nearest;
 use crate::manifest::rules::{RULES, Rule};
-use crate::ui;
+use crate::{silicon, ui};
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
 
@@ -16,8 +16,13 @@ pub fn command(id: Option<&str>) -> Result<()> {
         ui::say(list().trim_end());
         return Ok(());
     };
+    if let Some(text) = silicon::explain(id) {
+        ui::say(text);
+        return Ok(());
+    }
     let Some(rule) = RULES.iter().find(|rule| rule.id == id) else {
-        let ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
+        let silicon = silicon_model::rules::RULES.iter().map(|rule| rule.id);
+        let ids: Vec<&str> = RULES.iter().map(|rule| rule.id).chain(silicon).collect();
         match nearest(id, ids) {
             Some(near) => bail!("there is no rule `{id}`: did you mean `{near}`?"),
             None => bail!("there is no rule `{id}`: `cargo xtask explain` lists them"),
@@ -42,7 +47,11 @@ fn list() -> String {
         }
         let _ = writeln!(text);
     }
-    text
+    let _ = writeln!(
+        text,
+        "Of `cargo xtask silicon`: what silicon demands and QEMU does not model\n"
+    );
+    text + &silicon::list()
 }
 
 /// One rule: what it says, why, and what breaking it looks like.

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod qemu;
 pub mod schema;
 pub mod setup;
+pub mod silicon;
 pub mod size;
 pub mod system;
 pub mod test;

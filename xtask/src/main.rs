@@ -9,7 +9,8 @@ use xtask::build::Builder;
 use xtask::linux::Instead;
 use xtask::setup::{self, Scope};
 use xtask::{
-    bench, check, compile, draw, explain, fuzz, image, interface, qemu, schema, size, test, ui,
+    bench, check, compile, draw, explain, fuzz, image, interface, qemu, schema, silicon, size,
+    test, ui,
     verify,
 };
 
@@ -56,7 +57,9 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Say why a manifest rule is there, with an example that breaks it
+    /// Run a system under a checker of what QEMU does not model: caches, TLBs, barriers
+    Silicon(SiliconArgs),
+    /// Say why a rule of manifests or of `silicon` is there, with an example that breaks it
     Explain {
         /// The rule: the word in brackets behind `error` or `warning`; without one, all are listed
         rule: Option<String>,
@@ -241,6 +244,24 @@ fn until_text(text: &str) -> Result<String, &'static str> {
     Ok(text.to_string())
 }
 
+#[derive(Args)]
+struct SiliconArgs {
+    #[command(flatten)]
+    system: SystemArgs,
+    /// All cores at once, each in a thread of QEMU's, instead of the same run every time
+    #[arg(long)]
+    threads: bool,
+    /// End the run after so many blocks of guest code
+    #[arg(long, value_name = "BLOCKS")]
+    stop: Option<u64>,
+    /// Write the findings as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Explain one of the checker's rules instead; `all` lists them
+    #[arg(long, value_name = "RULE", conflicts_with_all = ["threads", "stop", "json"])]
+    explain: Option<String>,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match ui::catch_interrupts().and_then(|()| dispatch(cli.command)) {
@@ -311,6 +332,23 @@ fn dispatch(command: Command) -> Result<bool> {
             setup::ensure(Scope::Run)?;
             let gic = system.board.gic;
             draw::command(&system.spec()?, gic, output.as_deref()).map(|()| true)
+        }
+        Command::Silicon(SiliconArgs {
+            explain: Some(rule),
+            ..
+        }) => silicon::explain_command(&rule).map(|()| true),
+        Command::Silicon(args) => {
+            setup::ensure(Scope::Run)?;
+            let gic = args.system.board.gic;
+            let request = silicon::Request {
+                run: silicon::Options {
+                    threads: args.threads,
+                    stop: args.stop,
+                    ..silicon::Options::default()
+                },
+                json: args.json,
+            };
+            silicon::command(&args.system.spec()?, gic, &request)
         }
         Command::Explain { rule } => explain::command(rule.as_deref()).map(|()| true),
         Command::Schema { output } => schema::command(output.as_deref()).map(|()| true),

@@ -35,7 +35,7 @@ pub(crate) use report::{address, bytes, nearest};
 use rules::{Check, RULES};
 
 /// The board whose systems need no board name.
-const DEFAULT_BOARD: &str = "qemu-virt";
+pub(crate) const DEFAULT_BOARD: &str = "qemu-virt";
 
 /// Reads the system `spec`: a path that ends in `.toml`, `BOARD/NAME`, or the NAME of a system of qemu-virt.
 /// `root` is the repository. `guests` gives the file of a name that is no path: it builds

@@ -70,6 +70,12 @@ impl Symbols {
         names
     }
 
+    /// The symbol at exactly `offset`.
+    #[must_use]
+    pub fn symbol(&self, offset: u32) -> Option<&str> {
+        self.names.get(&offset).map(String::as_str)
+    }
+
     /// Source file and line of the instruction, file name only.
     #[must_use]
     pub fn line(&self, offset: u32) -> Option<String> {
@@ -88,7 +94,11 @@ fn is_core(name: &str) -> bool {
 
 /// A function's name without its crate's, its hash and its type arguments.
 fn short(name: &str) -> String {
-    let name = name.strip_prefix("bulkhead_el2::").unwrap_or(name);
+    let crates = ["bulkhead_el2::", "bulkhead_el2_gicv2::"];
+    let name = crates
+        .iter()
+        .find_map(|own| name.strip_prefix(own))
+        .unwrap_or(name);
     let hash = name.rfind("::h").filter(|at| name.len() - at == 19);
     name[..hash.unwrap_or(name.len())].to_string()
 }

@@ -117,8 +117,8 @@ move_image:
 image_moved:
     mov     x0, x21
     mov     x1, x20
-    bl      clean_invalidate            // nor anything stale be read instead of it
-    ic      iallu
+    bl      clean_invalidate            // nor anything stale be read instead of it, on any core
+    ic      ialluis
     dsb     sy
     isb
     adr     x1, 5f                      // on in the copy, from wherever this is

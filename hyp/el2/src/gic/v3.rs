@@ -82,10 +82,12 @@ pub fn enable_distributor(gicd: &Words) {
     wait_for_write(gicd);
     gicd.ctlr.set(CTLR_ARE);
     wait_for_write(gicd);
-    gicd.ctlr.set(CTLR_ARE | CTLR_GROUP1);
+    // Groups and triggers may change while nothing is forwarded.
     for word in 1..gicd.count() as usize {
         reset(gicd, word);
     }
+    wait_for_write(gicd);
+    gicd.ctlr.set(CTLR_ARE | CTLR_GROUP1);
     wait_for_write(gicd);
 }
 
@@ -129,6 +131,9 @@ pub fn init_core(row: &Core, words: &Words) {
     if let Some(mut gicr) = redistributor(row) {
         // Awake already is what firmware leaves on some machines, and fine.
         let _ = gicr.mark_core_awake();
+        // Groups and triggers may change once nothing is enabled (IHI 0069, GICR_ICFGR1).
+        words.write(Bank::ClearEnable, 0, !0);
+        gicr.wait_for_pending_write();
     }
     reset(words, 0);
     words.write(Bank::SetEnable, 0, OWN);
@@ -170,11 +175,13 @@ pub fn drop_priority(intid: u32) {
     icc::set_icc_eoir1(intid.into());
 }
 
-/// Ends an SGI, which the vectors have not ended.
+/// Ends an SGI, which the vectors have not ended. What is sent after this comes as an SGI anew: the acknowledgement must have
+/// reached the redistributor before anything that it announces is looked at (IHI 0069, 4.1.1).
 #[inline(always)]
 pub fn end_sgi(intid: u32) {
     drop_priority(intid);
     deactivate(intid);
+    barrier::dsb(barrier::SY);
 }
 
 /// Ends an interrupt of EL2's own.

@@ -129,7 +129,7 @@ ring:                                   // as `bell::ring`
 doorbell:                               // w0 = INTID, x1 = core: as `bell::take`
     msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
     msr     S3_0_C12_C11_1, x0          // ICC_DIR_EL1
-    isb                                 // a kick after the acknowledgement sends an SGI anew: look only now
+    dsb     sy                          // a kick after the acknowledgement sends an SGI anew: look only now
     stp     x4, x5, [sp, #16 * 2]
     stp     x6, x7, [sp, #16 * 3]
     ldr     x4, [x1, #{mail}]

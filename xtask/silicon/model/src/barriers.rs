@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Barriers, and what they must come before: SGIs, SEV, a core's release, an exception return.
+
+use crate::core::{HCR_VM, Tlb};
+use crate::event::{At, Barrier};
+use crate::lines::BY_CACHE;
+use crate::model::Model;
+use crate::rules::{
+    ACKNOWLEDGE_BEFORE_DSB, BEFORE_ISB, NOT_COMPLETE, RELEASE_BEFORE_DSB, Rule, SEV_BEFORE_DSB,
+    TLB_STALE, WFE_WITHOUT_EVENT,
+};
+
+/// PSCI `CPU_ON` (DEN 0022), without the bit that says SMC64.
+const CPU_ON: u64 = 0x8400_0003;
+const SMC64: u64 = 1 << 30;
+
+impl Model {
+    /// A context synchronization event: ISB, an exception, its return.
+    pub(crate) fn synchronize(&mut self, at: At) {
+        let (now, everywhere) = (self.now, self.ic_everywhere);
+        let core = self.core(at.core);
+        if core.any_unsynced {
+            core.unsynced.fill(None);
+            core.any_unsynced = false;
+        }
+        for tlb in [&mut core.el2_tlb, &mut core.guest_tlb] {
+            if *tlb == Tlb::Done {
+                *tlb = Tlb::Clean;
+            }
+        }
+        core.ic_complete = core.ic_complete.max(everywhere);
+        core.ic_synced = core.ic_complete;
+        core.synced = now;
+    }
+
+    pub(crate) fn dsb(&mut self, at: At, barrier: Barrier) {
+        let core = self.core(at.core);
+        if barrier.loads && !barrier.local {
+            core.acknowledged = None;
+        }
+        if barrier.stores && !barrier.local {
+            core.stores.clear();
+            core.stores_unordered.clear();
+        }
+        if barrier.completes_maintenance() {
+            self.complete_maintenance(at.core);
+            self.complete_invalidation(at.core, barrier.local);
+            self.complete_tlbi(at.core, barrier.local);
+        }
+    }
+
+    pub(crate) fn dmb(&mut self, at: At, barrier: Barrier) {
+        if barrier.stores && !barrier.local {
+            self.core(at.core).stores_unordered.clear();
+        }
+    }
+
+    /// Maintenance with no DSB behind it, when `what` happens.
+    fn require_complete(&mut self, at: At, what: &'static str) {
+        let core = &self.cores[at.core];
+        let issued = |tlb| matches!(tlb, Tlb::Issued { .. });
+        let pending = [
+            core.dc.first().map(|pending| (pending.site, "DC")),
+            core.ic_issued.map(|(_, _, site)| (site, "IC")),
+            (issued(core.el2_tlb) || issued(core.guest_tlb)).then_some((core.tlbi, "TLBI")),
+        ];
+        let block = self.block;
+        for (site, name) in pending.into_iter().flatten() {
+            let cause = At {
+                core: at.core,
+                site,
+            };
+            self.broke(NOT_COMPLETE, at, None, Some((cause, block)), || {
+                format!("{name} was issued, and no DSB that completes it came before {what}")
+            });
+        }
+    }
+
+    /// `ERET` of EL2's to a guest.
+    pub(crate) fn exception_return(&mut self, at: At, synchronizes: bool) {
+        self.require_complete(at, "ERET");
+        let core = self.core(at.core);
+        let (hcr, tlb) = (core.hcr, core.guest_tlb);
+        core.acknowledged = None;
+        if hcr & HCR_VM != 0 && tlb == Tlb::Unknown {
+            self.broke(TLB_STALE, at, None, None, || {
+                "the guest's tables or its MMU changed at EL2, and no TLBI of its VMID followed"
+                    .to_string()
+            });
+        }
+        self.owed_event(at);
+        if synchronizes {
+            self.synchronize(at);
+        } else {
+            self.rely_on_return(at);
+        }
+    }
+
+    /// What an ERET that is not a context synchronization event would break.
+    fn rely_on_return(&mut self, at: At) {
+        let block = self.block;
+        let core = self.core(at.core);
+        let tlb = [core.el2_tlb, core.guest_tlb].contains(&Tlb::Done);
+        let stale = [
+            (tlb, "TLB"),
+            (core.ic_complete > core.ic_synced, "instruction cache"),
+        ];
+        for (site, name) in core.unsynced_registers() {
+            let cause = At {
+                core: at.core,
+                site,
+            };
+            self.broke(BEFORE_ISB, at, None, Some((cause, block)), || {
+                format!("{name} was written, and only ERET synchronizes it")
+            });
+        }
+        for (_, name) in stale.into_iter().filter(|(stale, _)| *stale) {
+            self.broke(BEFORE_ISB, at, None, None, || {
+                format!("the {name} was invalidated, and only ERET synchronizes that")
+            });
+        }
+    }
+
+    /// `SMC` of EL2's.
+    pub(crate) fn firmware_call(&mut self, at: At, function: u64) {
+        self.require_complete(at, "SMC");
+        if function & !SMC64 & 0xffff_ffff == CPU_ON {
+            self.release(at, "CPU_ON");
+        }
+    }
+
+    /// Another core starts: what was stored must be complete.
+    fn release(&mut self, at: At, how: &str) {
+        let stores = &self.core(at.core).stores;
+        let (count, first) = (stores.len(), stores.first().copied());
+        if let Some(first) = first {
+            self.broke(RELEASE_BEFORE_DSB, at, Some(first), None, || {
+                format!("stores to {count} lines have no DSB after them before {how}")
+            });
+        }
+    }
+
+    /// A store of EL2's that may be a spin-table release.
+    pub(crate) fn store_releases(&mut self, at: At, pa: u64) {
+        if self.config.release.contains(&pa) {
+            self.require_complete(at, "the store that releases a core");
+            self.release(at, "the store that releases a core");
+        }
+    }
+
+    /// Checks the stores before something that makes another core look: `rule` says what must come before it.
+    pub(crate) fn publish(&mut self, at: At, rule: &'static Rule, ordered: bool) {
+        let core = self.core(at.core);
+        let stores = if ordered {
+            &core.stores_unordered
+        } else {
+            &core.stores
+        };
+        let own = 1 << (at.core & 15);
+        let mut shared = None;
+        for start in stores.clone() {
+            let Some(line) = self.line(start) else {
+                continue;
+            };
+            if line.cores & !own != 0 {
+                let cause = At {
+                    core: at.core,
+                    site: line.site,
+                };
+                shared.get_or_insert((start, (cause, line.when)));
+            } else {
+                self.exposed.insert(start, (at, rule));
+            }
+        }
+        if let Some((start, cause)) = shared {
+            self.broke(rule, at, Some(start), Some(cause), || {
+                "the line is used by other cores, and the store has no barrier after it".to_string()
+            });
+        }
+    }
+
+    /// A line that was stored before an SGI, SEV or the like is used.
+    pub(crate) fn see_exposed(&mut self, at: At, start: u64, store: bool) {
+        let Some(&(by, rule)) = self.exposed.get(&start) else {
+            return;
+        };
+        if by.core != at.core {
+            self.exposed.remove(&start);
+            let block = self.block;
+            self.broke(rule, by, Some(start), Some((at, block)), || {
+                "the other core used what was stored before, with no barrier".to_string()
+            });
+        } else if store {
+            self.exposed.remove(&start);
+        }
+    }
+
+    /// `SEV` of EL2's.
+    pub(crate) fn send_event(&mut self, at: At) {
+        self.require_complete(at, "SEV");
+        self.publish(at, SEV_BEFORE_DSB, false);
+        self.core(at.core).owes_event = None;
+    }
+
+    /// `WFE` of EL2's.
+    pub(crate) fn wait_for_event(&mut self, at: At) {
+        self.owed_event(at);
+        let core = self.core(at.core);
+        core.waits_for = core.last_read.filter(|_| !core.armed);
+        core.armed = false;
+    }
+
+    /// `WFI` of EL2's.
+    pub(crate) fn wait_for_interrupt(&mut self, at: At) {
+        self.require_complete(at, "WFI");
+        self.owed_event(at);
+    }
+
+    /// A store of EL2's that another core may wait for with WFE.
+    pub(crate) fn store_wakes(&mut self, at: At, pa: u64) {
+        self.core(at.core).waits_for = None;
+        let waits = |core: &crate::core::Core| core.waits_for.filter(|(word, _)| *word == pa);
+        let waiter = self
+            .cores
+            .iter()
+            .enumerate()
+            .find_map(|(index, core)| waits(core).map(|(_, site)| (index, site)));
+        if let Some((core, site)) = waiter {
+            self.core(at.core).owes_event = Some((pa, at.site, core, site));
+        }
+    }
+
+    /// This core goes elsewhere: an event that it owes will not come.
+    fn owed_event(&mut self, at: At) {
+        let core = self.core(at.core);
+        core.waits_for = None;
+        let Some((word, site, waiter, polls)) = core.owes_event.take() else {
+            return;
+        };
+        let store = At {
+            core: at.core,
+            site,
+        };
+        let waiter = At {
+            core: waiter,
+            site: polls,
+        };
+        let block = self.block;
+        self.broke(
+            WFE_WITHOUT_EVENT,
+            store,
+            Some(word),
+            Some((waiter, block)),
+            || {
+                format!(
+                    "core {} waits for it with WFE after a plain load, and no SEV followed",
+                    waiter.core
+                )
+            },
+        );
+    }
+
+    /// EL2 reads memory: another core's, after an SGI, only with a DSB in between.
+    pub(crate) fn read_after_acknowledge(&mut self, at: At, pa: u64) {
+        let Some(acknowledged) = self.cores[at.core].acknowledged.filter(|one| one.sgi) else {
+            return;
+        };
+        let Some(line) = self.lines.known(pa) else {
+            return;
+        };
+        if line.flags & BY_CACHE == 0 || usize::from(line.writer) == at.core {
+            return;
+        }
+        self.core(at.core).acknowledged = None;
+        let cause = At {
+            core: at.core,
+            site: acknowledged.site,
+        };
+        let block = self.block;
+        self.broke(
+            ACKNOWLEDGE_BEFORE_DSB,
+            at,
+            Some(pa),
+            Some((cause, block)),
+            || {
+                "another core wrote it, and no DSB followed the acknowledgement of the SGI"
+                    .to_string()
+            },
+        );
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is known of one core.
+
+use std::sync::Arc;
+
+use crate::decode::Register;
+use crate::event::{Dc, SiteId};
+use crate::lines::Ranges;
+
+/// `SCTLR_ELx`: MMU, data cache and instruction cache on.
+pub const SCTLR_M: u64 = 1 << 0;
+/// See there.
+pub const SCTLR_C: u64 = 1 << 2;
+/// See there.
+pub const SCTLR_I: u64 = 1 << 12;
+/// `HCR_EL2`: stage 2 on.
+pub const HCR_VM: u64 = 1 << 0;
+
+/// How far a translation regime's TLB maintenance is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tlb {
+    /// Nobody knows what the TLB holds: reset, or the tables changed.
+    #[default]
+    Unknown,
+    /// A TLBI was issued.
+    Issued {
+        /// DSB NSH does not complete it.
+        broadcast: bool,
+    },
+    /// A DSB followed.
+    Done,
+    /// A context synchronization event followed.
+    Clean,
+}
+
+/// Data cache maintenance that has no DSB yet: adjacent lines are one.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    /// First line.
+    pub first: u64,
+    /// The line after the last.
+    pub end: u64,
+    /// What was done.
+    pub dc: Dc,
+    /// By whom.
+    pub site: SiteId,
+}
+
+/// An interrupt that was acknowledged, with no DSB since.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged {
+    /// By whom.
+    pub site: SiteId,
+    /// Its end said that it is an SGI.
+    pub sgi: bool,
+}
+
+/// One core.
+pub struct Core {
+    /// Firmware has handed it over.
+    pub entered: bool,
+    /// Registers, as last written.
+    pub sctlr_el2: u64,
+    pub sctlr_el1: u64,
+    pub hcr: u64,
+    pub ttbr: u64,
+    pub tcr: u64,
+    pub mair: u64,
+    pub vttbr: u64,
+    pub vtcr: u64,
+    /// Registers written with no context synchronization event since, and by whom.
+    pub unsynced: [Option<SiteId>; Register::COUNT],
+    /// Whether there are any.
+    pub any_unsynced: bool,
+    /// EL2's regime.
+    pub el2_tlb: Tlb,
+    /// The guest's: stages 1 and 2.
+    pub guest_tlb: Tlb,
+    /// The last TLBI.
+    pub tlbi: SiteId,
+    /// Instruction cache invalidation of everything: time, whether broadcast, by whom; with no DSB yet.
+    pub ic_issued: Option<(u32, bool, SiteId)>,
+    /// Issue time of the last one that is complete for this core.
+    pub ic_complete: u32,
+    /// And of the last one that the core has synchronized with.
+    pub ic_synced: u32,
+    /// Lines of `IC IVAU` with no DSB yet.
+    pub ivau: Vec<u64>,
+    /// Time of the last context synchronization event.
+    pub synced: u32,
+    /// Data cache maintenance with no DSB yet.
+    pub dc: Vec<Pending>,
+    /// Lines that EL2 stored to since the last DSB that waits for stores.
+    pub stores: Vec<u64>,
+    /// And since the last such DSB or DMB.
+    pub stores_unordered: Vec<u64>,
+    /// What EL2's tables map Normal, Write-Back: base and size.
+    pub el2_ranges: Ranges,
+    /// Ranges of earlier tables that the TLB may still hold.
+    pub el2_leaving: Vec<Ranges>,
+    /// Which of both are in use with the data cache on.
+    pub el2_open: Vec<Ranges>,
+    /// What stage 2 maps so.
+    pub guest_ranges: Ranges,
+    /// Whether the guest's caches are on, so that those are in use.
+    pub guest_cached: bool,
+    /// Stage 2: IPA, physical address, size.
+    pub stage_2: Vec<(u64, u64, u64)>,
+    /// The page whose next instructions may be prefetched with the MMU off.
+    pub fetch_page: Option<(u64, u32)>,
+    /// See there.
+    pub acknowledged: Option<Acknowledged>,
+    /// Address that EL2 read last, and by whom.
+    pub last_read: Option<(u64, SiteId)>,
+    /// An exclusive load since the last WFE.
+    pub armed: bool,
+    /// Address that EL2 waits for with WFE, unarmed.
+    pub waits_for: Option<(u64, SiteId)>,
+    /// A store of this core's to what another waits for, with no SEV since: address, by whom, who waits, where.
+    pub owes_event: Option<(u64, SiteId, usize, SiteId)>,
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        Self {
+            entered: false,
+            sctlr_el2: 0,
+            sctlr_el1: 0,
+            hcr: 0,
+            ttbr: 0,
+            tcr: 0,
+            mair: 0,
+            vttbr: 0,
+            vtcr: 0,
+            unsynced: [None; Register::COUNT],
+            any_unsynced: false,
+            el2_tlb: Tlb::Unknown,
+            guest_tlb: Tlb::Unknown,
+            tlbi: 0,
+            ic_issued: None,
+            ic_complete: 0,
+            ic_synced: 0,
+            ivau: Vec::new(),
+            synced: 0,
+            dc: Vec::new(),
+            stores: Vec::new(),
+            stores_unordered: Vec::new(),
+            el2_ranges: Arc::new([]),
+            el2_leaving: Vec::new(),
+            el2_open: Vec::new(),
+            guest_ranges: Arc::new([]),
+            guest_cached: false,
+            stage_2: Vec::new(),
+            fetch_page: None,
+            acknowledged: None,
+            last_read: None,
+            armed: false,
+            waits_for: None,
+            owes_event: None,
+        }
+    }
+}
+
+impl Core {
+    /// Whether EL2's MMU is on.
+    #[must_use]
+    pub fn el2_translates(&self) -> bool {
+        self.sctlr_el2 & SCTLR_M != 0
+    }
+
+    /// Whether EL2's MMU and data cache are on.
+    #[must_use]
+    pub fn el2_cached(&self) -> bool {
+        self.sctlr_el2 & (SCTLR_M | SCTLR_C) == SCTLR_M | SCTLR_C
+    }
+
+    /// Notes that `register` was written.
+    pub fn wrote(&mut self, register: Register, site: SiteId) {
+        self.unsynced[register as usize] = Some(site);
+        self.any_unsynced = true;
+    }
+
+    /// Registers written with no context synchronization event since: by whom, and their names.
+    pub fn unsynced_registers(&self) -> Vec<(SiteId, &'static str)> {
+        let all = Register::ALL.iter();
+        all.filter_map(|&register| Some((self.unsynced[register as usize]?, register.name())))
+            .collect()
+    }
+
+    /// Notes a store of EL2's to the line at `line`. A few hundred stand for any number.
+    pub fn stored(&mut self, line: u64) {
+        const ENOUGH: usize = 512;
+        for list in [&mut self.stores, &mut self.stores_unordered] {
+            if list.last() != Some(&line) && list.len() < ENOUGH {
+                list.push(line);
+            }
+        }
+    }
+
+    /// The physical address of `ipa`, by the stage 2 that is in use.
+    #[must_use]
+    pub fn translate(&self, ipa: u64) -> Option<u64> {
+        if self.hcr & HCR_VM == 0 {
+            return Some(ipa);
+        }
+        let range = self
+            .stage_2
+            .iter()
+            .find(|&&(base, _, size)| ipa.wrapping_sub(base) < size);
+        range.map(|&(base, pa, _)| pa + (ipa - base))
+    }
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The A64 instructions that the model knows (DDI 0487, C4.1), and what a mutant makes of them.
+
+use crate::event::{Barrier, Dc, Ic, Scope, Tlbi};
+
+/// `NOP`.
+pub const NOP: u32 = 0xd503_201f;
+
+/// What an instruction does. Numbers are general registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// `DC`, by the address in a register.
+    Dc(Dc, u8),
+    /// `DC ZVA`.
+    Zva(u8),
+    /// `DC` by set and way, which nobody may rely on.
+    SetWay,
+    /// `IC`.
+    Ic(Ic, u8),
+    /// `TLBI`.
+    Tlbi(Tlbi),
+    /// `DSB`.
+    Dsb(Barrier),
+    /// `DMB`.
+    Dmb(Barrier),
+    /// `ISB`.
+    Isb,
+    /// `ERET`.
+    Eret,
+    /// `SMC`.
+    Smc,
+    /// `SEV`.
+    Sev,
+    /// `WFE`.
+    Wfe,
+    /// `WFI`.
+    Wfi,
+    /// `MSR` from a register.
+    Write(Register, u8),
+    /// `MRS`.
+    Read(Register),
+}
+
+macro_rules! registers {
+    ($($(#[$doc:meta])* $name:ident $text:literal $op1:literal $crn:literal $crm:literal $op2:literal;)*) => {
+        /// A system register that the model knows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Register {
+            $($(#[$doc])* $name,)*
+            /// A list register of the GIC.
+            IchLr,
+            /// Another register of the GIC's CPU interface.
+            OtherIcc,
+        }
+
+        impl Register {
+            fn of(op1: u32, crn: u32, crm: u32, op2: u32) -> Option<Self> {
+                Some(match (op1, crn, crm, op2) {
+                    $(($op1, $crn, $crm, $op2) => Self::$name,)*
+                    (4, 12, 12 | 13, _) => Self::IchLr,
+                    (0, 12, 8..=12, _) | (4, 12, 8..=11, _) => Self::OtherIcc,
+                    _ => return None,
+                })
+            }
+
+            /// Its name in DDI 0487 or IHI 0069.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                    Self::IchLr => "ICH_LR<n>_EL2",
+                    Self::OtherIcc => "a GIC register",
+                }
+            }
+
+            /// All there are.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)* Self::IchLr, Self::OtherIcc];
+            /// Their number.
+            pub const COUNT: usize = Self::ALL.len();
+        }
+    };
+}
+
+registers! {
+    /// EL2's control register.
+    SctlrEl2 "SCTLR_EL2" 4 1 0 0;
+    /// EL1's control register.
+    SctlrEl1 "SCTLR_EL1" 0 1 0 0;
+    /// Hypervisor configuration.
+    HcrEl2 "HCR_EL2" 4 1 1 0;
+    /// EL2's translation table.
+    Ttbr0El2 "TTBR0_EL2" 4 2 0 0;
+    /// EL2's translation control.
+    TcrEl2 "TCR_EL2" 4 2 0 2;
+    /// EL2's memory attributes.
+    MairEl2 "MAIR_EL2" 4 10 2 0;
+    /// Stage 2's table and VMID.
+    VttbrEl2 "VTTBR_EL2" 4 2 1 0;
+    /// Stage 2's control.
+    VtcrEl2 "VTCR_EL2" 4 2 1 2;
+    /// The GIC's system register interface.
+    IccSreEl2 "ICC_SRE_EL2" 4 12 9 5;
+    /// Acknowledge.
+    IccIar1 "ICC_IAR1_EL1" 0 12 12 0;
+    /// End of interrupt.
+    IccEoir1 "ICC_EOIR1_EL1" 0 12 12 1;
+    /// Deactivate.
+    IccDir "ICC_DIR_EL1" 0 12 11 1;
+    /// Send SGIs.
+    IccSgi1r "ICC_SGI1R_EL1" 0 12 11 5;
+    /// Virtual interface control.
+    IchHcr "ICH_HCR_EL2" 4 12 11 0;
+    /// Maintenance interrupt state.
+    IchMisr "ICH_MISR_EL2" 4 12 11 2;
+    /// End-of-interrupt status.
+    IchEisr "ICH_EISR_EL2" 4 12 11 3;
+    /// Empty list registers.
+    IchElrsr "ICH_ELRSR_EL2" 4 12 11 5;
+    /// Selects an event counter.
+    Pmselr "PMSELR_EL0" 3 9 12 5;
+    /// The selected counter's event.
+    Pmxevtyper "PMXEVTYPER_EL0" 3 9 13 1;
+    /// The selected counter.
+    Pmxevcntr "PMXEVCNTR_EL0" 3 9 13 2;
+}
+
+/// Domain and access types of a barrier's CRm (DDI 0487, C6.2, DSB).
+fn barrier(crm: u32) -> Barrier {
+    Barrier {
+        local: (crm >> 2) & 3 == 1,
+        loads: crm & 1 != 0,
+        stores: crm & 2 != 0,
+    }
+}
+
+/// What the instruction `word` does, if the model cares.
+#[must_use]
+pub fn decode(word: u32) -> Option<Operation> {
+    let rt = (word & 31) as u8;
+    let crm = (word >> 8) & 15;
+    match word {
+        0xd69f_03e0 => return Some(Operation::Eret),
+        0xd503_209f => return Some(Operation::Sev),
+        0xd503_205f => return Some(Operation::Wfe),
+        0xd503_207f => return Some(Operation::Wfi),
+        _ => {}
+    }
+    match word & 0xffff_f0ff {
+        0xd503_309f => return Some(Operation::Dsb(barrier(crm))),
+        0xd503_30bf => return Some(Operation::Dmb(barrier(crm))),
+        0xd503_30df => return Some(Operation::Isb),
+        _ => {}
+    }
+    if word & 0xffe0_001f == 0xd400_0003 {
+        return Some(Operation::Smc);
+    }
+    // System instructions and registers: L in bit 21, op0 in 20:19, op1 in 18:16, CRn, CRm, op2 in 7:5.
+    if word & 0xffc0_0000 != 0xd500_0000 {
+        return None;
+    }
+    let read = (word >> 21) & 1 != 0;
+    let (op0, op1, crn, op2) = (
+        (word >> 19) & 3,
+        (word >> 16) & 7,
+        (word >> 12) & 15,
+        (word >> 5) & 7,
+    );
+    match (op0, read) {
+        (1, false) => instruction(op1, crn, crm, op2, rt),
+        (3, false) => {
+            Register::of(op1, crn, crm, op2).map(|register| Operation::Write(register, rt))
+        }
+        (3, true) => Register::of(op1, crn, crm, op2).map(Operation::Read),
+        _ => None,
+    }
+}
+
+fn instruction(op1: u32, crn: u32, crm: u32, op2: u32, rt: u8) -> Option<Operation> {
+    let tlbi = |scope, broadcast| Operation::Tlbi(Tlbi { scope, broadcast });
+    Some(match (op1, crn, crm, op2) {
+        (0, 7, 6, 1) => Operation::Dc(Dc::Ivac, rt),
+        (3, 7, 10, 1) => Operation::Dc(Dc::Cvac, rt),
+        // CVAP and CVADP go further.
+        (3, 7, 12 | 13, 1) => Operation::Dc(Dc::Cvac, rt),
+        (3, 7, 11, 1) => Operation::Dc(Dc::Cvau, rt),
+        (3, 7, 14, 1) => Operation::Dc(Dc::Civac, rt),
+        (3, 7, 4, 1) => Operation::Zva(rt),
+        (0, 7, 6 | 10 | 14, 2) => Operation::SetWay,
+        (0, 7, 5, 0) => Operation::Ic(Ic::Iallu, rt),
+        (0, 7, 1, 0) => Operation::Ic(Ic::Ialluis, rt),
+        (3, 7, 5, 1) => Operation::Ic(Ic::Ivau, rt),
+        // ALLE2, ALLE1, VMALLS12E1, local and (CRm 3 or 1) broadcast.
+        (4, 8, 7, 0) => tlbi(Scope::El2, false),
+        (4, 8, 1 | 3, 0) => tlbi(Scope::El2, true),
+        (4, 8, 7, 4 | 6) => tlbi(Scope::Guest, false),
+        (4, 8, 1 | 3, 4 | 6) => tlbi(Scope::Guest, true),
+        (_, 8, crm, _) => tlbi(Scope::Part, crm != 7),
+        _ => return None,
+    })
+}
+
+/// Whether `word` is a load or store (DDI 0487, C4.1: op0 is x1x0).
+#[must_use]
+pub fn accesses_memory(word: u32) -> bool {
+    (word >> 27) & 1 == 1 && (word >> 25) & 1 == 0
+}
+
+/// Whether `word` is part of an atomic operation: LDXR, STXR and their kin, CAS, or an atomic of `FEAT_LSE`.
+#[must_use]
+pub fn is_exclusive(word: u32) -> bool {
+    let exclusive = word & 0x3f80_0000 == 0x0800_0000;
+    let compare_and_swap = word & 0x3fa0_7c00 == 0x08a0_7c00;
+    let atomic = word & 0x3b20_0c00 == 0x3820_0000;
+    exclusive || compare_and_swap || atomic
+}
+
+/// Whether `word` is a cache, TLB, barrier or event instruction: what mutants are made of.
+#[must_use]
+pub fn is_maintenance(word: u32) -> bool {
+    use Operation::{Dc, Dmb, Dsb, Ic, Isb, Sev, Tlbi, Wfe, Wfi};
+    let operation = decode(word);
+    matches!(
+        operation,
+        Some(Dc(..) | Ic(..) | Tlbi(_) | Dsb(_) | Dmb(_) | Isb | Sev | Wfe | Wfi)
+    )
+}
+
+/// The mutants of `word`: what each is called, and its word.
+#[must_use]
+pub fn mutants(word: u32) -> Vec<(&'static str, u32)> {
+    const ISH: u32 = 0xb;
+    let with = |crm: u32| word & !(15 << 8) | crm << 8;
+    let mut mutants = vec![("NOP", NOP)];
+    match decode(word) {
+        // IALLUIS has CRm 1, IALLU 5.
+        Some(Operation::Ic(Ic::Ialluis, _)) => mutants.push(("IC IALLU", with(5))),
+        Some(Operation::Dsb(barrier)) if barrier == Barrier::ALL => {
+            let crm = (word >> 8) & 15;
+            if crm == 15 {
+                mutants.push(("DSB ISH", with(ISH)));
+            }
+            mutants.push(("DSB LD", with(crm & !2)));
+            mutants.push(("DSB ST", with(crm & !1)));
+        }
+        _ => {}
+    }
+    mutants
+}
+
+/// The instruction in assembler's words.
+#[must_use]
+pub fn words(word: u32) -> String {
+    const OPTIONS: [&str; 16] = [
+        "#0", "OSHLD", "OSHST", "OSH", "#4", "NSHLD", "NSHST", "NSH", "#8", "ISHLD", "ISHST",
+        "ISH", "#12", "LD", "ST", "SY",
+    ];
+    let option = OPTIONS[((word >> 8) & 15) as usize];
+    let tlbi = |tlbi: Tlbi| {
+        let name = match tlbi.scope {
+            Scope::El2 => "ALLE2",
+            Scope::Guest if (word >> 5) & 7 == 4 => "ALLE1",
+            Scope::Guest => "VMALLS12E1",
+            Scope::Part => "by part",
+        };
+        format!("TLBI {name}{}", if tlbi.broadcast { "IS" } else { "" })
+    };
+    match decode(word) {
+        Some(Operation::Dc(dc, rt)) => format!("DC {dc:?}, X{rt}").to_uppercase(),
+        Some(Operation::Zva(rt)) => format!("DC ZVA, X{rt}"),
+        Some(Operation::SetWay) => "DC by set and way".to_string(),
+        Some(Operation::Ic(Ic::Ivau, rt)) => format!("IC IVAU, X{rt}"),
+        Some(Operation::Ic(ic, _)) => format!("IC {ic:?}").to_uppercase(),
+        Some(Operation::Tlbi(scope)) => tlbi(scope),
+        Some(Operation::Dsb(_)) => format!("DSB {option}"),
+        Some(Operation::Dmb(_)) => format!("DMB {option}"),
+        Some(Operation::Write(register, rt)) => format!("MSR {}, X{rt}", register.name()),
+        Some(Operation::Read(register)) => format!("MRS X{}, {}", word & 31, register.name()),
+        Some(other) => format!("{other:?}").to_uppercase(),
+        None if word == NOP => "NOP".to_string(),
+        None => format!(".word {word:#010x}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_told_apart() {
+        let known = [
+            (0xd503_3f9f, "DSB SY"),
+            (0xd503_3a9f, "DSB ISHST"),
+            (0xd503_379f, "DSB NSH"),
+            (0xd503_3bbf, "DMB ISH"),
+            (0xd503_3fdf, "ISB"),
+            (0xd50b_7e20, "DC CIVAC, X0"),
+            (0xd50b_7420, "DC ZVA, X0"),
+            (0xd508_751f, "IC IALLU"),
+            (0xd508_711f, "IC IALLUIS"),
+            (0xd50c_871f, "TLBI ALLE2"),
+            (0xd50c_87df, "TLBI VMALLS12E1"),
+            (0xd503_209f, "SEV"),
+            (0xd503_205f, "WFE"),
+            (0xd503_207f, "WFI"),
+            (0xd69f_03e0, "ERET"),
+            (0xd400_0003, "SMC"),
+            (0xd518_cba3, "MSR ICC_SGI1R_EL1, X3"),
+            (0xd51c_2001, "MSR TTBR0_EL2, X1"),
+            (0xd53c_cba7, "MRS X7, ICH_ELRSR_EL2"),
+            (0xd51c_cc03, "MSR ICH_LR<n>_EL2, X3"),
+            (NOP, "NOP"),
+            (0x8b00_0000, ".word 0x8b000000"),
+        ];
+        for (word, text) in known {
+            assert_eq!(words(word), text);
+        }
+    }
+
+    #[test]
+    fn memory_and_atomic_accesses_are_told_apart() {
+        // LDAXR, STLXR, CASAL, LDADDAL; LDAR, STLR, LDR, STP are plain; ADD and B access nothing.
+        for word in [0xc85f_fc61, 0xc800_fc61, 0xc8e0_fc41, 0xf8e0_0041] {
+            assert!(accesses_memory(word) && is_exclusive(word), "{word:#x}");
+        }
+        for word in [0xc8df_fc20, 0xc89f_fc20, 0xf940_0020, 0xa900_0440] {
+            assert!(accesses_memory(word) && !is_exclusive(word), "{word:#x}");
+        }
+        for word in [0x8b00_0000, 0x1400_0001, NOP] {
+            assert!(!accesses_memory(word), "{word:#x}");
+        }
+    }
+
+    #[test]
+    fn mutants_are_what_they_are_called() {
+        let named: Vec<_> = mutants(0xd503_3f9f)
+            .iter()
+            .map(|&(_, word)| words(word))
+            .collect();
+        assert_eq!(named, ["NOP", "DSB ISH", "DSB LD", "DSB ST"]);
+        assert_eq!(mutants(0xd508_711f)[1].1, 0xd508_751f);
+        let local: Vec<_> = mutants(0xd503_379f)
+            .iter()
+            .map(|&(_, word)| words(word))
+            .collect();
+        assert_eq!(local, ["NOP"]);
+        assert_eq!(mutants(0xd503_3fdf).len(), 1);
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The interrupt controller: acknowledgement, SGIs by GICD_SGIR, and RWP.
+
+use crate::core::Acknowledged;
+use crate::event::{At, Device};
+use crate::model::Model;
+use crate::rules::{RWP_NOT_AWAITED, SGI_BEFORE_DSB};
+
+/// Bytes of a GICv3's distributor frame, and of each of a redistributor's two.
+const FRAME: u64 = 0x1_0000;
+/// `GICD_CTLR`: every group's enable bit.
+const GROUPS: u64 = 7;
+/// `GICD_CTLR.RWP`; in `GICR_CTLR` it is bit 3.
+const GICD_RWP: u64 = 1 << 31;
+const GICR_RWP: u64 = 1 << 3;
+/// INTIDs below are SGIs.
+const SGIS: u64 = 16;
+
+fn offset(range: (u64, u64), pa: u64) -> Option<u64> {
+    pa.checked_sub(range.0).filter(|&offset| offset < range.1)
+}
+
+impl Model {
+    /// An access of EL2's to a device register.
+    pub(crate) fn device(&mut self, at: At, device: Device) {
+        let Device { pa, value, store } = device;
+        let gic = self.config.gic.clone();
+        let v3 = gic.gicr.1 != 0;
+        if let Some(offset) = offset(gic.gicc, pa) {
+            match (offset, store) {
+                (0x0c, false) => self.acknowledge(at),
+                (0x10 | 0x1000, true) => self.end_interrupt(at, value & 0x3ff),
+                _ => {}
+            }
+        }
+        if let Some(offset) = offset(gic.gicd, pa) {
+            match offset {
+                0xf00 if store => self.publish(at, SGI_BEFORE_DSB, true),
+                0 if v3 && store => {
+                    self.groups_off = value & GROUPS == 0;
+                }
+                0 if v3 && value & GICD_RWP == 0 => {
+                    self.disabling.remove(&gic.gicd.0);
+                }
+                _ if v3 => self.configure(at, gic.gicd.0, offset, device),
+                _ => {}
+            }
+        }
+        if let Some(offset) = offset(gic.gicr, pa) {
+            let frame = offset & !(FRAME - 1);
+            let sgi_frame = frame & FRAME != 0;
+            if sgi_frame {
+                self.configure(at, gic.gicr.0 + frame, offset - frame, device);
+            } else if offset == frame && !store && value & GICR_RWP == 0 {
+                self.disabling.remove(&(gic.gicr.0 + frame + FRAME));
+            }
+        }
+    }
+
+    /// An access to a distributor or the SGI frame of a redistributor (IHI 0069, 12.9 and 12.11).
+    fn configure(&mut self, at: At, frame: u64, offset: u64, device: Device) {
+        let Device { value, store, pa } = device;
+        let word = |base: u64| 1u32 << (((offset - base) / 4) & 31);
+        let (words, what) = match offset {
+            0x100..0x180 if store => {
+                *self.enabled.entry(pa + 0x80).or_insert(!0) |= value as u32;
+                return;
+            }
+            0x180..0x200 if store => {
+                // What is disabled already does not wait for anything. Firmware may have left all of it enabled.
+                let enabled = self.enabled.entry(pa).or_insert(!0);
+                let newly = *enabled & value as u32;
+                *enabled &= !newly;
+                if newly != 0 {
+                    let known = self.disabling.entry(frame).or_insert((0, at));
+                    known.0 |= word(0x180);
+                    known.1 = at;
+                }
+                return;
+            }
+            0x080..0x100 if store => (word(0x080), "the group"),
+            0x300..0x380 if !store => (word(0x300), "the active state"),
+            // Two words of ICFGR, and 32 IROUTERs, to a word of the others.
+            0xc00..0xd00 if store => (1 << (((offset - 0xc00) / 8) & 31), "the trigger"),
+            0x6000..0x8000 if store => (1 << (((offset - 0x6000) / 256) & 31), "the route"),
+            _ => return,
+        };
+        if self.groups_off {
+            return;
+        }
+        let Some(&(disabled, by)) = self.disabling.get(&frame) else {
+            return;
+        };
+        if disabled & words != 0 {
+            let block = self.block;
+            let verb = if store { "written" } else { "read" };
+            self.broke(RWP_NOT_AWAITED, at, Some(pa), Some((by, block)), || {
+                format!(
+                    "ICENABLER was written, and {what} is {verb} with RWP not read as 0 in between"
+                )
+            });
+        }
+    }
+
+    /// An interrupt is acknowledged.
+    pub(crate) fn acknowledge(&mut self, at: At) {
+        self.core(at.core).acknowledged = Some(Acknowledged {
+            site: at.site,
+            sgi: false,
+        });
+    }
+
+    /// The end of interrupt `intid`, which tells what was acknowledged.
+    pub(crate) fn end_interrupt(&mut self, at: At, intid: u64) {
+        let core = self.core(at.core);
+        core.acknowledged = core.acknowledged.filter(|_| intid < SGIS);
+        if let Some(acknowledged) = &mut core.acknowledged {
+            acknowledged.sgi = true;
+        }
+    }
+}

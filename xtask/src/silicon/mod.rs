@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask silicon`: runs a system under the checker of caches, TLBs and barriers, which QEMU does not model.
+
+pub mod code;
+pub mod names;
+pub mod print;
+pub mod run;
+mod waivers;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
+use silicon_model::rules::{self, Rule};
+
+use crate::build::{self, Builder};
+use crate::manifest::nearest;
+use crate::ui::{self, Step};
+use print::Findings;
+use run::Prepared;
+pub use run::{Checked, Options};
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// How to run.
+    pub run: Options,
+    /// Where to write the findings as JSON too.
+    pub json: Option<PathBuf>,
+}
+
+/// Builds `spec` for GIC version `gic` or its board's first, and runs it under the checker; answers whether nothing is
+/// wrong.
+///
+/// # Errors
+/// If it cannot be built or run, or the checker's report is worth nothing.
+pub fn command(spec: &str, gic: Option<u32>, request: &Request) -> Result<bool> {
+    let mut builder = Builder::for_gic(gic);
+    let findings = check(&mut builder, spec, &request.run)?;
+    if let Some(json) = &request.json {
+        build::write(
+            json,
+            serde_json::to_string_pretty(&findings.json())?.as_bytes(),
+        )?;
+    }
+    ui::say(&findings);
+    Ok(findings.holds())
+}
+
+/// Builds a system and runs it under the checker.
+///
+/// # Errors
+/// As [`command`].
+pub fn check(builder: &mut Builder, spec: &str, options: &Options) -> Result<Findings> {
+    let prepared = Prepared::new(builder, spec, options)?;
+    let step = Step::start(format!("running {} under the checker", prepared.name()));
+    let checked = prepared.run(&prepared.image.bytes, options)?;
+    drop(step);
+    findings(&prepared, &checked)
+}
+
+/// What `checked` found, with names and waivers.
+///
+/// # Errors
+/// If events were put down to the wrong cores.
+pub fn findings(prepared: &Prepared, checked: &Checked) -> Result<Findings> {
+    let report = &checked.report;
+    ensure!(
+        report.mistaken == 0 && (report.identified > 0 || !report.violations.is_empty()),
+        "the checker does not know which core runs: of {} looks at TPIDR_EL2, {} disagree",
+        report.identified + report.mistaken,
+        report.mistaken
+    );
+    Findings::new(prepared, checked, &waivers::read()?)
+}
+
+/// The checker's rules, one a line.
+#[must_use]
+pub fn list() -> String {
+    let width = rules::RULES
+        .iter()
+        .map(|rule| rule.id.len())
+        .max()
+        .unwrap_or(0);
+    let line = |rule: &&Rule| format!("  {:width$}  {}\n", rule.id, rule.says);
+    rules::RULES.iter().map(line).collect()
+}
+
+/// Explains a rule of the checker's; none if there is no such rule.
+#[must_use]
+pub fn explain(id: &str) -> Option<String> {
+    let rule = rules::find(id)?;
+    let kind = if rule.warns { "warning" } else { "violation" };
+    Some(format!(
+        "{} (silicon, {kind})\n\n{}\n\nWhy: {}\n\nMissing where it is broken: {}.\n\nSource: {}.",
+        rule.id, rule.says, rule.why, rule.missing, rule.section
+    ))
+}
+
+/// `cargo xtask silicon --explain RULE`.
+///
+/// # Errors
+/// If there is no such rule.
+pub fn explain_command(id: &str) -> Result<()> {
+    if id == "all" {
+        ui::say(list().trim_end());
+        return Ok(());
+    }
+    let Some(text) = explain(id) else {
+        match nearest(id, rules::RULES.iter().map(|rule| rule.id)) {
+            Some(near) => bail!("there is no rule `{id}`: did you mean `{near}`?"),
+            None => {
+                bail!("there is no rule `{id}`: `cargo xtask silicon --explain all` lists them")
+            }
+        }
+    };
+    ui::say(text);
+    Ok(())
+}
