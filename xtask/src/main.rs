@@ -10,8 +10,7 @@ use xtask::linux::Instead;
 use xtask::setup::{self, Scope};
 use xtask::{
     bench, check, compile, draw, explain, fuzz, image, interface, qemu, schema, silicon, size,
-    test, ui,
-    verify,
+    test, ui, verify,
 };
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.

@@ -14,6 +14,10 @@ const NARROW: &[&str] = &[
     "SECURITY.md",
     "docs/glossary.md",
     "docs/reading-order.md",
+    "docs/silicon.md",
+    "xtask/silicon",
+    "xtask/src/silicon",
+    "xtask/src/test/silicon.rs",
     "xtask/tests/style.rs",
 ];
 /// Pages that keep the rules on words.
@@ -25,9 +29,13 @@ const PLAIN: &[&str] = &[
     "docs/concepts.md",
     "docs/glossary.md",
     "docs/reading-order.md",
+    "docs/silicon.md",
 ];
 /// Sources that start with their licence. With BLESS=1 in the environment the lines are written.
 const LICENSED: &[&str] = &[
+    "xtask/silicon",
+    "xtask/src/silicon",
+    "xtask/src/test/silicon.rs",
     "xtask/tests/docs",
     "xtask/tests/licences.rs",
     "xtask/tests/style.rs",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask silicon`: runs a system under the checker of caches, TLBs and barriers, which QEMU does not model.
+//! `cargo xtask silicon`: runs a system under the checker of caches, TLBs and barriers, which QEMU
+//! does not model.
 
 pub mod code;
 pub mod names;
@@ -28,8 +29,8 @@ pub struct Request {
     pub json: Option<PathBuf>,
 }
 
-/// Builds `spec` for GIC version `gic` or its board's first, and runs it under the checker; answers whether nothing is
-/// wrong.
+/// Builds `spec` for GIC version `gic` or its board's first, and runs it under the checker; answers
+/// whether nothing is wrong.
 ///
 /// # Errors
 /// If it cannot be built or run, or the checker's report is worth nothing.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names for the places in a checker's report: EL2's from its executable, a guest's from the program it runs.
+//! Names for the places in a checker's report: EL2's from its executable, a guest's from the
+//! program it runs.
 
 use addr2line::Loader;
 use anyhow::Result;

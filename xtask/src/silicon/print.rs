@@ -143,13 +143,14 @@ impl std::fmt::Display for Findings {
         let end = if *stopped { ", ended there" } else { "" };
         writeln!(
             f,
-            "silicon: {}: {blocks} blocks, {guest_blocks} of them guests'{end}; {accesses} accesses; {:.1} s",
+            "silicon: {}: {blocks} blocks, {guest_blocks} of them guests'{end}; \
+             {accesses} accesses; {:.1} s",
             self.name, self.seconds
         )?;
         if *unplaced > 0 {
             writeln!(
                 f,
-                "silicon: {unplaced} cache operations of guests left out: their addresses are unknown"
+                "silicon: {unplaced} cache operations of guests left out: addresses unknown"
             )?;
         }
         if let Some(verdict) = &self.verdict {

@@ -36,7 +36,8 @@ pub struct Prepared {
 /// How a run differs from the usual one.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// All cores at once, each in a thread of QEMU's, instead of one after the other by instructions.
+    /// All cores at once, each in a thread of QEMU's, instead of one after the other by
+    /// instructions.
     pub threads: bool,
     /// End after so many blocks of guests.
     pub stop: Option<u64>,
@@ -79,7 +80,7 @@ fn plugin() -> Result<PathBuf> {
     let path = target.join("debug").join(name);
     ensure!(
         path.is_file(),
-        "{PLUGIN} was built, but {} is not there: is build.target-dir set in a Cargo configuration?",
+        "{PLUGIN} was built, but {} is not there: is build.target-dir set for Cargo?",
         path.display()
     );
     Ok(path)
@@ -120,8 +121,8 @@ impl Prepared {
         )
     }
 
-    /// Whether cores run at once. Where firmware's cores poll a spin table, they do: one after the other by instructions,
-    /// a machine that is never idle would run through every nanosecond.
+    /// Whether cores run at once. Where firmware's cores poll a spin table, they do: one after the
+    /// other by instructions, a machine that is never idle would run through every nanosecond.
     fn threads(&self, options: &Options) -> bool {
         options.threads || !self.release_addresses().is_empty()
     }

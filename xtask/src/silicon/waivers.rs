@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Waivers: violations that are known and left, each with its reason. All are in `xtask/silicon/waivers.toml`.
+//! Waivers: violations that are known and left, each with its reason. All are in
+//! `xtask/silicon/waivers.toml`.
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -76,7 +77,12 @@ pub fn find<'a>(waivers: &'a [Waiver], rule: &str, functions: &[String]) -> Opti
 mod tests {
     use super::*;
 
-    const ONE: &str = "[[waiver]]\nrule = \"sgi-before-dsb\"\nsymbol = \"gic::send\"\nreason = \"made up for this test\"\n";
+    const ONE: &str = r#"
+        [[waiver]]
+        rule = "sgi-before-dsb"
+        symbol = "gic::send"
+        reason = "made up for this test"
+    "#;
 
     #[test]
     fn a_waiver_covers_one_rule_in_one_function() {

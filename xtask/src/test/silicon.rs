@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checker of caches, TLBs and barriers: on every shipped system of every board, on cases of their own, and on
-//! planted faults, which it must name.
+//! The checker of caches, TLBs and barriers: on every shipped system of every board, on cases of
+//! their own, and on planted faults, which it must name.
 
 use super::{Tally, each};
 use crate::build::{Builder, root};
@@ -21,8 +21,8 @@ const CASES: &str = "silicon/case";
 const PLANTED: &str = "silicon/planted";
 /// Who runs: the core that events are put down to.
 const IDENTITY: &str = "silicon/identity";
-/// Systems that take longer than the first one are checked up to this many blocks of guests: boot, load, and each guest's
-/// first steps.
+/// Systems that take longer than the first one are checked up to this many blocks of guests: boot,
+/// load, and each guest's first steps.
 const BLOCKS: u64 = 1_000_000;
 
 /// Planted faults show within so many.
@@ -32,8 +32,8 @@ const FIRST_BLOCKS: u64 = 100_000;
 const ATTACKS: &[&str] = &["attack=reset", "attack=cpu-suspend"];
 const CHAOS: &str = "tests/systems/chaos.toml";
 
-/// A fault: its name, the GIC, the instructions that are taken out, the rule that they break, and a function that the
-/// report must name.
+/// A fault: its name, the GIC, the instructions that are taken out, the rule that they break, and a
+/// function that the report must name.
 struct Fault {
     name: &'static str,
     gic: u32,
@@ -187,8 +187,8 @@ fn named(findings: &Findings, fault: &Fault) -> Result<()> {
         })
 }
 
-/// With one thread for all cores QEMU names the core that translated a block. The checker does not believe it; where it is
-/// made to, it notices.
+/// With one thread for all cores QEMU names the core that translated a block. The checker does not
+/// believe it; where it is made to, it notices.
 fn identity() -> Result<()> {
     let run = |believe: bool| -> Result<_> {
         let options = Options {

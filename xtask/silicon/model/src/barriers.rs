@@ -148,7 +148,8 @@ impl Model {
         }
     }
 
-    /// Checks the stores before something that makes another core look: `rule` says what must come before it.
+    /// Checks the stores before something that makes another core look: `rule` says what must come
+    /// before it.
     pub(crate) fn publish(&mut self, at: At, rule: &'static Rule, ordered: bool) {
         let core = self.core(at.core);
         let stores = if ordered {

@@ -78,7 +78,8 @@ pub struct Core {
     pub guest_tlb: Tlb,
     /// The last TLBI.
     pub tlbi: SiteId,
-    /// Instruction cache invalidation of everything: time, whether broadcast, by whom; with no DSB yet.
+    /// Instruction cache invalidation of everything: time, whether broadcast, by whom; with no DSB
+    /// yet.
     pub ic_issued: Option<(u32, bool, SiteId)>,
     /// Issue time of the last one that is complete for this core.
     pub ic_complete: u32,
@@ -116,7 +117,8 @@ pub struct Core {
     pub armed: bool,
     /// Address that EL2 waits for with WFE, unarmed.
     pub waits_for: Option<(u64, SiteId)>,
-    /// A store of this core's to what another waits for, with no SEV since: address, by whom, who waits, where.
+    /// A store of this core's to what another waits for, with no SEV since: address, by whom, who
+    /// waits, where.
     pub owes_event: Option<(u64, SiteId, usize, SiteId)>,
 }
 

@@ -165,7 +165,8 @@ impl Model {
     /// `DC` of the line at `pa`.
     pub(crate) fn maintain(&mut self, at: At, dc: Dc, pa: u64, el2: bool) {
         let start = pa & !(LINE - 1);
-        // A guest's DC IVAC cleans too where stage 2 is on (DDI 0487, D7.5: effects of virtualization).
+        // A guest's DC IVAC cleans too where stage 2 is on (DDI 0487, D7.5: effects of
+        // virtualization).
         let dc = match dc {
             Dc::Ivac if !el2 => Dc::Civac,
             other => other,

@@ -42,7 +42,10 @@ pub enum Operation {
 }
 
 macro_rules! registers {
-    ($($(#[$doc:meta])* $name:ident $text:literal $op1:literal $crn:literal $crm:literal $op2:literal;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident $text:literal $op1:literal $crn:literal $crm:literal $op2:literal;
+    )*) => {
         /// A system register that the model knows.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Register {
@@ -154,7 +157,8 @@ pub fn decode(word: u32) -> Option<Operation> {
     if word & 0xffe0_001f == 0xd400_0003 {
         return Some(Operation::Smc);
     }
-    // System instructions and registers: L in bit 21, op0 in 20:19, op1 in 18:16, CRn, CRm, op2 in 7:5.
+    // System instructions and registers: L in bit 21, op0 in 20:19, op1 in 18:16, CRn, CRm, op2 in
+    // 7:5.
     if word & 0xffc0_0000 != 0xd500_0000 {
         return None;
     }
@@ -205,7 +209,8 @@ pub fn accesses_memory(word: u32) -> bool {
     (word >> 27) & 1 == 1 && (word >> 25) & 1 == 0
 }
 
-/// Whether `word` is part of an atomic operation: LDXR, STXR and their kin, CAS, or an atomic of `FEAT_LSE`.
+/// Whether `word` is part of an atomic operation: LDXR, STXR and their kin, CAS, or an atomic of
+/// `FEAT_LSE`.
 #[must_use]
 pub fn is_exclusive(word: u32) -> bool {
     let exclusive = word & 0x3f80_0000 == 0x0800_0000;

@@ -167,7 +167,8 @@ impl Barrier {
         ..Self::ALL
     };
 
-    /// Whether it waits for maintenance: only one for reads and writes does (DDI 0487, "Data Synchronization Barrier").
+    /// Whether it waits for maintenance: only one for reads and writes does (DDI 0487, "Data
+    /// Synchronization Barrier").
     #[must_use]
     pub fn completes_maintenance(self) -> bool {
         self.loads && self.stores

@@ -7,12 +7,13 @@ use crate::lines::{CLEANING, EXECUTED, LINE, Line, NOT_UNIFIED};
 use crate::model::Model;
 use crate::rules::{FETCH_NOT_CLEANED, FETCH_NOT_INVALIDATED, FETCH_STALE};
 
-/// Prefetch with the MMU off stays within the page of an executed instruction and the next one (DDI 0487, D8.2.12).
+/// Prefetch with the MMU off stays within the page of an executed instruction and the next one (DDI
+/// 0487, D8.2.12).
 const PREFETCH: u64 = 2 * 4096;
 
 impl Model {
-    /// A core starts to execute `size` bytes at `pa`. Answers whether nothing was wrong: then it need not be told again
-    /// until [`Model::code_epoch`] changes.
+    /// A core starts to execute `size` bytes at `pa`. Answers whether nothing was wrong: then it
+    /// need not be told again until [`Model::code_epoch`] changes.
     pub fn fetch(&mut self, at: At, pa: u64, size: u64) -> bool {
         let site = self.site_of(at.site);
         if site.firmware {
@@ -119,7 +120,8 @@ impl Model {
         }
     }
 
-    /// A DSB completes this core's instruction cache maintenance; a `local` one only what reaches this core alone.
+    /// A DSB completes this core's instruction cache maintenance; a `local` one only what reaches
+    /// this core alone.
     pub(crate) fn complete_invalidation(&mut self, core: usize, local: bool) {
         let now = self.now;
         if !local {

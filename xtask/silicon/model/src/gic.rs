@@ -67,7 +67,8 @@ impl Model {
                 return;
             }
             0x180..0x200 if store => {
-                // What is disabled already does not wait for anything. Firmware may have left all of it enabled.
+                // What is disabled already does not wait for anything. Firmware may have left all
+                // of it enabled.
                 let enabled = self.enabled.entry(pa).or_insert(!0);
                 let newly = *enabled & value as u32;
                 *enabled &= !newly;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What silicon demands of EL2 and QEMU does not model: caches, TLBs, barriers.
 //!
-//! [`Model`] takes what the cores of a machine do, one [`Event`] at a time, and reports every [`Violation`] of a
-//! [`rules::Rule`]. It knows nothing of QEMU: [`observer::Observer`] turns instructions and accesses into events, and
-//! the plugin beside this crate calls it. `docs/silicon.md` explains the method and what it cannot see.
+//! [`Model`] takes what the cores of a machine do, one [`Event`] at a time, and reports every
+//! [`Violation`] of a
+//! [`rules::Rule`]. It knows nothing of QEMU: [`observer::Observer`] turns instructions and
+//! accesses into events, and the plugin beside this crate calls it. `docs/silicon.md` explains the
+//! method and what it cannot see.
 #![forbid(unsafe_code)]
 
 mod barriers;

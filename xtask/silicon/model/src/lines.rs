@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::event::SiteId;
 
-/// Bytes of a line. Cores with other line sizes are not modelled; EL2 reads the size from `CTR_EL0`.
+/// Bytes of a line. Cores with other line sizes are not modelled; EL2 reads the size from
+/// `CTR_EL0`.
 pub const LINE: u64 = 64;
 const PAGE: u64 = 4096;
 const LINES: usize = (PAGE / LINE) as usize;
@@ -106,7 +107,8 @@ pub fn within(ranges: &[(u64, u64)], pa: u64) -> bool {
         .any(|&(base, size)| pa.wrapping_sub(base) < size)
 }
 
-/// Cacheable mappings over time: a line may be in a cache if one covered it after its last invalidation.
+/// Cacheable mappings over time: a line may be in a cache if one covered it after its last
+/// invalidation.
 #[derive(Default)]
 pub struct Mappings(Vec<Mapping>);
 

@@ -117,7 +117,8 @@ impl Model {
         model
     }
 
-    /// The loader cleaned these bytes: the image, the device tree. Anything else it may have left dirty in a cache.
+    /// The loader cleaned these bytes: the image, the device tree. Anything else it may have left
+    /// dirty in a cache.
     pub fn loaded(&mut self, base: u64, size: u64) {
         self.clean.push((base, size));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From what an emulator tells of a running machine to events: which instruction is whose, which address is meant, when
-//! the image starts.
+//! From what an emulator tells of a running machine to events: which instruction is whose, which
+//! address is meant, when the image starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +42,8 @@ pub struct Settings {
     pub first: bool,
     /// Offsets of `ERET` instructions in the image that are taken not to synchronize.
     pub unsynchronized: Vec<u32>,
-    /// All cores share one thread of the emulator's, so that it names the wrong core (`docs/silicon.md`).
+    /// All cores share one thread of the emulator's, so that it names the wrong core
+    /// (`docs/silicon.md`).
     pub one_thread: bool,
     /// Believe the emulator all the same: for the test of that.
     pub believe: bool,
@@ -363,7 +364,8 @@ impl Observer {
         }
     }
 
-    /// Holds the core that events are put down to against the one that runs: `TPIDR_EL2` points to its own state.
+    /// Holds the core that events are put down to against the one that runs: `TPIDR_EL2` points to
+    /// its own state.
     fn identify(&mut self, probe: &mut dyn Probe, core: usize, hook: &Hook) {
         if hook.el != 2 {
             return;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! System registers: what a write changes, and what must not use it before a context synchronization event.
+//! System registers: what a write changes, and what must not use it before a context
+//! synchronization event.
 
 use std::sync::Arc;
 
@@ -286,7 +287,8 @@ impl Model {
         self.core(at.core).tlbi = at.site;
     }
 
-    /// A DSB completes this core's TLB maintenance; a `local` one only what reaches this core alone.
+    /// A DSB completes this core's TLB maintenance; a `local` one only what reaches this core
+    /// alone.
     pub(crate) fn complete_tlbi(&mut self, core: usize, local: bool) {
         let complete = |tlb: Tlb| matches!(tlb, Tlb::Issued { broadcast } if !(broadcast && local));
         if complete(self.core(core).el2_tlb) {

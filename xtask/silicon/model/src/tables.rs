@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Translation tables: what they map cacheable, whether their walker sees them, and changes to live ones.
+//! Translation tables: what they map cacheable, whether their walker sees them, and changes to live
+//! ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use crate::lines::{LINE, TABLE};
 use crate::model::{Memory, Model};
 use crate::rules::{TABLE_CHANGED, WALK_STALE};
 
-/// Descriptor bits that hardware leaves to software, and the access flag (DDI 0487, D8.3): free to change.
+/// Descriptor bits that hardware leaves to software, and the access flag (DDI 0487, D8.3): free to
+/// change.
 const FREE: u64 = 0xf << 55 | 1 << 10;
 /// Address bits of a descriptor or table register, with the 4 KiB granule.
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
@@ -82,8 +84,8 @@ impl Model {
         self.guest_caches(at.core);
     }
 
-    /// Walks from a root: its address, level and the width of input addresses. `control` is TCR_EL2 or VTCR_EL2, `mair`
-    /// is none for stage 2.
+    /// Walks from a root: its address, level and the width of input addresses. `control` is TCR_EL2
+    /// or VTCR_EL2, `mair` is none for stage 2.
     fn walk(
         &mut self,
         memory: &mut dyn Memory,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One bad event list for each rule, which breaks that rule and no other, and a good one like it, which breaks none.
+//! One bad event list for each rule, which breaks that rule and no other, and a good one like it,
+//! which breaks none.
 
 mod support;
 
@@ -319,7 +320,8 @@ fn what_the_loader_left_is_not_read_with_caches_off() {
     assert!(rules(&machine).is_empty());
 }
 
-/// A line that no core maps cacheable stays out of caches once it is invalidated and every core is EL2's.
+/// A line that no core maps cacheable stays out of caches once it is invalidated and every core is
+/// EL2's.
 #[test]
 fn speculation_needs_a_mapping() {
     let run = |unmapped: bool| {
@@ -352,7 +354,8 @@ fn firmware_caches_anything_until_the_last_core_is_handed_over() {
     assert_eq!(rules(&machine), ["stale-read"]);
 }
 
-/// With the data cache off, tables may be switched and a range be cleaned that nothing fetches meanwhile.
+/// With the data cache off, tables may be switched and a range be cleaned that nothing fetches
+/// meanwhile.
 #[test]
 fn a_mapping_counts_while_the_data_cache_is_on() {
     let mut machine = two();
@@ -415,7 +418,8 @@ fn an_sgi_by_store_needs_a_dmb() {
     assert!(run(Some(STORES)).is_empty());
 }
 
-/// On GICv2 the acknowledgement is a load and its end a store; other interrupts than SGIs need no DSB.
+/// On GICv2 the acknowledgement is a load and its end a store; other interrupts than SGIs need no
+/// DSB.
 #[test]
 fn an_acknowledgement_by_load_needs_a_dsb() {
     let run = |intid: u64| {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A QEMU TCG plugin that tells the model of caches, TLBs and barriers what a machine does. All that is here is the way
-//! from QEMU's callbacks to [`Observer`]: every `unsafe` line of the checker.
+//! A QEMU TCG plugin that tells the model of caches, TLBs and barriers what a machine does. All
+//! that is here is the way from QEMU's callbacks to [`Observer`]: every `unsafe` line of the
+//! checker.
 //!
-//! The functions below are declared by QEMU's documentation of its plugin interface, version 4 (QEMU 9.2 and later).
-//! QEMU resolves them when it loads this library: `-plugin libsilicon_plugin.so,settings=FILE`.
+//! The functions below are declared by QEMU's documentation of its plugin interface, version 4
+//! (QEMU 9.2 and later). QEMU resolves them when it loads this library: `-plugin
+//! libsilicon_plugin.so,settings=FILE`.
 
 #![allow(non_upper_case_globals)]
 
@@ -126,7 +128,8 @@ impl Machine {
             return 0;
         };
         let buffer = self.buffer as *mut Bytes;
-        // SAFETY: the handle is QEMU's for this register, and the buffer GLib's, which this lock's holder alone uses.
+        // SAFETY: the handle is QEMU's for this register, and the buffer GLib's, which this lock's
+        // holder alone uses.
         let bytes = unsafe {
             g_byte_array_set_size(buffer, 0);
             let size = qemu_plugin_read_register(handle as *mut c_void, buffer);
@@ -153,7 +156,8 @@ impl Memory for Machine {
     /// Walkers are asked for at EL2, which maps its tables at their physical addresses.
     fn read(&mut self, pa: u64, words: &mut [u64]) -> bool {
         let buffer = self.buffer as *mut Bytes;
-        // SAFETY: QEMU fills GLib's buffer, which this lock's holder alone uses, with as many bytes as it says.
+        // SAFETY: QEMU fills GLib's buffer, which this lock's holder alone uses, with as many bytes
+        // as it says.
         let bytes = unsafe {
             g_byte_array_set_size(buffer, 0);
             if !qemu_plugin_read_memory_vaddr(pa, buffer, 8 * words.len()) {
@@ -181,14 +185,16 @@ impl Probe for Machine {
     }
 }
 
-/// QEMU's thread-local pointer to the vCPU that runs. With one thread for all vCPUs QEMU 10.0 hands callbacks the number
-/// of the vCPU that translated a block first.
+/// QEMU's thread-local pointer to the vCPU that runs. With one thread for all vCPUs QEMU 10.0 hands
+/// callbacks the number of the vCPU that translated a block first.
 fn running() -> usize {
     thread_local! {
         // SAFETY: looks up a name. The address is this thread's.
-        static CURRENT: *const usize = unsafe { dlsym(std::ptr::null_mut(), c"current_cpu".as_ptr()).cast() };
+        static CURRENT: *const usize =
+            unsafe { dlsym(std::ptr::null_mut(), c"current_cpu".as_ptr()).cast() };
     }
-    // SAFETY: QEMU exports the thread-local variable; it holds a pointer, which is compared and not followed.
+    // SAFETY: QEMU exports the thread-local variable; it holds a pointer, which is compared and not
+    // followed.
     CURRENT.with(|&current| {
         if current.is_null() {
             0
