@@ -106,11 +106,12 @@ mod tests {
     #[test]
     fn every_kind_of_remains_is_known_to_the_loader() {
         let source = include_str!("../../../tests/loader/src/main.rs");
-        for leaves in Leaves::ALL {
-            let bit = format!("when    {} ", leaves as u32);
-            assert_eq!(source.matches(&bit).count(), 1, "{leaves:?}");
-        }
-        assert_eq!(source.matches("    when    ").count(), Leaves::ALL.len());
+        let bits = source.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("when    ")?;
+            rest.split_whitespace().next()?.parse().ok()
+        });
+        let bits: Vec<u32> = bits.collect();
+        assert_eq!(bits, Leaves::ALL.map(|leaves| leaves as u32));
     }
 
     #[test]
