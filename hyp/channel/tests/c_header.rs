@@ -62,6 +62,7 @@ const NUMBERS: &[(&str, i64)] = &[
     ("REASON_CONSOLE", abi::Reason::Console as i64),
     ("REASON_CONTROL", abi::Reason::Control as i64),
     ("REASON_OTHER", abi::Reason::Other as i64),
+    ("REASON_ABORT", abi::Reason::Abort as i64),
     ("WAIT_DOORBELL", bulkhead_channel::wait::DOORBELL as i64),
     ("WAIT_WFE", bulkhead_channel::wait::WFE as i64),
     ("WAIT_POLL", bulkhead_channel::wait::POLL as i64),
