@@ -176,8 +176,8 @@ fn cases() -> BTreeSet<String> {
         .iter()
         .map(|case| case.name.to_owned())
         .collect();
-    let sources =
-        ["host", "shipped", "mod"].map(|f| text(Path::new(&format!("xtask/src/test/{f}.rs"))));
+    let files = ["host", "shipped", "silicon", "mod"];
+    let sources = files.map(|f| text(Path::new(&format!("xtask/src/test/{f}.rs"))));
     for source in &sources {
         let strings = source.split('"').skip(1).step_by(2);
         let name = |s: &&str| {
