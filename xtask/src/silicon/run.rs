@@ -10,7 +10,7 @@ use silicon_model::{Config, Gic, Report};
 
 use crate::build::{self, Builder};
 use crate::compile::Image;
-use crate::qemu::{self, Outcome, Verdict};
+use crate::qemu::{self, Outcome, Verdict, Watch};
 use crate::system::{self, System};
 use crate::{linux, ui};
 
@@ -197,7 +197,14 @@ impl Prepared {
             ..qemu::Options::default()
         };
         let stays_up = self.system.at_end == plan::END_WAIT;
-        let outcome = qemu::run(&self.machine, &image, &run, stays_up, &mut |_| Ok(()))?;
+        let outcome = qemu::run(
+            &self.machine,
+            &image,
+            &run,
+            stays_up,
+            Watch::default(),
+            &mut |_| Ok(()),
+        )?;
         let checked = self.checked(&outcome, &report);
         for file in [image, settings, report] {
             // What was never made need not be removed.
