@@ -142,8 +142,9 @@ pub fn uart_stream(tree: &Tree) -> String {
     if shared && smp::start(1, move || second_half(base, bytes)).is_err() {
         rt::fail!("vCPU 1 does not start");
     }
-    // SAFETY (of all three): registers of the emulated PL011, mapped by the runtime; nothing of Rust's is there.
+    // SAFETY: registers of the emulated PL011, mapped by the runtime; nothing of Rust's is there.
     let write = |register, value| unsafe { mmio::write32(base + register, value) };
+    // SAFETY: as above.
     let is_full = || unsafe { mmio::read32(base + FR) & TXFF != 0 };
     write(LCR_H, FIFOS);
     write(IFLS, HALF);

@@ -198,8 +198,8 @@ fn walks(roots: impl Iterator<Item = u64>) {
         aborts(LDR, HIGH + 0x1000, data(WALK + 1));
         aborts(BR, HIGH + 0x1000, fetch(WALK + 1));
         // Whether a failed walk for a store says so is the core's to choose; here it does.
-        aborts(STR, HIGH + 0x1000, data(WNR | WALK + 1));
-        aborts(AT_S1E1R, HIGH + 0x1000, data(CM | WNR | WALK + 1));
+        aborts(STR, HIGH + 0x1000, data(WNR | (WALK + 1)));
+        aborts(AT_S1E1R, HIGH + 0x1000, data(CM | WNR | (WALK + 1)));
         // Below the root nobody knows the level: it is said to be the last.
         UPPER.0[1].store(root & !0xfff | VALID_TABLE, Ordering::Release);
         set_upper_root(UPPER.0.as_ptr() as u64);

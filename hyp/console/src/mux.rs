@@ -280,6 +280,7 @@ impl Mux {
                     return Some(0);
                 }
                 output.take();
+                source.unfilled = None;
                 self.last = now;
                 self.el2 = byte != b'\n';
                 if !self.el2 {
@@ -291,6 +292,7 @@ impl Mux {
             }
             Front::End => {
                 output.take();
+                source.unfilled = None;
                 source.lines = source.lines.wrapping_add(1);
                 self.staged = source.end();
                 self.open = false;

@@ -42,10 +42,14 @@ pub fn load(core: &Core, pause: &mut Progress) {
         fill(loads, range);
         pause.look(core);
     }
-    cache::switch_el2_tables(row.ttbr_run);
+    // SAFETY: the row's running root; what is filled is not looked at through the loading tables any more.
+    unsafe { cache::switch_el2_tables(row.ttbr_run) };
     meet(core, loading, 1, pause);
     while let Some(range) = next(&loading.cleaned) {
-        cache::clean_invalidate_unmapped(range.base, range.size, row.ttbr_load, row.ttbr_run);
+        // SAFETY: the row's two roots, of which the first maps the partition's memory.
+        unsafe {
+            cache::clean_invalidate_unmapped(range.base, range.size, row.ttbr_load, row.ttbr_run);
+        }
         pause.look(core);
     }
     cache::invalidate_instructions();
@@ -123,7 +127,7 @@ impl Progress {
         // SAFETY: the machine check saw the PL011 there; this core alone maps it, and nothing else drives it before the
         // partitions start.
         let uart = unsafe { Uart::new(core.plan.header.machine.uart.base) };
-        uart.enable();
+        uart.switch_on();
         for (index, partition) in core.plan.partitions().iter().enumerate() {
             let Some(loading) = core.shared.loading(index) else {
                 continue;

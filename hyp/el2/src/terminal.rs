@@ -106,6 +106,8 @@ pub fn typed(core: &mut Core) {
 /// drain does not tell the producer.
 #[inline(never)]
 fn update(core: &mut Core) {
+    // What the registers hold now is seen by whoever changes the level after this look at it.
+    published();
     // Twice: between a sibling's look at the registers and what it makes of them something may have been typed, and
     // whoever comes last must have seen the last state.
     let looks = [set_level(core), set_level(core)];

@@ -50,6 +50,11 @@ impl Uart {
         if format & FEN == 0 {
             self.0[LCR_H].set(format | FEN);
         }
+        self.switch_on();
+    }
+
+    /// Switches it on as firmware set it up: a byte that was received stays.
+    pub fn switch_on(self) {
         self.0[CR].set(ON);
     }
 

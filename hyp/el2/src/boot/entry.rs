@@ -100,6 +100,7 @@ move_image:
     ic      iallu
     dsb     sy
     isb
+    add     x2, x21, x20                // from here on to the end, in one go
     adr     x3, 1b                      // and on from the copy, which is behind the copying now
     sub     x3, x3, x19
     add     x3, x3, x21
@@ -189,6 +190,9 @@ clean_invalidate_unmapped:
     msr     SCTLR_EL2, x8
     isb
     msr     TTBR0_EL2, x4
+    isb
+    tlbi    alle2                       // walks go on from tables that were cached: of the other root, too
+    dsb     nsh
     isb
     bl      clean_invalidate
     msr     TTBR0_EL2, x5

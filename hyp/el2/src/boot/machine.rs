@@ -379,8 +379,11 @@ fn between(line: &mut Line, range: &Range) {
 /// Refuses what the tree reserves under the plan, if it is not the RAM disk.
 fn check_kept(found: &Found, plan: &Plan) {
     let kept = found.kept.get(..found.kept_count).unwrap_or(&[]);
-    for range in kept.iter().chain(&found.kept_lost) {
-        if let Some(need) = used(range, plan, |both| holds(&found.ram_disk, both)) {
+    // Of several that found no room only the last is known: whether the others are the RAM disk is not.
+    let kept = kept.iter().map(|range| (range, true));
+    for (range, is_known) in kept.chain(found.kept_lost.iter().map(|range| (range, false))) {
+        let in_ram_disk = |both: &Range| is_known && holds(&found.ram_disk, both);
+        if let Some(need) = used(range, plan, in_ram_disk) {
             let mut line = refusal();
             between(line.str("RAM: the plan needs "), need);
             between(line.str(", the device tree reserves "), range);

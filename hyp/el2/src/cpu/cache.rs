@@ -9,8 +9,9 @@ unsafe extern "C" {
     /// with caches off afterwards is what was written with them on, and the other way round.
     pub safe fn clean_invalidate(base: u64, size: u64);
     /// The same for a range that the tables `with` map and this core's do not: uses those with the data cache off, then
-    /// `without` again. No core reads a line back meanwhile, if no other maps the range.
-    pub safe fn clean_invalidate_unmapped(base: u64, size: u64, with: u64, without: u64);
+    /// `without` again. No core reads a line back meanwhile, if no other maps the range. Both are roots of this core's row
+    /// of the plan.
+    pub fn clean_invalidate_unmapped(base: u64, size: u64, with: u64, without: u64);
 }
 
 /// Writes zeros to `size` bytes at `base`: by whole blocks where the core may (DC ZVA), by stores before and after them.
@@ -51,10 +52,13 @@ pub fn invalidate_instructions() {
     barrier::isb(barrier::SY);
 }
 
-/// Switches this core's EL2 translation to `ttbr`, one of the two roots in its row of the plan.
-pub fn switch_el2_tables(ttbr: u64) {
+/// Switches this core's EL2 translation to `ttbr`.
+///
+/// # Safety
+/// `ttbr` is one of the two roots in this core's row of the plan, and maps all that the caller uses from here on.
+pub unsafe fn switch_el2_tables(ttbr: u64) {
     // SAFETY: both roots map EL2's code, stack and shared data alike (the planner wrote and the verifier checks them), so
-    // code goes on across the switch. They differ in mappings alone that the caller no longer uses, which the TLBI drops.
+    // code goes on across the switch. They differ only in mappings that the caller no longer uses, which the TLBI drops.
     unsafe {
         asm!("dsb ish", "msr TTBR0_EL2, {}", "isb", "tlbi alle2", "dsb nsh", "isb", in(reg) ttbr, options(nostack, preserves_flags));
     }

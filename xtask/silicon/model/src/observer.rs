@@ -282,7 +282,8 @@ impl Observer {
             .stop
             .is_some_and(|stop| self.report.guest_blocks > stop);
         self.report.stopped |= stop;
-        !stop && !(self.settings.first && self.model.failed())
+        let failed = self.settings.first && self.model.failed();
+        !(stop || failed)
     }
 
     /// An instruction is about to run.
