@@ -39,6 +39,22 @@ pub const CASES: &[Case] = &[
         ],
         ..DUO
     },
+    // Above the place that EL2 moves to: the copy goes down, its first page first.
+    Case {
+        name: "boot/above-the-target",
+        machine: Machine {
+            memory: Some("2G"),
+            ..U_BOOT
+        },
+        dialogue: &[
+            ("Hit any key to stop autoboot", " "),
+            (
+                "=> ",
+                "qfw load 90000000 60000000; booti 90000000 - ${fdtcontroladdr}\r",
+            ),
+        ],
+        ..DUO
+    },
     // The loader has used chaos's memory, all but a MiB at each end.
     Case {
         name: "boot/remains",

@@ -84,12 +84,18 @@ pub fn vcpu_off(core: &mut Core) -> ! {
 /// `CPU_SUSPEND`: waits until an interrupt is pending for the vCPU. A WFI at EL2 does not wake for a virtual interrupt, so
 /// the list registers are looked at before each.
 pub fn suspend(core: &mut Core, resume: Option<Start>) -> i64 {
-    while !core.vgic().is_pending() {
+    while match resume {
+        Some(_) => !core.vgic().is_woken(),
+        None => !core.vgic().is_pending(),
+    } {
         cache::wait_for_interrupt();
         take_interrupt(core);
     }
     match resume {
-        Some(start) => guest::enter(start),
+        Some(start) => {
+            core.vgic().forget_priorities();
+            guest::enter(start)
+        }
         None => psci::ret::SUCCESS,
     }
 }

@@ -3,7 +3,7 @@
 use plan::INTIDS;
 
 use crate::hardware::{Entry, Hardware, control, interface};
-use crate::state::{ACTIVE, CLEAR_ACTIVE};
+use crate::state::{ACTIVE, CLEAR_ACTIVE, bits};
 use crate::sync::IS_ACTIVE;
 use crate::vcpu::{Vcpu, place};
 
@@ -21,7 +21,9 @@ impl<H: Hardware> Vcpu<'_, H> {
                 return;
             };
             let (index, bit) = place(first);
-            if self.word(index).get(ACTIVE) & bit != 0 {
+            // It may be active once more by now, on another vCPU: that one ends it then.
+            let is_mine = index == 0 || self.gic.holder(first) == Some(self.own);
+            if is_mine && self.word(index).get(ACTIVE) & bit != 0 {
                 self.word(index).set(CLEAR_ACTIVE, bit);
                 self.obey(index, bit);
                 self.gic.release(first, self.own);
@@ -44,6 +46,24 @@ impl<H: Hardware> Vcpu<'_, H> {
             0 => (is_active && is_mine).then(|| IS_ACTIVE | self.rank(intid)),
             taken => Some((taken & 0xf8) << 20 | intid),
         }
+    }
+
+    /// Forgets what list registers were given as active and what has come again since, into other ones: hardware has seen its
+    /// end. What the guest has acknowledged there is noted when those are read.
+    pub(crate) fn forget_ended(&mut self) {
+        for register in bits(self.delivery.active & self.delivery.usable) {
+            let register = register as usize;
+            if let Some(intid) = self.delivery.noted(register)
+                && self.delivery.find(intid) != Some(register)
+            {
+                self.note_taken(intid, 0);
+            }
+        }
+    }
+
+    /// The guest's CPU interface was reset: no priority is left to be dropped.
+    pub fn forget_priorities(&mut self) {
+        self.delivery.taken = [0; INTIDS];
     }
 
     /// Notes what [`Delivery::taken`](crate::Delivery) says of `intid`.

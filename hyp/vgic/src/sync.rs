@@ -89,6 +89,7 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     /// Empties the list registers into the latches.
     pub(crate) fn unload(&mut self) {
+        self.forget_ended();
         self.count_ends();
         for register in bits(self.delivery.usable) {
             let register = register as usize;

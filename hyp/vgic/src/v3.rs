@@ -110,6 +110,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         let place = Place::at(frame.unwrap_or(self.own), offset)?;
         let is_there = place.index < self.gic.visible()
             && (place.index == 0) == frame.is_some()
+            && (frame.is_none() || place.file < file::ROUTE)
             && !(file::TARGET..=file::TARGET_LAST).contains(&place.file);
         is_there.then_some(place)
     }

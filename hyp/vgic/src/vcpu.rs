@@ -82,8 +82,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     pub fn unpark(&mut self) {
         let count = self.hardware.count().clamp(1, 16) as u32;
         self.delivery.usable = u32::MAX >> (32 - count);
-        // The new life has no priorities to drop.
-        self.delivery.taken = [0; INTIDS];
+        self.forget_priorities();
         self.word(0).set(MAIL, RESYNC);
         self.inbox();
     }
@@ -241,6 +240,13 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             let entry = Entry(self.hardware.read(index as usize));
             entry.is_only_pending() && groups >> entry.group() & 1 != 0
         })
+    }
+
+    /// Whether a list register is pending, of whichever group: what wakes a vCPU from a power-down, for which software has
+    /// switched its groups off (IHI 0069, 11.1).
+    pub fn is_woken(&self) -> bool {
+        bits(self.delivery.usable)
+            .any(|index| Entry(self.hardware.read(index as usize)).is_only_pending())
     }
 
     /// The guest wrote `intid` to `ICC_DIR_EL1` (`GICC_DIR`): that interrupt is active no longer, an SPI wherever it was

@@ -94,6 +94,37 @@ fn the_priority_of_the_acknowledgement_stays_until_the_end() {
     assert!(entry.is_only_pending() && entry.priority() == 0x40);
 }
 
+/// A timer that was listed as active, ended, and came again into another list register is not the one that a later end without
+/// a list register is about.
+#[test]
+fn an_interrupt_that_came_again_and_ended_takes_no_other_ones_end() {
+    let mut machine = partition(1, 4);
+    machine.set_line(0, TIMER, true);
+    machine.settle();
+    assert_eq!(machine.cores[0].acknowledge(), Some(TIMER));
+    machine.set_line(0, TIMER, false);
+    machine.vcpu(0).sync();
+    machine.cores[0].end(TIMER);
+    machine.set_line(0, TIMER, true);
+    machine.settle();
+    assert_eq!(machine.cores[0].acknowledge(), Some(TIMER));
+    machine.set_line(0, TIMER, false);
+    machine.cores[0].end(TIMER);
+    machine.vcpu(0).sync();
+
+    machine.set_line(0, DISK, true);
+    machine.settle();
+    assert_eq!(machine.cores[0].acknowledge(), Some(DISK));
+    machine.set_line(0, DISK, false);
+    for sgi in 1..=4 {
+        machine.vcpu(0).inject(sgi);
+    }
+    machine.cores[0].end(DISK);
+    machine.settle();
+    assert!(!is_active(&mut machine, DISK));
+    assert_eq!(machine.physical.borrow().active[0][1], 0);
+}
+
 /// Every way in which a core comes to EL2 withdraws what its device has withdrawn.
 #[test]
 fn a_level_withdrawn_before_it_is_taken_is_gone_at_the_next_entry() {
