@@ -88,14 +88,13 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         header.at_end,
         at_end,
     );
-    findings.expect(
-        Claim::Machine,
-        "Header",
-        &["EL2"],
-        "console_share",
-        header.console_share,
-        context.manifest().console_share,
-    );
+    let share = context.manifest().console_share;
+    for (what, found, must) in [
+        ("console_share", header.console_share, share),
+        ("a reserved word", header.reserved, 0),
+    ] {
+        findings.expect(Claim::Machine, "Header", &["EL2"], what, found, must);
+    }
     let console = context.core_index(context.manifest().console_core);
     let what = "console_core";
     findings.expect(
