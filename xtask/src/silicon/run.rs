@@ -2,6 +2,7 @@
 //! Runs a system on QEMU under the checker's plugin.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -61,11 +62,16 @@ pub struct Checked {
     pub time: Duration,
 }
 
-/// Builds the plugin, with the Cargo that runs this.
+/// Builds the plugin, once, with the Cargo that runs this.
 ///
 /// # Errors
 /// If it does not build.
 fn plugin() -> Result<PathBuf> {
+    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = &*built {
+        return Ok(path.clone());
+    }
     let target = build::target_dir();
     let mut command = build::cargo("build");
     command
@@ -83,6 +89,7 @@ fn plugin() -> Result<PathBuf> {
         "{PLUGIN} was built, but {} is not there: is build.target-dir set for Cargo?",
         path.display()
     );
+    *built = Some(path.clone());
     Ok(path)
 }
 

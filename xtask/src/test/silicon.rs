@@ -40,6 +40,8 @@ struct Fault {
     find: fn(&Code) -> Vec<u32>,
     rule: &'static str,
     function: &'static str,
+    /// Blocks of guests within which it shows; none ends at the first violation.
+    blocks: Option<u64>,
 }
 
 const FAULTS: &[Fault] = &[
@@ -49,6 +51,7 @@ const FAULTS: &[Fault] = &[
         find: |code| code.calls("run::load", "clean_invalidate"),
         rule: "read-under-dirty",
         function: "memcpy",
+        blocks: Some(FIRST_BLOCKS),
     },
     Fault {
         name: "table-switch",
@@ -56,13 +59,15 @@ const FAULTS: &[Fault] = &[
         find: |code| instructions(code, "cpu::cache::switch_el2_tables", "TLBI ALLE2"),
         rule: "tlb-stale",
         function: "run::run_core",
+        blocks: Some(FIRST_BLOCKS),
     },
     Fault {
         name: "secondary-release",
         gic: 2,
         find: |code| code.calls("boot::moved", "clean_invalidate"),
-        rule: "write-under-dirty",
-        function: "boot::moved",
+        rule: "release-before-dsb",
+        function: "boot::start",
+        blocks: Some(FIRST_BLOCKS),
     },
     Fault {
         name: "doorbell-barrier",
@@ -70,6 +75,7 @@ const FAULTS: &[Fault] = &[
         find: |code| instructions(code, "ring", "DSB ISHST"),
         rule: "sgi-before-dsb",
         function: "ring",
+        blocks: None,
     },
 ];
 
@@ -128,14 +134,19 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
                 _ => true,
             }
     });
-    each(jobs, parallel, tally, |(): &mut (), (name, job)| {
-        let result = match job {
-            Job::System(system, gic, options) => system_holds(&system, gic, &options),
-            Job::Planted(fault) => planted_is_named(fault),
-            Job::Identity => identity(),
-        };
-        (name, result.map(|()| 1))
-    });
+    each(
+        jobs,
+        parallel,
+        tally,
+        |builder: &mut Builder, (name, job)| {
+            let result = match job {
+                Job::System(system, gic, options) => system_holds(builder, &system, gic, &options),
+                Job::Planted(fault) => planted_is_named(builder, fault),
+                Job::Identity => identity(builder),
+            };
+            (name, result.map(|()| 1))
+        },
+    );
 }
 
 /// The GICs of the board that the shipped system `BOARD/NAME` is for.
@@ -149,19 +160,22 @@ fn gics(system: &str) -> Vec<u32> {
     })
 }
 
-fn system_holds(spec: &str, gic: u32, options: &Options) -> Result<()> {
-    let findings = silicon::check(&mut Builder::for_gic(Some(gic)), spec, options)?;
+fn system_holds(builder: &mut Builder, spec: &str, gic: u32, options: &Options) -> Result<()> {
+    builder.gic = Some(gic);
+    let findings = silicon::check(builder, spec, options)?;
     // A guest that asks for a reset ends as it should.
     ensure!(findings.failures() == 0 && findings.ended(), "\n{findings}");
     Ok(())
 }
 
-fn planted_is_named(fault: &Fault) -> Result<()> {
+fn planted_is_named(builder: &mut Builder, fault: &Fault) -> Result<()> {
     let options = Options {
-        stop: Some(FIRST_BLOCKS),
+        stop: fault.blocks,
+        first: fault.blocks.is_none(),
         ..Options::default()
     };
-    let prepared = Prepared::new(&mut Builder::for_gic(Some(fault.gic)), "duo", &options)?;
+    builder.gic = Some(fault.gic);
+    let prepared = Prepared::new(builder, "duo", &options)?;
     let places = (fault.find)(&Code::new(&prepared)?);
     ensure!(!places.is_empty(), "EL2 has no such instruction");
     let changes: Vec<_> = places.iter().map(|&place| (place, NOP)).collect();
@@ -189,13 +203,14 @@ fn named(findings: &Findings, fault: &Fault) -> Result<()> {
 
 /// With one thread for all cores QEMU names the core that translated a block. The checker does not
 /// believe it; where it is made to, it notices.
-fn identity() -> Result<()> {
-    let run = |believe: bool| -> Result<_> {
+fn identity(builder: &mut Builder) -> Result<()> {
+    builder.gic = Some(3);
+    let mut run = |believe: bool| -> Result<_> {
         let options = Options {
             believe,
             ..Options::default()
         };
-        let prepared = Prepared::new(&mut Builder::for_gic(Some(3)), "duo", &options)?;
+        let prepared = Prepared::new(builder, "duo", &options)?;
         Ok(prepared.run(&prepared.image.bytes, &options)?.report)
     };
     let (right, wrong) = (run(false)?, run(true)?);
