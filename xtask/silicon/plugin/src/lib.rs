@@ -185,20 +185,24 @@ impl Probe for Machine {
     }
 }
 
+/// Where this thread's `current_cpu` of QEMU's is; null if QEMU does not export it.
+fn current_cpu() -> *const usize {
+    // SAFETY: looks up a name.
+    unsafe { dlsym(std::ptr::null_mut(), c"current_cpu".as_ptr()).cast() }
+}
+
 /// QEMU's thread-local pointer to the vCPU that runs. With one thread for all vCPUs QEMU 10.0 hands
 /// callbacks the number of the vCPU that translated a block first.
 fn running() -> usize {
     thread_local! {
-        // SAFETY: looks up a name. The address is this thread's.
-        static CURRENT: *const usize =
-            unsafe { dlsym(std::ptr::null_mut(), c"current_cpu".as_ptr()).cast() };
+        static CURRENT: *const usize = current_cpu();
     }
-    // SAFETY: QEMU exports the thread-local variable; it holds a pointer, which is compared and not
-    // followed.
     CURRENT.with(|&current| {
         if current.is_null() {
             0
         } else {
+            // SAFETY: QEMU's variable of this thread, which lives as long as that; it holds a pointer,
+            // which is compared and not followed.
             unsafe { current.read() }
         }
     })
@@ -402,13 +406,13 @@ pub unsafe extern "C" fn qemu_plugin_install(
     argc: c_int,
     argv: *const *const c_char,
 ) -> c_int {
-    // SAFETY: the caller says so.
-    let arguments = (0..argc as usize).map(|index| {
+    let mut arguments = (0..argc as usize).map(|index| {
+        // SAFETY: QEMU passes `argc` C strings.
         unsafe { CStr::from_ptr(*argv.add(index)) }
             .to_string_lossy()
             .into_owned()
     });
-    let settings = match settings(&arguments.last().unwrap_or_default()) {
+    let settings = match settings(&arguments.next_back().unwrap_or_default()) {
         Ok(settings) => settings,
         Err(why) => {
             eprintln!("silicon: {why}");
