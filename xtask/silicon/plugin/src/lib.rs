@@ -201,8 +201,8 @@ fn running() -> usize {
         if current.is_null() {
             0
         } else {
-            // SAFETY: QEMU's variable of this thread, which lives as long as that; it holds a pointer,
-            // which is compared and not followed.
+            // SAFETY: QEMU's variable of this thread, which lives as long as that; it holds a
+            // pointer, which is compared and not followed.
             unsafe { current.read() }
         }
     })
