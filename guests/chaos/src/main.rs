@@ -322,7 +322,7 @@ const ATTACKS: &[Attack] = &[
         "deaf",
         Survives,
         typed::deaf,
-        "reads nothing that is typed for four seconds",
+        "reads nothing that is typed for ten seconds",
     ),
     (
         "remains",

@@ -45,7 +45,7 @@ pub fn echo(tree: &Tree) -> String {
 
 /// Reads nothing, while somebody types as fast as it goes.
 pub fn deaf(_: &Tree) -> String {
-    let end = timer::now() + 4 * timer::frequency();
+    let end = timer::now() + 10 * timer::frequency();
     while interrupt::wait_until(end).is_some() {}
     match console::read() {
         Some(byte) => format!("what was typed first is there: {byte:#04x}"),
