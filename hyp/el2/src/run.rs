@@ -25,8 +25,9 @@ pub extern "C" fn run_core(row: &'static plan::Core) -> ! {
     let mut progress = Progress::new(core);
     load::load(core, &mut progress);
     meet(core, &mut progress);
-    core.vgic().reset();
+    // First: a fault of EL2's own on this core, further on, leaves the others their console.
     terminal::init(core);
+    core.vgic().reset();
     if core.index == 0 {
         let mut line = Line::default();
         line.str(console::STARTED);
