@@ -23,7 +23,7 @@
 //! let on = |entry| power.call(fid::CPU_ON | fid::SMC64, [1, entry, 7], 0, 2, in_memory);
 //! assert_eq!(on(0x1000), Action::Return(ret::INVALID_ADDRESS));
 //! assert_eq!(on(0x4000_1000), Action::Wake { vcpu: 1 });
-//! assert_eq!(on(0x4000_1000), Action::Return(ret::ON_PENDING));
+//! assert_eq!(on(0x4000_1000), Action::Return(ret::ALREADY_ON));
 //! assert_eq!(power.take_start(1), Some(Start { entry: 0x4000_1000, context: 7 })); // on its own core
 //! assert_eq!(on(0x4000_1000), Action::Return(ret::ALREADY_ON));
 //! ```
