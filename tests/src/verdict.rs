@@ -30,7 +30,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "verdict/until",
-        until: Some("samples so"),
+        until: &["samples so"],
         expect: Expect::Verdict("verdict: PASS: a line holds \"samples so\""),
         wanted: &[],
         ..DUO
