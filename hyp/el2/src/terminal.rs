@@ -20,8 +20,8 @@ const DROPPED: u32 = 4;
 /// A guest's core looks again so often whether its full ring has room, and the console core whether what is typed has.
 const LOOKS_HZ: u64 = 50;
 /// Offsets of the registers of a guest's PL011 that are used most: DR, FR.
-const DATA: u64 = 0;
-const FLAGS: u64 = 0x18;
+pub const DATA: u64 = 0;
+pub const FLAGS: u64 = 0x18;
 /// In `Global::focus`: the partition has the terminal too.
 const ALONE: u32 = 1 << 8;
 
@@ -63,6 +63,14 @@ pub fn init(core: &mut Core) {
     wake(core);
 }
 
+/// A guest reads its PL011's flags.
+#[inline(always)]
+pub fn flags(core: &Core) -> u64 {
+    let terminal = core.terminal;
+    let flags = core.state.uart.flags(&terminal.output, &terminal.input);
+    flags.into()
+}
+
 /// A guest reads its PL011.
 #[inline(never)]
 pub fn guest_read(core: &mut Core, offset: u64) -> u64 {
@@ -81,22 +89,35 @@ pub fn guest_read(core: &mut Core, offset: u64) -> u64 {
 /// A guest writes its PL011.
 #[inline(never)]
 pub fn guest_write(core: &mut Core, offset: u64, value: u64) {
-    let (uart, terminal) = (&core.state.uart, core.terminal);
-    let output = &terminal.output;
-    if offset != DATA {
-        uart.write(offset, value as u32, output, &terminal.input);
-    } else if let Some(used) = uart.send(value as u8, output) {
+    if offset == DATA {
+        send(core, value as u8);
+        return;
+    }
+    let terminal = core.terminal;
+    let uart = &core.state.uart;
+    uart.write(offset, value as u32, &terminal.output, &terminal.input);
+    update(core);
+}
+
+/// A guest writes `byte` to its PL011's data register. True, for [`quick`](crate::exits::mmio::quick)'s caller.
+#[inline(never)]
+pub fn send(core: &mut Core, byte: u8) -> bool {
+    let (uart, output) = (&core.state.uart, &core.terminal.output);
+    let mut changed = true;
+    if let Some(used) = uart.send(byte, output) {
         published();
         let own = core.row.partition + 1;
         let is_live = core.shared.global().focus.load(Relaxed) & !ALONE == own;
-        if is_live || value as u8 == b'\n' || used >= LINE {
+        if is_live || byte == b'\n' || used >= LINE {
             mark(core);
         }
-        if !uart.changed_by(used, output) {
-            return;
-        }
+        changed = uart.changed_by(used, output);
     }
-    update(core);
+    if changed {
+        update(core);
+    }
+    // As in `settle`.
+    core::hint::black_box(true)
 }
 
 /// Something was typed for this core's partition.

@@ -25,8 +25,6 @@
 
 mod abort;
 mod common;
-#[cfg(test)]
-mod fields;
 mod sysreg;
 #[cfg(test)]
 mod tests;

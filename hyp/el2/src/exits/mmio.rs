@@ -34,9 +34,12 @@ pub enum Quick {
     All,
     /// All but [`settle`], with this offset and these bits.
     Settle(u64, u32),
+    /// All but [`terminal::send`], with this byte.
+    Send(u8),
 }
 
-/// What guests do most with the distributor, without a call: reading its type and enable bits, enabling SPIs.
+/// What guests do most, without a call: reading the distributor's type and enable bits, enabling SPIs, and the PL011's flags
+/// and data.
 #[inline(always)]
 pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> Quick {
     let Some(access) = trap::access(esr) else {
@@ -44,8 +47,14 @@ pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> Quick {
     };
     let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
     let offset = ipa.wrapping_sub(core.partition.gic.gicd_ipa);
-    let (rt, is_word) = (access.rt(), access.size() == 4 && offset & 3 == 0);
-    if !is_word || AT_FIRST >> rt & 1 == 0 {
+    let rt = access.rt();
+    if AT_FIRST >> rt & 1 == 0 {
+        return Quick::Nothing;
+    }
+    if offset >> GICD_SIZE != 0 {
+        return quick_uart(frame, core, access, ipa);
+    }
+    if access.size() != 4 || offset & 3 != 0 {
         return Quick::Nothing;
     }
     let mut waits = 0;
@@ -71,6 +80,27 @@ pub fn quick(frame: &mut Frame, core: &mut Core, esr: u64) -> Quick {
         0 => Quick::All,
         _ => Quick::Settle(offset, waits),
     }
+}
+
+/// [`quick`] for the PL011: a load of its flags, a store of data, of any size.
+#[inline(always)]
+fn quick_uart(frame: &mut Frame, core: &Core, access: trap::Access, ipa: u64) -> Quick {
+    let base = core.partition.uart_ipa;
+    let (offset, rt) = (ipa.wrapping_sub(base), access.rt());
+    let done = match access.is_write() {
+        _ if base == 0 => Quick::Nothing,
+        true if offset == terminal::DATA => Quick::Send(frame.get(rt) as u8),
+        false if offset == terminal::FLAGS => {
+            frame.set(rt, access.loaded(terminal::flags(core)));
+            Quick::All
+        }
+        _ => Quick::Nothing,
+    };
+    if !matches!(done, Quick::Nothing) {
+        core.count(Reason::Mmio);
+        guest::skip_instruction();
+    }
+    done
 }
 
 /// The rest of [`quick`], outside so that this saves no registers for it. True.

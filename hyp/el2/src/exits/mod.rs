@@ -45,6 +45,7 @@ pub extern "C" fn trapped(frame: &mut Frame, core: &mut Core, esr: u64) -> bool 
     match mmio::quick(frame, core, esr) {
         mmio::Quick::All => true,
         mmio::Quick::Settle(offset, waits) => mmio::settle(core, offset, waits),
+        mmio::Quick::Send(byte) => terminal::send(core, byte),
         mmio::Quick::Nothing => mmio::emulate(frame, core, esr, AT_FIRST),
     }
 }

@@ -2,6 +2,8 @@
 
 extern crate std;
 
+mod fields;
+
 use super::*;
 use proptest::prelude::*;
 use std::{format, string::String};
@@ -372,7 +374,7 @@ fn each_id_register_is_its_own_row() {
 /// The table of all fields is what the code does, and what docs/id-registers.md says.
 #[test]
 fn every_field_has_its_reason() {
-    let page = include_str!("../../../docs/id-registers.md");
+    let page = include_str!("../../../../docs/id-registers.md");
     let mut of = None;
     let mut tables = String::new();
     let mut ceilings = [0; sysreg::VISIBLE.len()];
