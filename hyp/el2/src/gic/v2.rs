@@ -230,7 +230,9 @@ pub fn deactivate(intid: u32) {
     gicc().dir.set(intid);
 }
 
-/// `GICH_LR<n>` of an entry (IHI 0048, 5.3.10). Its highest four bits are HW, Grp1, active, pending; the entry's are active, pending, HW, Grp1.
+/// `GICH_LR<n>` of an entry (IHI 0048, 5.3.10). Its highest four bits are HW, Grp1, active, pending; the entry's are active,
+/// pending, HW, Grp1.
+#[inline(always)]
 fn narrow(entry: u64) -> u32 {
     let flags = (entry >> 60) as u32;
     entry as u32 & 0x3ff
