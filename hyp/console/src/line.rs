@@ -73,12 +73,18 @@ impl Line {
         self.str("0x").digits(value, 16)
     }
 
-    /// Appends a number to a base of at most 16. It calls itself once a digit.
+    /// Appends a number to a base of 2 to 16.
     pub fn digits(&mut self, value: u64, base: u64) -> &mut Self {
-        if value >= base {
-            self.digits(value / base, base);
+        let mut unit = 1;
+        // `unit * base` is at most `value` each time.
+        while value / unit >= base {
+            unit *= base;
         }
-        self.byte(b"0123456789abcdef"[(value % base) as usize & 15])
+        while unit != 0 {
+            self.byte(b"0123456789abcdef"[(value / unit % base) as usize & 15]);
+            unit /= base;
+        }
+        self
     }
 
     /// Starts anew.

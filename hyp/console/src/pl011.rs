@@ -47,6 +47,9 @@ const FIFO: u32 = 32;
 const TRIGGERS: [u8; 5] = [4, 8, 16, 24, 28];
 /// Slots of the ring that the guest uses: with so many in use the transmit FIFO is full.
 const ROOM: u32 = SLOTS as u32 - KEPT;
+/// So many are taken beyond that: a line of EL2's, or a sibling's byte, may come between a look at the flags and the byte that
+/// they promised room for.
+const PROMISED: u32 = KEPT / 4;
 /// With so many, at most, it is empty.
 const SENT: u32 = ROOM - FIFO;
 /// A burst of lost bytes is over when so many are in use, at most.
@@ -122,7 +125,7 @@ impl Pl011 {
     /// then the byte is lost, as the hardware's FIFO loses it, and counted.
     #[inline(always)]
     pub fn send(&self, byte: u8, output: &Output) -> Option<u32> {
-        let used = output.put(byte, ROOM);
+        let used = output.put(byte, ROOM + PROMISED);
         if used.is_none() {
             self.lost.fetch_add(1, Relaxed);
         }

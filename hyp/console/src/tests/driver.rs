@@ -122,14 +122,29 @@ fn the_interrupt_comes_at_the_level_and_stays_away_when_cleared() {
 #[test]
 fn what_does_not_fit_is_counted() {
     let mut d = Device::new();
-    for _ in 0..ROOM + 100 {
+    for _ in 0..ROOM + PROMISED + 100 {
         d.write(DR, b'x'.into());
     }
     assert_eq!(d.lost(), 0, "it goes on");
     assert!(d.waits_for_room());
-    assert_eq!(printed(d.output).len() as u32, ROOM);
+    assert_eq!(printed(d.output).len() as u32, ROOM + PROMISED);
     assert_eq!((d.lost(), d.lost()), (100, 0));
     assert!(!d.waits_for_room());
+}
+
+#[test]
+fn a_line_of_el2s_takes_no_room_that_was_promised() {
+    let mut d = Device::new();
+    d.write(LCR_H, 1 << 4);
+    for _ in 0..ROOM - 1 {
+        d.write(DR, b'x'.into());
+    }
+    assert_eq!(d.read(FR) & 0x20, 0, "not full");
+    assert!(d.output.say(&[&[b'-'; 200]]));
+    d.write(DR, b'y'.into());
+    assert_ne!(d.read(FR) & 0x20, 0, "full");
+    printed(d.output);
+    assert_eq!(d.lost(), 0);
 }
 
 proptest! {

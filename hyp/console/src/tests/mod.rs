@@ -26,6 +26,7 @@ fn output() -> &'static Output {
 
 /// Most slots that a guest uses of one.
 const ROOM: u32 = (SLOTS as u32) - KEPT;
+const PROMISED: u32 = KEPT / 4;
 
 /// All that waits in a ring.
 fn take(ring: &Ring) -> Vec<u8> {
