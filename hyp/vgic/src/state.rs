@@ -424,11 +424,20 @@ impl Delivery {
 }
 
 /// The bits of `mask`, lowest first.
-pub(crate) fn bits(mask: u32) -> impl Iterator<Item = u32> {
-    let mut rest = mask;
-    core::iter::from_fn(move || {
-        let bit = (rest != 0).then(|| rest.trailing_zeros());
-        rest &= rest.wrapping_sub(1);
+pub(crate) fn bits(mask: u32) -> Bits {
+    Bits(mask)
+}
+
+/// See [`bits`].
+pub(crate) struct Bits(u32);
+
+impl Iterator for Bits {
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        let bit = (self.0 != 0).then(|| self.0.trailing_zeros());
+        self.0 &= self.0.wrapping_sub(1);
         bit
-    })
+    }
 }
