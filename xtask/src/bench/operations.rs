@@ -80,7 +80,7 @@ const fn bounded(name: &'static str, says: &'static str, span: &'static [&'stati
     }
 }
 
-/// The longest entry that drains the console.
+/// Draining the console, the longest in one entry.
 const DRAIN: &str = "console-drain";
 /// The function in which it does.
 const DRAINS: &str = "terminal::drain";
@@ -322,20 +322,23 @@ impl Operations {
                 ..figure
             });
         }
-        let drain = self.longest_drain()?.1.work() as f64;
-        let figure = Figure::new(
-            format!("el2.{DRAIN}"),
-            "console drain, the longest entry",
-            INSTRUCTIONS,
-            drain,
-        );
-        figures.push(figure.at_most(DRAIN_BUDGET));
+        let (_, entry, drain) = self.longest_drain()?;
+        let figure = |name: String, says: &str, value: usize| {
+            Figure::new(name, says, INSTRUCTIONS, value as f64)
+        };
+        let name = format!("el2.{DRAIN}");
+        figures.push(figure(name, "console drain", drain).at_most(DRAIN_BUDGET));
+        figures.push(figure(
+            format!("el2.{DRAIN}-entry"),
+            "that entry, in which listed interrupts are looked at too",
+            entry.work(),
+        ));
         figures.extend(self.boot());
         Ok(figures)
     }
 
-    /// The longest entry in which the console is drained, and its core.
-    fn longest_drain(&self) -> Result<(usize, &Entry)> {
+    /// The entry in which the console is drained for longest, its core, and how many of its instructions that takes.
+    fn longest_drain(&self) -> Result<(usize, &Entry, usize)> {
         let mut known = BTreeMap::new();
         let mut drains = |offset: &u32| {
             let functions = || self.symbols.functions(*offset);
@@ -343,16 +346,18 @@ impl Operations {
                 .entry(*offset)
                 .or_insert_with(|| functions().iter().any(|name| name == DRAINS))
         };
-        let mut longest: Option<(usize, &Entry)> = None;
+        let mut longest: Option<(usize, &Entry, usize)> = None;
         for (core, (_, entries)) in self.cores.iter().enumerate() {
             for entry in entries {
-                let longer = longest.is_none_or(|(_, other)| entry.work() > other.work());
-                if longer
-                    && self.trace.cores[core][entry.at.clone()]
-                        .iter()
-                        .any(&mut drains)
-                {
-                    longest = Some((core, entry));
+                let ran = &self.trace.cores[core][entry.at.clone()];
+                // From its first instruction to its last one: what it calls lies between.
+                let Some(first) = ran.iter().position(&mut drains) else {
+                    continue;
+                };
+                let last = ran.iter().rposition(&mut drains).unwrap_or(first);
+                let work = last - first + 1;
+                if longest.is_none_or(|(.., other)| work > other) {
+                    longest = Some((core, entry, work));
                 }
             }
         }
@@ -464,7 +469,7 @@ impl Operations {
             return Ok(self.boot_listing());
         }
         if name == DRAIN {
-            let (core, entry) = self.longest_drain()?;
+            let (core, entry, _) = self.longest_drain()?;
             let entries = std::slice::from_ref(entry);
             return Ok(trace::listing(&self.trace, core, entries, &self.symbols));
         }
