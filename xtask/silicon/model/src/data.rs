@@ -23,6 +23,15 @@ fn writer(line: &Line) -> Option<(At, u32)> {
     Some((at, line.when))
 }
 
+/// Who wrote to a line past the caches last. Others may have written other bytes of it since.
+fn past_writer(line: &Line) -> Option<(At, u32)> {
+    let at = At {
+        core: line.past_writer.into(),
+        site: line.past_site,
+    };
+    Some((at, line.past_when))
+}
+
 impl Model {
     /// Whether an access of this core's at EL2, or of its guest's, goes through the caches.
     fn is_cacheable(&self, core: usize, el2: bool, pa: u64) -> bool {
@@ -53,7 +62,7 @@ impl Model {
         }
         if cacheable {
             if !store && seen.newer & bytes != 0 {
-                self.broke(STALE_READ, at, Some(pa), writer(&seen), || {
+                self.broke(STALE_READ, at, Some(pa), past_writer(&seen), || {
                     "written with caches off, and read with caches on".to_string()
                 });
             }
@@ -79,6 +88,9 @@ impl Model {
             line.flags &= !(NOT_UNIFIED | BY_CACHE | FIRMWARE);
             if may_be_cached {
                 line.newer |= bytes;
+                line.past_site = at.site;
+                line.past_when = block;
+                line.past_writer = at.core as u8;
             }
         }
         line.written = now;
@@ -101,16 +113,17 @@ impl Model {
     fn past_caches(&mut self, at: At, access: Access, line: &Line, bytes: u64) {
         let Access { pa, store, .. } = access;
         let firmware = self.site_of(at.site).firmware;
+        // A core that polls a spin table reads the line while EL2 cleans it. What firmware left
+        // there is firmware's, until somebody writes it.
+        if firmware && line.written == 0 {
+            return;
+        }
         if line.flags & CLEANING != 0 && line.dirty == 0 {
             self.broke(CLEAN_NOT_COMPLETE, at, Some(pa), writer(line), || {
                 "its clean was issued, and no DSB followed on that core".to_string()
             });
         }
         let by_firmware = line.flags & FIRMWARE != 0 && line.written == 0;
-        // What firmware does to its own lines is right.
-        if firmware && by_firmware {
-            return;
-        }
         let detail = || match by_firmware {
             true => "the loader may have left the line dirty".to_string(),
             false => "written with caches on, and not cleaned since".to_string(),

@@ -47,10 +47,15 @@ pub struct Line {
     pub site: SiteId,
     /// When, in blocks executed.
     pub when: u32,
+    /// Who made bytes newer in memory than in a cache last, and when, in blocks executed.
+    pub past_site: SiteId,
+    pub past_when: u32,
     /// Cores that accessed it, a bit each.
     pub cores: u16,
     /// The core that wrote it last.
     pub writer: u8,
+    /// The core of `past_site`.
+    pub past_writer: u8,
     /// The constants above.
     pub flags: u8,
 }

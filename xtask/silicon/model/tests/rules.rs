@@ -8,7 +8,7 @@ use silicon_model::decode::Register;
 use silicon_model::event::{Barrier, Dc, Ic, Scope, Tlbi};
 use silicon_model::rules::RULES;
 use silicon_model::{Event, Violation};
-use support::{DATA, GICC, GICD, GICR, Machine, RELEASE, ROOT, TABLE_ENTRY, VALID_ENTRY};
+use support::{DATA, GICC, GICD, GICR, Machine, RELEASE, ROOT, TABLE_ENTRY, UNCLEAN, VALID_ENTRY};
 
 const CPU_ON: u64 = 0xc400_0003;
 const ALL: Barrier = Barrier::ALL;
@@ -352,6 +352,53 @@ fn firmware_caches_anything_until_the_last_core_is_handed_over() {
     machine.caches_on(0);
     machine.load(0, DATA);
     assert_eq!(rules(&machine), ["stale-read"]);
+}
+
+/// Firmware may poll its own line while EL2 cleans it, until EL2 has written it; EL2 may not.
+#[test]
+fn firmware_polls_its_own_line_while_it_is_cleaned() {
+    let run = |by_firmware: bool, written: bool| {
+        let mut machine = Machine::new();
+        if written {
+            machine.caches_on(0);
+            machine.store(0, UNCLEAN);
+        }
+        machine.does(0, Event::Dc(Dc::Civac, UNCLEAN));
+        match by_firmware {
+            true => machine.firmware_load(1, UNCLEAN),
+            false => machine.load(1, UNCLEAN),
+        }
+        rules(&machine)
+    };
+    assert!(run(true, false).is_empty());
+    assert_eq!(run(false, false), ["clean-not-complete"]);
+    assert_eq!(run(true, true), ["clean-not-complete"]);
+}
+
+/// Bytes of one line have writers of their own: a stale read is put down to who wrote past the
+/// caches, not to who wrote another byte of the line through them later.
+#[test]
+fn a_stale_read_names_who_wrote_past_the_caches() {
+    let run = |invalidated: bool| {
+        let mut machine = two();
+        machine.store(1, DATA);
+        let past = machine.last();
+        if invalidated {
+            clean(&mut machine, 1);
+        }
+        machine.caches_on(1);
+        machine.store(1, DATA + 8);
+        machine.load(1, DATA + 8);
+        machine.load(1, DATA);
+        let cause = |violation: &Violation| violation.cause.map(|cause| cause.pc);
+        let causes: Vec<_> = machine.model.violations().map(cause).collect();
+        (rules(&machine), causes, past)
+    };
+    let (found, ..) = run(true);
+    assert!(found.is_empty());
+    let (found, causes, past) = run(false);
+    assert_eq!(found, ["stale-read"]);
+    assert_eq!(causes, [Some(past)]);
 }
 
 /// With the data cache off, tables may be switched and a range be cleaned that nothing fetches

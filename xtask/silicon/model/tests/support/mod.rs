@@ -11,6 +11,8 @@ use silicon_model::{At, Config, Event, Gic, Memory, Model, Site};
 pub const RAM: u64 = 0x4000_0000;
 /// A line for everything.
 pub const DATA: u64 = RAM + 0x1000;
+/// A line that the loader may have left dirty.
+pub const UNCLEAN: u64 = RAM + 0x3000_0000;
 /// A spin table's slot.
 pub const RELEASE: u64 = RAM + 0xd8;
 /// EL2's root table, and its entry that maps RAM.
@@ -83,6 +85,11 @@ impl Machine {
         self.model.step(&mut self.memory, At { core, site }, event);
     }
 
+    /// The address of the last instruction.
+    pub fn last(&self) -> u64 {
+        self.pc
+    }
+
     fn access(&mut self, core: usize, pa: u64, store: bool, exclusive: bool) {
         let size = 8;
         self.does(
@@ -94,6 +101,19 @@ impl Machine {
                 exclusive,
             }),
         );
+    }
+
+    /// Firmware reads `pa` with its caches off.
+    pub fn firmware_load(&mut self, core: usize, pa: u64) {
+        let (size, store, exclusive) = (8, false, false);
+        let access = Access {
+            pa,
+            size,
+            store,
+            exclusive,
+        };
+        let at = At { core, site: 0 };
+        self.model.step(&mut self.memory, at, Event::Access(access));
     }
 
     pub fn load(&mut self, core: usize, pa: u64) {
