@@ -237,6 +237,9 @@ start_core_row:
     mov     sp, x21
     mov     x0, x19
     bl      {check_core}
+    ldr     x0, [x19, #{private}]       // what the check wrote here went past the caches:
+    mov     x1, #{stack_top}            // no older line may be read once they are on
+    bl      clean_invalidate
     mov     x1, #({mair} & 0xffff)
     movk    x1, #({mair} >> 16), lsl #16
     msr     MAIR_EL2, x1
