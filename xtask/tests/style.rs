@@ -17,6 +17,7 @@ const NARROW: &[&str] = &[
     "docs/silicon.md",
     "xtask/silicon",
     "xtask/src/silicon",
+    "xtask/src/test/silicon.rs",
     "xtask/tests/style.rs",
 ];
 /// Pages that keep the rules on words.
@@ -34,6 +35,7 @@ const PLAIN: &[&str] = &[
 const LICENSED: &[&str] = &[
     "xtask/silicon",
     "xtask/src/silicon",
+    "xtask/src/test/silicon.rs",
     "xtask/tests/docs",
     "xtask/tests/licences.rs",
     "xtask/tests/style.rs",

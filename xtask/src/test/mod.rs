@@ -4,6 +4,7 @@ mod damage;
 mod host;
 mod loader;
 mod shipped;
+mod silicon;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ pub fn command(options: &Options) -> Result<bool> {
         });
         system::run(&cases, jobs, &mut tally)?;
         shipped::run(&chosen, jobs, &mut tally);
+        silicon::run(&chosen, jobs, &mut tally);
         if ui::interrupted() {
             bail!("interrupted");
         }

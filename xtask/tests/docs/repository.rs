@@ -176,7 +176,7 @@ fn cases() -> BTreeSet<String> {
         .iter()
         .map(|case| case.name.to_owned())
         .collect();
-    let files = ["host", "shipped", "mod"];
+    let files = ["host", "shipped", "silicon", "mod"];
     let sources = files.map(|f| text(Path::new(&format!("xtask/src/test/{f}.rs"))));
     for source in &sources {
         let strings = source.split('"').skip(1).step_by(2);
