@@ -99,7 +99,7 @@ pub fn guest_write(core: &mut Core, offset: u64, value: u64) {
     update(core);
 }
 
-/// A guest writes `byte` to its PL011's data register. True, for [`quick`](crate::exits::mmio::quick)'s caller.
+/// A guest writes `byte` to its PL011's data register. Answers true, as whoever carries out an access does.
 #[inline(never)]
 pub fn send(core: &mut Core, byte: u8) -> bool {
     let (uart, output) = (&core.state.uart, &core.terminal.output);
@@ -186,7 +186,7 @@ pub fn on_timer(core: &mut Core) -> bool {
 
 /// Prints a line of EL2's own.
 pub fn say(core: &Core, line: &Line) {
-    // A ring without room for it holds 1 KiB of such lines already.
+    // A ring without room for it holds 768 bytes of such lines already.
     core.terminal
         .output
         .say(&[PREFIX.as_bytes(), line.as_bytes(), b"\r\n"]);
