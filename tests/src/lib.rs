@@ -159,8 +159,8 @@ pub struct Case {
     pub dialogue: &'static [(&'static str, &'static str)],
     /// What is wrong with the image by the time it is started.
     pub damage: Option<Damage>,
-    /// The run ends once console lines held these texts, in this order.
-    pub until: &'static [&'static str],
+    /// The run ends with a console line that holds this text.
+    pub until: Option<&'static str>,
     /// How it must end.
     pub expect: Expect,
     /// Words each of which some console line must hold.
@@ -196,7 +196,7 @@ const DUO: Case = Case {
     typed: &[],
     dialogue: &[],
     damage: None,
-    until: &[],
+    until: None,
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],
     unwanted: &["bulkhead: refused"],

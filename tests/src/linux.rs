@@ -1,6 +1,6 @@
 //! Debian's kernel, as it is, on two vCPUs beside the pair of the first system.
 
-use super::{Case, DEFAULT, DUO, Expect, Machine};
+use super::{COMPLETE, Case, DEFAULT, DUO, Expect, Machine};
 
 /// What Linux says when something is stuck, late or wrong, and EL2 when it starts nothing.
 const COMPLAINTS: &[&str] = &[
@@ -17,16 +17,13 @@ const COMPLAINTS: &[&str] = &[
     "OF: ",
 ];
 
-/// Linux has ended by itself, and the pair still goes on: each of its samples was checked.
-const OFF: &[&str] = &["reboot: Power down", "samples so far"];
+/// Linux is off, and the pair has gone on meanwhile: a key at sensor ends it.
+const OFF: (&str, &str) = ("reboot: Power down", "\x011x");
 
 const LINUX: Case = Case {
     name: "linux/load",
     system: "tests/systems/linux.toml",
-    until: OFF,
-    expect: Expect::Verdict(
-        "verdict: PASS: a line holds \"reboot: Power down\", and then \"samples so far\"",
-    ),
+    expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("linux", "off")]),
     unwanted: COMPLAINTS,
     ..DUO
 };
@@ -57,6 +54,7 @@ const SHELL: &[(&str, &str)] = &[
     ),
     // Lines are whole once nobody is live any more.
     ("load 30 && poweroff", "\x010"),
+    OFF,
 ];
 
 /// One boot that serves all: the shell, /proc/interrupts, hotplug, load, power off. `system` is tests/systems/linux.toml, or
@@ -74,7 +72,9 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
             "hotplug: well, 5 rounds on 2 vCPUs",
             "load: 30 s, ",
             "bulkhead: input goes to nobody",
+            COMPLETE,
         ],
+        order: &["reboot: Power down", "samples confirmed by control"],
         ..LINUX
     }
 }
@@ -88,7 +88,6 @@ const ONE: Case = Case {
         is_busy: true,
         ..DEFAULT
     },
-    until: &[],
     expect: Expect::Ends(&[("linux", "off")]),
     wanted: &["ticks: 300 times slept", "commands: all well"],
     ..LINUX
@@ -104,7 +103,6 @@ const fn churn(name: &'static str, gic: Option<u32>) -> Case {
             devices: Some(""),
             ..DEFAULT
         },
-        until: &[],
         expect: Expect::Ends(&[("linux", "off")]),
         wanted: &["from seed 1, the longest took", "commands: all well"],
         is_long: true,
@@ -112,7 +110,7 @@ const fn churn(name: &'static str, gic: Option<u32>) -> Case {
     }
 }
 
-/// Each lets Linux end by itself.
+/// Each lets Linux end by itself; the pair must go on after that and lose nothing.
 pub const CASES: &[Case] = &[
     load("linux/load", "tests/systems/linux.toml", None),
     load("linux/load-gicv2", "tests/systems/linux.toml", Some(2)),
@@ -127,16 +125,19 @@ pub const CASES: &[Case] = &[
             devices: Some("the second PL011 has spoken"),
             ..DEFAULT
         },
-        until: &["bulkhead: linux: asked for a reset", "samples so far"],
-        expect: Expect::Verdict(
-            "verdict: PASS: a line holds \"bulkhead: linux: asked for a reset\", and then \"samples so far\"",
-        ),
+        dialogue: &[("bulkhead: linux: asked for a reset", "\x011x")],
+        expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("linux", "reset")]),
         wanted: &[
             "earlycon: pl11 at MMIO 0x0000000009000000",
             "[linux] devices: well, a disk of 16384 sectors",
             "Kernel panic - not syncing: sysrq triggered crash",
+            COMPLETE,
         ],
         unwanted: &["bulkhead: refused", "commands: failed"],
+        order: &[
+            "bulkhead: linux: asked for a reset",
+            "samples confirmed by control",
+        ],
         ..LINUX
     },
     Case {
@@ -151,13 +152,17 @@ pub const CASES: &[Case] = &[
                 "fdtcontroladdr=",
                 "booti 42000000 46000000:200000 40000000\r\x010",
             ),
+            OFF,
         ],
+        expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("u-boot", "off")]),
         wanted: &[
             "[u-boot] U-Boot 20",
             "[u-boot] Starting kernel ...",
             "[u-boot] interrupts: well on 2 vCPUs",
             "[u-boot] commands: all well",
+            COMPLETE,
         ],
+        order: &["reboot: Power down", "samples confirmed by control"],
         ..LINUX
     },
 ];

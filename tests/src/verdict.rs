@@ -30,7 +30,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "verdict/until",
-        until: &["samples so"],
+        until: Some("samples so"),
         expect: Expect::Verdict("verdict: PASS: a line holds \"samples so\""),
         wanted: &[],
         ..DUO

@@ -213,9 +213,9 @@ struct QemuArgs {
     /// Words for EL2 on the boot command line: bulkhead.gich-hw=1 (docs/boot.md)
     #[arg(long, value_name = "WORDS")]
     append: Option<String>,
-    /// End the run and pass it when a console line holds this text; given again, then this one
+    /// End the run and pass it when a console line holds this text
     #[arg(long, value_name = "TEXT", value_parser = until_text)]
-    until: Vec<String>,
+    until: Option<String>,
     /// Seconds the run may take once partitions start, 0 for ever; without this 120, and for ever once a key was pressed
     #[arg(long, value_name = "SECONDS")]
     time_limit: Option<u64>,

@@ -3,7 +3,7 @@
 //! The two cores share a queue in the partition's own memory. The compute core is never an end of a channel, so nothing
 //! a neighbour does reaches it; the last lines printed here say how often EL2 ran there, and why. With one vCPU that does both.
 //!
-//! Options on the command line: `seconds=N` (3) or `messages=N`.
+//! Options on the command line: `seconds=N` (3) or `messages=N`, or `until=key`: until something is typed at it.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -11,12 +11,13 @@
 extern crate alloc;
 
 use alloc::collections::VecDeque;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::Reason;
 use channel::{Consumer, Producer};
 use rt::link::{self, Link};
 use rt::log::info;
-use rt::{Tree, fail, figures, interrupt, smp, timer};
+use rt::{Tree, console, fail, figures, interrupt, smp, timer};
 use sensor::{CHANNEL, Message, SIZE, Sample, checksum};
 
 /// Samples a second.
@@ -28,6 +29,11 @@ const SAMPLES_READY: u32 = 1;
 /// How long control may take for anything, seconds.
 const PATIENCE: u64 = 8;
 
+/// How many samples are taken in all. Whoever takes them sets it to what it has taken so far, once [`STOP`] is set.
+static TOTAL: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The samples are to end.
+static STOP: AtomicBool = AtomicBool::new(false);
+
 rt::main!(main);
 
 fn main(tree: &'static Tree) {
@@ -35,13 +41,17 @@ fn main(tree: &'static Tree) {
         tree.option(name)
             .and_then(|value| value.parse::<u64>().ok())
     };
-    let total = number("messages").unwrap_or_else(|| RATE * number("seconds").unwrap_or(3));
+    let by_key = tree.option("until") == Some("key");
     let taker = tree.vcpus() - 1;
-    info!(
-        "vCPU 0 ({}) sends, vCPU {taker} ({}) takes {total} samples at {RATE} Hz",
-        tree.class(0),
-        tree.class(taker)
-    );
+    let [class, taker_class] = [0, taker].map(|vcpu| tree.class(vcpu));
+    let begin = format_args!("vCPU 0 ({class}) sends, vCPU {taker} ({taker_class}) takes");
+    if by_key {
+        info!("{begin} samples at {RATE} Hz until a key is typed");
+    } else {
+        let total = number("messages").unwrap_or_else(|| RATE * number("seconds").unwrap_or(3));
+        TOTAL.store(total, Ordering::Relaxed);
+        info!("{begin} {total} samples at {RATE} Hz");
+    }
     let Some(mut link) = Link::open(tree, CHANNEL) else {
         fail!("no channel named {CHANNEL:?} at this vCPU")
     };
@@ -49,7 +59,7 @@ fn main(tree: &'static Tree) {
         .unwrap_or_else(|error| fail!("{error}"));
 
     let (producer, mut samples) = link::queue(256 * 1024).expect("a power of two");
-    let sampler = Sampler::new(producer, total);
+    let sampler = Sampler::new(producer);
     let mut own = None;
     if taker == 0 {
         own = Some(sampler);
@@ -60,7 +70,7 @@ fn main(tree: &'static Tree) {
     }
 
     let mut sums = Sums::default();
-    let done = transfer(&mut link, &mut samples, &mut own, &mut sums, total);
+    let done = transfer(&mut link, &mut samples, &mut own, &mut sums, by_key);
     if let Err(error) = done {
         let peer = abi::state::NAMES[link.peer() as usize];
         fail!("after {} samples: {error} (control is {peer})", sums.sent);
@@ -75,23 +85,21 @@ struct Sampler {
     /// When the next one is due, and its number.
     due: u64,
     sequence: u64,
-    total: u64,
 }
 
 impl Sampler {
-    fn new(queue: Producer<'static>, total: u64) -> Self {
+    fn new(queue: Producer<'static>) -> Self {
         let period = timer::frequency() / RATE;
         Self {
             queue,
             period,
             due: timer::now() + period,
             sequence: 0,
-            total,
         }
     }
 
     fn is_done(&self) -> bool {
-        self.sequence == self.total
+        self.sequence == TOTAL.load(Ordering::Relaxed)
     }
 
     fn take(&mut self) {
@@ -105,6 +113,9 @@ impl Sampler {
         }
         self.sequence += 1;
         self.due += self.period;
+        if STOP.load(Ordering::Relaxed) {
+            TOTAL.store(self.sequence, Ordering::Relaxed);
+        }
     }
 }
 
@@ -130,17 +141,21 @@ struct Sums {
 }
 
 /// The comm core: passes samples on and checks what control confirms, until control has confirmed the end. `own` is there if
-/// it takes them too.
+/// it takes them too. `by_key` says that a key ends it.
 fn transfer(
     link: &mut Link,
     samples: &mut Consumer,
     own: &mut Option<Sampler>,
     sums: &mut Sums,
-    total: u64,
+    by_key: bool,
 ) -> Result<(), link::Error> {
     let mut buffer = [0; SIZE];
+    let mut ended = false;
     loop {
         let mut idle = true;
+        if by_key && console::read().is_some() {
+            STOP.store(true, Ordering::Relaxed);
+        }
         own.take_if(|sampler| sampler.is_done());
         if let Some(sampler) = own
             && timer::now() >= sampler.due
@@ -156,9 +171,11 @@ fn transfer(
             sums.sent += 1;
             sums.checksum = checksum(sums.checksum, sample);
             sums.unconfirmed.push_back(sums.checksum);
-            if sums.sent == total {
-                link.push(&Message::End { total }.encode(), patience())?;
-            }
+        }
+        let total = TOTAL.load(Ordering::Relaxed);
+        if sums.sent == total && !ended {
+            link.push(&Message::End { total }.encode(), patience())?;
+            ended = true;
         }
         // The whole batch is shown at once, with one doorbell at most.
         link.flush()?;

@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use std::io::Write;
 
 /// Builds `spec` for GIC version `gic` or its board's first, with `instead` of what it takes from Debian, runs it and prints its console and the verdict on
-/// standard output. The run ends once lines held the texts of `until`, in that order, if there are any.
+/// standard output. The run ends with a line that holds `until`, if that is given.
 ///
 /// # Errors
 /// If it cannot be built or run; a run that fails is a [`Verdict`].
@@ -30,7 +30,7 @@ pub fn command(
     spec: &str,
     gic: Option<u32>,
     instead: Instead,
-    until: Vec<String>,
+    until: Option<String>,
     options: &Options,
 ) -> Result<Verdict> {
     let mut builder = Builder::for_gic(gic);

@@ -11,9 +11,8 @@ use console::CONTINUED;
 /// The texts of a run, and which were seen.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    /// Waited for in this order, and how many were seen.
-    pub(super) until: Vec<String>,
-    until_seen: usize,
+    until: Option<String>,
+    until_seen: bool,
     partitions: Vec<Partition>,
     /// The beginning of a line that EL2 may have broken off to let others' lines in.
     begun: Option<String>,
@@ -41,8 +40,8 @@ enum Settled {
 }
 
 impl Watch {
-    /// Watches for the texts of `system`'s manifest, and for those of `until`, one after the other, in any line.
-    pub fn new(system: &System, until: Vec<String>) -> Self {
+    /// Watches for the texts of `system`'s manifest, and for `until` in any line.
+    pub fn new(system: &System, until: Option<String>) -> Self {
         let partitions = system.partitions.iter().map(|partition| Partition {
             name: partition.name.clone(),
             pass: partition.pass.clone(),
@@ -80,8 +79,8 @@ impl Watch {
 
     /// Takes a line that has not ended: `--until` may name a prompt.
     pub fn unfinished(&mut self, line: &str) {
-        let waited = self.until.iter().skip(self.until_seen);
-        self.until_seen += waited.take_while(|text| line.contains(*text)).count();
+        let holds = |text: &String| line.contains(text.as_str());
+        self.until_seen |= self.until.as_ref().is_some_and(holds);
     }
 
     fn settle(&mut self, line: &str) {
@@ -132,13 +131,9 @@ impl Watch {
         if let Some(why) = failed {
             return Some(Verdict::Fail(why));
         }
-        if let Some((first, later)) = self.until.split_first() {
-            let said = later
-                .iter()
-                .fold(format!("a line holds {first:?}"), |said, text| {
-                    format!("{said}, and then {text:?}")
-                });
-            return (self.until_seen == self.until.len()).then_some(Verdict::Pass(said));
+        if let Some(text) = &self.until {
+            let seen = || Verdict::Pass(format!("a line holds {text:?}"));
+            return self.until_seen.then(seen);
         }
         let mut passes = self.partitions.iter().filter(|p| p.pass.is_some());
         let words: Vec<_> = passes.clone().filter_map(Partition::passed).collect();
@@ -154,7 +149,7 @@ impl Watch {
 
     /// What was waited for and never came.
     pub fn missing(&self) -> Option<String> {
-        if let Some(text) = self.until.get(self.until_seen) {
+        if let Some(text) = self.until.as_ref().filter(|_| !self.until_seen) {
             return Some(format!("no line held {text:?}"));
         }
         self.partitions.iter().find_map(|partition| {

@@ -217,10 +217,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
             .context("QEMU has no machine for that board")?,
         None => qemu::board(&job.system)?,
     };
-    let watch = Watch::new(
-        &job.system,
-        job.case.until.iter().map(ToString::to_string).collect(),
-    );
+    let watch = Watch::new(&job.system, job.case.until.map(String::from));
     let image = match (&job.loader, loader) {
         (Some(elf), Some(loader)) => &behind_loader(job, elf, loader, &machine, &options)?,
         _ => &job.image,
