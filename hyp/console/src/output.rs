@@ -13,8 +13,8 @@ use loom::sync::atomic::{AtomicU16, AtomicU32, fence};
 
 /// Slots of a partition's ring.
 pub const SLOTS: usize = 4096;
-/// Slots of it for which a guest finds its transmitter full, so that EL2's lines find room behind its own. A guest that
-/// believed its registers may still use a quarter of them.
+/// Slots of it for which a guest finds its transmitter full, so that EL2's lines find room behind its own. It may use
+/// a quarter of them all the same: what was promised before.
 pub const KEPT: u32 = 1024;
 
 /// In a slot: it is filled. Bits 7:0 are the byte.
