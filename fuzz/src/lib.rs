@@ -58,35 +58,22 @@ pub const TARGETS: [Target; 8] = [
 ];
 
 // Sources of elsewhere that are part of no library: EL2's program, and what tests share.
-#[path = "../../hyp/el2/src/planned.rs"]
-#[allow(dead_code, reason = "EL2 uses more of it")]
-mod planned;
 #[path = "../../xtask/verify/tests/support/mod.rs"]
 #[allow(missing_docs, reason = "the tests' own")]
 mod support;
 
+mod arch;
 /// EL2's boot code, with what it needs of a machine replaced.
 mod boot {
-    pub mod crc;
     #[path = "../../../hyp/el2/src/boot/machine.rs"]
     pub mod machine;
-    pub mod off;
+    pub mod power_off;
     #[path = "../../../hyp/el2/src/boot/refuse.rs"]
+    #[allow(dead_code, reason = "EL2 uses more of it")]
     pub mod refuse;
     #[path = "../../../hyp/el2/src/boot/tree.rs"]
     pub mod tree;
 }
 
-/// The physical GIC, as far as boot asks for it.
-mod gic {
-    /// The GIC version that this EL2 is taken to drive.
-    pub const VERSION: u32 = 3;
-
-    pub fn attach(_: &plan::Machine, _: Option<bool>) {}
-
-    pub mod physical {
-        pub fn intids(_base: u64) -> u32 {
-            288
-        }
-    }
-}
+mod drivers;
+mod state;

@@ -9,7 +9,7 @@ use plan::{
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use crate::planned::Plan;
+use crate::state::plan_view::PlanView;
 
 /// Where the packer would say the plan lies; the harness has it elsewhere.
 #[unsafe(no_mangle)]
@@ -20,7 +20,7 @@ static _plan_offset: u64 = 0;
 #[allow(non_upper_case_globals, reason = "the linker script's name")]
 static _image_start: u8 = 0;
 
-/// No plan that EL2 takes for valid is larger, bytes (`hyp/el2/src/planned.rs`).
+/// No plan that EL2 takes for valid is larger, bytes (`hyp/el2/src/state/plan_view.rs`).
 const IMAGE_MAX: usize = 1 << 30;
 /// Summing up more than this takes too long for one input, bytes.
 const SUMMED: u64 = 1 << 20;
@@ -43,7 +43,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn check(image: &[u8], data: &[u8]) {
-    let plan = Plan::at(image.as_ptr() as u64);
+    let plan = PlanView::at(image.as_ptr() as u64);
     let word = |at: usize| u64::read_from_prefix(&image[at..]).map_or(0, |(word, _)| word);
     let (size, whole) = (
         word(offset_of!(Header, size)),
@@ -80,7 +80,7 @@ fn check(image: &[u8], data: &[u8]) {
 
 /// The elements of an array are all there, or none is; those that are lie within the plan's `size` bytes from `base`.
 fn rows<T: FromBytes + Immutable + KnownLayout + 'static>(
-    plan: &Plan,
+    plan: &PlanView,
     array: Array,
     base: u64,
     size: u64,

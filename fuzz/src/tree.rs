@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use plan::{PAGE, Range};
 
 pub use crate::boot::machine::Checked;
-use crate::boot::{machine, off::Refused};
-use crate::planned::Plan;
+use crate::boot::{machine, power_off::Refused};
+use crate::state::plan_view::PlanView;
 use crate::support::{self, Parts};
 
 /// How EL2 answers a tree.
@@ -64,11 +64,11 @@ pub fn answer_at(level: u64, data: &[u8]) -> Answer {
     answer_from(level, good_plan(), data)
 }
 
-fn answer_of(plan: &Plan, data: &[u8]) -> Answer {
+fn answer_of(plan: &PlanView, data: &[u8]) -> Answer {
     answer_from(2, plan, data)
 }
 
-fn answer_from(level: u64, plan: &Plan, data: &[u8]) -> Answer {
+fn answer_from(level: u64, plan: &PlanView, data: &[u8]) -> Answer {
     // Eight bytes at a time: aligned as the boot protocol wants it, and never without a header.
     let mut tree = vec![0u64; data.len().max(HEADER).div_ceil(8)];
     for (word, bytes) in tree.iter_mut().zip(data.chunks(8)) {
@@ -95,16 +95,16 @@ fn answer_from(level: u64, plan: &Plan, data: &[u8]) -> Answer {
 }
 
 /// The plan of the system `duo`.
-fn good_plan() -> &'static Plan {
-    static PLAN: OnceLock<Plan> = OnceLock::new();
+fn good_plan() -> &'static PlanView {
+    static PLAN: OnceLock<PlanView> = OnceLock::new();
     PLAN.get_or_init(|| loaded(&support::duo().image))
 }
 
 /// The plan of `image`, aligned as in memory, for as long as this process lives.
-fn loaded(image: &[u8]) -> Plan {
+fn loaded(image: &[u8]) -> PlanView {
     let bytes = &image[Parts::of(image).plan..];
     let room = vec![0; bytes.len() + PAGE as usize].leak();
     let start = room.as_ptr().align_offset(PAGE as usize);
     room[start..start + bytes.len()].copy_from_slice(bytes);
-    Plan::at(room[start..].as_ptr() as u64)
+    PlanView::at(room[start..].as_ptr() as u64)
 }

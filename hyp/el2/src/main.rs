@@ -1,23 +1,24 @@
-//! EL2: all of Bulkhead that needs privilege. What needs none is in the crates beside this one.
+//! EL2: all of Bulkhead that needs privilege. Pure logic is in the crates beside this one.
 //!
-//! - `boot/`: from the loader to the MMU; its `mod.rs` lists the steps
-//! - `run.rs`: a core's way from there into its guest
-//! - `vectors/` and `exits/`: why a guest came here and who answers
-//! - `bell.rs`: doorbells; `power.rs`: start and stop; `terminal.rs`: lines
-//! - `gic/`: the physical interrupt controller; `cpu/`: registers, caches, timer, per-core state
+//! The folders are floors. A file imports only from its own folder or from a floor below it
+//! (`cargo xtask test el2/floors`), so each floor can be read without the ones above:
+//!
+//! 1. `vectors/`: the first instructions of an entry
+//! 2. `traps/`: why EL2 was entered; handlers return `Next` to one loop
+//! 3. `services/`: who answers, one file per feature
+//! 4. `boot/`: from the loader to the MMU
+//! 5. `drivers/`: the interrupt controllers and the UART
+//! 6. `state/`: what a core, a partition and the system remember
+//! 7. `arch/`: the processor
 #![no_std]
 #![no_main]
 
-mod bell;
+// First: its macros are used in `drivers`.
+#[macro_use]
+mod arch;
 mod boot;
-mod cpu;
-mod exits;
-mod gic;
-mod load;
-mod planned;
-mod power;
-mod run;
-mod shared;
-mod terminal;
-mod uart;
+mod drivers;
+mod services;
+mod state;
+mod traps;
 mod vectors;

@@ -37,12 +37,22 @@ pub use words::cause;
 
 /// Exception classes (`ESR_EL2.EC`, bits 31:26) that EL2 has an answer or words for.
 pub mod ec {
+    /// Access to SVE, Advanced SIMD or floating point.
+    pub const FP: u8 = 0x07;
+    /// Pointer authentication instruction.
+    pub const PAUTH: u8 = 0x09;
+    /// LD64B, ST64B, ST64BV or ST64BV0.
+    pub const LS64: u8 = 0x0a;
     /// HVC in AArch64.
     pub const HVC64: u8 = 0x16;
     /// SMC in AArch64, trapped by `HCR_EL2.TSC`. `ELR_EL2` is the SMC itself, not the instruction after it.
     pub const SMC64: u8 = 0x17;
     /// MSR, MRS or a system instruction in AArch64.
     pub const SYSREG: u8 = 0x18;
+    /// SVE.
+    pub const SVE: u8 = 0x19;
+    /// SME.
+    pub const SME: u8 = 0x1d;
     /// Instruction abort from a lower exception level.
     pub const INSTRUCTION_ABORT: u8 = 0x20;
     /// Data abort from a lower exception level.

@@ -83,7 +83,7 @@ const fn bounded(name: &'static str, says: &'static str, span: &'static [&'stati
 /// Draining the console, the longest in one entry.
 const DRAIN: &str = "console-drain";
 /// The function in which it does.
-const DRAINS: &str = "terminal::drain";
+const DRAINS: &str = "services::console::drain";
 /// Most instructions of it.
 const DRAIN_BUDGET: f64 = 300.0;
 

@@ -66,9 +66,9 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "table-switch",
         gic: 3,
-        find: |code| instructions(code, "cpu::cache::switch_el2_tables", "TLBI ALLE2"),
+        find: |code| instructions(code, "arch::cache::switch_el2_tables", "TLBI ALLE2"),
         rule: "tlb-stale",
-        function: "run::run_core",
+        function: "run_core",
         blocks: Some(FIRST_BLOCKS),
     },
     Fault {

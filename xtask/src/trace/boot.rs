@@ -25,7 +25,12 @@ pub enum Part {
 const PARTS: &[(Part, &[&str])] = &[
     (
         Part::Spin,
-        &["run::meet", "load::meet", "boot::await_core", "spin::"],
+        &[
+            "run::boot_barrier",
+            "load::meet",
+            "boot::await_core",
+            "spin::",
+        ],
     ),
     (Part::Copy, &["memcpy", "copy_nonoverlapping", "move_image"]),
     (

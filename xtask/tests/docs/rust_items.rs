@@ -119,7 +119,7 @@ impl Items {
     }
 }
 
-/// The modules of a file by its path: `hyp/el2/src/gic/v3.rs` is `el2`, `gic`, `v3`.
+/// The modules of a file by its path: `hyp/el2/src/drivers/gicv3.rs` is `el2`, `gic`, `v3`.
 fn modules_of(file: &Path) -> Vec<String> {
     let words = file.with_extension("");
     let words = words.iter().map(|word| word.to_string_lossy());

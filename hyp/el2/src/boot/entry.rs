@@ -41,7 +41,7 @@ _plan_offset:
 .macro known_state                      // whatever firmware left: interrupts masked, no VHE, MMU off
     msr     DAIFSet, #0xf
     msr     SPSel, #1
-    msr     TPIDR_EL2, xzr              // no state yet (cpu/core.rs)
+    msr     TPIDR_EL2, xzr              // no state yet (state/percpu.rs)
     adr     x1, vectors                 // a fault of boot's has its line
     msr     VBAR_EL2, x1
     msr     MDCR_EL2, xzr
@@ -261,7 +261,7 @@ start_core_row:
     msr     SCTLR_EL2, x1
     isb
     mov     x0, x19
-    bl      {run_core}
+    bl      run_core
 
     .global park_core
 park_core:
@@ -283,7 +283,6 @@ boot_stack_top:
     check_machine = sym super::check_machine,
     moved = sym super::moved,
     check_core = sym super::check_core,
-    run_core = sym crate::run::run_core,
     cores = const offset_of!(Header, cores),
     tcr = const offset_of!(Header, tcr),
     mpidr = const offset_of!(plan::Core, mpidr),

@@ -10,11 +10,12 @@ use core::sync::atomic::Ordering::Relaxed;
 use console::Line;
 use plan::{Core, Machine, PAGE, Range};
 
-use super::off::{self, HVC, PSCI, UART};
+use super::power_off::{self, HVC, PSCI, UART};
 use super::refuse::{if_damaged, refusal, refuse};
 use super::tree::{self, Node, Nodes, Property::*, Regions, text};
-use crate::gic;
-use crate::planned::Plan;
+use crate::drivers::distributor;
+use crate::drivers::{Gic, gic::GicDriver};
+use crate::state::plan_view::PlanView;
 
 /// Banks of RAM that EL2 holds, those that touch taken as one.
 const RAM_RANGES: usize = 32;
@@ -67,7 +68,7 @@ struct Found<'a> {
 
 /// Compares the machine with `plan`; what does not fit is refused. `level` is the exception level that the loader entered at,
 /// `image` where it put the image.
-pub fn check(dtb: u64, level: u64, plan: &Plan, image: Range) -> Checked {
+pub fn check(dtb: u64, level: u64, plan: &PlanView, image: Range) -> Checked {
     let machine = &plan.header.machine;
     if plan.is_valid() {
         UART.store(machine.uart.base, Relaxed);
@@ -114,7 +115,7 @@ pub fn check(dtb: u64, level: u64, plan: &Plan, image: Range) -> Checked {
 }
 
 /// The pass over the tree.
-fn read<'a>(found: &mut Found<'a>, nodes: Nodes, plan: &'a Plan, own: &[Range]) {
+fn read<'a>(found: &mut Found<'a>, nodes: Nodes, plan: &'a PlanView, own: &[Range]) {
     for range in nodes.reservations() {
         keep(found, range, plan, own);
     }
@@ -150,7 +151,7 @@ const MEMORY: tree::Text = text("memory");
 const CPU: tree::Text = text("cpu");
 
 /// Takes what one node says, whose ancestors from the root on are `above`.
-fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a Plan, own: &[Range]) {
+fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a PlanView, own: &[Range]) {
     match above {
         [] => {}
         [_] if node.name == b"chosen" => {
@@ -182,7 +183,7 @@ fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a Plan, 
 }
 
 /// `status = "disabled"` says that a core waits to be started, "fail" that it cannot be (3.8).
-fn look_at_cpu<'a>(found: &mut Found<'a>, node: &Node, cpus: &Node, plan: &'a Plan) {
+fn look_at_cpu<'a>(found: &mut Found<'a>, node: &Node, cpus: &Node, plan: &'a PlanView) {
     let (Some(mut reg), Some([cells, _])) = (node.value(Reg), cpus.cells()) else {
         return;
     };
@@ -272,7 +273,7 @@ fn add_ram(found: &mut Found, bank: Range) {
 
 /// Notes a range that the tree reserves, if the plan uses some of it that neither boot alone needs (`own`) nor the board gives
 /// to the plan.
-fn keep(found: &mut Found, range: Range, plan: &Plan, own: &[Range]) {
+fn keep(found: &mut Found, range: Range, plan: &PlanView, own: &[Range]) {
     let given = plan.slice::<Range>(plan.header.machine.reclaimed);
     let allowed = |both: &Range| own.iter().chain(given).any(|other| holds(other, both));
     if used(&range, plan, allowed).is_none() {
@@ -288,7 +289,11 @@ fn keep(found: &mut Found, range: Range, plan: &Plan, own: &[Range]) {
 }
 
 /// The range of RAM that the plan needs and that has a part in `range` which is not allowed.
-fn used(range: &Range, plan: &Plan, allowed: impl Fn(&Range) -> bool) -> Option<&'static Range> {
+fn used(
+    range: &Range,
+    plan: &PlanView,
+    allowed: impl Fn(&Range) -> bool,
+) -> Option<&'static Range> {
     let ram = plan.slice::<Range>(plan.header.machine.ram);
     ram.iter().find(|need| {
         let base = need.base.max(range.base);
@@ -331,7 +336,7 @@ fn nonce(text: &[u8]) -> Option<u64> {
     })
 }
 
-fn check_ram(found: &Found, plan: &Plan) {
+fn check_ram(found: &Found, plan: &PlanView) {
     let ram = found.ram.get(..found.ram_count).unwrap_or(&[]);
     for need in plan.slice::<Range>(plan.header.machine.ram) {
         // Adjacent ranges cover together: step from one to the next until none goes on. Saturated, each step is forward,
@@ -365,7 +370,7 @@ fn check_ram(found: &Found, plan: &Plan) {
                     .str(" more, of which EL2 reads ");
                 line.dec(RAM_RANGES as u64);
             }
-            off::power_off_with(&mut line)
+            power_off::power_off_with(&mut line)
         }
     }
 }
@@ -377,7 +382,7 @@ fn between(line: &mut Line, range: &Range) {
 }
 
 /// Refuses what the tree reserves under the plan, if it is not the RAM disk.
-fn check_kept(found: &Found, plan: &Plan) {
+fn check_kept(found: &Found, plan: &PlanView) {
     let kept = found.kept.get(..found.kept_count).unwrap_or(&[]);
     // Of several that found no room only the last is known: whether the others are the RAM disk is not.
     let kept = kept.iter().map(|range| (range, true));
@@ -387,12 +392,12 @@ fn check_kept(found: &Found, plan: &Plan) {
             let mut line = refusal();
             between(line.str("RAM: the plan needs "), need);
             between(line.str(", the device tree reserves "), range);
-            off::power_off_with(&mut line)
+            power_off::power_off_with(&mut line)
         }
     }
 }
 
-fn check_cores(found: &Found, plan: &Plan) {
+fn check_cores(found: &Found, plan: &PlanView) {
     let missing = |&(index, _): &(usize, &Core)| found.planned_cpus >> (index & 63) & 1 == 0;
     if let Some((_, core)) = plan.cores().iter().enumerate().find(missing) {
         refuse!(str "cores: the plan needs ", dec plan.cores().len() as u64,
@@ -415,7 +420,7 @@ fn fits(found: &Found, machine: &Machine) -> bool {
         && (needed.iter().zip(found.gic)).all(|(range, base)| range.base == base)
 }
 
-fn check_gic(found: &Found, plan: &Plan) {
+fn check_gic(found: &Found, plan: &PlanView) {
     let machine = &plan.header.machine;
     let (version, base) = (machine.gic_version.into(), machine.gicd.base);
     if found.gic_version == 0 {
@@ -426,11 +431,11 @@ fn check_gic(found: &Found, plan: &Plan) {
         refuse!(str "GIC: the plan needs GICv", dec version, str " at ", hex base,
             str ", the machine has GICv", dec found.gic_version.into(), str " at ", hex found.gic[0])
     }
-    if machine.gic_version != gic::VERSION {
-        refuse!(str "plan: for GICv", dec version, str ", this EL2 drives GICv", dec gic::VERSION.into())
+    if machine.gic_version != Gic::VERSION {
+        refuse!(str "plan: for GICv", dec version, str ", this EL2 drives GICv", dec Gic::VERSION.into())
     }
-    gic::attach(machine, found.link);
-    let intids = gic::physical::intids(machine.gicd.base);
+    Gic::attach(machine, found.link);
+    let intids = distributor::intids(machine.gicd.base);
     if intids < machine.intids {
         refuse!(str "GIC: the plan needs ", dec machine.intids.into(),
             str " INTIDs, the machine has ", dec intids.into())

@@ -6,13 +6,14 @@
 //! 3. `entry.rs`: move the image to its planned address, relocate again, clean to the point of coherency.
 //! 4. [`moved`]: clear the shared region, set up the distributor, start the other cores.
 //! 5. `entry.rs`, every core: take its own stack, [`check_core`], MMU on with the tables of the plan.
-//! 6. [`crate::run::run_core`]: interrupt controller, the partition's images, a barrier for all cores, the guest.
+//! 6. `run_core` in `traps/run.rs`: interrupt controller, the partition's images, a barrier for all cores, the guest.
 
-pub mod crc;
 mod entry;
+pub mod fault;
+mod interrupts;
 pub mod leftovers;
 mod machine;
-pub mod off;
+pub mod power_off;
 pub mod refuse;
 mod tree;
 
@@ -22,13 +23,12 @@ use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1, Readable};
 use plan::{Core, Header, Midr, Range};
 
-use crate::cpu::{cache, regs, timer};
-use crate::gic;
-use crate::planned::Plan;
-use crate::shared::Shared;
-use off::PSCI;
-use refuse::refusal;
-pub(crate) use refuse::refuse;
+use crate::arch::{cache, registers, timer};
+use crate::drivers::{Gic, gic::GicDriver};
+use crate::state::plan_view::{self, PlanView};
+use crate::state::shared::Shared;
+use power_off::PSCI;
+use refuse::{refusal, refuse, refuse_gic};
 
 /// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with the image.
 static NONCE: AtomicU64 = AtomicU64::new(0);
@@ -63,9 +63,9 @@ pub struct Target {
 
 /// Step 2. `dtb` is the boot device tree, `level` the exception level that the loader entered at.
 pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
-    let plan = Plan::here();
+    let plan = PlanView::here();
     let image = Range {
-        base: crate::planned::image_base(),
+        base: plan_view::image_base(),
         size: plan.header.image_size,
     };
     let checked = machine::check(dtb, level, &plan, image);
@@ -79,7 +79,7 @@ pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
 
 /// Step 4, in the moved image. Returns only if this core is not the plan's and could not be switched off.
 pub extern "C" fn moved() {
-    let plan = Plan::here();
+    let plan = PlanView::here();
     let header = plan.header;
 
     // What other cores will find in memory with their caches on must be there with ours off.
@@ -90,7 +90,7 @@ pub extern "C" fn moved() {
     let me = MPIDR_EL1.get() & AFFINITY;
     let own = plan.cores().iter().find(|core| core.mpidr == me);
     check_frequency(me);
-    gic::init_distributor(&plan);
+    interrupts::init_distributor(&plan);
     // Cores of one type refuse alike: once is enough.
     if let Some(own) = own {
         check_core(own);
@@ -108,7 +108,7 @@ pub extern "C" fn moved() {
         // No partition owns the boot core: its work is done.
         None => {
             if PSCI.load(Relaxed) {
-                regs::smc(psci::fid::CPU_OFF.into(), [0; 3]);
+                registers::smc(psci::fid::CPU_OFF.into(), [0; 3]);
             }
         }
     }
@@ -118,7 +118,7 @@ pub extern "C" fn moved() {
 fn start(core: &Core) {
     let entry = &raw const secondary_start as u64;
     if PSCI.load(Relaxed) {
-        let result = regs::smc(
+        let result = registers::smc(
             (psci::fid::CPU_ON | psci::fid::SMC64).into(),
             [core.mpidr, entry, 0],
         );
@@ -171,7 +171,7 @@ fn check_frequency(mpidr: u64) {
 /// Step 5: what only the core itself can tell. `core` is its row.
 pub extern "C" fn check_core(core: &Core) {
     check_frequency(core.mpidr);
-    let plan = Plan::here();
+    let plan = PlanView::here();
     let machine = &plan.header.machine;
     let midr = MIDR_EL1.get() as u32;
     let admitted: &[Midr] = plan.slice(machine.midrs);
@@ -183,7 +183,7 @@ pub extern "C" fn check_core(core: &Core) {
         for row in admitted {
             line.str(" ").hex(row.value.into());
         }
-        off::power_off_with(&mut line)
+        power_off::power_off_with(&mut line)
     }
     // Cortex-A72 up to r0p3, erratum 859971: no instruction prefetch (CPUACTLR_EL1, bit 32; Trusted Firmware-A, cortex_a72.S).
     // Firmware that speaks PSCI has done so; the Raspberry Pi's stub leaves it, and opens the register to EL2.
@@ -202,8 +202,8 @@ pub extern "C" fn check_core(core: &Core) {
         refuse!(str "address width: the plan needs ", dec machine.pa_bits.into(),
             str " bits, core ", hex core.mpidr, str " has ", dec bits)
     }
-    gic::check_core(core);
-    let registers = gic::list_register_count();
+    Gic::check_core(core).unwrap_or_else(|error| refuse_gic(&error));
+    let registers = Gic::list_register_count();
     if registers < u64::from(machine.list_registers) {
         refuse!(str "list registers: the plan needs ", dec machine.list_registers.into(),
             str ", core ", hex core.mpidr, str " has ", dec registers)

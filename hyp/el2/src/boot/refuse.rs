@@ -2,14 +2,16 @@
 
 use console::Line;
 
-use crate::planned::Plan;
+use super::power_off;
+use crate::drivers::gic::GicError;
+use crate::state::plan_view::PlanView;
 
 /// Refuses with a line of the parts given, each a method of [`Line`] and its argument: what does not fit, and both sides.
 macro_rules! refuse {
     ($($part:ident $value:expr),+ $(,)?) => {{
         let mut line = $crate::boot::refuse::refusal();
         $(line.$part($value);)+
-        $crate::boot::off::power_off_with(&mut line)
+        $crate::boot::power_off::power_off_with(&mut line)
     }};
 }
 pub(crate) use refuse;
@@ -21,8 +23,15 @@ pub fn refusal() -> Line {
     line
 }
 
+/// Refuses a machine for what its interrupt controller has otherwise than the plan.
+pub fn refuse_gic(error: &GicError) -> ! {
+    let mut line = refusal();
+    error.describe(&mut line);
+    power_off::power_off_with(&mut line)
+}
+
 /// Refuses an image whose plan does not have the CRC32C its header says.
-pub fn if_damaged(plan: &Plan) {
+pub fn if_damaged(plan: &PlanView) {
     let crc = plan.crc();
     if crc != plan.header.crc {
         refuse!(str "plan: its CRC32C is ", hex crc.into(), str ", its header says ",

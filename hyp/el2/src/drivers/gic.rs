@@ -1,0 +1,147 @@
+//! The physical interrupt controller: who sends, takes and ends physical interrupts at EL2.
+//!
+//! EL2 keeps two SGIs, its timer and the maintenance interrupt of each core, and the console's UART. Every other
+//! interrupt belongs to one partition, whose guest ends it through a list register.
+//!
+//! [`GicDriver`] is what both architecture versions offer; `mod.rs` names the one that is built.
+
+use console::Line;
+use plan::{Core, Machine};
+use trap::Common;
+use vgic::Vcpu;
+
+use super::distributor::Distributor;
+use crate::arch::timer;
+use crate::state::percpu::VgicBackend;
+
+/// The physical SGI of doorbells and of everything between siblings.
+pub const DOORBELL: u32 = 8;
+/// The physical SGI of control: start, stop, console.
+pub const CONTROL: u32 = 9;
+/// The maintenance interrupt (Server Base System Architecture, PPI assignments).
+pub const MAINTENANCE: u32 = 25;
+/// INTIDs from here on are answers, not interrupts (IHI 0069, 2.2.1; IHI 0048, 3.2.5).
+pub const SPECIAL: u32 = 1020;
+/// What EL2 keeps of the private interrupts, a bit each.
+pub const OWN: u32 = 1 << DOORBELL | 1 << CONTROL | 1 << MAINTENANCE | 1 << timer::INTID;
+
+/// What a machine has otherwise than the plan or EL2 needs it, in words that name both sides.
+pub struct GicError {
+    /// Words, each with a number after it; the last ones may be missing.
+    pub parts: [(&'static str, u64); 3],
+    /// Base of the numbers.
+    pub base: u64,
+    /// What follows them.
+    pub end: &'static str,
+}
+
+impl GicError {
+    /// Adds it to `line`.
+    pub fn describe(&self, line: &mut Line) {
+        for (words, number) in self.parts.iter().filter(|(words, _)| !words.is_empty()) {
+            line.str(words).digits(*number, self.base);
+        }
+        line.str(self.end);
+    }
+}
+
+/// What EL2 needs of an interrupt controller. Defaults are for what one of the two versions does not have.
+pub trait GicDriver {
+    /// The GIC's architecture version.
+    const VERSION: u32;
+
+    /// Remembers where the GIC of `machine` is, which the machine check has compared with the plan. `link` is the loader's
+    /// word on `GICH_LR.HW`.
+    fn attach(_machine: &Machine, _link: Option<bool>) {}
+
+    /// Checks that core `row` has the interrupt controller that the plan gives it.
+    ///
+    /// # Errors
+    /// What differs, or what firmware or a loader has set up otherwise than EL2 needs it.
+    fn check_core(row: &Core) -> Result<(), GicError>;
+
+    /// Returns the number of this core's list registers, 16 at most.
+    fn list_register_count() -> u64;
+
+    /// Returns the bits of `ICH_HCR_EL2` that trap the guest's deactivations, or 0 where stage 2 does.
+    fn deactivation_trap() -> u32 {
+        0
+    }
+
+    /// Switches the distributor on, with every interrupt disabled.
+    fn enable_distributor(gicd: &Distributor);
+
+    /// Routes SPI `intid` to the core with affinity fields `mpidr`.
+    fn route(gicd: &Distributor, intid: u32, mpidr: u64);
+
+    /// Routes SPI `intid` at boot.
+    ///
+    /// # Errors
+    /// EL2 cannot enable it.
+    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Result<(), GicError> {
+        Self::route(gicd, intid, mpidr);
+        Ok(())
+    }
+
+    /// Returns the address of the registers whose word 0 is that of core `row`, on a machine whose distributor is at `gicd`.
+    fn private(row: &Core, gicd: u64) -> u64;
+
+    /// Sets up this core's private interrupts (`words`) and CPU interface: EL2's own interrupts enabled, all others disabled.
+    fn init_core(row: &Core, words: &Distributor);
+
+    /// Returns what sends physical SGI `intid` to the one core `mpidr`: see [`Self::send`].
+    fn sgi(mpidr: u64, intid: u32) -> u64;
+
+    /// Sends `sgi`, made by [`Self::sgi`], after everything this core wrote before: the core that reacts must see it.
+    fn send(sgi: u64);
+
+    /// Acknowledges this core's most urgent physical interrupt; [`SPECIAL`] and up is none.
+    fn acknowledge() -> u32;
+
+    /// Ends an SGI of EL2's. An SGI sent after this arrives anew: whatever it announces is to be looked at only later.
+    fn end_sgi(_intid: u32) {}
+
+    /// Lets other interrupts in again while `intid` stays active.
+    fn drop_priority(intid: u32);
+
+    /// Ends an interrupt of EL2's own. What quietened it has taken effect.
+    fn deactivate(intid: u32);
+
+    /// Sets the virtual CPU interface as a core has it out of reset: no active priorities, all groups off.
+    fn reset_guest_interface();
+
+    /// Reads one of the registers that trap together with `ICC_DIR_EL1`.
+    fn read_common(_register: Common) -> u64 {
+        0
+    }
+
+    /// Writes one of them.
+    fn write_common(_register: Common, _value: u64) {}
+
+    /// Reads the emulated distributor (`part` none), or the redistributor of vCPU `part` (GICv2: the page of `GICC_DIR`).
+    fn guest_read(vcpu: Vcpu<VgicBackend>, part: Option<usize>, offset: u64, size: u64) -> u64;
+
+    /// Writes there.
+    fn guest_write(
+        vcpu: Vcpu<VgicBackend>,
+        part: Option<usize>,
+        offset: u64,
+        size: u64,
+        value: u64,
+    );
+
+    /// Returns what a read of the word at `offset` of the emulated distributor shows, where the state alone says.
+    fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32>;
+
+    /// Carries out the commonest write of a word to the emulated distributor, an SGI to another vCPU; false for all others.
+    #[inline(always)]
+    fn fast_write(_vcpu: Vcpu<VgicBackend>, _offset: u64, _value: u32) -> bool {
+        false
+    }
+
+    /// Takes what a sibling asked, if it is one SGI that can be listed at once; false, with nothing done, for all else.
+    #[inline(always)]
+    fn fast_inbox(_vcpu: Vcpu<VgicBackend>) -> bool {
+        false
+    }
+}

@@ -1,0 +1,372 @@
+//! The console at EL2: a guest's PL011, telling the console core, and joining rings and UART there.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use ::console::{After, LINE, Line, Output, PREFIX, Pace, Partitions, Typed, Waiting, published};
+use ::vgic::{Bank, Physical};
+
+use super::{ipi, vgic};
+use crate::arch::timer;
+use crate::drivers::pl011::{RECEIVE, TRANSMIT, Uart};
+use crate::state::deadlines::Deadline;
+use crate::state::percpu::PerCpu;
+use crate::state::shared::{Shared, control};
+
+/// Most bytes of one drain: with what it takes to find them, what the console core's guest has to wait for at once.
+const BYTES: u32 = 10;
+/// A begun line that has nothing to add keeps the terminal for this part of a second.
+const PATIENCE_HZ: u64 = 1000;
+/// Bytes that nobody gets, taken from the UART in one drain.
+const DROPPED: u32 = 4;
+/// A guest's core looks again so often whether its full ring has room, and the console core whether what is typed has.
+const LOOKS_HZ: u64 = 50;
+/// Offsets of the registers of a guest's PL011 that are used most: DR, FR.
+pub const DATA: u64 = 0;
+pub const FLAGS: u64 = 0x18;
+/// In `Global::focus`: the partition has the terminal too.
+const ALONE: u32 = 1 << 8;
+
+/// Whether `intid` is the console UART's, which is routed to the core that drains it.
+pub fn owns(cpu: &PerCpu, intid: u32) -> bool {
+    intid == cpu.plan.header.machine.uart_intid
+}
+
+/// Makes the console core's UART ready; the first partition has the input. After the barrier: the distributor is set up.
+pub fn init(cpu: &mut PerCpu) {
+    let header = cpu.plan.header;
+    if cpu.index != header.console_core as usize {
+        return;
+    }
+    let frequency = timer::frequency();
+    cpu.console.pace = Pace::new(header.console_share, frequency);
+    cpu.console.mux.set_patience(frequency / PATIENCE_HZ);
+    for (index, partition) in cpu.plan.partitions().iter().enumerate() {
+        cpu.console
+            .mux
+            .set_name(index, &partition.name, partition.colour);
+    }
+    command(cpu, b'1');
+    // It is not live until somebody asks for it.
+    cpu.shared.global.focus.store(0, Relaxed);
+    // SAFETY: the machine check saw the PL011 there; this core alone maps it, and drives it from here on.
+    let uart = unsafe { Uart::new(header.machine.uart.base) };
+    // What was typed before, as much as the hardware keeps: a command among it counts.
+    for _ in 0..64 {
+        if receive(cpu, uart).is_none() {
+            break;
+        }
+    }
+    uart.enable();
+    uart.interrupt_on(RECEIVE);
+    cpu.console.uart = Some(uart.registers());
+    let intid = header.machine.uart_intid;
+    cpu.vgic
+        .backend
+        .write_bank(Bank::SetEnable, intid as usize / 32, 1 << (intid % 32));
+    // It was awake so far, and nobody told it what came in.
+    wake_console_core(cpu);
+}
+
+/// A guest reads its PL011's flags.
+#[inline(always)]
+pub fn flags(cpu: &PerCpu) -> u64 {
+    let terminal = cpu.terminal;
+    let flags = cpu.state.uart.flags(&terminal.output, &terminal.input);
+    flags.into()
+}
+
+/// A guest reads its PL011.
+#[inline(never)]
+pub fn guest_read(cpu: &mut PerCpu, offset: u64) -> u64 {
+    let terminal = cpu.terminal;
+    let value = cpu
+        .state
+        .uart
+        .read(offset, &terminal.output, &terminal.input);
+    // The flags alone change nothing.
+    if offset != FLAGS {
+        update(cpu);
+    }
+    value.into()
+}
+
+/// A guest writes its PL011.
+#[inline(never)]
+pub fn guest_write(cpu: &mut PerCpu, offset: u64, value: u64) {
+    if offset == DATA {
+        send(cpu, value as u8);
+        return;
+    }
+    let terminal = cpu.terminal;
+    let uart = &cpu.state.uart;
+    uart.write(offset, value as u32, &terminal.output, &terminal.input);
+    update(cpu);
+}
+
+/// A guest writes `byte` to its PL011's data register. Answers true, as whoever carries out an access does.
+#[inline(never)]
+pub fn send(cpu: &mut PerCpu, byte: u8) -> bool {
+    let (uart, output) = (&cpu.state.uart, &cpu.terminal.output);
+    let mut changed = true;
+    if let Some(used) = uart.send(byte, output) {
+        published();
+        let own = cpu.row.partition + 1;
+        let is_live = cpu.shared.global.focus.load(Relaxed) & !ALONE == own;
+        if is_live || byte == b'\n' || used >= LINE {
+            mark(cpu);
+        }
+        changed = uart.changed_by(used, output);
+    }
+    if changed {
+        update(cpu);
+    }
+    // As in `settle`.
+    core::hint::black_box(true)
+}
+
+/// Something was typed for this core's partition.
+pub fn typed(cpu: &mut PerCpu) {
+    update(cpu);
+}
+
+/// Brings the PL011's interrupt in line with its registers, and looks again later if that may change with the ring: the
+/// drain does not tell the producer.
+#[inline(never)]
+fn update(cpu: &mut PerCpu) {
+    // What the registers hold now is seen by whoever changes the level after this look at it.
+    published();
+    // Twice: between a sibling's look at the registers and what it makes of them something may have been typed, and
+    // whoever comes last must have seen the last state.
+    let looks = [set_level(cpu), set_level(cpu)];
+    if looks == [false; 2] {
+        return;
+    }
+    say_lost(cpu, false);
+    let at = timer::now() + timer::frequency() / LOOKS_HZ;
+    cpu.deadlines.advance(Deadline::ConsoleLook, at);
+    cpu.deadlines.arm();
+}
+
+/// Says how many bytes of the guest's were lost, once that is over or `at_end`.
+#[cold]
+#[inline(never)]
+pub fn say_lost(cpu: &PerCpu, at_end: bool) {
+    let lost = cpu.state.uart.lost(&cpu.terminal.output, at_end);
+    if lost == 0 {
+        return;
+    }
+    let mut line = partition_line(cpu);
+    line.dec(lost.into())
+        .str(" bytes lost: written while its UART was full (TXFF)");
+    print_line(cpu, &line);
+}
+
+/// Whether to look again.
+#[inline(always)]
+fn set_level(cpu: &mut PerCpu) -> bool {
+    let terminal = cpu.terminal;
+    let (level, look) = cpu.state.uart.line(&terminal.output, &terminal.input);
+    let intid = cpu.partition.uart_intid;
+    vgic::vcpu(cpu).set_level(intid, level);
+    look
+}
+
+/// EL2's timer: a full ring may have room. Returns whether the next drain is due, which is its neighbours' doing.
+pub fn on_timer(cpu: &mut PerCpu) -> bool {
+    let now = timer::now();
+    if cpu.deadlines.is_due(Deadline::ConsoleLook, now) {
+        cpu.deadlines.set(Deadline::ConsoleLook, timer::NEVER);
+        if !cpu.stopped {
+            update(cpu);
+        }
+    }
+    cpu.deadlines.is_due(Deadline::ConsoleDrain, now)
+}
+
+/// Returns the start of a line about this core's partition.
+pub fn partition_line(cpu: &PerCpu) -> Line {
+    let mut line = Line::default();
+    line.name(&cpu.partition.name).str(": ");
+    line
+}
+
+/// Prints a line of EL2's own.
+pub fn print_line(cpu: &PerCpu, line: &Line) {
+    // A ring without room for it holds 768 bytes of such lines already.
+    cpu.terminal
+        .output
+        .say(&[PREFIX.as_bytes(), line.as_bytes(), b"\r\n"]);
+    kick(cpu);
+}
+
+/// This core's partition has stopped, and no guest code runs on this core any more.
+pub fn end_partition(cpu: &PerCpu) {
+    cpu.terminal.output.end();
+    kick(cpu);
+}
+
+/// Tells the console core that this core's partition has something for it.
+pub fn kick(cpu: &PerCpu) {
+    published();
+    mark(cpu);
+}
+
+#[inline(always)]
+fn mark(cpu: &PerCpu) {
+    if cpu.shared.global.waiting.mark(cpu.row.partition) {
+        wake_console_core(cpu);
+    }
+}
+
+/// The console core sleeps.
+#[inline(never)]
+pub fn wake_console_core(cpu: &PerCpu) {
+    let console = cpu.plan.header.console_core as usize;
+    ipi::send_control(cpu, console, control::CONSOLE);
+}
+
+/// The partitions as the console core sees them.
+impl Partitions for Shared {
+    #[inline(always)]
+    fn waiting(&self) -> &Waiting {
+        &self.global.waiting
+    }
+
+    #[inline(always)]
+    fn output(&self, index: usize) -> Option<&Output> {
+        Some(&self.terminal(index)?.output)
+    }
+
+    #[inline(always)]
+    fn live(&self, index: usize) -> (bool, bool) {
+        let focus = self.global.focus.load(Relaxed);
+        let own = index as u32 + 1;
+        (focus & !ALONE == own, focus == own | ALONE)
+    }
+
+    #[inline(always)]
+    fn stopped(&self, index: usize) -> bool {
+        // Nobody prints before it runs.
+        self.state(index) != abi::state::RUNNING
+    }
+}
+
+/// Brings a byte that was typed to its ring, or a few of what is printed to the UART: so little that the guest of this core
+/// hardly notices, and not again before its share of time has passed. Does nothing on other cores than the console's. The
+/// caller arms the timer. Returns whether something is left.
+pub fn drain(cpu: &mut PerCpu) -> bool {
+    let Some(uart) = cpu.console.uart.map(Uart::of) else {
+        return false;
+    };
+    let start = timer::now();
+    if let Some(at) = cpu.console.pace.wait(start) {
+        cpu.deadlines.set(Deadline::ConsoleDrain, at);
+        uart.interrupt_on(0);
+        return true;
+    }
+    // By turns: neither who types nor who prints keeps the other waiting.
+    cpu.console.listens = !cpu.console.listens;
+    let typed = match cpu.console.listens && uart.has_received() {
+        true => receive(cpu, uart),
+        false => None,
+    };
+    let waits = typed == Some(Typed::Waits);
+    let after = match typed {
+        None | Some(Typed::Waits) => cpu.console.mux.drain(BYTES, start, &uart, &cpu.shared),
+        Some(_) => After::More,
+    };
+    let end = timer::now();
+    let next = cpu.console.pace.charge(start, end);
+    let receive = if waits { 0 } else { RECEIVE };
+    let look = match waits {
+        true => end + timer::frequency() / LOOKS_HZ,
+        false => timer::NEVER,
+    };
+    let (at, interrupts) = match after {
+        After::Full => (look, receive | TRANSMIT),
+        After::Nothing if waits || !uart.has_received() => {
+            // Whoever waits, with a line that is not there yet or for one that is begun, tells nobody again.
+            let at = match cpu.shared.global.waiting.next(0) {
+                Some(_) => end + timer::frequency() / PATIENCE_HZ,
+                None => look,
+            };
+            (at, receive)
+        }
+        _ => (next, 0),
+    };
+    cpu.deadlines.set(Deadline::ConsoleDrain, at);
+    uart.interrupt_on(interrupts);
+    at != timer::NEVER || interrupts & TRANSMIT != 0
+}
+
+/// Takes a byte from the UART, if there is one and its partition has room for it.
+#[inline(never)]
+fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
+    let listener = cpu.console.listener;
+    let ring = listener.and_then(|index| Some(&cpu.shared.terminal(index)?.input));
+    // So long a partition that reads nothing can keep whoever types from a command.
+    let patience = timer::frequency();
+    let keys = &mut cpu.console.keys;
+    let mut take = || keys.take(ring, timer::now(), patience, || uart.read());
+    let mut typed = take()?;
+    // What is for nobody goes faster, so that a command behind it is not long in coming.
+    for _ in 1..DROPPED {
+        if typed != Typed::Nothing {
+            break;
+        }
+        match take() {
+            Some(next) => typed = next,
+            None => break,
+        }
+    }
+    match typed {
+        Typed::Command(key) => {
+            let line = command(cpu, key);
+            print_line(cpu, &line);
+        }
+        Typed::Text | Typed::Nothing => {
+            let to = listener.and_then(|index| cpu.plan.partitions().get(index));
+            let vcpus = to.map_or(&[][..], |to| cpu.plan.slice::<u32>(to.vcpus));
+            if let Some(&first) = vcpus.first() {
+                ipi::send_control(cpu, first as usize, control::INPUT);
+            }
+        }
+        Typed::Waits => {}
+    }
+    Some(typed)
+}
+
+/// Does what Ctrl-A and `key` ask for, and what is to be said then: who has the input, who could. A digit gives it to that
+/// partition, counted from 1 in the manifest's order, or to nobody; again, it has the terminal too.
+fn command(cpu: &mut PerCpu, key: u8) -> Line {
+    let number = u32::from(key.wrapping_sub(b'0'));
+    let partitions = cpu.plan.partitions();
+    if number as usize <= partitions.len() {
+        let focus = &cpu.shared.global.focus;
+        let again = focus.load(Relaxed) == number;
+        focus.store(if again { number | ALONE } else { number }, Relaxed);
+        cpu.console.listener = (number as usize).checked_sub(1);
+        // What it has begun is shown.
+        if number != 0 {
+            cpu.shared.global.waiting.mark(number - 1);
+        }
+    }
+    let partition = cpu.console.listener.and_then(|index| partitions.get(index));
+    let mut line = Line::default();
+    line.str("input goes to ");
+    line.name(partition.map_or(b"nobody", |partition| &partition.name));
+    line.str("; 0 nobody");
+    for (number, partition) in (1..).zip(partitions) {
+        line.str(", ").dec(number).byte(b' ').name(&partition.name);
+    }
+    line
+}
+
+/// Sends all that waits, on the console core, and waits until it has left the UART: nobody is left to be kept waiting.
+pub fn flush(cpu: &mut PerCpu) {
+    cpu.console.pace = Pace::new(100, timer::frequency());
+    while drain(cpu) {}
+    if let Some(uart) = cpu.console.uart {
+        Uart::of(uart).flush();
+    }
+}

@@ -1,0 +1,148 @@
+//! Doorbells: one core's call becomes another core's virtual interrupt. `docs/doorbell.md` follows one all the way.
+
+use core::sync::atomic::Ordering::Acquire;
+
+use abi::{Reason, error, ring, state};
+use doorbell::{Bucket, Handles, Outcome};
+
+use super::vgic;
+use crate::arch::timer;
+use crate::drivers::{
+    Gic,
+    gic::{DOORBELL, GicDriver},
+};
+use crate::state::deadlines::Deadline;
+use crate::state::percpu::{ChannelEnd, PerCpu};
+
+/// Makes this core's channel ends from their rows of the plan.
+pub fn init(cpu: &mut PerCpu) {
+    let rows = cpu.plan.slice::<plan::End>(cpu.row.ends);
+    for (end, row) in cpu.doorbell.ends.iter_mut().zip(rows) {
+        let mut new = ChannelEnd::default();
+        new.end.bucket = Bucket::new(timer::frequency(), row.rate, row.burst);
+        new.intid = row.intid;
+        // `plan::NO_CORE` is not a core's index.
+        let index = row.peer_core as usize;
+        let peer = cpu.cores.get(index).zip(cpu.shared.core(index));
+        let partition = peer.map_or(usize::MAX, |_| row.peer_partition as usize);
+        new.peer = Some(cpu.shared.state_word(partition));
+        if let Some((core, theirs)) = peer {
+            new.line = Some(&theirs.line);
+            new.bit = 1 << (row.peer_handle & 63);
+            new.handle = row.peer_handle;
+            new.sgi = Gic::sgi(core.mpidr, DOORBELL);
+        }
+        *end = new;
+    }
+}
+
+/// `RING`: sets this end's bit in the peer's pending word and sends one SGI to the peer's core, unless the bit was set
+/// already, the peer masks it or the rate limit says later.
+pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
+    let Some(end) = cpu.doorbell.end(handle) else {
+        return error::BAD_HANDLE;
+    };
+    let Some(line) = end.line else {
+        return error::NO_DOORBELL;
+    };
+    if end.peer.map(|state| state.load(Acquire)) != Some(state::RUNNING) {
+        return error::PEER_DOWN;
+    }
+    match end.end.ring(line, end.handle, timer::now) {
+        Outcome::Notify => {
+            Gic::send(end.sgi);
+            ring::SENT
+        }
+        Outcome::Coalesced => ring::COALESCED,
+        Outcome::Held => ring::SENT,
+        Outcome::Deferred(at) => {
+            if cpu.doorbell.deferred.defer(handle as u32, at) {
+                set_deadline(cpu);
+                cpu.deadlines.arm();
+            }
+            ring::DEFERRED
+        }
+    }
+}
+
+/// The doorbell SGI: every doorbell that waits becomes its end's virtual interrupt, and so does what siblings left.
+#[inline(never)]
+pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
+    let bits = cpu.mine.line.take();
+    if bits == 0 && Gic::fast_inbox(vgic::vcpu(cpu)) {
+        return cpu.count(Reason::Sibling);
+    }
+    for handle in Handles(bits) {
+        deliver(cpu, handle.into());
+    }
+    let sibling = vgic::vcpu(cpu).inbox();
+    // An SGI may find everything taken along by an earlier one: on a core without ends a sibling sent it.
+    let foreign = bits != 0 || !sibling && cpu.doorbell.count != 0;
+    cpu.count(if foreign {
+        Reason::Doorbell
+    } else {
+        Reason::Sibling
+    });
+}
+
+fn deliver(cpu: &mut PerCpu, handle: u64) {
+    if let Some(end) = cpu.doorbell.end(handle) {
+        end.end.received = end.end.received.wrapping_add(1);
+        let intid = end.intid;
+        vgic::vcpu(cpu).inject(intid);
+    }
+}
+
+/// `MASK`.
+pub fn mask(cpu: &mut PerCpu, handle: u64, on: u64) -> i64 {
+    if handle >= cpu.doorbell.count {
+        return error::BAD_HANDLE;
+    }
+    match on {
+        1 => cpu.mine.line.mask(handle as u32),
+        0 => {
+            if cpu.mine.line.unmask(handle as u32) {
+                deliver(cpu, handle);
+            }
+        }
+        _ => return error::BAD_ARGUMENT,
+    }
+    0
+}
+
+/// This core's partition has stopped: rings every peer once, past limit and mask's usual path, so that one that waits for
+/// this end looks at `PEER`.
+pub fn notify_peers_of_stop(cpu: &mut PerCpu) {
+    for end in &mut cpu.doorbell.ends {
+        if let Some(line) = end.line {
+            if line.ring(end.handle) != Outcome::Coalesced {
+                end.end.sent = end.end.sent.wrapping_add(1);
+            }
+            Gic::send(end.sgi);
+        }
+    }
+}
+
+/// Sends the doorbells whose time has come. The caller arms the timer.
+pub fn retry_deferred(cpu: &mut PerCpu) {
+    let now = timer::now();
+    for handle in cpu.doorbell.deferred.due(now) {
+        let Some(end) = cpu.doorbell.end(handle.into()) else {
+            continue;
+        };
+        match end.line.map(|line| end.end.retry(line, end.handle, now)) {
+            Some(Outcome::Notify) => Gic::send(end.sgi),
+            Some(Outcome::Deferred(at)) => {
+                cpu.doorbell.deferred.defer(handle, at);
+            }
+            _ => {}
+        }
+    }
+    set_deadline(cpu);
+}
+
+/// Waits for the doorbell that may be sent next.
+fn set_deadline(cpu: &mut PerCpu) {
+    let at = cpu.doorbell.deferred.next().unwrap_or(timer::NEVER);
+    cpu.deadlines.set(Deadline::Doorbell, at);
+}

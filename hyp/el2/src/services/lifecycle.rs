@@ -1,0 +1,125 @@
+//! Starting and stopping vCPUs and partitions: what PSCI's answers come to, and how a partition ends.
+
+use core::mem::replace;
+use core::sync::atomic::Ordering::AcqRel;
+
+use ::console::Line;
+use abi::state;
+
+use super::{console, doorbell, ipi, vgic};
+use crate::state::next::{Next, Stop, Until};
+use crate::state::percpu::PerCpu;
+use crate::state::shared::control;
+
+/// `CPU_ON` was granted: wakes the core of vCPU `vcpu`.
+pub fn wake(cpu: &PerCpu, vcpu: usize) {
+    if let Some(index) = ipi::vcpu_core(cpu, vcpu) {
+        ipi::send_control(cpu, index, control::START);
+    }
+}
+
+/// `CPU_OFF` was granted.
+pub fn vcpu_off(cpu: &mut PerCpu) -> Next {
+    vgic::vcpu(cpu).park();
+    match cpu.state.power.all_off() {
+        true => Next::Stop(Stop::Off),
+        false => Next::Idle(Until::Started),
+    }
+}
+
+/// Returns what this core does once what it waits for has come; none while it has not. A WFI at EL2 does not wake for a
+/// virtual interrupt, so the list registers are looked at before each.
+pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
+    match until {
+        Until::Never => None,
+        Until::Pending => vgic::vcpu(cpu).is_pending().then_some(Next::Resume),
+        Until::Woken => vgic::vcpu(cpu).is_woken().then(|| {
+            vgic::vcpu(cpu).forget_priorities();
+            Next::Start
+        }),
+        Until::Started => {
+            cpu.start = cpu.state.power.take_start(cpu.row.vcpu as usize)?;
+            vgic::vcpu(cpu).unpark();
+            Some(Next::Start)
+        }
+    }
+}
+
+/// Stops this core's partition, which is told to its other cores and its peers, and this core's part of it.
+pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
+    if let Some(to) = final_state(stop) {
+        end(cpu, to, stop);
+    }
+    // Once: where EL2 faults at one of these it comes here again, and the console's core has others' lines to print.
+    if !replace(&mut cpu.stopped, true) {
+        console::end_partition(cpu);
+        doorbell::notify_peers_of_stop(cpu);
+        vgic::vcpu(cpu).reset();
+    }
+}
+
+/// The state that a partition ends in; none if a sibling has set it.
+fn final_state(stop: Stop) -> Option<u32> {
+    match stop {
+        Stop::BySibling => None,
+        Stop::Off => Some(state::OFF),
+        Stop::Reset => Some(state::RESET),
+        Stop::Failed => Some(state::FAILED),
+        Stop::Fault => Some(state::HALTED),
+    }
+}
+
+/// Of several vCPUs that stop their partition at once one wins; the others do nothing here.
+fn end(cpu: &mut PerCpu, to: u32, stop: Stop) {
+    if matches!(stop, Stop::Fault) {
+        cpu.mine.crash.record(cpu.fault.registers);
+    }
+    let index = cpu.row.partition as usize;
+    if !cpu.shared.change_state(index, state::RUNNING, to) {
+        return;
+    }
+    cpu.state.power.halt_all();
+    console::end_partition(cpu);
+    print_reason(cpu, stop);
+    console::say_lost(cpu, true);
+    for index in cpu.vcpus.iter().map(|&index| index as usize) {
+        if index != cpu.index {
+            ipi::send_control(cpu, index, control::STOP);
+        }
+    }
+    if cpu.shared.global.alive.fetch_sub(1, AcqRel) == 1 {
+        console::wake_console_core(cpu);
+    }
+}
+
+fn print_reason(cpu: &PerCpu, stop: Stop) {
+    let mut line = console::partition_line(cpu);
+    match stop {
+        Stop::BySibling | Stop::Off => return,
+        Stop::Reset => {
+            line.str("asked for a reset: halted");
+        }
+        Stop::Failed => {
+            vcpu_name(cpu, &mut line);
+            line.str(" gave the partition up: code ").hex(cpu.fail_code);
+        }
+        Stop::Fault => describe_fault(cpu, &mut line),
+    }
+    console::print_line(cpu, &line);
+}
+
+fn describe_fault(cpu: &PerCpu, line: &mut Line) {
+    let fault = &cpu.fault;
+    vcpu_name(cpu, line);
+    line.str(" on core ").dec(cpu.index as u64);
+    line.str(" halted: ").str(fault.cause).str(fault.detail);
+    let names = [" (ESR ", " ELR ", " FAR ", " HPFAR "];
+    for (name, value) in names.into_iter().zip(fault.registers) {
+        line.str(name).hex(value);
+    }
+    line.str(")");
+}
+
+fn vcpu_name(cpu: &PerCpu, line: &mut Line) {
+    line.str("vCPU ").dec(cpu.row.vcpu.into());
+}

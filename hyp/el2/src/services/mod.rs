@@ -1,0 +1,9 @@
+//! Who answers a guest or an interrupt: one file per feature.
+
+pub mod console;
+pub mod doorbell;
+pub mod ipi;
+pub mod lifecycle;
+pub mod load;
+pub mod shutdown;
+pub mod vgic;

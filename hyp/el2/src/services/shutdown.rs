@@ -1,0 +1,44 @@
+//! The end of the system: every partition has stopped.
+
+use core::sync::atomic::Ordering::Acquire;
+
+use ::console::Line;
+use abi::state;
+
+use super::console;
+use crate::arch::cache;
+use crate::boot::power_off;
+use crate::state::percpu::PerCpu;
+
+/// Whether the system has ended and this core, the console's, has to say so.
+pub fn is_due(cpu: &PerCpu) -> bool {
+    cpu.console.uart.is_some() && cpu.shared.global.alive.load(Acquire) == 0
+}
+
+/// Prints what waits and the system's last line, and switches the machine off. Nobody is left to be kept waiting.
+pub fn shut_down(cpu: &mut PerCpu) -> ! {
+    console::flush(cpu);
+    console::print_line(cpu, &last_line(cpu));
+    console::flush(cpu);
+    if cpu.plan.header.at_end == plan::END_POWER_OFF {
+        power_off::machine_off(&cpu.plan);
+    }
+    loop {
+        cache::wait_for_interrupt();
+    }
+}
+
+/// The system's last line: the nonce, and how each partition ended.
+fn last_line(cpu: &PerCpu) -> Line {
+    let mut line = Line::default();
+    line.str("end ")
+        .digits(cpu.shared.global.nonce.load(Acquire), 16);
+    for (index, partition) in cpu.plan.partitions().iter().enumerate() {
+        let word = state::NAMES
+            .get(cpu.shared.state(index) as usize)
+            .copied()
+            .unwrap_or("?");
+        line.str(" ").name(&partition.name).str("=").str(word);
+    }
+    line
+}

@@ -1,0 +1,47 @@
+//! The moments a core waits for, in ticks of the physical counter. EL2's one timer is armed for the earliest.
+
+use crate::arch::timer;
+
+/// What a core may wait for.
+#[derive(Clone, Copy)]
+pub enum Deadline {
+    /// A doorbell that the rate limit put off may be sent.
+    Doorbell,
+    /// The console's next drain, on the console core.
+    ConsoleDrain,
+    /// A look at this partition's PL011, whose full ring may have room.
+    ConsoleLook,
+}
+
+/// One moment per [`Deadline`].
+pub struct Deadlines([u64; 3]);
+
+impl Deadlines {
+    /// Waits for nothing.
+    pub const NONE: Self = Self([timer::NEVER; 3]);
+
+    /// Sets `which` to tick `at`; [`timer::NEVER`] clears it. [`Self::arm`] makes it count.
+    #[inline(always)]
+    pub fn set(&mut self, which: Deadline, at: u64) {
+        self.0[which as usize] = at;
+    }
+
+    /// Sets `which` to tick `at` if it is later than that.
+    #[inline(always)]
+    pub fn advance(&mut self, which: Deadline, at: u64) {
+        self.set(which, at.min(self.0[which as usize]));
+    }
+
+    /// Whether `which` has come by tick `now`.
+    #[inline(always)]
+    pub fn is_due(&self, which: Deadline, now: u64) -> bool {
+        self.0[which as usize] <= now
+    }
+
+    /// Arms EL2's timer for the earliest.
+    #[inline(always)]
+    pub fn arm(&self) {
+        let [first, second, third] = self.0;
+        timer::arm(first.min(second).min(third));
+    }
+}

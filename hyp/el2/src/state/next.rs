@@ -1,0 +1,69 @@
+//! What a core does after a handler: the answer of every handler to the one loop in `traps/irq.rs`.
+
+/// What a core does next. It fits a register: what belongs to it is in [`PerCpu`](super::percpu::PerCpu).
+#[must_use]
+#[derive(Clone, Copy)]
+pub enum Next {
+    /// Returns to its guest.
+    Resume,
+    /// Waits at EL2, taking interrupts.
+    Idle(Until),
+    /// Starts its vCPU as `PerCpu::start` says.
+    Start,
+    /// Stops its partition.
+    Stop(Stop),
+    /// Ends the system: every partition has stopped.
+    Off,
+}
+
+/// What ends a wait at EL2.
+#[derive(Clone, Copy)]
+pub enum Until {
+    /// A virtual interrupt is pending; the vCPU resumes (`CPU_SUSPEND` to standby).
+    Pending,
+    /// An interrupt that may wake the vCPU is pending; it starts (`CPU_SUSPEND` to power-down).
+    Woken,
+    /// A sibling's `CPU_ON` starts the vCPU.
+    Started,
+    /// Nothing: the partition has stopped.
+    Never,
+}
+
+/// Why a partition stops.
+#[derive(Clone, Copy)]
+pub enum Stop {
+    /// A sibling vCPU has stopped it.
+    BySibling,
+    /// `SYSTEM_OFF`, or the last vCPU's `CPU_OFF`.
+    Off,
+    /// `SYSTEM_RESET`.
+    Reset,
+    /// The call `FAIL`, with the code in `PerCpu::fail_code`.
+    Failed,
+    /// The fault in `PerCpu::fault`.
+    Fault,
+}
+
+/// A fault that halts a partition.
+#[derive(Default)]
+pub struct Fault {
+    /// The cause in words.
+    pub cause: &'static str,
+    /// What the line adds to it.
+    pub detail: &'static str,
+    /// `ESR_EL2`, `ELR_EL2`, `FAR_EL2` and `HPFAR_EL2` of the cause.
+    pub registers: [u64; 4],
+}
+
+impl Fault {
+    /// A fault with these registers.
+    pub fn new(cause: &'static str, registers: [u64; 4]) -> Self {
+        Self {
+            cause,
+            detail: "",
+            registers,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Next>() <= 8);

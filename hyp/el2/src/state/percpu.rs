@@ -1,0 +1,280 @@
+//! A core's own state, one part per service, and its partition's.
+
+use ::core::sync::atomic::{AtomicU8, AtomicU32};
+use ::core::{array, ptr};
+
+use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
+use abi::Reason;
+use console::{Keys, Mux, Pace, Pl011};
+use doorbell::{Deferred, Line};
+use plan::{INTIDS, Interrupt, MAX_ENDS, MAX_VCPUS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
+use psci::{Power, Start};
+use tock_registers::registers::ReadWrite;
+use vgic::{Delivery, Gic};
+use zerocopy::FromZeros;
+
+use super::deadlines::Deadlines;
+use super::next::Fault;
+use super::plan_view::PlanView;
+use super::shared::{Shared, SharedPerCpu, Terminal};
+use crate::arch::unreachable_state;
+
+/// What belongs to one core. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive borrow, once per entry.
+/// The parts that the vectors' fast paths read come first.
+#[repr(C, align(64))]
+pub struct PerCpu {
+    /// The part of the shared region that is this core's.
+    pub mine: &'static SharedPerCpu,
+    /// The vGIC's part.
+    pub vgic: VgicState,
+    /// The doorbells' part.
+    pub doorbell: DoorbellState,
+    /// The console's part.
+    pub console: ConsoleState,
+    /// What EL2's timer is for.
+    pub deadlines: Deadlines,
+    /// The last abort that EL2 made the guest take.
+    pub injected: Option<InjectedAbort>,
+    /// Where its vCPU starts next, for `Next::Start`.
+    pub start: Start,
+    /// Why its partition stops, for `Stop::Fault`.
+    pub fault: Fault,
+    /// The code of the call `FAIL`, for `Stop::Failed`.
+    pub fail_code: u64,
+    /// Its partition has stopped.
+    pub stopped: bool,
+    /// This core's index in the plan.
+    pub index: usize,
+    /// Its row.
+    pub row: &'static plan::Core,
+    /// Its partition's row.
+    pub partition: &'static plan::Partition,
+    /// The plan.
+    pub plan: PlanView,
+    /// The plan's core rows.
+    pub cores: &'static [plan::Core],
+    /// Indices there of its partition's vCPUs.
+    pub vcpus: &'static [u32],
+    /// Its partition's console rings.
+    pub terminal: &'static Terminal,
+    /// What its partition's cores share.
+    pub state: &'static PartitionState,
+    /// The region that all cores share.
+    pub shared: Shared,
+}
+
+const _: () = assert!(size_of::<PerCpu>() as u64 <= PRIVATE_STATE);
+
+/// The vGIC's part of [`PerCpu`].
+#[repr(C)]
+pub struct VgicState {
+    /// Zero as long as what [`Delivery`] keeps ready holds and no sibling wants anything.
+    pub mail: &'static AtomicU32,
+    /// Who holds each SPI: [`Gic::holders`].
+    pub holders: &'static [AtomicU8; INTIDS - 32],
+    /// What says there that this core does.
+    pub holder: u32,
+    /// Which interrupt is in which list register.
+    pub delivery: Delivery,
+    /// This core's hardware.
+    pub backend: VgicBackend,
+}
+
+/// What the vGIC needs to know of this core's hardware; `drivers/vgic_backend.rs` acts on it.
+pub struct VgicBackend {
+    /// Number of list registers.
+    pub list_registers: usize,
+    /// See [`vgic::ListRegisters::deactivation_trap`].
+    pub deactivation_trap: u32,
+    /// Address of the distributor.
+    pub gicd: u64,
+    /// Address of the registers whose word 0 is this core's.
+    pub private: u64,
+    /// By vCPU: its core's affinity fields, and the doorbell SGI to it in the driver's form.
+    pub siblings: [(u64, u64); MAX_VCPUS],
+}
+
+/// The doorbells' part of [`PerCpu`].
+#[repr(C)]
+pub struct DoorbellState {
+    /// Number of channel ends.
+    pub count: u64,
+    /// Channel ends, by handle.
+    pub ends: [ChannelEnd; MAX_ENDS],
+    /// Doorbells put off by the rate limit.
+    pub deferred: Deferred,
+}
+
+/// One of a core's channel ends: all that ringing and being rung need.
+#[derive(Default)]
+#[repr(C)]
+pub struct ChannelEnd {
+    /// Rate limit and counters.
+    pub end: doorbell::End,
+    /// The peer core's pending word, or none if that end takes no doorbells.
+    pub line: Option<&'static Line>,
+    /// The peer's bit there.
+    pub bit: u64,
+    /// The doorbell SGI to the peer's core, in the driver's form.
+    pub sgi: u64,
+    /// State of the peer's partition; of an end, always something, and never running where no doorbells are taken.
+    pub peer: Option<&'static AtomicU32>,
+    /// The virtual interrupt of a doorbell at this end.
+    pub intid: u32,
+    /// The peer's handle: the number of [`ChannelEnd::bit`].
+    pub handle: u32,
+}
+
+const _: () = assert!(size_of::<ChannelEnd>() == 96, "the fast paths index them");
+
+impl DoorbellState {
+    /// The channel end with this handle, if the core has it.
+    pub fn end(&mut self, handle: u64) -> Option<&mut ChannelEnd> {
+        let count = self.count as usize;
+        self.ends
+            .get_mut(..count)?
+            .get_mut(usize::try_from(handle).ok()?)
+    }
+}
+
+/// The registers of a PL011, one word each (DDI 0183, table 3-1).
+pub type Pl011Registers = [ReadWrite<u32>; 16];
+
+/// The console's part of [`PerCpu`], used only on the console core.
+#[derive(Default)]
+pub struct ConsoleState {
+    /// The UART.
+    pub uart: Option<&'static Pl011Registers>,
+    /// Its place in all rings.
+    pub mux: Mux,
+    /// What was typed before.
+    pub keys: Keys,
+    /// The partition that gets what is typed.
+    pub listener: Option<usize>,
+    /// Whether the last drain looked first for what was typed.
+    pub listens: bool,
+    /// The time that draining takes.
+    pub pace: Pace,
+}
+
+/// An abort that EL2 made a guest take.
+#[derive(Clone, Copy)]
+pub struct InjectedAbort {
+    /// Address of the vector.
+    pub vector: u64,
+    /// `ESR_EL2`, `ELR_EL2`, `FAR_EL2` and `HPFAR_EL2` of its cause.
+    pub cause: [u64; 4],
+}
+
+/// What the cores of one partition share, and no other core maps. It consists of atomics; all bytes zero is valid.
+#[repr(C)]
+pub struct PartitionState {
+    /// Distributor and banks.
+    pub gic: Gic,
+    /// Power states of its vCPUs.
+    pub power: Power,
+    /// Its emulated PL011.
+    pub uart: Pl011,
+}
+
+const _: () = assert!(size_of::<PartitionState>() as u64 <= STATE_SIZE);
+
+impl PartitionState {
+    /// The state before any vCPU runs, with the start of vCPU 0 waiting. The core of vCPU 0 calls it, before the barrier.
+    pub fn init(&self, partition: &plan::Partition, plan: &PlanView) {
+        let interrupts: &[Interrupt] = plan.slice(partition.interrupts);
+        self.gic
+            .init(partition.vcpus.count as usize, &partition.gic, interrupts);
+        let start = Start {
+            entry: partition.entry,
+            context: partition.dtb,
+        };
+        self.power.start(0, start);
+    }
+}
+
+/// Of a vCPU that nobody has started yet.
+const NOT_STARTED: Start = Start {
+    entry: 0,
+    context: 0,
+};
+
+impl PerCpu {
+    /// Makes this core's state from its row, in the private region that the plan gives it. The channel ends are empty.
+    ///
+    /// # Safety
+    /// On the core of that row, with its MMU on, once in its life: what the answer points to is the caller's alone until the
+    /// core enters its guest or waits, from where the vectors alone hand it out.
+    pub unsafe fn init(
+        row: &'static plan::Core,
+        plan: PlanView,
+        backend: VgicBackend,
+    ) -> *mut Self {
+        let header = plan.header;
+        let cores = plan.cores();
+        let index = cores
+            .iter()
+            .position(|other| ptr::eq(other, row))
+            .unwrap_or(0);
+        // SAFETY: the plan's shared region, mapped by every core's tables; boot cleared it.
+        let shared = unsafe { Shared::new(header.shared, cores.len(), plan.partitions().len()) };
+        let (Some(partition), Some(mine), Some(terminal)) = (
+            plan.partitions().get(row.partition as usize),
+            shared.core(index),
+            shared.terminal(row.partition as usize),
+        ) else {
+            unreachable_state()
+        };
+        let state = partition.state.base as *mut PartitionState;
+        if row.vcpu == 0 {
+            // SAFETY: the plan gives the partition this region, which its cores alone map; the others of them do not look
+            // at it before the barrier, and this core comes here once.
+            unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
+        }
+        let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Self;
+        // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state is above the stack. Boot
+        // comes here once, and drops this borrow when it enters the guest or waits, from where the vectors alone hand the
+        // state out. `PartitionState`: as above, atomic and valid when zero.
+        unsafe {
+            place.write(Self {
+                mine,
+                vgic: VgicState {
+                    mail: (*state).gic.mail(row.vcpu as usize),
+                    holders: (*state).gic.holders(),
+                    holder: row.vcpu + 1,
+                    delivery: Delivery::new_zeroed(),
+                    backend,
+                },
+                doorbell: DoorbellState {
+                    count: plan.slice::<plan::End>(row.ends).len() as u64,
+                    ends: array::from_fn(|_| ChannelEnd::default()),
+                    deferred: Deferred::default(),
+                },
+                console: ConsoleState::default(),
+                deadlines: Deadlines::NONE,
+                injected: None,
+                start: NOT_STARTED,
+                fault: Fault::default(),
+                fail_code: 0,
+                stopped: false,
+                index,
+                row,
+                partition,
+                plan,
+                cores,
+                vcpus: plan.slice(partition.vcpus),
+                terminal,
+                state: &*state,
+                shared,
+            });
+        }
+        TPIDR_EL2.set(place as u64);
+        place
+    }
+
+    /// Counts why EL2 was entered.
+    #[inline(always)]
+    pub fn count(&self, reason: Reason) {
+        self.mine.count(reason);
+    }
+}

@@ -1,0 +1,86 @@
+//! Aborts and undefined instructions that a guest takes from EL2: for what is not there, or not its to do.
+//!
+//! A guest that faults for ever has only its own core for it. One that faults again at the very vector is beyond helping
+//! itself, and is halted with the first cause.
+
+use aarch64_cpu::registers::*;
+use abi::Reason;
+use plan::PARTITION_HALT_OUTSIDE;
+use trap::Answer;
+
+use super::{fault, mmio};
+use crate::arch::el1_context;
+use crate::state::next::{Fault, Next};
+use crate::state::percpu::{InjectedAbort, PerCpu};
+
+/// An access that no emulated device answers, a fetch, or a walk of the guest's own tables.
+pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
+    let (far, hpfar) = (FAR_EL2.get(), HPFAR_EL2.get());
+    let ipa = trap::fault_ipa(hpfar, far);
+    match trap::answer(esr) {
+        Answer::Halt => return fault::halt(cpu, esr),
+        Answer::Maintained => {
+            cpu.count(Reason::Abort);
+            el1_context::skip_instruction();
+            return Next::Resume;
+        }
+        Answer::Abort => {}
+    }
+    // Of an emulated device a page is there, though it has no answer to pairs, exclusives, fetches and walks.
+    let emulated = trap::ipa_known(esr) && mmio::device(cpu, ipa).is_some();
+    if cpu.partition.flags & PARTITION_HALT_OUTSIDE != 0 && !emulated {
+        return fault::halt(cpu, esr);
+    }
+    let elr = ELR_EL2.get();
+    if let Some(InjectedAbort { vector, cause }) = cpu.injected
+        && elr == vector
+        && ELR_EL1.get() == cause[1]
+    {
+        return stuck(cpu, trap::cause(cause[0]), cause);
+    }
+    let vector = match vector(cpu) {
+        Ok(vector) => vector,
+        Err(next) => return next,
+    };
+    let cause = [esr, elr, far, hpfar];
+    cpu.injected = Some(InjectedAbort { vector, cause });
+    cpu.count(Reason::Abort);
+    let level = trap::walk_level(far, ipa, [TTBR0_EL1.get(), TTBR1_EL1.get()], TCR_EL1.get());
+    FAR_EL1.set(far);
+    el1_context::inject(vector, trap::syndrome(esr, el1_context::is_el0(), level));
+    Next::Resume
+}
+
+/// Makes the guest take an Undefined Instruction exception at the instruction that trapped (DDI 0487, D1.3.2).
+pub fn undefined(cpu: &mut PerCpu) -> Next {
+    const EC_UNKNOWN_IL: u64 = 1 << 25;
+    match vector(cpu) {
+        Ok(vector) => {
+            el1_context::inject(vector, EC_UNKNOWN_IL);
+            Next::Resume
+        }
+        Err(next) => next,
+    }
+}
+
+/// Returns the vector of an exception that the guest takes now.
+///
+/// # Errors
+/// The guest is there already: it halts, with what EL1 was told of the exception that brought it there.
+fn vector(cpu: &mut PerCpu) -> Result<u64, Next> {
+    let vector = el1_context::vector();
+    if ELR_EL2.get() == vector {
+        let told = [ESR_EL1.get(), ELR_EL1.get(), FAR_EL1.get(), HPFAR_EL2.get()];
+        return Err(stuck(cpu, "exception", told));
+    }
+    Ok(vector)
+}
+
+#[cold]
+#[inline(never)]
+fn stuck(cpu: &mut PerCpu, cause: &'static str, registers: [u64; 4]) -> Next {
+    cpu.count(Reason::Other);
+    let mut stuck = Fault::new(cause, registers);
+    stuck.detail = ", and its vector faults";
+    fault::stop_for(cpu, stuck)
+}

@@ -1,0 +1,170 @@
+//! Accesses to the emulated GIC and PL011.
+
+use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, Readable};
+use abi::Reason;
+
+use crate::arch::el1_context;
+use crate::drivers::{Gic, IS_V3, gic::GicDriver};
+use crate::services::{console, vgic};
+use crate::state::frame::{CALLER_SAVED, Frame};
+use crate::state::percpu::PerCpu;
+
+/// log2 of the bytes of the emulated distributor.
+const GICD_SIZE: u32 = 16;
+/// log2 of the bytes of one emulated redistributor: two frames of 64 KiB.
+const GICR_SIZE: u32 = 17;
+/// log2 of the bytes of the emulated PL011.
+const UART_SIZE: u32 = 12;
+
+/// log2 of the bytes of the emulated page that has `GICC_DIR`, the second one of the CPU interface.
+const GICC_DIR_SIZE: u32 = 12;
+
+/// An emulated device.
+pub enum Device {
+    /// The distributor, or the redistributor of this vCPU; on GICv2 the page that has `GICC_DIR`.
+    Gic(Option<usize>),
+    Uart,
+}
+
+/// What [`fast`] has done.
+pub enum Fast {
+    /// Nothing: see [`emulate`].
+    Nothing,
+    /// All there was to do.
+    All,
+    /// All but [`settle`], with this offset and these bits.
+    Settle(u64, u32),
+    /// All but [`console::send`], with this byte.
+    Send(u8),
+}
+
+/// What guests do most, without a call: reading the distributor's type and enable bits, enabling SPIs, and the PL011's flags
+/// and data.
+#[inline(always)]
+pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
+    let Some(access) = trap::access(esr) else {
+        return Fast::Nothing;
+    };
+    let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
+    let offset = ipa.wrapping_sub(cpu.partition.gic.gicd_ipa);
+    let rt = access.rt();
+    if CALLER_SAVED >> rt & 1 == 0 {
+        return Fast::Nothing;
+    }
+    if offset >> GICD_SIZE != 0 {
+        return fast_uart(frame, cpu, access, ipa);
+    }
+    if access.size() != 4 || offset & 3 != 0 {
+        return Fast::Nothing;
+    }
+    let mut waits = 0;
+    if access.is_write() {
+        if Gic::fast_write(vgic::vcpu(cpu), offset, frame.get(rt) as u32) {
+            cpu.count(Reason::Mmio);
+            el1_context::skip_instruction();
+            return Fast::All;
+        }
+        match vgic::vcpu(cpu).enable_spis(offset, frame.get(rt) as u32) {
+            Some(bits) => waits = bits,
+            None => return Fast::Nothing,
+        }
+    } else {
+        let Some(value) = Gic::guest_state(&cpu.state.gic, offset) else {
+            return Fast::Nothing;
+        };
+        frame.set(rt, access.loaded(value.into()));
+    }
+    cpu.count(Reason::Mmio);
+    el1_context::skip_instruction();
+    match waits {
+        0 => Fast::All,
+        _ => Fast::Settle(offset, waits),
+    }
+}
+
+/// [`fast`] for the PL011: a load of its flags, a store of data, of any size.
+#[inline(always)]
+fn fast_uart(frame: &mut Frame, cpu: &PerCpu, access: trap::Access, ipa: u64) -> Fast {
+    let base = cpu.partition.uart_ipa;
+    let (offset, rt) = (ipa.wrapping_sub(base), access.rt());
+    let done = match access.is_write() {
+        _ if base == 0 => Fast::Nothing,
+        true if offset == console::DATA => Fast::Send(frame.get(rt) as u8),
+        false if offset == console::FLAGS => {
+            frame.set(rt, access.loaded(console::flags(cpu)));
+            Fast::All
+        }
+        _ => Fast::Nothing,
+    };
+    if !matches!(done, Fast::Nothing) {
+        cpu.count(Reason::Mmio);
+        el1_context::skip_instruction();
+    }
+    done
+}
+
+/// The rest of [`fast`], outside so that this saves no registers for it. True.
+#[inline(never)]
+pub fn settle(cpu: &mut PerCpu, offset: u64, waits: u32) -> bool {
+    vgic::vcpu(cpu).settle_spis(offset, waits);
+    // Not to be seen through, so that the caller ends with this call and needs no frame either.
+    core::hint::black_box(true)
+}
+
+/// Carries out an access to an emulated device whose register is one of `registers`, a bit each. False, with nothing done,
+/// if `esr` is of anything else.
+#[inline(never)]
+pub fn emulate(frame: &mut Frame, cpu: &mut PerCpu, esr: u64, registers: u32) -> bool {
+    let Some(access) = trap::access(esr) else {
+        return false;
+    };
+    let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
+    let (rt, size) = (access.rt(), access.size());
+    if ipa & (size - 1) != 0 || registers >> rt & 1 == 0 {
+        return false;
+    }
+    let Some((device, offset)) = device(cpu, ipa) else {
+        return false;
+    };
+    cpu.count(Reason::Mmio);
+    if access.is_write() {
+        let value = access.stored(frame.get(rt));
+        match device {
+            Device::Gic(part) => Gic::guest_write(vgic::vcpu(cpu), part, offset, size, value),
+            Device::Uart => console::guest_write(cpu, offset, value),
+        }
+    } else {
+        let value = match device {
+            Device::Gic(part) => {
+                vgic::vcpu(cpu).sample();
+                Gic::guest_read(vgic::vcpu(cpu), part, offset, size)
+            }
+            Device::Uart => access.stored(console::guest_read(cpu, offset)),
+        };
+        frame.set(rt, access.loaded(value));
+    }
+    el1_context::skip_instruction();
+    true
+}
+
+/// The emulated device at `ipa`, and the offset into it.
+#[inline(always)]
+pub fn device(cpu: &PerCpu, ipa: u64) -> Option<(Device, u64)> {
+    let partition = cpu.partition;
+    let distributor = ipa.wrapping_sub(partition.gic.gicd_ipa);
+    if distributor >> GICD_SIZE == 0 {
+        return Some((Device::Gic(None), distributor));
+    }
+    let redistributors = ipa.wrapping_sub(partition.gic.gicr_ipa);
+    let vcpu = redistributors >> GICR_SIZE;
+    if IS_V3 && vcpu < partition.vcpus.count.into() {
+        let offset = redistributors & ((1 << GICR_SIZE) - 1);
+        return Some((Device::Gic(Some(vcpu as usize)), offset));
+    }
+    let dir = redistributors.wrapping_sub(1 << GICC_DIR_SIZE);
+    if !IS_V3 && dir >> GICC_DIR_SIZE == 0 {
+        return Some((Device::Gic(Some(0)), dir));
+    }
+    let uart = ipa.wrapping_sub(partition.uart_ipa);
+    (partition.uart_ipa != 0 && uart >> UART_SIZE == 0).then_some((Device::Uart, uart))
+}

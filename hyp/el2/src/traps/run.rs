@@ -1,0 +1,67 @@
+//! What a core does from the moment its MMU is on: makes ready, waits for the others, runs its guest or waits for its start.
+
+use core::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use ::console::{Line, STARTED};
+use aarch64_cpu::asm::{self, barrier};
+
+use super::irq;
+use crate::arch::{el1_context, unreachable_state};
+use crate::boot::leftovers;
+use crate::drivers::distributor::distributor;
+use crate::drivers::{Gic, gic::GicDriver};
+use crate::services::load::{self, Progress};
+use crate::services::{console, doorbell, vgic};
+use crate::state::next::{Next, Until};
+use crate::state::percpu::{PerCpu, VgicBackend};
+use crate::state::plan_view::PlanView;
+
+/// Step 6 of boot (`boot/entry.rs` calls it by this name). `row` is this core's row of the plan.
+// SAFETY: no other function of EL2 has this name.
+#[unsafe(no_mangle)]
+extern "C" fn run_core(row: &'static plan::Core) -> ! {
+    leftovers::clear();
+    let plan = PlanView::here();
+    let backend = VgicBackend::new(row, &plan);
+    // SAFETY: `boot/entry.rs` comes here once per core, on its own stack, right after it switched its MMU on.
+    let cpu = unsafe { &mut *PerCpu::init(row, plan, backend) };
+    doorbell::init(cpu);
+    Gic::init_core(row, distributor(cpu.vgic.backend.private));
+    if row.vcpu == 0 {
+        cpu.state.init(cpu.partition, &plan);
+    }
+    let mut progress = Progress::new(cpu);
+    load::load(cpu, &mut progress);
+    boot_barrier(cpu, &mut progress);
+    // First: a fault of EL2's own on this core, further on, leaves the others their console.
+    console::init(cpu);
+    vgic::vcpu(cpu).reset();
+    if cpu.index == 0 {
+        let mut line = Line::default();
+        line.str(STARTED);
+        console::print_line(cpu, &line);
+    }
+    el1_context::init(row);
+    irq::follow(cpu, Next::Idle(Until::Started));
+    unreachable_state()
+}
+
+/// Waits until every core is here: no guest runs before all are loaded and the interrupt controller is set up.
+fn boot_barrier(cpu: &PerCpu, progress: &mut Progress) {
+    let global = cpu.shared.global;
+    if cpu.row.vcpu == 0 {
+        cpu.shared.change_state(
+            cpu.row.partition as usize,
+            abi::state::LOADING,
+            abi::state::RUNNING,
+        );
+        global.alive.fetch_add(1, AcqRel);
+    }
+    global.ready.fetch_add(1, AcqRel);
+    barrier::dsb(barrier::ISHST);
+    asm::sev();
+    while global.ready.load(Acquire) < cpu.cores.len() as u32 {
+        progress.look(cpu);
+        asm::wfe();
+    }
+}

@@ -1,0 +1,224 @@
+//! The fast paths that touch the GIC, for GICv3, whose CPU interface is in system registers: the doorbell call, the doorbell
+//! SGI, a private interrupt of the guest's. GICv2 has none.
+
+/// Macros that the table uses.
+macro_rules! fast_macros {
+    () => {
+        r#"
+// x1 = core, x6 = INTID of a software interrupt: x5 = its list register's content, x0 = the one it was last in, if that is
+// free. Where another has been since, `room` finds one and goes on behind this.
+.macro listable room
+    add     x5, x1, x6, lsl #3
+    ldr     x5, [x5, #{ready}]
+    cbz     x5, doorbell_rust
+    add     x0, x1, x6
+    ldrb    w0, [x0, #{register}]
+    add     x7, x1, x0, lsl #1
+    ldrh    w7, [x7, #{noted}]
+    sub     w7, w7, #1
+    cmp     w7, w6
+    b.ne    \room
+    mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    lsr     w7, w7, w0
+    tbz     w7, #0, doorbell_rust
+    ldr     w7, [x1, #{open}]
+    lsr     w7, w7, w0
+    tbz     w7, #0, doorbell_rust
+.endm
+
+// x1 = core, x6 = INTID that is in no list register: x0 = one that is free, and noted as its.
+.macro find_room
+    isb                                 // ICH_ELRSR_EL2 may not show yet what this entry listed
+    ldr     w0, [x1, #{open}]
+    mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    and     w0, w0, w7
+    and     w0, w0, #0xfffe             // 0 is for physical ones
+    cbz     w0, doorbell_rust
+    rbit    w0, w0
+    clz     w0, w0
+    add     x7, x1, x6
+    strb    w0, [x7, #{register}]
+    add     x7, x1, x0, lsl #1
+    add     w6, w6, #1
+    strh    w6, [x7, #{noted}]
+    sub     w6, w6, #1
+.endm
+
+.macro private_interrupt                // x1 = core
+    mrs     x0, S3_0_C12_C12_0          // ICC_IAR1_EL1
+    cmp     w0, #{doorbell}
+    b.eq    doorbell
+    sub     w2, w0, #16
+    cmp     w2, #({intids} - 16)
+    b.hs    interrupt
+    ldr     x2, [x1, #{mail}]           // the guest's: as `Vcpu::physical`
+    ldr     w2, [x2]
+    cbnz    w2, interrupt
+    add     x2, x1, x0, lsl #3
+    ldr     x3, [x2, #{ready}]
+    cbz     x3, interrupt
+    mrs     x2, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    tbz     w2, #0, interrupt
+    ldr     w2, [x1, #{open}]
+    tbz     w2, #0, interrupt
+    msr     S3_4_C12_C12_0, x3          // ICH_LR0_EL2
+    msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
+    add     x2, x1, x0
+    strb    wzr, [x2, #{register}]
+    add     w2, w0, #1
+    strh    w2, [x1, #{noted}]
+    ldr     x2, [x1, #{mine}]
+    tst     w0, #~0x1f
+    b       owned_interrupt
+.endm
+"#
+    };
+}
+
+/// The paths.
+macro_rules! fast_paths {
+    () => {
+        r#"
+    .if     {is_v3}
+ring:                                   // as `doorbell::ring`
+    ldr     x0, [sp, #8]
+    ldr     x2, [x1, #{bell_count}]
+    cmp     x0, x2
+    b.hs    call_rust
+    add     x2, x0, x0, lsl #1
+    add     x2, x1, x2, lsl #5
+    add     x2, x2, #{bells}            // its end
+    ldr     x3, [x2, #{peer}]
+    ldr     w3, [x3]
+    cmp     w3, #{running}
+    b.ne    call_rust
+    stp     x4, x5, [sp, #16 * 2]
+    ldp     x3, x4, [x2, #{line}]       // the peer's line, the bit
+    ldr     x5, [x3]
+    tst     x5, x4                      // set: only this core sets it, so clear it stays
+    b.ne    4f
+    mrs     x5, CNTPCT_EL0
+    ldr     x1, [x2, #{tolerance}]
+    add     x1, x1, x5
+    ldr     x0, [x2, #{arrival}]
+    cmp     x1, x0
+    b.lo    4f
+5:  ldaxr   x1, [x3]
+    orr     x1, x1, x4
+    stlxr   w0, x1, [x3]
+    cbnz    w0, 5b
+    ldr     x1, [x3, #{masked}]
+    tst     x1, x4
+    b.ne    6f
+    ldp     x0, x1, [x2, #{arrival}]    // and the interval
+    cmp     x0, x5
+    csel    x0, x0, x5, hi
+    add     x0, x0, x1
+    str     x0, [x2, #{arrival}]
+    ldr     x0, [x2, #{sgi}]
+    dsb     ishst                       // the SGI's taker must see the bit
+    msr     S3_0_C12_C11_5, x0          // ICC_SGI1R_EL1
+6:  count   x2, {sent}, x0
+    mov     x0, #{ring_sent}
+    ldp     x4, x5, [sp, #16 * 2]
+    b       call_done
+4:  mrs     x1, TPIDR_EL2
+    ldp     x4, x5, [sp, #16 * 2]
+    b       call_rust
+
+doorbell:                               // w0 = INTID, x1 = core: as `doorbell::handle_doorbell_sgi`
+    msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
+    msr     S3_0_C12_C11_1, x0          // ICC_DIR_EL1
+    dsb     sy                          // a kick after the acknowledgement sends an SGI anew: look only now
+    stp     x4, x5, [sp, #16 * 2]
+    stp     x6, x7, [sp, #16 * 3]
+    ldr     x4, [x1, #{mail}]
+    ldr     w0, [x4]
+    cbz     w0, 3f
+2:  lsr     w3, w0, #16                 // siblings' SGIs, as `Vcpu::inbox`; anything else is for Rust
+    cbnz    w3, doorbell_rust
+    rbit    w6, w0
+    clz     w6, w6
+    listable sgi_room
+sgi_listable:
+    mov     w2, #1
+    lsl     w6, w2, w6
+8:  ldaxr   w3, [x4]
+    bic     w3, w3, w6
+    stxr    w7, w3, [x4]
+    cbnz    w7, 8b
+    adr     x7, 1f
+    b       write_list_register
+1:  ldr     w0, [x4]
+    cbnz    w0, 2b
+    ldr     x2, [x1, #{mine}]
+    ldp     x0, x3, [x2]                // pending, masked
+    bics    x0, x0, x3
+    b.ne    7f
+    count   x2, {count_sibling}, x3
+    b       4f
+3:  ldr     x2, [x1, #{mine}]
+    ldp     x0, x3, [x2]
+    bics    x0, x0, x3
+    b.eq    doorbell_rust
+7:  rbit    x3, x0
+    clz     x3, x3
+    add     x4, x3, x3, lsl #1
+    add     x4, x1, x4, lsl #5          // its end
+    ldr     w6, [x4, #{intid}]
+    listable bell_room
+bell_listable:
+    mov     x6, #1
+    lsl     x6, x6, x3
+8:  ldaxr   x3, [x2]
+    bic     x3, x3, x6
+    stxr    w7, x3, [x2]
+    cbnz    w7, 8b
+    count   x4, {received}, x6
+    adr     x7, 1f
+    b       write_list_register
+1:  ldp     x0, x3, [x2]
+    bics    x0, x0, x3
+    b.ne    7b
+    count   x2, {count_doorbell}, x3
+4:  ldp     x6, x7, [sp, #16 * 3]
+    ldp     x4, x5, [sp, #16 * 2]
+    ldp     x2, x3, [sp, #16 * 1]
+    ldp     x0, x1, [sp], #256
+    return_to_guest
+doorbell_rust:
+    isb                                 // see there
+    mov     w0, #{doorbell}
+    ldp     x6, x7, [sp, #16 * 3]
+    ldp     x4, x5, [sp, #16 * 2]
+    b       interrupt
+
+sgi_room:
+    find_room
+    b       sgi_listable
+
+bell_room:
+    ldr     x7, [x1, #{holders}]
+    add     x7, x7, x6
+    ldr     w0, [x1, #{holder}]
+    strb    w0, [x7, #-32]
+    find_room
+    b       bell_listable
+
+owned_interrupt:                        // the end of the short path: flags = not an SPI
+    b.eq    1f
+    ldr     x3, [x1, #{holders}]
+    add     x3, x3, x0
+    ldr     w0, [x1, #{holder}]
+    strb    w0, [x3, #-32]
+1:  count   x2, {count_interrupt}, x3
+    ldp     x2, x3, [sp, #16]
+    ldp     x0, x1, [sp], #256
+    return_to_guest
+    .endif
+    .popsection
+"#
+    };
+}
+
+pub(super) use {fast_macros, fast_paths};
