@@ -16,7 +16,7 @@ use crate::state::percpu::PerCpu;
 use crate::state::shared::control;
 
 unsafe extern "C" {
-    /// Drops everything on this core's stack, restores `frame` and returns to the guest (`vectors/table.rs`).
+    /// Drops everything on this core's stack, restores `frame` and returns to the guest (`vectors/save_restore.rs`).
     fn enter_guest(frame: *const Frame) -> !;
 }
 
