@@ -1,6 +1,7 @@
 //! Bulkhead's command line: one file a command, the manifest reader and the plan compiler.
 pub mod bench;
 pub mod build;
+pub mod callgraph;
 pub mod check;
 pub mod compile;
 pub mod draw;

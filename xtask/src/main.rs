@@ -9,8 +9,8 @@ use xtask::build::Builder;
 use xtask::linux::Instead;
 use xtask::setup::{self, Scope};
 use xtask::{
-    bench, check, compile, draw, explain, fuzz, image, interface, qemu, schema, silicon, size,
-    test, ui, verify,
+    bench, callgraph, check, compile, draw, explain, fuzz, image, interface, qemu, schema, silicon,
+    size, test, ui, verify,
 };
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
@@ -123,6 +123,8 @@ enum Command {
     },
     /// Count what runs at EL2, in bytes and source lines, against its budgets
     Size,
+    /// Show that EL2 does not recur and that its stacks suffice, from its instructions
+    Callgraph,
     /// Measure what EL2 costs and what direct channels gain, in instructions
     Bench {
         /// Print the instructions of an operation's path instead; `boot` lists boot by function
@@ -406,6 +408,10 @@ fn dispatch(command: Command) -> Result<bool> {
         Command::Size => {
             setup::ensure(Scope::Run)?;
             size::command()
+        }
+        Command::Callgraph => {
+            setup::ensure(Scope::Run)?;
+            callgraph::command()
         }
         Command::Bench {
             trace,

@@ -1,7 +1,7 @@
 //! What is checked without QEMU: formatting, lints, the tests of every crate, all interleavings, the budgets.
 
 use crate::build::{self, HYPERVISOR, TARGET};
-use crate::{fuzz, setup, size, ui};
+use crate::{callgraph, fuzz, setup, size, ui};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::path::Path;
@@ -69,6 +69,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "host/fuzz",
         run: fuzzing,
+    },
+    Check {
+        name: "callgraph",
+        run: |_| callgraph::check().map(|()| 0),
     },
 ];
 

@@ -93,7 +93,7 @@ fn is_core(name: &str) -> bool {
 }
 
 /// A function's name without its crate's, its hash and its type arguments.
-fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     let crates = ["bulkhead_el2::", "bulkhead_el2_gicv2::"];
     let name = crates
         .iter()

@@ -8,6 +8,7 @@ mod listing;
 mod tests;
 
 pub use entries::{Entry, entries, readings};
+pub(crate) use listing::short;
 pub use listing::{Symbols, listing};
 
 use anyhow::{Context, Result, bail, ensure};
