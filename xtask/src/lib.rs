@@ -11,6 +11,7 @@ pub mod image;
 pub mod interface;
 pub mod linux;
 pub mod manifest;
+pub mod prose;
 pub mod qemu;
 pub mod schema;
 pub mod setup;
