@@ -1,4 +1,5 @@
-//! A line of EL2's, put together without `core::fmt`: that would bring indirect calls and kilobytes along.
+//! A line of EL2's, put together without `core::fmt`: that would bring indirect calls and kilobytes
+//! along.
 
 /// Text of bounded length; what does not fit is cut off.
 pub struct Line {

@@ -5,8 +5,8 @@
 pub struct Pace {
     /// Percent.
     share: u64,
-    /// A drain is charged no more than this, 20 us, of which hardware needs a tenth: where it takes longer, an emulator or a
-    /// debugger has stopped the core in it.
+    /// A drain is charged no more than this, 20 us, of which hardware needs a tenth: where it takes
+    /// longer, an emulator or a debugger has stopped the core in it.
     most: u64,
     next: u64,
 }

@@ -241,8 +241,8 @@ fn shown(start: u32, way: &[Edge], name: &impl Fn(u32) -> String, line: Lines) -
     text
 }
 
-/// The deepest way on each stack. A fault of EL2's own adds its own, though it starts a core's stack
-/// anew once the core has its state.
+/// The deepest way on each stack. A fault of EL2's own adds its own, though it starts a core's
+/// stack anew once the core has its state.
 fn stacks(
     code: &Code,
     functions: &Functions,

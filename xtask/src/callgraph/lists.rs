@@ -141,7 +141,8 @@ pub const INDIRECT: &[Indirect] = &[
 pub const OPEN: &[Open] = &[Open {
     from: "exits::interrupt",
     to: "power::stopped",
-    why: "a stop by the control interrupt waits deep in the stack, until handlers return to one loop",
+    why: "a stop by the control interrupt waits deep in the stack, until handlers return to one \
+          loop",
 }];
 
 /// Calls of a panic. Those of boot, before there is a guest, do no harm but to their own machine.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! docs/glossary.md is complete both ways: every public type of `hyp/` is named there, and every term there is in use.
+//! docs/glossary.md is complete both ways: every public type of `hyp/` is named there, and every
+//! term there is in use.
 
 use crate::markdown::{self, Page};
 use crate::repository::Repository;
@@ -33,7 +34,8 @@ fn unnamed(items: &Items, page: &Page) -> Vec<String> {
     .collect()
 }
 
-/// Terms of the page's table that nothing else uses, and rows that are out of order or lack something.
+/// Terms of the page's table that nothing else uses, and rows that are out of order or lack
+/// something.
 fn unused(page: &Page, uses: &str) -> Vec<String> {
     let rows: Vec<_> = page.rows.iter().skip(1).collect();
     let mut wrong = Vec::new();
@@ -87,12 +89,14 @@ fn a_missing_type_and_an_unused_term_are_seen() {
     let source =
         "pub struct Widget {\n    pub size: u32,\n}\n\nstruct Inner;\n\npub struct Gear;\n";
     items.add(Path::new("hyp/vgic/src/widget.rs"), source);
-    let table = "| term | meaning | in the code |\n|---|---|---|\n| wheel | Turns. | `vgic::Gear` |\n| axle | Holds. | `a::B` |\n";
+    let table = "| term | meaning | in the code |\n|---|---|---|\n| wheel | Turns. | `vgic::Gear` \
+                 |\n| axle | Holds. | `a::B` |\n";
     let page = markdown::read(table);
     assert_eq!(
         unnamed(&items, &page),
         [
-            "docs/glossary.md lacks `widget::Widget` of hyp/vgic/src/widget.rs: add a row, or a word to its crate's line"
+            "docs/glossary.md lacks `widget::Widget` of hyp/vgic/src/widget.rs: add a row, or a \
+             word to its crate's line"
         ]
     );
     assert_eq!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Docs that cannot lie: whatever a page of this repository names (links, files, items of Rust and C, call numbers, checks,
-//! commands with their options) must be there.
+//! Docs that cannot lie: whatever a page of this repository names (links, files, items of Rust and
+//! C, call numbers, checks, commands with their options) must be there.
 
 mod check;
 mod commands;

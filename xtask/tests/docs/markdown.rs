@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads what these tests look at in a Markdown page: links, code spans, headings, table rows, blocks of code.
+//! Reads what these tests look at in a Markdown page: links, code spans, headings, table rows,
+//! blocks of code.
 
 /// Something a page says at one line (counted from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,7 +202,8 @@ fn finish(page: &mut Page, paragraph: &mut String, start: usize) {
     paragraph.clear();
 }
 
-/// If `before` ends with spans and ` in [text`, places each of them in `target`: `a`, `b` and `c` in [file](target).
+/// If `before` ends with spans and ` in [text`, places each of them in `target`: `a`, `b` and `c`
+/// in [file](target).
 fn place(page: &mut Page, before: &[At<Piece>], target: &str) {
     let mut joint: fn(&str) -> bool = |text| {
         let words = text.split_whitespace().collect::<Vec<_>>();
