@@ -383,7 +383,8 @@ pub enum Reason {
         assert_eq!(
             table(&groups[1], Names::Constants).lines().last(),
             Some(
-                "| `0xc600_0000` | `DO_IT` | Does it: `Reason`. | X1 = item (`query`) | | `BAD`, `WORSE` |"
+                "| `0xc600_0000` | `DO_IT` | Does it: `Reason`. | X1 = item (`query`) | \
+                 | `BAD`, `WORSE` |"
             )
         );
         assert_eq!(
