@@ -44,6 +44,23 @@ pub struct Placed {
     pub target: String,
 }
 
+impl Page {
+    /// The rows of every table whose first column has this head.
+    pub fn table(&self, head: &str) -> Vec<&At<Vec<String>>> {
+        let mut rows = Vec::new();
+        // The line after which the next row goes on with such a table. One of dashes is left out.
+        let mut last = None;
+        for row in &self.rows {
+            let goes_on = last.is_some_and(|line| row.line <= line + 2);
+            if goes_on {
+                rows.push(row);
+            }
+            last = (goes_on || row.what[0] == head).then_some(row.line);
+        }
+        rows
+    }
+}
+
 /// Reads a page.
 pub fn read(text: &str) -> Page {
     let mut page = Page::default();
