@@ -226,8 +226,8 @@ fn group<'a>(groups: &'a [Group], name: &str) -> Result<&'a Group> {
 fn header(groups: &[Group]) -> Result<String> {
     let mut text =
         "/*\n * Bulkhead's guest interface for C. Written by `cargo xtask abi` from the Rust \
-         crates bulkhead-abi and\n * bulkhead-channel: change it there.\n */\n#ifndef \
-         BULKHEAD_ABI_H\n#define BULKHEAD_ABI_H\n\n"
+         crates\n * bulkhead-abi and bulkhead-channel: change it there.\n */\n\
+         #ifndef BULKHEAD_ABI_H\n#define BULKHEAD_ABI_H\n\n"
             .to_owned();
     for constant in &group(groups, "")?.constants {
         text += &definition("", constant);

@@ -31,12 +31,21 @@ impl Kind {
         match ending {
             "md" => Some(Self::Markdown),
             "rs" => Some(Self::Code(&["///", "//!", "//"])),
+            "c" | "h" => Some(Self::Code(&["*", "//"])),
             "S" | "s" | "ld" => Some(Self::Code(&["//", "#"])),
             "toml" | "yml" | "sh" => Some(Self::Code(&["#"])),
             _ if text.starts_with("#!") || name.starts_with('.') => Some(Self::Code(&["#"])),
             _ => None,
         }
     }
+}
+
+/// Columns that a line takes: tabs are to multiples of eight.
+fn columns(line: &str) -> usize {
+    line.chars().fold(0, |column, c| match c {
+        '\t' => (column / 8 + 1) * 8,
+        _ => column + 1,
+    })
 }
 
 /// A comment's sign with what is in front of it, and its text; none if the line is code.
@@ -53,7 +62,7 @@ pub fn wide(kind: Kind, text: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut fence = None;
     for (number, line) in text.lines().enumerate() {
-        let width = line.chars().count();
+        let width = columns(line);
         let content = match kind {
             Kind::Markdown => Some(line),
             Kind::Code(signs) => comment(line, signs).map(|(_, text)| text),
@@ -91,7 +100,7 @@ pub fn filled(kind: Kind, text: &str) -> String {
                 let run = rest.iter().map_while(|line| prose_after(line, sign, signs));
                 let run: Vec<_> = run.collect();
                 rest = &rest[run.len()..];
-                let width = WIDTH.saturating_sub(sign.chars().count() + 1);
+                let width = WIDTH.saturating_sub(columns(sign) + 1);
                 let filled = blocks(&run, width).into_iter();
                 out.extend(filled.map(|line| match line.as_str() {
                     "" => sign.to_string(),
@@ -269,6 +278,8 @@ mod tests {
         let source = format!("//! {long}y\n  /// a {long}\nlet {long};\n/// | {long} {long}\n");
         assert_eq!(wide(kind(RUST), &source), [(2, 107), (3, 104)]);
         assert_eq!(wide(kind("a.toml"), &format!("# a {long}\n")), [(1, 103)]);
+        let source = format!("\t * a {long}\n\tint {};\n", "x ".repeat(44));
+        assert_eq!(wide(kind("a.h"), &source), [(1, 112), (2, 101)]);
         assert_eq!(Kind::of("a/b.svg", ""), None);
         assert!(Kind::of("a/init", "#!/bin/sh\n").is_some());
     }
