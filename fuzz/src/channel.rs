@@ -1,4 +1,5 @@
-//! Target `channel`: an honest end of a channel, and a peer that writes anything anywhere it can between any two calls.
+//! Target `channel`: an honest end of a channel, and a peer that writes anything anywhere it can
+//! between any two calls.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 

@@ -1,7 +1,9 @@
-//! What is fuzzed: one module a target, whose `run` takes any bytes and panics if something is wrong.
+//! What is fuzzed: one module a target, whose `run` takes any bytes and panics if something is
+//! wrong.
 //!
-//! `fuzz_targets/` has a program for libFuzzer each, `seeds/TARGET` the inputs to start from. `cargo xtask fuzz` runs
-//! them; `tests/seeds.rs` replays the seeds, and variants of them, without libFuzzer.
+//! `fuzz_targets/` has a program for libFuzzer each, `seeds/TARGET` the inputs to start from.
+//! `cargo xtask fuzz` runs them; `tests/seeds.rs` replays the seeds, and variants of them, without
+//! libFuzzer.
 
 pub mod channel;
 pub mod esr;

@@ -1,5 +1,5 @@
-//! Target `manifest`: any text as a system manifest. It is refused with a message, or compiled; what the compiler
-//! makes of it, the verifier proves.
+//! Target `manifest`: any text as a system manifest. It is refused with a message, or compiled;
+//! what the compiler makes of it, the verifier proves.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

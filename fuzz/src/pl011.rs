@@ -1,5 +1,6 @@
-//! Target `pl011`: guests' accesses to their emulated PL011, what is typed for them, EL2's own lines and the console core's
-//! part in any order. Whatever guests write, a line of the terminal starts with its author's name or goes on.
+//! Target `pl011`: guests' accesses to their emulated PL011, what is typed for them, EL2's own
+//! lines and the console core's part in any order. Whatever guests write, a line of the terminal
+//! starts with its author's name or goes on.
 
 use arbitrary::{Arbitrary, Unstructured};
 use console::{Keys, LINE, Mux, Output, PREFIX, Partitions, Pl011, Ring, Typed, Waiting};
@@ -188,7 +189,8 @@ fn drain(mux: &mut Mux, machine: &Machine, steps: usize, shown: &mut Vec<u8>) {
     }
 }
 
-/// A line starts as EL2 starts lines, and holds no control byte behind that unless its guest was live.
+/// A line starts as EL2 starts lines, and holds no control byte behind that unless its guest was
+/// live.
 fn lawful(line: &[u8], ever_live: bool) {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut starts = vec![PREFIX.as_bytes().to_vec(), b"... ".to_vec()];

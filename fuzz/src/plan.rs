@@ -1,5 +1,5 @@
-//! Target `plan`: a header and rows as EL2 finds them in an image, with any bytes in them. Whatever they claim, what
-//! EL2 reads of the plan lies within the plan.
+//! Target `plan`: a header and rows as EL2 finds them in an image, with any bytes in them. Whatever
+//! they claim, what EL2 reads of the plan lies within the plan.
 
 use std::mem::{offset_of, size_of};
 use std::sync::{Mutex, PoisonError};
@@ -78,7 +78,8 @@ fn check(image: &[u8], data: &[u8]) {
     }
 }
 
-/// The elements of an array are all there, or none is; those that are lie within the plan's `size` bytes from `base`.
+/// The elements of an array are all there, or none is; those that are lie within the plan's `size`
+/// bytes from `base`.
 fn rows<T: FromBytes + Immutable + KnownLayout + 'static>(
     plan: &PlanView,
     array: Array,

@@ -1,5 +1,6 @@
-//! Target `tree`: EL2's machine check over any boot device tree, with a good plan. It accepts or refuses in one line.
-//! The loader vouches that a tree's bytes are there: a size beyond the input is cut to it.
+//! Target `tree`: EL2's machine check over any boot device tree, with a good plan. It accepts or
+//! refuses in one line. The loader vouches that a tree's bytes are there: a size beyond the input
+//! is cut to it.
 
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;

@@ -1,5 +1,6 @@
-//! Target `verifier`: images of any bytes, and good images with some words changed. The verifier answers; it proves no
-//! image whose translation tables or rows are others than the good image's, unless the words changed mean nothing.
+//! Target `verifier`: images of any bytes, and good images with some words changed. The verifier
+//! answers; it proves no image whose translation tables or rows are others than the good image's,
+//! unless the words changed mean nothing.
 
 use std::sync::OnceLock;
 
@@ -67,7 +68,8 @@ fn reaches_the_same(parts: &Parts<'_>, image: &[u8]) {
     }
 }
 
-/// Leaf descriptors of a core's stage 2 in the order of guest addresses: address, output address, S2AP and XN.
+/// Leaf descriptors of a core's stage 2 in the order of guest addresses: address, output address,
+/// S2AP and XN.
 fn leaves(parts: &Parts<'_>, core: &Core) -> Vec<(u64, u64, u64)> {
     let start = 2 - (core.vtcr >> 6 & 3) as u32;
     let bits = 64 - (core.vtcr & 0x3f) as u32;

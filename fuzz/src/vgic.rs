@@ -1,6 +1,7 @@
-//! Target `vgic`: guests' register accesses, arrivals, acknowledgements and ends in any order, against the mock hardware
-//! of the vGIC's tests. That hardware panics where a foreign interrupt is touched, one interrupt is in two list
-//! registers, or a linked list register does not stand for an active physical interrupt.
+//! Target `vgic`: guests' register accesses, arrivals, acknowledgements and ends in any order,
+//! against the mock hardware of the vGIC's tests. That hardware panics where a foreign interrupt is
+//! touched, one interrupt is in two list registers, or a linked list register does not stand for an
+//! active physical interrupt.
 
 #[path = "../../hyp/vgic/tests/machine/mod.rs"]
 #[allow(missing_docs, unreachable_pub, reason = "the tests' own")]
@@ -11,7 +12,8 @@ use bulkhead_vgic::Entry;
 use machine::{Machine, row};
 use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL};
 
-/// The interrupts of the partition; all that it owns are physical or software's, level or edge, routed or fixed.
+/// The interrupts of the partition; all that it owns are physical or software's, level or edge,
+/// routed or fixed.
 const ROWS: [(u16, u16, u32); 12] = [
     (16, EDGE, 0),
     (24, PHYSICAL | EDGE, 0),
@@ -32,7 +34,8 @@ const SGIR: u64 = 0xf00;
 
 #[derive(Arbitrary, Debug)]
 enum Step {
-    /// An access of any kind: by vCPU, frame (the distributor from 8 on), offset, size, and a value to write.
+    /// An access of any kind: by vCPU, frame (the distributor from 8 on), offset, size, and a value
+    /// to write.
     Access(u8, u8, u32, u8, Option<u64>),
     /// A write of a register of one bit an interrupt: by vCPU, frame, which, word, value.
     Bits(u8, u8, u8, u8, u32),
@@ -74,7 +77,8 @@ fn steps<const V2: bool>(input: &mut Unstructured<'_>) -> arbitrary::Result<()> 
     for step in input.arbitrary_iter()? {
         take(&mut machine, step?, vcpus);
     }
-    // Whatever was done: entries to EL2 come to an end, and so do interrupts once devices and siblings are quiet.
+    // Whatever was done: entries to EL2 come to an end, and so do interrupts once devices and
+    // siblings are quiet.
     let lines: Vec<u32> = (0..288).collect();
     for core in 0..vcpus {
         for &intid in &lines {
@@ -107,7 +111,8 @@ fn take<const V2: bool>(machine: &mut Machine<V2>, step: Step, vcpus: usize) {
     match step {
         Step::Access(by, frame, offset, size, write) => {
             let size = 1 << (size % 4);
-            // The distributor has 64 KiB, a redistributor 128; frames of vCPUs that are not there too.
+            // The distributor has 64 KiB, a redistributor 128; frames of vCPUs that are not there
+            // too.
             let (frame, offset) = match frame % 16 {
                 frame @ 0..8 => (Some(usize::from(frame)), offset & 0x1_ffff),
                 _ => (None, offset & 0xffff),

@@ -1,4 +1,5 @@
-//! What EL2's machine check takes from a boot device tree, and what it does not believe: the good seed, changed.
+//! What EL2's machine check takes from a boot device tree, and what it does not believe: the good
+//! seed, changed.
 
 use bulkhead_fuzz::tree::{self, Answer, IMAGE};
 use dtoolkit::fdt::Fdt;
@@ -184,7 +185,8 @@ fn what_is_disabled_does_not_count() {
     refused(&["console: "], okay(b"reserved\0"));
 }
 
-/// "disabled" is a core that waits to be started; one that failed cannot be (Devicetree Specification, 3.8).
+/// "disabled" is a core that waits to be started; one that failed cannot be (Devicetree
+/// Specification, 3.8).
 #[test]
 fn a_core_may_be_disabled_and_must_not_have_failed() {
     let say = |status: &'static [u8]| {
@@ -237,7 +239,8 @@ fn what_the_tree_reserves_is_not_the_plans() {
     });
 }
 
-/// U-Boot reserves its own tree and the RAM disk, and nobody needs the image where the loader put it.
+/// U-Boot reserves its own tree and the RAM disk, and nobody needs the image where the loader put
+/// it.
 #[test]
 fn what_boot_alone_needs_may_be_reserved() {
     let Range { base, size } = IMAGE;

@@ -1,5 +1,5 @@
-//! The seeds, replayed on any toolchain without libFuzzer; and variants of them, so that a target that could not fail
-//! would not go unseen for want of an engine.
+//! The seeds, replayed on any toolchain without libFuzzer; and variants of them, so that a target
+//! that could not fail would not go unseen for want of an engine.
 
 use std::path::{Path, PathBuf};
 
@@ -73,7 +73,8 @@ fn every_target_is_whole() {
     }
 }
 
-/// The scan of the boot device tree tells machines apart: a seed that covers the plan, and seeds that are refused.
+/// The scan of the boot device tree tells machines apart: a seed that covers the plan, and seeds
+/// that are refused.
 #[test]
 fn boot_trees_are_told_apart() {
     let answer = |name: &str| {
@@ -83,7 +84,8 @@ fn boot_trees_are_told_apart() {
             .unwrap_or_else(|| panic!("no seed {name}"));
         bulkhead_fuzz::tree::answer(&seed)
     };
-    // The second has what it needs on a bus with addresses of its own, and a node whose only child was taken out.
+    // The second has what it needs on a bus with addresses of its own, and a node whose only child
+    // was taken out.
     for name in ["virt.dtb", "bus.dtb"] {
         assert_eq!(
             answer(name),

@@ -1,6 +1,7 @@
 //! Hostile partitions: one row an attack of guests/chaos, and what EL2 must do about it.
 //!
-//! In every case the pair beside the attacker must end as if it were alone, its message stream complete.
+//! In every case the pair beside the attacker must end as if it were alone, its message stream
+//! complete.
 
 use crate::{COMPLETE, Case, DEFAULT, DUO, Damage, Expect, GICV2, Machine};
 
@@ -25,7 +26,8 @@ const fn strayed(name: &'static str, case: Case) -> Case {
     }
 }
 
-/// A case: the attack's name, the state its partition must end in, and words that a console line must hold.
+/// A case: the attack's name, the state its partition must end in, and words that a console line
+/// must hold.
 macro_rules! attack {
     ($name:literal, $state:literal, $words:expr) => {
         Case {
@@ -164,7 +166,8 @@ pub const CASES: &[Case] = &[
     attack!("smc-off", "off", "[chaos] attack smc-off:"),
     attack!("reset", "reset", "bulkhead: chaos: "),
     attack!("fail", "failed", "bulkhead: chaos: "),
-    // A fault of EL2's own is the end of the partition on that core, and of no other: not of the console either.
+    // A fault of EL2's own is the end of the partition on that core, and of no other: not of the
+    // console either.
     Case {
         name: "attack/el2-fault",
         system: "tests/systems/fault.toml",

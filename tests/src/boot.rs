@@ -1,5 +1,6 @@
-//! Other loaders than QEMU: Debian's U-Boot at EL2, which leaves its own traces in RAM, caches and devices, and one of the tests'
-//! own, which leaves what the case says and passes another device tree.
+//! Other loaders than QEMU: Debian's U-Boot at EL2, which leaves its own traces in RAM, caches and
+//! devices, and one of the tests' own, which leaves what the case says and passes another device
+//! tree.
 
 use crate::Leaves::*;
 use crate::{COMPLETE, Case, DEFAULT, DUO, Edit, Entry, Expect, GICV2, Loader, Machine, REFUSAL};
@@ -65,7 +66,8 @@ pub const CASES: &[Case] = &[
             ("Hit any key to stop autoboot", " "),
             (
                 "=> ",
-                "mw.l 60100000 5ec2e7ed 780000; qfw load 50000000 58000000; booti 50000000 - ${fdtcontroladdr}\r",
+                "mw.l 60100000 5ec2e7ed 780000; qfw load 50000000 58000000; booti 50000000 - \
+                 ${fdtcontroladdr}\r",
             ),
         ],
         expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("chaos", "off")]),
@@ -128,7 +130,8 @@ pub const CASES: &[Case] = &[
         }),
         ..DUO
     },
-    // As U-Boot does with its own tree; this one is right behind the image, which nobody needs where it was loaded.
+    // As U-Boot does with its own tree; this one is right behind the image, which nobody needs
+    // where it was loaded.
     Case {
         name: "boot/reserved-elsewhere",
         machine: behind(&Loader {
@@ -277,7 +280,8 @@ pub const CASES: &[Case] = &[
         expect: AT_EL1,
         ..REFUSAL
     },
-    // Nobody has passed a tree: the line goes to the plan's UART, and the board's registers switch it off.
+    // Nobody has passed a tree: the line goes to the plan's UART, and the board's registers switch
+    // it off.
     Case {
         name: "refusal/entered-at-el3",
         system: "rpi4/duo",

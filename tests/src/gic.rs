@@ -1,4 +1,5 @@
-//! What a GIC must do for guests that use it otherwise than most, each case on every GIC that has what it is about.
+//! What a GIC must do for guests that use it otherwise than most, each case on every GIC that has
+//! what it is about.
 
 use crate::{Case, DUO, Expect, GICV2};
 

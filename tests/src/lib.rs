@@ -1,11 +1,13 @@
-//! Whole-system tests: which system runs on which machine, and how that must end. Data; `cargo xtask test` runs it.
+//! Whole-system tests: which system runs on which machine, and how that must end. Data;
+//! `cargo xtask test` runs it.
 //!
-//! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the console. Its name
-//! starts with what it is about: `duo/` the first system, `wait/` ways of waiting, `attack/` a hostile partition beside it,
-//! `gic/` what a guest does with its GIC, `ticks/` many interrupts of every kind, `stream/` numbers without end on the
-//! console, `payload/` what others bring, `linux/` Linux beside it, `typed/` what is typed, `verdict/` what a run is
-//! judged by before it ends, `rpi4/` the Raspberry Pi 4's machine,
-//! `boot/` another loader than QEMU, `refusal/` a machine or an image that EL2 must not start.
+//! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the
+//! console. Its name starts with what it is about: `duo/` the first system, `wait/` ways of
+//! waiting, `attack/` a hostile partition beside it, `gic/` what a guest does with its GIC,
+//! `ticks/` many interrupts of every kind, `stream/` numbers without end on the console, `payload/`
+//! what others bring, `linux/` Linux beside it, `typed/` what is typed, `verdict/` what a run is
+//! judged by before it ends, `rpi4/` the Raspberry Pi 4's machine, `boot/` another loader than
+//! QEMU, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod boot;
@@ -36,11 +38,14 @@ pub struct Machine {
     pub gic: Option<u32>,
     /// GIC version of a machine whose GIC is not the image's.
     pub foreign_gic: Option<u32>,
-    /// There is a blank disk behind the first virtio transport, and a second UART, which must have said these words.
+    /// There is a blank disk behind the first virtio transport, and a second UART, which must have
+    /// said these words.
     pub devices: Option<&'static str>,
-    /// Under the instruction clock, each instruction takes 16 ns: what boot says when it takes long is said.
+    /// Under the instruction clock, each instruction takes 16 ns: what boot says when it takes long
+    /// is said.
     pub slow: bool,
-    /// Firmware that starts first, at EL2, as a manifest names what is Debian's. It finds the image in QEMU's fw_cfg.
+    /// Firmware that starts first, at EL2, as a manifest names what is Debian's. It finds the image
+    /// in QEMU's fw_cfg.
     pub firmware: Option<&'static str>,
     /// Words for EL2 on the boot command line.
     pub append: Option<&'static str>,
@@ -79,7 +84,8 @@ pub enum Leaves {
     NoFrequency = 1,
     /// `CNTFRQ_EL0` is another than on the other cores.
     OtherFrequency = 2,
-    /// Something in every register that is UNKNOWN when a core starts; timers, breakpoints and counters run.
+    /// Something in every register that is UNKNOWN when a core starts; timers, breakpoints and
+    /// counters run.
     Registers = 3,
     /// Everything in a GICv3 is enabled, pending and active.
     Gicv3 = 4,
@@ -122,10 +128,11 @@ pub enum Edit {
 /// What happened to an image after it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Damage {
-    /// A bit of the plan is turned over: byte, from the plan's start or (negative) from its end, and bit.
+    /// A bit of the plan is turned over: byte, from the plan's start or (negative) from its end,
+    /// and bit.
     Bit(isize, u32),
-    /// The last core's EL2 does not map its partition's state once guests run, and the checksum is right: EL2 takes the
-    /// verifier's word that no image is like that, and faults.
+    /// The last core's EL2 does not map its partition's state once guests run, and the checksum is
+    /// right: EL2 takes the verifier's word that no image is like that, and faults.
     Unmapped,
 }
 
@@ -138,7 +145,8 @@ pub enum Expect {
     EndsTwice(&'static [(&'static str, &'static str)]),
     /// `cargo xtask qemu` gives this verdict.
     Verdict(&'static str),
-    /// EL2 prints one line that refuses, which holds these words; no guest prints anything, and QEMU exits with 0.
+    /// EL2 prints one line that refuses, which holds these words; no guest prints anything, and
+    /// QEMU exits with 0.
     Refused(&'static [&'static str]),
 }
 
@@ -153,9 +161,11 @@ pub struct Case {
     pub command_line: Option<(&'static str, &'static str)>,
     /// The machine.
     pub machine: Machine,
-    /// What is typed at the console, each text so many times. All of it at once, as fast as it is taken.
+    /// What is typed at the console, each text so many times. All of it at once, as fast as it is
+    /// taken.
     pub typed: &'static [(&'static str, usize)],
-    /// After that: words that the console must show, each after those before it, and what is typed then.
+    /// After that: words that the console must show, each after those before it, and what is typed
+    /// then.
     pub dialogue: &'static [(&'static str, &'static str)],
     /// What is wrong with the image by the time it is started.
     pub damage: Option<Damage>,
@@ -167,7 +177,8 @@ pub struct Case {
     pub wanted: &'static [&'static str],
     /// Words that no console line may hold.
     pub unwanted: &'static [&'static str],
-    /// The numbers that the console must show from 100000 on, each in a line of its own, whole and in order; none is any.
+    /// The numbers that the console must show from 100000 on, each in a line of its own, whole and
+    /// in order; none is any.
     pub numbers: usize,
     /// Words of which each stands for the first time in a later line than the one before.
     pub order: &'static [&'static str],
@@ -233,8 +244,8 @@ const REFUSAL: Case = Case {
     ..DUO
 };
 
-/// The first system, and machines that it must run on or be refused by. All of them start the same image.
-/// A third party's raw bytes at 0x4008_0000, on eight vCPUs.
+/// The first system, and machines that it must run on or be refused by. All of them start the same
+/// image. A third party's raw bytes at 0x4008_0000, on eight vCPUs.
 const PAYLOAD: Case = Case {
     system: "tests/systems/payload.toml",
     expect: Expect::Ends(&[("payload", "off")]),

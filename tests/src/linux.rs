@@ -28,9 +28,9 @@ const LINUX: Case = Case {
     ..DUO
 };
 
-/// A person at the shell, with EL2's commands first and last: an arrow key recalls a line, colours arrive, Ctrl-C ends what
-/// runs. The prompt has no line end, and comes while others print; what is typed before it, the terminal echoes and the
-/// shell once more.
+/// A person at the shell, with EL2's commands first and last: an arrow key recalls a line, colours
+/// arrive, Ctrl-C ends what runs. The prompt has no line end, and comes while others print; what is
+/// typed before it, the terminal echoes and the shell once more.
 const SHELL: &[(&str, &str)] = &[
     ("/ # ", "n=$((n+1)); echo run-$n\r"),
     ("run-1", ""),
@@ -57,8 +57,9 @@ const SHELL: &[(&str, &str)] = &[
     OFF,
 ];
 
-/// One boot that serves all: the shell, /proc/interrupts, hotplug, load, power off. `system` is tests/systems/linux.toml, or
-/// what stands for it on another board; `gic` a version other than the first that the board has.
+/// One boot that serves all: the shell, /proc/interrupts, hotplug, load, power off. `system` is
+/// tests/systems/linux.toml, or what stands for it on another board; `gic` a version other than the
+/// first that the board has.
 const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Case {
     Case {
         name,
@@ -79,7 +80,8 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
     }
 }
 
-/// One vCPU with nothing beside it, and the host busy: a timer interrupt that is lost there stays so.
+/// One vCPU with nothing beside it, and the host busy: a timer interrupt that is lost there stays
+/// so.
 const ONE: Case = Case {
     name: "linux/one-vcpu-gicv2",
     system: "tests/systems/linux-one.toml",
@@ -93,7 +95,8 @@ const ONE: Case = Case {
     ..LINUX
 };
 
-/// Ten minutes of CPU_OFF and CPU_ON of both vCPUs under load. Other seeds: the number in the system's command line.
+/// Ten minutes of CPU_OFF and CPU_ON of both vCPUs under load. Other seeds: the number in the
+/// system's command line.
 const fn churn(name: &'static str, gic: Option<u32>) -> Case {
     Case {
         name,

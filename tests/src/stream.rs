@@ -1,4 +1,5 @@
-//! A guest that writes to its console without end, as Linux's driver does: every byte arrives, and in order.
+//! A guest that writes to its console without end, as Linux's driver does: every byte arrives, and
+//! in order.
 
 use super::{COMPLETE, Case, DEFAULT, DUO, Expect, GICV2, Machine};
 
@@ -7,7 +8,8 @@ const FEW: usize = 1500;
 /// Numbers that make a million bytes with their line ends.
 const MILLION: usize = 142_858;
 
-/// Half a FIFO at each transmit interrupt, from two vCPUs by turns, one of them on the console's core.
+/// Half a FIFO at each transmit interrupt, from two vCPUs by turns, one of them on the console's
+/// core.
 const OWN: Case = Case {
     name: "stream/own",
     system: "tests/systems/stream.toml",
@@ -18,7 +20,8 @@ const OWN: Case = Case {
     ..DUO
 };
 
-/// The same from one vCPU, beside the pair of the first system, whose second core drains the console.
+/// The same from one vCPU, beside the pair of the first system, whose second core drains the
+/// console.
 const OTHER: Case = Case {
     name: "stream/other",
     system: "tests/systems/chaos.toml",

@@ -1,5 +1,5 @@
-//! Many interrupts of every kind that hardware raises, on one vCPU with nothing beside it: what a GIC forgets stays
-//! forgotten there, because nothing else makes it look again.
+//! Many interrupts of every kind that hardware raises, on one vCPU with nothing beside it: what a
+//! GIC forgets stays forgotten there, because nothing else makes it look again.
 
 use super::{Case, DEFAULT, DUO, Expect, Machine};
 
@@ -19,8 +19,8 @@ const UART: Machine = Machine {
     ..DEFAULT
 };
 
-/// Every GIC and board. QEMU's GICv2 is no GIC-400, so EL2 does not trust it with `GICH_LR.HW`; what that loses shows on a
-/// busy host first.
+/// Every GIC and board. QEMU's GICv2 is no GIC-400, so EL2 does not trust it with `GICH_LR.HW`;
+/// what that loses shows on a busy host first.
 pub const CASES: &[Case] = &[
     TICKS,
     Case {

@@ -49,7 +49,8 @@ pub const CASES: &[Case] = &[
             "[chaos] survived echo: 6 bytes, sum 0xa9bc85cca21f3132"
         ]
     ),
-    // Three times what its ring holds, for one that reads nothing: after it a command still gets through.
+    // Three times what its ring holds, for one that reads nothing: after it a command still gets
+    // through.
     typed!(
         "flood",
         "deaf",

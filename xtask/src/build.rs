@@ -1,4 +1,5 @@
-//! From a system's name to the bytes of its image: builds the hypervisor and the guests, then compiles the plan.
+//! From a system's name to the bytes of its image: builds the hypervisor and the guests, then
+//! compiles the plan.
 
 use crate::compile::{self, Image};
 use crate::linux::{self, Instead};
@@ -11,11 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What EL2 and the bundled guests are built for: no floating point, so that EL2 leaves a guest's registers alone.
+/// What EL2 and the bundled guests are built for: no floating point, so that EL2 leaves a guest's
+/// registers alone.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// Package of the hypervisor.
 pub const HYPERVISOR: &str = "bulkhead-el2";
-/// What the hypervisor is built for: a GIC's version, the feature of its package for that (none is the default), and the binary.
+/// What the hypervisor is built for: a GIC's version, the feature of its package for that (none is
+/// the default), and the binary.
 pub const FLAVOURS: [(u32, Option<&str>, &str); 2] = [
     (3, None, HYPERVISOR),
     (2, Some("gicv2"), "bulkhead-el2-gicv2"),
@@ -121,7 +124,8 @@ impl Builder {
         let path = target.join(TARGET).join("release").join(name);
         if !path.is_file() {
             bail!(
-                "{name} was built, but {} is not there: is build.target-dir set in a Cargo configuration?",
+                "{name} was built, but {} is not there: is build.target-dir set in a Cargo \
+                 configuration?",
                 path.display()
             );
         }
@@ -129,7 +133,8 @@ impl Builder {
         Ok(path)
     }
 
-    /// What a manifest names without a path: the guest crate of a name, built, or what `debian:PACKAGE` stands for.
+    /// What a manifest names without a path: the guest crate of a name, built, or what
+    /// `debian:PACKAGE` stands for.
     ///
     /// # Errors
     /// If it does not build or cannot be fetched.

@@ -8,8 +8,8 @@ use crate::ui::{self, count};
 use crate::verify;
 use anyhow::Result;
 
-/// Checks `spec`, for GIC version `gic` or its board's first, and prints what there is to say; answers whether it may be built, and whether it is wise too if
-/// `deny_warnings`.
+/// Checks `spec`, for GIC version `gic` or its board's first, and prints what there is to say;
+/// answers whether it may be built, and whether it is wise too if `deny_warnings`.
 ///
 /// # Errors
 /// If the hypervisor does not build, or the compiler finds what no rule does.

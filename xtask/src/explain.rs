@@ -71,8 +71,8 @@ fn text(rule: &Rule) -> Result<String> {
 mod tests {
     use super::*;
 
-    /// Each has a reason that is more than its sentence again, and an example whose message names it. That the example
-    /// gives that message is tested in `manifest`.
+    /// Each has a reason that is more than its sentence again, and an example whose message names
+    /// it. That the example gives that message is tested in `manifest`.
     #[test]
     fn every_rule_has_a_reason_and_an_example() {
         for rule in RULES {

@@ -1,8 +1,9 @@
-//! `cargo xtask fuzz`: libFuzzer over every target of fuzz/, on the toolchain that builds everything else.
+//! `cargo xtask fuzz`: libFuzzer over every target of fuzz/, on the toolchain that builds
+//! everything else.
 //!
-//! The engine is the crate `libfuzzer-sys`; the compiler's coverage pass is on by flags that every toolchain has. So
-//! neither a nightly one nor cargo-fuzz is needed, a C++ compiler is. With both, `cargo +nightly fuzz run TARGET --features
-//! engine` works too.
+//! The engine is the crate `libfuzzer-sys`; the compiler's coverage pass is on by flags that every
+//! toolchain has. So neither a nightly one nor cargo-fuzz is needed, a C++ compiler is. With both,
+//! `cargo +nightly fuzz run TARGET --features engine` works too.
 
 use crate::build::{cargo, root, target_dir};
 use crate::ui;
@@ -10,10 +11,13 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Counters an edge, and the operands of comparisons: what libFuzzer learns from (LLVM, SanitizerCoverage).
-const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares";
+/// Counters an edge, and the operands of comparisons: what libFuzzer learns from (LLVM,
+/// SanitizerCoverage).
+const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
+                        -Cllvm-args=-sanitizer-coverage-level=4 \
+                        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+                        -Cllvm-args=-sanitizer-coverage-pc-table \
+                        -Cllvm-args=-sanitizer-coverage-trace-compares";
 /// Packages that most of the time is spent in.
 const OPTIMIZED: [&str; 3] = ["bulkhead-fuzz", "bulkhead-verify", "xtask"];
 /// Seconds a target from which on optimizing them takes less time than it gains.
@@ -77,7 +81,8 @@ pub fn has_compiler() -> bool {
     version.is_ok_and(|output| output.status.success())
 }
 
-/// Builds and runs what `options` say; `report` gets each target's number of executions, or what was found.
+/// Builds and runs what `options` say; `report` gets each target's number of executions, or what
+/// was found.
 fn run(options: &Options, report: &mut dyn FnMut(&str, Result<u64>)) -> Result<()> {
     let known = targets(&root())?;
     let chosen: Vec<&String> = match &options.target {
@@ -196,7 +201,8 @@ fn executions(output: &[String]) -> Option<u64> {
     value.trim().parse().ok()
 }
 
-/// What to say about a run that found something: the panic or libFuzzer's word for it, the input, how to see it again.
+/// What to say about a run that found something: the panic or libFuzzer's word for it, the input,
+/// how to see it again.
 fn finding(target: &str, output: &[String]) -> String {
     let panicked = output.iter().position(|line| line.contains("panicked at"));
     let reason = match panicked {
@@ -212,7 +218,8 @@ fn finding(target: &str, output: &[String]) -> String {
         .find_map(|line| line.split_once("Test unit written to "))
         .map_or("", |(_, file)| file);
     format!(
-        "{reason}\n  the input is {input}\n  copy it to fuzz/seeds/{target}/ and run `cargo test -p bulkhead-fuzz`: it stays a test"
+        "{reason}\n  the input is {input}\n  copy it to fuzz/seeds/{target}/ and run `cargo test \
+         -p bulkhead-fuzz`: it stays a test"
     )
 }
 
@@ -236,8 +243,10 @@ mod tests {
     #[test]
     fn a_finding_says_what_and_where() {
         let output = lines(
-            "INFO: Seed: 1\nthread '<unnamed>' panicked at hyp/x.rs:1:2:\nout of bounds\nstack backtrace:\n\
-             == ERROR: libFuzzer: deadly signal\nartifact_prefix='a/'; Test unit written to a/crash-1",
+            "INFO: Seed: 1\nthread '<unnamed>' panicked at hyp/x.rs:1:2:\nout of bounds\nstack \
+             backtrace:\n\
+             == ERROR: libFuzzer: deadly signal\nartifact_prefix='a/'; Test unit written to \
+             a/crash-1",
         );
         let text = finding("esr", &output);
         for word in [

@@ -1,11 +1,13 @@
-//! `cargo xtask image`: a system's image in a file, and what else the board's firmware wants beside it.
+//! `cargo xtask image`: a system's image in a file, and what else the board's firmware wants beside
+//! it.
 
 use crate::build::{self, Builder};
 use crate::{ui, verify};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// Builds `spec`, for GIC version `gic` or its board's first, verifies its image and writes it to `output`, or under the name that the board's firmware looks for.
+/// Builds `spec`, for GIC version `gic` or its board's first, verifies its image and writes it to
+/// `output`, or under the name that the board's firmware looks for.
 ///
 /// # Errors
 /// When there is no such image, it cannot be written, or neither says where to.

@@ -1,5 +1,6 @@
-//! `cargo xtask abi`: writes what is generated from `hyp/abi` and `hyp/channel`: the C header, and the tables of
-//! docs/guest-abi.md. Values and texts come from the constants and their doc comments.
+//! `cargo xtask abi`: writes what is generated from `hyp/abi` and `hyp/channel`: the C header, and
+//! the tables of docs/guest-abi.md. Values and texts come from the constants and their doc
+//! comments.
 
 use crate::build::{self, root};
 use crate::ui;
@@ -14,12 +15,14 @@ const PAGE: &str = "docs/guest-abi.md";
 /// Widest line of the header.
 const WIDTH: usize = 100;
 
-/// What the header has of each group of constants: the group's name in Rust, its prefix in C, what C programmers are told.
+/// What the header has of each group of constants: the group's name in Rust, its prefix in C, what
+/// C programmers are told.
 const IN_HEADER: &[(&str, &str, &str)] = &[
     (
         "call",
         "CALL",
-        "Calls: function number in W0, arguments from X1, result in X0, by HVC or SMC (Arm DEN 0028).",
+        "Calls: function number in W0, arguments from X1, result in X0, by HVC or SMC (Arm DEN \
+         0028).",
     ),
     ("error", "ERROR", "Errors of calls, in X0."),
     ("ring", "RING", "Answers of RING."),
@@ -30,17 +33,20 @@ const IN_HEADER: &[(&str, &str, &str)] = &[
     (
         "wait",
         "WAIT",
-        "How an end waits: numbers for the words in its device-tree node. Only DOORBELL ends are rung.",
+        "How an end waits: numbers for the words in its device-tree node. Only DOORBELL ends are \
+         rung.",
     ),
     (
         "layout",
         "LAYOUT",
-        "Offsets in a channel's region, in bytes: indices and wanted indices (uint32_t), then the data.",
+        "Offsets in a channel's region, in bytes: indices and wanted indices (uint32_t), then the \
+         data.",
     ),
     ("tree", "TREE", "Strings and properties of the device tree."),
 ];
 
-/// The tables of the page: the group, and its words' spelling: as constants, or as EL2's lines and reports print them.
+/// The tables of the page: the group, and its words' spelling: as constants, or as EL2's lines and
+/// reports print them.
 const IN_PAGE: &[(&str, Names)] = &[
     ("call", Names::Constants),
     ("error", Names::Constants),
@@ -146,7 +152,8 @@ fn parse(source: &str) -> Vec<Group> {
     groups
 }
 
-/// The name and the value that a line defines: `pub const NAME: TYPE = VALUE;` or a variant `Name = VALUE,`.
+/// The name and the value that a line defines: `pub const NAME: TYPE = VALUE;` or a variant
+/// `Name = VALUE,`.
 fn constant(text: &str) -> Option<(String, String)> {
     let (name, value) = match text.strip_prefix("pub const ") {
         Some(rest) => {
@@ -172,9 +179,19 @@ impl Constant {
 
     /// The entry `key` of its doc comment's list, without the full stop.
     fn entry(&self, key: &str) -> String {
-        let mut entries = self.doc.iter();
-        let found = entries.find_map(|line| line.strip_prefix("- ")?.strip_prefix(key));
-        let text = found.unwrap_or_default().trim_start_matches(": ");
+        let is_entry = |line: &&String| {
+            let entry = line.strip_prefix("- ");
+            entry.is_some_and(|entry| entry.starts_with(key))
+        };
+        let lines: Vec<_> = self.doc.iter().skip_while(|line| !is_entry(line)).collect();
+        let (first, rest) = lines.split_first().map_or(("", &[][..]), |(first, rest)| {
+            (first.trim_start_matches("- "), rest)
+        });
+        let goes_on = |line: &&&String| !line.is_empty() && !line.starts_with("- ");
+        let rest = rest.iter().take_while(goes_on).map(|line| line.as_str());
+        let text: Vec<_> = std::iter::once(first).chain(rest).collect();
+        let text = text.join(" ");
+        let text = text.trim_start_matches(key).trim_start_matches(": ");
         without_links(text.strip_suffix('.').unwrap_or(text))
     }
 }
@@ -207,9 +224,11 @@ fn group<'a>(groups: &'a [Group], name: &str) -> Result<&'a Group> {
 
 /// The C header.
 fn header(groups: &[Group]) -> Result<String> {
-    let mut text = "/*\n * Bulkhead's guest interface for C. Written by `cargo xtask abi` from the Rust crates bulkhead-abi and\n \
-                    * bulkhead-channel: change it there.\n */\n#ifndef BULKHEAD_ABI_H\n#define BULKHEAD_ABI_H\n\n"
-        .to_owned();
+    let mut text =
+        "/*\n * Bulkhead's guest interface for C. Written by `cargo xtask abi` from the Rust \
+         crates\n * bulkhead-abi and bulkhead-channel: change it there.\n */\n\
+         #ifndef BULKHEAD_ABI_H\n#define BULKHEAD_ABI_H\n\n"
+            .to_owned();
     for constant in &group(groups, "")?.constants {
         text += &definition("", constant);
     }
@@ -282,7 +301,8 @@ fn table(group: &Group, names: Names) -> String {
     let is_call = group.name == "call";
     let mut text = String::from(match is_call {
         true => {
-            "| function | call | what it does | arguments | result in X0 | errors |\n|---|---|---|---|---|---|\n"
+            "| function | call | what it does | arguments | result in X0 | errors |\n\
+             |---|---|---|---|---|---|\n"
         }
         false => "| number | name | meaning |\n|---|---|---|\n",
     });
@@ -331,10 +351,27 @@ mod tests {
         }
     }
 
-    const SOURCE: &str = "/// Alone.\npub const REVISION: u32 = 7;\n/// Calls.\npub mod call {\n    /// Does it: [`super::Reason`].\n    \
-                          ///\n    /// - Arguments: X1 = item ([`super::query`]).\n    /// - Errors: [`super::error::BAD`].\n    \
-                          pub const DO_IT: u32 = 0xc600_0000;\n    /// Words.\n    pub const NAMES: [&str; 1] = [\"x\"];\n}\n\
-                          /// Why.\n#[repr(u8)]\npub enum Reason {\n    /// Some.\n    Other = -1,\n}\n";
+    const SOURCE: &str = "\
+/// Alone.
+pub const REVISION: u32 = 7;
+/// Calls.
+pub mod call {
+    /// Does it: [`super::Reason`].
+    ///
+    /// - Arguments: X1 = item ([`super::query`]).
+    /// - Errors: [`super::error::BAD`],
+    ///   [`super::error::WORSE`].
+    pub const DO_IT: u32 = 0xc600_0000;
+    /// Words.
+    pub const NAMES: [&str; 1] = [\"x\"];
+}
+/// Why.
+#[repr(u8)]
+pub enum Reason {
+    /// Some.
+    Other = -1,
+}
+";
 
     #[test]
     fn constants_are_read_with_their_texts() {
@@ -346,7 +383,8 @@ mod tests {
         assert_eq!(
             table(&groups[1], Names::Constants).lines().last(),
             Some(
-                "| `0xc600_0000` | `DO_IT` | Does it: `Reason`. | X1 = item (`query`) | | `BAD` |"
+                "| `0xc600_0000` | `DO_IT` | Does it: `Reason`. | X1 = item (`query`) | \
+                 | `BAD`, `WORSE` |"
             )
         );
         assert_eq!(
@@ -359,7 +397,8 @@ mod tests {
         );
     }
 
-    /// What is changed in the page by hand is put right; a page without a place for a table is an error.
+    /// What is changed in the page by hand is put right; a page without a place for a table is an
+    /// error.
     #[test]
     fn a_page_that_says_something_else_is_seen() {
         let read = |file: &str| std::fs::read_to_string(root().join(file)).expect("a file");

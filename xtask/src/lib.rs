@@ -1,6 +1,7 @@
 //! Bulkhead's command line: one file a command, the manifest reader and the plan compiler.
 pub mod bench;
 pub mod build;
+pub mod callgraph;
 pub mod check;
 pub mod compile;
 pub mod draw;
@@ -10,6 +11,7 @@ pub mod image;
 pub mod interface;
 pub mod linux;
 pub mod manifest;
+pub mod prose;
 pub mod qemu;
 pub mod schema;
 pub mod setup;

@@ -9,13 +9,14 @@ use xtask::build::Builder;
 use xtask::linux::Instead;
 use xtask::setup::{self, Scope};
 use xtask::{
-    bench, check, compile, draw, explain, fuzz, image, interface, qemu, schema, silicon, size,
-    test, ui, verify,
+    bench, callgraph, check, compile, draw, explain, fuzz, image, interface, qemu, schema, silicon,
+    size, test, ui, verify,
 };
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
 ///
-/// Start with `cargo xtask qemu`: two virtual machines on their own cores, talking over a direct channel.
+/// Start with `cargo xtask qemu`: two virtual machines on their own cores, talking over a direct
+/// channel.
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
@@ -32,7 +33,8 @@ struct Cli {
 enum Command {
     /// Build a system, run it on QEMU, and end with one verdict
     Qemu(QemuArgs),
-    /// Build a system's image: one file for QEMU's -kernel, U-Boot's booti or the Raspberry Pi's firmware
+    /// Build a system's image: one file for QEMU's -kernel, U-Boot's booti or the Raspberry Pi's
+    /// firmware
     Image {
         #[command(flatten)]
         system: SystemArgs,
@@ -93,7 +95,8 @@ enum Command {
         #[arg(long, value_name = "N")]
         jobs: Option<usize>,
     },
-    /// Prove from an image's bytes that nothing passes between its partitions but what the manifest declares
+    /// Prove from an image's bytes that nothing passes between its partitions but what the manifest
+    /// declares
     Verify {
         /// The image, as `cargo xtask image` wrote it; with --live the system, which is built
         #[arg(value_name = "IMAGE", default_value = "duo", hide_default_value = true)]
@@ -103,14 +106,16 @@ enum Command {
         system: Option<String>,
         #[command(flatten)]
         board: BoardArgs,
-        /// Run the system on QEMU, and hold memory and EL2 registers of the running machine against its image
+        /// Run the system on QEMU, and hold memory and EL2 registers of the running machine against
+        /// its image
         #[arg(long, conflicts_with_all = ["system", "json"])]
         live: bool,
         /// Write the report as JSON too
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Try random inputs on what reads them: manifests, plans, device trees, syndromes, registers, images
+    /// Try random inputs on what reads them: manifests, plans, device trees, syndromes, registers,
+    /// images
     Fuzz {
         /// One target: a name from fuzz/fuzz_targets
         target: Option<String>,
@@ -123,6 +128,8 @@ enum Command {
     },
     /// Count what runs at EL2, in bytes and source lines, against its budgets
     Size,
+    /// Show that EL2 does not recur and that its stacks suffice, from its instructions
+    Callgraph,
     /// Measure what EL2 costs and what direct channels gain, in instructions
     Bench {
         /// Print the instructions of an operation's path instead; `boot` lists boot by function
@@ -131,7 +138,8 @@ enum Command {
         /// GIC version of the traced machine, instead of the first that the board lists
         #[arg(long, value_name = "N", requires = "trace")]
         gic: Option<u32>,
-        /// Say what moved against the figures in this file: an earlier bench.json, or tests/bench/baseline.json
+        /// Say what moved against the figures in this file: an earlier bench.json, or
+        /// tests/bench/baseline.json
         #[arg(long, value_name = "OLD.json", conflicts_with = "wall")]
         compare: Option<PathBuf>,
         /// Compare direct and relayed by the clock instead, all cores at once
@@ -163,7 +171,8 @@ struct BoardArgs {
     /// The board whose system of this name is meant, instead of qemu-virt
     #[arg(long, value_name = "BOARD")]
     board: Option<String>,
-    /// The version of the board's GIC that the system is for, instead of the first that the board lists
+    /// The version of the board's GIC that the system is for, instead of the first that the board
+    /// lists
     #[arg(long, value_name = "N")]
     gic: Option<u32>,
 }
@@ -216,10 +225,12 @@ struct QemuArgs {
     /// End the run and pass it when a console line holds this text
     #[arg(long, value_name = "TEXT", value_parser = until_text)]
     until: Option<String>,
-    /// Seconds the run may take once partitions start, 0 for ever; without this 120, and for ever once a key was pressed
+    /// Seconds the run may take once partitions start, 0 for ever; without this 120, and for ever
+    /// once a key was pressed
     #[arg(long, value_name = "SECONDS")]
     time_limit: Option<u64>,
-    /// Seconds until partitions start, 0 for ever; without this 300, or for ever with --time-limit 0
+    /// Seconds until partitions start, 0 for ever; without this 300, or for ever with --time-limit
+    /// 0
     #[arg(long, value_name = "SECONDS")]
     boot_limit: Option<u64>,
     /// Do not look whether QEMU and the Rust target are there
@@ -406,6 +417,10 @@ fn dispatch(command: Command) -> Result<bool> {
         Command::Size => {
             setup::ensure(Scope::Run)?;
             size::command()
+        }
+        Command::Callgraph => {
+            setup::ensure(Scope::Run)?;
+            callgraph::command()
         }
         Command::Bench {
             trace,

@@ -11,7 +11,8 @@ pub const FILE: &str = "docs/system.schema.json";
 /// Prints the schema, or writes it to `output`.
 ///
 /// # Errors
-/// If docs/manifest.md and the manifest reader disagree on which keys there are, or a file cannot be read or written.
+/// If docs/manifest.md and the manifest reader disagree on which keys there are, or a file cannot
+/// be read or written.
 pub fn command(output: Option<&Path>) -> Result<()> {
     let text = text()?;
     match output {

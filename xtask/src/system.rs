@@ -1,5 +1,6 @@
-//! A system as validated: what the manifest and its board say together, every name resolved to an index and
-//! every rule held. `manifest/` makes it, `compile/` turns it into a plan; neither looks behind it.
+//! A system as validated: what the manifest and its board say together, every name resolved to an
+//! index and every rule held. `manifest/` makes it, `compile/` turns it into a plan; neither looks
+//! behind it.
 
 use std::path::PathBuf;
 
@@ -52,9 +53,11 @@ pub struct Board {
     pub pa_bits: u32,
     /// `plan::START_*`.
     pub start: u32,
-    /// Writes to device registers, address and value, that switch the board off where firmware has no PSCI.
+    /// Writes to device registers, address and value, that switch the board off where firmware has
+    /// no PSCI.
     pub off: Vec<(u64, u32)>,
-    /// Interrupt controller that the system is for: the first of [`Self::gics`] unless another is asked for.
+    /// Interrupt controller that the system is for: the first of [`Self::gics`] unless another is
+    /// asked for.
     pub gic: Gic,
     /// All that it can have.
     pub gics: Vec<Gic>,
@@ -117,7 +120,8 @@ pub struct Device {
     pub clock_names: Vec<String>,
     /// Properties without a value.
     pub flags: Vec<String>,
-    /// How many equal devices its registers are divided among, each with a node and an interrupt of its own.
+    /// How many equal devices its registers are divided among, each with a node and an interrupt of
+    /// its own.
     pub units: usize,
     /// Whether the device can write memory on its own.
     pub dma: bool,
@@ -154,8 +158,8 @@ pub struct Qemu {
     pub cores: u32,
     /// `-m`, bytes.
     pub memory: u64,
-    /// `-dtb`, where the machine makes none itself: `debian:` and a device tree of Debian's kernel for arm64, or its file
-    /// once [`crate::qemu::board`] has got that.
+    /// `-dtb`, where the machine makes none itself: `debian:` and a device tree of Debian's kernel
+    /// for arm64, or its file once [`crate::qemu::board`] has got that.
     pub dtb: Option<String>,
 }
 
@@ -218,7 +222,8 @@ pub struct Memory {
     pub size: u64,
     /// Physical address, if the manifest fixes it.
     pub physical: Option<u64>,
-    /// Whether it stands for a ROM or flash: read-only to the guest, and not in its tree's memory node.
+    /// Whether it stands for a ROM or flash: read-only to the guest, and not in its tree's memory
+    /// node.
     pub rom: bool,
 }
 
@@ -260,7 +265,8 @@ pub struct End {
     pub partition: usize,
     /// vCPU number in it.
     pub vcpu: usize,
-    /// Data bytes that this end sends: a power of two, at least a page, or 0. Its region has one page more.
+    /// Data bytes that this end sends: a power of two, at least a page, or 0. Its region has one
+    /// page more.
     pub bytes: u64,
     /// How it waits for the other end: `channel::wait`. Only `DOORBELL` ends have an interrupt.
     pub wait: u32,

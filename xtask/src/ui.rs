@@ -1,4 +1,5 @@
-//! What the commands say while they work: one line a step, a spinner where someone watches, colours where they are wanted.
+//! What the commands say while they work: one line a step, a spinner where someone watches, colours
+//! where they are wanted.
 
 use anyhow::{Context, Result, bail};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -21,8 +22,8 @@ static LOST: AtomicBool = AtomicBool::new(false);
 /// Everything on the terminal that moves: several threads may have some.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// Turns Ctrl-C and a request to terminate into a flag, so that QEMU is ended and the verdict still said.
-/// The second one ends this process at once.
+/// Turns Ctrl-C and a request to terminate into a flag, so that QEMU is ended and the verdict still
+/// said. The second one ends this process at once.
 ///
 /// # Errors
 /// If the handler cannot be installed.
@@ -46,7 +47,8 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// The next of the jobs that several threads take turns at, unless someone asked this process to stop.
+/// The next of the jobs that several threads take turns at, unless someone asked this process to
+/// stop.
 pub fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
     let job = jobs
         .lock()
@@ -55,7 +57,8 @@ pub fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
     job.filter(|_| !interrupted())
 }
 
-/// Whether `stream` wants colours: it is a terminal and `NO_COLOR` (<https://no-color.org>) is unset or empty.
+/// Whether `stream` wants colours: it is a terminal and `NO_COLOR` (<https://no-color.org>) is
+/// unset or empty.
 pub fn coloured(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -69,8 +72,8 @@ pub fn count(count: usize, what: &str) -> String {
     }
 }
 
-/// Prints a line on standard output. A reader that has gone away (`| head`) wants no more; a line that is lost
-/// otherwise is told, once, and shows in the exit code.
+/// Prints a line on standard output. A reader that has gone away (`| head`) wants no more; a line
+/// that is lost otherwise is told, once, and shows in the exit code.
 pub fn say(line: impl std::fmt::Display) {
     let written = BARS.suspend(|| {
         let mut out = std::io::stdout().lock();
@@ -84,7 +87,8 @@ pub fn say(line: impl std::fmt::Display) {
     }
 }
 
-/// Whether every line that was to be printed has been: what lost one has not done what it was asked.
+/// Whether every line that was to be printed has been: what lost one has not done what it was
+/// asked.
 pub fn all_said() -> bool {
     !LOST.load(Ordering::Relaxed)
 }
@@ -126,7 +130,8 @@ impl Drop for Step {
     }
 }
 
-/// Several things being done, one after the other or at once: a bar on a terminal, a line for each elsewhere.
+/// Several things being done, one after the other or at once: a bar on a terminal, a line for each
+/// elsewhere.
 pub struct Progress {
     bar: ProgressBar,
 }
@@ -169,8 +174,8 @@ impl Drop for Progress {
     }
 }
 
-/// Runs `command` as a step, without standard input, its output shown as progress only. Answers what it printed
-/// (standard output and error, line by line).
+/// Runs `command` as a step, without standard input, its output shown as progress only. Answers
+/// what it printed (standard output and error, line by line).
 ///
 /// # Errors
 /// If it cannot be started or fails; the error carries the end of its output.

@@ -1,5 +1,6 @@
-//! `cargo xtask verify`: holds an image against its system's manifest and its board. The proof is the crate
-//! bulkhead-verify's; here are the files it wants. What `image` and `qemu` hand out has passed it.
+//! `cargo xtask verify`: holds an image against its system's manifest and its board. The proof is
+//! the crate bulkhead-verify's; here are the files it wants. What `image` and `qemu` hand out has
+//! passed it.
 
 pub mod live;
 
@@ -13,11 +14,12 @@ use crate::compile::Image;
 use crate::linux;
 use crate::system::System;
 
-/// Verifies the image file of the system `spec` for GIC version `gic` or the board's first, builds what its manifest names, and writes the report as JSON to
-/// `json` if wanted.
+/// Verifies the image file of the system `spec` for GIC version `gic` or the board's first, builds
+/// what its manifest names, and writes the report as JSON to `json` if wanted.
 ///
 /// # Errors
-/// When a file cannot be read or written, or a program does not build; a proof that does not hold is an answer.
+/// When a file cannot be read or written, or a program does not build; a proof that does not hold
+/// is an answer.
 pub fn command(image: &Path, spec: &str, gic: Option<u32>, json: Option<&Path>) -> Result<Proof> {
     let bytes = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
     let mut builder = Builder::for_gic(gic);
@@ -48,8 +50,8 @@ pub fn image(builder: &mut Builder, system: &System) -> Result<Image> {
     Ok(image)
 }
 
-/// What the image of `system` is held against: of the system, its manifest's path and its GIC's version alone. Builds EL2
-/// and guest crates.
+/// What the image of `system` is held against: of the system, its manifest's path and its GIC's
+/// version alone. Builds EL2 and guest crates.
 ///
 /// # Errors
 /// When a file cannot be read or a program does not build.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Licences and sources of every dependency against deny.toml, without cargo-deny: cargo's metadata has both.
+//! Licences and sources of every dependency against deny.toml, without cargo-deny: cargo's metadata
+//! has both.
 
 use serde_json::Value;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! docs/SPECIFICATION.md against what it names: every claim has its evidence, all evidence exists, nothing is left out.
+//! docs/SPECIFICATION.md against what it names: every claim has its evidence, all evidence exists,
+//! nothing is left out.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -196,7 +197,8 @@ fn the_page_is_linked() {
 /// These tests can fail.
 #[test]
 fn what_is_wrong_is_seen() {
-    let text = "1. A.\n   Held by `test a.rs::b`,\n   `case c`.\n\n## Other\n\nText.\n\n2. B.\n   Not tested: because nobody wrote it yet.\n";
+    let text = "1. A.\n   Held by `test a.rs::b`,\n   `case c`.\n\n## Other\n\nText.\n\n2. B.\n   \
+                Not tested: because nobody wrote it yet.\n";
     let two = claims(text);
     assert_eq!(two.len(), 2);
     assert_eq!((two[0].says.as_str(), two[1].says.as_str()), ("A.", "B."));

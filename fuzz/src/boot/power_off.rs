@@ -1,4 +1,5 @@
-//! The end of a refused machine where there is neither UART nor power: the line unwinds to whoever asked.
+//! The end of a refused machine where there is neither UART nor power: the line unwinds to whoever
+//! asked.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64};

@@ -27,8 +27,9 @@ impl Board {
         };
         let [own, peer] = [node.own, node.peer].map(|(address, _)| {
             mmu::map(address, channel::layout::DATA as u64, mmu::Kind::Shared);
-            // SAFETY: the first page of a channel's pages, which the device tree gives this end as Normal memory, mapped
-            // for good and used as atomics alone. Nobody stores through `peer`: stage 2 would not let it.
+            // SAFETY: the first page of a channel's pages, which the device tree gives this end as
+            // Normal memory, mapped for good and used as atomics alone. Nobody stores through
+            // `peer`: stage 2 would not let it.
             unsafe { slice::from_raw_parts(address as *const AtomicU32, channel::layout::DATA / 4) }
         });
         Self {
@@ -58,7 +59,8 @@ impl Board {
     }
 }
 
-/// A moment's rest in a loop that polls. An emulator that runs one core after the other goes on with the next.
+/// A moment's rest in a loop that polls. An emulator that runs one core after the other goes on
+/// with the next.
 pub fn pause() {
     // SAFETY: a hint.
     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };

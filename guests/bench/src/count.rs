@@ -1,4 +1,5 @@
-//! What EL2 did on this vCPU's core during a phase, and what the guest adds to it. Printed when everything is over.
+//! What EL2 did on this vCPU's core during a phase, and what the guest adds to it. Printed when
+//! everything is over.
 
 use alloc::vec::Vec;
 
@@ -8,7 +9,8 @@ use rt::{hv, print, println, smp};
 
 use crate::phase::Phase;
 
-/// Calls between the reading of [`Reason::Hvc`] that starts a count (it counts itself) and the one that ends it.
+/// Calls between the reading of [`Reason::Hvc`] that starts a count (it counts itself) and the one
+/// that ends it.
 const OWN_CALLS: u64 = 3;
 
 /// EL2's counters at some moment.

@@ -1,4 +1,5 @@
-//! A million messages over every channel of two partitions, while their compute cores mind their own business.
+//! A million messages over every channel of two partitions, while their compute cores mind their
+//! own business.
 
 use alloc::format;
 use alloc::sync::Arc;

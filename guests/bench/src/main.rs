@@ -1,6 +1,8 @@
-//! Bench guest: does one thing many times, reads EL2's own counter before and after, and prints both at the end.
+//! Bench guest: does one thing many times, reads EL2's own counter before and after, and prints
+//! both at the end.
 //!
-//! `role=NAME` on the command line says which part this partition plays; `cargo xtask bench` reads what it prints.
+//! `role=NAME` on the command line says which part this partition plays; `cargo xtask bench` reads
+//! what it prints.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Spans between two readings of EL2's counter, kept until nothing is measured any more: printing enters EL2.
+//! Spans between two readings of EL2's counter, kept until nothing is measured any more: printing
+//! enters EL2.
 
 use alloc::vec::Vec;
 

@@ -1,5 +1,5 @@
-//! The operations of the budget table, one span each. Two partitions: `lead` does them, `answer` takes doorbells and
-//! messages; the lead's second vCPU takes its SGIs.
+//! The operations of the budget table, one span each. Two partitions: `lead` does them, `answer`
+//! takes doorbells and messages; the lead's second vCPU takes its SGIs.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -21,11 +21,13 @@ const WARM: u32 = 4;
 const MESSAGE: usize = 4096;
 /// The SGI among the lead's own vCPUs.
 const SGI: u32 = 1;
-/// The physical EL1 timer's interrupt: the guest's own as the virtual one is, but not the one it commonly uses.
+/// The physical EL1 timer's interrupt: the guest's own as the virtual one is, but not the one it
+/// commonly uses.
 const CNTP: u32 = 30;
 /// The board's second PL011, which the system passes through: registers and interrupt.
 const UART: (u64, u32) = (0x0904_0000, 40);
-/// First of the interrupts that the system passes through to be enabled once each, and how many there are.
+/// First of the interrupts that the system passes through to be enabled once each, and how many
+/// there are.
 const SPARE: (u32, u32) = (48, 16);
 
 /// `PSCI_VERSION` (DEN 0022).
@@ -43,7 +45,8 @@ const UART_TX: u32 = 1 << 5;
 /// Time for the console to drain and other cores to be asleep, milliseconds.
 const SETTLE: u64 = 5;
 
-/// Rings the channel `last` alone, which is one of many in a system of many partitions, and then wakes the others.
+/// Rings the channel `last` alone, which is one of many in a system of many partitions, and then
+/// wakes the others.
 pub fn ring(tree: &'static Tree) {
     let board = Board::open(tree, "last");
     board.meet(1);
@@ -96,7 +99,8 @@ pub fn lead(tree: &'static Tree) {
     doorbells(&mut meter, &board);
     messages(&mut meter, &mut link);
 
-    // Draining the console enters EL2 on the console core, so nobody prints before all have measured.
+    // Draining the console enters EL2 on the console core, so nobody prints before all have
+    // measured.
     board.meet(2);
     meter.print();
     done.store(1, Ordering::Release);
@@ -116,8 +120,8 @@ pub fn answer(tree: &'static Tree) {
     meter.print();
 }
 
-/// Sleeps until nobody else runs: under `-icount` all cores share one count of instructions, so EL2's counter of this core
-/// also moves by what another runs while this one is in EL2.
+/// Sleeps until nobody else runs: under `-icount` all cores share one count of instructions, so
+/// EL2's counter of this core also moves by what another runs while this one is in EL2.
 fn settle() {
     let settled = timer::now() + timer::milliseconds(SETTLE);
     while interrupt::wait_until(settled).is_some() {}
@@ -146,7 +150,8 @@ fn registers(tree: &Tree, meter: &mut Meter) {
     let Some([(gicd, _), _]) = tree.gic() else {
         fail!("the device tree has no GIC")
     };
-    // SAFETY: the distributor of the device tree, which the runtime mapped. Reading it has no effect.
+    // SAFETY: the distributor of the device tree, which the runtime mapped. Reading it has no
+    // effect.
     let read = |register| unsafe { mmio::read32(gicd + register) };
     // SAFETY: as above; what is written enables and disables interrupts that nothing raises.
     let write = |register, value| unsafe { mmio::write32(gicd + register, value) };
@@ -167,8 +172,8 @@ fn registers(tree: &Tree, meter: &mut Meter) {
     }
 }
 
-/// Takes the next interrupt, which must be `intid`, and has `quieten` end its cause before it ends the interrupt: a level
-/// that still stands would come again.
+/// Takes the next interrupt, which must be `intid`, and has `quieten` end its cause before it ends
+/// the interrupt: a level that still stands would come again.
 fn take(intid: u32, quieten: impl FnOnce()) {
     loop {
         let Some(taken) = interrupt::acknowledge() else {
@@ -214,7 +219,8 @@ fn device(meter: &mut Meter) {
     });
 }
 
-/// The emulated PL011: what is written ends no line, so the console core is not told of it, and nothing of it is shown.
+/// The emulated PL011: what is written ends no line, so the console core is not told of it, and
+/// nothing of it is shown.
 fn console(tree: &Tree, meter: &mut Meter) {
     let Some((base, _)) = tree.device("arm,pl011") else {
         fail!("the device tree has no PL011")
@@ -229,7 +235,8 @@ fn console(tree: &Tree, meter: &mut Meter) {
     warm(meter, "uart-dr-write", || write(UARTDR, 0));
 }
 
-/// Starts the second vCPU: it takes SGIs and counts them in `taken`, and prints what they cost once the answer is set.
+/// Starts the second vCPU: it takes SGIs and counts them in `taken`, and prints what they cost once
+/// the answer is set.
 fn sibling(taken: &Arc<AtomicU32>, done: &Arc<AtomicU32>) {
     let (taken, done) = (Arc::clone(taken), Arc::clone(done));
     let started = smp::start(1, move || {

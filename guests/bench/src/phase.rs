@@ -10,8 +10,9 @@ use rt::{Tree, fail, timer};
 pub const SIZES: [usize; 8] = [64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576];
 /// Messages shown to the peer at once in a stream; each ring has room for two such batches.
 pub const BATCH: usize = 60;
-/// Messages that are timed as one, of each size: as many as fill some 100,000 instructions, so that an emulator that
-/// runs one core after the other hardly ever goes on with another in between. Divisors of [`BATCH`].
+/// Messages that are timed as one, of each size: as many as fill some 100,000 instructions, so that
+/// an emulator that runs one core after the other hardly ever goes on with another in between.
+/// Divisors of [`BATCH`].
 const BURSTS: [usize; SIZES.len()] = [60, 60, 30, 10, 4, 1, 1, 1];
 /// Round trips of the short and the long phase: what differs between them is round trips alone.
 const ROUNDS: [usize; 2] = [2, 10];

@@ -1,4 +1,5 @@
-//! Messages from a source to a sink, directly or through a relay: neither can tell. The phases are `bench::phase`'s.
+//! Messages from a source to a sink, directly or through a relay: neither can tell. The phases are
+//! `bench::phase`'s.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -26,7 +27,8 @@ pub fn source(tree: &'static Tree) {
     while interrupt::wait_until(settled).is_some() {}
     let mut counter = Counter::new();
     for phase in phase::all(end.bell.is_some()) {
-        // There and back: everyone is there, and the link's interrupts are the latest that came, in every phase alike.
+        // There and back: everyone is there, and the link's interrupts are the latest that came, in
+        // every phase alike.
         end.say(Message::Start, phase.size);
         end.expect(Message::Start, phase.size);
         counter.start(&[&end.links]);

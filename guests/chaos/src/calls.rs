@@ -16,7 +16,14 @@ fn smc(function: u64, arguments: [u64; 3]) -> [u64; 4] {
     let [mut x0, mut x1, mut x2, mut x3] = [function, arguments[0], arguments[1], arguments[2]];
     // SAFETY: DEN 0028: a call changes x0 to x3 at most, and EL2 writes no memory of the guest.
     unsafe {
-        asm!("smc #0", inout("x0") x0, inout("x1") x1, inout("x2") x2, inout("x3") x3, options(nostack));
+        asm!(
+            "smc #0",
+            inout("x0") x0,
+            inout("x1") x1,
+            inout("x2") x2,
+            inout("x3") x3,
+            options(nostack),
+        );
     }
     [x0, x1, x2, x3]
 }
@@ -199,7 +206,8 @@ pub fn cpu_off(_: &Tree) -> String {
 
 pub fn cpu_suspend(_: &Tree) -> String {
     const COUNT: u64 = 50;
-    // Standby: returns when the timer's interrupt is pending, however late in the sequence that comes.
+    // Standby: returns when the timer's interrupt is pending, however late in the sequence that
+    // comes.
     for delay in 0..COUNT {
         timer::arm(timer::now() + delay * timer::milliseconds(1) / 10);
         let x0 = psci::suspend();

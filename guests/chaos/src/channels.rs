@@ -41,7 +41,8 @@ pub fn ring_storm(tree: &Tree) -> String {
     format!("{sent} sent, {coalesced} coalesced, {deferred} deferred, {refused} refused")
 }
 
-/// Random bytes in every page it can write, in words of every size, with rings in between, for a second.
+/// Random bytes in every page it can write, in words of every size, with rings in between, for a
+/// second.
 pub fn storm(tree: &Tree) -> String {
     let nodes = nodes(tree);
     for node in &nodes {
@@ -53,7 +54,8 @@ pub fn storm(tree: &Tree) -> String {
     while timer::now() < end {
         let node = &nodes[random.next() as usize % nodes.len()];
         let (address, size) = node.own;
-        // Half of the writes go to indices: small changes there break a ring in other ways than noise does.
+        // Half of the writes go to indices: small changes there break a ring in other ways than
+        // noise does.
         let offset = match random.next() % 8 {
             0 => layout::PRODUCED as u64,
             1 => layout::CONSUMED as u64,
@@ -68,8 +70,8 @@ pub fn storm(tree: &Tree) -> String {
             value & 0x78
         };
         let at = address + offset;
-        // SAFETY: pages that this end alone writes and that nothing else in this program refers to; `offset` is a
-        // multiple of 8 within them.
+        // SAFETY: pages that this end alone writes and that nothing else in this program refers to;
+        // `offset` is a multiple of 8 within them.
         unsafe {
             match random.next() % 4 {
                 0 => ((at + value % 8) as *mut u8).write_volatile(value as u8),
@@ -98,15 +100,16 @@ fn ring(node: &ChannelNode) -> bool {
     }
 }
 
-/// One of the honest end's channels, and how many bytes of records it has sent and received by its own count.
+/// One of the honest end's channels, and how many bytes of records it has sent and received by its
+/// own count.
 struct Counted {
     link: Link,
     sent: u32,
     received: u32,
 }
 
-/// The other side of [`storm`]: uses every channel as an honest program does. It must neither crash nor hang, and what it
-/// tells its peer must be what it did.
+/// The other side of [`storm`]: uses every channel as an honest program does. It must neither crash
+/// nor hang, and what it tells its peer must be what it did.
 pub fn listen(tree: &Tree) -> String {
     let nodes = nodes(tree);
     let open = nodes.iter().map(|node| Link::open(tree, node.name));
@@ -132,7 +135,8 @@ pub fn listen(tree: &Tree) -> String {
                 Ok(None) => errors += u64::from(link.wait(pause).is_err()),
                 Err(_) => errors += 1,
             }
-            // Pushing may find the other direction broken as well; waiting for room ends at the pause.
+            // Pushing may find the other direction broken as well; waiting for room ends at the
+            // pause.
             match link.push(&buffer[..64], pause) {
                 Ok(()) => counted.sent = counted.sent.wrapping_add(record(64)),
                 Err(_) => errors += 1,
@@ -144,7 +148,8 @@ pub fn listen(tree: &Tree) -> String {
     }
     let channels = links.len();
     format!(
-        "{channels} channels, {messages} messages, {errors} errors, {rounds} rounds, every index right"
+        "{channels} channels, {messages} messages, {errors} errors, {rounds} rounds, every index \
+         right"
     )
 }
 
@@ -159,7 +164,8 @@ impl Counted {
         let node = &self.link.node;
         let index = |offset: usize| {
             let at = (node.own.0 as usize + offset) as *const u32;
-            // SAFETY: this end's own index page, mapped when the link was opened; nobody else writes it.
+            // SAFETY: this end's own index page, mapped when the link was opened; nobody else
+            // writes it.
             unsafe { at.read_volatile() }
         };
         let found = [index(layout::PRODUCED), index(layout::CONSUMED)];

@@ -1,4 +1,5 @@
-//! What a GIC does for those who use it otherwise than most: split ends, levels that are withdrawn, groups of which one is off.
+//! What a GIC does for those who use it otherwise than most: split ends, levels that are withdrawn,
+//! groups of which one is off.
 
 use alloc::string::String;
 use core::arch::asm;
@@ -9,7 +10,8 @@ use rt::{Tree, fail, hv, interrupt, mmio, smp, timer};
 use crate::format;
 use crate::probe::{Outcome, execute, mrs, msr, register};
 
-/// Edge-triggered SPIs that `tests/systems/gic.toml` gives, and a level-sensitive one behind them. No device raises them.
+/// Edge-triggered SPIs that `tests/systems/gic.toml` gives, and a level-sensitive one behind them.
+/// No device raises them.
 const SPIS: core::ops::Range<u32> = 208..215;
 const LEVEL_SPI: u32 = 215;
 
@@ -52,7 +54,8 @@ impl Gic {
         }
     }
 
-    /// Where the distributor's layout has `intid`: in vCPU 0's redistributor on GICv3, if it is private.
+    /// Where the distributor's layout has `intid`: in vCPU 0's redistributor on GICv3, if it is
+    /// private.
     fn frame(self, intid: u32) -> u64 {
         match (self.is_v2, intid) {
             (false, 0..32) => self.second + 0x1_0000,
@@ -105,7 +108,8 @@ impl Gic {
     fn split(self, on: bool) {
         let bit = u64::from(on);
         match self.is_v2 {
-            // SAFETY: a register of the CPU interface, which the runtime has mapped; its group stays enabled.
+            // SAFETY: a register of the CPU interface, which the runtime has mapped; its group
+            // stays enabled.
             true => unsafe { mmio::write32(self.second + GICC_CTLR, 1 | (bit as u32) << 9) },
             false => set(ICC_CTLR, bit << 1),
         }
@@ -119,7 +123,8 @@ impl Gic {
         }
     }
 
-    /// Takes the most important interrupt, if one comes within five seconds, and drops its priority or ends it.
+    /// Takes the most important interrupt, if one comes within five seconds, and drops its priority
+    /// or ends it.
     fn take(self) -> Option<u32> {
         let end = timer::now() + timer::milliseconds(5000);
         loop {
@@ -245,7 +250,8 @@ impl Gic {
     }
 }
 
-/// More interrupts active than there are list registers, deactivated in the order of their acknowledgement.
+/// More interrupts active than there are list registers, deactivated in the order of their
+/// acknowledgement.
 pub fn order(tree: &Tree) -> String {
     let gic = Gic::new(tree);
     gic.split(true);
@@ -290,7 +296,8 @@ pub fn order(tree: &Tree) -> String {
 /// A level that is withdrawn before it is acknowledged.
 pub fn withdrawn(tree: &Tree) -> String {
     let gic = Gic::new(tree);
-    // What brings the vCPU to EL2 in between: a read of the state, a call, an access to another register.
+    // What brings the vCPU to EL2 in between: a read of the state, a call, an access to another
+    // register.
     type Enter = fn(Gic);
     let entries: [(&str, Enter); 4] = [
         ("a read", |gic| {
@@ -347,8 +354,9 @@ pub fn withdrawn(tree: &Tree) -> String {
     String::from("nothing came that was withdrawn")
 }
 
-/// More urgent interrupts of a group that is off than there are list registers, and others of the one that is on. GICv3 alone: a
-/// GICv2 may let the most urgent one stand before all others, whether or not its group is on (IHI 0048, 4.4.4).
+/// More urgent interrupts of a group that is off than there are list registers, and others of the
+/// one that is on. GICv3 alone: a GICv2 may let the most urgent one stand before all others,
+/// whether or not its group is on (IHI 0048, 4.4.4).
 pub fn group_off(tree: &Tree) -> String {
     let gic = Gic::new(tree);
     const OWN: u32 = 8;

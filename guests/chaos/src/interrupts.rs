@@ -22,7 +22,8 @@ fn gic(tree: &Tree) -> [(u64, u64); 2] {
 /// Reads, sets, clears and restores every word between `base` and `base + size`.
 fn hammer(base: u64, size: u64) -> u64 {
     for address in (base..base + size).step_by(4) {
-        // SAFETY: registers of the emulated GIC, which the runtime has mapped. This guest no longer counts on them.
+        // SAFETY: registers of the emulated GIC, which the runtime has mapped. This guest no longer
+        // counts on them.
         unsafe {
             let value = mmio::read32(address);
             mmio::write32(address, 0xffff_ffff);

@@ -1,8 +1,9 @@
 //! Hostile guest: carries out the attack that `attack=NAME` on its command line names.
 //!
-//! It prints `attack NAME` first. If the attack is one that EL2 answers, `survived NAME: figures` follows and the
-//! partition switches itself off. If EL2 has to halt the partition, anything printed afterwards (`escaped NAME`) is a
-//! failure. Any answer that is not the specified one is a failure too, and the partition ends as `failed`.
+//! It prints `attack NAME` first. If the attack is one that EL2 answers, `survived NAME: figures`
+//! follows and the partition switches itself off. If EL2 has to halt the partition, anything
+//! printed afterwards (`escaped NAME`) is a failure. Any answer that is not the specified one is a
+//! failure too, and the partition ends as `failed`.
 //!
 //! What each attack does and how the partition has to end is in [`ATTACKS`].
 #![no_std]
@@ -42,7 +43,8 @@ use End::{Halted, Stops, Survives};
 /// Name, how it ends, what carries it out, what that is.
 type Attack = (&'static str, End, fn(&Tree) -> String, &'static str);
 
-/// All attacks. `at=ADDRESS` chooses the address of the first three; `after=MILLISECONDS` makes any of them wait.
+/// All attacks. `at=ADDRESS` chooses the address of the first three; `after=MILLISECONDS` makes any
+/// of them wait.
 const ATTACKS: &[Attack] = &[
     (
         "read-outside",

@@ -1,4 +1,5 @@
-//! Attacks on memory that is not the guest's, and on rights it does not have. EL2 halts the partition for each.
+//! Attacks on memory that is not the guest's, and on rights it does not have. EL2 halts the
+//! partition for each.
 
 use alloc::string::String;
 
@@ -56,14 +57,16 @@ pub fn write_rx(tree: &Tree) -> String {
     "wrote the peer's pages".into()
 }
 
-/// The word with which a case fills this memory before EL2 starts, the other way around: it must not be here itself.
+/// The word with which a case fills this memory before EL2 starts, the other way around: it must
+/// not be here itself.
 const LEFT: u64 = !0x5ec2_e7ed_5ec2_e7ed;
 
 pub fn remains(tree: &Tree) -> String {
     let (start, size) = tree.memory_at(tree.address()).unwrap_or_default();
     let words = size / 8;
     let at = |word: usize| (start + word * 8) as *const u64;
-    // SAFETY: this partition's own memory, all of which is mapped; whatever changes meanwhile is read as it is.
+    // SAFETY: this partition's own memory, all of which is mapped; whatever changes meanwhile is
+    // read as it is.
     let left = (0..words).filter(|&word| unsafe { at(word).read_volatile() } == !LEFT);
     match left.count() {
         0 => format!("0 of {words} words are the loader's"),
@@ -74,7 +77,8 @@ pub fn remains(tree: &Tree) -> String {
 pub fn exec_channel(tree: &Tree) -> String {
     let (address, size) = channel(tree).own;
     mmu::map(address, size, Kind::Ram);
-    // SAFETY: pages that this end alone writes, and that nothing else in this program refers to. The word is `ret`.
+    // SAFETY: pages that this end alone writes, and that nothing else in this program refers to.
+    // The word is `ret`.
     unsafe {
         (address as *mut u32).write_volatile(0xd65f_03c0);
         core::arch::asm!("dc cvau, {0}", "dsb ish", "ic ivau, {0}", "dsb ish", "isb", "blr {0}",

@@ -1,4 +1,5 @@
-//! Attacks on emulated devices: accesses whose syndrome says too little, and a UART fed with everything.
+//! Attacks on emulated devices: accesses whose syndrome says too little, and a UART fed with
+//! everything.
 
 use alloc::string::String;
 
@@ -9,7 +10,8 @@ use rt::{Tree, interrupt, mmio, smp, timer};
 use crate::probe::{Outcome, Random, execute};
 use crate::{format, number, vcpus};
 
-/// Instructions on the address in x0 that come with no valid syndrome (ESR_EL2.ISV = 0) or that EL2 may find odd.
+/// Instructions on the address in x0 that come with no valid syndrome (ESR_EL2.ISV = 0) or that EL2
+/// may find odd.
 const INSTRUCTIONS: [(&str, u32); 13] = [
     ("ldp x2, x3, [x0]", 0xa940_0c02),
     ("stp x2, x3, [x0]", 0xa900_0c02),
@@ -28,7 +30,8 @@ const INSTRUCTIONS: [(&str, u32); 13] = [
 
 pub fn mmio_odd(tree: &Tree) -> String {
     let gic = tree.gic_node();
-    // A GICv2's CPU interface is hardware: such accesses only take this guest's own interrupts from it.
+    // A GICv2's CPU interface is hardware: such accesses only take this guest's own interrupts from
+    // it.
     let emulated = gic.map_or(0, |gic| gic.version as usize - 1);
     let gic = gic.map(|gic| gic.regs).into_iter().flatten().take(emulated);
     let pages = gic.chain(tree.device("arm,pl011"));
@@ -61,7 +64,8 @@ pub fn uart(tree: &Tree) -> String {
     // Every offset but the data register in every size; then a little noise in the data register.
     for offset in 4..0x1000 {
         let value = random.next();
-        // SAFETY: registers of the emulated PL011, mapped by the runtime; nothing of Rust's is there.
+        // SAFETY: registers of the emulated PL011, mapped by the runtime; nothing of Rust's is
+        // there.
         unsafe {
             mmio::write8(base + offset, value as u8);
             mmio::read8(base + offset);
@@ -88,8 +92,8 @@ pub fn uart(tree: &Tree) -> String {
     format!("{accesses} accesses")
 }
 
-/// Short lines, and bytes that no terminal gets to see, as fast as the UART takes them for a second: each line wakes the
-/// console core, whose guest must not notice.
+/// Short lines, and bytes that no terminal gets to see, as fast as the UART takes them for a
+/// second: each line wakes the console core, whose guest must not notice.
 pub fn uart_flood(tree: &Tree) -> String {
     let Some((base, _)) = tree.device("arm,pl011") else {
         rt::fail!("no UART in the device tree")
@@ -129,8 +133,8 @@ static TURN: AtomicU32 = AtomicU32::new(0);
 static WRITTEN: AtomicU32 = AtomicU32::new(0);
 const OVER: u32 = 2;
 
-/// Numbers, a line each, as Linux's driver writes: half a FIFO at each transmit interrupt without a look at FR. Where
-/// there is a second vCPU it writes the second half of each burst.
+/// Numbers, a line each, as Linux's driver writes: half a FIFO at each transmit interrupt without a
+/// look at FR. Where there is a second vCPU it writes the second half of each burst.
 pub fn uart_stream(tree: &Tree) -> String {
     let Some(((base, _), intid)) = tree.device("arm,pl011").zip(tree.device_spi("arm,pl011"))
     else {

@@ -94,8 +94,9 @@ fn hook(slot: usize, frame: &mut Frame) -> bool {
 pub fn execute(word: u32, registers: [u64; 4]) -> Outcome {
     let [mut x0, mut x1, mut x2, mut x3] = registers;
     let before = CAUGHT.load(Ordering::Relaxed);
-    // SAFETY: CODE holds `word; ret`. The word belongs to an attack whose whole effect is on registers that are listed
-    // here, on system registers and on memory that its author gave for it; exceptions come back to the `ret`.
+    // SAFETY: CODE holds `word; ret`. The word belongs to an attack whose whole effect is on
+    // registers that are listed here, on system registers and on memory that its author gave for
+    // it; exceptions come back to the `ret`.
     unsafe {
         let code = &raw mut CODE as *mut u32;
         code.write_volatile(word);
@@ -121,7 +122,8 @@ pub fn execute(word: u32, registers: [u64; 4]) -> Outcome {
     }
 }
 
-/// `MRS x0, S<op0>_<op1>_C<crn>_C<crm>_<op2>` with the five numbers packed as in the instruction (bits 20:5).
+/// `MRS x0, S<op0>_<op1>_C<crn>_C<crm>_<op2>` with the five numbers packed as in the instruction
+/// (bits 20:5).
 pub const fn mrs(register: u32) -> u32 {
     0xd520_0000 | register
 }

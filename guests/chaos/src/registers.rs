@@ -51,14 +51,16 @@ pub fn sysreg_storm(_: &Tree) -> String {
         for (op1, crn) in (0..8).flat_map(|op1| (0..16).map(move |crn| (op1, crn))) {
             for number in space(op0, op1, crn) {
                 let read = tally.count(execute(mrs(number), [0; 4]));
-                // op1 4 and 5 are EL2's registers (5 with E2H), 6 EL3's, 7 Secure EL1's (DDI 0487, C5.1.2).
+                // op1 4 and 5 are EL2's registers (5 with E2H), 6 EL3's, 7 Secure EL1's (DDI 0487,
+                // C5.1.2).
                 if read && op0 == 3 && op1 >= 4 {
                     rt::fail!("register S3_{op1}_C{crn} ({number:#x}) of a higher level was read");
                 }
             }
         }
     }
-    // Writes: what belongs to higher levels, performance monitors (CRn 9), implementation-defined space (11 and 15).
+    // Writes: what belongs to higher levels, performance monitors (CRn 9), implementation-defined
+    // space (11 and 15).
     for (op1, crn) in (0..8).flat_map(|op1| (0..16).map(move |crn| (op1, crn))) {
         if op1 >= 4 || matches!(crn, 9 | 11 | 15) {
             for number in space(3, op1, crn) {
@@ -87,7 +89,8 @@ const HIDDEN: [(&str, u32, u64); 3] = [
     ),
 ];
 
-/// Cache and TLB maintenance, address translation (CRn 7 and 8), implementation-defined instructions (11 and 15).
+/// Cache and TLB maintenance, address translation (CRn 7 and 8), implementation-defined
+/// instructions (11 and 15).
 pub fn sys_storm(_: &Tree) -> String {
     let scratch = &raw mut SCRATCH as u64;
     let mut tally = Tally::default();
@@ -107,7 +110,13 @@ pub fn set_way(_: &Tree) -> String {
             let operand = way << 28 | set << 6 | level << 1;
             // SAFETY: cleaning loses nothing, and EL2 makes DC ISW clean too (HCR_EL2.SWIO).
             unsafe {
-                asm!("dc csw, {0}", "dc cisw, {0}", "dc isw, {0}", in(reg) operand, options(nostack));
+                asm!(
+                    "dc csw, {0}",
+                    "dc cisw, {0}",
+                    "dc isw, {0}",
+                    in(reg) operand,
+                    options(nostack),
+                );
             }
             count += 3;
         }
@@ -119,8 +128,8 @@ pub fn set_way(_: &Tree) -> String {
 pub fn cache_off(_: &Tree) -> String {
     const COUNT: u32 = 10_000;
     for _ in 0..COUNT {
-        // SAFETY: between off and on there is no access to memory but fetches, from code that was cleaned when it was
-        // loaded; the map is an identity map.
+        // SAFETY: between off and on there is no access to memory but fetches, from code that was
+        // cleaned when it was loaded; the map is an identity map.
         unsafe {
             asm!(
                 "mrs {on}, sctlr_el1",
@@ -140,8 +149,9 @@ pub fn cache_off(_: &Tree) -> String {
     format!("{COUNT} times")
 }
 
-/// What an operating system does at reset that Zephyr's authors wrote it for: where ID_AA64PFR0_EL1 says that no higher level
-/// is implemented than the one it runs at, it sets the timer's frequency, which is that level's to set.
+/// What an operating system does at reset that Zephyr's authors wrote it for: where ID_AA64PFR0_EL1
+/// says that no higher level is implemented than the one it runs at, it sets the timer's frequency,
+/// which is that level's to set.
 pub fn reset_code(tree: &Tree) -> String {
     let read = |number| match execute(mrs(number), [0; 4]) {
         Outcome::Done([value, ..]) => value,
@@ -158,7 +168,8 @@ pub fn reset_code(tree: &Tree) -> String {
             outcome => rt::fail!("EL{level} is the highest, and its timer: {outcome:x?}"),
         }
     }
-    // What such code asks next, and what the answer must be: the level above has no host extensions and nests nothing.
+    // What such code asks next, and what the answer must be: the level above has no host extensions
+    // and nests nothing.
     let field = |number, shift: u32| read(number) >> shift & 0xf;
     let gicv3 = tree.gic_node().is_some_and(|gic| gic.version == 3);
     let must = [
@@ -176,7 +187,8 @@ pub fn reset_code(tree: &Tree) -> String {
     format!("EL{level} of EL{highest}, {frequency} Hz")
 }
 
-/// What a guest that sizes its loops by GICD_TYPER finds, as Bao's does: the board's INTIDs, all of which answer.
+/// What a guest that sizes its loops by GICD_TYPER finds, as Bao's does: the board's INTIDs, all of
+/// which answer.
 pub fn typer(tree: &Tree) -> String {
     let Some([(base, _), _]) = tree.gic() else {
         rt::fail!("no GIC in the device tree")
@@ -200,7 +212,8 @@ pub fn typer(tree: &Tree) -> String {
 /// Debug registers, and instructions that ask a debugger, a host or another level for something.
 pub fn debug(_: &Tree) -> String {
     let mut tally = Tally::default();
-    // OSLAR_EL1, MDSCR_EL1, then all breakpoints and watchpoints. PSTATE.D stays set: none of them fires here.
+    // OSLAR_EL1, MDSCR_EL1, then all breakpoints and watchpoints. PSTATE.D stays set: none of them
+    // fires here.
     for value in [u64::MAX, 0] {
         for number in [register(2, 0, 1, 0, 4), register(2, 0, 0, 2, 2)] {
             tally.count(execute(msr(number), [value, 0, 0, 0]));
@@ -233,7 +246,13 @@ pub fn debug(_: &Tree) -> String {
 fn eret_to(target: u64, spsr: u64) -> Outcome {
     // SAFETY: ELR_EL1 and SPSR_EL1 belong to nobody outside an exception.
     unsafe {
-        asm!("msr elr_el1, {0}", "msr spsr_el1, {1}", in(reg) target, in(reg) spsr, options(nostack));
+        asm!(
+            "msr elr_el1, {0}",
+            "msr spsr_el1, {1}",
+            in(reg) target,
+            in(reg) spsr,
+            options(nostack),
+        );
     }
     execute(0xd69f_03e0, [0; 4])
 }
@@ -255,7 +274,8 @@ pub fn eret_el2(_: &Tree) -> String {
     "illegal every time".into()
 }
 
-/// ERET to EL0 in both states, to an address without a translation, so that it faults into EL1 at once.
+/// ERET to EL0 in both states, to an address without a translation, so that it faults into EL1 at
+/// once.
 pub fn eret_el0(_: &Tree) -> String {
     const UNMAPPED: u64 = 0x3000_0000;
     const EC_INSTRUCTION_ABORT_EL0: u64 = 0x20;
@@ -271,8 +291,9 @@ pub fn eret_el0(_: &Tree) -> String {
     format!("{aborts} faults, {illegal} illegal returns")
 }
 
-/// What a loader may leave in registers that this guest reads without a trap: those of FP and SIMD, breakpoints, watchpoints, the
-/// OS lock. All are as on a core out of reset, where the architecture leaves them open, zero.
+/// What a loader may leave in registers that this guest reads without a trap: those of FP and SIMD,
+/// breakpoints, watchpoints, the OS lock. All are as on a core out of reset, where the architecture
+/// leaves them open, zero.
 pub fn left(_: &Tree) -> String {
     let mut vectors = [0u128; 32];
     let mut others = [0u64; 6];
@@ -285,7 +306,8 @@ pub fn left(_: &Tree) -> String {
             "orr {scratch}, {scratch}, #3 << 20",
             "msr CPACR_EL1, {scratch}",
             "isb",
-            ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,\
+                     16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
             "str q\\i, [{vectors}, #16 * \\i]",
             ".endr",
             "mrs {scratch}, FPCR",

@@ -1,4 +1,5 @@
-//! Accesses outside everything, where EL2 answers them as hardware does: by a synchronous external abort.
+//! Accesses outside everything, where EL2 answers them as hardware does: by a synchronous external
+//! abort.
 
 use alloc::string::String;
 use core::arch::asm;
@@ -75,8 +76,8 @@ fn maintains(at: u64) {
             rt::fail!("maintenance {word:#010x} at {at:#x}: {outcome:x?}");
         }
     }
-    // ID_AA64ISAR1_EL1.DPB: DC CVAP. QEMU knows no caches and does this one as a load, of which the syndrome says nothing
-    // else (no CM): then it has to be answered as one.
+    // ID_AA64ISAR1_EL1.DPB: DC CVAP. QEMU knows no caches and does this one as a load, of which the
+    // syndrome says nothing else (no CM): then it has to be answered as one.
     let done = Outcome::Done([at, 1, 2, 3]);
     if let Outcome::Done([id, ..]) = execute(mrs(register(3, 0, 0, 6, 1)), [0; 4])
         && id & 0xf != 0
@@ -133,7 +134,8 @@ fn set_upper_root(root: u64) {
     }
 }
 
-/// Everything at once: each kind of access, each place where nothing answers it, each level that a guest runs at.
+/// Everything at once: each kind of access, each place where nothing answers it, each level that a
+/// guest runs at.
 pub fn stray(tree: &Tree) -> String {
     let first = tree.channels().next();
     let Some(channel) = first else {
@@ -180,7 +182,8 @@ pub fn stray(tree: &Tree) -> String {
     format!("{taken} aborts, each as hardware says it")
 }
 
-/// Fetches from devices, which the runtime maps as never executed: from the first GiB, of which an alias is not.
+/// Fetches from devices, which the runtime maps as never executed: from the first GiB, of which an
+/// alias is not.
 fn fetches(devices: impl Iterator<Item = u64>) {
     const DEVICE_BLOCK: u64 = 1 << 10 | 1;
     UPPER.0[2].store(DEVICE_BLOCK, Ordering::Release);
@@ -240,7 +243,13 @@ fn levels() {
         let spsr = mode | 0xa << 28;
         // SAFETY: ELR_EL1 and SPSR_EL1 belong to nobody outside an exception.
         unsafe {
-            asm!("msr elr_el1, {0}", "msr spsr_el1, {1}", in(reg) pc, in(reg) spsr, options(nostack));
+            asm!(
+                "msr elr_el1, {0}",
+                "msr spsr_el1, {1}",
+                in(reg) pc,
+                in(reg) spsr,
+                options(nostack),
+            );
         }
         aborts(ERET, at, esr);
         if (probe::slot(), probe::spsr()) != (slot, spsr) {
@@ -259,8 +268,8 @@ pub fn storm(_: &Tree) -> String {
     format!("{} aborts", TAKEN.load(Ordering::Relaxed))
 }
 
-/// Finds out how much memory there is as firmware does: by going on until nothing answers. And which devices there are, by
-/// their PrimeCell identification.
+/// Finds out how much memory there is as firmware does: by going on until nothing answers. And
+/// which devices there are, by their PrimeCell identification.
 pub fn sizing(tree: &Tree) -> String {
     const STEP: u64 = 1 << 20;
     let memory = tree.memory_at(tree.address()).unwrap_or_default();

@@ -13,7 +13,8 @@ const BATCH: usize = 64;
 /// How long nobody may type anything, seconds.
 const PATIENCE: u64 = 20;
 
-/// Takes what is typed until Ctrl-D, by interrupt. `slow=MILLISECONDS` is the pause after every few bytes.
+/// Takes what is typed until Ctrl-D, by interrupt. `slow=MILLISECONDS` is the pause after every few
+/// bytes.
 pub fn echo(tree: &Tree) -> String {
     let Some(intid) = console::listen(tree) else {
         rt::fail!("no UART in the device tree")

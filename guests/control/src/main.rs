@@ -1,4 +1,5 @@
-//! Demo guest: receives what `sensor` sends, checks every byte and every number, and answers each batch.
+//! Demo guest: receives what `sensor` sends, checks every byte and every number, and answers each
+//! batch.
 //!
 //! This is also the shortest complete program over a channel. Read it from `main` down:
 //! open the channel by name, take what is there, answer, sleep until the next doorbell.
@@ -16,7 +17,8 @@ const PATIENCE: u64 = 8;
 
 rt::main!(main);
 
-// vCPU 0 starts here, with the MMU, the heap and the console ready. `tree` is the partition's device tree.
+// vCPU 0 starts here, with the MMU, the heap and the console ready. `tree` is the partition's
+// device tree.
 fn main(tree: &'static Tree) {
     info!("vCPU 0 ({}) waits for samples", tree.class(0));
     let Some(mut link) = Link::open(tree, CHANNEL) else {
@@ -74,7 +76,8 @@ fn receive(link: &mut Link, seen: &mut Seen) -> Result<(), Error> {
             }
         }
 
-        // One answer for all of them. `flush` shows it to the sensor, with a doorbell only if the sensor sleeps.
+        // One answer for all of them. `flush` shows it to the sensor, with a doorbell only if the
+        // sensor sleeps.
         if seen.samples != confirmed {
             confirmed = seen.samples;
             let ack = Message::Ack {
@@ -90,7 +93,8 @@ fn receive(link: &mut Link, seen: &mut Seen) -> Result<(), Error> {
             info!("{} samples so far", seen.samples);
         }
 
-        // Sleep until the next doorbell. `wait` looks once more after asking for it, so none is missed.
+        // Sleep until the next doorbell. `wait` looks once more after asking for it, so none is
+        // missed.
         link.wait(patience())?;
     }
 }

@@ -1,6 +1,7 @@
-//! The machine in the middle, as a trusted broker would be: takes what a source sends, checks it, copies it and forwards
-//! it to a sink, and the other way round. It has the same rings, waits and batches as a direct channel, knows who speaks
-//! next, and copies each message once, from ring to ring: only the path differs.
+//! The machine in the middle, as a trusted broker would be: takes what a source sends, checks it,
+//! copies it and forwards it to a sink, and the other way round. It has the same rings, waits and
+//! batches as a direct channel, knows who speaks next, and copies each message once, from ring to
+//! ring: only the path differs.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -134,8 +135,8 @@ fn one(from: &mut Link, to: &mut Link, check: impl Fn(Header, usize)) -> Result<
     to.flush()
 }
 
-/// Copies the next message from ring to ring, if there is one, and has its copy checked: what lies in the first ring can
-/// still change.
+/// Copies the next message from ring to ring, if there is one, and has its copy checked: what lies
+/// in the first ring can still change.
 fn forward(from: &mut Link, to: &mut Link, check: impl Fn(Header, usize)) -> Result<bool, Error> {
     let Some(view) = from.peek()? else {
         return Ok(false);

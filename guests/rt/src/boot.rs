@@ -1,4 +1,5 @@
-//! From the entry point to Rust: stack, MMU and vectors, the same way for the first vCPU and for later ones.
+//! From the entry point to Rust: stack, MMU and vectors, the same way for the first vCPU and for
+//! later ones.
 
 use core::arch::global_asm;
 
@@ -15,8 +16,9 @@ struct Stacks(
 // SAFETY (of the writes to it): each vCPU uses its own part alone; nothing in Rust refers to it.
 static mut STACKS: Stacks = Stacks([0; STACK * MAX_VCPUS]);
 
-// The loader has cleared .bss and cleaned the image to the point of coherency, so that code, tables and data are right
-// with the caches off. x0 (the device tree, or CPU_ON's context) is kept in x19 until Rust takes it.
+// The loader has cleared .bss and cleaned the image to the point of coherency, so that code, tables
+// and data are right with the caches off. x0 (the device tree, or CPU_ON's context) is kept in x19
+// until Rust takes it.
 global_asm!(
     ".section .text.entry, \"ax\"",
     ".global _start",

@@ -1,5 +1,5 @@
-//! The console: the PL011 that the device tree names (Arm DDI 0183). Printing takes one line a call; what is typed comes
-//! by interrupt.
+//! The console: the PL011 that the device tree names (Arm DDI 0183). Printing takes one line a
+//! call; what is typed comes by interrupt.
 
 use core::fmt::{self, Write};
 
@@ -33,7 +33,8 @@ pub(crate) fn init(tree: &Tree) {
     log::set_max_level(LevelFilter::Info);
 }
 
-/// What a guest reports goes through `log`: a line each, and an error is the reason why a run fails.
+/// What a guest reports goes through `log`: a line each, and an error is the reason why a run
+/// fails.
 struct Logger;
 
 impl Log for Logger {
@@ -59,7 +60,8 @@ impl Write for Pl011 {
             return Ok(());
         }
         for byte in text.bytes() {
-            // SAFETY: `init` mapped the PL011 that the device tree names; its registers are no memory.
+            // SAFETY: `init` mapped the PL011 that the device tree names; its registers are no
+            // memory.
             unsafe {
                 while mmio::read32(self.0 + FR) & FR_TXFF != 0 {
                     core::hint::spin_loop();
@@ -77,8 +79,8 @@ pub fn print(text: fmt::Arguments) {
     let _ = CONSOLE.lock().write_fmt(text);
 }
 
-/// Lets what is typed interrupt the calling vCPU: `interrupt::wait` then answers the UART's INTID while [`read`] has
-/// something. Answers that INTID; `None` where the guest has no UART.
+/// Lets what is typed interrupt the calling vCPU: `interrupt::wait` then answers the UART's INTID
+/// while [`read`] has something. Answers that INTID; `None` where the guest has no UART.
 pub fn listen(tree: &Tree) -> Option<u32> {
     let intid = tree.device_spi("arm,pl011")?;
     let uart = CONSOLE.lock();

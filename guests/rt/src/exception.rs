@@ -1,10 +1,12 @@
-//! Exception vectors. Whatever arrives here is a fault, unless the guest has set a hook that deals with it.
+//! Exception vectors. Whatever arrives here is a fault, unless the guest has set a hook that deals
+//! with it.
 
 use core::arch::naked_asm;
 
 use spin::Once;
 
-/// Registers at an exception, in the order in which `vectors` stores them; written back when the hook answers `true`.
+/// Registers at an exception, in the order in which `vectors` stores them; written back when the
+/// hook answers `true`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Frame {
@@ -23,7 +25,8 @@ pub struct Frame {
 
 const _: () = assert!(size_of::<Frame>() == 288);
 
-/// Looks at an exception taken through vector `slot` (0 to 15, DDI 0487 D1.3.1); `true` if the program may go on.
+/// Looks at an exception taken through vector `slot` (0 to 15, DDI 0487 D1.3.1); `true` if the
+/// program may go on.
 pub type Hook = fn(slot: usize, frame: &mut Frame) -> bool;
 
 static HOOK: Once<Hook> = Once::new();

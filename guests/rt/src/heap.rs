@@ -22,6 +22,7 @@ pub(crate) fn init(tree: &Tree) {
     } else {
         base + size
     };
-    // SAFETY: RAM of this partition from the end of the image to the next thing in it; nothing else uses it.
+    // SAFETY: RAM of this partition from the end of the image to the next thing in it; nothing else
+    // uses it.
     unsafe { HEAP.lock().init(start, end - start) };
 }

@@ -13,7 +13,14 @@ pub fn hvc(function: u64, arguments: [u64; 3]) -> [u64; 4] {
     // SAFETY: DEN 0028: a call changes x0 to x3 at most, and EL2 writes no memory of the guest.
     // It is a compiler barrier (no `nomem`): a doorbell must not overtake the message it announces.
     unsafe {
-        asm!("hvc #0", inout("x0") x0, inout("x1") x1, inout("x2") x2, inout("x3") x3, options(nostack));
+        asm!(
+            "hvc #0",
+            inout("x0") x0,
+            inout("x1") x1,
+            inout("x2") x2,
+            inout("x3") x3,
+            options(nostack),
+        );
     }
     [x0, x1, x2, x3]
 }
@@ -27,7 +34,8 @@ fn answer(function: u32, a: u64, b: u64) -> Answer {
     }
 }
 
-/// The ABI revision: major in bits 31:16, minor in 15:0. An error where the hypervisor is not Bulkhead.
+/// The ABI revision: major in bits 31:16, minor in 15:0. An error where the hypervisor is not
+/// Bulkhead.
 pub fn version() -> Answer {
     answer(call::VERSION, 0, 0)
 }
@@ -72,7 +80,8 @@ pub fn peer(handle: u64) -> Answer {
     answer(call::PEER, handle, 0)
 }
 
-/// How often EL2 was entered on the core of this partition's `vcpu` for `reason` (0 to [`Reason::COUNT`]` - 1`).
+/// How often EL2 was entered on the core of this partition's `vcpu` for `reason` (0 to
+/// [`Reason::COUNT`]` - 1`).
 pub fn entries(vcpu: u64, reason: usize) -> Answer {
     debug_assert!(reason < Reason::COUNT);
     answer(call::ENTRIES, vcpu, reason as u64)

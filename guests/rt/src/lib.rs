@@ -1,9 +1,10 @@
 //! Runtime for bare-metal guests of Bulkhead: everything between the reset vector and [`main!`].
 //!
-//! A guest starts at EL1 with its device tree's address in x0. The runtime turns the MMU on (identity map), finds the
-//! console and the GIC in the tree, gives the guest a heap and calls its main function on vCPU 0; the others sleep until
-//! [`smp::start`]. Interrupts stay masked in PSTATE for good: a guest sleeps in [`interrupt::wait`], which hands it one
-//! interrupt after the other. There are no handlers, hence no races between a handler and the code it interrupts.
+//! A guest starts at EL1 with its device tree's address in x0. The runtime turns the MMU on
+//! (identity map), finds the console and the GIC in the tree, gives the guest a heap and calls its
+//! main function on vCPU 0; the others sleep until [`smp::start`]. Interrupts stay masked in PSTATE
+//! for good: a guest sleeps in [`interrupt::wait`], which hands it one interrupt after the other.
+//! There are no handlers, hence no races between a handler and the code it interrupts.
 #![no_std]
 #![cfg(target_os = "none")]
 
@@ -32,7 +33,8 @@ pub use wait::Wait;
 /// Most vCPUs a guest of this runtime may have.
 pub const MAX_VCPUS: usize = 8;
 
-/// Names the function that vCPU 0 runs: `fn(&'static rt::Tree)`. When it returns the partition powers off.
+/// Names the function that vCPU 0 runs: `fn(&'static rt::Tree)`. When it returns the partition
+/// powers off.
 #[macro_export]
 macro_rules! main {
     ($function:path) => {
@@ -43,7 +45,8 @@ macro_rules! main {
     };
 }
 
-/// Prints the reason and gives the partition up: it ends as `failed`, and so does the run's verdict.
+/// Prints the reason and gives the partition up: it ends as `failed`, and so does the run's
+/// verdict.
 #[macro_export]
 macro_rules! fail {
     ($($arg:tt)*) => {{

@@ -1,4 +1,5 @@
-//! A channel end as a program uses it: `hyp/channel`'s ring over the pages of the device tree, plus doorbells.
+//! A channel end as a program uses it: `hyp/channel`'s ring over the pages of the device tree, plus
+//! doorbells.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -48,15 +49,17 @@ pub struct Link {
 }
 
 impl Link {
-    /// Opens the channel `name`, if this vCPU has an end of it, and lets its doorbells through. Open it once.
+    /// Opens the channel `name`, if this vCPU has an end of it, and lets its doorbells through.
+    /// Open it once.
     pub fn open(tree: &Tree, name: &str) -> Option<Self> {
         let mut nodes = tree.channels();
         let node = nodes.find(|node| node.name == name && node.vcpu == smp::vcpu())?;
         let sides = [(node.own, node.wait), (node.peer, node.peer_wait)];
         let [own, peer] = sides.map(|((address, size), wait)| {
             mmu::map(address, size, mmu::Kind::Shared);
-            // SAFETY: pages of Normal memory that the device tree gives this end, mapped for good, and used as atomics
-            // alone. Nobody writes through `peer`: stage 2 would not let it, and `channel` only loads there.
+            // SAFETY: pages of Normal memory that the device tree gives this end, mapped for good,
+            // and used as atomics alone. Nobody writes through `peer`: stage 2 would not let it,
+            // and `channel` only loads there.
             let (indices, data) = unsafe {
                 let data = address as usize + channel::layout::DATA;
                 let words = (size as usize - channel::layout::DATA) / size_of::<AtomicU64>();
@@ -89,7 +92,8 @@ impl Link {
         hv::peer(self.node.handle).map_or(abi::state::LOADING, |state| state as u32)
     }
 
-    /// Puts a message into the ring without showing it yet, waiting for room until `deadline` if need be.
+    /// Puts a message into the ring without showing it yet, waiting for room until `deadline` if
+    /// need be.
     ///
     /// # Errors
     ///
@@ -102,8 +106,8 @@ impl Link {
         Ok(self.producer.push(&[message])?)
     }
 
-    /// Leases room for a message of at most `length` bytes, to be written where the peer reads it. Like [`Link::push`],
-    /// it shows nothing yet.
+    /// Leases room for a message of at most `length` bytes, to be written where the peer reads it.
+    /// Like [`Link::push`], it shows nothing yet.
     ///
     /// # Errors
     ///
@@ -155,8 +159,8 @@ impl Link {
 
     /// Takes the next message: its length, or `None` if there is none now.
     ///
-    /// The peer has its room back at the latest when there are no more messages, this end waits or [`Link::flush`]es, or
-    /// half of the ring was taken: a batch costs one index store.
+    /// The peer has its room back at the latest when there are no more messages, this end waits or
+    /// [`Link::flush`]es, or half of the ring was taken: a batch costs one index store.
     ///
     /// # Errors
     ///
@@ -172,7 +176,8 @@ impl Link {
         Ok(Some(length))
     }
 
-    /// The next message where it lies, or `None` if there is none now. The peer can still change its bytes.
+    /// The next message where it lies, or `None` if there is none now. The peer can still change
+    /// its bytes.
     ///
     /// # Errors
     ///
@@ -224,8 +229,8 @@ impl Link {
         Ok(wait.ready)
     }
 
-    /// Waits as this end does, once: for a doorbell, or a change of the peer's index. It may end early, for any interrupt or
-    /// without a cause; look at the world again, and begin again.
+    /// Waits as this end does, once: for a doorbell, or a change of the peer's index. It may end
+    /// early, for any interrupt or without a cause; look at the world again, and begin again.
     ///
     /// # Errors
     ///
@@ -238,7 +243,8 @@ impl Link {
         }
     }
 
-    /// Waits until a message is there. An end without doorbells learns that its peer is down at the deadline only.
+    /// Waits until a message is there. An end without doorbells learns that its peer is down at the
+    /// deadline only.
     ///
     /// # Errors
     ///
@@ -259,9 +265,9 @@ impl Link {
         Ok(())
     }
 
-    /// Waits until `bytes` bytes of messages are there (half of the ring at most; each takes 8 bytes more than its length,
-    /// rounded up to 8), or until `deadline`: for streams, which then need one doorbell for many messages. `false` if
-    /// nothing is there by then.
+    /// Waits until `bytes` bytes of messages are there (half of the ring at most; each takes 8
+    /// bytes more than its length, rounded up to 8), or until `deadline`: for streams, which then
+    /// need one doorbell for many messages. `false` if nothing is there by then.
     ///
     /// # Errors
     ///
@@ -291,7 +297,8 @@ impl Link {
         Ok(())
     }
 
-    /// Whether the peer has stopped: why EL2 rings once more. An end without doorbells wakes too often to ask.
+    /// Whether the peer has stopped: why EL2 rings once more. An end without doorbells wakes too
+    /// often to ask.
     fn peer_stopped(&self) -> bool {
         self.node.wait == Wait::Doorbell
             && !matches!(self.peer(), abi::state::LOADING | abi::state::RUNNING)
@@ -313,7 +320,8 @@ impl Link {
     }
 }
 
-/// The same ring over memory of the partition's own, for its vCPUs among themselves. `bytes`: a power of two.
+/// The same ring over memory of the partition's own, for its vCPUs among themselves. `bytes`: a
+/// power of two.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! EL1 translation: an identity map of 39 bits, made of 1 GiB and 2 MiB blocks (DDI 0487, D8).
 //!
-//! Blocks may reach further than what the partition owns: stage 2 decides what exists. RAM is there from the start;
-//! devices and channel pages are added when they are found in the device tree.
+//! Blocks may reach further than what the partition owns: stage 2 decides what exists. RAM is there
+//! from the start; devices and channel pages are added when they are found in the device tree.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -81,7 +81,8 @@ pub fn map(address: u64, size: u64, kind: Kind) {
             .find(|table| table.0.as_ptr() as u64 | TABLE == entry)
         {
             let slot = &table.0[(block / MIB_2) as usize % 512];
-            // An invalid entry is in no TLB: making it valid needs no break-before-make, only the barriers below.
+            // An invalid entry is in no TLB: making it valid needs no break-before-make, only the
+            // barriers below.
             let new = block | kind as u64 | BLOCK;
             let _ = slot.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
         }

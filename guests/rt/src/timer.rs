@@ -1,4 +1,5 @@
-//! Time: the virtual counter, and the virtual timer as a one-shot alarm (DDI 0487, D12). Times are counter ticks.
+//! Time: the virtual counter, and the virtual timer as a one-shot alarm (DDI 0487, D12). Times are
+//! counter ticks.
 
 use aarch64_cpu::registers::{
     CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable, Writeable,

@@ -48,7 +48,8 @@ static TREE: Once<Tree> = Once::new();
 
 pub(crate) fn init(address: usize) -> &'static Tree {
     TREE.call_once(|| {
-        // SAFETY: x0 at the entry is the address of a device tree that stays where it is (Linux booting.rst).
+        // SAFETY: x0 at the entry is the address of a device tree that stays where it is (Linux
+        // booting.rst).
         let fdt = unsafe { Fdt::from_ptr(address as *const u8) };
         Tree {
             address,
@@ -69,7 +70,8 @@ fn reg(node: FdtNode, index: usize) -> Option<(u64, u64)> {
     Some((region.starting_address as u64, region.size? as u64))
 }
 
-/// INTID of a node's first interrupt, if that is an SPI. Three cells: 0 for an SPI, its number, its trigger.
+/// INTID of a node's first interrupt, if that is an SPI. Three cells: 0 for an SPI, its number, its
+/// trigger.
 fn spi(node: FdtNode) -> Option<u32> {
     let (kind, rest) = node.property("interrupts")?.value.split_first_chunk()?;
     let number = u32::from_be_bytes(*rest.first_chunk()?);

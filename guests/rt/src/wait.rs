@@ -1,4 +1,5 @@
-//! How a channel end waits for the other: by doorbells, by WFE or by polling, as the device tree says.
+//! How a channel end waits for the other: by doorbells, by WFE or by polling, as the device tree
+//! says.
 
 use core::arch::asm;
 use core::sync::atomic::AtomicU32;
@@ -40,15 +41,17 @@ impl Wait {
     /// Makes the calling vCPU ready to wait in this way.
     pub(crate) fn prepare(self) {
         if self == Self::Wfe {
-            // The safety net: an event whenever bit EVNTI of the virtual count becomes 1 (DDI 0487, D12.2.4).
+            // The safety net: an event whenever bit EVNTI of the virtual count becomes 1 (DDI 0487,
+            // D12.2.4).
             let period = (timer::frequency() / EVENTS).max(2).ilog2();
             let bit = u64::from(period - 1).min(15);
             CNTKCTL_EL1.modify(CNTKCTL_EL1::EVNTI.val(bit) + CNTKCTL_EL1::EVNTEN::SET);
         }
     }
 
-    /// Waits until `word`, which the peer writes, may be other than `seen`, or for a while: look again after it.
-    /// `false` once `deadline` has passed. By doorbell it takes one pending interrupt, whichever that is.
+    /// Waits until `word`, which the peer writes, may be other than `seen`, or for a while: look
+    /// again after it. `false` once `deadline` has passed. By doorbell it takes one pending
+    /// interrupt, whichever that is.
     pub fn nap(self, word: &AtomicU32, seen: u32, deadline: u64) -> bool {
         match self {
             Self::Doorbell => return interrupt::wait_until(deadline).is_some(),
@@ -69,9 +72,10 @@ impl Wait {
 
 /// Sleeps until `word` is written or some other event, unless it is other than `seen` already.
 ///
-/// The load marks the word in this core's exclusive monitor; a write by any other core then is an event (DDI 0487,
-/// B2.12 and D1.6.1). So one between the load and the WFE ends the WFE at once: there is nothing to lose in between.
-/// One block, since a store of the compiler's own may take the mark away.
+/// The load marks the word in this core's exclusive monitor; a write by any other core then is an
+/// event (DDI 0487, B2.12 and D1.6.1). So one between the load and the WFE ends the WFE at once:
+/// there is nothing to lose in between. One block, since a store of the compiler's own may take the
+/// mark away.
 fn wait_for_event(word: &AtomicU32, seen: u32) {
     // SAFETY: loads an aligned word that the reference keeps mapped, and writes nothing.
     unsafe {

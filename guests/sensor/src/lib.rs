@@ -30,7 +30,8 @@ pub enum Message {
         /// How many samples there were.
         total: u64,
     },
-    /// Control to sensor, after each batch: the first `received` samples are here, and sum up to `checksum`.
+    /// Control to sensor, after each batch: the first `received` samples are here, and sum up to
+    /// `checksum`.
     Ack {
         /// Samples received so far.
         received: u64,
@@ -46,7 +47,8 @@ pub enum Message {
     },
 }
 
-/// A word that depends on every bit of the sample (the finalizer of SplitMix64, Steele and others, 2014).
+/// A word that depends on every bit of the sample (the finalizer of SplitMix64, Steele and others,
+/// 2014).
 fn mix(sample: Sample, index: u64) -> u64 {
     let mut z = sample.time
         ^ sample
@@ -87,7 +89,8 @@ impl Message {
         bytes
     }
 
-    /// The message that these bytes are; `None` if a single bit of them is not as [`Message::encode`] would have it.
+    /// The message that these bytes are; `None` if a single bit of them is not as
+    /// [`Message::encode`] would have it.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let word = |index: usize| {
             let chunk = bytes.get(index * 8..)?.first_chunk()?;

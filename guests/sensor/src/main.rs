@@ -1,9 +1,11 @@
 //! Demo guest: a compute core takes samples on its timer, a comm core sends them to `control`.
 //!
-//! The two cores share a queue in the partition's own memory. The compute core is never an end of a channel, so nothing
-//! a neighbour does reaches it; the last lines printed here say how often EL2 ran there, and why. With one vCPU that does both.
+//! The two cores share a queue in the partition's own memory. The compute core is never an end of a
+//! channel, so nothing a neighbour does reaches it; the last lines printed here say how often EL2
+//! ran there, and why. With one vCPU that does both.
 //!
-//! Options on the command line: `seconds=N` (3) or `messages=N`, or `until=key`: until something is typed at it.
+//! Options on the command line: `seconds=N` (3) or `messages=N`, or `until=key`: until something is
+//! typed at it.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -29,7 +31,8 @@ const SAMPLES_READY: u32 = 1;
 /// How long control may take for anything, seconds.
 const PATIENCE: u64 = 8;
 
-/// How many samples are taken in all. Whoever takes them sets it to what it has taken so far, once [`STOP`] is set.
+/// How many samples are taken in all. Whoever takes them sets it to what it has taken so far, once
+/// [`STOP`] is set.
 static TOTAL: AtomicU64 = AtomicU64::new(u64::MAX);
 /// The samples are to end.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -140,8 +143,8 @@ struct Sums {
     unconfirmed: VecDeque<u64>,
 }
 
-/// The comm core: passes samples on and checks what control confirms, until control has confirmed the end. `own` is there if
-/// it takes them too. `by_key` says that a key ends it.
+/// The comm core: passes samples on and checks what control confirms, until control has confirmed
+/// the end. `own` is there if it takes them too. `by_key` says that a key ends it.
 fn transfer(
     link: &mut Link,
     samples: &mut Consumer,
@@ -208,7 +211,8 @@ fn transfer(
 }
 
 impl Sums {
-    /// Control says it has `received` samples in all, and what they sum up to. It may say the same twice.
+    /// Control says it has `received` samples in all, and what they sum up to. It may say the same
+    /// twice.
     fn confirm(&mut self, received: u64, claimed: u64) {
         while self.confirmed < received {
             let Some(sum) = self.unconfirmed.pop_front() else {

@@ -28,7 +28,9 @@ proptest! {
     }
 
     #[test]
-    fn no_changed_bit_passes_for_the_same_sample(sequence in 0..1_u64 << 40, time: u64, bit in 0..SIZE * 8) {
+    fn no_changed_bit_passes_for_the_same_sample(
+        sequence in 0..1_u64 << 40, time: u64, bit in 0..SIZE * 8,
+    ) {
         let message = Message::Sample(Sample { sequence, time });
         let mut bytes = message.encode();
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -36,7 +38,9 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_decode_to_themselves_or_not_at_all(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn any_bytes_decode_to_themselves_or_not_at_all(
+        bytes in prop::collection::vec(any::<u8>(), 0..80),
+    ) {
         if let Some(message) = Message::decode(&bytes) {
             prop_assert_eq!(&message.encode()[..], &bytes[..]);
         }

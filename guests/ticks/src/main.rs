@@ -1,9 +1,10 @@
-//! Guest that takes many interrupts of each kind that is linked to hardware, and counts: each raised comes once, and none comes
-//! that was not raised.
+//! Guest that takes many interrupts of each kind that is linked to hardware, and counts: each
+//! raised comes once, and none comes that was not raised.
 //!
-//! What matters is when the source is raised again: half of the time before the guest ends the interrupt, which a GIC must
-//! not forget. The command line says how many (`ticks=N` of the timer, a tenth of it of the others), and what there is beside
-//! the timers: `uart=1` the board's second PL011, `edge=INTID` and `level=INTID` SPIs that only their pending bit raises.
+//! What matters is when the source is raised again: half of the time before the guest ends the
+//! interrupt, which a GIC must not forget. The command line says how many (`ticks=N` of the timer,
+//! a tenth of it of the others), and what there is beside the timers: `uart=1` the board's second
+//! PL011, `edge=INTID` and `level=INTID` SPIs that only their pending bit raises.
 #![no_std]
 #![no_main]
 
@@ -176,7 +177,8 @@ fn run(source: Source, count: u64, gicd: u64, ends: &Ends) {
     for number in 1..=count {
         let Some(taken) = next(LOOKS, sleeps) else {
             fail!(
-                "{source:?}: interrupt {number} of {count} does not come, {before} were raised before an end"
+                "{source:?}: interrupt {number} of {count} does not come, {before} were raised \
+                 before an end"
             );
         };
         if taken.intid() != intid {
@@ -216,7 +218,8 @@ fn run(source: Source, count: u64, gicd: u64, ends: &Ends) {
         "one step"
     };
     println!(
-        "{source:?}, ended in {steps}: {count} came, {before} raised before an end, {slept} slept for"
+        "{source:?}, ended in {steps}: {count} came, {before} raised before an end, {slept} slept \
+         for"
     );
 }
 

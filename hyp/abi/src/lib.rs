@@ -1,8 +1,10 @@
-//! What guests and EL2 say to each other: call numbers, results, reasons. What guests say among themselves is `hyp/channel`'s.
+//! What guests and EL2 say to each other: call numbers, results, reasons. What guests say among
+//! themselves is `hyp/channel`'s.
 //!
-//! Calls follow the SMC Calling Convention (Arm DEN 0028): function number in W0, arguments from X1, result in X0
-//! (negative is an error), X4 to X17 preserved. HVC and SMC reach the same calls. The tables of `docs/guest-abi.md` and the C
-//! header are generated from this file by `cargo xtask abi`.
+//! Calls follow the SMC Calling Convention (Arm DEN 0028): function number in W0, arguments from
+//! X1, result in X0 (negative is an error), X4 to X17 preserved. HVC and SMC reach the same calls.
+//! The tables of `docs/guest-abi.md` and the C header are generated from this file by
+//! `cargo xtask abi`.
 //!
 //! What a guest makes of an answer of `RING`, and a test of who interrupted a core:
 //!
@@ -34,7 +36,8 @@ pub mod smccc {
     pub const ARCH_FEATURES: u32 = 0x8000_0001;
     /// Call UID of the vendor-specific hypervisor service: answers [`super::UID`] in W0 to W3.
     pub const VENDOR_UID: u32 = 0x8600_ff01;
-    /// Revision of the vendor-specific hypervisor service: [`super::REVISION_MAJOR`] in W0, [`super::REVISION_MINOR`] in W1.
+    /// Revision of the vendor-specific hypervisor service: [`super::REVISION_MAJOR`] in W0,
+    /// [`super::REVISION_MINOR`] in W1.
     pub const VENDOR_REVISION: u32 = 0x8600_ff03;
     /// First function of the true random number service (DEN 0098), answered with `NOT_SUPPORTED`.
     pub const TRNG_VERSION: u32 = 0x8400_0050;
@@ -44,7 +47,8 @@ pub mod smccc {
     pub const NOT_SUPPORTED: i64 = -1;
 }
 
-/// UID of Bulkhead's vendor-specific hypervisor service, 5f1c9bd2-62a8-4c3e-9a07-b0c4de1a7755, as W0 to W3.
+/// UID of Bulkhead's vendor-specific hypervisor service, 5f1c9bd2-62a8-4c3e-9a07-b0c4de1a7755, as
+/// W0 to W3.
 pub const UID: [u32; 4] = [0xd29b_1c5f, 0x3e4c_a862, 0xc4b0_079a, 0x5577_1ade];
 /// Major revision of this ABI: a guest built for another does not run.
 pub const REVISION_MAJOR: u32 = 1;
@@ -53,7 +57,8 @@ pub const REVISION_MINOR: u32 = 2;
 
 /// Bulkhead's calls: fast, 64-bit, vendor-specific hypervisor service.
 ///
-/// The lists below each call become a row of `docs/guest-abi.md`: run `cargo xtask abi` after a change.
+/// The lists below each call become a row of `docs/guest-abi.md`: run `cargo xtask abi` after a
+/// change.
 pub mod call {
     /// Returns the ABI revision. The cheapest call.
     ///
@@ -65,17 +70,20 @@ pub mod call {
     /// - Result: the item.
     /// - Errors: [`super::error::BAD_ARGUMENT`].
     pub const QUERY: u32 = 0xc600_0001;
-    /// Returns where the pages of a channel end are. The pages that the peer writes are as large as the peer's X2.
+    /// Returns where the pages of a channel end are. The pages that the peer writes are as large as
+    /// the peer's X2.
     ///
     /// - Arguments: X1 = handle.
-    /// - Result: 0; X1 = IPA and X2 = bytes of the pages the caller writes, X3 = IPA of the pages its peer writes.
+    /// - Result: 0; X1 = IPA and X2 = bytes of the pages the caller writes, X3 = IPA of the pages
+    ///   its peer writes.
     /// - Errors: [`super::error::BAD_HANDLE`].
     pub const CHANNEL: u32 = 0xc600_0002;
     /// Sends a doorbell to the peer.
     ///
     /// - Arguments: X1 = handle.
     /// - Result: one of [`super::ring`].
-    /// - Errors: [`super::error::BAD_HANDLE`], [`super::error::PEER_DOWN`], [`super::error::NO_DOORBELL`].
+    /// - Errors: [`super::error::BAD_HANDLE`], [`super::error::PEER_DOWN`],
+    ///   [`super::error::NO_DOORBELL`].
     pub const RING: u32 = 0xc600_0003;
     /// Holds doorbells of this end back, or lets them through again. None is lost.
     ///
@@ -101,12 +109,14 @@ pub mod call {
     /// - Result: the count.
     /// - Errors: [`super::error::BAD_ARGUMENT`].
     pub const ENTRIES: u32 = 0xc600_0007;
-    /// Gives the caller's partition up: it stops, its state is `failed`, and EL2's line on the console shows the code.
+    /// Gives the caller's partition up: it stops, its state is `failed`, and EL2's line on the
+    /// console shows the code.
     ///
     /// - Arguments: X1 = code.
     /// - Result: does not return.
     pub const FAIL: u32 = 0xc600_0008;
-    /// Returns the instructions that EL2 retired on the caller's core since it started (PMU event INST_RETIRED).
+    /// Returns the instructions that EL2 retired on the caller's core since it started (PMU event
+    /// INST_RETIRED).
     ///
     /// - Result: the count modulo 2^32.
     /// - Errors: [`super::error::NOT_SUPPORTED`] on a core without a PMU.

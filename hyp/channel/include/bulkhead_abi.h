@@ -1,6 +1,6 @@
 /*
- * Bulkhead's guest interface for C. Written by `cargo xtask abi` from the Rust crates bulkhead-abi and
- * bulkhead-channel: change it there.
+ * Bulkhead's guest interface for C. Written by `cargo xtask abi` from the Rust crates
+ * bulkhead-abi and bulkhead-channel: change it there.
  */
 #ifndef BULKHEAD_ABI_H
 #define BULKHEAD_ABI_H

@@ -1,10 +1,12 @@
 /*
  * The message ring over a channel's pages, for C.
  *
- * Its rules (records, trust, waiting, doorbells) are those of the Rust crate `bulkhead-channel`; its documentation explains them. Tests
- * of that crate exchange messages between the two implementations.
+ * Its rules (records, trust, waiting, doorbells) are those of the Rust crate `bulkhead-channel`;
+ * its documentation explains them. Tests of that crate exchange messages between the two
+ * implementations.
  *
- * Needs C11 atomics and a little-endian machine. One thread sends and one receives: the two use separate fields.
+ * Needs C11 atomics and a little-endian machine. One thread sends and one receives: the two use
+ * separate fields.
  */
 #ifndef BULKHEAD_CHANNEL_H
 #define BULKHEAD_CHANNEL_H
@@ -17,7 +19,10 @@
 #include <stdint.h>
 #include <string.h>
 
-/* What the functions below return: no error, or an error (negative). PEER_WAITS: done, now ring the channel. */
+/*
+ * What the functions below return: no error, or an error (negative). PEER_WAITS: done, now ring the
+ * channel.
+ */
 enum bulkhead_result {
 	BULKHEAD_OK = 0,
 	BULKHEAD_PEER_WAITS = 1,
@@ -36,11 +41,17 @@ struct bulkhead_channel {
 	uint32_t wait, peer_wait; /* BULKHEAD_WAIT_* */
 	/* Sending: last record written, last one published, last good index of the peer. */
 	uint32_t head, head_published, consumed, send_faults;
-	/* Receiving: last record released, last one published, last good index of the peer; record that peek showed. */
+	/*
+	 * Receiving: last record released, last one published, last good index of the peer; record
+	 * that peek showed.
+	 */
 	uint32_t tail, tail_published, produced, recv_faults, peeked;
 };
 
-/* A message's words where they lie: one run, or two where it wraps. The peer can read or write them at any moment. */
+/*
+ * A message's words where they are: one run, or two where it wraps. The peer can read or write them
+ * at any moment.
+ */
 struct bulkhead_span {
 	_Atomic uint64_t *first, *second;
 	size_t first_words, second_words;
@@ -52,15 +63,26 @@ static inline _Atomic uint32_t *bulkhead_index_(unsigned char *region, size_t of
 }
 
 /* The data word at a free-running byte index. */
-static inline _Atomic uint64_t *bulkhead_word_(unsigned char *region, uint32_t bytes, uint32_t index)
+static inline _Atomic uint64_t *bulkhead_word_(unsigned char *region, uint32_t bytes,
+					       uint32_t index)
 {
-	return (_Atomic uint64_t *)(void *)(region + BULKHEAD_LAYOUT_DATA + (index & (bytes - 1) & ~7u));
+	unsigned char *data = region + BULKHEAD_LAYOUT_DATA;
+	return (_Atomic uint64_t *)(void *)(data + (index & (bytes - 1) & ~7u));
+}
+
+/* The word at `index` of a span. */
+static inline _Atomic uint64_t *bulkhead_at_(const struct bulkhead_span *span, size_t index)
+{
+	if (index < span->first_words)
+		return span->first + index;
+	return span->second + (index - span->first_words);
 }
 
 static inline bool bulkhead_shape_(uint64_t size)
 {
 	uint64_t data = size - BULKHEAD_LAYOUT_DATA;
-	return data == 0 || (size > BULKHEAD_LAYOUT_DATA && data >= 16 && data <= 0x80000000u && (data & (data - 1)) == 0);
+	return data == 0 || (size > BULKHEAD_LAYOUT_DATA && data >= 16 && data <= 0x80000000u &&
+			     (data & (data - 1)) == 0);
 }
 
 /* Bytes of the record for a message; 0 if it is longer than the ring can ever take. */
@@ -76,11 +98,12 @@ static inline int bulkhead_crossed_(uint32_t old, uint32_t now, uint32_t want)
 }
 
 /*
- * Opens an end: `own` is where the pages it writes are mapped, `peer` the peer's (never written to); sizes in bytes as EL2
- * gave them, never from the pages. It goes on where the indices in `own` stand. Both ends take doorbells until
- * bulkhead_waits says otherwise.
+ * Opens an end: `own` is where the pages it writes are mapped, `peer` the peer's (never written
+ * to); sizes in bytes as EL2 gave them, never from the pages. It goes on where the indices in `own`
+ * are. Both ends take doorbells until bulkhead_waits says otherwise.
  */
-static inline int bulkhead_open(struct bulkhead_channel *c, void *own, uint64_t own_size, const void *peer, uint64_t peer_size)
+static inline int bulkhead_open(struct bulkhead_channel *c, void *own, uint64_t own_size,
+				const void *peer, uint64_t peer_size)
 {
 	memset(c, 0, sizeof(*c));
 	if (!bulkhead_shape_(own_size) || !bulkhead_shape_(peer_size))
@@ -89,10 +112,12 @@ static inline int bulkhead_open(struct bulkhead_channel *c, void *own, uint64_t 
 	c->peer = (unsigned char *)peer;
 	c->own_bytes = (uint32_t)(own_size - BULKHEAD_LAYOUT_DATA);
 	c->peer_bytes = (uint32_t)(peer_size - BULKHEAD_LAYOUT_DATA);
-	c->head = atomic_load_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_PRODUCED), memory_order_relaxed) & ~7u;
+	c->head = atomic_load_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_PRODUCED),
+				       memory_order_relaxed) & ~7u;
 	c->head_published = c->head;
 	c->consumed = c->head - c->own_bytes;
-	c->tail = atomic_load_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_CONSUMED), memory_order_relaxed) & ~7u;
+	c->tail = atomic_load_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_CONSUMED),
+				       memory_order_relaxed) & ~7u;
 	c->tail_published = c->tail;
 	c->produced = c->tail;
 	return BULKHEAD_OK;
@@ -108,8 +133,10 @@ static inline void bulkhead_waits(struct bulkhead_channel *c, uint32_t wait, uin
 /* Reads the peer's CONSUMED once: it may only advance, by whole units, up to what was published. */
 static inline int bulkhead_refresh_room_(struct bulkhead_channel *c)
 {
-	uint32_t now = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_CONSUMED), memory_order_acquire);
-	bool bad = (uint32_t)(c->head_published - now) > (uint32_t)(c->head_published - c->consumed) || (now & 7) != 0;
+	uint32_t now = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_CONSUMED),
+					    memory_order_acquire);
+	uint32_t known = c->head_published - c->consumed;
+	bool bad = (uint32_t)(c->head_published - now) > known || (now & 7) != 0;
 	if (c->send_faults != 0 || bad) {
 		c->send_faults += c->send_faults != UINT32_MAX;
 		return BULKHEAD_PEER_CORRUPT;
@@ -118,12 +145,17 @@ static inline int bulkhead_refresh_room_(struct bulkhead_channel *c)
 	return BULKHEAD_OK;
 }
 
-/* Reads the peer's PRODUCED once: it may only advance, by whole units, up to a ring ahead of what it knows was consumed. */
+/*
+ * Reads the peer's PRODUCED once: it may only advance, by whole units, up to a ring ahead of what
+ * it knows was consumed.
+ */
 static inline int bulkhead_refresh_data_(struct bulkhead_channel *c)
 {
-	uint32_t now = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_PRODUCED), memory_order_acquire);
+	uint32_t now = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_PRODUCED),
+					    memory_order_acquire);
 	uint32_t ahead = now - c->tail_published;
-	bool bad = ahead < (uint32_t)(c->produced - c->tail_published) || ahead > c->peer_bytes || (now & 7) != 0;
+	bool bad = ahead < (uint32_t)(c->produced - c->tail_published) || ahead > c->peer_bytes ||
+		   (now & 7) != 0;
 	if (c->recv_faults != 0 || bad) {
 		c->recv_faults += c->recv_faults != UINT32_MAX;
 		return BULKHEAD_PEER_CORRUPT;
@@ -138,11 +170,13 @@ static inline uint32_t bulkhead_room_(const struct bulkhead_channel *c)
 }
 
 /* The `len` bytes from a free-running byte index on, in whole words. */
-static inline struct bulkhead_span bulkhead_span_(unsigned char *region, uint32_t bytes, uint32_t index, size_t len)
+static inline struct bulkhead_span bulkhead_span_(unsigned char *region, uint32_t bytes,
+						  uint32_t index, size_t len)
 {
 	size_t words = (len + 7) / 8;
 	size_t tail = (bytes - (index & (bytes - 1) & ~7u)) / 8;
-	struct bulkhead_span span = { bulkhead_word_(region, bytes, index), bulkhead_word_(region, bytes, 0), words, 0 };
+	struct bulkhead_span span = { bulkhead_word_(region, bytes, index),
+				      bulkhead_word_(region, bytes, 0), words, 0 };
 	if (words > tail) {
 		span.first_words = tail;
 		span.second_words = words - tail;
@@ -150,8 +184,12 @@ static inline struct bulkhead_span bulkhead_span_(unsigned char *region, uint32_
 	return span;
 }
 
-/* Leases room for a message of at most `len` bytes, to be written in place; it is one after bulkhead_commit. */
-static inline int bulkhead_reserve(struct bulkhead_channel *c, size_t len, struct bulkhead_span *span)
+/*
+ * Leases room for a message of at most `len` bytes, to be written in place; it is one after
+ * bulkhead_commit.
+ */
+static inline int bulkhead_reserve(struct bulkhead_channel *c, size_t len,
+				   struct bulkhead_span *span)
 {
 	uint32_t size = bulkhead_record_(len, c->own_bytes);
 	if (size == 0)
@@ -167,10 +205,14 @@ static inline int bulkhead_reserve(struct bulkhead_channel *c, size_t len, struc
 	return BULKHEAD_OK;
 }
 
-/* Makes the first `len` bytes, at most those leased, the message; the peer sees it after bulkhead_publish. */
+/*
+ * Makes the first `len` bytes, at most those leased, the message; the peer sees it after
+ * bulkhead_publish.
+ */
 static inline void bulkhead_commit(struct bulkhead_channel *c, size_t len)
 {
-	atomic_store_explicit(bulkhead_word_(c->own, c->own_bytes, c->head), (uint64_t)len, memory_order_relaxed);
+	atomic_store_explicit(bulkhead_word_(c->own, c->own_bytes, c->head), (uint64_t)len,
+			      memory_order_relaxed);
 	c->head += bulkhead_record_(len, c->own_bytes);
 }
 
@@ -186,8 +228,7 @@ static inline int bulkhead_push(struct bulkhead_channel *c, const void *message,
 		size_t index = at / 8;
 		uint64_t word = 0;
 		memcpy(&word, from + at, len - at < 8 ? len - at : 8);
-		atomic_store_explicit(index < span.first_words ? span.first + index : span.second + (index - span.first_words), word,
-				      memory_order_relaxed);
+		atomic_store_explicit(bulkhead_at_(&span, index), word, memory_order_relaxed);
 	}
 	bulkhead_commit(c, len);
 	return BULKHEAD_OK;
@@ -199,13 +240,16 @@ static inline int bulkhead_publish(struct bulkhead_channel *c)
 	uint32_t old = c->head_published;
 	if (old == c->head)
 		return BULKHEAD_OK;
-	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_PRODUCED), c->head, memory_order_release);
+	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_PRODUCED), c->head,
+			      memory_order_release);
 	c->head_published = c->head;
 	if (c->peer_wait != BULKHEAD_WAIT_DOORBELL)
 		return BULKHEAD_OK;
 	/* Of this store and the peer's store of the wanted index, one is seen by the other side. */
 	atomic_thread_fence(memory_order_seq_cst);
-	return bulkhead_crossed_(old, c->head, atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_DATA), memory_order_relaxed));
+	uint32_t want = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_DATA),
+					     memory_order_relaxed);
+	return bulkhead_crossed_(old, c->head, want);
 }
 
 /* Puts one message and publishes it with all before it. */
@@ -216,10 +260,11 @@ static inline int bulkhead_try_send(struct bulkhead_channel *c, const void *mess
 }
 
 /*
- * Publishes, and asks the peer for a doorbell once `room` bytes are free (a record's at least, a ring's at most). Sleep only if
- * `*ready` is false, after ringing where the answer is PEER_WAITS.
+ * Publishes, and asks the peer for a doorbell once `room` bytes are free (a record's at least, a
+ * ring's at most). Sleep only if `*ready` is false, after ringing where the answer is PEER_WAITS.
  */
-static inline int bulkhead_wait_room(struct bulkhead_channel *c, size_t len, uint32_t room, bool *ready)
+static inline int bulkhead_wait_room(struct bulkhead_channel *c, size_t len, uint32_t room,
+				     bool *ready)
 {
 	uint32_t size = bulkhead_record_(len, c->own_bytes);
 	*ready = false;
@@ -228,7 +273,8 @@ static inline int bulkhead_wait_room(struct bulkhead_channel *c, size_t len, uin
 	int result = bulkhead_publish(c);
 	if (c->wait == BULKHEAD_WAIT_DOORBELL) {
 		room = room < size ? size : room > c->own_bytes ? c->own_bytes : room;
-		atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_ROOM), c->head + room - c->own_bytes, memory_order_relaxed);
+		atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_ROOM),
+				      c->head + room - c->own_bytes, memory_order_relaxed);
 		atomic_thread_fence(memory_order_seq_cst);
 	}
 	int error = bulkhead_refresh_room_(c);
@@ -242,15 +288,21 @@ static inline int bulkhead_release(struct bulkhead_channel *c)
 	uint32_t old = c->tail_published;
 	if (old == c->tail)
 		return BULKHEAD_OK;
-	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_CONSUMED), c->tail, memory_order_release);
+	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_CONSUMED), c->tail,
+			      memory_order_release);
 	c->tail_published = c->tail;
 	if (c->peer_wait != BULKHEAD_WAIT_DOORBELL)
 		return BULKHEAD_OK;
 	atomic_thread_fence(memory_order_seq_cst);
-	return bulkhead_crossed_(old, c->tail, atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_ROOM), memory_order_relaxed));
+	uint32_t want = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_ROOM),
+					     memory_order_relaxed);
+	return bulkhead_crossed_(old, c->tail, want);
 }
 
-/* The next message where it lies; it stays the next one until bulkhead_skip. Read each word once, and check what was read. */
+/*
+ * The next message where it is; it stays the next one until bulkhead_skip. Read each word once, and
+ * check what was read.
+ */
 static inline int bulkhead_peek(struct bulkhead_channel *c, struct bulkhead_span *span, size_t *len)
 {
 	if (c->recv_faults != 0 || c->produced == c->tail) {
@@ -261,7 +313,8 @@ static inline int bulkhead_peek(struct bulkhead_channel *c, struct bulkhead_span
 			return BULKHEAD_EMPTY;
 	}
 	uint32_t filled = c->produced - c->tail;
-	uint64_t length = atomic_load_explicit(bulkhead_word_(c->peer, c->peer_bytes, c->tail), memory_order_relaxed);
+	uint64_t length = atomic_load_explicit(bulkhead_word_(c->peer, c->peer_bytes, c->tail),
+					       memory_order_relaxed);
 	if (length > filled - 8) {
 		c->recv_faults = 1;
 		return BULKHEAD_PEER_CORRUPT;
@@ -272,14 +325,20 @@ static inline int bulkhead_peek(struct bulkhead_channel *c, struct bulkhead_span
 	return BULKHEAD_OK;
 }
 
-/* Done with the message that bulkhead_peek showed; the peer has its room back after bulkhead_release. */
+/*
+ * Done with the message that bulkhead_peek showed; the peer has its room back after
+ * bulkhead_release.
+ */
 static inline void bulkhead_skip(struct bulkhead_channel *c)
 {
 	c->tail += c->peeked;
 	c->peeked = 0;
 }
 
-/* Copies the next message out; the peer has its room back after bulkhead_release. `*len` is its length, also when the buffer is too short. */
+/*
+ * Copies the next message out; the peer has its room back after bulkhead_release. `*len` is its
+ * length, also when the buffer is too short.
+ */
 static inline int bulkhead_pull(struct bulkhead_channel *c, void *buffer, size_t space, size_t *len)
 {
 	unsigned char *to = buffer;
@@ -291,7 +350,7 @@ static inline int bulkhead_pull(struct bulkhead_channel *c, void *buffer, size_t
 		return BULKHEAD_BUFFER_TOO_SHORT;
 	for (size_t at = 0; at < *len; at += 8) {
 		size_t index = at / 8;
-		uint64_t word = atomic_load_explicit(index < span.first_words ? span.first + index : span.second + (index - span.first_words),
+		uint64_t word = atomic_load_explicit(bulkhead_at_(&span, index),
 						     memory_order_relaxed);
 		memcpy(to + at, &word, *len - at < 8 ? *len - at : 8);
 	}
@@ -307,9 +366,10 @@ static inline int bulkhead_recv(struct bulkhead_channel *c, void *buffer, size_t
 }
 
 /*
- * Publishes released room, and asks the peer for a doorbell once `bytes` bytes of records are there (half a ring at most), so that
- * a stream costs one for many messages. Sleep only if `*ready` is false, after ringing where the answer is PEER_WAITS; and if
- * `bytes` is more than 8 with a deadline, for the peer may pause before.
+ * Publishes released room, and asks the peer for a doorbell once `bytes` bytes of records are there
+ * (half a ring at most), so that a stream costs one for many messages. Sleep only if `*ready` is
+ * false, after ringing where the answer is PEER_WAITS; and if `bytes` is more than 8 with a
+ * deadline, for the peer may pause before.
  */
 static inline int bulkhead_wait_data_for(struct bulkhead_channel *c, uint32_t bytes, bool *ready)
 {
@@ -317,7 +377,8 @@ static inline int bulkhead_wait_data_for(struct bulkhead_channel *c, uint32_t by
 	*ready = false;
 	if (c->wait == BULKHEAD_WAIT_DOORBELL) {
 		bytes = bytes > c->peer_bytes / 2 ? c->peer_bytes / 2 : bytes;
-		atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_DATA), c->tail + (bytes < 8 ? 8 : bytes), memory_order_relaxed);
+		atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_DATA),
+				      c->tail + (bytes < 8 ? 8 : bytes), memory_order_relaxed);
 		atomic_thread_fence(memory_order_seq_cst);
 	}
 	int error = bulkhead_refresh_data_(c);
@@ -332,8 +393,9 @@ static inline int bulkhead_wait_data(struct bulkhead_channel *c, bool *ready)
 }
 
 /*
- * One step of waiting for an end without doorbells: until `index` may be other than `seen`, or for a while. The load marks the
- * index in the exclusive monitor, so that the peer's store ends the WFE. Enable the event stream (CNTKCTL_EL1.EVNTEN) as a net.
+ * One step of waiting for an end without doorbells: until `index` may be other than `seen`, or for
+ * a while. The load marks the index in the exclusive monitor, so that the peer's store ends the
+ * WFE. Enable the event stream (CNTKCTL_EL1.EVNTEN) as a net.
  */
 static inline void bulkhead_pause_(const struct bulkhead_channel *c, size_t offset, uint32_t seen)
 {
@@ -356,20 +418,28 @@ static inline void bulkhead_pause_(const struct bulkhead_channel *c, size_t offs
 struct bulkhead_port {
 	/* Rings the channel: BULKHEAD_CALL_RING. */
 	void (*ring)(void *context);
-	/* An end with doorbells: sleeps until the doorbell's interrupt. Others: returns at once. False gives the wait up. */
+	/*
+	 * An end with doorbells: sleeps until the doorbell's interrupt. Others: returns at once.
+	 * False gives the wait up.
+	 */
 	bool (*sleep)(void *context);
 	void *context;
 };
 
-static inline bool bulkhead_nap_(const struct bulkhead_channel *c, const struct bulkhead_port *port, size_t offset, uint32_t seen)
+static inline bool bulkhead_nap_(const struct bulkhead_channel *c,
+				 const struct bulkhead_port *port, size_t offset, uint32_t seen)
 {
 	if (c->wait != BULKHEAD_WAIT_DOORBELL)
 		bulkhead_pause_(c, offset, seen);
 	return port->sleep(port->context);
 }
 
-/* Receives like bulkhead_recv, waiting as the end does: EMPTY only if `sleep` gave up. Rings by itself: the answer is never PEER_WAITS. */
-static inline int bulkhead_recv_wait(struct bulkhead_channel *c, const struct bulkhead_port *port, void *buffer, size_t space, size_t *len)
+/*
+ * Receives like bulkhead_recv, waiting as the end does: EMPTY only if `sleep` gave up. Rings by
+ * itself: the answer is never PEER_WAITS.
+ */
+static inline int bulkhead_recv_wait(struct bulkhead_channel *c, const struct bulkhead_port *port,
+				     void *buffer, size_t space, size_t *len)
 {
 	for (;;) {
 		bool ready;
@@ -388,8 +458,12 @@ static inline int bulkhead_recv_wait(struct bulkhead_channel *c, const struct bu
 	}
 }
 
-/* Sends like bulkhead_try_send, waiting for room as the end does: FULL only if `sleep` gave up. Rings by itself, too. */
-static inline int bulkhead_send_wait(struct bulkhead_channel *c, const struct bulkhead_port *port, const void *message, size_t len)
+/*
+ * Sends like bulkhead_try_send, waiting for room as the end does: FULL only if `sleep` gave up.
+ * Rings by itself, too.
+ */
+static inline int bulkhead_send_wait(struct bulkhead_channel *c, const struct bulkhead_port *port,
+				     const void *message, size_t len)
 {
 	for (;;) {
 		bool ready;

@@ -50,7 +50,8 @@ impl<'a> Consumer<'a> {
         self.faults
     }
 
-    /// Copies the next message into `buffer`, releases it and publishes the room; its length, and whether to ring.
+    /// Copies the next message into `buffer`, releases it and publishes the room; its length, and
+    /// whether to ring.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::BufferTooShort`], [`Error::PeerCorrupt`].
@@ -63,7 +64,8 @@ impl<'a> Consumer<'a> {
         Ok((len, self.publish()))
     }
 
-    /// The next message where it lies. The peer can still change its bytes: read each once, and check what was read.
+    /// The next message where it lies. The peer can still change its bytes: read each once, and
+    /// check what was read.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::PeerCorrupt`].
@@ -105,7 +107,8 @@ impl<'a> Consumer<'a> {
         if !self.peer_takes_doorbells {
             return Doorbell::NotNeeded;
         }
-        // Against `Producer::wait_begin`: of this store and its store of the wanted index, one is seen by the other side.
+        // Against `Producer::wait_begin`: of this store and its store of the wanted index, one is
+        // seen by the other side.
         fence(SeqCst);
         Doorbell::crossed(old, new, self.peer_want_room.load(Relaxed))
     }
@@ -115,7 +118,8 @@ impl<'a> Consumer<'a> {
         self.tail.wrapping_sub(self.published)
     }
 
-    /// Publishes, and asks the peer for a doorbell at its next message. Ready if one is there already.
+    /// Publishes, and asks the peer for a doorbell at its next message. Ready if one is there
+    /// already.
     ///
     /// # Errors
     /// [`Error::PeerCorrupt`].
@@ -123,8 +127,9 @@ impl<'a> Consumer<'a> {
         self.wait_begin_for(UNIT)
     }
 
-    /// Publishes, and asks the peer for a doorbell once `bytes` bytes of records are there (half a ring at most), so that
-    /// a stream costs one for many messages. Ready if a single message is there already.
+    /// Publishes, and asks the peer for a doorbell once `bytes` bytes of records are there (half a
+    /// ring at most), so that a stream costs one for many messages. Ready if a single message is
+    /// there already.
     ///
     /// The peer may pause, or wait for an answer, before that much is there: sleep with a deadline.
     ///
@@ -167,7 +172,8 @@ impl<'a> Consumer<'a> {
         self.produced
     }
 
-    /// Reads the peer's index once. It may only advance, by whole units, up to a ring ahead of what it knows was consumed.
+    /// Reads the peer's index once. It may only advance, by whole units, up to a ring ahead of what
+    /// it knows was consumed.
     fn refresh(&mut self) -> Result<(), Error> {
         // Pairs with the producer's release: the records up to it are there.
         let new = self.peer_produced.load(Acquire);

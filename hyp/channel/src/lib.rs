@@ -1,32 +1,39 @@
 //! The message ring over a channel's pages, for guests of any kind.
 //!
-//! A channel gives each end one region that it alone writes and its peer reads ([`layout`]): a page of indices, then the
-//! data it sends. [`open`] makes of the two regions a [`Producer`] (own data, peer's indices) and a [`Consumer`] (peer's data).
+//! A channel gives each end one region that it alone writes and its peer reads ([`layout`]): a page
+//! of indices, then the data it sends. [`open`] makes of the two regions a [`Producer`] (own data,
+//! peer's indices) and a [`Consumer`] (peer's data).
 //!
-//! **Records.** A message is an 8-byte header (its length, little-endian, 64 bits) and its bytes, padded to 8. Indices count
-//! bytes, run freely modulo 2^32 and are multiples of 8, so every word of a record is one aligned word of the data; a record
-//! that reaches the end goes on at the start. The longest message is 8 bytes short of the data.
+//! **Records.** A message is an 8-byte header (its length, little-endian, 64 bits) and its bytes,
+//! padded to 8. Indices count bytes, run freely modulo 2^32 and are multiples of 8, so every word
+//! of a record is one aligned word of the data; a record that reaches the end goes on at the start.
+//! The longest message is 8 bytes short of the data.
 //!
-//! **Trust.** The peer may write anything at any moment. Sizes come from the caller, who has them from EL2 (`CHANNEL` call or
-//! device tree). Each shared word is read once and checked before use. An index that the protocol cannot have produced, or a
-//! length beyond what was produced, is [`Error::PeerCorrupt`] from then on, in that direction alone.
+//! **Trust.** The peer may write anything at any moment. Sizes come from the caller, who has them
+//! from EL2 (`CHANNEL` call or device tree). Each shared word is read once and checked before use.
+//! An index that the protocol cannot have produced, or a length beyond what was produced, is
+//! [`Error::PeerCorrupt`] from then on, in that direction alone.
 //!
-//! **Waiting.** An end waits for doorbells, by WFE or by polling ([`wait`]), as the system was built. An end that takes
-//! no doorbells has its region made [`Region::without_doorbells`], on both sides: nothing is said or asked there.
+//! **Waiting.** An end waits for doorbells, by WFE or by polling ([`wait`]), as the system was
+//! built. An end that takes no doorbells has its region made [`Region::without_doorbells`], on both
+//! sides: nothing is said or asked there.
 //!
-//! **Doorbells.** Each end says at which index it wants one: [`Producer::publish`] and [`Consumer::publish`] compare and
-//! answer [`Doorbell::Needed`] only where that index was crossed, so a peer that is awake costs no call. To wait, call
-//! `wait_begin` and sleep (WFI, or a blocking read in an operating system) only if it says nothing is there. An end without
-//! doorbells calls `wait_begin` too; then it polls, or loads `watch` exclusively (LDAXR) and does a WFE if that is what `seen`
-//! says. A stream costs few doorbells if each side asks for much at once: [`Producer::wait_begin`] for half of the room,
-//! [`Consumer::wait_begin_for`] for some of the data.
+//! **Doorbells.** Each end says at which index it wants one: [`Producer::publish`] and
+//! [`Consumer::publish`] compare and answer [`Doorbell::Needed`] only where that index was crossed,
+//! so a peer that is awake costs no call. To wait, call `wait_begin` and sleep (WFI, or a blocking
+//! read in an operating system) only if it says nothing is there. An end without doorbells calls
+//! `wait_begin` too; then it polls, or loads `watch` exclusively (LDAXR) and does a WFE if that is
+//! what `seen` says. A stream costs few doorbells if each side asks for much at once:
+//! [`Producer::wait_begin`] for half of the room, [`Consumer::wait_begin_for`] for some of the
+//! data.
 //!
 //! ```
 //! # use core::sync::atomic::{AtomicU32, AtomicU64};
 //! # use bulkhead_channel::{Error, Indices, Region, Wait, open};
 //! # fn ring() {}
 //! # fn wfi() {}
-//! # fn serve(own: (&[AtomicU32], &[AtomicU64]), peer: (&[AtomicU32], &[AtomicU64])) -> Result<(), Error> {
+//! # type Pages<'a> = (&'a [AtomicU32], &'a [AtomicU64]);
+//! # fn serve(own: Pages, peer: Pages) -> Result<(), Error> {
 //! let own = Region::new(Indices::new(own.0)?, own.1)?; // first page, then the data
 //! let peer = Region::new(Indices::new(peer.0)?, peer.1)?;
 //! let (mut tx, mut rx) = open(own, peer);
@@ -34,13 +41,15 @@
 //! loop {
 //!     match rx.recv(&mut message) {
 //!         Ok((len, room)) => {
-//!             let reply = tx.try_send(&message[..len])?; // Error::Full: tx.wait_begin, sleep, try again
+//!             // Error::Full: tx.wait_begin, sleep, try again.
+//!             let reply = tx.try_send(&message[..len])?;
 //!             if room.needed() || reply.needed() {
 //!                 ring();
 //!             }
 //!         }
 //!         Err(Error::Empty) => {
-//!             let wait = rx.wait_begin()?; // with interrupts masked, so that WFI wakes for one that comes in between
+//!             // With interrupts masked, so that WFI wakes for one that comes in between.
+//!             let wait = rx.wait_begin()?;
 //!             if wait.doorbell.needed() {
 //!                 ring();
 //!             }
@@ -87,7 +96,8 @@ const UNIT: u32 = 8;
 /// Why an operation did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The region is not a page of indices and a power of two of data, from 16 bytes to 2 GiB, or none.
+    /// The region is not a page of indices and a power of two of data, from 16 bytes to 2 GiB, or
+    /// none.
     BadGeometry,
     /// The ring has no room for the message now.
     Full,
@@ -95,7 +105,8 @@ pub enum Error {
     Empty,
     /// The message is longer than the ring can ever take, or a write goes beyond its lease.
     TooLong,
-    /// The buffer is too short for the message, which is this many bytes long and stays where it is.
+    /// The buffer is too short for the message, which is this many bytes long and stays where it
+    /// is.
     BufferTooShort(usize),
     /// The peer wrote what the protocol cannot produce. Lasts: this direction is closed.
     PeerCorrupt,
@@ -187,8 +198,9 @@ pub struct Region<'a> {
 }
 
 impl<'a> Region<'a> {
-    /// A region of these words; [`Error::BadGeometry`] unless `data` is a power of two, from 16 bytes to 2 GiB, or empty:
-    /// its writer then sends nothing, and every message is [`Error::TooLong`].
+    /// A region of these words; [`Error::BadGeometry`] unless `data` is a power of two, from 16
+    /// bytes to 2 GiB, or empty: its writer then sends nothing, and every message is
+    /// [`Error::TooLong`].
     pub fn new(indices: Indices<'a>, data: &'a [AtomicU64]) -> Result<Self, Error> {
         let words = data.len();
         if words == 0 || words.is_power_of_two() && (2..=1 << 28).contains(&words) {
@@ -213,8 +225,9 @@ impl<'a> Region<'a> {
 
 /// Opens an end: `own` is the region it writes, `peer` the one its peer writes.
 ///
-/// It goes on where the indices in `own` stand, so that a kernel can take a channel over from its boot loader, or a program
-/// from the one before it. Cleared pages, as EL2 hands them out, are the beginning.
+/// It goes on where the indices in `own` stand, so that a kernel can take a channel over from its
+/// boot loader, or a program from the one before it. Cleared pages, as EL2 hands them out, are the
+/// beginning.
 pub fn open<'a>(own: Region<'a>, peer: Region<'a>) -> (Producer<'a>, Consumer<'a>) {
     (Producer::new(own, peer), Consumer::new(own, peer))
 }

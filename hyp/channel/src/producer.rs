@@ -61,13 +61,15 @@ impl<'a> Producer<'a> {
     /// Puts one message into the ring and publishes it with all that were pushed before.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::TooLong`], [`Error::PeerCorrupt`]; nothing is put or published then.
+    /// [`Error::Full`], [`Error::TooLong`], [`Error::PeerCorrupt`]; nothing is put or published
+    /// then.
     pub fn try_send(&mut self, message: &[u8]) -> Result<Doorbell, Error> {
         self.push(&[message])?;
         Ok(self.publish())
     }
 
-    /// Puts one message, the concatenation of `parts`, into the ring. The peer sees it after [`Producer::publish`].
+    /// Puts one message, the concatenation of `parts`, into the ring. The peer sees it after
+    /// [`Producer::publish`].
     ///
     /// # Errors
     /// As [`Producer::try_send`].
@@ -121,13 +123,15 @@ impl<'a> Producer<'a> {
         if !self.peer_takes_doorbells {
             return Doorbell::NotNeeded;
         }
-        // Against `Consumer::wait_begin`: of this store and its store of the wanted index, one is seen by the other side.
+        // Against `Consumer::wait_begin`: of this store and its store of the wanted index, one is
+        // seen by the other side.
         fence(SeqCst);
         Doorbell::crossed(old, new, self.peer_want_data.load(Relaxed))
     }
 
-    /// Publishes, and asks the peer for a doorbell once `room` bytes are free (a record's at least, a ring's at most; more
-    /// than one message's means fewer doorbells). Ready if a message of `len` bytes fits now.
+    /// Publishes, and asks the peer for a doorbell once `room` bytes are free (a record's at least,
+    /// a ring's at most; more than one message's means fewer doorbells). Ready if a message of
+    /// `len` bytes fits now.
     ///
     /// # Errors
     /// [`Error::TooLong`], [`Error::PeerCorrupt`]: waiting would never end.
@@ -221,11 +225,13 @@ impl<'a> Lease<'_, 'a> {
         }
     }
 
-    /// Makes the first `len` bytes (at most the lease's) the message. The peer sees it after [`Producer::publish`].
+    /// Makes the first `len` bytes (at most the lease's) the message. The peer sees it after
+    /// [`Producer::publish`].
     pub fn commit(self, len: usize) {
         let len = len.min(self.len);
         let producer = self.producer;
-        // `reserve` has shown that a record for at least `len` bytes fits, so both of these are always there.
+        // `reserve` has shown that a record for at least `len` bytes fits, so both of these are
+        // always there.
         let header = Span::new(producer.data, producer.head, UNIT as usize);
         if let (Some(word), Some(size)) = (header.first.first(), record(len)) {
             word.store(len as u64, Relaxed);

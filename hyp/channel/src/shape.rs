@@ -1,4 +1,5 @@
-//! What a channel looks like to both its ends: how they wait, where things are in its pages, what their device trees say.
+//! What a channel looks like to both its ends: how they wait, where things are in its pages, what
+//! their device trees say.
 
 /// How an end of a channel waits. It is fixed when the system is built.
 pub mod wait {
@@ -12,8 +13,9 @@ pub mod wait {
     pub const NAMES: [&str; 3] = ["doorbell", "wfe", "poll"];
 }
 
-/// A channel's pages. Each side has one region that it alone writes and its peer reads:
-/// one page of indices and flags, then the data it sends. Offsets are bytes from the region's start, values little-endian `u32`.
+/// A channel's pages. Each side has one region that it alone writes and its peer reads: one page of
+/// indices and flags, then the data it sends. Offsets are bytes from the region's start, values
+/// little-endian `u32`.
 pub mod layout {
     /// How much its writer has produced into its own data, bytes modulo 2^32.
     pub const PRODUCED: usize = 0x000;
@@ -21,9 +23,11 @@ pub mod layout {
     pub const CONSUMED: usize = 0x080;
     /// The `PRODUCED` value of the peer at which its writer, as a consumer, wants a doorbell.
     pub const WANT_DATA: usize = 0x100;
-    /// The `CONSUMED` value of the peer at which its writer, as a producer, wants a doorbell (it waits for room).
+    /// The `CONSUMED` value of the peer at which its writer, as a producer, wants a doorbell (it
+    /// waits for room).
     pub const WANT_ROOM: usize = 0x180;
-    /// Where the data starts. Its size is a power of two, at least one page, or 0 if its writer sends nothing.
+    /// Where the data starts. Its size is a power of two, at least one page, or 0 if its writer
+    /// sends nothing.
     pub const DATA: usize = 0x1000;
 }
 
@@ -31,8 +35,9 @@ pub mod layout {
 pub mod tree {
     /// `compatible` of the node `/hypervisor`.
     pub const HYPERVISOR: &str = "bulkhead,hypervisor-v1";
-    /// `compatible` of a channel's node, a child of the root: `reg` is the pages its vCPU writes, then the peer's;
-    /// `interrupts` is the SPI (edge) a doorbell makes pending, absent from an end that takes none.
+    /// `compatible` of a channel's node, a child of the root: `reg` is the pages its vCPU writes,
+    /// then the peer's; `interrupts` is the SPI (edge) a doorbell makes pending, absent from an end
+    /// that takes none.
     pub const CHANNEL: &str = "bulkhead,channel-v1";
     /// `u32`: the handle, in a channel's node.
     pub const HANDLE: &str = "bulkhead,handle";

@@ -1,7 +1,7 @@
 //! A message's bytes where they lie in the ring: one run of words, or two where it wraps.
 //!
-//! The words are atomics because the peer may read or write them at any moment; plain references would be undefined
-//! behaviour. Every word is accessed once and whole.
+//! The words are atomics because the peer may read or write them at any moment; plain references
+//! would be undefined behaviour. Every word is accessed once and whole.
 
 use crate::word::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -9,7 +9,8 @@ use zerocopy::FromBytes;
 
 const WORD: usize = 8;
 
-/// The words of a message in order: all of `first`, then all of `second`. Bytes lie in memory order.
+/// The words of a message in order: all of `first`, then all of `second`. Bytes lie in memory
+/// order.
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
     /// Up to the data's end, or all of it.
@@ -19,7 +20,8 @@ pub struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// The words for `len` bytes from the free-running byte index `at` in `data`, whose length is a power of two.
+    /// The words for `len` bytes from the free-running byte index `at` in `data`, whose length is a
+    /// power of two.
     pub(crate) fn new(data: &'a [AtomicU64], at: u32, len: usize) -> Self {
         let words = len.div_ceil(WORD);
         let start = (at as usize / WORD) & data.len().wrapping_sub(1);
@@ -43,7 +45,8 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// Stores `bytes` from byte `offset` on; bytes around them keep their values. The caller is the words' only writer.
+    /// Stores `bytes` from byte `offset` on; bytes around them keep their values. The caller is the
+    /// words' only writer.
     pub(crate) fn write(self, offset: usize, bytes: &[u8]) {
         let mut span = self.skip(offset / WORD);
         let mut bytes = bytes;

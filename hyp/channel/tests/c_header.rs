@@ -1,4 +1,5 @@
-//! The C header: its numbers are those of `abi` and of this crate, and a C program exchanges messages with this crate through shared memory.
+//! The C header: its numbers are those of `abi` and of this crate, and a C program exchanges
+//! messages with this crate through shared memory.
 #![cfg(not(any(loom, miri)))]
 
 use bulkhead_channel::word::{AtomicU32, AtomicU64};
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 const HEADER: &str = include_str!("../include/bulkhead_abi.h");
 
-/// Every number the header defines, as the compiler has it; `cargo xtask abi` reads the sources' text.
+/// Every number the header defines, as the compiler has it; `cargo xtask abi` reads the sources'
+/// text.
 const NUMBERS: &[(&str, i64)] = &[
     ("REVISION_MAJOR", abi::REVISION_MAJOR as i64),
     ("REVISION_MINOR", abi::REVISION_MINOR as i64),
@@ -137,7 +139,8 @@ unsafe extern "C" {
 fn map(file: &File, size: usize, writable: bool) -> Region<'static> {
     let (read, write, shared) = (1, 2, 1);
     let protection = if writable { read | write } else { read };
-    // SAFETY: a fresh mapping of a file this test has just made and sized; nothing else is at its address.
+    // SAFETY: a fresh mapping of a file this test has just made and sized; nothing else is at its
+    // address.
     let at = unsafe {
         mmap(
             std::ptr::null_mut(),
@@ -149,7 +152,8 @@ fn map(file: &File, size: usize, writable: bool) -> Region<'static> {
         )
     };
     assert!(at.align_offset(4096) == 0 && !at.is_null(), "mmap failed");
-    // SAFETY: the mapping is page-aligned, at least a page long, never unmapped, and accessed only as atomics.
+    // SAFETY: the mapping is page-aligned, at least a page long, never unmapped, and accessed only
+    // as atomics.
     let page = unsafe { std::slice::from_raw_parts(at.cast::<AtomicU32>(), 1024) };
     // SAFETY: as above; the data fill the mapping from the second page to its end.
     let data =
@@ -162,14 +166,27 @@ fn compile(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bulkhead-peer-{name}"));
     let status = Command::new("cc")
-        .args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"])
+        .args([
+            "-std=c11",
+            "-D_POSIX_C_SOURCE=200809L",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Wconversion",
+            "-Werror",
+        ])
         .arg("-I")
         .arg(root.join("include"))
         .arg(root.join("tests/peer.c"))
         .arg("-o")
         .arg(&program)
         .status()
-        .unwrap_or_else(|error| panic!("cannot run `cc` ({error}): install a C compiler (Debian: apt install gcc libc6-dev)"));
+        .unwrap_or_else(|error| {
+            panic!(
+                "cannot run `cc` ({error}): install a C compiler (Debian: apt install gcc \
+                 libc6-dev)"
+            )
+        });
     assert!(status.success(), "cc refused tests/peer.c: {status}");
     program
 }

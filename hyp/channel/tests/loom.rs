@@ -1,6 +1,6 @@
-//! Every interleaving of ring and doorbell together, for every way of waiting: a producer, a consumer, two lines. A lost
-//! wake-up leaves a thread waiting for ever, which loom reports. Run with
-//! `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-channel --release --test loom`.
+//! Every interleaving of ring and doorbell together, for every way of waiting: a producer, a
+//! consumer, two lines. A lost wake-up leaves a thread waiting for ever, which loom reports. Run
+//! with `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-channel --release --test loom`.
 #![cfg(loom)]
 
 use bulkhead_channel::word::{AtomicU32, AtomicU64};
@@ -62,9 +62,11 @@ impl Side {
         }
     }
 
-    /// What follows a publication towards this side: the `RING` that was asked for, or the event that its store was.
+    /// What follows a publication towards this side: the `RING` that was asked for, or the event
+    /// that its store was.
     ///
-    /// The event is the store itself on hardware; here it comes a little later, which costs a wake-up at most.
+    /// The event is the store itself on hardware; here it comes a little later, which costs a
+    /// wake-up at most.
     fn published(&self, end: &mut End, doorbell: Doorbell) {
         match self.how {
             How::Doorbell => {
@@ -104,7 +106,8 @@ impl Side {
     }
 }
 
-/// Sends messages 1 to `last` through a ring of `words` words, each side waiting whenever it has nothing to do.
+/// Sends messages 1 to `last` through a ring of `words` words, each side waiting whenever it has
+/// nothing to do.
 fn talk(words: usize, last: u8, batch: bool, hows: [How; 2]) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -156,7 +159,8 @@ fn talk(words: usize, last: u8, batch: bool, hows: [How; 2]) {
     });
 }
 
-/// A ring with room for all: only the consumer waits. Then one that holds one message: both do. Then a batch.
+/// A ring with room for all: only the consumer waits. Then one that holds one message: both do.
+/// Then a batch.
 fn all_shapes(hows: [How; 2]) {
     talk(8, 2, false, hows);
     talk(2, 2, false, hows);
@@ -190,8 +194,8 @@ fn ends_may_wait_in_different_ways() {
     }
 }
 
-/// A peer that stores what no protocol allows, between any two accesses of an honest end: within bounds, and the end's own
-/// indices say what it did.
+/// A peer that stores what no protocol allows, between any two accesses of an honest end: within
+/// bounds, and the end's own indices say what it did.
 #[test]
 fn a_hostile_peer_at_every_moment() {
     for (produced, length, consumed) in [

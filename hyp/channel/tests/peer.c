@@ -1,5 +1,8 @@
-/* The C side of tests/c_header.rs: echoes every message through the channel of the two files named on the command line.
- * A doorbell to it is a byte on standard input, one from it a byte on standard output. An empty message ends it. */
+/*
+ * The C side of tests/c_header.rs: echoes every message through the channel of the two files named
+ * on the command line. A doorbell to it is a byte on standard input, one from it a byte on standard
+ * output. An empty message ends it.
+ */
 #include "bulkhead_channel.h"
 
 #include <fcntl.h>
@@ -50,14 +53,21 @@ static bool sleep_for_doorbell(void *context)
 /* The word at `index` of a span. */
 static _Atomic uint64_t *word(const struct bulkhead_span *span, size_t index)
 {
-	return index < span->first_words ? span->first + index : span->second + (index - span->first_words);
+	if (index < span->first_words)
+		return span->first + index;
+	return span->second + (index - span->first_words);
 }
 
-/* Echoes the next message from where it lies to where it is read, if it is there and fits; false if one must wait. */
+/*
+ * Echoes the next message from where it is to where it is read, if it is there and fits; false if
+ * one must wait.
+ */
 static bool echo_in_place(struct bulkhead_channel *c, size_t *len)
 {
 	struct bulkhead_span from, to;
-	if (bulkhead_peek(c, &from, len) != BULKHEAD_OK || bulkhead_reserve(c, *len, &to) != BULKHEAD_OK)
+	if (bulkhead_peek(c, &from, len) != BULKHEAD_OK)
+		return false;
+	if (bulkhead_reserve(c, *len, &to) != BULKHEAD_OK)
 		return false;
 	for (size_t i = 0; i < (*len + 7) / 8; i++)
 		*word(&to, i) = *word(&from, i);

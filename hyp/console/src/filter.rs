@@ -1,12 +1,15 @@
-//! What a guest may say to the terminal: printable ASCII, tab and UTF-8. All else is dropped, so that within its own line a
-//! guest can write to the right of its name and nothing more. It can neither write a line that looks like EL2's or another
-//! partition's, nor hide one, nor leave the terminal in a state that does:
+//! What a guest may say to the terminal: printable ASCII, tab and UTF-8. All else is dropped, so
+//! that within its own line a guest can write to the right of its name and nothing more. It can
+//! neither write a line that looks like EL2's or another partition's, nor hide one, nor leave the
+//! terminal in a state that does:
 //!
-//! - control bytes are dropped, `\r` and `\b` too, and the 8-bit controls U+0080 to U+009F, raw or in UTF-8;
-//! - escape sequences are dropped from ESC to their final byte. A string that one opens (`ESC ]`) is then plain text.
+//! - control bytes are dropped, `\r` and `\b` too, and the 8-bit controls U+0080 to U+009F, raw or
+//!   in UTF-8;
+//! - escape sequences are dropped from ESC to their final byte. A string that one opens (`ESC ]`)
+//!   is then plain text.
 //!
-//! A line that is wider than the terminal still wraps. A program that reads the console goes by line starts, which no
-//! guest can forge; a person has the colours, which EL2 alone sets.
+//! A line that is wider than the terminal still wraps. A program that reads the console goes by
+//! line starts, which no guest can forge; a person has the colours, which EL2 alone sets.
 
 const ESC: u8 = 0x1b;
 /// In place of a last byte: after `ESC [`.
@@ -40,7 +43,8 @@ impl Filter {
             (_, b'\t' | 0x20..=0x7e | 0xa0..) => (byte, true),
             // Within a UTF-8 character, but not the second byte of an 8-bit control.
             (0x80..=0xc1 | 0xc3.., 0x80..) => (byte, true),
-            // A dropped byte ends no character: what the terminal gets next follows on what it got last.
+            // A dropped byte ends no character: what the terminal gets next follows on what it got
+            // last.
             _ => return false,
         };
         self.0 = last;

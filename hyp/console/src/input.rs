@@ -27,10 +27,12 @@ pub enum Typed {
 }
 
 impl Keys {
-    /// Takes what `read` gives, if there is something, and puts it into `ring`, that of the partition that has the input.
+    /// Takes what `read` gives, if there is something, and puts it into `ring`, that of the
+    /// partition that has the input.
     ///
-    /// While that is full nothing is taken, so that the sender waits and nothing is lost. After `patience` what is typed is
-    /// dropped: so long can a guest that never reads keep whoever wants to type a command.
+    /// While that is full nothing is taken, so that the sender waits and nothing is lost. After
+    /// `patience` what is typed is dropped: so long can a guest that never reads keep whoever wants
+    /// to type a command.
     pub fn take(
         &mut self,
         ring: Option<&Ring>,

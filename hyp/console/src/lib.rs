@@ -1,12 +1,13 @@
-//! The console: the PL011 a guest sees, the rings its bytes wait in, and the one core that joins them to the real UART.
+//! The console: the PL011 a guest sees, the rings its bytes wait in, and the one core that joins
+//! them to the real UART.
 //!
-//! Each partition has two rings in the shared region: what its vCPUs print, and EL2 on their cores ([`Output`]), and what
-//! was typed for it ([`Ring`]). Only the console core is at their other end ([`Mux`], [`Keys`]), so no other core ever waits
-//! for the UART; a guest that is faster finds its PL011 full. What the console core does takes a bounded share of its time
-//! ([`Pace`]).
+//! Each partition has two rings in the shared region: what its vCPUs print, and EL2 on their cores
+//! ([`Output`]), and what was typed for it ([`Ring`]). Only the console core is at their other end
+//! ([`Mux`], [`Keys`]), so no other core ever waits for the UART; a guest that is faster finds its
+//! PL011 full. What the console core does takes a bounded share of its time ([`Pace`]).
 //!
-//! What a guest can do to the terminal: a guest line always starts with its partition's name, and only EL2's lines start
-//! with [`PREFIX`]. `filter.rs` says which bytes a guest may send there.
+//! What a guest can do to the terminal: a guest line always starts with its partition's name, and
+//! only EL2's lines start with [`PREFIX`]. `filter.rs` says which bytes a guest may send there.
 //!
 //! A guest's line on its way from its vCPU to the UART:
 //!

@@ -1,4 +1,5 @@
-//! A line of EL2's, put together without `core::fmt`: that would bring indirect calls and kilobytes along.
+//! A line of EL2's, put together without `core::fmt`: that would bring indirect calls and kilobytes
+//! along.
 
 /// Text of bounded length; what does not fit is cut off.
 pub struct Line {
@@ -75,13 +76,15 @@ impl Line {
 
     /// Appends a number to a base of 2 to 16.
     pub fn digits(&mut self, value: u64, base: u64) -> &mut Self {
-        let mut unit = 1;
+        // No division here can panic: a panic of EL2's prints numbers itself.
+        let base = base.max(2);
+        let mut unit: u64 = 1;
         // `unit * base` is at most `value` each time.
-        while value / unit >= base {
+        while value.checked_div(unit).is_some_and(|rest| rest >= base) {
             unit *= base;
         }
-        while unit != 0 {
-            self.byte(b"0123456789abcdef"[(value / unit % base) as usize & 15]);
+        while let Some(rest) = value.checked_div(unit) {
+            self.byte(b"0123456789abcdef"[(rest % base) as usize & 15]);
             unit /= base;
         }
         self

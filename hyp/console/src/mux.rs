@@ -1,10 +1,11 @@
 //! Bringing all partitions' rings to one terminal: line by line, in turn, on the console core.
 //!
-//! A ring holds bytes as they were written. What becomes of them is decided here, as they leave: each line gets its
-//! partition's name, and a filter keeps a guest's text within its line. A line is begun once all of it is there, and then
-//! keeps the terminal until it ends. The partition that has the input is live: its bytes go at once, so that prompts and
-//! echoes show, and unfiltered. If another line waits and a begun one has had nothing to add for a while, or is too long,
-//! it is broken off and goes on behind [`CONTINUED`]: no guest's byte comes first in a line.
+//! A ring holds bytes as they were written. What becomes of them is decided here, as they leave:
+//! each line gets its partition's name, and a filter keeps a guest's text within its line. A line
+//! is begun once all of it is there, and then keeps the terminal until it ends. The partition that
+//! has the input is live: its bytes go at once, so that prompts and echoes show, and unfiltered. If
+//! another line waits and a begun one has had nothing to add for a while, or is too long, it is
+//! broken off and goes on behind [`CONTINUED`]: no guest's byte comes first in a line.
 
 use core::mem::{replace, take};
 
@@ -16,15 +17,16 @@ use crate::output::{Front, Output, Waiting};
 pub const LINE: u32 = 200;
 /// Bytes of a line, one after the other, after which others that wait may break it.
 const LONG: u32 = 512;
-/// Ends a line that may have left the terminal in any state: CAN ends a sequence, SI and `ESC ( B` choose ASCII, the last
-/// one takes colours away.
+/// Ends a line that may have left the terminal in any state: CAN ends a sequence, SI and `ESC ( B`
+/// choose ASCII, the last one takes colours away.
 pub const BREAK: &str = "\x18\x0f\x1b(B\x1b[0m\r\n";
 /// Goes before the rest of a line that was broken off.
 pub const CONTINUED: &str = "... ";
 /// Most bytes of a line's name with its colour.
 const NAME: usize = 32;
 
-/// After so many bytes the transmitter holds more than its level of 4, unless it has gone down to that since.
+/// After so many bytes the transmitter holds more than its level of 4, unless it has gone down to
+/// that since.
 const SURE: u32 = 8;
 /// Most partitions.
 const PARTITIONS: usize = plan::MAX_PARTITIONS;
@@ -35,8 +37,8 @@ pub trait Partitions {
     fn waiting(&self) -> &Waiting;
     /// The ring of partition `index`.
     fn output(&self, index: usize) -> Option<&Output>;
-    /// Whether it has the input, so that its bytes go at once, and whether it has the terminal, so that its lines go
-    /// without its name.
+    /// Whether it has the input, so that its bytes go at once, and whether it has the terminal, so
+    /// that its lines go without its name.
     fn live(&self, index: usize) -> (bool, bool);
     /// Whether it has stopped: what it left unfinished will stay so.
     fn stopped(&self, index: usize) -> bool;
@@ -87,7 +89,8 @@ impl Mux {
         self.patience = patience;
     }
 
-    /// Partition `index` has this name, up to the first zero, and this SGR colour (31 to 36, or 0 for the terminal's own).
+    /// Partition `index` has this name, up to the first zero, and this SGR colour (31 to 36, or 0
+    /// for the terminal's own).
     pub fn set_name(&mut self, index: usize, name: &[u8], colour: u32) {
         let mut line = Line::default();
         line.str("\x1b[").dec(colour.into()).str("m[");
@@ -101,7 +104,8 @@ impl Mux {
         }
     }
 
-    /// Whether a line that can be shown waits at partition `index`: `Some(true)` if its first byte is there.
+    /// Whether a line that can be shown waits at partition `index`: `Some(true)` if its first byte
+    /// is there.
     #[inline(always)]
     fn offers(&self, index: usize, partitions: &impl Partitions) -> Option<bool> {
         let (output, source) = (partitions.output(index)?, self.sources.get(index)?);
@@ -113,8 +117,8 @@ impl Mux {
         (whole || stopped).then(|| stopped || output.front() != Front::Unfilled)
     }
 
-    /// Does one thing at the time `now`: gives at most `most` bytes, one at least, to `send`. Answers how many the terminal
-    /// got; none if there is nothing to do now.
+    /// Does one thing at the time `now`: gives at most `most` bytes, one at least, to `send`.
+    /// Answers how many the terminal got; none if there is nothing to do now.
     #[inline(always)]
     pub fn step(
         &mut self,
@@ -379,7 +383,8 @@ impl Source {
 pub trait Port {
     /// How many bytes can be written, at least: none only if it is full.
     fn room(&self) -> u32;
-    /// Whether it asks for more: it has sent so much that what it holds went down to its level, of 4 bytes at most.
+    /// Whether it asks for more: it has sent so much that what it holds went down to its level, of
+    /// 4 bytes at most.
     fn is_low(&self) -> bool;
     /// Writes a byte that it has room for.
     fn send(&self, byte: u8);

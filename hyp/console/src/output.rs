@@ -1,8 +1,9 @@
-//! The ring of a partition's output, in the shared region: its vCPUs put bytes in, the console core takes them out in the
-//! order in which they were put in. All bytes zero is an empty ring.
+//! The ring of a partition's output, in the shared region: its vCPUs put bytes in, the console core
+//! takes them out in the order in which they were put in. All bytes zero is an empty ring.
 //!
-//! A producer reserves slots by compare-and-swap and then fills them. The console core stops at a slot that is reserved
-//! and not filled yet, so the order is that of the reservations. Nobody waits: a producer that finds no room is told so.
+//! A producer reserves slots by compare-and-swap and then fills them. The console core stops at a
+//! slot that is reserved and not filled yet, so the order is that of the reservations. Nobody
+//! waits: a producer that finds no room is told so.
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
@@ -13,8 +14,8 @@ use loom::sync::atomic::{AtomicU16, AtomicU32, fence};
 
 /// Slots of a partition's ring.
 pub const SLOTS: usize = 4096;
-/// Slots of it for which a guest finds its transmitter full, so that EL2's lines find room behind its own. It may use
-/// a quarter of them all the same: what was promised before.
+/// Slots of it for which a guest finds its transmitter full, so that EL2's lines find room behind
+/// its own. It may use a quarter of them all the same: what was promised before.
 pub const KEPT: u32 = 1024;
 
 /// In a slot: it is filled. Bits 7:0 are the byte.
@@ -76,8 +77,8 @@ impl<const N: usize> Output<N> {
         self.put.0.load(Acquire)
     }
 
-    /// Slots in use. A producer may have been overtaken by the time it looks at the answer: it is never too low for a
-    /// vCPU that prints alone.
+    /// Slots in use. A producer may have been overtaken by the time it looks at the answer: it is
+    /// never too low for a vCPU that prints alone.
     #[inline(always)]
     pub fn used(&self) -> u32 {
         let taken = self.taken.0.load(Acquire);
@@ -101,7 +102,8 @@ impl<const N: usize> Output<N> {
         Some(used)
     }
 
-    /// Puts in a line of EL2's, all of it or nothing (false). A line feed comes last in it, and nowhere else.
+    /// Puts in a line of EL2's, all of it or nothing (false). A line feed comes last in it, and
+    /// nowhere else.
     #[inline(never)]
     pub fn say(&self, parts: &[&[u8]]) -> bool {
         let bytes = parts.iter().copied().flatten();
@@ -124,8 +126,8 @@ impl<const N: usize> Output<N> {
         }
     }
 
-    /// Reserves `count` slots, if at most `limit` are in use with them. Answers the first one's place, and how many are in
-    /// use with them.
+    /// Reserves `count` slots, if at most `limit` are in use with them. Answers the first one's
+    /// place, and how many are in use with them.
     #[inline(always)]
     fn reserve(&self, count: u32, limit: u32) -> Option<(u32, u32)> {
         loop {
@@ -136,7 +138,8 @@ impl<const N: usize> Output<N> {
             if used > limit {
                 return None;
             }
-            // It fails only if a sibling has reserved a slot meanwhile, and there is less room each time.
+            // It fails only if a sibling has reserved a slot meanwhile, and there is less room each
+            // time.
             let next = at.wrapping_add(count);
             if self
                 .put
@@ -180,7 +183,8 @@ impl<const N: usize> Output<N> {
         }
     }
 
-    /// Takes out at most `most` printable characters of a guest's that are first, and gives each to `send`. Answers the last.
+    /// Takes out at most `most` printable characters of a guest's that are first, and gives each to
+    /// `send`. Answers the last.
     #[inline(always)]
     pub fn take_text(&self, most: u32, mut send: impl FnMut(u8)) -> (u32, u8) {
         let at = self.taken.0.load(Relaxed);
@@ -211,7 +215,8 @@ impl<const N: usize> Output<N> {
     }
 }
 
-/// The partitions that have something for the console core, a bit each. It sleeps while there is none.
+/// The partitions that have something for the console core, a bit each. It sleeps while there is
+/// none.
 #[cfg_attr(not(loom), derive(zerocopy::FromZeros))]
 #[repr(C, align(64))]
 pub struct Waiting(AtomicU32);
@@ -225,8 +230,9 @@ impl Waiting {
 
     /// Partition `index` has put something in. True: the console core sleeps, so tell it.
     ///
-    /// A fence goes before this, and before whatever decides that there is something for the console core: it sees what was
-    /// put in when it looks after [`Waiting::clear`], or this sees that the bit is clear.
+    /// A fence goes before this, and before whatever decides that there is something for the
+    /// console core: it sees what was put in when it looks after [`Waiting::clear`], or this sees
+    /// that the bit is clear.
     #[inline(always)]
     pub fn mark(&self, index: u32) -> bool {
         let bit = 1 << (index % 32);
@@ -243,7 +249,8 @@ impl Waiting {
         }
     }
 
-    /// The console core found nothing of partition `index`, and looks once more after it has said so.
+    /// The console core found nothing of partition `index`, and looks once more after it has said
+    /// so.
     pub fn clear(&self, index: usize, has_something: impl FnOnce() -> bool) {
         let bit = 1 << (index % 32);
         self.0.fetch_and(!bit, AcqRel);

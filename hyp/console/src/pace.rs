@@ -5,8 +5,8 @@
 pub struct Pace {
     /// Percent.
     share: u64,
-    /// A drain is charged no more than this, 20 us, of which hardware needs a tenth: where it takes longer, an emulator or a
-    /// debugger has stopped the core in it.
+    /// A drain is charged no more than this, 20 us, of which hardware needs a tenth: where it takes
+    /// longer, an emulator or a debugger has stopped the core in it.
     most: u64,
     next: u64,
 }
@@ -33,7 +33,9 @@ impl Pace {
     pub fn charge(&mut self, start: u64, end: u64) -> u64 {
         // Entry and return are not between the two: half as much again.
         let spent = end.wrapping_sub(start).clamp(1, self.most.max(1)) * 3 / 2;
-        self.next = end.wrapping_add(spent * (100 - self.share) / self.share);
+        // Not `/`, which can panic: a pace without a share makes no pauses.
+        let pause = (spent * (100 - self.share)).checked_div(self.share);
+        self.next = end.wrapping_add(pause.unwrap_or(0));
         self.next
     }
 }

@@ -1,9 +1,10 @@
 //! The PL011 a guest sees (Arm DDI 0183G, chapter 3), one for all vCPUs of its partition.
 //!
-//! Its transmit FIFO is the last part of the partition's ring: what is in front of that has left it. So a guest that
-//! prints less than the ring holds finds its FIFO empty, and one that prints more finds it as full as the hardware's would
-//! be, with the flags and the interrupt level of the hardware. What was typed waits in a ring too, of which the receive
-//! FIFO is the front; its timeout passes at once. Baud rate, format, modem lines and DMA have no effect. What is not
+//! Its transmit FIFO is the last part of the partition's ring: what is in front of that has left
+//! it. So a guest that prints less than the ring holds finds its FIFO empty, and one that prints
+//! more finds it as full as the hardware's would be, with the flags and the interrupt level of the
+//! hardware. What was typed waits in a ring too, of which the receive FIFO is the front; its
+//! timeout passes at once. Baud rate, format, modem lines and DMA have no effect. What is not
 //! listed reads as zero and ignores writes.
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -32,7 +33,8 @@ const RX_EMPTY: u32 = 1 << 4;
 const TX_FULL: u32 = 1 << 5;
 const RX_FULL: u32 = 1 << 6;
 const TX_EMPTY: u32 = 1 << 7;
-/// In IMSC, RIS, MIS and ICR: the interrupts of reception, transmission, receive timeout and overrun.
+/// In IMSC, RIS, MIS and ICR: the interrupts of reception, transmission, receive timeout and
+/// overrun.
 const RX: u32 = 1 << 4;
 const TX: u32 = 1 << 5;
 const RT: u32 = 1 << 6;
@@ -47,19 +49,21 @@ const FIFO: u32 = 32;
 const TRIGGERS: [u8; 5] = [4, 8, 16, 24, 28];
 /// Slots of the ring that the guest uses: with so many in use the transmit FIFO is full.
 const ROOM: u32 = SLOTS as u32 - KEPT;
-/// So many are taken beyond that: a line of EL2's, or a sibling's byte, may come between a look at the flags and the byte that
-/// they promised room for.
+/// So many are taken beyond that: a line of EL2's, or a sibling's byte, may come between a look at
+/// the flags and the byte that they promised room for.
 const PROMISED: u32 = KEPT / 4;
 /// With so many, at most, it is empty.
 const SENT: u32 = ROOM - FIFO;
 /// A burst of lost bytes is over when so many are in use, at most.
 const OVER: u32 = SENT / 2;
 
-/// The registers from ILPR to DMACR hold what was written, except RIS, MIS and ICR: the bits that exist,
+/// The registers from ILPR to DMACR hold what was written, except RIS, MIS and ICR: the bits that
+/// exist,
 const BITS: [u16; 11] = [0xff, 0xffff, 0x3f, 0xff, 0xff87, 0x3f, 0x7ff, 0, 0, 0, 7];
 /// and their values at reset: CR, IFLS.
 const RESET: [u16; 11] = [0, 0, 0, 0, 0x300, 0x12, 0, 0, 0, 0, 0];
-/// UARTPeriphID0 to 3 (part 0x011, Arm, revision r1p5) and UARTPCellID0 to 3, a byte each from the lowest.
+/// UARTPeriphID0 to 3 (part 0x011, Arm, revision r1p5) and UARTPCellID0 to 3, a byte each from the
+/// lowest.
 const IDS: u64 = 0xb105_f00d_0034_1011;
 
 /// A PL011. All bytes zero is one after reset.
@@ -68,9 +72,11 @@ const IDS: u64 = 0xb105_f00d_0034_1011;
 pub struct Pl011 {
     /// Each register of [`BITS`], exclusive-or its value at reset.
     plain: [AtomicU32; BITS.len()],
-    /// Bytes that had been sent when the guest cleared the transmit interrupt: it is off until another is.
+    /// Bytes that had been sent when the guest cleared the transmit interrupt: it is off until
+    /// another is.
     cleared_at: AtomicU32,
-    /// Receive interrupts that the guest cleared, and how much had been received then: with the next byte they are back.
+    /// Receive interrupts that the guest cleared, and how much had been received then: with the
+    /// next byte they are back.
     cleared: AtomicU32,
     received: AtomicU32,
     /// Overruns of which RSR and DR, and the interrupt, say nothing more.
@@ -121,8 +127,8 @@ impl Pl011 {
         }
     }
 
-    /// A store of `byte` to DR. Answers how many slots of the ring are in use now, or none if the transmitter is full:
-    /// then the byte is lost, as the hardware's FIFO loses it, and counted.
+    /// A store of `byte` to DR. Answers how many slots of the ring are in use now, or none if the
+    /// transmitter is full: then the byte is lost, as the hardware's FIFO loses it, and counted.
     #[inline(always)]
     pub fn send(&self, byte: u8, output: &Output) -> Option<u32> {
         let used = output.put(byte, ROOM + PROMISED);
@@ -132,7 +138,8 @@ impl Pl011 {
         used
     }
 
-    /// Whether a byte that was sent, after which `used` slots are in use, may have changed the interrupt line.
+    /// Whether a byte that was sent, after which `used` slots are in use, may have changed the
+    /// interrupt line.
     #[inline(always)]
     pub fn changed_by(&self, used: u32, output: &Output) -> bool {
         self.get(reg::IMSC) & TX != 0
@@ -148,8 +155,9 @@ impl Pl011 {
         }
     }
 
-    /// The interrupt line, and whether something changes as the ring drains: the transmit interrupt waits for room, or a
-    /// burst of lost bytes for its end. The drain tells nobody: then look again.
+    /// The interrupt line, and whether something changes as the ring drains: the transmit interrupt
+    /// waits for room, or a burst of lost bytes for its end. The drain tells nobody: then look
+    /// again.
     #[inline(always)]
     pub fn line(&self, output: &Output, input: &Ring) -> (bool, bool) {
         let enabled = self.get(reg::IMSC);
@@ -179,7 +187,8 @@ impl Pl011 {
         })
     }
 
-    /// How many bytes fill a FIFO, and how many are its interrupt's level by `select`, a field of IFLS.
+    /// How many bytes fill a FIFO, and how many are its interrupt's level by `select`, a field of
+    /// IFLS.
     #[inline(always)]
     fn depth(&self, select: u32) -> [u32; 2] {
         match self.get(reg::LCR_H) & FEN {
@@ -188,7 +197,8 @@ impl Pl011 {
         }
     }
 
-    /// Whether the transmit FIFO holds so little, with `used` slots of the ring in use, that it asks for more.
+    /// Whether the transmit FIFO holds so little, with `used` slots of the ring in use, that it
+    /// asks for more.
     #[inline(always)]
     fn is_low(&self, used: u32) -> bool {
         let level = used.saturating_sub(SENT);
@@ -213,7 +223,8 @@ impl Pl011 {
             }
     }
 
-    /// Clears the transmit interrupt, if it is there: one that waits for room comes when there is some.
+    /// Clears the transmit interrupt, if it is there: one that waits for room comes when there is
+    /// some.
     fn clear_sent(&self, output: &Output) {
         // In this order: a byte that a sibling sends meanwhile brings the interrupt back.
         let put = output.put_in();
@@ -222,7 +233,8 @@ impl Pl011 {
         }
     }
 
-    /// Whether a byte was dropped since the guest was told: what was typed found the ring full for too long.
+    /// Whether a byte was dropped since the guest was told: what was typed found the ring full for
+    /// too long.
     fn overrun(&self, input: &Ring) -> bool {
         input.overruns() != self.overrun_read.load(Relaxed)
     }

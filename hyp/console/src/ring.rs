@@ -1,5 +1,5 @@
-//! The ring of what was typed for a partition, in the shared region: the console core puts in, the partition's cores take
-//! out. All bytes zero is an empty ring.
+//! The ring of what was typed for a partition, in the shared region: the console core puts in, the
+//! partition's cores take out. All bytes zero is an empty ring.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::*};
 
@@ -70,7 +70,8 @@ impl Ring {
             return None;
         }
         let byte = self.bytes[(at % SIZE) as usize].load(Relaxed);
-        // Another core of the partition may have taken it meanwhile: then there is nothing, and it may look again.
+        // Another core of the partition may have taken it meanwhile: then there is nothing, and it
+        // may look again.
         let next = at.wrapping_add(1);
         let result = self.taken.0.compare_exchange(at, next, AcqRel, Relaxed);
         result.is_ok().then_some(byte)

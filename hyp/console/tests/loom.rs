@@ -7,7 +7,8 @@ use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-/// A partition's ring, with the console core's SGI and what decides that an unfinished line is shown.
+/// A partition's ring, with the console core's SGI and what decides that an unfinished line is
+/// shown.
 struct Console {
     output: Output<4>,
     waiting: Waiting,
@@ -25,7 +26,8 @@ impl Console {
         })
     }
 
-    /// A vCPU prints, as EL2 does it: only a line's end or a live partition is for the console core.
+    /// A vCPU prints, as EL2 does it: only a line's end or a live partition is for the console
+    /// core.
     fn print(&self, bytes: &[u8]) {
         for &byte in bytes {
             while self.output.put(byte, 4).is_none() {
@@ -44,8 +46,8 @@ impl Console {
         self.output.used() != 0 && whole
     }
 
-    /// The console core shows what comes until there are `count` bytes. It sleeps until an SGI where nobody has anything:
-    /// a lost one makes it wait for ever, which loom reports.
+    /// The console core shows what comes until there are `count` bytes. It sleeps until an SGI
+    /// where nobody has anything: a lost one makes it wait for ever, which loom reports.
     fn show(&self, count: usize) -> Vec<u8> {
         let (mut shown, mut lines) = (Vec::new(), 0);
         while shown.len() < count {

@@ -1,14 +1,19 @@
-//! A doorbell on its way: the receiver's pending word, the sender's rate limit, and what is put off.
+//! A doorbell on its way: the receiver's pending word, the sender's rate limit, and what is put
+//! off.
 //!
-//! [`End::ring`] runs on the sender's core, [`Line::take`] on the receiver's, after the SGI. A doorbell is one bit from the
-//! moment it is set in [`Line`] until the receiver takes it; nothing else can lose or invent one:
+//! [`End::ring`] runs on the sender's core, [`Line::take`] on the receiver's, after the SGI. A
+//! doorbell is one bit from the moment it is set in [`Line`] until the receiver takes it; nothing
+//! else can lose or invent one:
 //!
-//! - A bit has one setter (its peer end's core) and one clearer (the line's own core). A set bit therefore means that its
-//!   setter has sent the SGI, has it in its [`Deferred`] set, or found the end masked and left the rest to `unmask`.
-//! - Over the rate limit the bit stays set and only the SGI waits. Rings meanwhile coalesce into the bit, and if the receiver
-//!   comes by for another doorbell it takes this one along: the limit bounds entries at the receiver, it delays nothing else.
-//! - Whether *other* bits were set says nothing. A sender that trusted a neighbour's bit to bring the SGI would lose its own
-//!   doorbell where the receiver masks that neighbour between the neighbour's two steps (set the bit, read the mask).
+//! - A bit has one setter (its peer end's core) and one clearer (the line's own core). A set bit
+//!   therefore means that its setter has sent the SGI, has it in its [`Deferred`] set, or found the
+//!   end masked and left the rest to `unmask`.
+//! - Over the rate limit the bit stays set and only the SGI waits. Rings meanwhile coalesce into
+//!   the bit, and if the receiver comes by for another doorbell it takes this one along: the limit
+//!   bounds entries at the receiver, it delays nothing else.
+//! - Whether *other* bits were set says nothing. A sender that trusted a neighbour's bit to bring
+//!   the SGI would lose its own doorbell where the receiver masks that neighbour between the
+//!   neighbour's two steps (set the bit, read the mask).
 //!
 //! Two cores, one doorbell, and a rate limit of one per second:
 //!
@@ -22,7 +27,8 @@
 //! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Coalesced);
 //! assert_eq!(receiver.take(), 1 << 3); // the receiver's core, after the SGI
 //!
-//! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Deferred(6_000)); // the bit is set, the SGI waits
+//! // The bit is set, the SGI waits.
+//! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Deferred(6_000));
 //! assert!(receiver.is_pending(3));
 //! assert_eq!(sender.retry(&receiver, 3, 6_000), Outcome::Notify);
 //! ```
@@ -42,7 +48,8 @@ use core::sync::atomic::AtomicU64;
 #[cfg(loom)]
 use loom::sync::atomic::AtomicU64;
 
-/// Doorbells on their way to one core. All zero is a valid, empty line. Only its own core masks and takes.
+/// Doorbells on their way to one core. All zero is a valid, empty line. Only its own core masks and
+/// takes.
 ///
 /// A cache line of its own, so that ringing one core disturbs no other.
 #[derive(Debug, Default)]
@@ -55,13 +62,15 @@ pub struct Line {
 }
 
 impl Line {
-    /// Sets `bit` (modulo 64), making all the caller wrote before it visible to whoever takes it: [`Outcome::Notify`] if it
-    /// is new and its end listens.
+    /// Sets `bit` (modulo 64), making all the caller wrote before it visible to whoever takes it:
+    /// [`Outcome::Notify`] if it is new and its end listens.
     ///
-    /// No wake-up is lost to a mask that is lifted meanwhile: the read-modify-writes of the pending word here and in
-    /// [`Line::unmask`] have one order. If this one is first, `unmask` finds the bit; if `unmask` is first, this one acquires
-    /// what it released, and the mask read next is already lifted. So no sequential consistency and no DMB are needed
-    /// (LDAXR/STLXR on Arm). The SGI is a system register write, which these do not order: the caller puts a DSB ISHST before it.
+    /// No wake-up is lost to a mask that is lifted meanwhile: the read-modify-writes of the pending
+    /// word here and in [`Line::unmask`] have one order. If this one is first, `unmask` finds the
+    /// bit; if `unmask` is first, this one acquires what it released, and the mask read next is
+    /// already lifted. So no sequential consistency and no DMB are needed (LDAXR/STLXR on Arm). The
+    /// SGI is a system register write, which these do not order: the caller puts a DSB ISHST before
+    /// it.
     pub fn ring(&self, bit: u32) -> Outcome {
         let bit = one(bit);
         if self.pending.fetch_or(bit, AcqRel) & bit != 0 {
@@ -74,15 +83,18 @@ impl Line {
         }
     }
 
-    /// Whether `bit` is set and not masked, as the bit's own setter sees it when a deferred SGI comes due.
+    /// Whether `bit` is set and not masked, as the bit's own setter sees it when a deferred SGI
+    /// comes due.
     ///
-    /// The setter never reads a value older than its own write: a clear bit was taken. A mask it sees is lifted after that
-    /// write, so `unmask` finds the bit; a mask it does not see yet costs one SGI that finds nothing to take.
+    /// The setter never reads a value older than its own write: a clear bit was taken. A mask it
+    /// sees is lifted after that write, so `unmask` finds the bit; a mask it does not see yet costs
+    /// one SGI that finds nothing to take.
     pub fn wants_notify(&self, bit: u32) -> bool {
         self.pending.load(Relaxed) & !self.masked.load(Relaxed) & one(bit) != 0
     }
 
-    /// Takes every doorbell that is not masked; masked ones stay set. To be called on the line's own core.
+    /// Takes every doorbell that is not masked; masked ones stay set. To be called on the line's
+    /// own core.
     pub fn take(&self) -> u64 {
         // Its own core alone writes the mask, so it cannot change between these two.
         let masked = self.masked.load(Relaxed);
@@ -95,8 +107,8 @@ impl Line {
             .store(self.masked.load(Relaxed) | one(bit), Relaxed);
     }
 
-    /// Lets doorbells of `bit` through again; true if one waited: it is taken, and the caller delivers it.
-    /// To be called on the line's own core.
+    /// Lets doorbells of `bit` through again; true if one waited: it is taken, and the caller
+    /// delivers it. To be called on the line's own core.
     pub fn unmask(&self, bit: u32) -> bool {
         let bit = one(bit);
         self.masked.store(self.masked.load(Relaxed) & !bit, Relaxed);
@@ -114,7 +126,8 @@ const fn one(bit: u32) -> u64 {
     1 << (bit & 63)
 }
 
-/// What [`Line::ring`], and after it the limit ([`End::ring`], [`End::retry`]), ask of the sender's core.
+/// What [`Line::ring`], and after it the limit ([`End::ring`], [`End::retry`]), ask of the sender's
+/// core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Send the SGI now.
@@ -127,9 +140,11 @@ pub enum Outcome {
     Deferred(u64),
 }
 
-/// One channel end: its rate limit and its counters. Private to its own core, which is the only one to read or write it.
+/// One channel end: its rate limit and its counters. Private to its own core, which is the only one
+/// to read or write it.
 ///
-/// Every ring counts in `sent` or in `coalesced`, so `sent` here is `received` at the peer, plus one while one waits there.
+/// Every ring counts in `sent` or in `coalesced`, so `sent` here is `received` at the peer, plus
+/// one while one waits there.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct End {
@@ -146,7 +161,8 @@ pub struct End {
 }
 
 impl End {
-    /// Rings `bit` of the peer's `line`. `now` reads the counter (ticks), only where the limit has to be asked.
+    /// Rings `bit` of the peer's `line`. `now` reads the counter (ticks), only where the limit has
+    /// to be asked.
     pub fn ring(&mut self, line: &Line, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
         let outcome = match line.ring(bit) {
             Outcome::Notify => self.bucket.admit(now),
@@ -162,7 +178,8 @@ impl End {
         outcome
     }
 
-    /// Asks the limit again for a doorbell that was put off: [`Outcome::Held`] if it needs no SGI any more.
+    /// Asks the limit again for a doorbell that was put off: [`Outcome::Held`] if it needs no SGI
+    /// any more.
     pub fn retry(&mut self, line: &Line, bit: u32, now: u64) -> Outcome {
         match line.wants_notify(bit) {
             true => self.bucket.admit(|| now),

@@ -1,12 +1,13 @@
 //! The rate limit of a channel end, and the doorbells it has put off.
 //!
-//! The limit is the generic cell rate algorithm in its virtual scheduling form (ITU-T I.371, annex A): one stored time, no
-//! division and no loop when a doorbell is admitted. Times are counter ticks; a 64-bit counter at 1 GHz lasts 584 years, and
-//! beyond that the arithmetic saturates.
+//! The limit is the generic cell rate algorithm in its virtual scheduling form (ITU-T I.371, annex
+//! A): one stored time, no division and no loop when a doorbell is admitted. Times are counter
+//! ticks; a 64-bit counter at 1 GHz lasts 584 years, and beyond that the arithmetic saturates.
 
 use crate::Outcome;
 
-/// Admits `rate` doorbells a second in the long run, `burst` back to back. All zero admits every one.
+/// Admits `rate` doorbells a second in the long run, `burst` back to back. All zero admits every
+/// one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Bucket {
@@ -19,7 +20,8 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full bucket. `frequency` is the counter's ticks a second; `rate` 0 is no limit; `burst` 0 is taken as 1.
+    /// A full bucket. `frequency` is the counter's ticks a second; `rate` 0 is no limit; `burst` 0
+    /// is taken as 1.
     pub fn new(frequency: u64, rate: u32, burst: u32) -> Self {
         let interval = match rate {
             0 => 0,
@@ -33,8 +35,9 @@ impl Bucket {
         }
     }
 
-    /// Admits a doorbell ([`Outcome::Notify`]), or gives the tick at which one will be admitted ([`Outcome::Deferred`]).
-    /// `now` reads the counter, which takes a while and is not needed without a limit.
+    /// Admits a doorbell ([`Outcome::Notify`]), or gives the tick at which one will be admitted
+    /// ([`Outcome::Deferred`]). `now` reads the counter, which takes a while and is not needed
+    /// without a limit.
     pub fn admit(&mut self, now: impl FnOnce() -> u64) -> Outcome {
         if self.interval == 0 {
             return Outcome::Notify;
@@ -56,7 +59,8 @@ pub struct Deferred {
 }
 
 impl Deferred {
-    /// Puts `handle` (modulo 64) off until the tick `at`; true if the core's timer has to be set to [`Deferred::next`] anew.
+    /// Puts `handle` (modulo 64) off until the tick `at`; true if the core's timer has to be set to
+    /// [`Deferred::next`] anew.
     pub fn defer(&mut self, handle: u32, at: u64) -> bool {
         let sooner = self.handles == 0 || at < self.next;
         if sooner {
@@ -71,8 +75,8 @@ impl Deferred {
         (self.handles != 0).then_some(self.next)
     }
 
-    /// At the tick `now`: every handle put off, each to be retried (and deferred again if it is still too early), or none
-    /// before [`Deferred::next`].
+    /// At the tick `now`: every handle put off, each to be retried (and deferred again if it is
+    /// still too early), or none before [`Deferred::next`].
     pub fn due(&mut self, now: u64) -> Handles {
         if now < self.next {
             return Handles(0);

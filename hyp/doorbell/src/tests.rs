@@ -1,4 +1,5 @@
-//! The rate limit against its definition, and whole histories of rings, masks, takes and timers against the counters.
+//! The rate limit against its definition, and whole histories of rings, masks, takes and timers
+//! against the counters.
 
 use super::*;
 use proptest::collection::vec;
@@ -154,9 +155,12 @@ impl World {
 }
 
 proptest! {
-    /// Each doorbell sent is received once or waits, and one that waits unmasked has an SGI or a timer coming.
+    /// Each doorbell sent is received once or waits, and one that waits unmasked has an SGI or a
+    /// timer coming.
     #[test]
-    fn nothing_is_lost_or_invented(steps in vec(step(), 0..10 * LENGTH), rate in 0_u32..50, burst in 0_u32..4) {
+    fn nothing_is_lost_or_invented(
+        steps in vec(step(), 0..10 * LENGTH), rate in 0_u32..50, burst in 0_u32..4,
+    ) {
         let bucket = Bucket::new(1000, rate, burst);
         let mut world = World {
             line: Line::default(),
@@ -166,7 +170,8 @@ proptest! {
             now: 0,
             rings: 0,
         };
-        let settle = [0, 1, 31, 63].map(Step::Unmask).into_iter().chain([Step::Pass(1000), Step::Sgi]);
+        let settle = [0, 1, 31, 63].map(Step::Unmask).into_iter();
+        let settle = settle.chain([Step::Pass(1000), Step::Sgi]);
         for step in steps.iter().cloned().chain(settle) {
             world.step(&step);
             let waiting = |bit: u32| u64::from(world.line.is_pending(bit));
@@ -182,7 +187,8 @@ proptest! {
         prop_assert_eq!((0..64).filter(|bit| world.line.is_pending(*bit)).count(), 0);
     }
 
-    /// In no window are there more than the burst and what the rate gives; a refusal names the first tick that is admitted.
+    /// In no window are there more than the burst and what the rate gives; a refusal names the
+    /// first tick that is admitted.
     #[test]
     fn the_limit_holds_in_every_window(
         waits in vec(0_u64..3000, 1..100),
@@ -218,7 +224,9 @@ proptest! {
 
     /// Any numbers at all: no overflow, and a refusal is always for later.
     #[test]
-    fn the_limit_takes_any_numbers(frequency: u64, rate: u32, burst: u32, times in vec(any::<u64>(), 0..50)) {
+    fn the_limit_takes_any_numbers(
+        frequency: u64, rate: u32, burst: u32, times in vec(any::<u64>(), 0..50),
+    ) {
         let mut bucket = Bucket::new(frequency, rate, burst);
         for now in times {
             if let Outcome::Deferred(at) = bucket.admit(|| now) {

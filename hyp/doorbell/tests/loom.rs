@@ -23,7 +23,8 @@ impl Core {
         })
     }
 
-    /// Rings `bit` for each of `words`; a deferred SGI is retried at its time, before or after the next ring.
+    /// Rings `bit` for each of `words`; a deferred SGI is retried at its time, before or after the
+    /// next ring.
     fn send(&self, end: &mut End, bit: u32, words: &[u32]) {
         let mut put_off = None;
         for word in words {
@@ -52,7 +53,8 @@ impl Core {
         }
     }
 
-    /// Waits for SGIs until everything said was heard. A lost doorbell makes it wait for ever, which loom reports.
+    /// Waits for SGIs until everything said was heard. A lost doorbell makes it wait for ever,
+    /// which loom reports.
     fn listen(&self, last: [u32; 2], heard: &mut [u32; 2], received: &mut u64) {
         while *heard != last {
             self.sgi.wait();

@@ -1,11 +1,12 @@
 //! The plan: the exact bytes that the host computes from a system manifest and EL2 runs from.
 //!
-//! Types only. The host writes them, EL2 and the verifier read them; nobody else interprets the bytes.
-//! Every multi-byte field is little-endian. Addresses are physical unless a name says `ipa`.
+//! Types only. The host writes them, EL2 and the verifier read them; nobody else interprets the
+//! bytes. Every multi-byte field is little-endian. Addresses are physical unless a name says `ipa`.
 //! EL2 runs with VA = PA, so an address in the plan is also the pointer EL2 uses.
 //!
-//! In an image the parts lie in this order, each starting on a page: EL2's segments, the plan (header, arrays,
-//! translation tables), the pristine guest images. The whole image moves to [`Header::el2_base`] as one block.
+//! In an image the parts lie in this order, each starting on a page: EL2's segments, the plan
+//! (header, arrays, translation tables), the pristine guest images. The whole image moves to
+//! [`Header::el2_base`] as one block.
 //!
 //! A plan is read from its bytes, at any address, without a copy:
 //!
@@ -47,13 +48,17 @@ pub const MAX_CORES: usize = 8;
 /// Most partitions of one system: each owns a core at least.
 pub const MAX_PARTITIONS: usize = MAX_CORES;
 
-/// `MAIR_EL2` for every core: attribute 0 is Device-nGnRE, 1 is Normal Write-Back, 2 is Normal Non-cacheable.
+/// `MAIR_EL2` for every core: attribute 0 is Device-nGnRE, 1 is Normal Write-Back, 2 is Normal
+/// Non-cacheable.
 pub const MAIR_EL2: u64 = 0x44_ff04;
-/// Bytes of EL2's private region of each core: an unmapped guard page, the stack, then the core's state page.
+/// Bytes of EL2's private region of each core: an unmapped guard page, the stack, then the core's
+/// state page.
 pub const PRIVATE_SIZE: u64 = 8 * PAGE;
-/// Bytes at the top of a private region that hold the core's state; between it and the guard page lies the stack.
+/// Bytes at the top of a private region that hold the core's state; between it and the guard page
+/// lies the stack.
 pub const PRIVATE_STATE: u64 = 3 * PAGE;
-/// Bytes of EL2's state of each partition (vGIC distributor and banks, power states), mapped by its own cores alone.
+/// Bytes of EL2's state of each partition (vGIC distributor and banks, power states), mapped by its
+/// own cores alone.
 pub const STATE_SIZE: u64 = 4 * PAGE;
 /// Bytes of the shared region that belong to all cores together.
 pub const SHARED_GLOBAL: u64 = PAGE;
@@ -62,7 +67,8 @@ pub const SHARED_PER_CORE: u64 = PAGE;
 /// Bytes of the shared region of each partition: its console rings.
 pub const SHARED_PER_PARTITION: u64 = 4 * PAGE;
 
-/// Percent of its core's time that the console may take: what a system may choose, and what it is otherwise.
+/// Percent of its core's time that the console may take: what a system may choose, and what it is
+/// otherwise.
 pub const CONSOLE_SHARES: core::ops::RangeInclusive<u32> = 1..=50;
 /// See [`CONSOLE_SHARES`].
 pub const CONSOLE_SHARE: u32 = 10;
@@ -97,16 +103,18 @@ pub struct Header {
     pub magic: u64,
     /// [`VERSION`].
     pub version: u32,
-    /// CRC32C (Castagnoli, reflected, initial value and final XOR all ones) of the plan's bytes from `size` on.
+    /// CRC32C (Castagnoli, reflected, initial value and final XOR all ones) of the plan's bytes
+    /// from `size` on.
     pub crc: u32,
     /// Bytes of the plan: header, arrays and translation tables. A multiple of [`PAGE`].
     pub size: u64,
-    /// Bytes of the whole image, from its first byte to the end of the last guest image. A multiple of [`PAGE`].
+    /// Bytes of the whole image, from its first byte to the end of the last guest image. A multiple
+    /// of [`PAGE`].
     pub image_size: u64,
     /// Address the image's first byte moves to.
     pub el2_base: u64,
-    /// EL2's shared region: [`SHARED_GLOBAL`], then [`SHARED_PER_CORE`] for each core, then [`SHARED_PER_PARTITION`] for
-    /// each partition, in order.
+    /// EL2's shared region: [`SHARED_GLOBAL`], then [`SHARED_PER_CORE`] for each core, then
+    /// [`SHARED_PER_PARTITION`] for each partition, in order.
     pub shared: Range,
     /// `TCR_EL2` of every core.
     pub tcr: u64,
@@ -131,7 +139,8 @@ pub const END_POWER_OFF: u32 = 0;
 /// [`Header::at_end`]: leave the cores waiting, for a debugger or a watchdog.
 pub const END_WAIT: u32 = 1;
 
-/// What the machine must have for this plan. EL2 compares it with the boot device tree and the ID registers.
+/// What the machine must have for this plan. EL2 compares it with the boot device tree and the ID
+/// registers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Machine {
@@ -165,7 +174,8 @@ pub struct Machine {
     pub midrs: Array,
     /// [`Write`] rows, which switch the machine off where firmware has no PSCI to do it.
     pub off: Array,
-    /// [`Range`]s that the boot device tree may reserve and the plan may use all the same, by address; none touch.
+    /// [`Range`]s that the boot device tree may reserve and the plan may use all the same, by
+    /// address; none touch.
     pub reclaimed: Array,
 }
 
@@ -183,7 +193,8 @@ pub struct Write {
 
 /// [`Machine::start`]: PSCI `CPU_ON` by SMC.
 pub const START_PSCI: u32 = 0;
-/// [`Machine::start`]: a spin table, one release address a core (Linux `Documentation/arch/arm64/booting.rst`).
+/// [`Machine::start`]: a spin table, one release address a core (Linux
+/// `Documentation/arch/arm64/booting.rst`).
 pub const START_SPIN_TABLE: u32 = 1;
 
 /// A core type the board admits: `MIDR_EL1 & mask == value`.
@@ -205,7 +216,8 @@ pub const CLASS_COMM: u32 = 1;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Core {
-    /// Affinity fields of `MPIDR_EL1` (Aff3 in bits 39:32, Aff2..Aff0 in 23:0), as PSCI `CPU_ON` wants them.
+    /// Affinity fields of `MPIDR_EL1` (Aff3 in bits 39:32, Aff2..Aff0 in 23:0), as PSCI `CPU_ON`
+    /// wants them.
     pub mpidr: u64,
     /// Index of the owning partition.
     pub partition: u32,
@@ -219,7 +231,8 @@ pub struct Core {
     pub private: Range,
     /// `TTBR0_EL2` while the core runs its guest: no partition memory mapped.
     pub ttbr_run: u64,
-    /// `TTBR0_EL2` while the core loads its partition: the partition's memory and pristine images mapped too.
+    /// `TTBR0_EL2` while the core loads its partition: the partition's memory and pristine images
+    /// mapped too.
     pub ttbr_load: u64,
     /// This core's redistributor (GICv3), or zero.
     pub gicr: u64,
@@ -243,11 +256,13 @@ pub struct Core {
     pub cntvoff: u64,
     /// `VMPIDR_EL2`.
     pub vmpidr: u64,
-    /// [`End`] rows: the vCPU's channel ends. A handle is an index here and a bit of the pending word.
+    /// [`End`] rows: the vCPU's channel ends. A handle is an index here and a bit of the pending
+    /// word.
     pub ends: Array,
 }
 
-/// [`End::peer_core`] where the peer polls or waits by WFE: no core's index, so that no such end can send an SGI.
+/// [`End::peer_core`] where the peer polls or waits by WFE: no core's index, so that no such end
+/// can send an SGI.
 pub const NO_CORE: u32 = u32::MAX;
 
 /// One end of a channel, as its vCPU's core sees it. Handles index these rows.
@@ -260,7 +275,8 @@ pub struct End {
     pub peer_handle: u32,
     /// Index of the other end's partition.
     pub peer_partition: u32,
-    /// The virtual interrupt (SPI) that a doorbell makes pending at this end, or 0 if it takes none.
+    /// The virtual interrupt (SPI) that a doorbell makes pending at this end, or 0 if it takes
+    /// none.
     pub intid: u32,
     /// Doorbells a second that this end may send in the long run; 0 is no limit.
     pub rate: u32,
@@ -312,7 +328,8 @@ pub struct Partition {
     pub reserved: u32,
 }
 
-/// [`Partition::flags`]: an access outside everything that the guest has halts it, instead of an external abort.
+/// [`Partition::flags`]: an access outside everything that the guest has halts it, instead of an
+/// external abort.
 pub const PARTITION_HALT_OUTSIDE: u32 = 1 << 0;
 
 /// Guest physical addresses of the emulated GIC.
@@ -321,7 +338,8 @@ pub const PARTITION_HALT_OUTSIDE: u32 = 1 << 0;
 pub struct GuestGic {
     /// 2 or 3.
     pub version: u32,
-    /// INTIDs the guest's distributor says it has, the board's: a multiple of 32, at most [`INTIDS`].
+    /// INTIDs the guest's distributor says it has, the board's: a multiple of 32, at most
+    /// [`INTIDS`].
     pub intids: u32,
     /// IPA of the distributor: 64 KiB, of which a GICv2 uses the first 4 KiB.
     pub gicd_ipa: u64,
@@ -351,11 +369,13 @@ pub struct Load {
     pub target: u64,
     /// Bytes copied.
     pub size: u64,
-    /// Bytes that belong to the piece behind them (an ELF segment's bss): zero, since EL2 clears what it does not copy.
+    /// Bytes that belong to the piece behind them (an ELF segment's bss): zero, since EL2 clears
+    /// what it does not copy.
     pub clear: u64,
 }
 
-/// [`Interrupt::flags`]: hardware raises it; the list register links to the physical interrupt of the same number.
+/// [`Interrupt::flags`]: hardware raises it; the list register links to the physical interrupt of
+/// the same number.
 pub const INTERRUPT_PHYSICAL: u16 = 1 << 0;
 /// [`Interrupt::flags`]: edge-triggered; otherwise level-sensitive.
 pub const INTERRUPT_EDGE: u16 = 1 << 1;

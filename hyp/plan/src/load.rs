@@ -1,4 +1,5 @@
-//! How a partition's cores divide the work of loading it: chunks that they take one after the other, and what fills a chunk.
+//! How a partition's cores divide the work of loading it: chunks that they take one after the
+//! other, and what fills a chunk.
 
 use crate::{Load, Memory, Range};
 
@@ -38,8 +39,9 @@ pub fn chunk(ranges: impl Iterator<Item = Range>, number: u64) -> Option<Range> 
     None
 }
 
-/// How `base..end` begins: the end of its first part that is filled in one way, and where that is copied from. A part that
-/// no load fills is cleared. Loads come in any order; no two fill the same byte.
+/// How `base..end` begins: the end of its first part that is filled in one way, and where that is
+/// copied from. A part that no load fills is cleared. Loads come in any order; no two fill the same
+/// byte.
 pub fn first_part(loads: &[Load], base: u64, end: u64) -> (u64, Option<u64>) {
     let mut until = end;
     for load in loads {

@@ -1,4 +1,5 @@
-//! Loading covers each byte once: chunks against the ranges they divide, parts of a chunk against a byte-by-byte model.
+//! Loading covers each byte once: chunks against the ranges they divide, parts of a chunk against a
+//! byte-by-byte model.
 
 use bulkhead_plan as plan;
 use plan::load::{CHUNK, chunk, first_part, ranges, total};

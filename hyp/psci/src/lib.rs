@@ -1,7 +1,9 @@
-//! The power state machine of one partition: PSCI 1.1 (Arm DEN 0022) for its vCPUs and nobody else's.
+//! The power state machine of one partition: PSCI 1.1 (Arm DEN 0022) for its vCPUs and nobody
+//! else's.
 //!
-//! Each vCPU has one state word, moved by compare-and-swap alone, so of two racing calls exactly one wins and no core
-//! ever waits. An entry point is written while the target is *claimed* and read only once it is *pending*:
+//! Each vCPU has one state word, moved by compare-and-swap alone, so of two racing calls exactly
+//! one wins and no core ever waits. An entry point is written while the target is *claimed* and
+//! read only once it is *pending*:
 //!
 //! ```text
 //!          CPU_ON            entry written          take_start
@@ -24,7 +26,8 @@
 //! assert_eq!(on(0x1000), Action::Return(ret::INVALID_ADDRESS));
 //! assert_eq!(on(0x4000_1000), Action::Wake { vcpu: 1 });
 //! assert_eq!(on(0x4000_1000), Action::Return(ret::ALREADY_ON));
-//! assert_eq!(power.take_start(1), Some(Start { entry: 0x4000_1000, context: 7 })); // on its own core
+//! // On its own core:
+//! assert_eq!(power.take_start(1), Some(Start { entry: 0x4000_1000, context: 7 }));
 //! assert_eq!(on(0x4000_1000), Action::Return(ret::ALREADY_ON));
 //! ```
 #![no_std]
@@ -38,7 +41,8 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Most vCPUs of one partition.
 pub const MAX_VCPUS: usize = plan::MAX_VCPUS;
 
-/// Function identifiers (DEN 0022, section 5.1). Those with addresses or affinities have an SMC64 form, [`fid::SMC64`] set.
+/// Function identifiers (DEN 0022, section 5.1). Those with addresses or affinities have an SMC64
+/// form, [`fid::SMC64`] set.
 pub mod fid {
     /// Bit 30: the SMC64 form of a call.
     pub const SMC64: u32 = 1 << 30;
@@ -102,15 +106,17 @@ pub struct Start {
 pub enum Action {
     /// Put this into X0 and go on.
     Return(i64),
-    /// Wake that vCPU's core, then return [`ret::SUCCESS`]. Its core finds the start in [`Power::take_start`].
+    /// Wake that vCPU's core, then return [`ret::SUCCESS`]. Its core finds the start in
+    /// [`Power::take_start`].
     Wake {
         /// The vCPU that now has a start waiting.
         vcpu: usize,
     },
     /// The caller is off: its core waits for [`Power::take_start`].
     Off,
-    /// Wait until an interrupt is pending for the caller, then go on there with the reset state of a start, or, if
-    /// there is none, return [`ret::SUCCESS`] as if nothing had happened (a standby state).
+    /// Wait until an interrupt is pending for the caller, then go on there with the reset state of
+    /// a start, or, if there is none, return [`ret::SUCCESS`] as if nothing had happened (a standby
+    /// state).
     Suspend {
         /// Where to resume from a powerdown state.
         resume: Option<Start>,
@@ -138,7 +144,8 @@ struct Vcpu {
 
 impl Vcpu {
     fn moves(&self, from: u32, to: u32) -> Result<u32, u32> {
-        // Sequentially consistent, so that of two vCPUs switching off at least one sees both off (`Power::all_off`).
+        // Sequentially consistent, so that of two vCPUs switching off at least one sees both off
+        // (`Power::all_off`).
         self.state
             .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
     }
@@ -153,7 +160,8 @@ impl Vcpu {
     }
 }
 
-/// Power states of a partition's vCPUs, shared by its own cores. All bytes zero is valid: every vCPU off.
+/// Power states of a partition's vCPUs, shared by its own cores. All bytes zero is valid: every
+/// vCPU off.
 #[derive(Default)]
 #[repr(C)]
 pub struct Power {
@@ -161,7 +169,8 @@ pub struct Power {
 }
 
 impl Power {
-    /// Gives a vCPU that is off its start, as `CPU_ON` would: how vCPU 0 begins. False if it was not off.
+    /// Gives a vCPU that is off its start, as `CPU_ON` would: how vCPU 0 begins. False if it was
+    /// not off.
     pub fn start(&self, vcpu: usize, start: Start) -> bool {
         self.vcpus.get(vcpu).is_some_and(|v| v.start(start).is_ok())
     }
@@ -179,13 +188,15 @@ impl Power {
         vcpu.moves(PENDING, ON).ok().map(|_| start)
     }
 
-    /// Whether every vCPU is off and none is about to start: nothing can ever run in this partition again.
+    /// Whether every vCPU is off and none is about to start: nothing can ever run in this partition
+    /// again.
     pub fn all_off(&self) -> bool {
         let off = |v: &Vcpu| matches!(v.state.load(Ordering::SeqCst), OFF | HALTED);
         self.vcpus.iter().all(off)
     }
 
-    /// The partition stops: no vCPU takes a start any more, whatever calls are under way on other cores.
+    /// The partition stops: no vCPU takes a start any more, whatever calls are under way on other
+    /// cores.
     pub fn halt_all(&self) {
         for vcpu in &self.vcpus {
             // A read-modify-write: a claim under way on another core then fails to become a start.
@@ -193,17 +204,19 @@ impl Power {
         }
     }
 
-    /// Every vCPU off, ready for [`Power::start`]. Only while all cores of the partition wait in EL2.
+    /// Every vCPU off, ready for [`Power::start`]. Only while all cores of the partition wait in
+    /// EL2.
     pub fn reset(&self) {
         for vcpu in &self.vcpus {
             vcpu.state.store(OFF, Ordering::SeqCst);
         }
     }
 
-    /// Answers PSCI call `fid` with X1 to X3 in `args`, from vCPU `me` of a partition of `vcpus` vCPUs.
+    /// Answers PSCI call `fid` with X1 to X3 in `args`, from vCPU `me` of a partition of `vcpus`
+    /// vCPUs.
     ///
-    /// `entry_ok` says whether a guest address lies in the partition's memory. Never waits, never fails: what is not
-    /// a PSCI call that this partition has is answered [`ret::NOT_SUPPORTED`].
+    /// `entry_ok` says whether a guest address lies in the partition's memory. Never waits, never
+    /// fails: what is not a PSCI call that this partition has is answered [`ret::NOT_SUPPORTED`].
     pub fn call(
         &self,
         fid: u32,
@@ -216,7 +229,8 @@ impl Power {
         let Some(function) = function(fid) else {
             return Action::Return(ret::NOT_SUPPORTED);
         };
-        // An SMC32 call has W registers for arguments; what lies above them is not the caller's word (DEN 0028, 3.1).
+        // An SMC32 call has W registers for arguments; what lies above them is not the caller's
+        // word (DEN 0028, 3.1).
         let width = u64::MAX >> if fid & fid::SMC64 == 0 { 32 } else { 0 };
         let [a, b, c] = args.map(|arg| arg & width);
         // Bits 1:0 of an entry point: AArch64 instructions are aligned, and there is no Thumb here.
@@ -228,7 +242,8 @@ impl Power {
             fid::CPU_SUSPEND => return suspend(a, start(b, c)),
             fid::CPU_OFF => {
                 if let Some(vcpu) = own.get(me) {
-                    // It fails only if the partition was halted meanwhile: the core waits in EL2 all the same.
+                    // It fails only if the partition was halted meanwhile: the core waits in EL2
+                    // all the same.
                     let _ = vcpu.moves(ON, OFF);
                 }
                 return Action::Off;
@@ -238,7 +253,8 @@ impl Power {
             fid::MIGRATE_INFO_TYPE => ret::NO_TRUSTED_OS,
             fid::SYSTEM_OFF => return Action::SystemOff,
             fid::SYSTEM_RESET => return Action::SystemReset,
-            // W1, whatever lies above it. CPU_SUSPEND's flags are zero too: original StateID format, no OS-initiated mode.
+            // W1, whatever lies above it. CPU_SUSPEND's flags are zero too: original StateID
+            // format, no OS-initiated mode.
             _ => match a as u32 {
                 SMCCC_VERSION => ret::SUCCESS,
                 asked => self::function(asked).map_or(ret::NOT_SUPPORTED, |_| ret::SUCCESS),
@@ -260,9 +276,11 @@ fn function(fid: u32) -> Option<u32> {
     (number < 32 && there >> number & 1 != 0).then_some(smc32)
 }
 
-/// `CPU_SUSPEND` (5.4), `power_state` in the original format: StateType in bit 16, PowerLevel in 25:24, StateID in 15:0.
+/// `CPU_SUSPEND` (5.4), `power_state` in the original format: StateType in bit 16, PowerLevel in
+/// 25:24, StateID in 15:0.
 ///
-/// A vCPU has one standby and one powerdown state, both of the core's level; the StateID chooses nothing.
+/// A vCPU has one standby and one powerdown state, both of the core's level; the StateID chooses
+/// nothing.
 fn suspend(power_state: u64, resume: Option<Start>) -> Action {
     const STATE_ID: u64 = 0xffff;
     const POWERDOWN: u64 = 1 << 16;
@@ -274,7 +292,8 @@ fn suspend(power_state: u64, resume: Option<Start>) -> Action {
     }
 }
 
-/// `CPU_ON` (5.6). vCPU n has affinity 0.0.0.n, so the target affinity is the index, and a foreign one has no row.
+/// `CPU_ON` (5.6). vCPU n has affinity 0.0.0.n, so the target affinity is the index, and a foreign
+/// one has no row.
 fn cpu_on(vcpus: &[Vcpu], target: u64, start: Option<Start>) -> Action {
     let vcpu = target as usize;
     let result = match (vcpus.get(vcpu), start) {
@@ -282,8 +301,9 @@ fn cpu_on(vcpus: &[Vcpu], target: u64, start: Option<Start>) -> Action {
         (_, None) => ret::INVALID_ADDRESS,
         (Some(target), Some(start)) => match target.start(start) {
             Ok(_) => return Action::Wake { vcpu },
-            // Whoever loses a race gets the one answer, however far the target is: KVM and Xen have no `ON_PENDING`, and what is
-            // written for them takes any error but `ALREADY_ON` for a fault (kvm-unit-tests' cpu-on, EDK2's ArmPsciMpServices).
+            // Whoever loses a race gets the one answer, however far the target is: KVM and Xen have
+            // no `ON_PENDING`, and what is written for them takes any error but `ALREADY_ON` for a
+            // fault (kvm-unit-tests' cpu-on, EDK2's ArmPsciMpServices).
             Err(CLAIMED | PENDING | ON) => ret::ALREADY_ON,
             // The partition stops; its callers are about to.
             Err(_) => ret::DENIED,
@@ -292,7 +312,8 @@ fn cpu_on(vcpus: &[Vcpu], target: u64, start: Option<Start>) -> Action {
     Action::Return(result)
 }
 
-/// `AFFINITY_INFO` (5.7), of one vCPU: PSCI 1.0 and later leave the levels above to the implementation.
+/// `AFFINITY_INFO` (5.7), of one vCPU: PSCI 1.0 and later leave the levels above to the
+/// implementation.
 fn affinity_info(vcpus: &[Vcpu], target: u64, level: u64) -> i64 {
     match vcpus.get(target as usize) {
         Some(vcpu) if level == 0 => match vcpu.state.load(Ordering::Acquire) {

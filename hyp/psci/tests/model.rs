@@ -1,4 +1,5 @@
-//! Every call and argument class by table, and random call sequences against a plain sequential reference.
+//! Every call and argument class by table, and random call sequences against a plain sequential
+//! reference.
 #![cfg(not(loom))]
 
 use bulkhead_psci::{Action, MAX_VCPUS, Power, Start, fid, ret};
@@ -60,8 +61,9 @@ fn functions_and_arguments() {
             Return(ret::NOT_SUPPORTED),
         ),
         (fid::SYSTEM_RESET, [0; 3], SystemReset),
-        // MIGRATE, MIGRATE_INFO_UP_CPU, CPU_FREEZE, CPU_DEFAULT_SUSPEND, NODE_HW_STATE, SYSTEM_SUSPEND, SET_SUSPEND_MODE,
-        // STAT_RESIDENCY, STAT_COUNT, SYSTEM_RESET2, MEM_PROTECT, MEM_PROTECT_CHECK_RANGE, and none at all.
+        // MIGRATE, MIGRATE_INFO_UP_CPU, CPU_FREEZE, CPU_DEFAULT_SUSPEND, NODE_HW_STATE,
+        // SYSTEM_SUSPEND, SET_SUSPEND_MODE, STAT_RESIDENCY, STAT_COUNT, SYSTEM_RESET2, MEM_PROTECT,
+        // MEM_PROTECT_CHECK_RANGE, and none at all.
         (0x8400_0005, [0; 3], Return(ret::NOT_SUPPORTED)),
         (0x8400_0007, [0; 3], Return(ret::NOT_SUPPORTED)),
         (0x8400_000b, [0; 3], Return(ret::NOT_SUPPORTED)),
@@ -354,7 +356,9 @@ proptest! {
                             Action::Wake { vcpu: target as usize }
                         }
                     };
-                    prop_assert_eq!(call(&power, fid::CPU_ON | fid::SMC64, [target, ENTRY, context], me, VCPUS), expected);
+                    let arguments = [target, ENTRY, context];
+                    let action = call(&power, fid::CPU_ON | fid::SMC64, arguments, me, VCPUS);
+                    prop_assert_eq!(action, expected);
                 }
                 Step::Info(target) if model[me] == State::On => {
                     let expected = match model.get(target as usize) {
@@ -363,7 +367,8 @@ proptest! {
                         Some(State::Off) => ret::AFFINITY_OFF,
                         Some(State::Pending(_)) => ret::AFFINITY_ON_PENDING,
                     };
-                    prop_assert_eq!(call(&power, fid::AFFINITY_INFO, [target, 0, 0], me, VCPUS), Action::Return(expected));
+                    let action = call(&power, fid::AFFINITY_INFO, [target, 0, 0], me, VCPUS);
+                    prop_assert_eq!(action, Action::Return(expected));
                 }
                 Step::Off if model[me] == State::On => {
                     prop_assert_eq!(call(&power, fid::CPU_OFF, [0; 3], me, VCPUS), Action::Off);
@@ -376,14 +381,18 @@ proptest! {
     }
 
     #[test]
-    fn any_call_is_answered(fid: u32, psci in 0u32..0x20, wide: bool, args: [u64; 3], me: usize, vcpus: usize) {
+    fn any_call_is_answered(
+        fid: u32, psci in 0u32..0x20, wide: bool, args: [u64; 3], me: usize, vcpus: usize,
+    ) {
         let known = 0x8400_0000 | psci | if wide { fid::SMC64 } else { 0 };
         for fid in [fid, known] {
             let power = Power::default();
             match call(&power, fid, args, me, vcpus) {
                 // Never a vCPU the partition does not have, nor an address outside it.
                 Action::Wake { vcpu } => prop_assert!(vcpu < vcpus.min(MAX_VCPUS)),
-                Action::Suspend { resume: Some(start) } => prop_assert!(MEMORY.contains(&start.entry)),
+                Action::Suspend { resume: Some(start) } => {
+                    prop_assert!(MEMORY.contains(&start.entry));
+                }
                 _ => {}
             }
         }

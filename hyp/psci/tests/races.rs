@@ -76,7 +76,8 @@ fn cpu_off_against_two_cpu_ons() {
             .iter()
             .filter(|action| matches!(action, Action::Wake { .. }))
             .count();
-        // A call that found the vCPU still on says so; one that found it off starts it, and then the other does not.
+        // A call that found the vCPU still on says so; one that found it off starts it, and then
+        // the other does not.
         let starts = usize::from(seen.is_some()) + usize::from(late.is_some());
         assert!(
             wakes <= 1 && starts == wakes,

@@ -1,14 +1,16 @@
-//! What a guest gets for an abort that stage 2 raised: the syndrome of the exception that it takes instead.
+//! What a guest gets for an abort that stage 2 raised: the syndrome of the exception that it takes
+//! instead.
 //!
-//! Where nothing answers an access, hardware reports a synchronous external abort. So does EL2 for what a guest has no
-//! right to, since to that guest nothing is there.
+//! Where nothing answers an access, hardware reports a synchronous external abort. So does EL2 for
+//! what a guest has no right to, since to that guest nothing is there.
 
 use crate::{bit, class, ec, field, is_walk};
 
 /// What an abort comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Cache maintenance by address, where there is nothing to maintain or nothing that may be written: it is done.
+    /// Cache maintenance by address, where there is nothing to maintain or nothing that may be
+    /// written: it is done.
     Maintained,
     /// The guest takes an abort with [`syndrome`].
     Abort,
@@ -28,17 +30,19 @@ const UNSUPPORTED: u8 = 0x35;
 pub const fn answer(esr: u64) -> Answer {
     let is_data = class(esr) == ec::DATA_ABORT;
     match field(esr, 0, 6) {
-        // An address translation instruction that fails on its walk is of the same kind, and not done.
+        // An address translation instruction that fails on its walk is of the same kind, and not
+        // done.
         0x00..=0x0f if is_data && is_maintenance(esr) && !is_walk(esr) => Answer::Maintained,
         0x00..=0x0f => Answer::Abort,
-        // What a passed-through device's memory type does not allow, though the guest's own tables say Normal.
+        // What a passed-through device's memory type does not allow, though the guest's own tables
+        // say Normal.
         ALIGNMENT | UNSUPPORTED if is_data => Answer::Abort,
         _ => Answer::Halt,
     }
 }
 
-/// `ESR_EL1` of the abort that a guest takes for `esr`, where [`answer`] says so. `level` is that of the table which a
-/// failed walk wanted to read ([`walk_level`]).
+/// `ESR_EL1` of the abort that a guest takes for `esr`, where [`answer`] says so. `level` is that
+/// of the table which a failed walk wanted to read ([`walk_level`]).
 pub const fn syndrome(esr: u64, from_el0: bool, level: i8) -> u64 {
     const IL: u64 = 1 << 25;
     const CM_WNR: u64 = 1 << 8 | 1 << 6;
@@ -56,8 +60,9 @@ pub const fn syndrome(esr: u64, from_el0: bool, level: i8) -> u64 {
     class << 26 | IL | kept | status
 }
 
-/// The level of the guest's table that a walk for the address `far` wanted at `ipa`: of the root, whose place and level
-/// `TTBR<n>_EL1` and `TCR_EL1` say. Of any other table nobody knows more than that a level 3 has been meant.
+/// The level of the guest's table that a walk for the address `far` wanted at `ipa`: of the root,
+/// whose place and level `TTBR<n>_EL1` and `TCR_EL1` say. Of any other table nobody knows more than
+/// that a level 3 has been meant.
 pub const fn walk_level(far: u64, ipa: u64, ttbr: [u64; 2], tcr: u64) -> i8 {
     const LAST: i8 = 3;
     // Bit 55 chooses the tables, with top-byte-ignore too.

@@ -1,5 +1,6 @@
-//! The registers of a GICv3's CPU interface that both groups have in common, as a guest sees them where they trap together with
-//! `ICC_DIR_EL1`. Their state is in `ICH_VMCR_EL2` and the active priorities (IHI 0069, 12.2 and 12.4).
+//! The registers of a GICv3's CPU interface that both groups have in common, as a guest sees them
+//! where they trap together with `ICC_DIR_EL1`. Their state is in `ICH_VMCR_EL2` and the active
+//! priorities (IHI 0069, 12.2 and 12.4).
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +21,9 @@ const VEOIM: u64 = 1 << 9;
 const VCBPR: u64 = 1 << 4;
 
 impl Common {
-    /// What it reads as. `vmcr` and `vtr` are `ICH_VMCR_EL2` and `ICH_VTR_EL2`; `active` are the active priorities of both groups,
-    /// `ICH_AP0R0_EL2 | ICH_AP1R0_EL2`: all there are with five bits of preemption, which every core has that comes here.
+    /// What it reads as. `vmcr` and `vtr` are `ICH_VMCR_EL2` and `ICH_VTR_EL2`; `active` are the
+    /// active priorities of both groups, `ICH_AP0R0_EL2 | ICH_AP1R0_EL2`: all there are with five
+    /// bits of preemption, which every core has that comes here.
     pub const fn read(self, vmcr: u64, vtr: u64, active: u32) -> u64 {
         match self {
             Self::PriorityMask => (vmcr & VPMR) >> 24,

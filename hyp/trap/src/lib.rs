@@ -1,7 +1,8 @@
-//! What trapped to EL2, in types and words: `ESR_EL2` decoded, emulated accesses, the ID registers a guest may see.
+//! What trapped to EL2, in types and words: `ESR_EL2` decoded, emulated accesses, the ID registers
+//! a guest may see.
 //!
-//! Source for all encodings: Arm Architecture Reference Manual, DDI 0487, D24.2 `ESR_EL2`. Every function is total: any
-//! bit pattern has an answer, since a guest chooses most of them.
+//! Source for all encodings: Arm Architecture Reference Manual, DDI 0487, D24.2 `ESR_EL2`. Every
+//! function is total: any bit pattern has an answer, since a guest chooses most of them.
 //!
 //! A guest's `strb w3, [x0]` to an emulated device, as `ESR_EL2` describes it:
 //!
@@ -45,7 +46,8 @@ pub mod ec {
     pub const LS64: u8 = 0x0a;
     /// HVC in AArch64.
     pub const HVC64: u8 = 0x16;
-    /// SMC in AArch64, trapped by `HCR_EL2.TSC`. `ELR_EL2` is the SMC itself, not the instruction after it.
+    /// SMC in AArch64, trapped by `HCR_EL2.TSC`. `ELR_EL2` is the SMC itself, not the instruction
+    /// after it.
     pub const SMC64: u8 = 0x17;
     /// MSR, MRS or a system instruction in AArch64.
     pub const SYSREG: u8 = 0x18;
@@ -72,7 +74,8 @@ pub struct SysReg {
     pub write: bool,
 }
 
-/// A load or store of one general register that EL2 can carry out in the guest's stead: the `ESR_EL2` of one.
+/// A load or store of one general register that EL2 can carry out in the guest's stead: the
+/// `ESR_EL2` of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access(u64);
 
@@ -85,8 +88,9 @@ pub fn sgi1r_source(esr: u64) -> Option<u8> {
     (esr & !RT == WRITE).then(|| field(esr, 5, 5))
 }
 
-/// The access that `esr` is of, if EL2 can carry it out: nothing is mapped there, the address is known, and the hardware
-/// described a plain load or store. Any other access to an emulated device is an external abort.
+/// The access that `esr` is of, if EL2 can carry it out: nothing is mapped there, the address is
+/// known, and the hardware described a plain load or store. Any other access to an emulated device
+/// is an external abort.
 #[inline(always)]
 pub fn access(esr: u64) -> Option<Access> {
     /// `EC`, `ISV`, `FnV`, `CM`, `S1PTW` and the kind of fault, without its level.
@@ -116,8 +120,9 @@ pub const fn sysreg_access(esr: u64) -> SysReg {
     }
 }
 
-/// Whether `HPFAR_EL2` holds the address of the abort that `esr` is of (D24.2 `HPFAR_EL2`): for address size, translation
-/// and access flag faults, and for a permission fault on a walk of the guest's own tables.
+/// Whether `HPFAR_EL2` holds the address of the abort that `esr` is of (D24.2 `HPFAR_EL2`): for
+/// address size, translation and access flag faults, and for a permission fault on a walk of the
+/// guest's own tables.
 pub const fn ipa_known(esr: u64) -> bool {
     let status = field(esr, 0, 6);
     status < 0x0c || is_walk(esr) && status < 0x10
@@ -167,7 +172,8 @@ impl Access {
         is_write(self.0)
     }
 
-    /// What a load that read `value`, no wider than the access, puts into its register: zero- or sign-extended.
+    /// What a load that read `value`, no wider than the access, puts into its register: zero- or
+    /// sign-extended.
     #[inline(always)]
     pub const fn loaded(self, value: u64) -> u64 {
         let (is_signed, is_wide) = (bit(self.0, 21), bit(self.0, 15));

@@ -1,12 +1,14 @@
 //! Trapped system registers: which a guest may read and what of them it sees.
 //!
-//! The ID registers of group 3 (`HCR_EL2.TID3`) say what the guest may use, so they hide what EL2 does not switch, save or
-//! isolate. What is not listed is undefined, as on a machine without it: the PMU (`MDCR_EL2.TPM`), trace, RAS,
-//! LORegions, implementation-defined registers (`HCR_EL2.TIDCP`), and any that a later architecture adds.
+//! The ID registers of group 3 (`HCR_EL2.TID3`) say what the guest may use, so they hide what EL2
+//! does not switch, save or isolate. What is not listed is undefined, as on a machine without it:
+//! the PMU (`MDCR_EL2.TPM`), trace, RAS, LORegions, implementation-defined registers
+//! (`HCR_EL2.TIDCP`), and any that a later architecture adds.
 
 use crate::common::Common;
 
-/// A system register as one number: the operands of MRS in the order of its encoding (DDI 0487, C5.1.2).
+/// A system register as one number: the operands of MRS in the order of its encoding (DDI 0487,
+/// C5.1.2).
 pub const fn op(op0: u8, op1: u8, crn: u8, crm: u8, op2: u8) -> u16 {
     (op0 as u16) << 14 | (op1 as u16) << 11 | (crn as u16) << 7 | (crm as u16) << 3 | op2 as u16
 }
@@ -18,15 +20,17 @@ pub enum Policy {
     Id(IdRegister),
     /// Read as zero, ignore writes.
     Zero,
-    /// Send a virtual SGI: `ICC_SGI1R_EL1`; or with `ICC_SGI0R_EL1` and `ICC_ASGI1R_EL1`, which name Group 0 and the
-    /// Group 1 of a Security state that a guest does not have, to vCPUs that have it in Group 0 alone.
+    /// Send a virtual SGI: `ICC_SGI1R_EL1`; or with `ICC_SGI0R_EL1` and `ICC_ASGI1R_EL1`, which
+    /// name Group 0 and the Group 1 of a Security state that a guest does not have, to vCPUs that
+    /// have it in Group 0 alone.
     Sgi {
         /// It was one of the latter two.
         only_group0: bool,
     },
     /// Deactivate a virtual interrupt: `ICC_DIR_EL1`, which the vGIC traps.
     Deactivate,
-    /// One of the registers that trap together with `ICC_DIR_EL1` on cores where it cannot trap alone (`ICH_HCR_EL2.TC`).
+    /// One of the registers that trap together with `ICC_DIR_EL1` on cores where it cannot trap
+    /// alone (`ICH_HCR_EL2.TC`).
     Common(Common),
     /// The guest takes an Undefined Instruction exception.
     Undefined,
@@ -56,8 +60,9 @@ pub enum IdRegister {
     Mmfr2,
 }
 
-/// A visible ID register and its ceiling: the highest value each of its sixteen 4-bit fields may show, so 0 hides a field
-/// and `f` shows it as it is. Each field with its reason is in `docs/id-registers.md`, which a test makes from `fields`.
+/// A visible ID register and its ceiling: the highest value each of its sixteen 4-bit fields may
+/// show, so 0 hides a field and `f` shows it as it is. Each field with its reason is in
+/// `docs/id-registers.md`, which a test makes from `fields`.
 pub(crate) type Row = (IdRegister, u16, u64);
 
 pub(crate) const VISIBLE: [Row; 9] = [
@@ -81,7 +86,8 @@ impl IdRegister {
         let ceiling = VISIBLE
             .get(self as usize)
             .map_or(0, |(_, _, ceiling)| *ceiling);
-        // A core may have a GICv3's CPU interface where the machine has a GICv2; software that is told so would use it.
+        // A core may have a GICv3's CPU interface where the machine has a GICv2; software that is
+        // told so would use it.
         let ceiling = match self {
             IdRegister::Pfr0 if gicv2 => ceiling & !PFR0_GIC,
             _ => ceiling,
@@ -103,7 +109,8 @@ const ICC_DIR_EL1: u16 = op(3, 0, 12, 11, 1);
 const ICC_SGI1R_EL1: u16 = op(3, 0, 12, 11, 5);
 const ICC_ASGI1R_EL1: u16 = op(3, 0, 12, 11, 6);
 const ICC_SGI0R_EL1: u16 = op(3, 0, 12, 11, 7);
-/// First and last of the ID space that `HCR_EL2.TID3` traps, AArch32's and reserved ones included (D24.2 `HCR_EL2`).
+/// First and last of the ID space that `HCR_EL2.TID3` traps, AArch32's and reserved ones included
+/// (D24.2 `HCR_EL2`).
 const ID_FIRST: u16 = op(3, 0, 0, 1, 0);
 const ID_LAST: u16 = op(3, 0, 0, 7, 7);
 

@@ -2,10 +2,11 @@
 
 use crate::{class, ec, field, is_walk, is_write};
 
-/// Why a guest that EL2 does not let go on was stopped, in plain words. Next to them stands `ESR_EL2`, which says it all.
+/// Why a guest that EL2 does not let go on was stopped, in plain words. Next to them stands
+/// `ESR_EL2`, which says it all.
 ///
-/// Exceptions of other classes than aborts go to EL1, are trapped and answered, or are never taken (`HCR_EL2` and its
-/// like in the plan), so they need no words of their own.
+/// Exceptions of other classes than aborts go to EL1, are trapped and answered, or are never taken
+/// (`HCR_EL2` and its like in the plan), so they need no words of their own.
 pub fn cause(esr: u64) -> &'static str {
     let (outside, refused) = match class(esr) {
         ec::DATA_ABORT if is_write(esr) => (

@@ -1,7 +1,8 @@
-//! A boot loader in miniature: an arm64 Image that lies in front of Bulkhead's, 2 MiB before it. At EL2, on the boot core, it
-//! leaves behind what its case asks for, and goes on at the image. `xtask/src/test/loader.rs` puts both into one file and
-//! writes the two words behind the header: what to leave (a bit each, `system_tests::Mischief`), and bytes from here to the
-//! boot device tree, or 0 for the one that came in x0.
+//! A boot loader in miniature: an arm64 Image that lies in front of Bulkhead's, 2 MiB before it. At
+//! EL2, on the boot core, it leaves behind what its case asks for, and goes on at the image.
+//! `xtask/src/test/loader.rs` puts both into one file and writes the two words behind the header:
+//! what to leave (a bit each, `system_tests::Mischief`), and bytes from here to the boot device
+//! tree, or 0 for the one that came in x0.
 #![no_std]
 #![no_main]
 
@@ -46,7 +47,7 @@ _start:
     add     x0, x20, x1
 1:  mov     x21, x0
 
-    when    0                           // a Group 0 interrupt of the highest priority is active (GICv3)
+    when    0                           // GICv3: a Group 0 interrupt, the most urgent, is active
     bl      system_registers
     set     S3_0_C12_C8_4, 1            // ICC_AP0R0_EL1
     isb
@@ -107,10 +108,13 @@ registers:                              // everything that is UNKNOWN when a cor
     set     SCTLR_EL1, 0x34d5d91d
     set     CPACR_EL1, 0x300000
     set     CNTKCTL_EL1, 0x3ff
-    .irp register, CNTVOFF_EL2, VTTBR_EL2, TTBR0_EL2, MAIR_EL2, AMAIR_EL2, TPIDR_EL2, VPIDR_EL2, VMPIDR_EL2, TTBR0_EL1
+    .irp register, CNTVOFF_EL2, VTTBR_EL2, TTBR0_EL2, MAIR_EL2, AMAIR_EL2, TPIDR_EL2, VPIDR_EL2
     set     \register, 0xdeadbeefcafef00d
     .endr
-    .irp register, TTBR1_EL1, TCR_EL1, MAIR_EL1, AMAIR_EL1, VBAR_EL1, TPIDR_EL0, TPIDR_EL1, SP_EL0, SP_EL1, ELR_EL1, FAR_EL1
+    .irp register, VMPIDR_EL2, TTBR0_EL1, TTBR1_EL1, TCR_EL1, MAIR_EL1, AMAIR_EL1, VBAR_EL1
+    set     \register, 0xdeadbeefcafef00d
+    .endr
+    .irp register, TPIDR_EL0, TPIDR_EL1, SP_EL0, SP_EL1, ELR_EL1, FAR_EL1
     set     \register, 0xdeadbeefcafef00d
     .endr
     .irp timer, CNTHP_CTL_EL2, CNTV_CTL_EL0, CNTP_CTL_EL0

@@ -1,5 +1,5 @@
-//! A figure: one number that a bench answers, with its name, its unit and what it is held against. And many of them, in a
-//! file and compared.
+//! A figure: one number that a bench answers, with its name, its unit and what it is held against.
+//! And many of them, in a file and compared.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};

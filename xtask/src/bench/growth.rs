@@ -1,4 +1,5 @@
-//! How costs grow: a doorbell's with partitions and channels, and a compute core's entries with its neighbours' traffic.
+//! How costs grow: a doorbell's with partitions and channels, and a compute core's entries with its
+//! neighbours' traffic.
 
 use super::figure::{Figure, INSTRUCTIONS};
 use super::guest::Printed;

@@ -1,4 +1,5 @@
-//! What bench guests print, read: lines `span` (guests/bench/src/meter.rs), `phase` (count.rs there) and `figure`.
+//! What bench guests print, read: lines `span` (guests/bench/src/meter.rs), `phase` (count.rs
+//! there) and `figure`.
 
 use crate::qemu::Console;
 use anyhow::{Context, Result, bail};

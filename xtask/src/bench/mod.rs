@@ -1,7 +1,9 @@
-//! `cargo xtask bench`: what EL2 costs and what direct channels gain, repeatable to the instruction.
+//! `cargo xtask bench`: what EL2 costs and what direct channels gain, repeatable to the
+//! instruction.
 //!
-//! Guests measure (guests/bench, guests/relay), `task` runs their systems, and what they print becomes figures: a name, a
-//! unit and a value. The reports are made of figures alone. docs/performance.md says how each is measured.
+//! Guests measure (guests/bench, guests/relay), `task` runs their systems, and what they print
+//! becomes figures: a name, a unit and a value. The reports are made of figures alone.
+//! docs/performance.md says how each is measured.
 
 mod baseline;
 mod figure;
@@ -39,7 +41,8 @@ pub struct Options {
     pub compare: Option<PathBuf>,
     /// Compare the two paths by the clock instead.
     pub wall: bool,
-    /// Make today's figures the baseline that CI compares with, and put the tables into docs/performance.md.
+    /// Make today's figures the baseline that CI compares with, and put the tables into
+    /// docs/performance.md.
     pub bless: bool,
 }
 

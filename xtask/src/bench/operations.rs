@@ -1,4 +1,5 @@
-//! The budget table: EL2 instructions of each operation, counted by EL2's own counter and held against a trace.
+//! The budget table: EL2 instructions of each operation, counted by EL2's own counter and held
+//! against a trace.
 
 use super::figure::{Bounds, Figure, INSTRUCTIONS};
 use super::guest::{Printed, Span};
@@ -19,7 +20,8 @@ const MACHINE: &[&str] = &["-serial", "null"];
 enum Measure {
     /// EL2's work in one repetition, the sum over these spans (each of another core).
     All(&'static [&'static str]),
-    /// From the sender's vector to the write that sends the SGI, and from the receiver's vector to its ERET.
+    /// From the sender's vector to the write that sends the SGI, and from the receiver's vector to
+    /// its ERET.
     Critical {
         send: &'static str,
         receive: &'static str,
@@ -256,8 +258,9 @@ impl Operations {
 
     /// Holds every span against the trace: they must be equal.
     ///
-    /// Boot is the trace's alone: under icount QEMU's counter is the whole machine's while the core is at EL2
-    /// (target/arm/helper.c, `instructions_get_count`), and in boot cores wait for each other there.
+    /// Boot is the trace's alone: under icount QEMU's counter is the whole machine's while the core
+    /// is at EL2 (target/arm/helper.c, `instructions_get_count`), and in boot cores wait for each
+    /// other there.
     fn check(&self) -> Result<()> {
         for span in &self.printed.spans {
             let traced = self.place(span)?.1.len() as u64;
@@ -272,7 +275,8 @@ impl Operations {
         Ok(())
     }
 
-    /// A span's core, and where the span lies in its trace: from its first reading up to its second.
+    /// A span's core, and where the span lies in its trace: from its first reading up to its
+    /// second.
     fn place(&self, span: &Span) -> Result<(usize, Range<usize>)> {
         let core = self.bench.core(&span.partition, span.vcpu)?;
         let readings = self
@@ -379,8 +383,9 @@ impl Operations {
         Ok(found)
     }
 
-    /// The same with a GICv2. The bound is the better peer's figure, which is for GICv3, the faster interface. Where peers count
-    /// from trap to handler, here all of both cores is counted: the write that sends an SGI is a store like others.
+    /// The same with a GICv2. The bound is the better peer's figure, which is for GICv3, the faster
+    /// interface. Where peers count from trap to handler, here all of both cores is counted: the
+    /// write that sends an SGI is a store like others.
     ///
     /// # Errors
     /// If a guest did not measure one.
@@ -404,7 +409,8 @@ impl Operations {
         figures.collect()
     }
 
-    /// What a physical interrupt costs with a GICv2 that may not be linked to: the maintenance interrupt at the guest's end is in it.
+    /// What a physical interrupt costs with a GICv2 that may not be linked to: the maintenance
+    /// interrupt at the guest's end is in it.
     ///
     /// # Errors
     /// If a guest did not measure one.
@@ -474,8 +480,8 @@ impl Operations {
         ]
     }
 
-    /// An operation written out: on each core that has a part in it, the path it took, instruction by instruction.
-    /// `boot` is boot by function.
+    /// An operation written out: on each core that has a part in it, the path it took, instruction
+    /// by instruction. `boot` is boot by function.
     ///
     /// # Errors
     /// If there is no such operation.

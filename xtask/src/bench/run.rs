@@ -72,7 +72,8 @@ impl Bench {
         self.start(Vec::new(), false)
     }
 
-    /// As [`Bench::run`], with a trace of all that runs at EL2. `extra` are further arguments for QEMU.
+    /// As [`Bench::run`], with a trace of all that runs at EL2. `extra` are further arguments for
+    /// QEMU.
     ///
     /// # Errors
     /// Also if the trace cannot be read.

@@ -64,7 +64,8 @@ impl Stream {
         Ok(group)
     }
 
-    /// What one round trip costs: the difference between the longest phase and the next shorter one, so that starting and ending do not count.
+    /// What one round trip costs: the difference between the longest phase and the next shorter
+    /// one, so that starting and ending do not count.
     fn round(&self, kind: &str, bytes: u64, value: impl Fn(&Group) -> f64) -> Result<f64> {
         let phases = self.printed.phases.iter();
         let same = phases.filter(|phase| phase.kind == kind && phase.bytes == bytes);

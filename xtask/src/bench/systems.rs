@@ -64,7 +64,8 @@ impl Manifest {
         // Writing to a string does not fail.
         let _ = write!(
             self.0,
-            "\n[[partition]]\nname = \"{name}\"\nvcpus = [{vcpus}]\nmemory = [{{ size = \"{memory}\" }}]\n\
+            "\n[[partition]]\nname = \"{name}\"\nvcpus = [{vcpus}]\nmemory = [{{ size = \
+             \"{memory}\" }}]\n\
              image = {{ guest = \"{guest}\" }}\ncommand-line = \"{line}\"\n"
         );
     }
@@ -74,7 +75,8 @@ impl Manifest {
         let [there, back] = bytes;
         let _ = write!(
             self.0,
-            "\n[[channel]]\nname = \"{name}\"\nends = [\"{from}\", \"{to}\"]\nbytes = [{there}, {back}]\n\
+            "\n[[channel]]\nname = \"{name}\"\nends = [\"{from}\", \"{to}\"]\nbytes = [{there}, \
+             {back}]\n\
              waits = [\"{wait}\", \"{wait}\"]\nrate = [{RATE}, {RATE}]\n"
         );
     }
@@ -92,7 +94,8 @@ fn ring(messages: u64, size: u64) -> u64 {
     (messages * (size + 8)).next_power_of_two().max(4096)
 }
 
-/// Channels of all sizes between two ends, with room for two batches there and one message back, and one for doorbells.
+/// Channels of all sizes between two ends, with room for two batches there and one message back,
+/// and one for doorbells.
 fn links(manifest: &mut Manifest, prefix: &str, ends: [&str; 2], wait: &str) {
     for size in SIZES {
         let bytes = [ring(2 * BATCH, size), ring(1, size)];
@@ -142,12 +145,14 @@ fn console(manifest: &mut Manifest, core: usize) {
     );
 }
 
-/// A pair that rings its last channel, with `channels` between the two and `partitions` in all; the path of the manifest.
+/// A pair that rings its last channel, with `channels` between the two and `partitions` in all; the
+/// path of the manifest.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn growth(partitions: usize, channels: usize) -> Result<String> {
-    // The last partition drains the console: it sleeps, or is the pair's second where there are no others.
+    // The last partition drains the console: it sleeps, or is the pair's second where there are no
+    // others.
     let mut manifest = Manifest::new(partitions - 1);
     let partition = |manifest: &mut Manifest, name: &str, core, role: &str| {
         let line = format!("role={role}");
@@ -170,7 +175,8 @@ pub fn growth(partitions: usize, channels: usize) -> Result<String> {
     manifest.save(&format!("growth-{partitions}-{channels}"))
 }
 
-/// Two partitions, each with a comm and a compute core, that send a million messages; the path of the manifest.
+/// Two partitions, each with a comm and a compute core, that send a million messages; the path of
+/// the manifest.
 ///
 /// # Errors
 /// If it cannot be written.

@@ -16,7 +16,8 @@ use std::sync::{Mutex, PoisonError};
 /// A run.
 #[derive(Clone, Copy, Debug)]
 pub enum Task {
-    /// The operations of the budget table, on a GIC of this version. With a GICv2 as on a GIC-400, with [`LINKED`].
+    /// The operations of the budget table, on a GIC of this version. With a GICv2 as on a GIC-400,
+    /// with [`LINKED`].
     Operations(u32),
     /// Those of them where a GICv2 that is not a GIC-400 costs more: with [`UNLINKED`].
     Unlinked,

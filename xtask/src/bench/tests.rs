@@ -28,7 +28,8 @@ fn stored(name: &str, value: f64) -> Stored {
 #[test]
 fn what_guests_print_is_read() {
     let printed = read(
-        "[lead] span reading 0 0 1 126\n[lead] span hypercall 0 2 64 4734\n[other] words of its own\n\
+        "[lead] span reading 0 0 1 126\n[lead] span hypercall 0 2 64 4734\n[other] words of its \
+         own\n\
          [sink] phase ping 64 10 work 4576 hvc 10\n[drain] figure messages 7\n",
     )
     .expect("lines of bench guests");

@@ -1,5 +1,6 @@
-//! `--wall`: the two paths by the clock, on an emulator that runs all cores at once. Seconds mean nothing there, but both
-//! paths ran on the same one, so their ratio says something: above 1 the relay takes longer.
+//! `--wall`: the two paths by the clock, on an emulator that runs all cores at once. Seconds mean
+//! nothing there, but both paths ran on the same one, so their ratio says something: above 1 the
+//! relay takes longer.
 
 use super::figure::{Figure, number};
 use super::run::Bench;
@@ -9,7 +10,8 @@ use crate::build::Builder;
 use crate::ui::{self, Progress};
 use anyhow::{Result, bail};
 
-/// Runs both paths by every way of waiting, one run at a time, and answers relayed time over direct time.
+/// Runs both paths by every way of waiting, one run at a time, and answers relayed time over direct
+/// time.
 ///
 /// # Errors
 /// If a system does not build, or a run fails.
@@ -75,8 +77,8 @@ pub fn doubt() -> Option<String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     (cores < CORES).then(|| {
         format!(
-            "this host has {cores} cores for the {CORES} of the relayed systems: cores wait for each other here, and the \
-             ratios say little"
+            "this host has {cores} cores for the {CORES} of the relayed systems: cores wait for \
+             each other here, and the ratios say little"
         )
     })
 }

@@ -1,5 +1,5 @@
-//! What each partition's guest sees: its address map, its interrupts, its channel ends and what is loaded into it.
-//! Guest addresses (IPA) only; where they lie in RAM is [`super::place`]'s.
+//! What each partition's guest sees: its address map, its interrupts, its channel ends and what is
+//! loaded into it. Guest addresses (IPA) only; where they lie in RAM is [`super::place`]'s.
 
 use anyhow::{Result, bail, ensure};
 use plan::{
@@ -17,12 +17,14 @@ pub const GICD: Range = Range {
     base: 0x0800_0000,
     size: 0x1_0000,
 };
-/// GICv2: where the guest sees its CPU interface. The first page is the hardware's GICV (IHI 0048, 5.5).
+/// GICv2: where the guest sees its CPU interface. The first page is the hardware's GICV (IHI 0048,
+/// 5.5).
 pub const GICC: Range = Range {
     base: 0x0801_0000,
     size: 2 * PAGE,
 };
-/// The second one, which has GICC_DIR alone, is emulated: GICV_DIR knows only what is in a list register of its core.
+/// The second one, which has GICC_DIR alone, is emulated: GICV_DIR knows only what is in a list
+/// register of its core.
 const GICC_DIR: Range = Range {
     base: GICC.base + PAGE,
     size: PAGE,
@@ -194,7 +196,8 @@ fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
         },
         what: format!("the {what} of {} does not fit", partition.name),
         why,
-        help: "make the first piece of memory larger, and leave `device-tree` out: the planner finds a place",
+        help: "make the first piece of memory larger, and leave `device-tree` out: the planner \
+               finds a place",
     };
     let mut sorted: Vec<_> = loads
         .iter()
@@ -261,7 +264,8 @@ fn owned_interrupts(partition: &Partition) -> Result<Vec<Interrupt>> {
     if partition.console {
         ensure!(
             rows.iter().all(|row| u32::from(row.intid) != PL011_INTID),
-            "partition {}: interrupt {PL011_INTID} is its emulated PL011's: pass another through, or write `console = false`",
+            "partition {}: interrupt {PL011_INTID} is its emulated PL011's: pass another through, \
+             or write `console = false`",
             partition.name
         );
         rows.push(Interrupt {
@@ -284,7 +288,8 @@ fn intid(partition: &Partition, intid: u32) -> Result<u16> {
     }
 }
 
-/// The partition's channel ends, each with its handle, its interrupt (added to `interrupts`) and its pages.
+/// The partition's channel ends, each with its handle, its interrupt (added to `interrupts`) and
+/// its pages.
 fn ends(
     system: &System,
     index: usize,
@@ -363,7 +368,8 @@ fn free_ipa(next: &mut u64, taken: &[Range], size: u64) -> Range {
     Range { base, size }
 }
 
-/// Hardware a partition reaches itself: what it was passed, and GICV on GICv2. Devices keep their physical addresses.
+/// Hardware a partition reaches itself: what it was passed, and GICV on GICv2. Devices keep their
+/// physical addresses.
 pub fn devices(system: &System, index: usize) -> impl Iterator<Item = Mapping> {
     let board = &system.board;
     let passed = system.partitions[index].devices.iter().map(|&device| {

@@ -1,4 +1,5 @@
-//! What does not fit although its sizes add up: the compiler's refusal, with the key of the manifest that it is about.
+//! What does not fit although its sizes add up: the compiler's refusal, with the key of the
+//! manifest that it is about.
 
 use std::fmt;
 

@@ -1,8 +1,9 @@
 //! The plan compiler: a validated system and EL2's executable in, one arm64 Image out.
 //!
-//! In the order things are decided: what each guest sees ([`guest`], [`tree`]), where it lies in RAM ([`place`]),
-//! who may reach it ([`maps`], [`tables`], [`traps`]), the plan's rows ([`rows`]) and the file ([`pack`]).
-//! The same input gives the same bytes. `docs/plan.md` describes the result.
+//! In the order things are decided: what each guest sees ([`guest`], [`tree`]), where it lies in
+//! RAM ([`place`]), who may reach it ([`maps`], [`tables`], [`traps`]), the plan's rows ([`rows`])
+//! and the file ([`pack`]). The same input gives the same bytes. `docs/plan.md` describes the
+//! result.
 
 pub mod guest;
 pub mod maps;
@@ -55,13 +56,15 @@ pub struct Design {
 /// Compiles a system.
 ///
 /// # Errors
-/// When EL2's executable is not one that [`pack`] can lay out, or when the system does not fit its board or itself.
+/// When EL2's executable is not one that [`pack`] can lay out, or when the system does not fit its
+/// board or itself.
 pub fn compile(system: &System, el2_elf: &[u8]) -> Result<Image> {
     erring(system, el2_elf, &|_, _| ())
 }
 
-/// [`compile`] with a mistake: `mistake` alters what was decided before anything follows from it, so that the image errs
-/// consistently. That is what the verifier's tests hold against the manifest.
+/// [`compile`] with a mistake: `mistake` alters what was decided before anything follows from it,
+/// so that the image errs consistently. That is what the verifier's tests hold against the
+/// manifest.
 ///
 /// # Errors
 /// As [`compile`].
@@ -74,8 +77,8 @@ pub fn erring(
     let mut pristine = Vec::new();
     let designed = guest::design(system, &mut pristine)?;
 
-    // The plan's size moves what lies in RAM, and what lies in RAM decides how many tables the plan has:
-    // start with no room and give it what it needed, until it fits what it was given.
+    // The plan's size moves what lies in RAM, and what lies in RAM decides how many tables the plan
+    // has: start with no room and give it what it needed, until it fits what it was given.
     let mut plan_size = 0;
     for _ in 0..16 {
         let mut guests = designed.clone();

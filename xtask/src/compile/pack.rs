@@ -1,5 +1,6 @@
 //! EL2's executable, and the file that boot loaders start: an arm64 Image (Linux
-//! `Documentation/arch/arm64/booting.rst`) of EL2's segments, the plan and the pristine guest images.
+//! `Documentation/arch/arm64/booting.rst`) of EL2's segments, the plan and the pristine guest
+//! images.
 
 use anyhow::{Context, Result, bail, ensure};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
@@ -13,7 +14,8 @@ use crate::system::System;
 /// EL2 as it lies in the image.
 #[derive(Clone, Debug)]
 pub struct El2 {
-    /// Its segments, flattened: a byte's place is its linked address. Whole pages, what is zero included.
+    /// Its segments, flattened: a byte's place is its linked address. Whole pages, what is zero
+    /// included.
     pub bytes: Vec<u8>,
     /// Its segments, in order.
     pub segments: Vec<Segment>,
@@ -46,7 +48,8 @@ impl Segment {
 const IMAGE_MAGIC: &[u8] = b"ARM\x64";
 /// `flags` of the arm64 Image header: little-endian, 4 KiB pages, anywhere in memory.
 const IMAGE_FLAGS: u64 = 1 << 1 | 1 << 3;
-/// Where the header's `image_size` and `flags` lie, and behind it the plan's place and the size of EL2's segments.
+/// Where the header's `image_size` and `flags` lie, and behind it the plan's place and the size of
+/// EL2's segments.
 const IMAGE_SIZE: usize = 16;
 const FLAGS: usize = 24;
 const PLAN_OFFSET: usize = 64;
@@ -56,7 +59,8 @@ impl El2 {
     /// Reads EL2's position-independent executable.
     ///
     /// # Errors
-    /// When it is not one linked at 0 whose segments share no page, or does not start with an arm64 Image header.
+    /// When it is not one linked at 0 whose segments share no page, or does not start with an arm64
+    /// Image header.
     pub fn parse(file: &[u8]) -> Result<Self> {
         let elf =
             ElfFile64::<LittleEndian>::parse(file).context("EL2's executable is no 64-bit ELF")?;
@@ -80,12 +84,14 @@ impl El2 {
                 f if f == elf::PF_R => Access::Read,
                 f if f == elf::PF_R | elf::PF_W => Access::ReadWrite,
                 f => bail!(
-                    "EL2's segment at {offset:#x} has permissions {f:#x}: text, rodata or data is known"
+                    "EL2's segment at {offset:#x} has permissions {f:#x}: text, rodata or data is \
+                     known"
                 ),
             };
             ensure!(
                 offset == bytes.len() as u64 && size < 1 << 30,
-                "EL2's segment at {offset:#x} ({size:#x} bytes) does not start on the page after the last one"
+                "EL2's segment at {offset:#x} ({size:#x} bytes) does not start on the page after \
+                 the last one"
             );
             let data = program.data(LittleEndian, file).map_err(|()| {
                 anyhow::anyhow!("EL2's segment at {offset:#x} lies outside its file")

@@ -1,8 +1,9 @@
 //! Where everything lies in RAM: EL2's block, partition memory, channel regions.
 //!
-//! A buddy allocator hands out naturally aligned blocks, so that partition memory is mapped by the largest stage-2
-//! blocks that its size permits and small regions gather in what is left over. EL2's block goes to the top of RAM,
-//! away from where boot loaders put the image and the boot device tree.
+//! A buddy allocator hands out naturally aligned blocks, so that partition memory is mapped by the
+//! largest stage-2 blocks that its size permits and small regions gather in what is left over.
+//! EL2's block goes to the top of RAM, away from where boot loaders put the image and the boot
+//! device tree.
 
 use std::fmt::Write;
 
@@ -23,7 +24,8 @@ const LARGEST: u64 = 1 << 30;
 /// Physical addresses of everything.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// Board core numbers of the cores the system uses, ascending: a core's index in the plan is its place here.
+    /// Board core numbers of the cores the system uses, ascending: a core's index in the plan is
+    /// its place here.
     pub cores: Vec<u32>,
     /// EL2's private region of each core, by index.
     pub private: Vec<Range>,
@@ -220,7 +222,8 @@ impl Frames {
             let first = range.base / PAGE;
             first..pages(range.base + range.size) / PAGE
         }) {
-            // What firmware keeps may reach beyond RAM, and overlap: page by page, whatever is there.
+            // What firmware keeps may reach beyond RAM, and overlap: page by page, whatever is
+            // there.
             frames.free.alloc_at(page as usize, 1);
         }
         frames
@@ -241,7 +244,8 @@ impl Frames {
         true
     }
 
-    /// Takes `size` bytes, aligned like `like` (an IPA) as far as a stage-2 block can profit from it.
+    /// Takes `size` bytes, aligned like `like` (an IPA) as far as a stage-2 block can profit from
+    /// it.
     fn take(&mut self, size: u64, like: u64) -> Option<u64> {
         let whole = size.next_power_of_two();
         if whole <= self.largest
@@ -301,7 +305,8 @@ impl Frames {
             of,
             what: format!("{who} does not fit the RAM of {}", system.board.name),
             why,
-            help: "make a piece of memory smaller, or `physical` addresses leave longer ranges free",
+            help: "make a piece of memory smaller, or `physical` addresses leave longer ranges \
+                   free",
         }
     }
 }

@@ -14,10 +14,12 @@ use super::place::Places;
 use super::{Design, traps};
 use crate::system::{self, Outside, System};
 
-/// SGR colours of console prefixes, by partition: those that read well on dark and light come first.
+/// SGR colours of console prefixes, by partition: those that read well on dark and light come
+/// first.
 const COLOURS: [u32; 6] = [36, 33, 35, 32, 34, 31];
 
-/// Header and arrays of the plan; translation table addresses are zero without a design. [`seal`] comes last.
+/// Header and arrays of the plan; translation table addresses are zero without a design. [`seal`]
+/// comes last.
 ///
 /// # Errors
 /// When the system is larger than the plan's types allow.
@@ -234,7 +236,8 @@ fn partition(
         clears: writer.array(&clears)?,
         gic: GuestGic {
             version: system.board.gic.version,
-            // The board's, which software sizes its loops by; what this partition does not own reads as zero.
+            // The board's, which software sizes its loops by; what this partition does not own
+            // reads as zero.
             intids: (system.board.gic.intids.min(INTIDS as u32))
                 .max(u32::from(highest) + 1)
                 .next_multiple_of(32),

@@ -1,8 +1,9 @@
-//! Translation tables with the 4 KiB granule, stage 1 of EL2 and stage 2 (DDI 0487, D8 "The AArch64 Virtual Memory
-//! System Architecture": D8.2 table walks and start levels, D8.3 descriptors, D8.4 and D8.5 their attributes).
+//! Translation tables with the 4 KiB granule, stage 1 of EL2 and stage 2 (DDI 0487, D8 "The AArch64
+//! Virtual Memory System Architecture": D8.2 table walks and start levels, D8.3 descriptors, D8.4
+//! and D8.5 their attributes).
 //!
-//! Blocks are used wherever both addresses allow, equal tables are stored once, and a walk starts at the last level
-//! that the input size permits.
+//! Blocks are used wherever both addresses allow, equal tables are stored once, and a walk starts
+//! at the last level that the input size permits.
 
 use std::collections::HashMap;
 
@@ -51,7 +52,8 @@ impl Access {
             }
     }
 
-    /// Attributes of a stage-2 descriptor. `XN[1:0]` = 10 is execute-never with and without FEAT_XNX.
+    /// Attributes of a stage-2 descriptor. `XN[1:0]` = 10 is execute-never with and without
+    /// FEAT_XNX.
     #[must_use]
     pub fn stage2(self) -> u64 {
         const S2AP_READ: u64 = 0b01 << 6;
@@ -157,7 +159,8 @@ impl Shape {
         })
     }
 
-    /// Level at which a walk starts. Stage 2 may put up to 16 tables side by side: done only where it saves a level.
+    /// Level at which a walk starts. Stage 2 may put up to 16 tables side by side: done only where
+    /// it saves a level.
     #[must_use]
     pub fn start_level(self) -> u32 {
         let concatenated = if self.stage == Stage::Two { 4 } else { 0 };
@@ -229,7 +232,8 @@ impl Pool {
         entries.flat_map(|entry| entry.to_le_bytes()).collect()
     }
 
-    /// Adds the tables that translate `mappings`, and nothing else, and answers the root's physical address.
+    /// Adds the tables that translate `mappings`, and nothing else, and answers the root's physical
+    /// address.
     ///
     /// # Errors
     /// When mappings overlap, are not whole pages, or lie outside the shape.
@@ -295,8 +299,8 @@ impl Pool {
         index
     }
 
-    /// Stores tables side by side, aligned to their whole size (DDI 0487, D8.2 "Concatenated translation tables").
-    /// The gap before them serves later single tables.
+    /// Stores tables side by side, aligned to their whole size (DDI 0487, D8.2 "Concatenated
+    /// translation tables"). The gap before them serves later single tables.
     fn store_aligned(&mut self, tables: &[Table]) -> usize {
         while !self
             .address(self.tables.len())
@@ -349,7 +353,8 @@ impl Pool {
     }
 }
 
-/// The mappings in order of input, neighbours that continue each other made one so that blocks may span them.
+/// The mappings in order of input, neighbours that continue each other made one so that blocks may
+/// span them.
 fn joined(mappings: &[Mapping]) -> Result<Vec<Mapping>> {
     let mut sorted = mappings.to_vec();
     sorted.sort_by_key(|m| m.input);
@@ -371,7 +376,8 @@ fn joined(mappings: &[Mapping]) -> Result<Vec<Mapping>> {
             if last.end() == mapping.input
                 && last.output + last.size == mapping.output
                 && last.access == mapping.access
-                // A block must not span what one root maps and another does not: a switch would change its size.
+                // A block must not span what one root maps and another does not: a switch would
+                // change its size.
                 && last.what == mapping.what
             {
                 last.size += mapping.size;

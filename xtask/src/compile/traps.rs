@@ -1,6 +1,7 @@
-//! The trap registers of every core, field by field, each with its reason. Names and positions are DDI 0487's (D24);
-//! a field that is not named here is zero, which is also what an older core demands of fields it does not have.
-//! Fields of later extensions are set only where DDI 0487 makes them RES0 and ignored on cores without them.
+//! The trap registers of every core, field by field, each with its reason. Names and positions are
+//! DDI 0487's (D24); a field that is not named here is zero, which is also what an older core
+//! demands of fields it does not have. Fields of later extensions are set only where DDI 0487 makes
+//! them RES0 and ignored on cores without them.
 
 use super::tables::Shape;
 
@@ -97,7 +98,8 @@ pub fn vtcr(shape: Shape, pa_bits: u32) -> Register {
         "VTCR_EL2",
         &[
             ("T0SZ", 0, shape.t0sz(), "the smallest IPA space that holds what the guest has"),
-            ("SL0", 6, level, "start at the last level possible: 0 is level 2, 1 is level 1, 2 is level 0"),
+            ("SL0", 6, level, "start at the last level possible: 0 is level 2, 1 is level 1, 2 is \
+                               level 0"),
             ("IRGN0", 8, 1, "walks: Write-Back, as the tables were written"),
             ("ORGN0", 10, 1, "walks: Write-Back, as the tables were written"),
             ("SH0", 12, 3, "walks: Inner Shareable"),
@@ -141,7 +143,8 @@ pub fn vttbr(root: u64, partition: usize) -> u64 {
     (partition as u64 + 1) << 48 | root
 }
 
-/// The largest physical address size that `pa_bits` has (`ID_AA64MMFR0_EL1.PARange`), as `PS` encodes it.
+/// The largest physical address size that `pa_bits` has (`ID_AA64MMFR0_EL1.PARange`), as `PS`
+/// encodes it.
 #[must_use]
 pub fn ps(pa_bits: u32) -> u64 {
     let sizes = [32, 36, 40, 42, 44, 48];
@@ -151,12 +154,14 @@ pub fn ps(pa_bits: u32) -> u64 {
 #[rustfmt::skip]
 const HCR: &[Row] = &[
     ("VM", 0, 1, "stage 2 is what keeps a guest in its partition"),
-    ("SWIO", 1, 1, "invalidation by set/way cleans too: a guest cannot drop a neighbour's dirty lines"),
+    ("SWIO", 1, 1, "invalidation by set/way cleans too: a guest cannot drop a neighbour's dirty \
+                    lines"),
     ("PTW", 2, 1, "a table walk into Device memory faults: no walk reads a device"),
     ("FMO", 3, 1, "physical FIQs enter EL2; a guest's SGIs and FIQ interface are virtual"),
     ("IMO", 4, 1, "physical IRQs enter EL2; a guest's SGIs and IRQ interface are virtual"),
     ("AMO", 5, 1, "a physical SError is a matter of the machine: EL2 halts whose core it hits"),
-    ("FB", 9, 0, "a vCPU never leaves its core: its local maintenance need not reach a neighbour's"),
+    ("FB", 9, 0, "a vCPU never leaves its core: its local maintenance need not reach a \
+                  neighbour's"),
     ("BSU", 10, 0, "a vCPU never leaves its core: its barriers mean what they say"),
     ("TWI", 13, 0, "WFI waits on the guest's own core: nobody else could use it"),
     ("TWE", 14, 0, "WFE waits on the guest's own core: nobody else could use it"),
@@ -166,7 +171,8 @@ const HCR: &[Row] = &[
     ("TSC", 19, 1, "SMC enters EL2: no guest talks to firmware"),
     ("TIDCP", 20, 1, "implementation-defined registers may reach beyond a partition"),
     ("TACR", 21, 1, "auxiliary control may reach beyond a partition"),
-    ("TSW", 22, 0, "set/way stays untrapped: SWIO makes it harmless, and EL2 would have to do it for the guest"),
+    ("TSW", 22, 0, "set/way stays untrapped: SWIO makes it harmless, and EL2 would have to do it \
+                    for the guest"),
     ("TPCP", 23, 0, "maintenance by address obeys stage 2"),
     ("TPU", 24, 0, "maintenance by address obeys stage 2"),
     ("TTLB", 25, 0, "TLB maintenance obeys the VMID"),
@@ -227,4 +233,5 @@ const CNTHCTL: &[Row] = &[
 ];
 
 #[rustfmt::skip]
-const CNTVOFF: &[Row] = &[("CNTVOFF", 0, 0, "virtual time is physical time: equal at both ends of every channel")];
+const CNTVOFF: &[Row] = &[("CNTVOFF", 0, 0, "virtual time is physical time: equal at both ends of \
+                                             every channel")];

@@ -1,5 +1,6 @@
-//! The device tree a guest gets: its cores, memory, PSCI, timers, GIC, PL011, channels and passed-through devices.
-//! Bindings are those of the Devicetree Specification and Linux `Documentation/devicetree/bindings`.
+//! The device tree a guest gets: its cores, memory, PSCI, timers, GIC, PL011, channels and
+//! passed-through devices. Bindings are those of the Devicetree Specification and Linux
+//! `Documentation/devicetree/bindings`.
 
 use anyhow::{Result, ensure};
 use dtoolkit::ToPropertyValue;
@@ -25,7 +26,8 @@ const LEVEL: u32 = 4;
 const FIRST_PPI: u32 = 16;
 const FIRST_SPI: u32 = 32;
 
-/// Builds the device tree of partition `index`. Its size does not depend on where it and the RAM disk lie.
+/// Builds the device tree of partition `index`. Its size does not depend on where it and the RAM
+/// disk lie.
 ///
 /// # Errors
 /// When a name does not make a node, or the tree grows beyond the 2 MiB that Linux maps.
@@ -143,7 +145,8 @@ fn psci() -> Result<DeviceTreeNode> {
     Ok(node)
 }
 
-/// The binding wants the secure physical, physical, virtual and EL2 timers in this order; only the middle two are there.
+/// The binding wants the secure physical, physical, virtual and EL2 timers in this order; only the
+/// middle two are there.
 fn timer(system: &System, partition: &Partition) -> Result<DeviceTreeNode> {
     const SECURE: u32 = 29;
     const EL2: u32 = 26;

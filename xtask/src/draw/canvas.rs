@@ -1,4 +1,5 @@
-//! What drawings are made of: text, boxes, lines and arrows in a few classes of style, legible on light and on dark.
+//! What drawings are made of: text, boxes, lines and arrows in a few classes of style, legible on
+//! light and on dark.
 
 use svg::node::element::{Line, Path, Rectangle, Style, Text, Title};
 use svg::{Document, Node};
@@ -6,12 +7,14 @@ use svg::{Document, Node};
 /// Space around everything, in user units (pixels at scale 1).
 pub const MARGIN: f64 = 32.0;
 
-/// Every class of style: fills and strokes twice, once for each scheme; nothing is drawn with any other colour.
+/// Every class of style: fills and strokes twice, once for each scheme; nothing is drawn with any
+/// other colour.
 const STYLE: &str = "
 text { font: 12px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328 }
 .title { font-size: 22px; font-weight: 600 }
 .head { font-size: 14px; font-weight: 600 }
-.mono { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; font-size: 11.5px }
+.mono { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', \
+monospace; font-size: 11.5px }
 .small { font-size: 11px }
 .muted { fill: #5c6570 }
 .over { paint-order: stroke; stroke: #fcfcfb; stroke-width: 5px; stroke-linejoin: round }

@@ -1,4 +1,5 @@
-//! The lower half of a drawing: RAM to scale with who may do what to each part of it, and the devices.
+//! The lower half of a drawing: RAM to scale with who may do what to each part of it, and the
+//! devices.
 
 use super::bytes;
 use super::canvas::{Canvas, MARGIN, width};

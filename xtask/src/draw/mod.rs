@@ -1,6 +1,7 @@
-//! `cargo xtask draw`: a system as one SVG. Cores with class and owner, channels with their directions, memory to scale,
-//! devices with their owners. Drawn from what was compiled, but for what changes whenever EL2 does: so the drawing in the
-//! documentation stays as it is until its system changes.
+//! `cargo xtask draw`: a system as one SVG. Cores with class and owner, channels with their
+//! directions, memory to scale, devices with their owners. Drawn from what was compiled, but for
+//! what changes whenever EL2 does: so the drawing in the documentation stays as it is until its
+//! system changes.
 
 mod canvas;
 mod cores;
@@ -16,7 +17,8 @@ use anyhow::Result;
 use canvas::{Canvas, MARGIN, width};
 use std::path::Path;
 
-/// Draws `spec`, for GIC version `gic` or its board's first, on standard output or to the file `output`.
+/// Draws `spec`, for GIC version `gic` or its board's first, on standard output or to the file
+/// `output`.
 ///
 /// # Errors
 /// If the system cannot be built, or the file not be written.

@@ -13,8 +13,8 @@ fn compiled(system: &System, el2: &[u8]) -> Image {
     compile(system, el2).expect("a system that fits")
 }
 
-/// The drawing in the documentation is today's. Neither EL2 nor the guests are in it but by name, so none is built here.
-/// With BLESS=1 in the environment it is drawn anew.
+/// The drawing in the documentation is today's. Neither EL2 nor the guests are in it but by name,
+/// so none is built here. With BLESS=1 in the environment it is drawn anew.
 #[test]
 fn the_committed_drawing_is_todays() {
     let folder = scratch();

@@ -1,5 +1,6 @@
-//! Fetching a file of a Debian arm64 package, on a Debian system of any architecture: apt with folders of its own, the
-//! system's sources and keys, and no root. The system's packages and apt's view of them stay as they are.
+//! Fetching a file of a Debian arm64 package, on a Debian system of any architecture: apt with
+//! folders of its own, the system's sources and keys, and no root. The system's packages and apt's
+//! view of them stay as they are.
 
 use super::Unavailable;
 use crate::build;
@@ -9,11 +10,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Files of `package`, or of the package that it depends on to be current: of each pattern the one whose path matches. What
-/// is kept is of one version; a file that the package has not, the first apart, is empty.
+/// Files of `package`, or of the package that it depends on to be current: of each pattern the one
+/// whose path matches. What is kept is of one version; a file that the package has not, the first
+/// apart, is empty.
 ///
 /// # Errors
-/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when the package has no first file.
+/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when the package has no first
+/// file.
 pub fn members<const N: usize>(
     cache: &Path,
     package: &str,
@@ -66,7 +69,8 @@ fn download(folder: &Path, package: &str) -> Result<PathBuf> {
     }
 }
 
-/// The package that `package` stands for: Debian's `linux-image-cloud-arm64` is empty and depends on a version's.
+/// The package that `package` stands for: Debian's `linux-image-cloud-arm64` is empty and depends
+/// on a version's.
 fn current(folder: &Path, package: &str) -> Result<String> {
     let mut show = apt(folder, "apt-cache");
     show.args(["show", "--no-all-versions", package]);
@@ -114,7 +118,8 @@ fn apt(folder: &Path, program: &str) -> Command {
     command
 }
 
-/// Takes the one file that matches `pattern` out of a package to `to`, which is empty (false) if there is none.
+/// Takes the one file that matches `pattern` out of a package to `to`, which is empty (false) if
+/// there is none.
 fn unpack(deb: &Path, pattern: &str, to: &Path) -> Result<bool> {
     let _step = Step::start(format!("unpacking {pattern}"));
     let file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;

@@ -1,5 +1,5 @@
-//! The initial RAM disk: `/init`, the checks and busybox as a cpio archive, the `newc` format of Linux
-//! `Documentation/driver-api/early-userspace/buffer-format.rst`.
+//! The initial RAM disk: `/init`, the checks and busybox as a cpio archive, the `newc` format of
+//! Linux `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
 use anyhow::{Context, Result};
 use std::io::Cursor;
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 
-/// Packs `folder` (guests/linux), `busybox`, and kernel modules in the order they are loaded; empty ones are left out. The same files make the same
-/// archive.
+/// Packs `folder` (guests/linux), `busybox`, and kernel modules in the order they are loaded; empty
+/// ones are left out. The same files make the same archive.
 ///
 /// # Errors
 /// When a file cannot be read.

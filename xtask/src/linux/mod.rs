@@ -1,5 +1,6 @@
-//! What a manifest means by `debian:PACKAGE`: Debian's arm64 kernel, and an initial RAM disk of its busybox. Both are
-//! fetched when they are first needed, and kept in Cargo's target folder: from then on nothing touches the network.
+//! What a manifest means by `debian:PACKAGE`: Debian's arm64 kernel, and an initial RAM disk of its
+//! busybox. Both are fetched when they are first needed, and kept in Cargo's target folder: from
+//! then on nothing touches the network.
 
 mod fetch;
 mod initramfs;
@@ -14,14 +15,15 @@ use std::path::{Path, PathBuf};
 
 /// What such names start with.
 pub const SCHEME: &str = "debian:";
-/// How kernel packages start, those that depend on the current one (`linux-image-cloud-arm64`) included.
+/// How kernel packages start, those that depend on the current one (`linux-image-cloud-arm64`)
+/// included.
 const KERNEL: &str = "linux-image-";
 /// The package of the initial RAM disk's one program.
 const BUSYBOX: &str = "busybox-static";
 /// U-Boot for QEMU's machine, and the file of it for arm64.
 const U_BOOT: (&str, &str) = ("u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin");
-/// What is taken of a kernel's package: itself, and what a disk behind virtio-mmio needs, in the order it is loaded; what
-/// there is no module for is built in.
+/// What is taken of a kernel's package: itself, and what a disk behind virtio-mmio needs, in the
+/// order it is loaded; what there is no module for is built in.
 const KERNEL_FILES: [&str; 5] = [
     "boot/vmlinuz-*",
     "lib/modules/*/virtio_ring.ko*",
@@ -30,7 +32,8 @@ const KERNEL_FILES: [&str; 5] = [
     "lib/modules/*/virtio_blk.ko*",
 ];
 
-/// How the shell of guests/linux asks for a command, and how its kernel's command line says that there is no shell.
+/// How the shell of guests/linux asks for a command, and how its kernel's command line says that
+/// there is no shell.
 const PROMPT: &str = "/ # ";
 const NO_SHELL: &str = "bulkhead.run=";
 /// What is typed at a shell that nobody sits at: the system then has load, and an end.
@@ -58,7 +61,8 @@ pub struct Instead {
 }
 
 impl Instead {
-    /// Checks that the system `spec` has something that these files stand for, and makes their paths absolute.
+    /// Checks that the system `spec` has something that these files stand for, and makes their
+    /// paths absolute.
     ///
     /// # Errors
     /// When a file is not there, or no partition names what it replaces.
@@ -89,8 +93,8 @@ fn is_kernel(package: &str) -> bool {
     package.starts_with(KERNEL)
 }
 
-/// Packages that the manifest of `spec` names, without their scheme. None if it cannot be read: who needs it says so.
-/// `debian:PACKAGE` is that package itself.
+/// Packages that the manifest of `spec` names, without their scheme. None if it cannot be read: who
+/// needs it says so. `debian:PACKAGE` is that package itself.
 pub fn packages(spec: &str) -> Vec<String> {
     if let Some(package) = spec.strip_prefix(SCHEME) {
         return vec![package.to_owned()];
@@ -115,7 +119,8 @@ pub fn packages(spec: &str) -> Vec<String> {
         .collect()
 }
 
-/// Gets what the system `spec` takes from Debian, or the one package that `spec` is, so that what else is wrong with it can be told from having no network.
+/// Gets what the system `spec` takes from Debian, or the one package that `spec` is, so that what
+/// else is wrong with it can be told from having no network.
 ///
 /// # Errors
 /// [`Unavailable`], and why.
@@ -131,7 +136,8 @@ pub fn fetched(spec: &str) -> Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-/// The device tree that QEMU takes for the board of the system `spec`, if its machine makes none itself.
+/// The device tree that QEMU takes for the board of the system `spec`, if its machine makes none
+/// itself.
 fn board_tree(spec: &str) -> Option<String> {
     let table =
         |path: PathBuf| -> Option<toml::Table> { std::fs::read_to_string(path).ok()?.parse().ok() };
@@ -143,10 +149,12 @@ fn board_tree(spec: &str) -> Option<String> {
     Some(name.get("qemu")?.get("dtb")?.as_str()?.to_owned())
 }
 
-/// The board's device tree that `debian:PACKAGE/FILE` stands for: Debian's kernels for arm64 come with those of their boards.
+/// The board's device tree that `debian:PACKAGE/FILE` stands for: Debian's kernels for arm64 come
+/// with those of their boards.
 ///
 /// # Errors
-/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such package or file in it.
+/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such package
+/// or file in it.
 pub fn device_tree(name: &str) -> Result<PathBuf> {
     let parts = name
         .strip_prefix(SCHEME)
@@ -160,8 +168,8 @@ pub fn device_tree(name: &str) -> Result<PathBuf> {
     Ok(tree)
 }
 
-/// What to type at `system` so that it comes to an end by itself: every shell of guests/linux gets some work, and is
-/// switched off if all was well.
+/// What to type at `system` so that it comes to an end by itself: every shell of guests/linux gets
+/// some work, and is switched off if all was well.
 pub fn errands(system: &System) -> Vec<Step> {
     let step = |seen: &str, keys: String| Step {
         seen: seen.to_owned(),
@@ -197,8 +205,8 @@ fn cache() -> PathBuf {
 /// The file that `debian:` and `package` stand for.
 ///
 /// # Errors
-/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such package, or it is not what
-/// it should be.
+/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such
+/// package, or it is not what it should be.
 pub fn file(package: &str, instead: &Instead) -> Result<PathBuf> {
     let cache = cache();
     match package {
@@ -218,15 +226,16 @@ pub fn file(package: &str, instead: &Instead) -> Result<PathBuf> {
                 initial_ram_disk(&cache, Some(kernel))
             }
             _ => bail!(
-                "{SCHEME} names a kernel ({KERNEL}…), {}, or for an initial RAM disk {BUSYBOX} or {BUSYBOX}+{KERNEL}…",
+                "{SCHEME} names a kernel ({KERNEL}…), {}, or for an initial RAM disk {BUSYBOX} or \
+                 {BUSYBOX}+{KERNEL}…",
                 U_BOOT.0
             ),
         },
     }
 }
 
-/// Busybox and guests/linux, with modules of `kernel` if one is named. Packed anew each time: what a change of guests/linux
-/// needs, and done at once.
+/// Busybox and guests/linux, with modules of `kernel` if one is named. Packed anew each time: what
+/// a change of guests/linux needs, and done at once.
 fn initial_ram_disk(cache: &Path, kernel: Option<&str>) -> Result<PathBuf> {
     let [busybox] = fetch::members(cache, BUSYBOX, ["*bin/busybox"])?;
     let modules = match kernel {

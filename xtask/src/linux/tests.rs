@@ -60,10 +60,12 @@ fn packages_are_found_in_manifests() {
 #[test]
 fn the_current_kernel_is_what_the_empty_package_depends_on() {
     let fields = |text: &str| text.lines().map(String::from).collect::<Vec<_>>();
-    let empty = "Package: linux-image-cloud-arm64\nDepends: linux-image-6.1.0-56-cloud-arm64 (= 6.1.192-2)\n";
+    let empty = "Package: linux-image-cloud-arm64\nDepends: linux-image-6.1.0-56-cloud-arm64 (= \
+                 6.1.192-2)\n";
     let current = fetch::dependency(&fields(empty));
     assert_eq!(current.as_deref(), Some("linux-image-6.1.0-56-cloud-arm64"));
-    let itself = "Depends: kmod, linux-base (>= 4.3~), initramfs-tools (>= 0.120+deb8u2) | linux-initramfs-tool\n";
+    let itself = "Depends: kmod, linux-base (>= 4.3~), initramfs-tools (>= 0.120+deb8u2) | \
+                  linux-initramfs-tool\n";
     assert_eq!(fetch::dependency(&fields(itself)), None);
     assert_eq!(
         fetch::dependency(&fields("Package: busybox-static\n")),
@@ -97,7 +99,8 @@ fn other_packages_are_refused() {
     assert!(!error.is::<Unavailable>());
 }
 
-/// Only shells of guests/linux are typed at, each by its partition's number, and nobody has the input after that.
+/// Only shells of guests/linux are typed at, each by its partition's number, and nobody has the
+/// input after that.
 #[test]
 fn errands_go_to_shells() {
     let mut system = crate::compile::tests::duo();

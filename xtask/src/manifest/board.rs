@@ -1,5 +1,5 @@
-//! `boards/NAME/board.toml`: what a board has. Written by whoever ports Bulkhead, so the first error is enough
-//! and serde's derived types do. docs/porting.md explains every key.
+//! `boards/NAME/board.toml`: what a board has. Written by whoever ports Bulkhead, so the first
+//! error is enough and serde's derived types do. docs/porting.md explains every key.
 
 use serde::Deserialize;
 
@@ -187,7 +187,8 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
             gic.version
         )));
     }
-    // A board may list several controllers that it can be built with; the first is what it runs with.
+    // A board may list several controllers that it can be built with; the first is what it runs
+    // with.
     let gic = gics.first().cloned();
     let gic = gic.ok_or_else(|| error("a board needs one [[gic]] at least".into()))?;
     let wrong = |device: &&Peripheral| {
@@ -214,7 +215,8 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
     };
     if let Some(range) = reclaimed.iter().find(both) {
         return Err(error(format!(
-            "the range at {:#x} is both in `reserved` and in `reclaimed`: firmware keeps it, or the plan may have it",
+            "the range at {:#x} is both in `reserved` and in `reclaimed`: firmware keeps it, or \
+             the plan may have it",
             range.base
         )));
     }

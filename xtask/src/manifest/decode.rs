@@ -1,4 +1,5 @@
-//! Reading TOML tables key by key, so that every wrong key and value is reported and not the first alone.
+//! Reading TOML tables key by key, so that every wrong key and value is reported and not the first
+//! alone.
 //!
 //! serde stops at the first error, which is why manifests are not read by derived types.
 
@@ -134,8 +135,8 @@ impl<'a> Table<'a> {
         self.optional(key, read)
     }
 
-    /// Reports the keys that were not asked for, and those that are missing, but not one that only is misspelt. Answers
-    /// the unknown ones.
+    /// Reports the keys that were not asked for, and those that are missing, but not one that only
+    /// is misspelt. Answers the unknown ones.
     pub fn finish(self) -> Vec<String> {
         let Source::File(entries, findings) = self.source else {
             return Vec::new();

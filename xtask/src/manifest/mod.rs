@@ -1,8 +1,9 @@
 //! The system manifest: `boards/BOARD/systems/NAME.toml` to a validated [`System`].
 //!
-//! `decode` and `values` read TOML, `raw` holds what is written, `rules` lists every rule and its check, `image` reads
-//! programs, `resolve` makes the [`System`]. Everything that is wrong is reported at once; what is unwise once nothing is
-//! wrong. docs/manifest.md is the reference, `schema` the same for editors.
+//! `decode` and `values` read TOML, `raw` holds what is written, `rules` lists every rule and its
+//! check, `image` reads programs, `resolve` makes the [`System`]. Everything that is wrong is
+//! reported at once; what is unwise once nothing is wrong. docs/manifest.md is the reference,
+//! `schema` the same for editors.
 
 mod board;
 mod checks;
@@ -37,9 +38,9 @@ use rules::{Check, RULES};
 /// The board whose systems need no board name.
 pub(crate) const DEFAULT_BOARD: &str = "qemu-virt";
 
-/// Reads the system `spec`: a path that ends in `.toml`, `BOARD/NAME`, or the NAME of a system of qemu-virt.
-/// `root` is the repository. `guests` gives the file of a name that is no path: it builds
-/// the crate guests/NAME, or gets what `debian:PACKAGE` stands for.
+/// Reads the system `spec`: a path that ends in `.toml`, `BOARD/NAME`, or the NAME of a system of
+/// qemu-virt. `root` is the repository. `guests` gives the file of a name that is no path: it
+/// builds the crate guests/NAME, or gets what `debian:PACKAGE` stands for.
 ///
 /// # Errors
 /// Everything that is wrong with the manifest.
@@ -199,7 +200,8 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Reads a manifest's text and applies every rule to it. Answers the system with its warnings, or its errors.
+/// Reads a manifest's text and applies every rule to it. Answers the system with its warnings, or
+/// its errors.
 fn read(
     root: &Path,
     path: &Path,

@@ -1,4 +1,5 @@
-//! A partition's `memory`: pieces, of which the first has a default address and the others say theirs.
+//! A partition's `memory`: pieces, of which the first has a default address and the others say
+//! theirs.
 
 use super::decode::{At, Findings, Read, Value};
 use super::raw::{DEFAULT_IPA, Memory};

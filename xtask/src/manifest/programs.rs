@@ -87,10 +87,15 @@ fn one_kind(image: &At<RawImage>) -> Outcome<(Kind, &At<String>)> {
             let finding = finding.other(first.span(), "this").rule("image-kind");
             Err(finding.help("keep one of them").into())
         }
-        [] => Err(Finding::new(image.span(), "an image needs a file", "this names none")
-            .rule("image-kind")
-            .help("write one of `guest`, `elf`, `raw` and `linux`: `image = { elf = \"program.elf\" }`")
-            .into()),
+        [] => Err(
+            Finding::new(image.span(), "an image needs a file", "this names none")
+                .rule("image-kind")
+                .help(
+                    "write one of `guest`, `elf`, `raw` and `linux`: `image = { elf = \
+                     \"program.elf\" }`",
+                )
+                .into(),
+        ),
     }
 }
 
@@ -137,12 +142,16 @@ fn place(
         Finding::new(name.span(), title, "this package")
             .rule("debian-package")
             .note(format!("{error:#}"))
-            .help("write the path of a file instead; `cargo xtask qemu` and `image` also take `--kernel FILE` and `--initrd FILE`")
+            .help(
+                "write the path of a file instead; `cargo xtask qemu` and `image` also take \
+                 `--kernel FILE` and `--initrd FILE`",
+            )
             .into()
     })
 }
 
-/// A further file of an image, if it could be read so far: its bytes are as good as a segment. And where its `load` is.
+/// A further file of an image, if it could be read so far: its bytes are as good as a segment. And
+/// where its `load` is.
 fn further(
     folder: &Path,
     file: &File,

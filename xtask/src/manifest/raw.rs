@@ -1,5 +1,5 @@
-//! The manifest as written: every value with its place, nothing resolved. A value that was missing or wrong is
-//! `None` (and has been reported), so that the rules can still look at the rest.
+//! The manifest as written: every value with its place, nothing resolved. A value that was missing
+//! or wrong is `None` (and has been reported), so that the rules can still look at the rest.
 
 use std::ops::Range;
 
@@ -215,7 +215,8 @@ impl Manifest {
         }
     }
 
-    /// Whether every partition is there by a name that can stay: otherwise nobody knows which there is not.
+    /// Whether every partition is there by a name that can stay: otherwise nobody knows which there
+    /// is not.
     pub fn knows_partitions(&self) -> bool {
         let mut names = self.partitions.iter().map(|p| p.name.as_ref());
         self.complete && names.all(|name| name.is_some_and(|name| is_name(name.get_ref())))

@@ -1,5 +1,5 @@
-//! What is left of a manifest that is no TOML: everything but the entries with a syntax error, so that one slip hides
-//! no other.
+//! What is left of a manifest that is no TOML: everything but the entries with a syntax error, so
+//! that one slip hides no other.
 
 use std::ops::Range;
 
@@ -23,8 +23,9 @@ pub struct Sound {
     pub head_lost: bool,
 }
 
-/// Takes what is no TOML out of a manifest, and reports it by rule `syntax`: an entry if that is enough, or else its
-/// top-level table. What the parser would make of the rest of such an entry would only mislead.
+/// Takes what is no TOML out of a manifest, and reports it by rule `syntax`: an entry if that is
+/// enough, or else its top-level table. What the parser would make of the rest of such an entry
+/// would only mislead.
 pub fn sound(text: &str, findings: &Findings) -> Sound {
     let mut sound = Sound {
         text: text.to_owned(),
@@ -92,7 +93,8 @@ fn report(error: &toml::de::Error, offset: usize, findings: &Findings) {
 /// An entry that is no TOML, with the parser's first word on it: its further ones follow from that.
 type Damage = (Range<usize>, toml::de::Error);
 
-/// The table with 0 for the value of every entry that is no TOML by itself, and those entries. None if that does not make it TOML.
+/// The table with 0 for the value of every entry that is no TOML by itself, and those entries. None
+/// if that does not make it TOML.
 fn mend(table: &str) -> Option<(String, Vec<Damage>)> {
     let mut mended = table.to_owned();
     let mut errors = Vec::new();
@@ -149,7 +151,8 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Where the top-level tables stand: each from its header to the next one's, the first from the file's start.
+/// Where the top-level tables stand: each from its header to the next one's, the first from the
+/// file's start.
 fn tables(text: &str) -> Vec<Range<usize>> {
     let mut starts = vec![0];
     for (at, line) in lines(text) {

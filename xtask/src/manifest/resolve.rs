@@ -134,7 +134,8 @@ fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
     })
 }
 
-/// Partition and vCPU number of an end such as `sensor/0`. A number that is too large is the largest.
+/// Partition and vCPU number of an end such as `sensor/0`. A number that is too large is the
+/// largest.
 pub fn split_end(end: &str) -> Option<(&str, usize)> {
     let (partition, vcpu) = end.split_once('/')?;
     let is_number = vcpu.bytes().all(|digit| digit.is_ascii_digit())

@@ -1,6 +1,8 @@
-//! Every rule that a manifest must hold, and after them those that it should: id, check, what it says and why.
+//! Every rule that a manifest must hold, and after them those that it should: id, check, what it
+//! says and why.
 //!
-//! Each has a bad manifest in tests/manifests/ID.toml with the exact message in ID.txt, and a line in docs/manifest.md.
+//! Each has a bad manifest in tests/manifests/ID.toml with the exact message in ID.txt, and a line
+//! in docs/manifest.md.
 
 use super::checks::{channels, cores, devices, images, memory, names, ram, unwise, verdict};
 use super::programs::Program;
@@ -64,7 +66,8 @@ pub const RULES: &[Rule] = &[
         "What cannot be parsed says nothing. Everything without such an error is still looked at."),
     rule("unknown-key", R,
         "A table has no keys but those of this page.",
-        "A misspelt key would silently leave its default in place, and defaults decide who owns what."),
+        "A misspelt key would silently leave its default in place, and defaults decide who owns \
+         what."),
     rule("missing-key", R,
         "Keys without a default are given.",
         "There is no safe guess for what a partition owns: only its author knows."),
@@ -85,10 +88,12 @@ pub const RULES: &[Rule] = &[
         "Draining is work of one core's EL2, and only cores that run a vCPU run EL2."),
     rule("console-core-class", M(cores::console_core_class),
         "The console's core has the class `comm`: draining would disturb a compute core.",
-        "Each line that anybody prints enters EL2 on the console's core: foreign entries, of which a compute core has none."),
+        "Each line that anybody prints enters EL2 on the console's core: foreign entries, of which \
+         a compute core has none."),
     rule("console-share", M(cores::console_share),
         "The console takes 1 to 50 percent of its core's time.",
-        "With none of it nothing would ever be shown, and with more the guest of that core would have the smaller part."),
+        "With none of it nothing would ever be shown, and with more the guest of that core would \
+         have the smaller part."),
     rule("ram-range", B(ram::ram_range),
         "RAM is whole pages, of which a core can address every byte.",
         "Partitions are placed in pages, and what no core can address holds nothing."),
@@ -97,43 +102,52 @@ pub const RULES: &[Rule] = &[
         "What is there twice is counted twice, and a system seems to fit that does not."),
     rule("ram-on-device", B(ram::ram_on_device),
         "Where the board has a device, it has no RAM.",
-        "Partitions are placed in RAM: one would get the device's registers for memory, beside whoever owns the device."),
+        "Partitions are placed in RAM: one would get the device's registers for memory, beside \
+         whoever owns the device."),
     rule("does-not-fit", R,
         "When everything is placed, there is room for it.",
-        "Sizes can add up and still not fit: fixed addresses break RAM into ranges, EL2 takes a part of it, a device tree grows with what it lists."),
+        "Sizes can add up and still not fit: fixed addresses break RAM into ranges, EL2 takes a \
+         part of it, a device tree grows with what it lists."),
     rule("partition-none", A(names::partition_none),
         "A system has one partition at least.",
         "EL2 does nothing for itself: a system without partitions would power off at once."),
     rule("partition-name", M(names::partition_name),
         "A partition's name has 1 to 15 characters of a-z, 0-9 and -.",
-        "The name stands before each of the partition's console lines and in the plan, where it has 16 bytes with its zero."),
+        "The name stands before each of the partition's console lines and in the plan, where it \
+         has 16 bytes with its zero."),
     rule("partition-name-twice", M(names::partition_name_twice),
         "No two partitions have the same name.",
         "Console lines, channel ends and reports tell partitions apart by their names alone."),
     rule("vcpus-none", M(cores::vcpus_none),
         "A partition has one vCPU at least.",
-        "Without a vCPU nothing of the partition would ever run, and its memory would be lost to the others."),
+        "Without a vCPU nothing of the partition would ever run, and its memory would be lost to \
+         the others."),
     rule("vcpus-too-many", M(cores::vcpus_too_many),
         "A partition has 8 vCPUs at most.",
         "EL2's state of a partition has a fixed size: nothing is allocated at run time."),
     rule("cores-too-many", M(cores::cores_too_many),
         "A system uses 8 cores at most, and so has 8 partitions at most.",
-        "The plan and EL2's shared region have room for this many; nothing is allocated at run time."),
+        "The plan and EL2's shared region have room for this many; nothing is allocated at run \
+         time."),
     rule("core-unknown", B(cores::core_unknown),
         "A core is one of the board's.",
         "EL2 would wait for ever for a core that the machine does not have."),
     rule("core-given-twice", B(cores::core_given_twice),
         "A core runs one vCPU, forever.",
-        "Bulkhead has no scheduler: two vCPUs on one core would need one, and would disturb each other."),
+        "Bulkhead has no scheduler: two vCPUs on one core would need one, and would disturb each \
+         other."),
     rule("mixed-clusters", B(cores::mixed_clusters),
-        "With `mixed-clusters = \"refuse\"`, no cluster has cores of both classes: they would share its L2.",
-        "The manifest's author asked for it: a neighbour cannot interrupt a compute core, but slow it through a cache."),
+        "With `mixed-clusters = \"refuse\"`, no cluster has cores of both classes: they would \
+         share its L2.",
+        "The manifest's author asked for it: a neighbour cannot interrupt a compute core, but slow \
+         it through a cache."),
     rule("memory-none", M(memory::memory_none),
         "A partition has one piece of memory at least.",
         "The device tree and the program have to lie somewhere."),
     rule("memory-rom-first", M(memory::memory_rom_first),
         "The first piece of memory is RAM.",
-        "It holds the device tree and the initial RAM disk, and is where a guest finds memory to work in."),
+        "It holds the device tree and the initial RAM disk, and is where a guest finds memory to \
+         work in."),
     rule("memory-empty", M(memory::memory_empty),
         "A piece of memory has a size above 0.",
         "A piece without bytes maps nothing; it is a slip."),
@@ -145,10 +159,12 @@ pub const RULES: &[Rule] = &[
         "One guest address would have two meanings."),
     rule("memory-on-device", B(memory::memory_on_device),
         "Memory does not lie where the guest sees its GIC, its PL011 or a device.",
-        "The guest would reach RAM where its tree promises a device, or a device where it promises RAM."),
+        "The guest would reach RAM where its tree promises a device, or a device where it promises \
+         RAM."),
     rule("memory-too-high", B(memory::memory_too_high),
         "Guest addresses have no more bits than the board's physical addresses.",
-        "Translation has no entries for such addresses: the guest's first access there would fault."),
+        "Translation has no entries for such addresses: the guest's first access there would \
+         fault."),
     rule("memory-exceeds-board", B(memory::memory_exceeds_board),
         "All partitions and channels together fit the board's RAM.",
         "Memory is given outright, never promised twice: there is no swapping and no ballooning."),
@@ -171,10 +187,12 @@ pub const RULES: &[Rule] = &[
         "The image's file is not empty.",
         "An empty file has no instruction to start at."),
     rule("image-load", R,
-        "`load` is given for `raw`, where nothing else says it, and never for ELF files, which say it themselves.",
+        "`load` is given for `raw`, where nothing else says it, and never for ELF files, which say \
+         it themselves.",
         "Only one of the two may say where the program goes, or they may differ."),
     rule("debian-package", R,
-        "`debian:` names a kernel package of Debian, u-boot-qemu, or for `initrd` busybox-static, and can be fetched.",
+        "`debian:` names a kernel package of Debian, u-boot-qemu, or for `initrd` busybox-static, \
+         and can be fetched.",
         "The package is fetched once, by apt, and is part of the image as any other file is."),
     rule("guest-unknown", R,
         "The guest is a crate of guests/.",
@@ -190,7 +208,8 @@ pub const RULES: &[Rule] = &[
         "A vCPU starts in AArch64 at EL1, little-endian: other programs cannot run there."),
     rule("elf-machine", R,
         "It is for AArch64.",
-        "Instructions of another architecture would be executed as what they happen to mean on this one."),
+        "Instructions of another architecture would be executed as what they happen to mean on \
+         this one."),
     rule("elf-malformed", R,
         "It is whole.",
         "Half a program is a failed copy or build."),
@@ -208,7 +227,8 @@ pub const RULES: &[Rule] = &[
         "EL2 writes the device tree and starts the vCPU in little-endian state."),
     rule("linux-load", R,
         "It loads at a multiple of 2 MiB plus its own text_offset.",
-        "The kernel computes its own addresses from that alignment and would overwrite itself otherwise."),
+        "The kernel computes its own addresses from that alignment and would overwrite itself \
+         otherwise."),
     rule("image-outside-memory", P(images::image_outside_memory),
         "Every segment lies in one piece of the partition's memory.",
         "Loading would write to memory that the partition does not own."),
@@ -219,7 +239,8 @@ pub const RULES: &[Rule] = &[
         "vCPU 0 starts at an instruction of the image.",
         "The first instruction fetched would be data, or a fault."),
     rule("device-tree-place", P(images::device_tree_place),
-        "A fixed device tree lies in the partition's memory, at a multiple of 8, and not on what is loaded there.",
+        "A fixed device tree lies in the partition's memory, at a multiple of 8, and not on what \
+         is loaded there.",
         "vCPU 0 is given this address in x0 and reads its whole machine there."),
     rule("device-tree-room", P(images::device_tree_room),
         "Otherwise the first piece of memory has room for it at its end.",
@@ -241,7 +262,8 @@ pub const RULES: &[Rule] = &[
         "Nobody sees such a character in a file, and no guest means anything by it."),
     rule("verdict-text", M(verdict::verdict_text),
         "`pass` and `fail` have 1 to 100 printable characters.",
-        "The text is looked for within one console line; no line holds control characters, and EL2 breaks lines of 200 bytes."),
+        "The text is looked for within one console line; no line holds control characters, and EL2 \
+         breaks lines of 200 bytes."),
     rule("verdict-both", M(verdict::verdict_both),
         "The text of `pass` does not hold that of `fail`.",
         "Every line that says that the partition has passed would say that it has failed."),
@@ -250,19 +272,24 @@ pub const RULES: &[Rule] = &[
         "Without one it prints nothing that could be looked for."),
     rule("device-unknown", B(devices::device_unknown),
         "A device is one of the board's.",
-        "Registers, interrupts and DMA of a device come from the board's file: nothing else is known to be safe."),
+        "Registers, interrupts and DMA of a device come from the board's file: nothing else is \
+         known to be safe."),
     rule("device-given-twice", M(devices::device_given_twice),
         "A device has one owner.",
         "Two drivers at one device would corrupt each other's work, and could talk through it."),
     rule("device-dma", B(devices::device_dma),
-        "A device that writes memory by itself is passed through only to a partition with `dma = \"trusted\"`.",
-        "Stage 2 binds the cores' accesses alone: through DMA a guest would reach any memory, EL2's too."),
+        "A device that writes memory by itself is passed through only to a partition with `dma = \
+         \"trusted\"`.",
+        "Stage 2 binds the cores' accesses alone: through DMA a guest would reach any memory, \
+         EL2's too."),
     rule("dma-memory", B(devices::dma_memory),
         "A partition with such a device sees its memory at physical addresses.",
-        "The device takes the guest's addresses for physical ones: it would write into somebody else's memory."),
+        "The device takes the guest's addresses for physical ones: it would write into somebody \
+         else's memory."),
     rule("interrupt-private", M(devices::interrupt_private),
         "Private interrupts (PPIs) are not passed through.",
-        "PPIs are wired to one core each, and EL2 needs its own for its timer and for the list registers."),
+        "PPIs are wired to one core each, and EL2 needs its own for its timer and for the list \
+         registers."),
     rule("interrupt-range", B(devices::interrupt_range),
         "An interrupt is one of the board's SPIs.",
         "The distributor has no such line, so nothing would ever arrive."),
@@ -295,39 +322,52 @@ pub const RULES: &[Rule] = &[
         "The doorbell would have no core to go to."),
     rule("channel-end-class", M(channels::channel_end_class),
         "An end's vCPU has the class `comm`: a doorbell would disturb a compute core.",
-        "This is what the class promises: EL2 never runs on a compute core because of a neighbour."),
+        "This is what the class promises: EL2 never runs on a compute core because of a \
+         neighbour."),
     rule("channel-one-partition", M(channels::channel_one_partition),
         "A channel's ends are two partitions': vCPUs of one share its memory.",
-        "Inside one partition memory is shared anyway, and a sibling is interrupted by a guest's own SGI."),
+        "Inside one partition memory is shared anyway, and a sibling is interrupted by a guest's \
+         own SGI."),
     rule("channel-ends-too-many", M(channels::channel_ends_too_many),
         "A vCPU is an end of 64 channels at most.",
-        "A vCPU's pending doorbells are the bits of one 64-bit word, which is why taking them needs no lock."),
+        "A vCPU's pending doorbells are the bits of one 64-bit word, which is why taking them \
+         needs no lock."),
     rule("channel-interrupts", B(channels::channel_interrupts),
-        "A partition has interrupts for 160 channel ends that take doorbells, less those from 128 up that it owns otherwise.",
-        "Each end that takes doorbells has an interrupt of its own in the guest, and the emulated distributor has 288."),
+        "A partition has interrupts for 160 channel ends that take doorbells, less those from 128 \
+         up that it owns otherwise.",
+        "Each end that takes doorbells has an interrupt of its own in the guest, and the emulated \
+         distributor has 288."),
     rule("channel-bytes-count", M(channels::channel_bytes_count),
         "A channel has two sizes, one for each sending end.",
         "The two directions are separate pages, each writable by its sender alone."),
     rule("channel-bytes", M(channels::channel_bytes),
         "A direction's data is a power of two, from 4 KiB to 2 GiB, or 0 where nothing is sent.",
-        "Positions in the ring wrap by masking, which cannot go out of bounds whatever the peer writes."),
+        "Positions in the ring wrap by masking, which cannot go out of bounds whatever the peer \
+         writes."),
     rule("channel-waits", M(channels::channel_waits),
         "A channel has two ways of waiting if any, one for each end.",
-        "A sender asks how its peer waits before it rings: one way for two ends would leave one of them open."),
+        "A sender asks how its peer waits before it rings: one way for two ends would leave one of \
+         them open."),
     rule("channel-rate", M(channels::channel_rate),
         "A channel has two rates if any, each with a burst of 1 or more.",
-        "With a burst of 0 no doorbell would ever be sent; with one rate the other end would have none."),
+        "With a burst of 0 no doorbell would ever be sent; with one rate the other end would have \
+         none."),
 
     rule("shared-cluster", W(unwise::shared_cluster),
-        "Compute cores share no L2 with comm cores, unless the manifest says `mixed-clusters = \"allow\"`.",
-        "What a core loads, another one's cache lines make room for: a neighbour cannot interrupt a compute core, but slow it."),
+        "Compute cores share no L2 with comm cores, unless the manifest says `mixed-clusters = \
+         \"allow\"`.",
+        "What a core loads, another one's cache lines make room for: a neighbour cannot interrupt \
+         a compute core, but slow it."),
     rule("comm-idle", W(unwise::comm_idle),
         "A core of the class `comm` is an end of a channel, or drains the console.",
-        "The class is a permission to be interrupted by neighbours: nobody should have it without need."),
+        "The class is a permission to be interrupted by neighbours: nobody should have it without \
+         need."),
     rule("small-mappings", W(unwise::small_mappings),
         "Memory starts and ends at multiples of 2 MiB, for the guest and in RAM.",
-        "Each 4 KiB page then needs a TLB entry of its own and a longer walk, where 2 MiB could share one."),
+        "Each 4 KiB page then needs a TLB entry of its own and a longer walk, where 2 MiB could \
+         share one."),
     rule("rate-unlimited", W(unwise::rate_unlimited),
         "A doorbell rate has a limit.",
-        "A guest that goes wrong could ring for ever, and its peer's core would do little but take doorbells."),
+        "A guest that goes wrong could ring for ever, and its peer's core would do little but take \
+         doorbells."),
 ];

@@ -1,4 +1,5 @@
-//! What a key's value may be: each kind reads itself, reports what is wrong, and says so in the schema.
+//! What a key's value may be: each kind reads itself, reports what is wrong, and says so in the
+//! schema.
 
 use serde_json::{Value as Json, json};
 use toml::Spanned;

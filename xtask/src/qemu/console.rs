@@ -1,7 +1,9 @@
-//! The machine's console as it arrives: whole lines without escape sequences, and EL2's last line among them.
+//! The machine's console as it arrives: whole lines without escape sequences, and EL2's last line
+//! among them.
 //!
-//! A guest cannot write a line that passes for EL2's: each of its lines starts with `[name] `, put there by EL2,
-//! and the last line carries a number that only the boot device tree and this process know.
+//! A guest cannot write a line that passes for EL2's: each of its lines starts with `[name] `, put
+//! there by EL2, and the last line carries a number that only the boot device tree and this process
+//! know.
 
 use super::watch::{self, Watch};
 
@@ -14,7 +16,8 @@ const CAN: u8 = 0x18;
 /// Most bytes of a line that are looked at; a longer one is cut there.
 const LINE: usize = 4096;
 
-/// Takes escape sequences (ECMA-48 CSI and OSC, and two-byte ones) and carriage returns out of a stream of bytes.
+/// Takes escape sequences (ECMA-48 CSI and OSC, and two-byte ones) and carriage returns out of a
+/// stream of bytes.
 #[derive(Default)]
 pub struct Plain {
     state: Escape,
@@ -66,7 +69,8 @@ pub struct Console {
     pub watch: Watch,
     /// Complete lines, plain.
     pub lines: Vec<String>,
-    /// How every partition ended, as EL2's last line says: name and state. None until that line came.
+    /// How every partition ended, as EL2's last line says: name and state. None until that line
+    /// came.
     pub end: Option<Vec<(String, String)>>,
 }
 
@@ -146,7 +150,8 @@ impl Console {
     }
 }
 
-/// Reads `bulkhead: end NONCE name=state name=state …`; none if it is another line or carries another number.
+/// Reads `bulkhead: end NONCE name=state name=state …`; none if it is another line or carries
+/// another number.
 fn parse_end(line: &str, nonce: u64) -> Option<Vec<(String, String)>> {
     let rest = line.strip_prefix(EL2)?.strip_prefix("end ")?;
     let (number, rest) = rest.split_once(' ')?;

@@ -1,7 +1,7 @@
 //! What is typed at a running system: by a person at a terminal, from a pipe, or by a test.
 //!
-//! At a terminal every key goes to the machine, Ctrl-C too, so there is Ctrl-A x to leave. EL2 takes the other commands
-//! behind Ctrl-A. The terminal is what it was again on every way out.
+//! At a terminal every key goes to the machine, Ctrl-C too, so there is Ctrl-A x to leave. EL2
+//! takes the other commands behind Ctrl-A. The terminal is what it was again on every way out.
 
 use anyhow::{Context, Result};
 use rustix::termios::{
@@ -33,8 +33,9 @@ pub enum Input {
 /// What a test types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What the console must have shown since the step before: any bytes, whole lines or not, also with others' lines where
-    /// EL2 broke a line off to go on behind them. Empty: nothing is waited for.
+    /// What the console must have shown since the step before: any bytes, whole lines or not, also
+    /// with others' lines where EL2 broke a line off to go on behind them. Empty: nothing is waited
+    /// for.
     pub seen: String,
     /// What is typed then, as fast as it is taken.
     pub keys: Vec<u8>,
@@ -42,7 +43,8 @@ pub struct Step {
 
 /// The key before a command.
 const CTRL_A: u8 = 0x01;
-/// What makes the first partition live, so that its prompts show: the first key says that somebody is there.
+/// What makes the first partition live, so that its prompts show: the first key says that somebody
+/// is there.
 const FIRST: &[u8] = b"\x011";
 
 /// What the terminal was before.
@@ -63,7 +65,8 @@ pub fn pressed() -> bool {
 pub struct Raw;
 
 impl Raw {
-    /// Makes standard input raw if it is a terminal that is ours to read: a background process would be stopped for it.
+    /// Makes standard input raw if it is a terminal that is ours to read: a background process
+    /// would be stopped for it.
     ///
     /// # Errors
     /// If the terminal does not take the settings.
@@ -106,8 +109,9 @@ pub fn restore() {
     }
 }
 
-/// Feeds `machine` from `input`, until one of them ends. `raw` says that keys come from a terminal. What a test types goes
-/// to the sender that is returned. `alone` becomes true before a partition gets the terminal to itself.
+/// Feeds `machine` from `input`, until one of them ends. `raw` says that keys come from a terminal.
+/// What a test types goes to the sender that is returned. `alone` becomes true before a partition
+/// gets the terminal to itself.
 pub fn feed(
     input: &Input,
     machine: ChildStdin,

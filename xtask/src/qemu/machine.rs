@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 pub const PROGRAM: &str = "qemu-system-aarch64";
 /// How often the time limit and Ctrl-C are looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// How long QEMU goes on after the line that ends the run: what follows that line at once is shown too.
+/// How long QEMU goes on after the line that ends the run: what follows that line at once is shown
+/// too.
 const LINGER: Duration = Duration::from_millis(200);
 
 /// An exception level that no loader should start an image at.
@@ -27,7 +28,8 @@ const LINGER: Duration = Duration::from_millis(200);
 pub enum Level {
     /// The machine has no EL2.
     El1,
-    /// The image is there before any firmware, where firmware would put it, and the boot core starts it. No device tree.
+    /// The image is there before any firmware, where firmware would put it, and the boot core
+    /// starts it. No device tree.
     El3,
 }
 
@@ -85,9 +87,9 @@ pub struct Outcome {
     pub unseen: Option<String>,
 }
 
-/// Runs `image` on the board's QEMU machine until it ends or its time is over. `show` gets the console's bytes as they
-/// come. With `stays_up` the system does not power the machine off, so QEMU is ended after EL2's last line. It is ended too
-/// once `watch` is settled.
+/// Runs `image` on the board's QEMU machine until it ends or its time is over. `show` gets the
+/// console's bytes as they come. With `stays_up` the system does not power the machine off, so QEMU
+/// is ended after EL2's last line. It is ended too once `watch` is settled.
 ///
 /// # Errors
 /// If QEMU cannot be started, or `show` fails.
@@ -339,7 +341,8 @@ fn with_property(text: &str, key: &str, value: &str) -> String {
     parts.join(",")
 }
 
-/// A number that no guest can know. The standard library seeds each of these hashers from the system.
+/// A number that no guest can know. The standard library seeds each of these hashers from the
+/// system.
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new()

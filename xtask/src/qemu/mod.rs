@@ -1,4 +1,5 @@
-//! `cargo xtask qemu`: builds a system, runs it on QEMU, shows its console, and ends with one verdict.
+//! `cargo xtask qemu`: builds a system, runs it on QEMU, shows its console, and ends with one
+//! verdict.
 
 mod console;
 mod keyboard;
@@ -21,8 +22,9 @@ use crate::{ui, verify};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 
-/// Builds `spec` for GIC version `gic` or its board's first, with `instead` of what it takes from Debian, runs it and prints its console and the verdict on
-/// standard output. The run ends with a line that holds `until`, if that is given.
+/// Builds `spec` for GIC version `gic` or its board's first, with `instead` of what it takes from
+/// Debian, runs it and prints its console and the verdict on standard output. The run ends with a
+/// line that holds `until`, if that is given.
 ///
 /// # Errors
 /// If it cannot be built or run; a run that fails is a [`Verdict`].
@@ -75,8 +77,8 @@ pub fn command(
     Ok(verdict)
 }
 
-/// How QEMU runs a system's board: with the board's number of cores and RAM, or more if the system has more, and with the file
-/// of its device tree.
+/// How QEMU runs a system's board: with the board's number of cores and RAM, or more if the system
+/// has more, and with the file of its device tree.
 ///
 /// # Errors
 /// If it does not, or the device tree cannot be fetched.

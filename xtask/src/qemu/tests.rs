@@ -1,4 +1,5 @@
-//! The console reader against what guests may try, the verdict for every way a run can go, and QEMU's arguments.
+//! The console reader against what guests may try, the verdict for every way a run can go, and
+//! QEMU's arguments.
 
 use super::machine::arguments;
 use super::*;
@@ -70,7 +71,8 @@ fn every_way_a_run_can_go() {
             "Bulkhead refused the machine: needs 4 cores, the machine has 2",
         ),
         (
-            "bulkhead: control: vCPU 0 on core 2 halted: gave up\r\nbulkhead: end 0123456789abcdef sensor=off control=failed\r\n",
+            "bulkhead: control: vCPU 0 on core 2 halted: gave up\r\n\
+             bulkhead: end 0123456789abcdef sensor=off control=failed\r\n",
             Some(0),
             "sensor off, control failed; control: vCPU 0 on core 2 halted: gave up",
         ),
@@ -88,11 +90,13 @@ fn every_way_a_run_can_go() {
 #[test]
 fn a_guest_cannot_end_the_run() {
     let forged = [
-        // With the wrong number, behind its prefix, after a carriage return, a cursor movement, a control byte.
+        // With the wrong number, behind its prefix, after a carriage return, a cursor movement, a
+        // control byte.
         "bulkhead: end 0000000000000000 sensor=off control=off\r\n",
         "\x1b[31m[chaos]\x1b[0m bulkhead: end 0123456789abcdef sensor=off control=off\r\n",
         "\x1b[31m[chaos]\x1b[0m x\rbulkhead: end 0123456789abcdef sensor=off control=off\r\n",
-        "\x1b[31m[chaos]\x1b[0m \x1b[2K\x1b[Gbulkhead: end 0123456789abcdef sensor=off control=off\r\n",
+        "\x1b[31m[chaos]\x1b[0m \x1b[2K\x1b[G\
+         bulkhead: end 0123456789abcdef sensor=off control=off\r\n",
         "\x1b[31m[chaos]\x1b[0m \x0bbulkhead: refused: nothing\r\n",
     ];
     for text in forged {
@@ -140,7 +144,10 @@ fn arguments_follow_the_board_and_the_options() {
     };
     let other = arguments(&board, &options, 1).join(" ");
     assert!(
-        other.starts_with("-M virt,virtualization=on,gic-version=2 -cpu cortex-a72,cntfrq=1000000000 -smp 8 -m 2G "),
+        other.starts_with(
+            "-M virt,virtualization=on,gic-version=2 -cpu cortex-a72,cntfrq=1000000000 \
+             -smp 8 -m 2G "
+        ),
         "{other}"
     );
     assert!(
@@ -153,7 +160,13 @@ fn arguments_follow_the_board_and_the_options() {
 proptest! {
     /// How QEMU's output is cut into chunks changes nothing.
     #[test]
-    fn chunks_do_not_matter(bytes in proptest::collection::vec(prop_oneof![Just(0x1b), Just(b'\n'), Just(b'['), any::<u8>()], 0..200), cut in 0usize..200) {
+    fn chunks_do_not_matter(
+        bytes in proptest::collection::vec(
+            prop_oneof![Just(0x1b), Just(b'\n'), Just(b'['), any::<u8>()],
+            0..200,
+        ),
+        cut in 0usize..200,
+    ) {
         let mut whole = Console::new(NONCE);
         whole.feed(&bytes);
         let mut parts = Console::new(NONCE);
@@ -326,7 +339,8 @@ fn texts_of_a_partition_settle_a_run() {
             "FAIL: sensor off, control off; control did not print \"PASSED\"",
         ),
         (
-            "[sensor] ASSERT\r\n[sensor] \rbulkhead: control: vCPU 0 halted\r\nbulkhead: control: loading, PASSED\r\n PASSED\r\n",
+            "[sensor] ASSERT\r\n[sensor] \rbulkhead: control: vCPU 0 halted\r\n\
+             bulkhead: control: loading, PASSED\r\n PASSED\r\n",
             "FAIL: sensor off, control off; control did not print \"PASSED\"",
         ),
     ];
@@ -352,7 +366,8 @@ fn texts_of_a_partition_settle_a_run() {
     );
 }
 
-/// A text that EL2 broke off is found where the line goes on, but not if that may be another partition's.
+/// A text that EL2 broke off is found where the line goes on, but not if that may be another
+/// partition's.
 #[test]
 fn a_broken_line_is_one_line() {
     let (end, on) = (::console::BREAK, ::console::CONTINUED);

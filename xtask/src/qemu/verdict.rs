@@ -6,7 +6,8 @@ use crate::ui;
 /// What is said about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every partition switched itself off and QEMU ended well, or the texts that were to be seen were.
+    /// Every partition switched itself off and QEMU ended well, or the texts that were to be seen
+    /// were.
     Pass(String),
     /// Anything else.
     Fail(String),

@@ -1,7 +1,8 @@
 //! Texts that settle a run before EL2's last line: a manifest's `pass` and `fail`, and `--until`.
 //!
-//! A text counts for a partition only in a line that EL2 gave that partition's name. So no guest can pass or fail
-//! another one. A partition is settled once, by whichever comes first: its `fail`, its `pass`, or its halt by EL2.
+//! A text counts for a partition only in a line that EL2 gave that partition's name. So no guest
+//! can pass or fail another one. A partition is settled once, by whichever comes first: its `fail`,
+//! its `pass`, or its halt by EL2.
 
 use super::console::EL2;
 use super::verdict::Verdict;
@@ -16,7 +17,8 @@ pub struct Watch {
     partitions: Vec<Partition>,
     /// The beginning of a line that EL2 may have broken off to let others' lines in.
     begun: Option<String>,
-    /// Lines of several partitions may have been broken off: whose line goes on cannot be told any more.
+    /// Lines of several partitions may have been broken off: whose line goes on cannot be told any
+    /// more.
     ambiguous: bool,
     /// A partition may print without its name: lines no longer say whose they are.
     nameless: bool,

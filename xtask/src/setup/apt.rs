@@ -1,5 +1,5 @@
-//! Installing on Debian and Ubuntu: from the suites that are configured if they have what is needed, else QEMU from
-//! the release's backports.
+//! Installing on Debian and Ubuntu: from the suites that are configured if they have what is
+//! needed, else QEMU from the release's backports.
 
 use super::needs::{QEMU_MAJOR, major, on_path};
 use super::sources::{Source, backports, suites};
@@ -43,7 +43,8 @@ pub fn install(packages: &[&str]) -> Result<()> {
     )
 }
 
-/// The suite that QEMU has to come from: none if the configured ones offer a QEMU that is new enough by themselves.
+/// The suite that QEMU has to come from: none if the configured ones offer a QEMU that is new
+/// enough by themselves.
 fn suite_for_qemu() -> Result<Option<String>> {
     if is_new_enough(None) {
         return Ok(None);
@@ -60,7 +61,10 @@ fn suite_for_qemu() -> Result<Option<String>> {
             .iter()
             .find_map(|(file, deb822)| backports(file, *deb822, &release));
         let source = source.with_context(|| {
-            format!("apt has no source for {release} to take {suite} from; please install QEMU {QEMU_MAJOR} or newer")
+            format!(
+                "apt has no source for {release} to take {suite} from; please install QEMU \
+                 {QEMU_MAJOR} or newer"
+            )
         })?;
         add(&source)?;
     }
@@ -69,7 +73,8 @@ fn suite_for_qemu() -> Result<Option<String>> {
     }
     if !is_new_enough(Some(&suite)) {
         bail!(
-            "neither {release} nor {suite} has QEMU {QEMU_MAJOR} or newer: please upgrade this system or install QEMU from its source"
+            "neither {release} nor {suite} has QEMU {QEMU_MAJOR} or newer: please upgrade this \
+             system or install QEMU from its source"
         );
     }
     Ok(Some(suite))
@@ -212,7 +217,8 @@ fn become_root() -> Result<()> {
     }
     if !on_path("sudo") {
         bail!(
-            "packages must be installed and there is no sudo: please run `cargo xtask setup` as root"
+            "packages must be installed and there is no sudo: please run `cargo xtask setup` as \
+             root"
         );
     }
     let mut command = Command::new("sudo");

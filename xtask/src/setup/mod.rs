@@ -1,4 +1,5 @@
-//! `cargo xtask setup`: gets what is missing, and `cargo xtask doctor`: says what is there and what is not.
+//! `cargo xtask setup`: gets what is missing, and `cargo xtask doctor`: says what is there and what
+//! is not.
 //!
 //! Where everything is there neither does anything, nor touches the network.
 
@@ -98,7 +99,8 @@ pub fn command() -> Result<bool> {
     if needs::miri() == Some(false) {
         let mut command = Command::new("rustup");
         command.args(needs::ADD_MIRI);
-        // Where it cannot be added the check is skipped and counted: no reason for the setup to fail.
+        // Where it cannot be added the check is skipped and counted: no reason for the setup to
+        // fail.
         if let Err(error) = ui::run("adding Miri to the nightly toolchain", &mut command) {
             ui::say(format_args!("Miri was not added: {error:#}"));
         }

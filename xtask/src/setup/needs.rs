@@ -1,4 +1,5 @@
-//! What Bulkhead needs on the machine it is built on: one row a need, with how to see it and how to get it.
+//! What Bulkhead needs on the machine it is built on: one row a need, with how to see it and how to
+//! get it.
 
 use crate::build::TARGET;
 use anyhow::{Context, Result, bail, ensure};
@@ -105,11 +106,12 @@ pub const NEEDS: [Need; 6] = [
     },
 ];
 
-/// What `rustup component list --toolchain nightly --installed` says where a nightly has Miri and what it builds from.
+/// What `rustup component list --toolchain nightly --installed` says where a nightly has Miri and
+/// what it builds from.
 const MIRI: [&str; 2] = ["miri", "rust-src"];
 
-/// Whether a nightly toolchain is installed, and whether it has what `host/miri` needs. Nothing else needs a nightly, so
-/// that none is installed for it.
+/// Whether a nightly toolchain is installed, and whether it has what `host/miri` needs. Nothing
+/// else needs a nightly, so that none is installed for it.
 pub fn miri() -> Option<bool> {
     let output = Command::new("rustup")
         .args(["component", "list", "--toolchain", "nightly", "--installed"])

@@ -1,6 +1,8 @@
-//! apt's sources: finds whether a suite is among them, and derives a backports source from the one for the release.
+//! apt's sources: finds whether a suite is among them, and derives a backports source from the one
+//! for the release.
 //!
-//! Text in, text out. The addresses, keys and options are those that the machine's administrator configured.
+//! Text in, text out. The addresses, keys and options are those that the machine's administrator
+//! configured.
 
 /// A new file for `/etc/apt/sources.list.d`.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,7 +13,8 @@ pub struct Source {
     pub text: String,
 }
 
-/// Suites that a source file names, those switched off apart. `deb822` says which of the two formats it has.
+/// Suites that a source file names, those switched off apart. `deb822` says which of the two
+/// formats it has.
 pub fn suites(file: &str, deb822: bool) -> Vec<String> {
     if deb822 {
         let stanzas = stanzas(file);
@@ -26,7 +29,8 @@ pub fn suites(file: &str, deb822: bool) -> Vec<String> {
     }
 }
 
-/// A source for the suite `release-backports`, made from the file's source for `release`, if it has one.
+/// A source for the suite `release-backports`, made from the file's source for `release`, if it has
+/// one.
 pub fn backports(file: &str, deb822: bool, release: &str) -> Option<Source> {
     let suite = format!("{release}-backports");
     if deb822 {
@@ -63,7 +67,8 @@ pub fn backports(file: &str, deb822: bool, release: &str) -> Option<Source> {
     }
 }
 
-/// deb822 stanzas as fields; a value keeps its continuation lines. Comments and stanzas with `Enabled: no` are left out.
+/// deb822 stanzas as fields; a value keeps its continuation lines. Comments and stanzas with
+/// `Enabled: no` are left out.
 fn stanzas(file: &str) -> Vec<Vec<(String, String)>> {
     let mut stanzas = vec![Vec::<(String, String)>::new()];
     for line in file.lines().filter(|line| !line.starts_with('#')) {

@@ -1,4 +1,5 @@
-//! apt's source formats, as Debian and Ubuntu ship them and as administrators write them; what apt says; advice.
+//! apt's source formats, as Debian and Ubuntu ship them and as administrators write them; what apt
+//! says; advice.
 
 use super::apt::{candidate_in, codename};
 use super::needs::{Manager, NEEDS, major};
@@ -41,7 +42,8 @@ fn a_backports_source_keeps_all_but_the_suite() {
     assert_eq!(source.extension, "sources");
     assert_eq!(
         source.text,
-        "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm-backports\nComponents: main contrib\n\
+        "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm-backports\n\
+         Components: main contrib\n\
          Signed-By: /usr/share/keyrings/key.gpg\n"
     );
     assert_eq!(suites(&source.text, true), ["bookworm-backports"]);
@@ -50,7 +52,8 @@ fn a_backports_source_keeps_all_but_the_suite() {
 
 #[test]
 fn a_key_inside_a_stanza_survives() {
-    let file = "Types: deb\nURIs: http://a.example\nSuites: noble\nComponents: main\nSigned-By:\n -----BEGIN\n .\n abc\n -----END\n";
+    let file = "Types: deb\nURIs: http://a.example\nSuites: noble\nComponents: main\nSigned-By:\n\
+                \x20-----BEGIN\n .\n abc\n -----END\n";
     let source = backports(file, true, "noble").expect("the release is there");
     assert!(
         source
@@ -71,7 +74,8 @@ fn the_classic_format_too() {
     assert_eq!(source.extension, "list");
     assert_eq!(
         source.text,
-        "deb [arch=amd64 signed-by=/a/key.gpg]  http://mirror.example/debian   bookworm-backports main contrib\n"
+        "deb [arch=amd64 signed-by=/a/key.gpg]  http://mirror.example/debian   bookworm-backports \
+         main contrib\n"
     );
     assert_eq!(
         backports(

@@ -1,11 +1,13 @@
 //! Counts source lines: what is left of a crate's `src/` without blank lines, comments and tests.
 //!
-//! A line counts if it holds code after rustfmt with its defaults (which `cargo xtask test` checks). Not counted are
+//! A line counts if it holds code after rustfmt with its defaults (which `cargo xtask test`
+//! checks). Not counted are
 //! - blank lines, and lines that are wholly part of a comment, documentation included;
 //! - files named `tests.rs` and those in folders named `tests`;
 //! - items under `#[cfg(test)]`, to their closing brace.
 //!
-//! Assembly files count by the same rules. Code for loom's builds counts: it stands between the lines that run.
+//! Assembly files count by the same rules. Code for loom's builds counts: it stands between the
+//! lines that run.
 
 use anyhow::{Context, Result};
 use std::path::Path;

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 pub const BYTES: u64 = 57_344;
 /// Most source lines of the first-party crates linked into EL2, counted over both GICs together.
 ///
-/// The design wants 7,000, which real software's faults took it beyond: 163 of these are a table for tests.
+/// The design wants 7,000, which real software's faults took it beyond: 163 of these are a table
+/// for tests.
 pub const LINES: u64 = 8_000;
 
 /// What runs at EL2.
@@ -29,7 +30,8 @@ pub struct Sizes {
     crates: Vec<(String, u64)>,
 }
 
-/// `cargo xtask size`: prints both figures with what they are made of; answers whether they keep to the budgets.
+/// `cargo xtask size`: prints both figures with what they are made of; answers whether they keep to
+/// the budgets.
 ///
 /// # Errors
 /// As [`measure`].
@@ -141,7 +143,8 @@ fn crates() -> Result<Vec<(String, PathBuf)>> {
     Ok(crates)
 }
 
-/// Reads lines `name vVERSION (/path)`; crates from a registry have no path, procedural macros run on the host.
+/// Reads lines `name vVERSION (/path)`; crates from a registry have no path, procedural macros run
+/// on the host.
 fn first_party(tree: &str) -> Vec<(String, PathBuf)> {
     let mut crates: Vec<_> = tree
         .lines()

@@ -44,7 +44,8 @@ fn test_files_are_left_out() {
 
 #[test]
 fn only_crates_with_a_path_are_ours() {
-    let tree = "a v0.1.0 (/r/a)\nb v0.1.0 (/r/b)\nfdt v0.1.5\npastey v0.2.3 (proc-macro)\na v0.1.0 (/r/a)\n";
+    let tree = "a v0.1.0 (/r/a)\nb v0.1.0 (/r/b)\nfdt v0.1.5\npastey v0.2.3 (proc-macro)\na v0.1.0 \
+                (/r/a)\n";
     let names: Vec<_> = first_party(tree)
         .into_iter()
         .map(|(name, _)| name)

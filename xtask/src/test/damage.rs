@@ -37,8 +37,9 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// Where the last core's running translation maps the first page of its partition's state: the descriptor's place in the
-/// image (DDI 0487, D8.2 and D8.3, 4 KiB granule; input and output address are one).
+/// Where the last core's running translation maps the first page of its partition's state: the
+/// descriptor's place in the image (DDI 0487, D8.2 and D8.3, 4 KiB granule; input and output
+/// address are one).
 fn state_page(image: &[u8], plan: &[u8]) -> Option<usize> {
     let (header, _) = Header::read_from_prefix(plan).ok()?;
     let row = |array: plan::Array, index: u32, size: usize| {

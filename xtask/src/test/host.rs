@@ -1,7 +1,8 @@
-//! What is checked without QEMU: formatting, lints, the tests of every crate, all interleavings, the budgets.
+//! What is checked without QEMU: formatting, lints, the tests of every crate, all interleavings,
+//! the budgets.
 
 use crate::build::{self, HYPERVISOR, TARGET};
-use crate::{fuzz, setup, size, ui};
+use crate::{callgraph, fuzz, setup, size, ui};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::path::Path;
@@ -11,7 +12,8 @@ use std::process::Command;
 pub struct Check {
     /// Its name.
     pub name: &'static str,
-    /// Takes its name, for progress. Answers how many tests passed in it; none if it is not made of tests.
+    /// Takes its name, for progress. Answers how many tests passed in it; none if it is not made of
+    /// tests.
     pub run: fn(&str) -> Result<usize>,
 }
 
@@ -27,8 +29,8 @@ impl std::fmt::Display for Skipped {
 
 impl std::error::Error for Skipped {}
 
-/// All of them. Where two are made at a time, what builds into the same folder does not stand together: cargo would let one
-/// wait for the other.
+/// All of them. Where two are made at a time, what builds into the same folder does not stand
+/// together: cargo would let one wait for the other.
 pub const CHECKS: &[Check] = &[
     Check {
         name: "format",
@@ -70,9 +72,14 @@ pub const CHECKS: &[Check] = &[
         name: "host/fuzz",
         run: fuzzing,
     },
+    Check {
+        name: "callgraph",
+        run: |_| callgraph::check().map(|()| 0),
+    },
 ];
 
-/// Guest crates with a part that runs on the host. Their binary is no test, so that nobody builds it there.
+/// Guest crates with a part that runs on the host. Their binary is no test, so that nobody builds
+/// it there.
 const GUEST_LIBRARIES: &[&str] = &["sensor"];
 /// Crates whose interleavings loom tries, and the test programs that do so.
 const LOOM: &[&str] = &[
@@ -132,7 +139,8 @@ fn clippy_bare_metal(name: &str) -> Result<usize> {
     Ok(count)
 }
 
-/// Builds the documentation of every crate, EL2's two flavours and guests included. A warning is a failure.
+/// Builds the documentation of every crate, EL2's two flavours and guests included. A warning is a
+/// failure.
 fn documentation(name: &str) -> Result<usize> {
     let doc = |arguments: &[&str]| {
         let mut command = build::cargo("doc");
@@ -156,7 +164,8 @@ fn documentation(name: &str) -> Result<usize> {
     Ok(0)
 }
 
-/// Holds dependencies to deny.toml with cargo-deny. Licences and sources are held to it by a test in any case.
+/// Holds dependencies to deny.toml with cargo-deny. Licences and sources are held to it by a test
+/// in any case.
 fn dependencies(name: &str) -> Result<usize> {
     let mut version = build::cargo("deny");
     let installed = version.arg("--version").output();
@@ -168,7 +177,8 @@ fn dependencies(name: &str) -> Result<usize> {
     checked(name, build::cargo("deny").args(what))
 }
 
-/// Names of the workspace's crates that do not build for the host: its members that are not default members.
+/// Names of the workspace's crates that do not build for the host: its members that are not default
+/// members.
 pub fn bare_metal(root: &Path) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Manifest<T> {
@@ -208,7 +218,8 @@ fn interleavings(name: &str) -> Result<usize> {
         .arg("--locked")
         .args(packages(LOOM))
         .args(LOOM_TESTS);
-    // Another configuration of the same crates: a folder of its own keeps the others from being built again.
+    // Another configuration of the same crates: a folder of its own keeps the others from being
+    // built again.
     command
         .env("RUSTFLAGS", "--cfg loom")
         .arg("--target-dir")
@@ -216,11 +227,13 @@ fn interleavings(name: &str) -> Result<usize> {
     tests(name, &mut command)
 }
 
-/// Crates whose tests Miri runs as well: those that share memory with someone who may write it at any moment.
+/// Crates whose tests Miri runs as well: those that share memory with someone who may write it at
+/// any moment.
 const MIRI: &[&str] = &["bulkhead-channel", "bulkhead-doorbell"];
 
-/// Runs tests under Miri, which finds undefined behaviour and data races. It comes only with nightly toolchains, so
-/// this repository does not need it: where it is not installed, the check is skipped. `cargo xtask setup` adds it to a nightly.
+/// Runs tests under Miri, which finds undefined behaviour and data races. It comes only with
+/// nightly toolchains, so this repository does not need it: where it is not installed, the check is
+/// skipped. `cargo xtask setup` adds it to a nightly.
 fn miri(name: &str) -> Result<usize> {
     setup::miri().map_err(Skipped)?;
     let mut command = Command::new("rustup");

@@ -1,4 +1,5 @@
-//! The tests' own boot loader in front of an image, and the boot device trees that it passes: QEMU's own, changed.
+//! The tests' own boot loader in front of an image, and the boot device trees that it passes:
+//! QEMU's own, changed.
 
 use anyhow::{Context, Result, ensure};
 use dtoolkit::Node;

@@ -88,8 +88,8 @@ pub fn command(options: &Options) -> Result<bool> {
     Ok(tally.failed.is_empty())
 }
 
-/// Makes the checks `jobs`, at most `parallel` at a time, and records each: `judge` gives its name and its result. What one
-/// check leaves for the next, a thread keeps.
+/// Makes the checks `jobs`, at most `parallel` at a time, and records each: `judge` gives its name
+/// and its result. What one check leaves for the next, a thread keeps.
 fn each<T: Send, S: Default>(
     jobs: VecDeque<T>,
     parallel: usize,
@@ -154,8 +154,8 @@ impl Tally {
         }
     }
 
-    /// Whether a check has its system here, or something else of Debian's. If not, it is recorded as skipped: a package
-    /// cannot be fetched.
+    /// Whether a check has its system here, or something else of Debian's. If not, it is recorded
+    /// as skipped: a package cannot be fetched.
     fn can_run(&mut self, name: &str, system: &str) -> bool {
         let known = self.fetched.get(system);
         let why = known.cloned().unwrap_or_else(|| {

@@ -1,5 +1,5 @@
-//! Every shipped system through every command that looks at one: check, verify, draw, and the live machine; and machines
-//! that are not what their image says, which the last of these must notice.
+//! Every shipped system through every command that looks at one: check, verify, draw, and the live
+//! machine; and machines that are not what their image says, which the last of these must notice.
 
 use super::{Tally, each};
 use crate::build::{Builder, root};
@@ -92,7 +92,8 @@ fn live(builder: &mut Builder, spec: &str) -> Result<()> {
     Ok(())
 }
 
-/// A loader starts another image than the verified one: one trap bit of the last core is off, and the checksum is right.
+/// A loader starts another image than the verified one: one trap bit of the last core is off, and
+/// the checksum is right.
 fn other_register(builder: &mut Builder, spec: &str) -> Result<()> {
     let (system, image) = compiled(builder, spec)?;
     let mut started = image.bytes.clone();

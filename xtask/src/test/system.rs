@@ -91,7 +91,8 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
         let partition = partition.with_context(|| format!("the system has no partition {name}"))?;
         partition.command_line = Some(line.to_string());
     }
-    // The manifest knows no other command line than its own, so an image with another one is not held against it.
+    // The manifest knows no other command line than its own, so an image with another one is not
+    // held against it.
     let image = match case.command_line {
         None => verify::image(builder, &system)?,
         Some(_) => builder.image(&system)?,
@@ -266,7 +267,8 @@ impl Drop for Load {
     }
 }
 
-/// The file with the tests' loader, the case's image and the boot device tree that QEMU makes of the machine, changed.
+/// The file with the tests' loader, the case's image and the boot device tree that QEMU makes of
+/// the machine, changed.
 fn behind_loader(
     job: &Job,
     elf: &Path,
@@ -369,8 +371,8 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
     Ok(())
 }
 
-/// Holds the lines that are numbers, with a partition's name or without, against `count` numbers from 100000 on: every
-/// digit. A line that EL2 broke off goes on in a later one.
+/// Holds the lines that are numbers, with a partition's name or without, against `count` numbers
+/// from 100000 on: every digit. A line that EL2 broke off goes on in a later one.
 fn numbers(lines: &[String], count: usize) -> Result<()> {
     let (mut next, mut begun) = (FIRST_NUMBER, String::new());
     for line in lines {

@@ -1,4 +1,5 @@
-//! What boot is made of: the instructions of all cores until their guests start, by the function that ran them.
+//! What boot is made of: the instructions of all cores until their guests start, by the function
+//! that ran them.
 
 use super::entries::first_return;
 use super::{Symbols, Trace};
@@ -21,7 +22,8 @@ pub enum Part {
     Clear,
 }
 
-/// Functions (a part of the name, of any that the instruction was inlined from) that make up a part.
+/// Functions (a part of the name, of any that the instruction was inlined from) that make up a
+/// part.
 const PARTS: &[(Part, &[&str])] = &[
     (
         Part::Spin,
@@ -49,7 +51,8 @@ const PARTS: &[(Part, &[&str])] = &[
         &["boot::tree::", "boot::machine::", "memcmp"],
     ),
 ];
-/// The symbol of the straight code that starts EL2: what runs there more often than [`OFTEN`] is the loop that moves the image.
+/// The symbol of the straight code that starts EL2: what runs there more often than [`OFTEN`] is
+/// the loop that moves the image.
 const ENTRY: &str = "_image_start";
 const OFTEN: usize = 64;
 

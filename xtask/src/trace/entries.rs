@@ -29,7 +29,8 @@ impl Entry {
     }
 }
 
-/// The entries of `core`, in order, boot apart. `vectors` is where the vector table lies in EL2's code.
+/// The entries of `core`, in order, boot apart. `vectors` is where the vector table lies in EL2's
+/// code.
 #[must_use]
 pub fn entries(trace: &Trace, core: usize, vectors: u32) -> Vec<Entry> {
     let mut found = Vec::new();

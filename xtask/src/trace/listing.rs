@@ -1,4 +1,5 @@
-//! Names for instructions, and a path written out: each instruction with the functions it was inlined from.
+//! Names for instructions, and a path written out: each instruction with the functions it was
+//! inlined from.
 
 use super::{Entry, Trace};
 use addr2line::Loader;
@@ -46,8 +47,8 @@ impl Symbols {
         })
     }
 
-    /// The functions whose code the instruction is, the outermost first. The standard library's are left out where they
-    /// were inlined into others.
+    /// The functions whose code the instruction is, the outermost first. The standard library's are
+    /// left out where they were inlined into others.
     #[must_use]
     pub fn functions(&self, offset: u32) -> Vec<String> {
         let mut names = Vec::new();
@@ -93,7 +94,7 @@ fn is_core(name: &str) -> bool {
 }
 
 /// A function's name without its crate's, its hash and its type arguments.
-fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     let crates = ["bulkhead_el2::", "bulkhead_el2_gicv2::"];
     let name = crates
         .iter()

@@ -1,5 +1,5 @@
-//! A trace of every instruction that ran at EL2, from QEMU's log: what each core did, in order. It shares nothing with
-//! the counter that EL2 reads, so one checks the other.
+//! A trace of every instruction that ran at EL2, from QEMU's log: what each core did, in order. It
+//! shares nothing with the counter that EL2 reads, so one checks the other.
 
 pub mod boot;
 mod entries;
@@ -8,14 +8,15 @@ mod listing;
 mod tests;
 
 pub use entries::{Entry, entries, readings};
+pub(crate) use listing::short;
 pub use listing::{Symbols, listing};
 
 use anyhow::{Context, Result, bail, ensure};
 use std::io::BufRead;
 use std::path::Path;
 
-/// Where QEMU's `virt` loads an arm64 Image with text_offset 0 (hw/arm/boot.c, `KERNEL64_LOAD_ADDR`): EL2 runs there until
-/// it has moved itself.
+/// Where QEMU's `virt` loads an arm64 Image with text_offset 0 (hw/arm/boot.c,
+/// `KERNEL64_LOAD_ADDR`): EL2 runs there until it has moved itself.
 const LOADED: u64 = 0x4020_0000;
 
 /// An instruction, as QEMU disassembled it.
@@ -30,7 +31,8 @@ pub struct Instruction {
 /// What ran at EL2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// For each core the instructions it ran, in order: bytes from EL2's first one, wherever it lay then.
+    /// For each core the instructions it ran, in order: bytes from EL2's first one, wherever it lay
+    /// then.
     pub cores: Vec<Vec<u32>>,
     /// What they are: by the same bytes, a word each.
     text: Vec<Option<Instruction>>,
@@ -46,7 +48,8 @@ pub struct Code {
 }
 
 impl Code {
-    /// QEMU's arguments that write the trace of this code to `log`: one instruction a block, each block logged each time.
+    /// QEMU's arguments that write the trace of this code to `log`: one instruction a block, each
+    /// block logged each time.
     #[must_use]
     pub fn arguments(&self, log: &Path) -> Vec<String> {
         let Self { base, size } = self;
@@ -88,7 +91,8 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Reads lines of `-d exec,nochain,in_asm` with one instruction a block (QEMU, accel/tcg/cpu-exec.c):
+    /// Reads lines of `-d exec,nochain,in_asm` with one instruction a block (QEMU,
+    /// accel/tcg/cpu-exec.c):
     ///
     /// ```text
     /// Trace 0: 0x7fc134000900 [00000000/0000000040200000/00000461/ff022201]
@@ -96,7 +100,8 @@ impl Trace {
     /// 0x40200000:  14000014  b        #0x40200050
     /// ```
     ///
-    /// A block is logged before it runs; one that stopped before its first instruction is logged again when it does run.
+    /// A block is logged before it runs; one that stopped before its first instruction is logged
+    /// again when it does run.
     pub fn parse(mut log: impl BufRead, code: Code) -> Result<Self> {
         let mut trace = Self::default();
         let mut line = Vec::new();

@@ -1,5 +1,6 @@
-//! `cargo xtask verify --live`: runs a system on QEMU and holds the running machine against its image, stopped three
-//! times or more: as soon as every core runs its guest, under load, and after EL2's last line.
+//! `cargo xtask verify --live`: runs a system on QEMU and holds the running machine against its
+//! image, stopped three times or more: as soon as every core runs its guest, under load, and after
+//! EL2's last line.
 
 mod gdb;
 mod hold;
@@ -25,10 +26,11 @@ const LIMIT: Duration = Duration::from_secs(300);
 const STARTED: &str = "bulkhead: the machine covers the plan";
 /// How its last line starts.
 const ENDED: &str = "bulkhead: end ";
-/// How long the machine runs before it is looked at under load. Each further time is twice as long: a short run is seen
-/// several times, and a long one to its end.
+/// How long the machine runs before it is looked at under load. Each further time is twice as long:
+/// a short run is seen several times, and a long one to its end.
 const BETWEEN: Duration = Duration::from_millis(250);
-/// How long cores may take from that line to their guests' registers, and the machine from its last line to power off.
+/// How long cores may take from that line to their guests' registers, and the machine from its last
+/// line to power off.
 const SOON: Duration = Duration::from_secs(5);
 
 /// What may happen to a machine so that a test sees it noticed.
@@ -36,7 +38,8 @@ const SOON: Duration = Duration::from_secs(5);
 pub enum Meddling {
     /// Nothing.
     None,
-    /// Once its guests run, a bit of a translation table turns over in memory, which changes nothing for them.
+    /// Once its guests run, a bit of a translation table turns over in memory, which changes
+    /// nothing for them.
     Table,
 }
 
@@ -68,7 +71,8 @@ impl std::fmt::Display for Report {
         let (bytes, registers) = self.size;
         writeln!(
             f,
-            "live: {} KiB of memory and {registers} EL2 registers compared {} at boot, {load} under load, {end} at the end: {}",
+            "live: {} KiB of memory and {registers} EL2 registers compared {} at boot, {load} \
+             under load, {end} at the end: {}",
             bytes >> 10,
             count(boot, "time"),
             count(self.differences.len(), "difference")
@@ -79,7 +83,8 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Builds `spec` for GIC version `gic` or its board's first, runs it and holds it against its image.
+/// Builds `spec` for GIC version `gic` or its board's first, runs it and holds it against its
+/// image.
 ///
 /// # Errors
 /// If it cannot be built, verified or run; differences are in the report.
@@ -93,7 +98,8 @@ pub fn command(spec: &str, gic: Option<u32>) -> Result<Report> {
     report
 }
 
-/// Starts the image `started` and holds the machine against `image`, which are the same but in tests.
+/// Starts the image `started` and holds the machine against `image`, which are the same but in
+/// tests.
 ///
 /// # Errors
 /// If `image` does not verify, or the machine cannot be run or read.
@@ -254,7 +260,8 @@ impl<'a> Looks<'a> {
             self.look(Moment::Boot)?;
             if self.meddling == Meddling::Table {
                 let table = self.standard.a_table().context("the image has no table")?;
-                // Bit 55, which hardware leaves to software (DDI 0487, D8.3): the guests go on, to be looked at under load.
+                // Bit 55, which hardware leaves to software (DDI 0487, D8.3): the guests go on, to
+                // be looked at under load.
                 let byte = self.gdb.memory(table + 6, 1)?[0];
                 self.gdb.write(table + 6, byte ^ 0x80)?;
             }
@@ -313,7 +320,8 @@ impl<'a> Looks<'a> {
         Ok(true)
     }
 
-    /// Looks at the machine while it runs, until it has powered off or printed its last line; it is stopped then.
+    /// Looks at the machine while it runs, until it has powered off or printed its last line; it is
+    /// stopped then.
     fn until_ended(&mut self) -> Result<()> {
         let mut last = Instant::now();
         let mut pause = BETWEEN;

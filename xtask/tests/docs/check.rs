@@ -99,7 +99,8 @@ pub fn pages_named_by(repository: &Repository, path: &Path, source: &str) -> Vec
     failures
 }
 
-/// Checks a row with a number of calls or of a channel's pages beside a name: the name must have that number.
+/// Checks a row with a number of calls or of a channel's pages beside a name: the name must have
+/// that number.
 fn numbered(repository: &Repository, cells: &[String]) -> Option<String> {
     let code = |cell: &str| {
         let inner = cell.strip_prefix('`')?.split('`').next()?;
@@ -124,7 +125,8 @@ fn numbered(repository: &Repository, cells: &[String]) -> Option<String> {
     (!known && !values.is_empty()).then(|| format!("`{name}` is not {number}"))
 }
 
-/// Checks the commands in a line: their names and options, and that a test's filter chooses something.
+/// Checks the commands in a line: their names and options, and that a test's filter chooses
+/// something.
 fn command(repository: &Repository, line: &str) -> Option<String> {
     let filter = line.split_once("cargo xtask test ").and_then(|(_, rest)| {
         let word = rest.split(|c: char| c.is_whitespace() || c == '`').next()?;
@@ -255,7 +257,8 @@ fn case(repository: &Repository, span: &str) -> Option<Option<String>> {
     }))
 }
 
-/// Checks a file's or a folder's name. A word in capitals stands for any name; a name may lack the folders in front.
+/// Checks a file's or a folder's name. A word in capitals stands for any name; a name may lack the
+/// folders in front.
 fn file_name(repository: &Repository, from: &Path, span: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./*".contains(c);
     if span.is_empty() || !span.chars().all(plain) || span.starts_with(['/', '.']) {

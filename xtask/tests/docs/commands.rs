@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The command line as it is: asks the built `cargo xtask` for its help, and holds what pages type against it.
+//! The command line as it is: asks the built `cargo xtask` for its help, and holds what pages type
+//! against it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! docs/glossary.md is complete both ways: every public type of `hyp/` is named there, and every term there is in use.
+//! docs/glossary.md is complete both ways: every public type of `hyp/`, every term that is marked
+//! where it is defined, every crate and every key of a manifest is named there, and everything
+//! there is in use.
 
-use crate::markdown::{self, Page};
+use crate::markdown::{self, At, Page};
 use crate::repository::Repository;
 use crate::rust_items::{Item, Items, Kind};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const PAGE: &str = "docs/glossary.md";
@@ -33,9 +36,10 @@ fn unnamed(items: &Items, page: &Page) -> Vec<String> {
     .collect()
 }
 
-/// Terms of the page's table that nothing else uses, and rows that are out of order or lack something.
+/// Terms of the page's table that nothing else uses, and rows that are out of order or lack
+/// something.
 fn unused(page: &Page, uses: &str) -> Vec<String> {
-    let rows: Vec<_> = page.rows.iter().skip(1).collect();
+    let rows = page.table("term");
     let mut wrong = Vec::new();
     for (number, row) in rows.iter().enumerate() {
         let term = &row.what[0];
@@ -53,6 +57,92 @@ fn unused(page: &Page, uses: &str) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Where terms are defined, and how far into the page.
+const DEFINITIONS: &[(&str, &str)] = &[
+    ("docs/concepts.md", "## What is trusted"),
+    ("docs/manifest.md", "## An example"),
+];
+
+/// Terms that a page marks at their definition: in italics; in bold at the start of a paragraph or
+/// of a list's item. Code is left out.
+fn marked(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let prose: Vec<_> = text.split('`').step_by(2).collect();
+    for line in prose.join("x").lines() {
+        let start = line.trim_start().trim_start_matches("- ");
+        let bold = start
+            .strip_prefix("**")
+            .and_then(|rest| rest.split_once("**"));
+        found.extend(bold.map(|(term, _)| term.to_owned()));
+        let plain = line.replace("**", "");
+        let italics = plain.split('*').skip(1).step_by(2);
+        found.extend(italics.map(str::to_owned));
+    }
+    let strip = |term: String| term.trim_end_matches(['.', ':', ',']).to_lowercase();
+    found.into_iter().map(strip).collect()
+}
+
+/// A word without the ending of its plural or of a verb's form.
+fn stem(word: &str) -> &str {
+    let endings = ["es", "ed", "al", "s", "e", "d"];
+    let stems = endings
+        .iter()
+        .filter_map(|ending| word.strip_suffix(ending));
+    stems
+        .into_iter()
+        .find(|stem| stem.len() > 2)
+        .unwrap_or(word)
+}
+
+/// Marked terms that no row defines: by itself, or as its first word.
+fn undefined(terms: &[&str], marked: &[String]) -> Vec<String> {
+    let defines = |term: &str, word: &str| {
+        let term = term.to_lowercase();
+        let first = term.split(' ').next().unwrap_or_default();
+        stem(&term) == stem(word) || stem(first) == stem(word)
+    };
+    let left = marked
+        .iter()
+        .filter(|word| !terms.iter().any(|term| defines(term, word)));
+    let line = |word: &String| format!("{PAGE} lacks `{word}`, which a page defines: add a row");
+    left.map(line).collect()
+}
+
+/// What the code has and the page's table `what` has not, and the reverse; and rows that lack a
+/// sentence.
+fn differing(what: &str, page: &Page, wanted: &BTreeSet<String>) -> Vec<String> {
+    let rows = page.table(what);
+    let name = |row: &&At<Vec<String>>| row.what[0].trim_matches('`').to_owned();
+    let listed: BTreeSet<_> = rows.iter().map(name).collect();
+    let missing = wanted.difference(&listed);
+    let missing = missing.map(|name| format!("{PAGE} lacks the {what} `{name}`: add a row"));
+    let stale = listed.difference(wanted);
+    let stale = stale.map(|name| format!("{PAGE}: there is not a {what} `{name}`: remove its row"));
+    let empty = rows.iter().filter(|row| !row.what[1].ends_with('.'));
+    let empty = empty.map(|row| format!("{PAGE}:{}: not a sentence", row.line));
+    missing.chain(stale).chain(empty).collect()
+}
+
+/// The names of the workspace's crates.
+fn crates(repository: &Repository) -> BTreeSet<String> {
+    let manifests = repository.files(&["toml"]);
+    let manifests = manifests.filter(|path| path.ends_with("Cargo.toml"));
+    let names = manifests.filter_map(|path| {
+        let text = repository.text(path);
+        let (_, package) = text.split_once("[package]\nname = \"")?;
+        Some(package.split_once('"')?.0.to_owned())
+    });
+    names.collect()
+}
+
+/// The keys that docs/manifest.md defines.
+fn keys(repository: &Repository) -> BTreeSet<String> {
+    let page = markdown::read(&repository.text(Path::new("docs/manifest.md")));
+    let rows = page.table("key").into_iter();
+    rows.map(|row| row.what[0].trim_matches('`').to_owned())
+        .collect()
 }
 
 /// Everything that may use a term: pages and sources, the glossary apart.
@@ -76,8 +166,19 @@ fn the_glossary_is_complete_both_ways() {
     let page = markdown::read(&repository.text(Path::new(PAGE)));
     let mut wrong = unnamed(&repository.items, &page);
     wrong.extend(unused(&page, &uses(&repository)));
+    let rows = page.table("term");
+    let terms: Vec<_> = rows.iter().map(|row| row.what[0].as_str()).collect();
+    for (file, end) in DEFINITIONS {
+        let text = repository.text(Path::new(file));
+        let (text, _) = text.split_once(end).expect("the definitions' end");
+        let marked = marked(text);
+        assert!(marked.len() > 5, "{file}: {marked:?}");
+        wrong.extend(undefined(&terms, &marked));
+    }
+    wrong.extend(differing("crate", &page, &crates(&repository)));
+    wrong.extend(differing("key", &page, &keys(&repository)));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    assert!(page.rows.len() > 30);
+    assert!(terms.len() > 30);
 }
 
 /// These checks can fail.
@@ -87,12 +188,14 @@ fn a_missing_type_and_an_unused_term_are_seen() {
     let source =
         "pub struct Widget {\n    pub size: u32,\n}\n\nstruct Inner;\n\npub struct Gear;\n";
     items.add(Path::new("hyp/vgic/src/widget.rs"), source);
-    let table = "| term | meaning | in the code |\n|---|---|---|\n| wheel | Turns. | `vgic::Gear` |\n| axle | Holds. | `a::B` |\n";
+    let table = "| term | meaning | in the code |\n|---|---|---|\n| wheel | Turns. | `vgic::Gear` \
+                 |\n| axle | Holds. | `a::B` |\n";
     let page = markdown::read(table);
     assert_eq!(
         unnamed(&items, &page),
         [
-            "docs/glossary.md lacks `widget::Widget` of hyp/vgic/src/widget.rs: add a row, or a word to its crate's line"
+            "docs/glossary.md lacks `widget::Widget` of hyp/vgic/src/widget.rs: add a row, or a \
+             word to its crate's line"
         ]
     );
     assert_eq!(
@@ -100,6 +203,30 @@ fn a_missing_type_and_an_unused_term_are_seen() {
         [
             "docs/glossary.md:4: `axle` is out of order",
             "docs/glossary.md:4: nothing else says `axle`",
+        ]
+    );
+}
+
+/// So can these.
+#[test]
+fn a_missing_definition_crate_or_key_is_seen() {
+    let text = "A *wheel* and `*code*` has *axles*; it is *refused*.\n\n**Gear.** A *gear* turns.\n\
+                - **hub**: **not** here.\n";
+    let marked = marked(text);
+    assert_eq!(marked, ["wheel", "axles", "refused", "gear", "gear", "hub"]);
+    assert_eq!(
+        undefined(&["axle", "Gear box", "refusal", "wheel"], &marked),
+        ["docs/glossary.md lacks `hub`, which a page defines: add a row"]
+    );
+    let table = "| key | says |\n|---|---|\n| `a` | One. |\n| `b` | two |\n\nText.\n\n\
+                 | other | says |\n|---|---|\n| `d` | Other. |\n";
+    let wanted = BTreeSet::from(["a", "c"].map(String::from));
+    assert_eq!(
+        differing("key", &markdown::read(table), &wanted),
+        [
+            "docs/glossary.md lacks the key `c`: add a row",
+            "docs/glossary.md: there is not a key `b`: remove its row",
+            "docs/glossary.md:4: not a sentence",
         ]
     );
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Docs that cannot lie: whatever a page of this repository names (links, files, items of Rust and C, call numbers, checks,
-//! commands with their options) must be there.
+//! Docs that cannot lie: whatever a page of this repository names (links, files, items of Rust and
+//! C, call numbers, checks, commands with their options) must be there.
 
 mod check;
 mod commands;
@@ -47,14 +47,7 @@ fn pages_that_sources_name_are_there() {
 fn first_column(page: &str, head: &str) -> BTreeSet<String> {
     let repository = Repository::read();
     let page = markdown::read(&repository.text(Path::new(page)));
-    let rows = page.rows.iter().skip_while(|row| row.what[0] != head);
-    let mut last = None;
-    let table = rows.take_while(|row| {
-        let follows = last.is_none_or(|line| row.line <= line + 2);
-        last = Some(row.line);
-        follows
-    });
-    let cells = table.skip(1).map(|row| row.what[0].clone());
+    let cells = page.table(head).into_iter().map(|row| row.what[0].clone());
     let words = cells.flat_map(|cell| {
         let words = cell.split('`').skip(1).step_by(2);
         words.map(str::to_owned).collect::<Vec<_>>()

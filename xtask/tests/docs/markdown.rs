@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads what these tests look at in a Markdown page: links, code spans, headings, table rows, blocks of code.
+//! Reads what these tests look at in a Markdown page: links, code spans, headings, table rows,
+//! blocks of code.
 
 /// Something a page says at one line (counted from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,23 @@ pub struct Placed {
     pub name: String,
     /// The link's target.
     pub target: String,
+}
+
+impl Page {
+    /// The rows of every table whose first column has this head.
+    pub fn table(&self, head: &str) -> Vec<&At<Vec<String>>> {
+        let mut rows = Vec::new();
+        // The line after which the next row goes on with such a table. One of dashes is left out.
+        let mut last = None;
+        for row in &self.rows {
+            let goes_on = last.is_some_and(|line| row.line <= line + 2);
+            if goes_on {
+                rows.push(row);
+            }
+            last = (goes_on || row.what[0] == head).then_some(row.line);
+        }
+        rows
+    }
 }
 
 /// Reads a page.
@@ -201,7 +219,8 @@ fn finish(page: &mut Page, paragraph: &mut String, start: usize) {
     paragraph.clear();
 }
 
-/// If `before` ends with spans and ` in [text`, places each of them in `target`: `a`, `b` and `c` in [file](target).
+/// If `before` ends with spans and ` in [text`, places each of them in `target`: `a`, `b` and `c`
+/// in [file](target).
 fn place(page: &mut Page, before: &[At<Piece>], target: &str) {
     let mut joint: fn(&str) -> bool = |text| {
         let words = text.split_whitespace().collect::<Vec<_>>();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checks can fail: every kind of untruth is planted once, and each must cause the line that names it.
+//! The checks can fail: every kind of untruth is planted once, and each must cause the line that
+//! names it.
 
 use crate::check;
 use crate::repository::Repository;
@@ -116,9 +117,12 @@ fn every_planted_untruth_is_seen() {
 /// What is there, and what is not this repository's, is let pass.
 #[test]
 fn what_is_true_or_not_ours_is_let_pass() {
-    let text = "[a](boot.md#refusals) [b](https://example.org/x#y) `Bucket::admit` `core::mem::swap` `0xc600_0003`\n\
-                `target/debian/x` `Documentation/arch/arm64/booting.rst` `partition/vCPU` `boards/NAME/board.toml`\n\
-                `cargo xtask test attack/` `cargo xtask qemu -- -d int` `attack/…` `/chosen/bootargs`\n\n\
+    let text = "[a](boot.md#refusals) [b](https://example.org/x#y) `Bucket::admit` \
+                `core::mem::swap` `0xc600_0003`\n\
+                `target/debian/x` `Documentation/arch/arm64/booting.rst` `partition/vCPU` \
+                `boards/NAME/board.toml`\n\
+                `cargo xtask test attack/` `cargo xtask qemu -- -d int` `attack/…` \
+                `/chosen/bootargs`\n\n\
                 | a | b |\n|---|---|\n| `0xc600_0003` | `RING` |\n";
     let failures = check::page(&Repository::read(), Path::new("docs/planted.md"), text);
     assert_eq!(failures, []);

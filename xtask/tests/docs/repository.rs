@@ -17,7 +17,8 @@ pub struct Repository {
     pub c_names: BTreeSet<String>,
     /// Numbers of calls, as docs spell them.
     pub numbers: BTreeSet<String>,
-    /// Constants of what guests see, with their values as the sources spell them. Several may have one name.
+    /// Constants of what guests see, with their values as the sources spell them. Several may have
+    /// one name.
     pub constants: BTreeMap<String, Vec<String>>,
     /// Properties and values of Bulkhead's own in device trees.
     pub tree_names: BTreeSet<String>,
@@ -112,7 +113,8 @@ impl Repository {
         })
     }
 
-    /// Whether a path ends with these words. A word in capitals or `*` stands for any name, its ending apart.
+    /// Whether a path ends with these words. A word in capitals or `*` stands for any name, its
+    /// ending apart.
     pub fn ends_with(&self, words: &str) -> bool {
         let wanted: Vec<&str> = words.split('/').collect();
         self.names().any(|path| {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! An index of the items that Rust sources define: functions, types, constants, modules, fields, variants.
+//! An index of the items that Rust sources define: functions, types, constants, modules, fields,
+//! variants.
 //!
-//! It reads rustfmt's layout instead of Rust's grammar: an item starts a line, and its closing brace stands below its
-//! first letter. The check `format` of `cargo xtask test` holds every file to that layout.
+//! It reads rustfmt's layout instead of Rust's grammar: an item starts a line, and its closing
+//! brace stands below its first letter. The check `format` of `cargo xtask test` holds every file
+//! to that layout.
 
 use std::path::{Path, PathBuf};
 
@@ -95,8 +97,9 @@ impl Items {
         });
     }
 
-    /// The items that a path such as `bell::ring` can mean: the last word is the item's name, the others are among
-    /// what is around it, in this order (re-exports leave some out). `Type::field.other` means the field.
+    /// The items that a path such as `bell::ring` can mean: the last word is the item's name, the
+    /// others are among what is around it, in this order (re-exports leave some out).
+    /// `Type::field.other` means the field.
     pub fn find(&self, path: &str) -> Vec<&Item> {
         let path = path.split(['(', '.', '<']).next().unwrap_or_default();
         let words: Vec<&str> = path.split("::").filter(|word| *word != "crate").collect();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The files of a crate and what each one names of the others: in `use`, in paths, in macros (`sym` operands of assembly
-//! too), and by link name.
+//! The files of a crate and what each one names of the others: in `use`, in paths, in macros (`sym`
+//! operands of assembly too), and by link name.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +95,8 @@ fn read_folder(root: &Path, folder: &Path, texts: &mut BTreeMap<PathBuf, String>
     }
 }
 
-/// The module path of a file: `boot/mod.rs` and `boot.rs` are `[boot]`, `main.rs` and `lib.rs` are `[]`.
+/// The module path of a file: `boot/mod.rs` and `boot.rs` are `[boot]`, `main.rs` and `lib.rs` are
+/// `[]`.
 fn module_of(path: &Path) -> Vec<String> {
     let mut module: Vec<_> = path
         .with_extension("")

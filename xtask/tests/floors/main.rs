@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who imports whom. A file of `hyp/el2` imports only from its own folder or from a floor below it, and no files import each
-//! other in a circle: a folder's name says what its files may know of.
+//! Who imports whom. A file of `hyp/el2` imports only from its own folder or from a floor below it,
+//! and no files import each other in a circle: a folder's name says what its files may know of.
 
 mod imports;
 mod planted;
@@ -14,8 +14,8 @@ const FLOORS: &[&str] = &[
     "vectors", "traps", "services", "boot", "drivers", "state", "arch",
 ];
 
-/// Symbols that a file uses by their link name alone, from a floor above its own: what the first instructions of a core or
-/// of an entry have in common with the code that they lead to.
+/// Symbols that a file uses by their link name alone, from a floor above its own: what the first
+/// instructions of a core or of an entry have in common with the code that they lead to.
 const BY_LINK_NAME: &[rules::LinkName] = &[
     // The loop that moves the image must fit the image's first page, with what it calls.
     rules::LinkName {

@@ -96,7 +96,8 @@ fn shortest_way_back<'a>(tree: &'a Tree, start: &'a PathBuf) -> Option<Vec<&'a P
     None
 }
 
-/// Symbols that are used by link name from below, unless `allowed` lists them; and entries of `allowed` that nothing needs.
+/// Symbols that are used by link name from below, unless `allowed` lists them; and entries of
+/// `allowed` that nothing needs.
 pub fn link_names(tree: &Tree, floors: &[&str], allowed: &[LinkName]) -> Vec<String> {
     let mut failures = Vec::new();
     let mut used = vec![false; allowed.len()];

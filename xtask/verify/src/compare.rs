@@ -1,5 +1,5 @@
-//! One translation held against what it must be: everything declared is mapped, with exactly the rights declared, and
-//! nothing else is.
+//! One translation held against what it must be: everything declared is mapped, with exactly the
+//! rights declared, and nothing else is.
 
 use crate::finding::{Claim, Findings, range};
 use crate::places::Places;

@@ -22,7 +22,8 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Claim {
-    /// The file: its headers, its sizes, its check sum, nothing unaccounted in it; EL2's bytes are its executable's.
+    /// The file: its headers, its sizes, its check sum, nothing unaccounted in it; EL2's bytes are
+    /// its executable's.
     Image,
     /// What the plan demands of the machine is what the board's file says.
     Machine,
@@ -34,7 +35,8 @@ pub enum Claim {
     Registers,
     /// Translation tables are well-formed.
     Tables,
-    /// A guest reaches its memory, its channel pages and its devices with the declared rights, nothing else.
+    /// A guest reaches its memory, its channel pages and its devices with the declared rights,
+    /// nothing else.
     Stage2,
     /// EL2 reaches on each core what it needs there, W^X, and no other partition's memory.
     El2Map,
@@ -139,7 +141,8 @@ impl Findings {
     }
 }
 
-/// A value as findings show it: addresses and registers in hexadecimal, counts and numbers in decimal.
+/// A value as findings show it: addresses and registers in hexadecimal, counts and numbers in
+/// decimal.
 pub trait Shown {
     /// The text.
     fn shown(&self) -> String;

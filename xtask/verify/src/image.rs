@@ -1,5 +1,5 @@
-//! The image's bytes as EL2 reads them: headers, rows, physical memory. Every array is bounds-checked, and what no
-//! header, row, table or content accounts for must be zero.
+//! The image's bytes as EL2 reads them: headers, rows, physical memory. Every array is
+//! bounds-checked, and what no header, row, table or content accounts for must be zero.
 
 use std::cell::RefCell;
 use std::mem::offset_of;
@@ -20,7 +20,8 @@ const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 const TABLE: &str = "a translation table";
 /// Most rows of the arrays that nothing else bounds.
 const MAX_ROWS: usize = 4096;
-/// The words of the image's first bytes (Linux, `Documentation/arch/arm64/booting.rst`) that the packer fills in.
+/// The words of the image's first bytes (Linux, `Documentation/arch/arm64/booting.rst`) that the
+/// packer fills in.
 pub(crate) const FILLED: [Span<usize>; 2] = [16..32, 64..80];
 
 /// An image, with its plan's rows.
@@ -74,7 +75,8 @@ pub struct PartitionRow {
 }
 
 impl<'a> Image<'a> {
-    /// Reads an image. `None`, with a finding, if its plan cannot be found or an array lies outside it.
+    /// Reads an image. `None`, with a finding, if its plan cannot be found or an array lies outside
+    /// it.
     pub fn read(bytes: &'a [u8], findings: &mut Findings) -> Option<Self> {
         let mut fail = |place: String, what: String| {
             findings.add(Claim::Image, place, &["EL2"], what);
@@ -92,7 +94,8 @@ impl<'a> Image<'a> {
         if header.magic != MAGIC || header.version != VERSION {
             let (magic, version) = (header.magic, header.version);
             let what = format!(
-                "the plan's magic number is {magic:#x} and its version {version}, must be {MAGIC:#x} and {VERSION}"
+                "the plan's magic number is {magic:#x} and its version {version}, must be \
+                 {MAGIC:#x} and {VERSION}"
             );
             fail(format!("byte {plan_offset:#x} of the image"), what);
             return None;
@@ -182,7 +185,8 @@ impl<'a> Image<'a> {
                     .collect())
             }
             _ => Err(format!(
-                "{what}: {count} elements at {start:#x} do not lie in the plan, each on its alignment"
+                "{what}: {count} elements at {start:#x} do not lie in the plan, each on its \
+                 alignment"
             )),
         }
     }
@@ -238,7 +242,8 @@ impl<'a> Image<'a> {
         tables
     }
 
-    /// Holds the file's headers against each other and its check sum, once everything else has been read.
+    /// Holds the file's headers against each other and its check sum, once everything else has been
+    /// read.
     pub fn check(&self, findings: &mut Findings) {
         let word = |at: usize| self.bytes.get(at..).and_then(|rest| rest.first_chunk());
         let word = |at: usize| word(at).map_or(0, |bytes| u64::from_le_bytes(*bytes));

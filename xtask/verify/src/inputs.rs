@@ -128,7 +128,8 @@ impl Inputs {
 }
 
 impl Inputs {
-    /// Takes the board's GIC of this version for the one that the image is for, instead of the board's first.
+    /// Takes the board's GIC of this version for the one that the image is for, instead of the
+    /// board's first.
     ///
     /// # Errors
     /// When the board has none.

@@ -1,8 +1,10 @@
-//! Proves from an image's bytes what its manifest and its board promise: what may be reached, by whom, and why.
+//! Proves from an image's bytes what its manifest and its board promise: what may be reached, by
+//! whom, and why.
 //!
-//! Independent of what made the image: of this project's crates it knows the plan's types alone, it reads manifest and
-//! board anew, walks translation tables by itself and reads device trees with another library. `docs/verifier.md` says
-//! what is proven, what is taken for granted, and how the tests show that it can fail.
+//! Independent of what made the image: of this project's crates it knows the plan's types alone, it
+//! reads manifest and board anew, walks translation tables by itself and reads device trees with
+//! another library. `docs/verifier.md` says what is proven, what is taken for granted, and how the
+//! tests show that it can fail.
 #![forbid(unsafe_code)]
 
 pub mod board;
@@ -39,7 +41,8 @@ pub fn verify(bytes: &[u8], inputs: &Inputs) -> Proof {
     run(bytes, inputs).0
 }
 
-/// Verifies an image, and answers what a machine must hold that runs it; nothing if the proof does not hold.
+/// Verifies an image, and answers what a machine must hold that runs it; nothing if the proof does
+/// not hold.
 #[must_use]
 pub fn expectations(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
     run(bytes, inputs)

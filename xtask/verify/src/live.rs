@@ -1,4 +1,5 @@
-//! What a running machine must hold: for whoever compares one with its image (`cargo xtask verify --live`).
+//! What a running machine must hold: for whoever compares one with its image
+//! (`cargo xtask verify --live`).
 
 use plan::{MAIR_EL2, Range};
 

@@ -1,5 +1,6 @@
-//! The system manifest (`docs/manifest.md`), read anew: nothing of the planner's reader. The planner's reader explains
-//! what is wrong with a manifest; this one reads good ones, and refuses what it does not know.
+//! The system manifest (`docs/manifest.md`), read anew: nothing of the planner's reader. The
+//! planner's reader explains what is wrong with a manifest; this one reads good ones, and refuses
+//! what it does not know.
 
 use anyhow::{Context, Result, ensure};
 use plan::PAGE;

@@ -1,5 +1,6 @@
-//! The physical address space as the tables make it: for every range, who may read, write and execute it. Here meet all
-//! translations of all cores, so here is what partitions share: channel pages, each with one writer.
+//! The physical address space as the tables make it: for every range, who may read, write and
+//! execute it. Here meet all translations of all cores, so here is what partitions share: channel
+//! pages, each with one writer.
 
 use plan::PAGE;
 use serde::Serialize;
@@ -44,7 +45,8 @@ pub struct GuestMap {
     pub leaves: Vec<Leaf>,
 }
 
-/// Lists who reaches what, and checks that partitions meet in channel pages alone (and in GICV, whose registers each core has for itself).
+/// Lists who reaches what, and checks that partitions meet in channel pages alone (and in GICV,
+/// whose registers each core has for itself).
 pub fn check(
     context: &Context<'_>,
     places: &Places,
@@ -141,7 +143,8 @@ fn meet(
         findings.add(Claim::Ownership, &place, &names, text);
     };
     let partitions: Vec<_> = guests.iter().map(|(p, _)| *p).collect();
-    // Hardware shows each core the virtual CPU interface that is its own (IHI 0048, 5.5): there partitions do not meet.
+    // Hardware shows each core the virtual CPU interface that is its own (IHI 0048, 5.5): there
+    // partitions do not meet.
     let gic = &context.board().gic[0];
     let banked = gic.version == 2 && base.wrapping_sub(gic.gicv.base) < PAGE;
     let shared = |&(p, rights): &(usize, Rights)| match channel {

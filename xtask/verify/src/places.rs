@@ -1,5 +1,6 @@
-//! Who owns which physical range: EL2's parts, partitions' memory, channel pages, devices. Each range has one owner,
-//! and what must be RAM lies in RAM that the board has and firmware leaves alone.
+//! Who owns which physical range: EL2's parts, partitions' memory, channel pages, devices. Each
+//! range has one owner, and what must be RAM lies in RAM that the board has and firmware leaves
+//! alone.
 
 use plan::{PRIVATE_SIZE, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION, STATE_SIZE};
 

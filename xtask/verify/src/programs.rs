@@ -1,4 +1,5 @@
-//! What is loaded into a guest, by the file that its manifest names: ELF, raw bytes, an arm64 Image.
+//! What is loaded into a guest, by the file that its manifest names: ELF, raw bytes, an arm64
+//! Image.
 
 use anyhow::{Context, Result, ensure};
 use object::LittleEndian as LE;
@@ -40,7 +41,8 @@ impl Program {
             return Ok(program);
         }
         let (ipa, size) = match image.linux {
-            // Linux, Documentation/arch/arm64/booting.rst: text_offset at byte 8, image_size at byte 16.
+            // Linux, Documentation/arch/arm64/booting.rst: text_offset at byte 8, image_size at
+            // byte 16.
             Some(_) => {
                 let word = |at: usize| file.get(at..).and_then(|rest| rest.first_chunk());
                 let word = |at: usize| word(at).map(|bytes| u64::from_le_bytes(*bytes));
@@ -126,8 +128,8 @@ impl El2 {
     /// Reads EL2's executable.
     ///
     /// # Errors
-    /// When it is not a position-independent one whose segments follow each other page by page, each either writable
-    /// or executable or neither.
+    /// When it is not a position-independent one whose segments follow each other page by page,
+    /// each either writable or executable or neither.
     pub fn read(file: &[u8]) -> Result<Self> {
         let header = FileHeader64::<LE>::parse(file).context("EL2: no 64-bit ELF file")?;
         let mut el2 = Self {

@@ -1,6 +1,6 @@
-//! The registers that must hold what they hold, field by field, each with its reason (names and positions: DDI 0487,
-//! D24). Written from the architecture and `docs/guest-abi.md`, not from the planner's list. A bit that no field here
-//! names must be zero.
+//! The registers that must hold what they hold, field by field, each with its reason (names and
+//! positions: DDI 0487, D24). Written from the architecture and `docs/guest-abi.md`, not from the
+//! planner's list. A bit that no field here names must be zero.
 
 use crate::board::Board;
 use crate::finding::{Claim, Findings};
@@ -17,7 +17,8 @@ pub const HCR: &[Field] = &[
     ("SWIO", 1, 1, 1, "an invalidation by set/way would drop dirty lines of other partitions"),
     ("PTW", 2, 1, 1, "a guest's table walk would read a device"),
     ("FMO", 3, 1, 1, "physical FIQs would go to the guest, and its SGIs to other cores"),
-    ("IMO", 4, 1, 1, "physical IRQs, doorbells of others among them, would go to the guest, and its SGIs to other cores"),
+    ("IMO", 4, 1, 1, "physical IRQs, doorbells of others among them, would go to the guest, and \
+                      its SGIs to other cores"),
     ("AMO", 5, 1, 1, "an SError of the machine would go to a guest"),
     ("VF", 6, 1, 0, "no virtual FIQ is pending at the start"),
     ("VI", 7, 1, 0, "no virtual IRQ is pending at the start"),
@@ -44,7 +45,8 @@ pub const HCR: &[Field] = &[
     ("TERR", 36, 1, 1, "error records tell of the whole machine"),
     ("TEA", 37, 1, 0, "docs/security.md: an external abort of a guest's own access is its own"),
     ("MIOCNCE", 38, 1, 0, "no mismatched attributes are wanted"),
-    ("APK", 40, 1, 0, "pointer authentication is hidden: keys of EL2 and guest are one set of registers"),
+    ("APK", 40, 1, 0, "pointer authentication is hidden: keys of EL2 and guest are one set of \
+                       registers"),
     ("API", 41, 1, 0, "pointer authentication is hidden"),
     ("NV", 42, 1, 0, "no nested virtualisation"),
     ("ATA", 56, 1, 0, "allocation tags are hidden: stage 2 does not cover them"),
@@ -139,12 +141,14 @@ fn output_size(board: &Board) -> (u64, u32) {
     fitting.last().unwrap_or((0, 32))
 }
 
-/// Input address bits that reach below `end`; 25 is the architecture's least (T0SZ at most 39, without FEAT_TTST).
+/// Input address bits that reach below `end`; 25 is the architecture's least (T0SZ at most 39,
+/// without FEAT_TTST).
 fn input_bits(end: u64) -> u64 {
     u64::from((64 - end.saturating_sub(1).leading_zeros()).max(25))
 }
 
-/// The last level where a walk over `bits` can start, with up to `2^side` tables side by side (DDI 0487, D8.2).
+/// The last level where a walk over `bits` can start, with up to `2^side` tables side by side (DDI
+/// 0487, D8.2).
 fn start_level(bits: u32, side: u32) -> u32 {
     (0..=2)
         .rev()
@@ -230,7 +234,8 @@ pub fn guest_regime(
             6,
             2,
             2 - u64::from(start_level(input as u32, 4)),
-            "the shortest walk, which every core has: one from level 0 takes 44 bits of physical addresses",
+            "the shortest walk, which every core has: one from level 0 takes 44 bits of physical \
+             addresses",
         ),
         ("VS", 19, 1, 0, "VMIDs have 8 bits"),
         ("RES1", 31, 1, 1, "reserved"),

@@ -1,6 +1,7 @@
-//! A table walker that reads descriptors as the MMU does, and refuses more than the MMU would: a bit that the
-//! architecture ignores, reserves or leaves to software must be zero, so that no later core gives it a meaning
-//! (DDI 0487, D8.2 table walks, D8.3 descriptors, D8.4 permissions, D8.5 memory types; 4 KiB granule).
+//! A table walker that reads descriptors as the MMU does, and refuses more than the MMU would: a
+//! bit that the architecture ignores, reserves or leaves to software must be zero, so that no later
+//! core gives it a meaning (DDI 0487, D8.2 table walks, D8.3 descriptors, D8.4 permissions, D8.5
+//! memory types; 4 KiB granule).
 
 use std::collections::HashSet;
 
@@ -139,7 +140,8 @@ impl Regime {
         let most = if self.stage == Stage::Two { 16 } else { 1 };
         if self.root_tables() > most || !self.root.is_multiple_of(self.root_tables() * PAGE) {
             let what = format!(
-                "the root {:#x} is {} tables side by side; at most {most} may be, aligned to all of them",
+                "the root {:#x} is {} tables side by side; at most {most} may be, aligned to all \
+                 of them",
                 self.root,
                 self.root_tables()
             );
@@ -153,7 +155,8 @@ impl Regime {
         walk.leaves
     }
 
-    /// What one input address translates to, if anything: the question alone, no judgement of the tables.
+    /// What one input address translates to, if anything: the question alone, no judgement of the
+    /// tables.
     #[must_use]
     pub fn translate(&self, image: &Image<'_>, input: u64) -> Option<u64> {
         if input.checked_shr(self.bits)? != 0 {
@@ -313,7 +316,8 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Whether 16 aligned entries are one range with one set of attributes (DDI 0487, D8.7.1 "The Contiguous bit").
+/// Whether 16 aligned entries are one range with one set of attributes (DDI 0487, D8.7.1 "The
+/// Contiguous bit").
 fn contiguous(group: &[u64], level: u32) -> bool {
     let first = group[0];
     let size = 1u64 << span_bits(level);
@@ -323,8 +327,8 @@ fn contiguous(group: &[u64], level: u32) -> bool {
 
 type Decoded = Result<(u64, Rights, Kind), String>;
 
-/// EL2's stage 1 (DDI 0487, D8.3.1, one privilege level): attribute bits, rights, kind. WXN is on, and no leaf counts
-/// on it: what is writable must say execute-never itself.
+/// EL2's stage 1 (DDI 0487, D8.3.1, one privilege level): attribute bits, rights, kind. WXN is on,
+/// and no leaf counts on it: what is writable must say execute-never itself.
 fn stage1(entry: u64) -> Decoded {
     const AP_1: u64 = 1 << 6;
     const READ_ONLY: u64 = 1 << 7;

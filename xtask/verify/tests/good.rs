@@ -55,8 +55,8 @@ fn the_report_says_who_reaches_what() {
     }
 }
 
-/// A device that nothing confines is named where the manifest trusts it, and refused where it does not, or where it would
-/// write somewhere else than its driver means.
+/// A device that nothing confines is named where the manifest trusts it, and refused where it does
+/// not, or where it would write somewhere else than its driver means.
 #[test]
 fn devices_with_dma_are_named() {
     let good = support::trusted();

@@ -1,4 +1,5 @@
-//! What a hostile reviewer tries first: each is refused with a message that says what, where and who.
+//! What a hostile reviewer tries first: each is refused with a message that says what, where and
+//! who.
 
 mod support;
 
@@ -49,10 +50,12 @@ fn two_partitions_table_roots_are_swapped() {
     says(
         &text,
         &[
-            "refused[stage2]: stage 2 of sensor reaches memory of control where memory of sensor must be",
+            "refused[stage2]: stage 2 of sensor reaches memory of control where memory of sensor \
+             must be",
             "where: physical 0x78000000-0x79ffffff, stage 2 of sensor, IPA 0x40000000-0x41ffffff",
             "who:   sensor, control",
-            "refused[stage2]: stage 2 of control reaches memory of sensor where memory of control must be",
+            "refused[stage2]: stage 2 of control reaches memory of sensor where memory of control \
+             must be",
         ],
     );
 }
@@ -69,10 +72,12 @@ fn a_channel_page_is_writable_to_its_reader() {
     says(
         &text,
         &[
-            "stage 2 of control may rw- pages of channel samples, sensor/0 to control/0, must be r--",
+            "stage 2 of control may rw- pages of channel samples, sensor/0 to control/0, must be \
+             r--",
             ", stage 2 of control, IPA 0x10005000-0x10005fff",
             "who:   control, sensor",
-            "refused[ownership]: pages of channel samples, sensor/0 to control/0 is reached by sensor (rw-) and by control (rw-)",
+            "refused[ownership]: pages of channel samples, sensor/0 to control/0 is reached by \
+             sensor (rw-) and by control (rw-)",
         ],
     );
 }
@@ -96,7 +101,8 @@ fn a_rom_is_writable() {
     );
 }
 
-/// A planner that takes one side for the other, everywhere: both guests agree, the manifest does not.
+/// A planner that takes one side for the other, everywhere: both guests agree, the manifest does
+/// not.
 #[test]
 fn rights_are_swapped_at_both_ends() {
     let text = spoilt(|good, image| {
@@ -114,9 +120,12 @@ fn rights_are_swapped_at_both_ends() {
     says(
         &text,
         &[
-            "stage 2 of sensor may r-- pages of channel samples, sensor/0 to control/0, must be rw-",
-            "stage 2 of control may rw- pages of channel samples, sensor/0 to control/0, must be r--",
-            "stage 2 of control may r-- pages of channel samples, control/0 to sensor/0, must be rw-",
+            "stage 2 of sensor may r-- pages of channel samples, sensor/0 to control/0, must be \
+             rw-",
+            "stage 2 of control may rw- pages of channel samples, sensor/0 to control/0, must be \
+             r--",
+            "stage 2 of control may r-- pages of channel samples, control/0 to sensor/0, must be \
+             rw-",
             "IPA 0x10000000-0x10010fff",
         ],
     );
@@ -135,7 +144,8 @@ fn a_row_points_at_a_compute_core() {
     says(
         &text,
         &[
-            "refused[channels]: a doorbell rings core 1 (sensor/1), a compute core, must ring core 0 (sensor/0)",
+            "refused[channels]: a doorbell rings core 1 (sensor/1), a compute core, must ring core \
+             0 (sensor/0)",
             "where: channel row 0 of core 2 (control/0) (channel samples, control/0 to sensor/0)",
             "who:   control, sensor",
         ],
@@ -171,7 +181,8 @@ fn one_spi_is_given_twice() {
     );
 }
 
-/// A partition is given the page of the registers that switch the board off; and the plan's writes are not the board's.
+/// A partition is given the page of the registers that switch the board off; and the plan's writes
+/// are not the board's.
 #[test]
 fn what_switches_the_board_off_is_given_away() {
     let mut good = support::full();
@@ -224,7 +235,8 @@ fn a_tree_names_an_interrupt_off_by_32() {
     says(
         &text,
         &[
-            "refused[device-tree]: interrupts is <0x0 0x80 0x1> (INTID 160), must be <0x0 0x60 0x1> (INTID 128)",
+            "refused[device-tree]: interrupts is <0x0 0x80 0x1> (INTID 160), must be <0x0 0x60 \
+             0x1> (INTID 128)",
             "where: device tree of control at IPA 0x41fff000, /channel@10000000",
             "who:   control",
         ],
@@ -276,7 +288,8 @@ fn el2_text_is_writable() {
     says(
         &text,
         &[
-            "refused[el2-map]: EL2 on core 1 (sensor/1) while it runs may rwx EL2's text, must be r-x",
+            "refused[el2-map]: EL2 on core 1 (sensor/1) while it runs may rwx EL2's text, must be \
+             r-x",
             "where: physical 0x7fe",
             "who:   EL2, sensor",
         ],
@@ -293,7 +306,8 @@ fn smc_is_not_trapped() {
     says(
         &text,
         &[
-            "refused[registers]: HCR_EL2.TSC is 0x0, must be 0x1: an SMC of a guest would reach firmware",
+            "refused[registers]: HCR_EL2.TSC is 0x0, must be 0x1: an SMC of a guest would reach \
+             firmware",
             "where: core 0 (sensor/0)",
             "who:   sensor",
         ],
@@ -423,8 +437,9 @@ fn no_image_at_all() {
     );
 }
 
-/// On a GICv2 a guest reaches the first page of its own virtual CPU interface alone: no other frame of the GIC, and no more of
-/// it. The second page has GICV_DIR, which ends another interrupt than it names where list registers are too few: EL2 answers there.
+/// On a GICv2 a guest reaches the first page of its own virtual CPU interface alone: no other frame
+/// of the GIC, and no more of it. The second page has GICV_DIR, which ends another interrupt than
+/// it names where list registers are too few: EL2 answers there.
 #[test]
 fn another_frame_of_the_gic_is_mapped_where_a_guest_expects_its_cpu_interface() {
     const GICC: u64 = 0x0801_0000;

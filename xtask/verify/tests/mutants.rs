@@ -1,5 +1,6 @@
-//! The verifier can fail: one bit or field of a good image changed, the check sum made right again. Every mutant that
-//! changes what the image means is refused; one that does not is in a class that is explained here.
+//! The verifier can fail: one bit or field of a good image changed, the check sum made right again.
+//! Every mutant that changes what the image means is refused; one that does not is in a class that
+//! is explained here.
 
 mod support;
 
@@ -70,7 +71,8 @@ fn run(
         let (name, refused) = (&good.name, tally.refused);
         let percent = 100.0 * refused as f64 / meant.max(1) as f64;
         println!(
-            "{name}: {class}: {refused} of {meant} refused ({percent:.2} %), {explained} mean nothing {:?}",
+            "{name}: {class}: {refused} of {meant} refused ({percent:.2} %), {explained} mean \
+             nothing {:?}",
             tally.explained
         );
         survived.extend(
@@ -92,8 +94,9 @@ fn meaningful(_: &Mutant) -> Option<&'static str> {
     None
 }
 
-/// Of the shipped system: every bit of some descriptors of each table, one bit of all others, some of invalid ones;
-/// of the other systems an eighth of that. What is valid is made invalid, and made another's.
+/// Of the shipped system: every bit of some descriptors of each table, one bit of all others, some
+/// of invalid ones; of the other systems an eighth of that. What is valid is made invalid, and made
+/// another's.
 #[test]
 fn tables() {
     let mut numbers = Numbers(1);
@@ -121,7 +124,8 @@ fn tables() {
             if valid.is_empty() {
                 continue;
             }
-            // Where a range begins, where it ends, and one inside: every bit, and what another entry has.
+            // Where a range begins, where it ends, and one inside: every bit, and what another
+            // entry has.
             let runs = |at: &usize| {
                 [8, -8]
                     .iter()
@@ -239,7 +243,8 @@ fn empty(at: usize, array: Array, list: &mut Vec<(usize, u64, &'static str)>) {
     }
 }
 
-/// Whether the mutated word says where a partition's vCPUs are listed, and the same numbers are there, too.
+/// Whether the mutated word says where a partition's vCPUs are listed, and the same numbers are
+/// there, too.
 fn same_vcpus(good: &Good, parts: &Parts<'_>, mutant: &Mutant) -> Option<&'static str> {
     let rows = parts.span::<Partition>(parts.header.partitions);
     let mut fields = rows.map(|at| at + offset_of!(Partition, vcpus));
@@ -253,7 +258,8 @@ fn same_vcpus(good: &Good, parts: &Parts<'_>, mutant: &Mutant) -> Option<&'stati
     same.then_some("another place that lists the same vCPUs")
 }
 
-/// Every bit of every row, and every word made another: zero, all ones, a page more, a page less, another row's.
+/// Every bit of every row, and every word made another: zero, all ones, a page more, a page less,
+/// another row's.
 #[test]
 fn header_and_rows() {
     let mut numbers = Numbers(2);
@@ -341,7 +347,8 @@ fn padding() {
     }
 }
 
-/// Device trees: one bit of every second byte of the system that has everything, and of every eighth of the others'.
+/// Device trees: one bit of every second byte of the system that has everything, and of every
+/// eighth of the others'.
 #[test]
 fn device_trees() {
     let mut numbers = Numbers(3);

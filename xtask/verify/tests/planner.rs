@@ -1,4 +1,5 @@
-//! A planner that errs consistently: tables, rows and device trees agree with each other, and not with the manifest.
+//! A planner that errs consistently: tables, rows and device trees agree with each other, and not
+//! with the manifest.
 
 mod support;
 

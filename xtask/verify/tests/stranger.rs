@@ -19,7 +19,8 @@ fn refused(mut image: Vec<u8>, inputs: &Inputs, words: &[&str]) {
     assert!(!proof.holds());
 }
 
-/// Rows, trees and interrupts promise a channel; its pages are gone from every table and every list of ranges.
+/// Rows, trees and interrupts promise a channel; its pages are gone from every table and every list
+/// of ranges.
 #[test]
 fn a_channel_has_no_pages() {
     let good = duo();
@@ -109,7 +110,8 @@ fn behind_a_piece_of_memory_is_not_in_it() {
     let parts = Parts::of(&third);
     let row = parts.span::<Partition>(parts.header.partitions).next();
     let mut image = third.clone();
-    // Where the first piece ends in RAM lies the third with the tree; for the guest, the second, and then nothing.
+    // Where the first piece ends in RAM lies the third with the tree; for the guest, the second,
+    // and then nothing.
     for (dtb, words) in [
         (0x4040_0000, "its header has magic number"),
         (0x4080_0000, "its device tree is not loaded there"),
@@ -132,7 +134,8 @@ fn behind_a_piece_of_memory_is_not_in_it() {
     refused(disk, &good.inputs, &words);
 }
 
-/// A walk from level 0 wants 44 bits of physical addresses (DDI 0487, VTCR_EL2.SL0); the board's cores have 40.
+/// A walk from level 0 wants 44 bits of physical addresses (DDI 0487, VTCR_EL2.SL0); the board's
+/// cores have 40.
 #[test]
 fn a_walk_starts_where_the_core_cannot() {
     let good = duo();

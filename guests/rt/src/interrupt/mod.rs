@@ -1,7 +1,9 @@
-//! Interrupts, taken one at a time where the program wants them: a GICv3 or GICv2 with PSTATE.I set for good.
+//! Interrupts, taken one at a time where the program wants them: a GICv3 or GICv2 with PSTATE.I set
+//! for good.
 //!
-//! WFI returns as soon as an interrupt is pending although it is masked (DDI 0487, D1.6), and a pending interrupt stays
-//! so until it is acknowledged: between looking at the world and sleeping no wake-up can be lost.
+//! WFI returns as soon as an interrupt is pending although it is masked (DDI 0487, D1.6), and a
+//! pending interrupt stays so until it is acknowledged: between looking at the world and sleeping
+//! no wake-up can be lost.
 
 mod v2;
 mod v3;
@@ -41,7 +43,8 @@ pub(crate) fn init_vcpu() {
     enable(timer::INTID);
 }
 
-/// Lets an interrupt through: an SGI or PPI to the calling vCPU, an SPI to the vCPU it is routed to.
+/// Lets an interrupt through: an SGI or PPI to the calling vCPU, an SPI to the vCPU it is routed
+/// to.
 ///
 /// # Panics
 ///
@@ -99,7 +102,8 @@ pub fn acknowledge() -> Option<Taken> {
     .map(Taken)
 }
 
-/// Takes a pending interrupt: its INTID. The timer is disarmed with it, for its level would raise it again.
+/// Takes a pending interrupt: its INTID. The timer is disarmed with it, for its level would raise
+/// it again.
 pub fn take() -> Option<u32> {
     let taken = acknowledge()?;
     if taken.intid() == timer::INTID {
@@ -120,7 +124,8 @@ pub fn wait() -> u32 {
     }
 }
 
-/// Like [`wait`], but no longer than until `deadline` ([`timer`] ticks): then `None`. Uses the vCPU's timer.
+/// Like [`wait`], but no longer than until `deadline` ([`timer`] ticks): then `None`. Uses the
+/// vCPU's timer.
 pub fn wait_until(deadline: u64) -> Option<u32> {
     timer::arm(deadline);
     loop {

@@ -21,7 +21,8 @@ static GICD: AtomicU64 = AtomicU64::new(0);
 static GICC: AtomicU64 = AtomicU64::new(0);
 
 fn write(frame: &AtomicU64, register: u64, value: u32) {
-    // SAFETY: a register of the GIC as the device tree names it, mapped by `init`; none of them is memory.
+    // SAFETY: a register of the GIC as the device tree names it, mapped by `init`; none of them is
+    // memory.
     unsafe { mmio::write32(frame.load(Relaxed) + register, value) };
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 use proptest::collection::vec;
 
-/// What a hostile peer writes between two steps: a word of its region, with values near what is plausible or any.
+/// What a hostile peer writes between two steps: a word of its region, with values near what is
+/// plausible or any.
 #[derive(Clone, Debug)]
 enum Attack {
     Index(usize, u32),
@@ -25,9 +26,10 @@ fn attack() -> impl Strategy<Value = Attack> {
         any::<u64>(),
         (0_u64..40).prop_map(|n| u64::MAX - n)
     ];
+    let nudge = (0_u32..300).prop_map(|n| n.wrapping_sub(100));
     prop_oneof![
         1 => (index(), any::<u32>()).prop_map(|(at, value)| Attack::Index(at, value)),
-        3 => (index(), (0_u32..300).prop_map(|n| n.wrapping_sub(100))).prop_map(|(at, by)| Attack::Nudge(at, by)),
+        3 => (index(), nudge).prop_map(|(at, by)| Attack::Nudge(at, by)),
         4 => (any::<usize>(), length).prop_map(|(at, value)| Attack::Data(at, value)),
     ]
 }
@@ -57,7 +59,8 @@ impl Counts {
         8 + len.next_multiple_of(8) as u32
     }
 
-    /// What the end tells its peer is what it did, from indices that stood at `start`, whatever the peer said meanwhile.
+    /// What the end tells its peer is what it did, from indices that stood at `start`, whatever the
+    /// peer said meanwhile.
     fn check(&self, own: &Memory, start: u32) {
         let index = |at| own.index(at).load(Relaxed).wrapping_sub(start);
         assert_eq!(index(layout::PRODUCED), self.sent);
@@ -96,13 +99,19 @@ fn honest(tx: &mut Producer<'_>, rx: &mut Consumer<'_>, len: usize, counts: &mut
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
-    /// Anything at all in every word the peer can write, between any two rounds, however each side waits: in bounds, no
-    /// panic, no endless loop, no miscount.
+    /// Anything at all in every word the peer can write, between any two rounds, however each side
+    /// waits: in bounds, no panic, no endless loop, no miscount.
     #[test]
     fn a_hostile_peer_stays_outside(
-        rounds in vec((vec(attack(), 0..4), 0_usize..100), 0..3 * LENGTH), shift in 1_u32..6, start in start(),
+        rounds in vec((vec(attack(), 0..4), 0_usize..100), 0..3 * LENGTH),
+        shift in 1_u32..6,
+        start in start(),
         doorbells in any::<[bool; 2]>(),
     ) {
         let (mine, theirs) = (Memory::new(1 << shift, start), Memory::new(1 << shift, start));
@@ -123,24 +132,31 @@ proptest! {
 
     /// Noise in every word of the region, index page and all, before every round.
     #[test]
-    fn noise_everywhere_stays_outside(seed in any::<u64>(), rounds in 1..=LENGTH, start in start()) {
+    fn noise_everywhere_stays_outside(
+        seed in any::<u64>(), rounds in 1..=LENGTH, start in start(),
+    ) {
         let (mine, theirs) = (Memory::new(16, start), Memory::new(16, start));
         let (mut tx, mut rx) = open(mine.region(), theirs.region());
         let (mut counts, mut seed) = (Counts::default(), seed);
         let mut next = || {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             // Mostly small numbers: those are the ones that may pass a check.
             seed >> 32 >> (seed >> 58)
         };
         for round in 0..rounds {
-            theirs.page.iter().for_each(|word| word.store((next() as u32).wrapping_add(start), Relaxed));
+            for word in &theirs.page {
+                word.store((next() as u32).wrapping_add(start), Relaxed);
+            }
             theirs.data.iter().for_each(|word| word.store(next(), Relaxed));
             honest(&mut tx, &mut rx, round * 7, &mut counts);
             counts.check(&mine, start);
         }
     }
 
-    /// A peer that breaks one direction has not broken the other: here it only keeps its `CONSUMED` honest.
+    /// A peer that breaks one direction has not broken the other: here it only keeps its `CONSUMED`
+    /// honest.
     #[test]
     fn the_honest_direction_is_unharmed(
         rounds in vec((vec(attack(), 0..4), 0_usize..50), 0..3 * LENGTH), start in start(),
@@ -163,9 +179,12 @@ proptest! {
         prop_assert_eq!(tx.faults(), 0);
     }
 
-    /// A span reads back what was written, at any place, length and offset, and touches nothing else.
+    /// A span reads back what was written, at any place, length and offset, and touches nothing
+    /// else.
     #[test]
-    fn a_span_holds_its_bytes(at in 0_u32..64, len in 0_usize..120, from in 0_usize..120, n in 0_usize..120) {
+    fn a_span_holds_its_bytes(
+        at in 0_u32..64, len in 0_usize..120, from in 0_usize..120, n in 0_usize..120,
+    ) {
         let memory = Memory::new(16, 0);
         memory.data.iter().for_each(|word| word.store(u64::MAX, Relaxed));
         let span = Span::new(&memory.data, at * 8, len);

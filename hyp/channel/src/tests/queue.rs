@@ -34,7 +34,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the ring must do: queues of what is written and what is published, and whether each side waits for a doorbell.
+/// What the ring must do: queues of what is written and what is published, and whether each side
+/// waits for a doorbell.
 struct Model {
     capacity: usize,
     hidden: VecDeque<Vec<u8>>,
@@ -81,9 +82,14 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
-    /// Bytes, order, room and emptiness are exactly a queue's, across every wrap of the data and of the indices.
+    /// Bytes, order, room and emptiness are exactly a queue's, across every wrap of the data and of
+    /// the indices.
     #[test]
     fn it_is_a_queue(steps in vec(step(), 0..10 * LENGTH), shift in 1_u32..7, start in start()) {
         let (a, b) = (Memory::new(1 << shift, start), Memory::new(2, start));

@@ -52,7 +52,8 @@ fn one_direction_is_enough() {
     assert_eq!(nothing.recv(&mut buffer), Err(Error::PeerCorrupt));
 }
 
-/// Ends that take no doorbells write no wish, are never rung, and see every change of the word they watch.
+/// Ends that take no doorbells write no wish, are never rung, and see every change of the word they
+/// watch.
 #[test]
 fn without_doorbells_nothing_is_asked_or_said() {
     let (a, b) = (Memory::new(4, 0), Memory::new(4, 0));
@@ -101,7 +102,8 @@ fn each_end_waits_in_its_own_way() {
     assert!(rx.recv(&mut [0; 8]).unwrap().1.needed());
 }
 
-/// A consumer that asks for much is rung once, when that much is there, and no later than at half of the ring.
+/// A consumer that asks for much is rung once, when that much is there, and no later than at half
+/// of the ring.
 #[test]
 fn a_consumer_may_ask_for_many_messages() {
     for (bytes, rung) in [

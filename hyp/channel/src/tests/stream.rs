@@ -102,13 +102,18 @@ fn doorbells(stream: Stream, count: u64) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
-    /// With room for 64 messages and each side asking for half, at most 1 doorbell in 20 messages, and nobody sleeps on.
+    /// With room for 64 messages and each side asking for half, at most 1 doorbell in 20 messages,
+    /// and nobody sleeps on.
     #[test]
     fn one_doorbell_in_twenty_messages(
-        produce in 1_u64..60, consume in 1_u64..60, wake in 0_u64..4000, alarm in 1_u64..40_000, batch in 1_u64..20,
-        len in 0_usize..57, more in 0_u32..3,
+        produce in 1_u64..60, consume in 1_u64..60, wake in 0_u64..4000, alarm in 1_u64..40_000,
+        batch in 1_u64..20, len in 0_usize..57, more in 0_u32..3,
     ) {
         let records = 64 << more;
         let words = ((8 + len.next_multiple_of(8)) * records).next_power_of_two() / 8;
@@ -120,7 +125,8 @@ proptest! {
     }
 }
 
-/// The bound is not met by never ringing: without alarms, the doorbells alone move a stream whose ends both sleep.
+/// The bound is not met by never ringing: without alarms, the doorbells alone move a stream whose
+/// ends both sleep.
 #[test]
 fn doorbells_alone_move_a_stream() {
     let stream = Stream {

@@ -15,8 +15,8 @@ fn text() -> impl Iterator<Item = u8> {
     })
 }
 
-/// Linux's driver: it fills the FIFO until FR says full, then waits for the transmit interrupt, and at each writes half a
-/// FIFO without a look at FR. It clears the interrupt or does not.
+/// Linux's driver: it fills the FIFO until FR says full, then waits for the transmit interrupt, and
+/// at each writes half a FIFO without a look at FR. It clears the interrupt or does not.
 #[test]
 fn half_a_fifo_fits_at_each_transmit_interrupt() {
     for clears in [false, true] {
@@ -148,8 +148,8 @@ fn a_line_of_el2s_takes_no_room_that_was_promised() {
 }
 
 proptest! {
-    /// A driver that believes the registers, whatever the level, loses nothing: it writes while FR says not full, or as
-    /// much as the level leaves room for at an interrupt.
+    /// A driver that believes the registers, whatever the level, loses nothing: it writes while FR
+    /// says not full, or as much as the level leaves room for at an interrupt.
     #[test]
     fn nothing_that_fits_is_lost(
         ifls in 0u32..5,

@@ -63,7 +63,8 @@ fn guests_cannot_reach_outside_their_line() {
     assert_eq!(filtered(b"\x1b]0;title"), b"0;title");
     assert_eq!(filtered(b"\x1b[1;32mok\x1b[0m."), b"ok.");
     assert_eq!(filtered(b"\x9b31m\x85"), b"31m");
-    // 8-bit controls: the lead byte alone shows nothing, whatever else is dropped before the second byte.
+    // 8-bit controls: the lead byte alone shows nothing, whatever else is dropped before the second
+    // byte.
     for text in [
         &b"a\xc2\x85"[..],
         b"a\xc2\x07\x9b",
@@ -75,9 +76,13 @@ fn guests_cannot_reach_outside_their_line() {
 }
 
 proptest! {
-    /// Whatever bytes a guest sends, the terminal gets no control, of 7 bits or 8, and all text outside sequences.
+    /// Whatever bytes a guest sends, the terminal gets no control, of 7 bits or 8, and all text
+    /// outside sequences.
     #[test]
-    fn a_guest_stays_in_its_line(bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(0x1b), Just(b'['), Just(8), Just(b'm'), Just(0xc2), 0x80u8..0xa0, 0x20u8..0x7f], 0..300)) {
+    fn a_guest_stays_in_its_line(bytes in prop::collection::vec(prop_oneof![
+        any::<u8>(), Just(0x1b), Just(b'['), Just(8), Just(b'm'), Just(0xc2), 0x80u8..0xa0,
+        0x20u8..0x7f,
+    ], 0..300)) {
         let out = filtered(&bytes);
         prop_assert!(out.iter().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)));
         for pair in out.windows(2) {
@@ -90,7 +95,10 @@ proptest! {
 
     /// Text is shown as it is, sequences and control bytes in it or not.
     #[test]
-    fn text_survives(pieces in prop::collection::vec(("[ -~\t\u{a0}-\u{d7ff}\u{10000}-\u{10ffff}]{0,9}", "(\x1b\\[[0-9;?]{0,4}[@-~]|\x1b[0-9A-Z]|[\x00-\x08\x0b-\x1a\x7f]|)"), 0..20)) {
+    fn text_survives(pieces in prop::collection::vec((
+        "[ -~\t\u{a0}-\u{d7ff}\u{10000}-\u{10ffff}]{0,9}",
+        "(\x1b\\[[0-9;?]{0,4}[@-~]|\x1b[0-9A-Z]|[\x00-\x08\x0b-\x1a\x7f]|)",
+    ), 0..20)) {
         let (mut sent, mut text) = (String::new(), String::new());
         for (piece, dropped) in &pieces {
             sent += piece;

@@ -91,10 +91,14 @@ fn a_full_ring_makes_the_sender_wait_but_not_for_ever() {
 }
 
 proptest! {
-    /// However slowly it is read and in whichever pieces it comes, what is typed arrives whole and in order.
+    /// However slowly it is read and in whichever pieces it comes, what is typed arrives whole and
+    /// in order.
     #[test]
     fn nothing_is_lost_or_changed(
-        text in prop::collection::vec(any::<u8>().prop_filter("no Ctrl-A", |&byte| byte != 1), 0..9000),
+        text in prop::collection::vec(
+            any::<u8>().prop_filter("no Ctrl-A", |&byte| byte != 1),
+            0..9000,
+        ),
         steps in prop::collection::vec((0usize..300, 0usize..300), 1..50),
     ) {
         let (mut keys, ring) = (Keys::default(), ring());

@@ -193,7 +193,8 @@ fn an_unfinished_line_waits_until_it_ends_or_its_partition_has_the_input() {
     m.guest(0, b"l");
     m.all();
     assert_eq!(m.shown(), "l");
-    // It has nothing to add: somebody else's line gets in, and the rest is told from a line of EL2's.
+    // It has nothing to add: somebody else's line gets in, and the rest is told from a line of
+    // EL2's.
     m.guest(1, b"hello\n");
     m.all();
     assert_eq!(m.shown(), "", "it may still add something");
@@ -249,7 +250,8 @@ fn a_partition_that_stops_keeps_its_last_words() {
     );
 }
 
-/// A vCPU that fails between the two steps of a byte, or of a line of EL2's, holds up nobody once it has stopped.
+/// A vCPU that fails between the two steps of a byte, or of a line of EL2's, holds up nobody once
+/// it has stopped.
 #[test]
 fn a_slot_that_is_never_filled_holds_up_nobody() {
     let mut m = Machine::new();
@@ -372,7 +374,8 @@ fn steps(guest: impl Strategy<Value = Vec<u8>>, alone: bool) -> impl Strategy<Va
     prop::collection::vec(step, 0..60)
 }
 
-/// Runs the steps to the end, all lines ended, and returns what each core's guest and EL2 said, and what was shown.
+/// Runs the steps to the end, all lines ended, and returns what each core's guest and EL2 said, and
+/// what was shown.
 fn run(steps: Vec<Step>, letters: bool) -> ([Vec<u8>; 3], Vec<String>, Vec<u8>) {
     let mut m = Machine::new();
     let mut said: [Vec<u8>; 3] = Default::default();
@@ -414,9 +417,12 @@ fn run(steps: Vec<Step>, letters: bool) -> ([Vec<u8>; 3], Vec<String>, Vec<u8>) 
 }
 
 proptest! {
-    /// Each source's text is shown complete and in order, and a shown line never holds two sources' or two lines' text.
+    /// Each source's text is shown complete and in order, and a shown line never holds two sources'
+    /// or two lines' text.
     #[test]
-    fn lines_split_back_into_what_was_said(steps in steps("[a-z\n]{0,30}".prop_map(String::into_bytes), false)) {
+    fn lines_split_back_into_what_was_said(
+        steps in steps("[a-z\n]{0,30}".prop_map(String::into_bytes), false),
+    ) {
         let (said, el2, out) = run(steps, true);
         let shown = plain(&out);
         let mut lines: [Vec<String>; 3] = Default::default();
@@ -429,15 +435,20 @@ proptest! {
                 // Only one that was broken off goes on; with several, the text tells.
                 let at = (0..3).find(|&core| {
                     let so_far: String = lines[core].concat() + rest;
-                    let all: String = said[core].iter().map(|&b| b as char).filter(|&c| c != '\n').collect();
+                    let all = said[core].iter().map(|&b| b as char);
+                    let all: String = all.filter(|&c| c != '\n').collect();
                     !lines[core].is_empty() && all.starts_with(&so_far)
                 });
-                let Some(core) = at else { return Err(TestCaseError::fail("a line out of nowhere")) };
+                let Some(core) = at else {
+                    return Err(TestCaseError::fail("a line out of nowhere"));
+                };
                 *lines[core].last_mut().unwrap() += rest;
                 open[core] = true;
             } else if !line.is_empty() {
                 let core = NAMES.iter().position(|name| line.starts_with(&format!("[{name}] ")));
-                let Some(core) = core else { return Err(TestCaseError::fail(format!("whose? {line}"))) };
+                let Some(core) = core else {
+                    return Err(TestCaseError::fail(format!("whose? {line}")));
+                };
                 lines[core].push(line[NAMES[core].len() + 3..].into());
             }
         }
@@ -453,21 +464,29 @@ proptest! {
         prop_assert_eq!(got, want);
     }
 
-    /// Whatever guests send, live or not: a line of the terminal's that starts with EL2's prefix is EL2's, as long as none
-    /// was given the terminal, and every other starts with a name or goes on.
+    /// Whatever guests send, live or not: a line of the terminal's that starts with EL2's prefix is
+    /// EL2's, as long as none was given the terminal, and every other starts with a name or goes
+    /// on.
     #[test]
     fn no_guest_begins_a_line(steps in steps(prop_oneof![
         prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(0x1b), Just(b'[')], 0..40),
-        Just(b"\nbulkhead: end\n".to_vec()), Just(b"\rbulkhead: end\n".to_vec()), Just(b"bulk".to_vec()), Just(b"head: x".to_vec()),
+        Just(b"\nbulkhead: end\n".to_vec()),
+        Just(b"\rbulkhead: end\n".to_vec()),
+        Just(b"bulk".to_vec()),
+        Just(b"head: x".to_vec()),
     ], false)) {
         let (_, el2, out) = run(steps, false);
         let lines = out.split(|&byte| byte == b'\n');
         let mut count = 0;
         for line in lines.filter(|line| !line.is_empty()) {
-            let named = (31..).zip(NAMES).any(|(colour, name)| line.starts_with(format!("\x1b[{colour}m[{name}]\x1b[0m ").as_bytes()));
+            let named = (31..).zip(NAMES).any(|(colour, name)| {
+                line.starts_with(format!("\x1b[{colour}m[{name}]\x1b[0m ").as_bytes())
+            });
             if !named && !line.starts_with(b"... ") {
-                let text = line.strip_prefix(PREFIX.as_bytes()).and_then(|line| line.strip_suffix(b"\r"));
-                prop_assert!(text.is_some_and(|text| el2.iter().any(|said| said.as_bytes() == text)), "{:?}", line.escape_ascii());
+                let text = line.strip_prefix(PREFIX.as_bytes());
+                let text = text.and_then(|line| line.strip_suffix(b"\r"));
+                let is_el2s = |text: &[u8]| el2.iter().any(|said| said.as_bytes() == text);
+                prop_assert!(text.is_some_and(is_el2s), "{:?}", line.escape_ascii());
                 count += 1;
             }
         }
@@ -476,7 +495,10 @@ proptest! {
 
     /// Lines of guests without the input are whole however the console core drains.
     #[test]
-    fn lines_stay_whole(lines in prop::collection::vec((0usize..3, "[a-z]{0,30}"), 0..60), drains in prop::collection::vec(0usize..20, 1..60)) {
+    fn lines_stay_whole(
+        lines in prop::collection::vec((0usize..3, "[a-z]{0,30}"), 0..60),
+        drains in prop::collection::vec(0usize..20, 1..60),
+    ) {
         let mut m = Machine::new();
         let mut drains = drains.iter().cycle();
         for (core, line) in &lines {
@@ -489,8 +511,10 @@ proptest! {
         let shown = m.shown();
         for (core, name) in NAMES.iter().enumerate() {
             let name = format!("[{name}] ");
-            let got: Vec<&str> = shown.split("\r\n").filter_map(|line| line.strip_prefix(&name)).collect();
-            let want: Vec<&str> = lines.iter().filter(|(c, _)| *c == core).map(|(_, line)| line.as_str()).collect();
+            let got = shown.split("\r\n").filter_map(|line| line.strip_prefix(&name));
+            let got: Vec<&str> = got.collect();
+            let want = lines.iter().filter(|(c, _)| *c == core);
+            let want: Vec<&str> = want.map(|(_, line)| line.as_str()).collect();
             prop_assert_eq!(got, want);
         }
     }

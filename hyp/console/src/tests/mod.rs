@@ -1,5 +1,5 @@
-//! The rings, the lines that go through them, what a guest cannot do to them, the registers a guest's driver uses, and
-//! what becomes of what is typed.
+//! The rings, the lines that go through them, what a guest cannot do to them, the registers a
+//! guest's driver uses, and what becomes of what is typed.
 
 mod driver;
 mod filter;

@@ -31,6 +31,7 @@ proptest! {
             spent += drain * 3 / 2;
             now = pace.charge(now, now + drain);
         }
-        prop_assert!(spent * 100 <= (now + drains.iter().sum::<u64>()) * u64::from(share), "{spent} of {now}");
+        let time = now + drains.iter().sum::<u64>();
+        prop_assert!(spent * 100 <= time * u64::from(share), "{spent} of {now}");
     }
 }

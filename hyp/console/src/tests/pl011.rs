@@ -203,7 +203,8 @@ fn what_was_cleared_comes_back_with_the_next_byte() {
 }
 
 proptest! {
-    /// Any access is answered, only DR moves bytes, and the line is high exactly while MIS is not zero.
+    /// Any access is answered, only DR moves bytes, and the line is high exactly while MIS is not
+    /// zero.
     #[test]
     fn any_access_is_answered(
         accesses in prop::collection::vec((0u64..0x1010, any::<u32>()), 0..50),

@@ -1,4 +1,5 @@
-//! Draining to a real UART: a model of the hardware's transmitter with its interrupt (DDI 0183G, 2.8, 3.3.9).
+//! Draining to a real UART: a model of the hardware's transmitter with its interrupt (DDI 0183G,
+//! 2.8, 3.3.9).
 
 use super::*;
 use std::cell::{Cell, RefCell};
@@ -94,8 +95,8 @@ impl Partitions for One {
     }
 }
 
-/// The console core as EL2 drives it, at UARTs slower and faster than its share: every byte arrives, in order, and the core
-/// is entered for it no more often than it must be.
+/// The console core as EL2 drives it, at UARTs slower and faster than its share: every byte
+/// arrives, in order, and the core is entered for it no more often than it must be.
 #[test]
 fn a_drain_by_interrupt_sends_every_byte() {
     for (ticks, lines) in [(1, 4000), (50, 4000), (5000, 500)] {

@@ -5,19 +5,22 @@ use core::arch::asm;
 use aarch64_cpu::asm::barrier;
 
 unsafe extern "C" {
-    /// Cleans and invalidates `size` bytes at `base` to the point of coherency, then DSB SY (`boot/entry.rs`): what is read
-    /// with caches off afterwards is what was written with them on, and the other way round.
+    /// Cleans and invalidates `size` bytes at `base` to the point of coherency, then DSB SY
+    /// (`boot/entry.rs`): what is read with caches off afterwards is what was written with them on,
+    /// and the other way round.
     pub safe fn clean_invalidate(base: u64, size: u64);
-    /// The same for a range that the tables `with` map and this core's do not: uses those with the data cache off, then
-    /// `without` again. No core reads a line back meanwhile, if no other maps the range. Both are roots of this core's row
-    /// of the plan.
+    /// The same for a range that the tables `with` map and this core's do not: uses those with the
+    /// data cache off, then `without` again. No core reads a line back meanwhile, if no other maps
+    /// the range. Both are roots of this core's row of the plan.
     pub fn clean_invalidate_unmapped(base: u64, size: u64, with: u64, without: u64);
 }
 
-/// Writes zeros to `size` bytes at `base`: by whole blocks where the core may (DC ZVA), by stores before and after them.
+/// Writes zeros to `size` bytes at `base`: by whole blocks where the core may (DC ZVA), by stores
+/// before and after them.
 ///
 /// # Safety
-/// The caller owns the range, it is mapped as Normal memory and writable, and nobody borrows from it.
+/// The caller owns the range, it is mapped as Normal memory and writable, and nobody borrows from
+/// it.
 pub unsafe fn clear_range(base: u64, size: u64) {
     let dczid: u64;
     // SAFETY: reads a register.
@@ -55,10 +58,12 @@ pub fn invalidate_instructions() {
 /// Switches this core's EL2 translation to `ttbr`.
 ///
 /// # Safety
-/// `ttbr` is one of the two roots in this core's row of the plan, and maps all that the caller uses from here on.
+/// `ttbr` is one of the two roots in this core's row of the plan, and maps all that the caller uses
+/// from here on.
 pub unsafe fn switch_el2_tables(ttbr: u64) {
-    // SAFETY: both roots map EL2's code, stack and shared data alike (the planner wrote and the verifier checks them), so
-    // code goes on across the switch. They differ only in mappings that the caller no longer uses, which the TLBI drops.
+    // SAFETY: both roots map EL2's code, stack and shared data alike (the planner wrote and the
+    // verifier checks them), so code goes on across the switch. They differ only in mappings that
+    // the caller no longer uses, which the TLBI drops.
     unsafe {
         asm!("dsb ish", "msr TTBR0_EL2, {}", "isb", "tlbi alle2", "dsb nsh", "isb", in(reg) ttbr, options(nostack, preserves_flags));
     }
@@ -73,7 +78,8 @@ pub fn invalidate_guest_tlb() {
     barrier::isb(barrier::SY);
 }
 
-/// Waits until an interrupt is pending for this core. Physical interrupts stay masked and are taken by polling.
+/// Waits until an interrupt is pending for this core. Physical interrupts stay masked and are taken
+/// by polling.
 pub fn wait_for_interrupt() {
     // SAFETY: waiting and a barrier; wakes on a masked interrupt too.
     unsafe { asm!("dsb sy", "wfi", "isb", options(nostack, preserves_flags)) };

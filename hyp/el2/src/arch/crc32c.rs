@@ -1,13 +1,16 @@
-//! CRC32C with the core's own instructions: every Armv8.0 core Bulkhead admits has them (`ID_AA64ISAR0_EL1.CRC32`).
+//! CRC32C with the core's own instructions: every Armv8.0 core Bulkhead admits has them
+//! (`ID_AA64ISAR0_EL1.CRC32`).
 
 use core::arch::asm;
 
-/// CRC32C (Castagnoli) of `bytes`, whose length is a multiple of eight, as a plan's is; bytes behind that do not count.
+/// CRC32C (Castagnoli) of `bytes`, whose length is a multiple of eight, as a plan's is; bytes
+/// behind that do not count.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc: u32 = !0;
     let (blocks, rest) = bytes.as_chunks::<256>();
     for block in blocks {
-        // SAFETY: reads the block's 256 bytes. In assembly because it would be most of what boot does.
+        // SAFETY: reads the block's 256 bytes. In assembly because it would be most of what boot
+        // does.
         unsafe {
             asm!(
                 ".arch_extension crc",

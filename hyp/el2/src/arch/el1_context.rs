@@ -1,7 +1,8 @@
-//! A guest's EL1 context: the trap registers that its plan row names, the EL1 state that a vCPU starts with, and exceptions
-//! taken to EL1 on its behalf.
+//! A guest's EL1 context: the trap registers that its plan row names, the EL1 state that a vCPU
+//! starts with, and exceptions taken to EL1 on its behalf.
 //!
-//! The plan's report (`cargo xtask report`) prints the trap registers' values and says what each bit is for.
+//! The plan's report (`cargo xtask report`) prints the trap registers' values and says what each
+//! bit is for.
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::*;
@@ -13,7 +14,8 @@ const SCTLR_EL1_START: u64 = 0x30d0_0800;
 /// `SPSR_EL2` at a start: EL1h with D, A, I, F masked (DEN 0022, 6.4.3).
 const SPSR_START: u64 = 0x3c5;
 
-/// Loads the trap and translation registers of this core's `row`, which stay the same while it runs.
+/// Loads the trap and translation registers of this core's `row`, which stay the same while it
+/// runs.
 pub fn init(row: &plan::Core) {
     VTCR_EL2.set(row.vtcr);
     VTTBR_EL2.set(row.vttbr);
@@ -24,8 +26,9 @@ pub fn init(row: &plan::Core) {
     CNTVOFF_EL2.set(row.cntvoff);
     registers::set_vpidr(MIDR_EL1.get());
     VMPIDR_EL2.set(row.vmpidr);
-    // Erratum 1319367 (Cortex-A72, A57): a walk of EL1's regime with stage 2 half set up may stay in the TLB. Stage 2 is
-    // complete, and EL1's MMU off, before HCR_EL2.VM lets any walk happen; what was there before is dropped.
+    // Erratum 1319367 (Cortex-A72, A57): a walk of EL1's regime with stage 2 half set up may stay
+    // in the TLB. Stage 2 is complete, and EL1's MMU off, before HCR_EL2.VM lets any walk happen;
+    // what was there before is dropped.
     SCTLR_EL1.set(SCTLR_EL1_START);
     barrier::isb(barrier::SY);
     HCR_EL2.set(row.hcr);
@@ -34,8 +37,8 @@ pub fn init(row: &plan::Core) {
     timer::arm(timer::NEVER);
 }
 
-/// Makes the PMU's highest event counter EL2's own, if there is one to spare, and counts instructions there. Answers
-/// `MDCR_EL2.HPMN`, the number of the counters below it.
+/// Makes the PMU's highest event counter EL2's own, if there is one to spare, and counts
+/// instructions there. Answers `MDCR_EL2.HPMN`, the number of the counters below it.
 fn count_work() -> u64 {
     /// Event INST_RETIRED at EL2 alone: P, U and NSH (DDI 0487, `PMEVTYPER<n>_EL0`).
     const INSTRUCTIONS_AT_EL2: u64 = 0xc800_0008;
@@ -64,8 +67,9 @@ pub fn reset() {
     clear!(PAR_EL1 AFSR0_EL1 AFSR1_EL1 CSSELR_EL1 CNTKCTL_EL1 CNTV_CTL_EL0 CNTP_CTL_EL0 MDSCR_EL1);
 }
 
-/// Makes the next exception return go to `entry` at EL1h with D, A, I and F masked, and drops this core's TLB entries of the
-/// guest: it starts with its MMU off and must not meet translations of an earlier life.
+/// Makes the next exception return go to `entry` at EL1h with D, A, I and F masked, and drops this
+/// core's TLB entries of the guest: it starts with its MMU off and must not meet translations of an
+/// earlier life.
 pub fn set_entry(entry: u64) {
     ELR_EL2.set(entry);
     SPSR_EL2.set(SPSR_START);
@@ -87,7 +91,8 @@ pub fn vector() -> u64 {
     VBAR_EL1.get().wrapping_add(offset)
 }
 
-/// Takes the exception `esr` to EL1 as hardware would: to `vector`, PSTATE masked, the cause in ESR_EL1.
+/// Takes the exception `esr` to EL1 as hardware would: to `vector`, PSTATE masked, the cause in
+/// ESR_EL1.
 pub fn inject(vector: u64, esr: u64) {
     let spsr = SPSR_EL2.get();
     SPSR_EL1.set(spsr);
@@ -97,7 +102,8 @@ pub fn inject(vector: u64, esr: u64) {
     SPSR_EL2.set(SPSR_START | taken_state(spsr));
 }
 
-/// The PSTATE bits beside mode and masks that an exception to EL1 leaves or sets (DDI 0487, D1.3.5.2).
+/// The PSTATE bits beside mode and masks that an exception to EL1 leaves or sets (DDI 0487,
+/// D1.3.5.2).
 fn taken_state(spsr: u64) -> u64 {
     const NZCV: u64 = 0xf << 28;
     const DIT: u64 = 1 << 24;

@@ -1,4 +1,5 @@
-//! The GICv3's system registers that `aarch64-cpu` lacks (IHI 0069, 12.2 and 12.4): see `registers.rs`.
+//! The GICv3's system registers that `aarch64-cpu` lacks (IHI 0069, 12.2 and 12.4): see
+//! `registers.rs`.
 
 use core::arch::{asm, global_asm};
 
@@ -32,7 +33,8 @@ macro_rules! active_priorities {
     ($($(#[$doc:meta])* $name:ident = $first:literal $second:literal $third:literal $fourth:literal;)*) => { $(
         $(#[$doc])*
         fn $name(bits: u64) {
-            // SAFETY: the registers are there with so many bits of priority, and nothing of EL2's is active yet.
+            // SAFETY: the registers are there with so many bits of priority, and nothing of EL2's
+            // is active yet.
             unsafe {
                 if bits > 6 {
                     asm!(concat!("msr ", $third, ", xzr"), concat!("msr ", $fourth, ", xzr"), options(nomem, nostack));
@@ -57,12 +59,13 @@ active_priorities! {
     clear_virtual_group1 = "S3_4_C12_C9_0" "S3_4_C12_C9_1" "S3_4_C12_C9_2" "S3_4_C12_C9_3";
 }
 
-/// Forgets the active priorities of this core's CPU interface, and switches Group 0 off where EL2 has it.
+/// Forgets the active priorities of this core's CPU interface, and switches Group 0 off where EL2
+/// has it.
 pub fn clear_active_priorities() {
     let bits = (icc_ctlr() >> 8 & 7) + 1;
     clear_group1(bits);
-    // Where firmware takes Group 0 (SCR_EL3.FIQ), its registers trap to EL3, and the lowest priority that PMR holds reads
-    // back as 0 (IHI 0069, 4.8.6; Linux, `gic_has_group0`).
+    // Where firmware takes Group 0 (SCR_EL3.FIQ), its registers trap to EL3, and the lowest
+    // priority that PMR holds reads back as 0 (IHI 0069, 4.8.6; Linux, `gic_has_group0`).
     set_icc_pmr(1 << (8 - bits));
     if icc_pmr() != 0 {
         clear_group0(bits);
@@ -71,14 +74,16 @@ pub fn clear_active_priorities() {
     }
 }
 
-/// Forgets those of the virtual CPU interface, which has one bit of preemption more than `bits` (`ICH_VTR_EL2.PREbits`).
+/// Forgets those of the virtual CPU interface, which has one bit of preemption more than `bits`
+/// (`ICH_VTR_EL2.PREbits`).
 pub fn clear_virtual_active_priorities(bits: u64) {
     clear_virtual_group0(bits + 1);
     clear_virtual_group1(bits + 1);
 }
 
-/// `ICH_LR<index>_EL2`; index 0 to 15, others wrap. The one kind of place where EL2 branches indirectly: register numbers
-/// are part of the instruction, so this jumps to the `index`th of sixteen MRS, RET pairs.
+/// `ICH_LR<index>_EL2`; index 0 to 15, others wrap. The one kind of place where EL2 branches
+/// indirectly: register numbers are part of the instruction, so this jumps to the `index`th of
+/// sixteen MRS, RET pairs.
 pub fn ich_lr(index: usize) -> u64 {
     let value: u64;
     // SAFETY: calls the code below, which changes the three registers named and touches no memory.

@@ -10,7 +10,8 @@ pub mod el1_context;
 pub mod gic_registers;
 pub mod timer;
 
-/// Waits for a watchdog: for states that the checks of the plan rule out, and where no other way is left.
+/// Waits for a watchdog: for states that the checks of the plan rule out, and where no other way is
+/// left.
 pub fn unreachable_state() -> ! {
     loop {
         aarch64_cpu::asm::wfe();

@@ -1,7 +1,8 @@
-//! System registers and instructions that `aarch64-cpu` lacks (names and encodings: DDI 0487 D24, IHI 0069 12.4).
+//! System registers and instructions that `aarch64-cpu` lacks (names and encodings: DDI 0487 D24,
+//! IHI 0069 12.4).
 //!
-//! Reading a register has no effect on memory, nor has writing one of these by itself; what a write makes the machine
-//! do is up to its caller, who has the barriers.
+//! Reading a register has no effect on memory, nor has writing one of these by itself; what a write
+//! makes the machine do is up to its caller, who has the barriers.
 
 use core::arch::asm;
 
@@ -25,7 +26,8 @@ macro_rules! writable {
         $(#[$doc])*
         #[inline(always)]
         pub fn $name(value: u64) {
-            // SAFETY: EL2 may write the register. The compiler keeps memory accesses in order around it (no `nomem`).
+            // SAFETY: EL2 may write the register. The compiler keeps memory accesses in order
+            // around it (no `nomem`).
             unsafe { ::core::arch::asm!(concat!("msr ", $encoding, ", {}"), in(reg) value, options(nostack, preserves_flags)) };
         }
     )* };
@@ -36,7 +38,8 @@ readable! {
     id_aa64isar2 = "S3_0_C0_C6_2";
     /// `PMCR_EL0`: event counters in bits 15:11. Undefined on a core without a PMU.
     pmcr = "PMCR_EL0";
-    /// `PMXEVCNTR_EL0`: the counter that `count_work` selected, which guests cannot reach (`MDCR_EL2.TPM`).
+    /// `PMXEVCNTR_EL0`: the counter that `count_work` selected, which guests cannot reach
+    /// (`MDCR_EL2.TPM`).
     pmxevcntr = "PMXEVCNTR_EL0";
 }
 
@@ -64,7 +67,8 @@ pub fn work() -> Option<u32> {
 
 /// Such a call by HVC, without arguments or an answer, from EL1.
 pub fn hvc(function: u64) {
-    // SAFETY: the machine check saw that what is at EL2 speaks PSCI by HVC; SMCCC says which registers it may change.
+    // SAFETY: the machine check saw that what is at EL2 speaks PSCI by HVC; SMCCC says which
+    // registers it may change.
     unsafe { asm!("hvc #0", in("x0") function, clobber_abi("C"), options(nostack)) };
 }
 
@@ -72,7 +76,8 @@ pub fn hvc(function: u64) {
 pub fn smc(function: u64, arguments: [u64; 3]) -> i64 {
     let [x1, x2, x3] = arguments;
     let result: i64;
-    // SAFETY: the machine check saw that firmware speaks PSCI by SMC; SMCCC says which registers it may change.
+    // SAFETY: the machine check saw that firmware speaks PSCI by SMC; SMCCC says which registers it
+    // may change.
     unsafe {
         asm!("smc #0", inout("x0") function => result, inout("x1") x1 => _, inout("x2") x2 => _, inout("x3") x3 => _,
             lateout("x4") _, lateout("x5") _, lateout("x6") _, lateout("x7") _, lateout("x8") _, lateout("x9") _,

@@ -1,4 +1,5 @@
-//! EL2's own timer, CNTHP: the one event it ever waits for is a moment this core chose itself. The guest owns CNTV and CNTP.
+//! EL2's own timer, CNTHP: the one event it ever waits for is a moment this core chose itself. The
+//! guest owns CNTV and CNTP.
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTHP_CTL_EL2, CNTPCT_EL0, Readable, Writeable};
 

@@ -1,9 +1,10 @@
 //! The first instructions of a core, before it has a stack or an address it was linked for.
 //!
-//! The image may lie anywhere (arm64 Image, Linux `Documentation/arch/arm64/booting.rst`). `.head` is its first
-//! page: the header, and the loop that moves the whole image. That loop survives any overlap of source and target:
-//! moving down it copies its own page first and goes on from the copy; moving up its own page is the last to change.
-//! The MMU is off throughout, so caches are maintained by address to the point of coherency on both sides of the move.
+//! The image may lie anywhere (arm64 Image, Linux `Documentation/arch/arm64/booting.rst`). `.head`
+//! is its first page: the header, and the loop that moves the whole image. That loop survives any
+//! overlap of source and target: moving down it copies its own page first and goes on from the
+//! copy; moving up its own page is the last to change. The MMU is off throughout, so caches are
+//! maintained by address to the point of coherency on both sides of the move.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -144,7 +145,8 @@ image_moved:
     bl      {moved}
     b       park_core
 
-// x0 = where the image lies: adds it to every address in the image (R_AARCH64_RELATIVE is the only kind there).
+// x0 = where the image lies: adds it to every address in the image (R_AARCH64_RELATIVE is the only
+// kind there).
 relocate:
     adrp    x1, _rela_start
     add     x1, x1, :lo12:_rela_start
@@ -177,8 +179,9 @@ clean_invalidate:
     dsb     sy
 2:  ret
 
-// x0 = address, x1 = bytes, x2 = tables that map them, x3 = tables to go on with. With the data cache off, accesses and
-// table walks are not cacheable, so nothing is fetched meanwhile; there is no load and no store here.
+// x0 = address, x1 = bytes, x2 = tables that map them, x3 = tables to go on with. With the data
+// cache off, accesses and table walks are not cacheable, so nothing is fetched meanwhile; there is
+// no load and no store here.
     .global clean_invalidate_unmapped
 clean_invalidate_unmapped:
     mov     x4, x2

@@ -8,9 +8,9 @@ use super::power_off::{UART, power_off_on};
 use super::refuse::refusal;
 use crate::arch::unreachable_state;
 
-/// Refuses the machine for a fault of boot's own, such as a device tree where there is no memory. `registers` are `ESR_EL2`,
-/// `ELR_EL2`, `FAR_EL2` and `HPFAR_EL2`. Once the MMU is on the UART may not be mapped; then, and if the line itself faults,
-/// nothing is left but a watchdog.
+/// Refuses the machine for a fault of boot's own, such as a device tree where there is no memory.
+/// `registers` are `ESR_EL2`, `ELR_EL2`, `FAR_EL2` and `HPFAR_EL2`. Once the MMU is on the UART may
+/// not be mapped; then, and if the line itself faults, nothing is left but a watchdog.
 pub fn fault(registers: [u64; 4]) -> ! {
     let [esr, elr, far, _] = registers;
     let base = UART.load(Relaxed);

@@ -7,8 +7,9 @@ use crate::drivers::distributor::distributor;
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::state::plan_view::PlanView;
 
-/// Sets up the distributor: everything disabled, triggers and routes as planned. One core calls it, before any guest runs:
-/// `ICFGR` words hold interrupts of several partitions, so nobody writes them later.
+/// Sets up the distributor: everything disabled, triggers and routes as planned. One core calls it,
+/// before any guest runs: `ICFGR` words hold interrupts of several partitions, so nobody writes
+/// them later.
 pub fn init_distributor(plan: &PlanView) {
     let gicd = distributor(plan.header.machine.gicd.base);
     Gic::enable_distributor(gicd);

@@ -1,4 +1,5 @@
-//! What a loader leaves in a core's registers and nothing else at EL2 writes. docs/boot.md lists all of it.
+//! What a loader leaves in a core's registers and nothing else at EL2 writes. docs/boot.md lists
+//! all of it.
 
 use core::arch::asm;
 
@@ -13,7 +14,8 @@ const PMCR_RESET: u64 = 1 << 1 | 1 << 2;
 pub fn clear() {
     let debug = ID_AA64DFR0_EL1.get();
     let (breakpoints, watchpoints) = (debug >> 12 & 0xf, debug >> 20 & 0xf);
-    // SAFETY: traps, timers and debug of EL1 and EL0, where nothing runs yet; EL2 is built without FP and SIMD.
+    // SAFETY: traps, timers and debug of EL1 and EL0, where nothing runs yet; EL2 is built without
+    // FP and SIMD.
     unsafe {
         asm!(
             "msr ACTLR_EL2, xzr",
@@ -75,7 +77,8 @@ pub fn clear() {
         }
     }
     if ID_AA64PFR0_EL1.get() >> 28 & 0xf != 0 {
-        // SAFETY: RAS is there: DISR_EL1, VDISR_EL2 and VSESR_EL2, of errors that were the loader's.
+        // SAFETY: RAS is there: DISR_EL1, VDISR_EL2 and VSESR_EL2, of errors that were the
+        // loader's.
         unsafe {
             asm!(
                 "msr S3_0_C12_C1_1, xzr",

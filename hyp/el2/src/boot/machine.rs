@@ -1,8 +1,9 @@
 //! The machine check: one pass over the boot device tree, held against what the plan needs.
 //!
-//! Covering is enough: more RAM, more cores or more devices than planned are left alone. Nodes are found as Linux finds
-//! them: by `compatible` and `device_type`; `/chosen`, `/cpus` and `/reserved-memory` by path. Bindings: Devicetree
-//! Specification v0.4 and Linux `Documentation/devicetree/bindings` (`arm,gic-v3`, `arm,gic`, `pl011`, `psci`, `arm/cpus`).
+//! Covering is enough: more RAM, more cores or more devices than planned are left alone. Nodes are
+//! found as Linux finds them: by `compatible` and `device_type`; `/chosen`, `/cpus` and
+//! `/reserved-memory` by path. Bindings: Devicetree Specification v0.4 and Linux
+//! `Documentation/devicetree/bindings` (`arm,gic-v3`, `arm,gic`, `pl011`, `psci`, `arm/cpus`).
 
 use core::slice::from_ref;
 use core::sync::atomic::Ordering::Relaxed;
@@ -66,8 +67,8 @@ struct Found<'a> {
     checked: Checked,
 }
 
-/// Compares the machine with `plan`; what does not fit is refused. `level` is the exception level that the loader entered at,
-/// `image` where it put the image.
+/// Compares the machine with `plan`; what does not fit is refused. `level` is the exception level
+/// that the loader entered at, `image` where it put the image.
 pub fn check(dtb: u64, level: u64, plan: &PlanView, image: Range) -> Checked {
     let machine = &plan.header.machine;
     if plan.is_valid() {
@@ -132,8 +133,8 @@ fn read<'a>(found: &mut Found<'a>, nodes: Nodes, plan: &'a PlanView, own: &[Rang
     }
 }
 
-/// The nodes of the tree that the loader passed, and its size; none if it passed no tree. The boot protocol aligns it to 8
-/// bytes, and lets it have [`TREE`].
+/// The nodes of the tree that the loader passed, and its size; none if it passed no tree. The boot
+/// protocol aligns it to 8 bytes, and lets it have [`TREE`].
 fn tree(dtb: u64) -> Option<(Nodes<'static>, u64)> {
     let is_place = dtb != 0 && dtb.is_multiple_of(8);
     // SAFETY: the boot protocol says x0 is the device tree's address or zero.
@@ -206,7 +207,8 @@ fn look_at_cpu<'a>(found: &mut Found<'a>, node: &Node, cpus: &Node, plan: &'a Pl
     }
 }
 
-/// What `compatible` calls the devices that the machine check asks for. PSCI 0.1 has function identifiers of the tree's choice, and no `SYSTEM_OFF`.
+/// What `compatible` calls the devices that the machine check asks for. PSCI 0.1 has function
+/// identifiers of the tree's choice, and no `SYSTEM_OFF`.
 const DEVICES: [tree::Text; 8] = [
     text("arm,gic-v3"),
     text("arm,gic-400"),
@@ -271,8 +273,8 @@ fn add_ram(found: &mut Found, bank: Range) {
     }
 }
 
-/// Notes a range that the tree reserves, if the plan uses some of it that neither boot alone needs (`own`) nor the board gives
-/// to the plan.
+/// Notes a range that the tree reserves, if the plan uses some of it that neither boot alone needs
+/// (`own`) nor the board gives to the plan.
 fn keep(found: &mut Found, range: Range, plan: &PlanView, own: &[Range]) {
     let given = plan.slice::<Range>(plan.header.machine.reclaimed);
     let allowed = |both: &Range| own.iter().chain(given).any(|other| holds(other, both));
@@ -339,8 +341,8 @@ fn nonce(text: &[u8]) -> Option<u64> {
 fn check_ram(found: &Found, plan: &PlanView) {
     let ram = found.ram.get(..found.ram_count).unwrap_or(&[]);
     for need in plan.slice::<Range>(plan.header.machine.ram) {
-        // Adjacent ranges cover together: step from one to the next until none goes on. Saturated, each step is forward,
-        // whatever sizes the tree claims.
+        // Adjacent ranges cover together: step from one to the next until none goes on. Saturated,
+        // each step is forward, whatever sizes the tree claims.
         let mut covered = need.base;
         while let Some(range) = ram
             .iter()
@@ -384,7 +386,8 @@ fn between(line: &mut Line, range: &Range) {
 /// Refuses what the tree reserves under the plan, if it is not the RAM disk.
 fn check_kept(found: &Found, plan: &PlanView) {
     let kept = found.kept.get(..found.kept_count).unwrap_or(&[]);
-    // Of several that found no room only the last is known: whether the others are the RAM disk is not.
+    // Of several that found no room only the last is known: whether the others are the RAM disk is
+    // not.
     let kept = kept.iter().map(|range| (range, true));
     for (range, is_known) in kept.chain(found.kept_lost.iter().map(|range| (range, false))) {
         let in_ram_disk = |both: &Range| is_known && holds(&found.ram_disk, both);
@@ -410,7 +413,8 @@ fn check_cores(found: &Found, plan: &PlanView) {
     }
 }
 
-/// Whether the GIC found last is the plan's. In the order of `reg`; of what follows a plan for GICv3 needs nothing.
+/// Whether the GIC found last is the plan's. In the order of `reg`; of what follows a plan for
+/// GICv3 needs nothing.
 fn fits(found: &Found, machine: &Machine) -> bool {
     let needed = match machine.gic_version {
         3 => &[machine.gicd, machine.gicr][..],

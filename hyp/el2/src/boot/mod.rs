@@ -1,12 +1,15 @@
 //! Boot, in the order it happens:
 //!
 //! 1. `entry.rs`, boot core, MMU off: relocate EL2 where the loader put it, take a stack.
-//! 2. [`check_machine`]: one pass over the boot device tree, the plan's CRC32C; a machine that does not cover the plan,
-//!    or a plan that is damaged, is refused.
-//! 3. `entry.rs`: move the image to its planned address, relocate again, clean to the point of coherency.
+//! 2. [`check_machine`]: one pass over the boot device tree, the plan's CRC32C; a machine that does
+//!    not cover the plan, or a plan that is damaged, is refused.
+//! 3. `entry.rs`: move the image to its planned address, relocate again, clean to the point of
+//!    coherency.
 //! 4. [`moved`]: clear the shared region, set up the distributor, start the other cores.
-//! 5. `entry.rs`, every core: take its own stack, [`check_core`], MMU on with the tables of the plan.
-//! 6. `run_core` in `traps/run.rs`: interrupt controller, the partition's images, a barrier for all cores, the guest.
+//! 5. `entry.rs`, every core: take its own stack, [`check_core`], MMU on with the tables of the
+//!    plan.
+//! 6. `run_core` in `traps/run.rs`: interrupt controller, the partition's images, a barrier for all
+//!    cores, the guest.
 
 mod entry;
 pub mod fault;
@@ -30,16 +33,20 @@ use crate::state::shared::Shared;
 use power_off::PSCI;
 use refuse::{refusal, refuse, refuse_gic};
 
-/// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with the image.
+/// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with
+/// the image.
 static NONCE: AtomicU64 = AtomicU64::new(0);
 
-/// The counter's frequency, Hz, as the tree or the first core has it; 0 before. Written with the MMU off.
+/// The counter's frequency, Hz, as the tree or the first core has it; 0 before. Written with the
+/// MMU off.
 static FREQUENCY: AtomicU64 = AtomicU64::new(0);
-/// The core that has passed [`check_core`] last: its MPIDR and a bit that none has. Written with the MMU off.
+/// The core that has passed [`check_core`] last: its MPIDR and a bit that none has. Written with
+/// the MMU off.
 static PASSED: AtomicU64 = AtomicU64::new(0);
 /// In [`PASSED`]: some core has.
 const SOME: u64 = 1 << 63;
-/// Frequencies of the counter that can be meant, Hz. The architecture asks for 1 GHz from Armv8.6 on, and no board has more.
+/// Frequencies of the counter that can be meant, Hz. The architecture asks for 1 GHz from Armv8.6
+/// on, and no board has more.
 const FREQUENCIES: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 /// How long a core may take to come, s.
 const PATIENCE: u64 = 10;
@@ -77,7 +84,8 @@ pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
     }
 }
 
-/// Step 4, in the moved image. Returns only if this core is not the plan's and could not be switched off.
+/// Step 4, in the moved image. Returns only if this core is not the plan's and could not be
+/// switched off.
 pub extern "C" fn moved() {
     let plan = PlanView::here();
     let header = plan.header;
@@ -103,7 +111,8 @@ pub extern "C" fn moved() {
         }
     }
     match own {
-        // SAFETY: the machine is checked, the image moved and the plan whole: what the core's row says is so.
+        // SAFETY: the machine is checked, the image moved and the plan whole: what the core's row
+        // says is so.
         Some(core) => unsafe { start_core(core, header) },
         // No partition owns the boot core: its work is done.
         None => {
@@ -114,7 +123,8 @@ pub extern "C" fn moved() {
     }
 }
 
-/// Starts another core at `secondary_start`: by firmware that speaks PSCI, even where the board has a spin table too.
+/// Starts another core at `secondary_start`: by firmware that speaks PSCI, even where the board has
+/// a spin table too.
 fn start(core: &Core) {
     let entry = &raw const secondary_start as u64;
     if PSCI.load(Relaxed) {
@@ -128,9 +138,11 @@ fn start(core: &Core) {
         }
     } else {
         let release = core.release as *mut u64;
-        // The write goes to memory, where the core polls. No line of firmware's may land on it later, nor be read instead.
+        // The write goes to memory, where the core polls. No line of firmware's may land on it
+        // later, nor be read instead.
         cache::clean_invalidate(core.release, 8);
-        // SAFETY: the board's data names the address as this core's spin-table slot, and firmware polls it alone.
+        // SAFETY: the board's data names the address as this core's spin-table slot, and firmware
+        // polls it alone.
         unsafe { release.write_volatile(entry) };
         barrier::dsb(barrier::SY);
         cache::clean_invalidate(core.release, 8);
@@ -138,8 +150,8 @@ fn start(core: &Core) {
     }
 }
 
-/// Waits until `core` has passed its checks, so that cores which refuse do it one after another, and one that does not come is
-/// named.
+/// Waits until `core` has passed its checks, so that cores which refuse do it one after another,
+/// and one that does not come is named.
 fn await_core(core: &Core) {
     let start = timer::now();
     while PASSED.load(Relaxed) != core.mpidr | SOME {
@@ -152,8 +164,8 @@ fn await_core(core: &Core) {
     }
 }
 
-/// Refuses a core whose counter nobody has set up, or which counts otherwise than the others or the device tree say: guests on
-/// both ends of a channel compare times.
+/// Refuses a core whose counter nobody has set up, or which counts otherwise than the others or the
+/// device tree say: guests on both ends of a channel compare times.
 fn check_frequency(mpidr: u64) {
     let own = timer::frequency();
     if !FREQUENCIES.contains(&own) {
@@ -185,8 +197,9 @@ pub extern "C" fn check_core(core: &Core) {
         }
         power_off::power_off_with(&mut line)
     }
-    // Cortex-A72 up to r0p3, erratum 859971: no instruction prefetch (CPUACTLR_EL1, bit 32; Trusted Firmware-A, cortex_a72.S).
-    // Firmware that speaks PSCI has done so; the Raspberry Pi's stub leaves it, and opens the register to EL2.
+    // Cortex-A72 up to r0p3, erratum 859971: no instruction prefetch (CPUACTLR_EL1, bit 32; Trusted
+    // Firmware-A, cortex_a72.S). Firmware that speaks PSCI has done so; the Raspberry Pi's stub
+    // leaves it, and opens the register to EL2.
     if midr & 0xff0f_fff0 == 0x410f_d080 && midr <= 0x410f_d083 && !PSCI.load(Relaxed) {
         // SAFETY: a prefetcher's switch.
         unsafe {

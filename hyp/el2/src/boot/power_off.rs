@@ -1,4 +1,5 @@
-//! How a machine that is refused ends: EL2's line on the UART that the plan or the device tree names, then power off.
+//! How a machine that is refused ends: EL2's line on the UART that the plan or the device tree
+//! names, then power off.
 //!
 //! Boot may wait for the UART: no partition runs yet.
 
@@ -26,7 +27,8 @@ pub fn power_off_with(line: &mut Line) -> ! {
 /// Prints `line` on the PL011 at `base`, if there is one, then powers off.
 pub fn power_off_on(base: u64, line: &Line) -> ! {
     if base != 0 {
-        // SAFETY: the device tree or the plan says a PL011 is there, the MMU is off, and no other core drives it yet.
+        // SAFETY: the device tree or the plan says a PL011 is there, the MMU is off, and no other
+        // core drives it yet.
         let uart = unsafe { Uart::new(base) };
         uart.enable();
         for &byte in line.as_bytes().iter().chain(b"\r\n") {
@@ -49,7 +51,8 @@ pub fn machine_off(plan: &PlanView) {
     // A damaged plan may name any address.
     if plan.crc() == plan.header.crc {
         for write in plan.slice::<plan::Write>(plan.header.machine.off) {
-            // SAFETY: the board's data says what the write does; the MMU is off, or the console's core maps the register.
+            // SAFETY: the board's data says what the write does; the MMU is off, or the console's
+            // core maps the register.
             unsafe { (write.address as *mut u32).write_volatile(write.value) };
         }
     }

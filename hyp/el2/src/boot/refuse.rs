@@ -6,7 +6,8 @@ use super::power_off;
 use crate::drivers::gic::GicError;
 use crate::state::plan_view::PlanView;
 
-/// Refuses with a line of the parts given, each a method of [`Line`] and its argument: what does not fit, and both sides.
+/// Refuses with a line of the parts given, each a method of [`Line`] and its argument: what does
+/// not fit, and both sides.
 macro_rules! refuse {
     ($($part:ident $value:expr),+ $(,)?) => {{
         let mut line = $crate::boot::refuse::refusal();

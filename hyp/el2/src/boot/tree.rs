@@ -1,7 +1,9 @@
-//! The boot device tree, read as it lies (Devicetree Specification v0.4, chapter 5). What is wrong with it ends the walk.
+//! The boot device tree, read as it lies (Devicetree Specification v0.4, chapter 5). What is wrong
+//! with it ends the walk.
 //!
-//! By hand: `fdt`, which guests use, stops behind a node whose only child was taken out (FDT_NOP; QEMU leaves such trees for
-//! the Raspberry Pi), and the library that does not is 3 KiB of the 48 that EL2 may have.
+//! By hand: `fdt`, which guests use, stops behind a node whose only child was taken out (FDT_NOP;
+//! QEMU leaves such trees for the Raspberry Pi), and the library that does not is 3 KiB of the 48
+//! that EL2 may have.
 
 use plan::Range;
 
@@ -33,7 +35,8 @@ pub enum Property {
     Status,
 }
 
-/// A text and at least one zero behind it: an array of these has no pointers, which boot would have to relocate.
+/// A text and at least one zero behind it: an array of these has no pointers, which boot would have
+/// to relocate.
 pub type Text = [u8; 20];
 
 /// Makes a [`Text`].
@@ -100,7 +103,8 @@ pub struct Nodes<'a> {
     strings: &'a [u8],
 }
 
-/// Takes `cells` (at most 4) big-endian words off `bytes`, of which the last two count; none if nothing is left.
+/// Takes `cells` (at most 4) big-endian words off `bytes`, of which the last two count; none if
+/// nothing is left.
 pub fn number(bytes: &mut &[u8], cells: usize) -> Option<u64> {
     let (value, rest) = bytes.split_at_checked(cells * 4)?;
     *bytes = rest;
@@ -208,7 +212,8 @@ impl<'a> Node<'a> {
         number(&mut value, cells.min(2))
     }
 
-    /// Which of `texts` is the first that is there among the strings of `property`, each of which a zero ends.
+    /// Which of `texts` is the first that is there among the strings of `property`, each of which a
+    /// zero ends.
     pub fn find(&self, property: Property, texts: &[Text]) -> Option<usize> {
         let mut rest = self.value(property)?;
         loop {
@@ -232,7 +237,8 @@ impl<'a> Node<'a> {
             .is_none_or(|value| value == b"okay\0" || value == b"ok\0")
     }
 
-    /// `#address-cells` and `#size-cells` for its children (2.3.5); none if no address can be read by them.
+    /// `#address-cells` and `#size-cells` for its children (2.3.5); none if no address can be read
+    /// by them.
     pub fn cells(&self) -> Option<[usize; 2]> {
         let cells = |property, default| self.number(property).map_or(default, |n| n as usize);
         let (address, size) = (
@@ -242,7 +248,8 @@ impl<'a> Node<'a> {
         ((1..=4).contains(&address) && size <= 4).then_some([address, size])
     }
 
-    /// The address on its parent's bus, which has addresses of `cells` words, of `address` on its own (2.3.8).
+    /// The address on its parent's bus, which has addresses of `cells` words, of `address` on its
+    /// own (2.3.8).
     fn translate(&self, address: u64, cells: usize) -> Option<u64> {
         let [own, size] = self.cells()?;
         let mut ranges = self.value(Property::Ranges)?;
@@ -259,7 +266,8 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A node's `reg` as the cores see it, translated by each bus above. What no range of a bus holds ends it.
+/// A node's `reg` as the cores see it, translated by each bus above. What no range of a bus holds
+/// ends it.
 pub struct Regions<'a> {
     reg: &'a [u8],
     /// From the root to its parent.

@@ -1,17 +1,19 @@
-//! The registers of the physical GIC (IHI 0069, 12.9 and 12.11; IHI 0048, 4.3). After boot several cores use them at once, and only those
-//! where no write touches a bit that is not meant: set and clear registers, whole `IROUTER`s, single bytes of `ITARGETSR`.
+//! The registers of the physical GIC (IHI 0069, 12.9 and 12.11; IHI 0048, 4.3). After boot several
+//! cores use them at once, and only those where no write touches a bit that is not meant: set and
+//! clear registers, whole `IROUTER`s, single bytes of `ITARGETSR`.
 
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use vgic::Bank;
 
-/// The priority of every physical interrupt, four to a word: the highest of the Non-secure half. A list register carries
-/// the guest's own.
+/// The priority of every physical interrupt, four to a word: the highest of the Non-secure half. A
+/// list register carries the guest's own.
 const PRIORITIES: u32 = 0x8080_8080;
 
 register_structs! {
-    /// The distributor, and by the same layout the SGI frame of a redistributor, whose words are those of index 0.
+    /// The distributor, and by the same layout the SGI frame of a redistributor, whose words are
+    /// those of index 0.
     pub Distributor {
         (0x0000 => pub ctlr: ReadWrite<u32>),
         (0x0004 => pub typer: ReadOnly<u32>),
@@ -35,8 +37,9 @@ register_structs! {
 
 /// The distributor at `base`.
 pub fn distributor(base: u64) -> &'static Distributor {
-    // SAFETY: every caller has the address from the plan, whose distributor the machine check saw there and every core's tables map.
-    // After boot only those of its registers are used that cores may write at the same time.
+    // SAFETY: every caller has the address from the plan, whose distributor the machine check saw
+    // there and every core's tables map. After boot only those of its registers are used that cores
+    // may write at the same time.
     unsafe { &*(base as *const Distributor) }
 }
 
@@ -67,7 +70,8 @@ impl Distributor {
         (self.typer.get() & 0x1f) + 1
     }
 
-    /// Boot: the 32 interrupts of `word` are disabled, what firmware left of them is forgotten, and they are level-sensitive, of one priority.
+    /// Boot: the 32 interrupts of `word` are disabled, what firmware left of them is forgotten, and
+    /// they are level-sensitive, of one priority.
     pub fn reset(&self, word: usize) {
         self.write(Bank::ClearEnable, word, !0);
         self.write(Bank::ClearPending, word, !0);

@@ -1,7 +1,8 @@
 //! The physical interrupt controller: who sends, takes and ends physical interrupts at EL2.
 //!
-//! EL2 keeps two SGIs, its timer and the maintenance interrupt of each core, and the console's UART. Every other
-//! interrupt belongs to one partition, whose guest ends it through a list register.
+//! EL2 keeps two SGIs, its timer and the maintenance interrupt of each core, and the console's
+//! UART. Every other interrupt belongs to one partition, whose guest ends it through a list
+//! register.
 //!
 //! [`GicDriver`] is what both architecture versions offer; `mod.rs` names the one that is built.
 
@@ -45,13 +46,14 @@ impl GicError {
     }
 }
 
-/// What EL2 needs of an interrupt controller. Defaults are for what one of the two versions does not have.
+/// What EL2 needs of an interrupt controller. Defaults are for what one of the two versions does
+/// not have.
 pub trait GicDriver {
     /// The GIC's architecture version.
     const VERSION: u32;
 
-    /// Remembers where the GIC of `machine` is, which the machine check has compared with the plan. `link` is the loader's
-    /// word on `GICH_LR.HW`.
+    /// Remembers where the GIC of `machine` is, which the machine check has compared with the plan.
+    /// `link` is the loader's word on `GICH_LR.HW`.
     fn attach(_machine: &Machine, _link: Option<bool>) {}
 
     /// Checks that core `row` has the interrupt controller that the plan gives it.
@@ -63,7 +65,8 @@ pub trait GicDriver {
     /// Returns the number of this core's list registers, 16 at most.
     fn list_register_count() -> u64;
 
-    /// Returns the bits of `ICH_HCR_EL2` that trap the guest's deactivations, or 0 where stage 2 does.
+    /// Returns the bits of `ICH_HCR_EL2` that trap the guest's deactivations, or 0 where stage 2
+    /// does.
     fn deactivation_trap() -> u32 {
         0
     }
@@ -83,22 +86,26 @@ pub trait GicDriver {
         Ok(())
     }
 
-    /// Returns the address of the registers whose word 0 is that of core `row`, on a machine whose distributor is at `gicd`.
+    /// Returns the address of the registers whose word 0 is that of core `row`, on a machine whose
+    /// distributor is at `gicd`.
     fn private(row: &Core, gicd: u64) -> u64;
 
-    /// Sets up this core's private interrupts (`words`) and CPU interface: EL2's own interrupts enabled, all others disabled.
+    /// Sets up this core's private interrupts (`words`) and CPU interface: EL2's own interrupts
+    /// enabled, all others disabled.
     fn init_core(row: &Core, words: &Distributor);
 
     /// Returns what sends physical SGI `intid` to the one core `mpidr`: see [`Self::send`].
     fn sgi(mpidr: u64, intid: u32) -> u64;
 
-    /// Sends `sgi`, made by [`Self::sgi`], after everything this core wrote before: the core that reacts must see it.
+    /// Sends `sgi`, made by [`Self::sgi`], after everything this core wrote before: the core that
+    /// reacts must see it.
     fn send(sgi: u64);
 
     /// Acknowledges this core's most urgent physical interrupt; [`SPECIAL`] and up is none.
     fn acknowledge() -> u32;
 
-    /// Ends an SGI of EL2's. An SGI sent after this arrives anew: whatever it announces is to be looked at only later.
+    /// Ends an SGI of EL2's. An SGI sent after this arrives anew: whatever it announces is to be
+    /// looked at only later.
     fn end_sgi(_intid: u32) {}
 
     /// Lets other interrupts in again while `intid` stays active.
@@ -107,7 +114,8 @@ pub trait GicDriver {
     /// Ends an interrupt of EL2's own. What quietened it has taken effect.
     fn deactivate(intid: u32);
 
-    /// Sets the virtual CPU interface as a core has it out of reset: no active priorities, all groups off.
+    /// Sets the virtual CPU interface as a core has it out of reset: no active priorities, all
+    /// groups off.
     fn reset_guest_interface();
 
     /// Reads one of the registers that trap together with `ICC_DIR_EL1`.
@@ -118,7 +126,8 @@ pub trait GicDriver {
     /// Writes one of them.
     fn write_common(_register: Common, _value: u64) {}
 
-    /// Reads the emulated distributor (`part` none), or the redistributor of vCPU `part` (GICv2: the page of `GICC_DIR`).
+    /// Reads the emulated distributor (`part` none), or the redistributor of vCPU `part` (GICv2:
+    /// the page of `GICC_DIR`).
     fn guest_read(vcpu: Vcpu<VgicBackend>, part: Option<usize>, offset: u64, size: u64) -> u64;
 
     /// Writes there.
@@ -130,16 +139,19 @@ pub trait GicDriver {
         value: u64,
     );
 
-    /// Returns what a read of the word at `offset` of the emulated distributor shows, where the state alone says.
+    /// Returns what a read of the word at `offset` of the emulated distributor shows, where the
+    /// state alone says.
     fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32>;
 
-    /// Carries out the commonest write of a word to the emulated distributor, an SGI to another vCPU; false for all others.
+    /// Carries out the commonest write of a word to the emulated distributor, an SGI to another
+    /// vCPU; false for all others.
     #[inline(always)]
     fn fast_write(_vcpu: Vcpu<VgicBackend>, _offset: u64, _value: u32) -> bool {
         false
     }
 
-    /// Takes what a sibling asked, if it is one SGI that can be listed at once; false, with nothing done, for all else.
+    /// Takes what a sibling asked, if it is one SGI that can be listed at once; false, with nothing
+    /// done, for all else.
     #[inline(always)]
     fn fast_inbox(_vcpu: Vcpu<VgicBackend>) -> bool {
         false

@@ -1,9 +1,12 @@
-//! GICv2 as EL2 drives it (IHI 0048): distributor, CPU interface (GICC) and virtual interface control (GICH) in memory, as
-//! EL2 maps them: Device-nGnRE, which keeps accesses to one of them in order.
+//! GICv2 as EL2 drives it (IHI 0048): distributor, CPU interface (GICC) and virtual interface
+//! control (GICH) in memory, as EL2 maps them: Device-nGnRE, which keeps accesses to one of them in
+//! order.
 //!
-//! Everything here is right in the Non-secure view of a GIC with Security Extensions and in the only view of one without: `GICD_CTLR` = 1
-//! enables the group that this world has, `GICC_CTLR` = 0x201 too, with EOImode (section 4.4.1). Groups are set where this is the only view,
-//! to Group 0; in the Non-secure one such writes are ignored, and what firmware left to the Secure world cannot be enabled, which is checked.
+//! Everything here is right in the Non-secure view of a GIC with Security Extensions and in the
+//! only view of one without: `GICD_CTLR` = 1 enables the group that this world has, `GICC_CTLR` =
+//! 0x201 too, with EOImode (section 4.4.1). Groups are set where this is the only view, to Group 0;
+//! in the Non-secure one such writes are ignored, and what firmware left to the Secure world cannot
+//! be enabled, which is checked.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -18,7 +21,8 @@ use super::distributor::{Distributor, distributor};
 use super::gic::{GicDriver, GicError, OWN};
 use crate::state::percpu::VgicBackend;
 
-/// `GICC_CTLR`: this world's group (bit 0), and EOImode: ending an interrupt drops its priority alone (bit 9), which hardware-linked list registers need.
+/// `GICC_CTLR`: this world's group (bit 0), and EOImode: ending an interrupt drops its priority
+/// alone (bit 9), which hardware-linked list registers need.
 const GICC_CTLR: u32 = 0x201;
 /// The guest's timers, which EL2 enables for it: virtual and physical.
 const TIMERS: u32 = 1 << 27 | 1 << 30;
@@ -55,7 +59,8 @@ register_structs! {
     }
 }
 
-/// Where the GIC is, for code that has no plan at hand. Written once, before the image moves; it travels along.
+/// Where the GIC is, for code that has no plan at hand. Written once, before the image moves; it
+/// travels along.
 static GICD: AtomicU64 = AtomicU64::new(0);
 static GICC: AtomicU64 = AtomicU64::new(0);
 static GICH: AtomicU64 = AtomicU64::new(0);
@@ -69,7 +74,8 @@ const REVISION: u32 = 0xf000;
 
 #[inline(always)]
 fn gicc() -> &'static Gicc {
-    // SAFETY: the machine check saw the CPU interface there, and every core's tables map it; each core has its own behind it.
+    // SAFETY: the machine check saw the CPU interface there, and every core's tables map it; each
+    // core has its own behind it.
     unsafe { &*(GICC.load(Relaxed) as *const Gicc) }
 }
 
@@ -79,13 +85,14 @@ fn gich() -> &'static Gich {
     unsafe { &*(GICH.load(Relaxed) as *const Gich) }
 }
 
-/// This core's bit in target lists, as the plan has it: its CPU interface has the number that is its Aff0.
+/// This core's bit in target lists, as the plan has it: its CPU interface has the number that is
+/// its Aff0.
 const fn target(mpidr: u64) -> u8 {
     1 << (mpidr & 7)
 }
 
-/// Checks that interrupt `intid` can be enabled. Firmware may have left it to the Secure world: then its bits ignore writes
-/// (IHI 0048, 4.3.5).
+/// Checks that interrupt `intid` can be enabled. Firmware may have left it to the Secure world:
+/// then its bits ignore writes (IHI 0048, 4.3.5).
 fn check_enable(gicd: &Distributor, intid: u32) -> Result<(), GicError> {
     let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
     gicd.write(Bank::SetEnable, word, bit);
@@ -112,8 +119,8 @@ fn reset(words: &Distributor, word: usize) {
     }
 }
 
-/// `GICH_LR<n>` of an entry (IHI 0048, 5.3.10). Its highest four bits are HW, Grp1, active, pending; the entry's are active,
-/// pending, HW, Grp1.
+/// `GICH_LR<n>` of an entry (IHI 0048, 5.3.10). Its highest four bits are HW, Grp1, active,
+/// pending; the entry's are active, pending, HW, Grp1.
 #[inline(always)]
 fn narrow(entry: u64) -> u32 {
     let flags = (entry >> 60) as u32;
@@ -185,8 +192,9 @@ pub struct Gicv2;
 impl GicDriver for Gicv2 {
     const VERSION: u32 = 2;
 
-    /// Without the loader's word a GIC-400 links. Another GICv2 does not: QEMU's clears the physical interrupt's active state at the guest's end and does not look
-    /// whether its line is high again (`hw/intc/arm_gic.c`, `gic_clear_active`), so it is never signalled any more.
+    /// Without the loader's word a GIC-400 links. Another GICv2 does not: QEMU's clears the
+    /// physical interrupt's active state at the guest's end and does not look whether its line is
+    /// high again (`hw/intc/arm_gic.c`, `gic_clear_active`), so it is never signalled any more.
     fn attach(machine: &Machine, link: Option<bool>) {
         GICD.store(machine.gicd.base, Relaxed);
         GICC.store(machine.gicc.base, Relaxed);
@@ -197,7 +205,8 @@ impl GicDriver for Gicv2 {
 
     fn check_core(row: &Core) -> Result<(), GicError> {
         let gicd = distributor(GICD.load(Relaxed));
-        // ITARGETSR0 names the reader (IHI 0048, 4.3.12), but where there is one CPU interface (GICD_TYPER.CPUNumber, 7:5).
+        // ITARGETSR0 names the reader (IHI 0048, 4.3.12), but where there is one CPU interface
+        // (GICD_TYPER.CPUNumber, 7:5).
         let found = gicd.itargetsr.first().map_or(0, |byte| byte.get());
         if gicd.typer.get() & 0xe0 != 0 && found != target(row.mpidr) {
             return Err(GicError {
@@ -255,7 +264,8 @@ impl GicDriver for Gicv2 {
         let gicc = gicc();
         gicc.ctlr.set(0);
         gich().hcr.set(0);
-        // What a loader has left active would keep everything away. One of them is this world's, whatever the GIC has.
+        // What a loader has left active would keep everything away. One of them is this world's,
+        // whatever the GIC has.
         for register in gicc.apr.iter().chain(&gicc.nsapr) {
             register.set(0);
         }
@@ -284,7 +294,8 @@ impl GicDriver for Gicv2 {
         if intid < 16 {
             gicc.eoir.set(iar);
             gicc.dir.set(iar);
-            // What is sent after this comes as an SGI anew: nothing that it announces may be looked at earlier.
+            // What is sent after this comes as an SGI anew: nothing that it announces may be looked
+            // at earlier.
             barrier::dsb(barrier::SY);
         }
         intid

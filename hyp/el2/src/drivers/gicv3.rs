@@ -1,5 +1,6 @@
-//! GICv3 as EL2 drives it (IHI 0069): `arm-gic` wakes a core's redistributor and CPU interface, system registers do the
-//! rest. The distributor is set up here: `arm-gic` would spend time and code on extended SPIs that no plan has.
+//! GICv3 as EL2 drives it (IHI 0069): `arm-gic` wakes a core's redistributor and CPU interface,
+//! system registers do the rest. The distributor is set up here: `arm-gic` would spend time and
+//! code on extended SPIs that no plan has.
 
 use core::ptr::NonNull;
 
@@ -26,19 +27,21 @@ const SGI_FRAME: u64 = 0x1_0000;
 const ENABLE_LPIS: u32 = 1 << 0;
 /// `ICH_VTR_EL2.TDS`: writes of `ICC_DIR_EL1` can be trapped alone.
 const VTR_TDS: u64 = 1 << 19;
-/// `ICC_CTLR_EL1.EOImode`: ending an interrupt drops its priority alone, which hardware-linked list registers need.
+/// `ICC_CTLR_EL1.EOImode`: ending an interrupt drops its priority alone, which hardware-linked list
+/// registers need.
 const EOI_MODE: u64 = 1 << 1;
 
 fn redistributor(row: &Core) -> Option<GicRedistributor<'static>> {
     let base = NonNull::new(row.gicr as *mut GicrSgi)?;
-    // SAFETY: the machine check saw the redistributors' region, in which the plan has this core's own; no other core
-    // uses it, and this one makes no second use of it while this lives.
+    // SAFETY: the machine check saw the redistributors' region, in which the plan has this core's
+    // own; no other core uses it, and this one makes no second use of it while this lives.
     Some(GicRedistributor::new(unsafe {
         UniqueMmioPointer::new(base)
     }))
 }
 
-/// `GICD_CTLR`: affinity routing, at this bit in the Non-secure view and in that of a single Security state.
+/// `GICD_CTLR`: affinity routing, at this bit in the Non-secure view and in that of a single
+/// Security state.
 const CTLR_ARE: u32 = 1 << 4;
 /// `GICD_CTLR`: Group 1, likewise.
 const CTLR_GROUP1: u32 = 1 << 1;
@@ -122,7 +125,8 @@ impl GicDriver for Gicv3 {
             ];
             return error(parts, "'s there");
         }
-        // With LPIs on, the redistributor writes to the loader's table in memory, for ever on some (IHI 0069, GICR_CTLR).
+        // With LPIs on, the redistributor writes to the loader's table in memory, for ever on some
+        // (IHI 0069, GICR_CTLR).
         let frame = distributor(gicr);
         frame.ctlr.set(0);
         if frame.ctlr.get() & ENABLE_LPIS != 0 {
@@ -136,7 +140,8 @@ impl GicDriver for Gicv3 {
         Ok(())
     }
 
-    /// List registers of this core. Switches the system register interface on, without which EL2 could not read it.
+    /// List registers of this core. Switches the system register interface on, without which EL2
+    /// could not read it.
     fn list_register_count() -> u64 {
         GicCpuInterface::enable_system_register_el2(true);
         barrier::isb(barrier::SY);
@@ -153,8 +158,8 @@ impl GicDriver for Gicv3 {
 
     /// Switches the distributor at `gicd` on, with every interrupt disabled and in Group 1.
     fn enable_distributor(gicd: &Distributor) {
-        // Routing may change only while every group is off (IHI 0069, GICD_CTLR), and before it is on the SGI and PPI
-        // registers of other cores do not take writes.
+        // Routing may change only while every group is off (IHI 0069, GICD_CTLR), and before it is
+        // on the SGI and PPI registers of other cores do not take writes.
         gicd.ctlr.set(0);
         wait_for_write(gicd);
         gicd.ctlr.set(CTLR_ARE);
@@ -171,7 +176,8 @@ impl GicDriver for Gicv3 {
     fn route(gicd: &Distributor, intid: u32, mpidr: u64) {
         if intid < SPECIAL {
             let register = (&raw const *gicd as *mut u64).wrapping_add(IROUTER + intid as usize);
-            // SAFETY: the distributor of a GICv3 is 64 KiB, which this core's tables map; whole registers are written alone.
+            // SAFETY: the distributor of a GICv3 is 64 KiB, which this core's tables map; whole
+            // registers are written alone.
             unsafe { register.write_volatile(mpidr) };
         }
     }
@@ -201,7 +207,8 @@ impl GicDriver for Gicv3 {
     }
 
     fn sgi(mpidr: u64, intid: u32) -> u64 {
-        // ICC_SGI1R_EL1: Aff3 in 55:48, RS in 47:44, Aff2 in 39:32, INTID in 27:24, Aff1 in 23:16, TargetList in 15:0.
+        // ICC_SGI1R_EL1: Aff3 in 55:48, RS in 47:44, Aff2 in 39:32, INTID in 27:24, Aff1 in 23:16,
+        // TargetList in 15:0.
         let affinity =
             (mpidr & 0xff_0000_0000) << 16 | (mpidr & 0xff_0000) << 16 | (mpidr & 0xff00) << 8;
         let target = (mpidr & 0xf0) << 40 | 1 << (mpidr & 0xf);
@@ -220,8 +227,8 @@ impl GicDriver for Gicv3 {
         gic_registers::icc_iar1() as u32 & 0xff_ffff
     }
 
-    /// The acknowledgement must have reached the redistributor before anything that the SGI announces is looked at (IHI 0069,
-    /// 4.1.1).
+    /// The acknowledgement must have reached the redistributor before anything that the SGI
+    /// announces is looked at (IHI 0069, 4.1.1).
     #[inline(always)]
     fn end_sgi(intid: u32) {
         Self::drop_priority(intid);

@@ -1,7 +1,8 @@
 //! The console's PL011 (Arm DDI 0183): what EL2 needs of it.
 //!
-//! Baud rate and format are firmware's. The running system never waits for it: the console core writes a few bytes at a
-//! time, and when the FIFO is full its transmit interrupt says when there is room again. Boot refusals and the very last line, when nothing else runs, wait.
+//! Baud rate and format are firmware's. The running system never waits for it: the console core
+//! writes a few bytes at a time, and when the FIFO is full its transmit interrupt says when there
+//! is room again. Boot refusals and the very last line, when nothing else runs, wait.
 
 use console::Port;
 use tock_registers::interfaces::{Readable, Writeable};
@@ -25,7 +26,8 @@ const TXFE: u32 = 1 << 7;
 const FEN: u32 = 1 << 4;
 /// CR: UARTEN, TXE, RXE.
 const ON: u32 = 1 << 9 | 1 << 8 | 1 << 0;
-/// IFLS: an interrupt when the receive FIFO is half full, and when the transmit FIFO is down to an eighth.
+/// IFLS: an interrupt when the receive FIFO is half full, and when the transmit FIFO is down to an
+/// eighth.
 const LEVELS: u32 = 2 << 3;
 /// IMSC: receive and receive timeout interrupts, transmit interrupt.
 pub const RECEIVE: u32 = 1 << 6 | 1 << 4;
@@ -49,13 +51,15 @@ impl Uart {
     /// Drives the PL011 at `base`.
     ///
     /// # Safety
-    /// A PL011 is at `base`, mapped as Device memory or with the MMU off, and the caller's core alone drives it.
+    /// A PL011 is at `base`, mapped as Device memory or with the MMU off, and the caller's core
+    /// alone drives it.
     pub unsafe fn new(base: u64) -> Self {
         // SAFETY: the caller says so.
         Self(unsafe { &*(base as *const _) })
     }
 
-    /// Switches it on; interrupts stay off. Where the FIFOs were off, the one byte that is received is lost: read it first.
+    /// Switches it on; interrupts stay off. Where the FIFOs were off, the one byte that is received
+    /// is lost: read it first.
     pub fn enable(self) {
         self.interrupt_on(0);
         self.0[IFLS].set(LEVELS);

@@ -1,4 +1,5 @@
-//! What the vGIC model asks of this core: its list registers, the physical interrupts of its partition, its siblings.
+//! What the vGIC model asks of this core: its list registers, the physical interrupts of its
+//! partition, its siblings.
 
 use aarch64_cpu::asm::barrier;
 use plan::MAX_VCPUS;

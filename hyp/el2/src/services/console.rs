@@ -12,13 +12,15 @@ use crate::state::deadlines::Deadline;
 use crate::state::percpu::PerCpu;
 use crate::state::shared::{Shared, control};
 
-/// Most bytes of one drain: with what it takes to find them, what the console core's guest has to wait for at once.
+/// Most bytes of one drain: with what it takes to find them, what the console core's guest has to
+/// wait for at once.
 const BYTES: u32 = 10;
 /// A begun line that has nothing to add keeps the terminal for this part of a second.
 const PATIENCE_HZ: u64 = 1000;
 /// Bytes that nobody gets, taken from the UART in one drain.
 const DROPPED: u32 = 4;
-/// A guest's core looks again so often whether its full ring has room, and the console core whether what is typed has.
+/// A guest's core looks again so often whether its full ring has room, and the console core whether
+/// what is typed has.
 const LOOKS_HZ: u64 = 50;
 /// Offsets of the registers of a guest's PL011 that are used most: DR, FR.
 pub const DATA: u64 = 0;
@@ -31,7 +33,8 @@ pub fn owns(cpu: &PerCpu, intid: u32) -> bool {
     intid == cpu.plan.header.machine.uart_intid
 }
 
-/// Makes the console core's UART ready; the first partition has the input. After the barrier: the distributor is set up.
+/// Makes the console core's UART ready; the first partition has the input. After the barrier: the
+/// distributor is set up.
 pub fn init(cpu: &mut PerCpu) {
     let header = cpu.plan.header;
     if cpu.index != header.console_core as usize {
@@ -48,7 +51,8 @@ pub fn init(cpu: &mut PerCpu) {
     command(cpu, b'1');
     // It is not live until somebody asks for it.
     cpu.shared.global.focus.store(0, Relaxed);
-    // SAFETY: the machine check saw the PL011 there; this core alone maps it, and drives it from here on.
+    // SAFETY: the machine check saw the PL011 there; this core alone maps it, and drives it from
+    // here on.
     let uart = unsafe { Uart::new(header.machine.uart.base) };
     // What was typed before, as much as the hardware keeps: a command among it counts.
     for _ in 0..64 {
@@ -103,7 +107,8 @@ pub fn guest_write(cpu: &mut PerCpu, offset: u64, value: u64) {
     update(cpu);
 }
 
-/// A guest writes `byte` to its PL011's data register. Answers true, as whoever carries out an access does.
+/// A guest writes `byte` to its PL011's data register. Answers true, as whoever carries out an
+/// access does.
 #[inline(never)]
 pub fn send(cpu: &mut PerCpu, byte: u8) -> bool {
     let (uart, output) = (&cpu.state.uart, &cpu.terminal.output);
@@ -129,14 +134,14 @@ pub fn typed(cpu: &mut PerCpu) {
     update(cpu);
 }
 
-/// Brings the PL011's interrupt in line with its registers, and looks again later if that may change with the ring: the
-/// drain does not tell the producer.
+/// Brings the PL011's interrupt in line with its registers, and looks again later if that may
+/// change with the ring: the drain does not tell the producer.
 #[inline(never)]
 fn update(cpu: &mut PerCpu) {
     // What the registers hold now is seen by whoever changes the level after this look at it.
     published();
-    // Twice: between a sibling's look at the registers and what it makes of them something may have been typed, and
-    // whoever comes last must have seen the last state.
+    // Twice: between a sibling's look at the registers and what it makes of them something may have
+    // been typed, and whoever comes last must have seen the last state.
     let looks = [set_level(cpu), set_level(cpu)];
     if looks == [false; 2] {
         return;
@@ -171,7 +176,8 @@ fn set_level(cpu: &mut PerCpu) -> bool {
     look
 }
 
-/// EL2's timer: a full ring may have room. Returns whether the next drain is due, which is its neighbours' doing.
+/// EL2's timer: a full ring may have room. Returns whether the next drain is due, which is its
+/// neighbours' doing.
 pub fn on_timer(cpu: &mut PerCpu) -> bool {
     let now = timer::now();
     if cpu.deadlines.is_due(Deadline::ConsoleLook, now) {
@@ -251,9 +257,10 @@ impl Partitions for Shared {
     }
 }
 
-/// Brings a byte that was typed to its ring, or a few of what is printed to the UART: so little that the guest of this core
-/// hardly notices, and not again before its share of time has passed. Does nothing on other cores than the console's. The
-/// caller arms the timer. Returns whether something is left.
+/// Brings a byte that was typed to its ring, or a few of what is printed to the UART: so little
+/// that the guest of this core hardly notices, and not again before its share of time has passed.
+/// Does nothing on other cores than the console's. The caller arms the timer. Returns whether
+/// something is left.
 pub fn drain(cpu: &mut PerCpu) -> bool {
     let Some(uart) = cpu.console.uart.map(Uart::of) else {
         return false;
@@ -285,7 +292,8 @@ pub fn drain(cpu: &mut PerCpu) -> bool {
     let (at, interrupts) = match after {
         After::Full => (look, receive | TRANSMIT),
         After::Nothing if waits || !uart.has_received() => {
-            // Whoever waits, with a line that is not there yet or for one that is begun, tells nobody again.
+            // Whoever waits, with a line that is not there yet or for one that is begun, tells
+            // nobody again.
             let at = match cpu.shared.global.waiting.next(0) {
                 Some(_) => end + timer::frequency() / PATIENCE_HZ,
                 None => look,
@@ -336,8 +344,9 @@ fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
     Some(typed)
 }
 
-/// Does what Ctrl-A and `key` ask for, and what is to be said then: who has the input, who could. A digit gives it to that
-/// partition, counted from 1 in the manifest's order, or to nobody; again, it has the terminal too.
+/// Does what Ctrl-A and `key` ask for, and what is to be said then: who has the input, who could. A
+/// digit gives it to that partition, counted from 1 in the manifest's order, or to nobody; again,
+/// it has the terminal too.
 fn command(cpu: &mut PerCpu, key: u8) -> Line {
     let number = u32::from(key.wrapping_sub(b'0'));
     let partitions = cpu.plan.partitions();
@@ -362,7 +371,8 @@ fn command(cpu: &mut PerCpu, key: u8) -> Line {
     line
 }
 
-/// Sends all that waits, on the console core, and waits until it has left the UART: nobody is left to be kept waiting.
+/// Sends all that waits, on the console core, and waits until it has left the UART: nobody is left
+/// to be kept waiting.
 pub fn flush(cpu: &mut PerCpu) {
     cpu.console.pace = Pace::new(100, timer::frequency());
     while drain(cpu) {}

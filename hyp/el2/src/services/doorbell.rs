@@ -1,4 +1,5 @@
-//! Doorbells: one core's call becomes another core's virtual interrupt. `docs/doorbell.md` follows one all the way.
+//! Doorbells: one core's call becomes another core's virtual interrupt. `docs/doorbell.md` follows
+//! one all the way.
 
 use core::sync::atomic::Ordering::Acquire;
 
@@ -36,8 +37,8 @@ pub fn init(cpu: &mut PerCpu) {
     }
 }
 
-/// `RING`: sets this end's bit in the peer's pending word and sends one SGI to the peer's core, unless the bit was set
-/// already, the peer masks it or the rate limit says later.
+/// `RING`: sets this end's bit in the peer's pending word and sends one SGI to the peer's core,
+/// unless the bit was set already, the peer masks it or the rate limit says later.
 pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
     let Some(end) = cpu.doorbell.end(handle) else {
         return error::BAD_HANDLE;
@@ -65,7 +66,8 @@ pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
     }
 }
 
-/// The doorbell SGI: every doorbell that waits becomes its end's virtual interrupt, and so does what siblings left.
+/// The doorbell SGI: every doorbell that waits becomes its end's virtual interrupt, and so does
+/// what siblings left.
 #[inline(never)]
 pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
     let bits = cpu.mine.line.take();
@@ -76,7 +78,8 @@ pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
         deliver(cpu, handle.into());
     }
     let sibling = vgic::vcpu(cpu).inbox();
-    // An SGI may find everything taken along by an earlier one: on a core without ends a sibling sent it.
+    // An SGI may find everything taken along by an earlier one: on a core without ends a sibling
+    // sent it.
     let foreign = bits != 0 || !sibling && cpu.doorbell.count != 0;
     cpu.count(if foreign {
         Reason::Doorbell
@@ -110,8 +113,8 @@ pub fn mask(cpu: &mut PerCpu, handle: u64, on: u64) -> i64 {
     0
 }
 
-/// This core's partition has stopped: rings every peer once, past limit and mask's usual path, so that one that waits for
-/// this end looks at `PEER`.
+/// This core's partition has stopped: rings every peer once, past limit and mask's usual path, so
+/// that one that waits for this end looks at `PEER`.
 pub fn notify_peers_of_stop(cpu: &mut PerCpu) {
     for end in &mut cpu.doorbell.ends {
         if let Some(line) = end.line {

@@ -8,7 +8,8 @@ use crate::drivers::{
 };
 use crate::state::percpu::PerCpu;
 
-/// Sets `bit` (see [`control`](mod@crate::state::shared::control)) for core `index` of the plan and sends the control SGI.
+/// Sets `bit` (see [`control`](mod@crate::state::shared::control)) for core `index` of the plan and
+/// sends the control SGI.
 pub fn send_control(cpu: &PerCpu, index: usize, bit: u32) {
     // A bit that is set already has its SGI on its way.
     if let Some(other) = cpu.shared.core(index)

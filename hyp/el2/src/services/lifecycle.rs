@@ -1,4 +1,5 @@
-//! Starting and stopping vCPUs and partitions: what PSCI's answers come to, and how a partition ends.
+//! Starting and stopping vCPUs and partitions: what PSCI's answers come to, and how a partition
+//! ends.
 
 use core::mem::replace;
 use core::sync::atomic::Ordering::AcqRel;
@@ -27,8 +28,8 @@ pub fn vcpu_off(cpu: &mut PerCpu) -> Next {
     }
 }
 
-/// Returns what this core does once what it waits for has come; none while it has not. A WFI at EL2 does not wake for a
-/// virtual interrupt, so the list registers are looked at before each.
+/// Returns what this core does once what it waits for has come; none while it has not. A WFI at EL2
+/// does not wake for a virtual interrupt, so the list registers are looked at before each.
 pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
     match until {
         Until::Never => None,
@@ -45,12 +46,14 @@ pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
     }
 }
 
-/// Stops this core's partition, which is told to its other cores and its peers, and this core's part of it.
+/// Stops this core's partition, which is told to its other cores and its peers, and this core's
+/// part of it.
 pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
     if let Some(to) = final_state(stop) {
         end(cpu, to, stop);
     }
-    // Once: where EL2 faults at one of these it comes here again, and the console's core has others' lines to print.
+    // Once: where EL2 faults at one of these it comes here again, and the console's core has
+    // others' lines to print.
     if !replace(&mut cpu.stopped, true) {
         console::end_partition(cpu);
         doorbell::notify_peers_of_stop(cpu);

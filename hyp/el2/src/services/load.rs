@@ -1,12 +1,14 @@
-//! Loading a partition: all its cores together fill its memory and its channel pages, and clean them to the point of
-//! coherency. Whatever was there, other partitions' images too, is gone.
+//! Loading a partition: all its cores together fill its memory and its channel pages, and clean
+//! them to the point of coherency. Whatever was there, other partitions' images too, is gone.
 //!
 //! Two rounds, in chunks that cores take one after the other:
 //!
-//! 1. Each byte is copied from the pristine images, or cleared, through the loading tables: Normal, Write-Back.
-//! 2. Each line is cleaned and invalidated: guests start with their caches off. By then every core has left the loading
-//!    tables, and the one that cleans maps the memory with its data cache off. So no core reads a line back by speculation,
-//!    which a guest would find once it has its caches on.
+//! 1. Each byte is copied from the pristine images, or cleared, through the loading tables: Normal,
+//!    Write-Back.
+//! 2. Each line is cleaned and invalidated: guests start with their caches off. By then every core
+//!    has left the loading tables, and the one that cleans maps the memory with its data cache off.
+//!    So no core reads a line back by speculation, which a guest would find once it has its caches
+//!    on.
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -26,8 +28,9 @@ use crate::state::shared::Loading;
 /// `CNTHCTL_EL2`: EVNTEN, and EVNTI for an event every 2^16 ticks.
 const EVENTS: u64 = 1 << 2 | 15 << 4;
 
-/// Loads the partition of `core`. Each core of the partition calls it, with its loading tables in use and a [`Loading`] of
-/// zeros, and is back with its running tables in use when all is done. `pause` is called often.
+/// Loads the partition of `core`. Each core of the partition calls it, with its loading tables in
+/// use and a [`Loading`] of zeros, and is back with its running tables in use when all is done.
+/// `pause` is called often.
 pub fn load(cpu: &PerCpu, pause: &mut Progress) {
     let (plan, row) = (&cpu.plan, cpu.row);
     let Some(loading) = cpu.shared.loading(row.partition as usize) else {
@@ -42,7 +45,8 @@ pub fn load(cpu: &PerCpu, pause: &mut Progress) {
         fill(loads, range);
         pause.look(cpu);
     }
-    // SAFETY: the row's running root; what is filled is not looked at through the loading tables any more.
+    // SAFETY: the row's running root; what is filled is not looked at through the loading tables
+    // any more.
     unsafe { cache::switch_el2_tables(row.ttbr_run) };
     meet(cpu, loading, 1, pause);
     while let Some(range) = next(&loading.cleaned) {
@@ -70,8 +74,9 @@ fn fill(loads: &[Load], range: Range) {
     while base < end {
         let (until, source) = first_part(loads, base, end);
         let size = until - base;
-        // SAFETY: the plan gives this partition the range, its loading tables map it and the source, which lies in the
-        // moved image and not in the range. No guest of it runs, and no other core has this chunk.
+        // SAFETY: the plan gives this partition the range, its loading tables map it and the
+        // source, which lies in the moved image and not in the range. No guest of it runs, and no
+        // other core has this chunk.
         unsafe {
             match source {
                 Some(source) => core::ptr::copy_nonoverlapping(
@@ -97,15 +102,16 @@ fn meet(cpu: &PerCpu, loading: &Loading, round: u32, pause: &mut Progress) {
     }
 }
 
-/// What the console core says while partitions are loaded. Nothing but boot uses the UART then, so it waits for it.
+/// What the console core says while partitions are loaded. Nothing but boot uses the UART then, so
+/// it waits for it.
 pub struct Progress {
     began: u64,
     next: u64,
 }
 
 impl Progress {
-    /// Says nothing on other cores than the console's. There it lets WFE end once in a while, until the guest's own
-    /// `CNTHCTL_EL2` is loaded.
+    /// Says nothing on other cores than the console's. There it lets WFE end once in a while, until
+    /// the guest's own `CNTHCTL_EL2` is loaded.
     pub fn new(cpu: &PerCpu) -> Self {
         let began = timer::now();
         let mut next = u64::MAX;
@@ -116,16 +122,16 @@ impl Progress {
         Self { began, next }
     }
 
-    /// Says how far partitions are, if that is due: after half a second, then each time twice as late, but every four
-    /// seconds.
+    /// Says how far partitions are, if that is due: after half a second, then each time twice as
+    /// late, but every four seconds.
     pub fn look(&mut self, cpu: &PerCpu) {
         let now = timer::now();
         if now < self.next {
             return;
         }
         self.next = now + (now - self.began).min(4 * timer::frequency());
-        // SAFETY: the machine check saw the PL011 there; this core alone maps it, and nothing else drives it before the
-        // partitions start.
+        // SAFETY: the machine check saw the PL011 there; this core alone maps it, and nothing else
+        // drives it before the partitions start.
         let uart = unsafe { Uart::new(cpu.plan.header.machine.uart.base) };
         uart.switch_on();
         for (index, partition) in cpu.plan.partitions().iter().enumerate() {

@@ -15,7 +15,8 @@ pub fn is_due(cpu: &PerCpu) -> bool {
     cpu.console.uart.is_some() && cpu.shared.global.alive.load(Acquire) == 0
 }
 
-/// Prints what waits and the system's last line, and switches the machine off. Nobody is left to be kept waiting.
+/// Prints what waits and the system's last line, and switches the machine off. Nobody is left to be
+/// kept waiting.
 pub fn shut_down(cpu: &mut PerCpu) -> ! {
     console::flush(cpu);
     console::print_line(cpu, &last_line(cpu));

@@ -15,8 +15,8 @@ pub fn vcpu(cpu: &mut PerCpu) -> Vcpu<'_, VgicBackend> {
     )
 }
 
-/// Samples the levels of listed interrupts (see [`Vcpu::sample`]): what every entry does but those that the vectors answer
-/// themselves, doorbells and the commonest traps.
+/// Samples the levels of listed interrupts (see [`Vcpu::sample`]): what every entry does but those
+/// that the vectors answer themselves, doorbells and the commonest traps.
 #[inline(never)]
 pub fn sample(cpu: &mut PerCpu) {
     vcpu(cpu).sample();

@@ -1,4 +1,5 @@
-//! The moments a core waits for, in ticks of the physical counter. EL2's one timer is armed for the earliest.
+//! The moments a core waits for, in ticks of the physical counter. EL2's one timer is armed for the
+//! earliest.
 
 use crate::arch::timer;
 

@@ -1,7 +1,8 @@
 //! The guest's general registers on EL2's stack.
 
-/// x0 to x30 and XZR. The vectors save x20 to x29, which Rust keeps across calls, only for a synchronous exception other than
-/// HVC, and only after `trapped` had its turn: see [`CALLER_SAVED`].
+/// x0 to x30 and XZR. The vectors save x20 to x29, which Rust keeps across calls, only for a
+/// synchronous exception other than HVC, and only after `trapped` had its turn: see
+/// [`CALLER_SAVED`].
 #[repr(C)]
 pub struct Frame([u64; 32]);
 

@@ -1,4 +1,5 @@
-//! What a core, a partition and the system remember, and how the plan is read. Data: who acts on it is on the floors above.
+//! What a core, a partition and the system remember, and how the plan is read. Data: who acts on it
+//! is on the floors above.
 
 pub mod deadlines;
 pub mod frame;

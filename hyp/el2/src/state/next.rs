@@ -1,6 +1,7 @@
 //! What a core does after a handler: the answer of every handler to the one loop in `traps/irq.rs`.
 
-/// What a core does next. It fits a register: what belongs to it is in [`PerCpu`](super::percpu::PerCpu).
+/// What a core does next. It fits a register: what belongs to it is in
+/// [`PerCpu`](super::percpu::PerCpu).
 #[must_use]
 #[derive(Clone, Copy)]
 pub enum Next {

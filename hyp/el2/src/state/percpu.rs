@@ -19,8 +19,8 @@ use super::plan_view::PlanView;
 use super::shared::{Shared, SharedPerCpu, Terminal};
 use crate::arch::unreachable_state;
 
-/// What belongs to one core. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive borrow, once per entry.
-/// The parts that the vectors' fast paths read come first.
+/// What belongs to one core. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive
+/// borrow, once per entry. The parts that the vectors' fast paths read come first.
 #[repr(C, align(64))]
 pub struct PerCpu {
     /// The part of the shared region that is this core's.
@@ -117,7 +117,8 @@ pub struct ChannelEnd {
     pub bit: u64,
     /// The doorbell SGI to the peer's core, in the driver's form.
     pub sgi: u64,
-    /// State of the peer's partition; of an end, always something, and never running where no doorbells are taken.
+    /// State of the peer's partition; of an end, always something, and never running where no
+    /// doorbells are taken.
     pub peer: Option<&'static AtomicU32>,
     /// The virtual interrupt of a doorbell at this end.
     pub intid: u32,
@@ -166,7 +167,8 @@ pub struct InjectedAbort {
     pub cause: [u64; 4],
 }
 
-/// What the cores of one partition share, and no other core maps. It consists of atomics; all bytes zero is valid.
+/// What the cores of one partition share, and no other core maps. It consists of atomics; all bytes
+/// zero is valid.
 #[repr(C)]
 pub struct PartitionState {
     /// Distributor and banks.
@@ -180,7 +182,8 @@ pub struct PartitionState {
 const _: () = assert!(size_of::<PartitionState>() as u64 <= STATE_SIZE);
 
 impl PartitionState {
-    /// The state before any vCPU runs, with the start of vCPU 0 waiting. The core of vCPU 0 calls it, before the barrier.
+    /// The state before any vCPU runs, with the start of vCPU 0 waiting. The core of vCPU 0 calls
+    /// it, before the barrier.
     pub fn init(&self, partition: &plan::Partition, plan: &PlanView) {
         let interrupts: &[Interrupt] = plan.slice(partition.interrupts);
         self.gic
@@ -200,11 +203,13 @@ const NOT_STARTED: Start = Start {
 };
 
 impl PerCpu {
-    /// Makes this core's state from its row, in the private region that the plan gives it. The channel ends are empty.
+    /// Makes this core's state from its row, in the private region that the plan gives it. The
+    /// channel ends are empty.
     ///
     /// # Safety
-    /// On the core of that row, with its MMU on, once in its life: what the answer points to is the caller's alone until the
-    /// core enters its guest or waits, from where the vectors alone hand it out.
+    /// On the core of that row, with its MMU on, once in its life: what the answer points to is the
+    /// caller's alone until the core enters its guest or waits, from where the vectors alone hand
+    /// it out.
     pub unsafe fn init(
         row: &'static plan::Core,
         plan: PlanView,
@@ -227,14 +232,15 @@ impl PerCpu {
         };
         let state = partition.state.base as *mut PartitionState;
         if row.vcpu == 0 {
-            // SAFETY: the plan gives the partition this region, which its cores alone map; the others of them do not look
-            // at it before the barrier, and this core comes here once.
+            // SAFETY: the plan gives the partition this region, which its cores alone map; the
+            // others of them do not look at it before the barrier, and this core comes here once.
             unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
         }
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Self;
-        // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state is above the stack. Boot
-        // comes here once, and drops this borrow when it enters the guest or waits, from where the vectors alone hand the
-        // state out. `PartitionState`: as above, atomic and valid when zero.
+        // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state is
+        // above the stack. Boot comes here once, and drops this borrow when it enters the guest or
+        // waits, from where the vectors alone hand the state out. `PartitionState`: as above,
+        // atomic and valid when zero.
         unsafe {
             place.write(Self {
                 mine,

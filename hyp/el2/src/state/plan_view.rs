@@ -1,4 +1,5 @@
-//! The plan in memory, read through `plan`'s types: every array is bounds-checked against the plan's own size.
+//! The plan in memory, read through `plan`'s types: every array is bounds-checked against the
+//! plan's own size.
 
 use core::mem::size_of;
 
@@ -13,7 +14,8 @@ pub struct PlanView {
     bytes: &'static [u8],
 }
 
-/// No image is larger, bytes: a bound on what a damaged header may make EL2 read before its CRC32C is known.
+/// No image is larger, bytes: a bound on what a damaged header may make EL2 read before its CRC32C
+/// is known.
 const IMAGE_MAX: u64 = 1 << 30;
 
 unsafe extern "C" {
@@ -31,25 +33,29 @@ pub fn image_base() -> u64 {
 impl PlanView {
     /// The plan of the image that this code runs in.
     pub fn here() -> Self {
-        // SAFETY: the packer wrote the offset into the image before anything ran; nobody writes it later.
+        // SAFETY: the packer wrote the offset into the image before anything ran; nobody writes it
+        // later.
         Self::at(image_base() + unsafe { _plan_offset })
     }
 
     /// The plan at `base`: see [`PlanView::is_valid`].
     pub fn at(base: u64) -> Self {
-        // SAFETY: the packer put a header at the offset, which is a multiple of a page; nobody writes the plan.
+        // SAFETY: the packer put a header at the offset, which is a multiple of a page; nobody
+        // writes the plan.
         let header = unsafe { &*(base as *const Header) };
         let valid = header.magic == plan::MAGIC
             && header.version == plan::VERSION
             && header.size <= header.image_size
             && header.image_size <= IMAGE_MAX;
         let size = if valid { header.size } else { 0 };
-        // SAFETY: the packer put `size` bytes there, which loader and move brought along (`image_size` covers them).
+        // SAFETY: the packer put `size` bytes there, which loader and move brought along
+        // (`image_size` covers them).
         let bytes = unsafe { core::slice::from_raw_parts(base as *const u8, size as usize) };
         Self { header, bytes }
     }
 
-    /// Whether the header is one of this version, with sizes in bounds. If not, every array is empty.
+    /// Whether the header is one of this version, with sizes in bounds. If not, every array is
+    /// empty.
     pub fn is_valid(&self) -> bool {
         !self.bytes.is_empty()
     }

@@ -1,4 +1,5 @@
-//! The one region of EL2 that all cores map: pending words, control words, counters, crash records, console rings.
+//! The one region of EL2 that all cores map: pending words, control words, counters, crash records,
+//! console rings.
 //!
 //! Atomics alone live here. It holds nothing of a guest's but what that guest prints.
 
@@ -20,7 +21,8 @@ pub struct Global {
     pub alive: AtomicU32,
     /// The partitions that have something for the console core.
     pub waiting: Waiting,
-    /// The partition that is live: it was given the input, and maybe the terminal too. Counted from 1; 0 for none.
+    /// The partition that is live: it was given the input, and maybe the terminal too. Counted from
+    /// 1; 0 for none.
     pub focus: AtomicU32,
     /// The run's nonce.
     pub nonce: AtomicU64,
@@ -106,9 +108,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Clears the region at boot, when no other core runs, and keeps `nonce` there. Zero is valid for all of it.
+    /// Clears the region at boot, when no other core runs, and keeps `nonce` there. Zero is valid
+    /// for all of it.
     pub fn clear(range: Range, nonce: u64) {
-        // SAFETY: the plan gives EL2 the region, a multiple of a page, and boot's core alone runs. `Global` is at its start.
+        // SAFETY: the plan gives EL2 the region, a multiple of a page, and boot's core alone runs.
+        // `Global` is at its start.
         unsafe {
             core::ptr::write_bytes(range.base as *mut u8, 0, range.size as usize);
             (*(range.base as *const Global)).nonce.store(nonce, Relaxed);
@@ -118,7 +122,8 @@ impl Shared {
     /// The region at `range`, which boot cleared.
     ///
     /// # Safety
-    /// `range` is the plan's shared region with room for so many cores and partitions, mapped, and boot cleared it.
+    /// `range` is the plan's shared region with room for so many cores and partitions, mapped, and
+    /// boot cleared it.
     pub unsafe fn new(range: Range, cores: usize, partitions: usize) -> Self {
         let per_core = range.base + SHARED_GLOBAL;
         let per_partition = per_core + cores as u64 * SHARED_PER_CORE;

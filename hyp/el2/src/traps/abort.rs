@@ -1,7 +1,8 @@
-//! Aborts and undefined instructions that a guest takes from EL2: for what is not there, or not its to do.
+//! Aborts and undefined instructions that a guest takes from EL2: for what is not there, or not its
+//! to do.
 //!
-//! A guest that faults for ever has only its own core for it. One that faults again at the very vector is beyond helping
-//! itself, and is halted with the first cause.
+//! A guest that faults for ever has only its own core for it. One that faults again at the very
+//! vector is beyond helping itself, and is halted with the first cause.
 
 use aarch64_cpu::registers::*;
 use abi::Reason;
@@ -26,7 +27,8 @@ pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
         }
         Answer::Abort => {}
     }
-    // Of an emulated device a page is there, though it has no answer to pairs, exclusives, fetches and walks.
+    // Of an emulated device a page is there, though it has no answer to pairs, exclusives, fetches
+    // and walks.
     let emulated = trap::ipa_known(esr) && mmio::device(cpu, ipa).is_some();
     if cpu.partition.flags & PARTITION_HALT_OUTSIDE != 0 && !emulated {
         return fault::halt(cpu, esr);
@@ -51,7 +53,8 @@ pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
     Next::Resume
 }
 
-/// Makes the guest take an Undefined Instruction exception at the instruction that trapped (DDI 0487, D1.3.2).
+/// Makes the guest take an Undefined Instruction exception at the instruction that trapped (DDI
+/// 0487, D1.3.2).
 pub fn undefined(cpu: &mut PerCpu) -> Next {
     const EC_UNKNOWN_IL: u64 = 1 << 25;
     match vector(cpu) {
@@ -66,7 +69,8 @@ pub fn undefined(cpu: &mut PerCpu) -> Next {
 /// Returns the vector of an exception that the guest takes now.
 ///
 /// # Errors
-/// The guest is there already: it halts, with what EL1 was told of the exception that brought it there.
+/// The guest is there already: it halts, with what EL1 was told of the exception that brought it
+/// there.
 fn vector(cpu: &mut PerCpu) -> Result<u64, Next> {
     let vector = el1_context::vector();
     if ELR_EL2.get() == vector {

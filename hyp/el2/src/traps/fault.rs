@@ -34,10 +34,12 @@ fn fault_registers() -> [u64; 4] {
     [ESR_EL2.get(), ELR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get()]
 }
 
-/// An exception of EL2 itself: a defect of Bulkhead's. The core says so and its partition is halted; the others
-/// run on. `cpu` is null before the core has its state: then boot refuses the machine.
+/// An exception of EL2 itself: a defect of Bulkhead's. The core says so and its partition is
+/// halted; the others run on. `cpu` is null before the core has its state: then boot refuses the
+/// machine.
 pub extern "C" fn fault(cpu: *mut PerCpu) -> ! {
-    // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
+    // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not
+    // go on.
     match unsafe { cpu.as_mut() } {
         Some(cpu) => give_up(cpu, "fault in EL2", fault_registers()),
         None => boot::fault::fault(fault_registers()),
@@ -52,7 +54,8 @@ fn give_up(cpu: &mut PerCpu, cause: &'static str, registers: [u64; 4]) -> ! {
 
 #[panic_handler]
 fn panic(_: &::core::panic::PanicInfo) -> ! {
-    // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not go on.
+    // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not
+    // go on.
     match unsafe { (TPIDR_EL2.get() as *mut PerCpu).as_mut() } {
         Some(cpu) => give_up(cpu, "panic in EL2", [0; 4]),
         None => unreachable_state(),

@@ -1,4 +1,5 @@
-//! Calls of a guest, by HVC or SMC (`hyp/abi`; SMCCC is DEN 0028, PSCI DEN 0022). Arguments are claims until checked.
+//! Calls of a guest, by HVC or SMC (`hyp/abi`; SMCCC is DEN 0028, PSCI DEN 0022). Arguments are
+//! claims until checked.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -12,7 +13,8 @@ use crate::state::frame::Frame;
 use crate::state::next::{Next, Stop, Until};
 use crate::state::percpu::{ChannelEnd, PerCpu};
 
-/// Bits of a function number that name one of Bulkhead's calls once the rest is [`call::VERSION`]'s.
+/// Bits of a function number that name one of Bulkhead's calls once the rest is
+/// [`call::VERSION`]'s.
 const OURS: u32 = 0xff;
 
 /// Answers the call in `frame`.

@@ -1,4 +1,5 @@
-//! Physical interrupts, and the one loop that carries out what a handler returned. Every wait of a running system is here.
+//! Physical interrupts, and the one loop that carries out what a handler returned. Every wait of a
+//! running system is here.
 
 use aarch64_cpu::asm::barrier;
 use abi::Reason;
@@ -16,7 +17,8 @@ use crate::state::percpu::PerCpu;
 use crate::state::shared::control;
 
 unsafe extern "C" {
-    /// Drops everything on this core's stack, restores `frame` and returns to the guest (`vectors/save_restore.rs`).
+    /// Drops everything on this core's stack, restores `frame` and returns to the guest
+    /// (`vectors/save_restore.rs`).
     fn enter_guest(frame: *const Frame) -> !;
 }
 
@@ -26,8 +28,8 @@ pub extern "C" fn take_interrupt(cpu: &mut PerCpu) {
     interrupt(cpu, intid);
 }
 
-/// Handles physical interrupt `intid`, which the vectors have acknowledged: [`gic::SPECIAL`] and up if it was withdrawn
-/// meanwhile. They have ended a doorbell's.
+/// Handles physical interrupt `intid`, which the vectors have acknowledged: [`gic::SPECIAL`] and up
+/// if it was withdrawn meanwhile. They have ended a doorbell's.
 #[inline(always)]
 pub extern "C" fn interrupt(cpu: &mut PerCpu, intid: u32) {
     if !deliver(cpu, intid) {
@@ -89,8 +91,8 @@ fn enter(start: &Start) -> ! {
     el1_context::set_entry(start.entry);
     let mut frame = Frame::ZERO;
     frame.set(0, start.context);
-    // SAFETY: the frame is copied before the stack that it is on is dropped, and nothing else there is used again: this
-    // never returns.
+    // SAFETY: the frame is copied before the stack that it is on is dropped, and nothing else there
+    // is used again: this never returns.
     unsafe { enter_guest(&frame) }
 }
 
@@ -114,8 +116,8 @@ fn take(cpu: &mut PerCpu) -> Next {
     }
 }
 
-/// Handles what becomes an interrupt of the guest's: a doorbell, or an interrupt that its partition owns. False, with nothing
-/// done, for all others.
+/// Handles what becomes an interrupt of the guest's: a doorbell, or an interrupt that its partition
+/// owns. False, with nothing done, for all others.
 #[inline(always)]
 fn deliver(cpu: &mut PerCpu, intid: u32) -> bool {
     match intid {
@@ -136,8 +138,8 @@ fn owned_interrupt(cpu: &mut PerCpu, intid: u32) {
     vgic::vcpu(cpu).physical(intid);
 }
 
-/// Handles an interrupt of EL2's own that is not a doorbell. All but the control SGI are levels: they end after their source
-/// is quiet.
+/// Handles an interrupt of EL2's own that is not a doorbell. All but the control SGI are levels:
+/// they end after their source is quiet.
 fn own(cpu: &mut PerCpu, intid: u32) -> Next {
     if intid >= gic::SPECIAL {
         cpu.count(Reason::Other);

@@ -38,8 +38,8 @@ pub enum Fast {
     Send(u8),
 }
 
-/// What guests do most, without a call: reading the distributor's type and enable bits, enabling SPIs, and the PL011's flags
-/// and data.
+/// What guests do most, without a call: reading the distributor's type and enable bits, enabling
+/// SPIs, and the PL011's flags and data.
 #[inline(always)]
 pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
     let Some(access) = trap::access(esr) else {
@@ -111,8 +111,8 @@ pub fn settle(cpu: &mut PerCpu, offset: u64, waits: u32) -> bool {
     core::hint::black_box(true)
 }
 
-/// Carries out an access to an emulated device whose register is one of `registers`, a bit each. False, with nothing done,
-/// if `esr` is of anything else.
+/// Carries out an access to an emulated device whose register is one of `registers`, a bit each.
+/// False, with nothing done, if `esr` is of anything else.
 #[inline(never)]
 pub fn emulate(frame: &mut Frame, cpu: &mut PerCpu, esr: u64, registers: u32) -> bool {
     let Some(access) = trap::access(esr) else {

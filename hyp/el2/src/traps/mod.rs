@@ -1,7 +1,9 @@
-//! Why EL2 was entered, and who answers. The vectors call functions here, in `irq.rs` and in `fault.rs`.
+//! Why EL2 was entered, and who answers. The vectors call functions here, in `irq.rs` and in
+//! `fault.rs`.
 //!
-//! Nothing here waits, locks, allocates or panics: whatever the guest did, there is an answer of bounded length. A handler
-//! that ends or suspends the guest returns a [`Next`] other than `Resume`, which `irq::follow` carries out.
+//! Nothing here waits, locks, allocates or panics: whatever the guest did, there is an answer of
+//! bounded length. A handler that ends or suspends the guest returns a [`Next`] other than
+//! `Resume`, which `irq::follow` carries out.
 
 mod abort;
 pub mod fault;
@@ -38,8 +40,8 @@ fn other_hypercall(frame: &mut Frame, cpu: &mut PerCpu) {
     irq::follow(cpu, next);
 }
 
-/// What a guest's everyday work traps for: SGIs and emulated devices. False, with nothing done, for all else, and if the
-/// access names a register that the frame has not yet.
+/// What a guest's everyday work traps for: SGIs and emulated devices. False, with nothing done, for
+/// all else, and if the access names a register that the frame has not yet.
 #[unsafe(link_section = ".text.hot")]
 pub extern "C" fn trapped(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> bool {
     // `send_sgi` does all others, from `synchronous`.
@@ -79,7 +81,8 @@ fn answer(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Next {
             frame.set(0, abi::error::NOT_SUPPORTED as u64);
             Next::Resume
         }
-        // SMCCC uses only immediate 0; the others name interfaces of other hypervisors (DEN 0028, 2.9).
+        // SMCCC uses only immediate 0; the others name interfaces of other hypervisors (DEN 0028,
+        // 2.9).
         ec::HVC64 => {
             cpu.count(Reason::Hvc);
             frame.set(0, abi::error::NOT_SUPPORTED as u64);
@@ -96,8 +99,8 @@ fn answer(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Next {
             cpu.count(Reason::Sysreg);
             abort::undefined(cpu)
         }
-        // SError too: without RAS nobody can tell whose access it was, but this core accesses only its own partition's
-        // memory and devices.
+        // SError too: without RAS nobody can tell whose access it was, but this core accesses only
+        // its own partition's memory and devices.
         _ => fault::halt(cpu, esr),
     }
 }

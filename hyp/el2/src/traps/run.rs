@@ -1,4 +1,5 @@
-//! What a core does from the moment its MMU is on: makes ready, waits for the others, runs its guest or waits for its start.
+//! What a core does from the moment its MMU is on: makes ready, waits for the others, runs its
+//! guest or waits for its start.
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire};
 
@@ -23,7 +24,8 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     leftovers::clear();
     let plan = PlanView::here();
     let backend = VgicBackend::new(row, &plan);
-    // SAFETY: `boot/entry.rs` comes here once per core, on its own stack, right after it switched its MMU on.
+    // SAFETY: `boot/entry.rs` comes here once per core, on its own stack, right after it switched
+    // its MMU on.
     let cpu = unsafe { &mut *PerCpu::init(row, plan, backend) };
     doorbell::init(cpu);
     Gic::init_core(row, distributor(cpu.vgic.backend.private));
@@ -46,7 +48,8 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     unreachable_state()
 }
 
-/// Waits until every core is here: no guest runs before all are loaded and the interrupt controller is set up.
+/// Waits until every core is here: no guest runs before all are loaded and the interrupt controller
+/// is set up.
 fn boot_barrier(cpu: &PerCpu, progress: &mut Progress) {
     let global = cpu.shared.global;
     if cpu.row.vcpu == 0 {

@@ -1,12 +1,13 @@
-//! The fast paths that touch the GIC, for GICv3, whose CPU interface is in system registers: the doorbell call, the doorbell
-//! SGI, a private interrupt of the guest's. GICv2 has none.
+//! The fast paths that touch the GIC, for GICv3, whose CPU interface is in system registers: the
+//! doorbell call, the doorbell SGI, a private interrupt of the guest's. GICv2 has none.
 
 /// Macros that the table uses.
 macro_rules! fast_macros {
     () => {
         r#"
-// x1 = core, x6 = INTID of a software interrupt: x5 = its list register's content, x0 = the one it was last in, if that is
-// free. Where another has been since, `room` finds one and goes on behind this.
+// x1 = core, x6 = INTID of a software interrupt: x5 = its list register's content, x0 = the one it
+// was last in, if that is free. Where another has been since, `room` finds one and goes on behind
+// this.
 .macro listable room
     add     x5, x1, x6, lsl #3
     ldr     x5, [x5, #{ready}]

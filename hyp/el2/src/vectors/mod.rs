@@ -1,13 +1,16 @@
-//! The exception vectors (DDI 0487, D1.3): save what the path clobbers, call one Rust function, restore, return.
+//! The exception vectors (DDI 0487, D1.3): save what the path clobbers, call one Rust function,
+//! restore, return.
 //!
-//! On GICv3 what happens most has a short path in assembly (`fast_paths.rs`), for a Rust function would save eighteen registers first: the doorbell
-//! call, the doorbell SGI, a private interrupt of the guest's. Each does what the Rust function it names does in the usual
-//! case, looks at everything before it changes anything, and leaves all other cases to that function. `docs/performance.md`
-//! has their lengths.
+//! On GICv3 what happens most has a short path in assembly (`fast_paths.rs`), for a Rust function
+//! would save eighteen registers first: the doorbell call, the doorbell SGI, a private interrupt of
+//! the guest's. Each does what the Rust function it names does in the usual case, looks at
+//! everything before it changes anything, and leaves all other cases to that function.
+//! `docs/performance.md` has their lengths.
 //!
-//! A frame holds x0 to x30. Rust keeps x19 to x29 across calls, so the interrupt and hypercall paths save the others
-//! alone; only emulation, which may name any register, saves all. Nothing at EL2 is interruptible, so ELR and SPSR stay
-//! in their registers. `TPIDR_EL2` is the core's state: the vector hands it out once an entry, as an exclusive borrow.
+//! A frame holds x0 to x30. Rust keeps x19 to x29 across calls, so the interrupt and hypercall
+//! paths save the others alone; only emulation, which may name any register, saves all. Nothing at
+//! EL2 is interruptible, so ELR and SPSR stay in their registers. `TPIDR_EL2` is the core's state:
+//! the vector hands it out once an entry, as an exclusive borrow.
 
 mod fast_paths;
 mod save_restore;

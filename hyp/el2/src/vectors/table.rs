@@ -1,4 +1,5 @@
-//! The vector table: one slot of 128 bytes per exception, and what the slots of the guest's exceptions lead to.
+//! The vector table: one slot of 128 bytes per exception, and what the slots of the guest's
+//! exceptions lead to.
 
 macro_rules! table {
     () => {

@@ -1,5 +1,5 @@
-//! Every field of the ID registers that a guest reads: what it shows, and what software concludes from that. The tests hold
-//! `sysreg`'s ceilings and `docs/id-registers.md` against it.
+//! Every field of the ID registers that a guest reads: what it shows, and what software concludes
+//! from that. The tests hold `sysreg`'s ceilings and `docs/id-registers.md` against it.
 
 extern crate std;
 
@@ -7,7 +7,8 @@ use std::{format, string::String};
 
 use crate::IdRegister::{self, *};
 
-/// Register, lowest bit, the field's name in DDI 0487, highest value shown (`0xf` as it is, 0 hidden), reason.
+/// Register, lowest bit, the field's name in DDI 0487, highest value shown (`0xf` as it is, 0
+/// hidden), reason.
 pub type Field = (IdRegister, u32, &'static str, u64, &'static str);
 
 /// All named fields. A field without a name is hidden: a later architecture may give it a meaning.
@@ -15,11 +16,13 @@ pub type Field = (IdRegister, u32, &'static str, u64, &'static str);
 pub const FIELDS: &[Field] = &[
     (Pfr0, 0, "EL0", 1, "AArch64 alone: EL2 answers no exception from AArch32"),
     (Pfr0, 4, "EL1", 1, "AArch64 alone"),
-    (Pfr0, 8, "EL2", 1, "there: EL1 is not the highest level, so its reset code leaves `CNTFRQ_EL0` and EL2's registers alone"),
+    (Pfr0, 8, "EL2", 1, "there: EL1 is not the highest level, so its reset code leaves \
+                         `CNTFRQ_EL0` and EL2's registers alone"),
     (Pfr0, 12, "EL3", 0, "one Security state, as `GICD_CTLR.DS` says; no firmware answers a guest"),
     (Pfr0, 16, "FP", 0xf, "the guest's own registers"),
     (Pfr0, 20, "AdvSIMD", 0xf, "the guest's own registers"),
-    (Pfr0, 24, "GIC", 1, "the CPU interface in system registers, of a GICv3; hidden where the guest has a GICv2, whatever the core has"),
+    (Pfr0, 24, "GIC", 1, "the CPU interface in system registers, of a GICv3; hidden where the \
+                          guest has a GICv2, whatever the core has"),
     (Pfr0, 28, "RAS", 0, "error records are the machine's: they trap"),
     (Pfr0, 32, "SVE", 0, "its registers trap (`CPTR_EL2.TZ`)"),
     (Pfr0, 36, "SEL2", 0, "one Security state"),
@@ -44,7 +47,8 @@ pub const FIELDS: &[Field] = &[
     (Pfr1, 52, "MTEX", 0, "without MTE"),
     (Pfr1, 56, "DF2", 0, "needs `HCRX_EL2`"),
     (Pfr1, 60, "PFAR", 0, "needs `HCRX_EL2`"),
-    (Dfr0, 0, "DebugVer", 9, "breakpoints and watchpoints are the guest's; what versions after Armv8.4 add traps"),
+    (Dfr0, 0, "DebugVer", 9, "breakpoints and watchpoints are the guest's; what versions after \
+                              Armv8.4 add traps"),
     (Dfr0, 4, "TraceVer", 0, "trace registers are the machine's: they trap (`CPTR_EL2.TTA`)"),
     (Dfr0, 8, "PMUVer", 0, "no PMU: it traps (`MDCR_EL2.TPM`)"),
     (Dfr0, 12, "BRPs", 0xf, "as many as the core has, untrapped"),
@@ -80,7 +84,8 @@ pub const FIELDS: &[Field] = &[
     (Isar1, 8, "API", 0, "pointer authentication traps"),
     (Isar1, 12, "JSCVT", 0xf, "instructions"),
     (Isar1, 16, "FCMA", 0xf, "instructions"),
-    (Isar1, 20, "LRCPC", 0xf, "instructions; on emulated devices those with write-back are an abort"),
+    (Isar1, 20, "LRCPC", 0xf, "instructions; on emulated devices those with write-back are an \
+                               abort"),
     (Isar1, 24, "GPA", 0, "pointer authentication traps"),
     (Isar1, 28, "GPI", 0, "pointer authentication traps"),
     (Isar1, 32, "FRINTTS", 0xf, "instructions"),
@@ -106,7 +111,8 @@ pub const FIELDS: &[Field] = &[
     (Isar2, 52, "CSSC", 0xf, "instructions"),
     (Isar2, 56, "LUT", 0xf, "instructions"),
     (Isar2, 60, "ATS1A", 0, "needs `HCRX_EL2`"),
-    (Mmfr0, 0, "PARange", 0xf, "the core's; an address that stage 2 does not reach is one where nothing answers"),
+    (Mmfr0, 0, "PARange", 0xf, "the core's; an address that stage 2 does not reach is one where \
+                                nothing answers"),
     (Mmfr0, 4, "ASIDBits", 0xf, "ASIDs are the guest's"),
     (Mmfr0, 8, "BigEnd", 0, "emulated devices are little-endian"),
     (Mmfr0, 12, "SNSMem", 0, "one Security state"),
@@ -120,12 +126,14 @@ pub const FIELDS: &[Field] = &[
     (Mmfr0, 44, "ExS", 0xf, "a control of EL1's"),
     (Mmfr0, 56, "FGT", 0, "a control of EL2's"),
     (Mmfr0, 60, "ECV", 1, "counters that synchronize themselves; the offset of 2 is EL2's"),
-    (Mmfr1, 0, "HAFDBS", 2, "hardware updates of its own tables; those of table descriptors need `HCRX_EL2`"),
+    (Mmfr1, 0, "HAFDBS", 2, "hardware updates of its own tables; those of table descriptors need \
+                             `HCRX_EL2`"),
     (Mmfr1, 4, "VMIDBits", 0, "a guest has no VMIDs"),
     (Mmfr1, 8, "VH", 0, "an EL2 without host extensions: nothing for a kernel at EL1 to use"),
     (Mmfr1, 12, "HPDS", 0xf, "stage 1 is the guest's"),
     (Mmfr1, 16, "LO", 0, "LORegions trap (`HCR_EL2.TLOR`)"),
-    (Mmfr1, 20, "PAN", 0xf, "PSTATE and EL1's controls; EL2 sets it where it makes a guest take an exception"),
+    (Mmfr1, 20, "PAN", 0xf, "PSTATE and EL1's controls; EL2 sets it where it makes a guest take an \
+                             exception"),
     (Mmfr1, 24, "SpecSEI", 0, "no SError reaches a guest"),
     (Mmfr1, 28, "XNX", 0, "no guest has a stage 2"),
     (Mmfr1, 32, "TWED", 0, "a control of EL2's"),

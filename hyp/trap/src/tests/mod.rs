@@ -12,7 +12,8 @@ const fn of_class(ec: u32) -> u64 {
     (ec as u64) << 26
 }
 
-/// `ESR_EL2` as the hardware would have built it for `access`: the decoder's inverse, from the manual's bit positions.
+/// `ESR_EL2` as the hardware would have built it for `access`: the decoder's inverse, from the
+/// manual's bit positions.
 fn encode(access: SysReg) -> u64 {
     let op = u64::from(access.op);
     of_class(0x18)
@@ -27,7 +28,8 @@ fn encode(access: SysReg) -> u64 {
 
 #[test]
 fn known_syndromes() {
-    // Taken from real traces: the ISS of `hvc #0x4a48`, `mrs x3, id_aa64pfr0_el1`, `msr icc_sgi1r_el1, x0`, `ldr w1, [x0]`.
+    // Taken from real traces: the ISS of `hvc #0x4a48`, `mrs x3, id_aa64pfr0_el1`,
+    // `msr icc_sgi1r_el1, x0`, `ldr w1, [x0]`.
     assert_eq!(class(0x5a00_4a48), ec::HVC64);
     assert_eq!(class(0x5e00_0000), ec::SMC64);
     assert_eq!(
@@ -124,7 +126,8 @@ fn fault_addresses() {
     assert!(!known(0x10, false) && !known(0x21, false));
 }
 
-/// Every status, every flag: an answer for each abort, and of an answered one its ESR_EL1 (D24.2 `ESR_EL1`).
+/// Every status, every flag: an answer for each abort, and of an answered one its ESR_EL1 (D24.2
+/// `ESR_EL1`).
 #[test]
 fn aborts_are_answered_as_hardware_would() {
     let (cm, wnr, walk) = (1 << 8, 1 << 6, 1 << 7);
@@ -160,7 +163,8 @@ fn aborts_are_answered_as_hardware_would() {
     }
 }
 
-/// Linux's tables (TCR_EL1 with 48 and 39 bits, 4 KiB; 42 bits, 64 KiB; 47 bits, 16 KiB), a root in each half.
+/// Linux's tables (TCR_EL1 with 48 and 39 bits, 4 KiB; 42 bits, 64 KiB; 47 bits, 16 KiB), a root in
+/// each half.
 #[test]
 fn walks_are_of_the_root_level_where_they_meet_the_root() {
     let low = |t0sz: u64, tg0: u64| t0sz | tg0 << 14;
@@ -417,23 +421,28 @@ proptest! {
         let esr = of_class(if data { 0x24 } else { 0x20 }) | iss;
         let (status, walk) = (iss & 0x3f, iss & 0x80 != 0);
         prop_assert_eq!(ipa_known(esr), status < 0xc || status < 0x10 && walk);
-        prop_assert_eq!(cause(esr) == "translation tables outside its memory", status < 0x10 && walk);
-        prop_assert_eq!(cause(esr).starts_with("write"), data && iss & 0x40 != 0 && !walk && matches!(status, 0..=7 | 0xc..=0xf));
+        let outside = cause(esr) == "translation tables outside its memory";
+        prop_assert_eq!(outside, status < 0x10 && walk);
+        let writes = data && iss & 0x40 != 0 && !walk && matches!(status, 0..=7 | 0xc..=0xf);
+        prop_assert_eq!(cause(esr).starts_with("write"), writes);
     }
 
     #[test]
     fn any_walk_has_a_level(far: u64, ipa: u64, ttbr: [u64; 2], tcr: u64) {
         prop_assert!((-1..=3).contains(&walk_level(far, ipa, ttbr, tcr)));
-        prop_assert!((-1..=3).contains(&walk_level(far, ttbr[(far >> 55 & 1) as usize], ttbr, tcr)));
+        let own = ttbr[(far >> 55 & 1) as usize];
+        prop_assert!((-1..=3).contains(&walk_level(far, own, ttbr, tcr)));
     }
 
     #[test]
     fn hidden_fields_are_hidden_and_needed_ones_kept(raw: u64) {
         for (register, shift) in HIDDEN {
-            prop_assert_eq!(register.visible(raw, false) >> shift & 0xf, 0, "{:?} {}", register, shift);
+            let seen = register.visible(raw, false) >> shift & 0xf;
+            prop_assert_eq!(seen, 0, "{:?} {}", register, shift);
         }
         for (register, shift) in KEPT {
-            prop_assert_eq!((register.visible(raw, false) ^ raw) >> shift & 0xf, 0, "{:?} {}", register, shift);
+            let changed = (register.visible(raw, false) ^ raw) >> shift & 0xf;
+            prop_assert_eq!(changed, 0, "{:?} {}", register, shift);
         }
         // AArch64 at most, at EL0, EL1 and EL2. EL2 is there: EL1 is not the highest level.
         prop_assert_eq!(IdRegister::Pfr0.visible(raw, false) >> 8 & 0xf, (raw >> 8 & 0xf).min(1));
@@ -461,12 +470,16 @@ proptest! {
     }
 
     #[test]
-    fn any_access_is_bounded(size in prop::sample::select(&[1u64, 2, 4, 8][..]), signed: bool, wide: bool, value: u64) {
+    fn any_access_is_bounded(
+        size in prop::sample::select(&[1u64, 2, 4, 8][..]), signed: bool, wide: bool, value: u64,
+    ) {
         let access = of(size, signed, wide);
         prop_assert_eq!(access.size(), size);
         let stored = access.stored(value);
         prop_assert_eq!(u128::from(stored), u128::from(value) & ((1u128 << (8 * size)) - 1));
-        prop_assert_eq!(access.stored(access.loaded(stored)), if wide || size < 8 || !signed { stored } else { value & 0xffff_ffff });
+        let whole = wide || size < 8 || !signed;
+        let wanted = if whole { stored } else { value & 0xffff_ffff };
+        prop_assert_eq!(access.stored(access.loaded(stored)), wanted);
     }
 }
 

@@ -1,10 +1,12 @@
-//! The figures for people: sections of text, tables and plots, as Markdown, as one HTML page, and a summary on the console.
+//! The figures for people: sections of text, tables and plots, as Markdown, as one HTML page, and a
+//! summary on the console.
 
 mod page;
 mod plot;
 mod sections;
 
 use super::figure::{Figure, number};
+use crate::prose::{self, Kind};
 use sections::{Section, sections};
 
 /// A table: heads, then rows as long as they.
@@ -68,7 +70,8 @@ fn verdict(figure: &Figure) -> &'static str {
 
 impl Section {
     fn markdown(&self) -> String {
-        let mut text = format!("## {}\n\n{}\n", self.title, self.text);
+        let paragraphs = prose::filled(Kind::Markdown, &self.text);
+        let mut text = format!("## {}\n\n{paragraphs}", self.title);
         for table in &self.tables {
             let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
             text += "\n";

@@ -1,16 +1,21 @@
-//! The report as one HTML page: no script, no file beside it, light or dark as the reader's system is.
+//! The report as one HTML page: no script, no file beside it, light or dark as the reader's system
+//! is.
 
 use super::sections::Section;
 
 const STYLE: &str = "
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --soft: #d5dae0; --over: #b3261e; --c0: #0b6bcb; --c1: #c4560a; }
+:root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --soft: #d5dae0;
+  --over: #b3261e; --c0: #0b6bcb; --c1: #c4560a; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e7eb; --paper: #14171b; --soft: #39414b; --over: #ff8a80; --c0: #6cb6ff; --c1: #ffab5e; }
+  :root { --ink: #e4e7eb; --paper: #14171b; --soft: #39414b; --over: #ff8a80;
+    --c0: #6cb6ff; --c1: #ffab5e; }
 }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.85rem; margin: 1rem 0; }
-th, td { padding: 0.2rem 0.6rem; border-bottom: 1px solid var(--soft); text-align: right; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.2rem 0.6rem; border-bottom: 1px solid var(--soft); text-align: right;
+  font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; }
 td.over { color: var(--over); font-weight: 600; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem; }
@@ -31,8 +36,10 @@ pub fn render(sections: &[Section]) -> String {
     let bodies: String = sections.iter().map(section).collect();
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Bulkhead: bench</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n<h1>Bulkhead: bench</h1>\n{bodies}</body>\n</html>\n"
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>Bulkhead: bench</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<h1>Bulkhead: bench</h1>\n{bodies}</body>\n\
+         </html>\n"
     )
 }
 

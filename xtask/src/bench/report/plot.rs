@@ -1,4 +1,5 @@
-//! Plots as SVG elements. Colours and letters are the page's (`page.rs`), so that they follow its light or dark scheme.
+//! Plots as SVG elements. Colours and letters are the page's (`page.rs`), so that they follow its
+//! light or dark scheme.
 
 use crate::bench::figure::number;
 use svg::Document;

@@ -105,10 +105,11 @@ fn operations(figures: &Figures) -> Section {
     }
     Section {
         title: "EL2's operations".into(),
-        text: "EL2 instructions of each operation, from vector to ERET, on the shipped release binary; bytes and source \
-               lines in the last two rows. The peers were measured the same way, \
-               with a GICv3. With a GICv2 the bound is the better peer's figure; operations from trap to handler count all of both cores there. \
-               HW = 0: what a GICv2 that is not a GIC-400 pays more, QEMU's too."
+        text: "EL2 instructions of each operation, from vector to ERET, on the shipped release \
+               binary; bytes and source lines in the last two rows. The peers were measured the \
+               same way, with a GICv3. With a GICv2 the bound is the better peer's figure; \
+               operations from trap to handler count all of both cores there. HW = 0: what a GICv2 \
+               that is not a GIC-400 pays more, QEMU's too."
             .into(),
         tables: vec![table],
         plots: Vec::new(),
@@ -186,11 +187,12 @@ fn pings(figures: &Figures) -> Section {
     Section {
         title: "There and back, one message at a time".into(),
         text: format!(
-            "Instructions of all cores, one after the other: each side sleeps or looks while the other works, so this is \
-             the path from the sender's first instruction until the message, or its answer of the same size, has been \
-             copied out. The way to sleep after ringing is in it. EL2's share and its entries are those of a round trip, \
-             all cores.\n\nA doorbell there and back without a message: {direct} instructions direct, {relayed} relayed \
-             ({ratio} times), of them {el2_direct} and {el2_relayed} of EL2."
+            "Instructions of all cores, one after the other: each side sleeps or looks while the \
+             other works, so this is the path from the sender's first instruction until the \
+             message, or its answer of the same size, has been copied out. The way to sleep after \
+             ringing is in it. EL2's share and its entries are those of a round trip, all cores.\n\
+             \nA doorbell there and back without a message: {direct} instructions direct, \
+             {relayed} relayed ({ratio} times), of them {el2_direct} and {el2_relayed} of EL2."
         ),
         tables: by_wait(figures, "ping", &columns),
         plots: plots(
@@ -230,9 +232,9 @@ fn streams(figures: &Figures) -> Section {
     ));
     Section {
         title: "In a stream".into(),
-        text: "Sixty messages a batch, in a ring with room for two. Per message: instructions of all cores; those of the \
-               core that has the most to do, which bounds the throughput when all cores work at once; EL2's share; EL2 \
-               entries; doorbells."
+        text: "Sixty messages a batch, in a ring with room for two. Per message: instructions of \
+               all cores; those of the core that has the most to do, which bounds the throughput \
+               when all cores work at once; EL2's share; EL2 entries; doorbells."
             .into(),
         tables,
         plots: plots_,
@@ -279,9 +281,10 @@ fn relay_wins(figures: &Figures) -> Section {
     Section {
         title: "Where the relay needs no more".into(),
         text: format!(
-            "Of {compared} comparisons above, the relayed path needs less in {less} and the same in {same}. With a core of \
-             its own the relay works while source and sink do: where one of these has more to do than the relay, messages \
-             flow as fast through it as without, though each is under way longer and all cores together do more."
+            "Of {compared} comparisons above, the relayed path needs less in {less} and the same \
+             in {same}. With a core of its own the relay works while source and sink do: where one \
+             of these has more to do than the relay, messages flow as fast through it as without, \
+             though each is under way longer and all cores together do more."
         ),
         tables: match table.rows.len() {
             0 => Vec::new(),
@@ -322,8 +325,8 @@ fn reasons(figures: &Figures) -> Section {
     Section {
         title: "Why EL2 is entered".into(),
         text: format!(
-            "Entries of a round trip of {BY_REASON} bytes that waits by doorbells, all cores. By WFE and by polling there \
-             are none."
+            "Entries of a round trip of {BY_REASON} bytes that waits by doorbells, all cores. By \
+             WFE and by polling there are none."
         ),
         tables: vec![table],
         plots: vec![bars.svg()],
@@ -366,11 +369,21 @@ fn growth(figures: &Figures) -> Section {
     let title = "EL2 instructions of a doorbell";
     Section {
         title: "How a doorbell's cost grows".into(),
-        text: "EL2 instructions of a doorbell on each side. The bench fails if it is not the same everywhere.".into(),
+        text: "EL2 instructions of a doorbell on each side. The bench fails if it is not the same \
+               everywhere."
+            .into(),
         tables: vec![table],
         plots: vec![
-            curve(title, "partitions", one.map(|point| (point.0 as f64, *point)).collect()),
-            curve(title, "channels between the two", two.map(|point| (point.1 as f64, *point)).collect()),
+            curve(
+                title,
+                "partitions",
+                one.map(|point| (point.0 as f64, *point)).collect(),
+            ),
+            curve(
+                title,
+                "channels between the two",
+                two.map(|point| (point.1 as f64, *point)).collect(),
+            ),
         ],
     }
 }
@@ -380,8 +393,9 @@ fn flood(figures: &Figures) -> Section {
     Section {
         title: "Compute cores beside full channels".into(),
         text: format!(
-            "{} messages went over four channels between the comm cores of two partitions. Their two compute cores took {} \
-             interrupts of their own meanwhile, and EL2 entered them {} times because of a neighbour.",
+            "{} messages went over four channels between the comm cores of two partitions. Their \
+             two compute cores took {} interrupts of their own meanwhile, and EL2 entered them {} \
+             times because of a neighbour.",
             text("messages"),
             text("own-interrupts"),
             text("foreign-entries")

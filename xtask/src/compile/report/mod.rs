@@ -1,4 +1,5 @@
-//! The report: a compiled system for a reader. Every line comes from what was compiled, none from the manifest alone.
+//! The report: a compiled system for a reader. Every line comes from what was compiled, none from
+//! the manifest alone.
 
 /// A row of cells of any kind.
 macro_rules! row {
@@ -38,8 +39,10 @@ pub fn report(system: &System, image: &Image) -> String {
     );
     note(
         &mut text,
-        "EL2 maps what it marks `loading` only until the guest starts, on the core that loads it. No core maps\n\
-         another partition's memory. The first page of each private region is unmapped: the stack's guard.",
+        "EL2 maps what it marks `loading` only until the guest starts, on the core that loads it. \
+         No core maps\n\
+         another partition's memory. The first page of each private region is unmapped: the \
+         stack's guard.",
     );
     for p in 0..system.partitions.len() {
         memory::partition(&mut text, system, design, p);

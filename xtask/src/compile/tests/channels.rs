@@ -80,7 +80,8 @@ fn a_channel_interrupt_evades_an_owned_one() {
     assert_eq!(plan.ends(&plan.cores()[0])[0].intid, 129);
 }
 
-/// The sender's row names no core to ring; the end itself has no interrupt, neither in its row nor in its partition.
+/// The sender's row names no core to ring; the end itself has no interrupt, neither in its row nor
+/// in its partition.
 #[test]
 fn an_end_without_doorbells_has_neither_ringer_nor_interrupt() {
     for wait in [channel::wait::WFE, channel::wait::POLL] {
@@ -120,7 +121,8 @@ fn a_direction_that_sends_nothing_is_one_page() {
     assert_eq!(sizes(2), [(PAGE, PAGE + (64 << 10)), (PAGE, PAGE)]);
 }
 
-/// The board has 1 GiB. Whatever comes before, both ends see the data through 2 MiB blocks, but for the last page.
+/// The board has 1 GiB. Whatever comes before, both ends see the data through 2 MiB blocks, but for
+/// the last page.
 #[test]
 fn a_quarter_gibibyte_is_mapped_by_blocks() {
     let mut system = duo();

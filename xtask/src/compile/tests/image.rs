@@ -79,7 +79,8 @@ fn equal_contents_are_stored_once() {
     assert_eq!(image(&system).len(), apart - 2 * PAGE as usize);
 }
 
-/// Every page that stage 2 maps, by a walk over the whole IPA space: physical page to (partition, writable).
+/// Every page that stage 2 maps, by a walk over the whole IPA space: physical page to (partition,
+/// writable).
 fn reachable(plan: &Plan) -> BTreeMap<u64, Vec<(u32, bool)>> {
     let mut pages: BTreeMap<u64, Vec<(u32, bool)>> = BTreeMap::new();
     let cores = plan.cores();
@@ -274,15 +275,18 @@ fn does_not_fit() {
     );
     assert_eq!(
         text(|s| s.partitions[1].memory[0].physical = Some(0x3f00_0000)),
-        "memory of control cannot be where it must: 0x3f000000 to 0x40ffffff is not free RAM of test-board"
+        "memory of control cannot be where it must: 0x3f000000 to 0x40ffffff is not free RAM of \
+         test-board"
     );
     assert_eq!(
         text(|s| s.partitions[0].device_tree = Some(0x4008_1000)),
-        "the device tree of sensor does not fit: the image at 0x40080000 has 5100 bytes, and the device tree is at 0x40081000"
+        "the device tree of sensor does not fit: the image at 0x40080000 has 5100 bytes, and the \
+         device tree is at 0x40081000"
     );
     assert_eq!(
         text(|s| s.partitions[0].memory[0].size = 0x8_1000),
-        "the image of sensor does not fit: at 0x40080000 it has 5100 bytes, which lie outside its memory"
+        "the image of sensor does not fit: at 0x40080000 it has 5100 bytes, which lie outside its \
+         memory"
     );
     assert_eq!(
         text(|s| s.partitions[1].memory.push(Memory {
@@ -291,11 +295,13 @@ fn does_not_fit() {
             physical: None,
             rom: false,
         })),
-        "partition control: memory at 0x9000000 (0x1000 bytes) lies over its emulated PL011 at 0x9000000"
+        "partition control: memory at 0x9000000 (0x1000 bytes) lies over its emulated PL011 at \
+         0x9000000"
     );
     assert_eq!(
         text(|s| s.partitions[1].interrupts[0].intid = 33),
-        "partition control: interrupt 33 is its emulated PL011's: pass another through, or write `console = false`"
+        "partition control: interrupt 33 is its emulated PL011's: pass another through, or write \
+         `console = false`"
     );
 }
 

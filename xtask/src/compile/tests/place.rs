@@ -59,14 +59,18 @@ proptest! {
         reserved in prop::collection::vec((0u64..1 << 18, 1u64..1 << 12), 0..4),
     ) {
         let mut system = duo();
-        let range = |&(base, pages): &(u64, u64)| Range { base: 0x4000_0000 + (base << 12), size: pages << 12 };
+        let range = |&(base, pages): &(u64, u64)| Range {
+            base: 0x4000_0000 + (base << 12),
+            size: pages << 12,
+        };
         system.board.ram.extend(ram.iter().map(range));
         system.board.reserved = reserved.iter().map(range).collect();
         system.partitions = sizes
             .iter()
             .enumerate()
             .map(|(n, &(pages, shift))| {
-                let mut one = partition(&format!("p{n}"), &[(n as u32, CLASS_COMM)], (pages + 200) << 12, 0);
+                let vcpus = [(n as u32, CLASS_COMM)];
+                let mut one = partition(&format!("p{n}"), &vcpus, (pages + 200) << 12, 0);
                 one.memory[0].ipa = 0x4000_0000 + (shift << 20);
                 one.image.segments[0].ipa = one.memory[0].ipa;
                 one
@@ -75,8 +79,11 @@ proptest! {
         system.channels = bytes.iter().map(|&(a, b)| channel("c", [1 << a, 1 << b])).collect();
         match placed(&system) {
             Ok(places) => check(&system, &places),
-            // Less than half of the RAM always fits: what is left must be a matter of size or holes.
-            Err(error) => prop_assert!(error.to_string().contains("does not fit the RAM"), "{error}"),
+            // Less than half of the RAM always fits: what is left must be a matter of size or
+            // holes.
+            Err(error) => {
+                prop_assert!(error.to_string().contains("does not fit the RAM"), "{error}");
+            }
         }
     }
 }
@@ -156,6 +163,7 @@ fn fixed_memory_lies_where_it_is_said() {
     system.partitions[0].memory[0].physical = Some(0x7d00_0000);
     assert_eq!(
         placed(&system).unwrap_err().to_string(),
-        "memory of control cannot be where it must: 0x7e000000 to 0x7fffffff is not free RAM of test-board"
+        "memory of control cannot be where it must: 0x7e000000 to 0x7fffffff is not free RAM of \
+         test-board"
     );
 }

@@ -75,8 +75,8 @@ fn check(stage: Stage, mappings: &[Mapping]) {
             let got = walk(input).map(|leaf| (leaf.output, leaf.attributes));
             assert_eq!(got, wanted, "{input:#x} of {mappings:x?}");
         }
-        // The largest block that both addresses permit at this place.
-        // A walk that starts at level 2 has no 1 GiB blocks: its 2 MiB blocks take one step all the same.
+        // The largest block that both addresses permit at this place. A walk that starts at level 2
+        // has no 1 GiB blocks: its 2 MiB blocks take one step all the same.
         for span in [30, 21].into_iter().skip((shape.start_level() == 2).into()) {
             let first = m.input.next_multiple_of(1 << span);
             let output = m.output + (first - m.input);
@@ -103,14 +103,17 @@ prop_compose! {
     fn mappings()(
         start in 0u64..1 << 20,
         rows in prop::collection::vec(
-            (0u32..19, 0u64..520, 0u32..19, 0u64..520, 0u64..1 << 34, any::<bool>(), access()), 1..8),
+            (0u32..19, 0u64..520, 0u32..19, 0u64..520, 0u64..1 << 34, any::<bool>(), access()),
+            1..8,
+        ),
     ) -> Vec<Mapping> {
         let mut next = start << 12;
         let mut result = Vec::new();
         for (shift, gap, size_shift, size, output, aligned, access) in rows {
             let input = next + ((gap << 12 << shift) & ((1 << 34) - 1));
             // Only what can use blocks is large: a GiB of pages is half a thousand tables.
-            let size = ((size + 1) << 12 << size_shift).min(if aligned { 1 << 32 } else { 1 << 26 });
+            let most = if aligned { 1 << 32 } else { 1 << 26 };
+            let size = ((size + 1) << 12 << size_shift).min(most);
             let low = (1 << 30) - 1;
             let output = if aligned { (output << 12 & !low) | input & low } else { output << 12 };
             result.push(mapping(input, output & ((1 << 47) - 4096), size, access));

@@ -74,9 +74,15 @@ pub fn channel_ends_count(m: &Manifest) -> Vec<Finding> {
         .filter(|(_, ends)| ends.get_ref().len() != 2)
         .map(|(channel, ends)| {
             let count = ends.get_ref().len();
-            let title = format!("channel {} has {count} end{}", label(channel), if count == 1 { "" } else { "s" });
-            Finding::new(ends.span(), title, "a channel has two ends")
-                .help("write two: `ends = [\"sensor/0\", \"control/0\"]`; more parties take more channels")
+            let title = format!(
+                "channel {} has {count} end{}",
+                label(channel),
+                if count == 1 { "" } else { "s" }
+            );
+            Finding::new(ends.span(), title, "a channel has two ends").help(
+                "write two: `ends = [\"sensor/0\", \"control/0\"]`; more parties take more \
+                 channels",
+            )
         })
         .collect()
 }
@@ -283,8 +289,10 @@ pub fn channel_bytes_count(m: &Manifest) -> Vec<Finding> {
         .filter(|(_, list)| list.get_ref().len() != 2)
         .map(|(channel, list)| {
             let title = format!("channel {} needs two sizes", label(channel));
-            Finding::new(list.span(), title, format!("{} here", list.get_ref().len()))
-                .help("write what the first end sends, then what the second sends: `bytes = [\"64KiB\", \"4KiB\"]`")
+            Finding::new(list.span(), title, format!("{} here", list.get_ref().len())).help(
+                "write what the first end sends, then what the second sends: `bytes = [\"64KiB\", \
+                 \"4KiB\"]`",
+            )
         })
         .collect()
 }
@@ -326,9 +334,14 @@ pub fn channel_waits(m: &Manifest) -> Vec<Finding> {
     lists
         .filter(|(_, list)| list.get_ref().len() != 2)
         .map(|(channel, list)| {
-            let title = format!("channel {} has two ends, each of which waits", label(channel));
-            Finding::new(list.span(), title, format!("{} here", list.get_ref().len()))
-                .help("write how the first end waits, then how the second does: `waits = [\"doorbell\", \"wfe\"]`")
+            let title = format!(
+                "channel {} has two ends, each of which waits",
+                label(channel)
+            );
+            Finding::new(list.span(), title, format!("{} here", list.get_ref().len())).help(
+                "write how the first end waits, then how the second does: `waits = [\"doorbell\", \
+                 \"wfe\"]`",
+            )
         })
         .collect()
 }

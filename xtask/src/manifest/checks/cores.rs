@@ -230,17 +230,31 @@ pub fn mixed_clusters(m: &Manifest, board: &Board) -> Vec<Finding> {
             _ => None,
         });
     shared
-        .map(|(cluster, (computes, compute, _, core), (talks, comm, _, other))| {
-            let title = format!("cluster {cluster} of {} has cores of both classes", board.name);
-            let label = format!("{}/{compute} computes here", computes.label());
-            let alone = board.cores.iter().all(|row| row.cluster == cluster);
-            Finding::new(core.span(), title, label)
-                .other(other.span(), format!("{}/{comm} communicates here", talks.label()))
-                .other(policy.span(), "which this refuses")
-                .help(match alone {
-                    true => "this board has one cluster: write `mixed-clusters = \"allow\"`, or choose another board",
-                    false => "give one of the classes cores of other clusters, or write `mixed-clusters = \"allow\"`",
-                })
-        })
+        .map(
+            |(cluster, (computes, compute, _, core), (talks, comm, _, other))| {
+                let title = format!(
+                    "cluster {cluster} of {} has cores of both classes",
+                    board.name
+                );
+                let label = format!("{}/{compute} computes here", computes.label());
+                let alone = board.cores.iter().all(|row| row.cluster == cluster);
+                Finding::new(core.span(), title, label)
+                    .other(
+                        other.span(),
+                        format!("{}/{comm} communicates here", talks.label()),
+                    )
+                    .other(policy.span(), "which this refuses")
+                    .help(match alone {
+                        true => {
+                            "this board has one cluster: write `mixed-clusters = \"allow\"`, or \
+                             choose another board"
+                        }
+                        false => {
+                            "give one of the classes cores of other clusters, or write \
+                             `mixed-clusters = \"allow\"`"
+                        }
+                    })
+            },
+        )
         .collect()
 }

@@ -74,10 +74,19 @@ pub fn device_dma(m: &Manifest, board: &Board) -> Vec<Finding> {
         .filter(|(partition, _, device)| device.dma && partition.dma.is_none())
         .map(|(partition, name, _)| {
             let title = format!("device {} can write any memory by itself", name.get_ref());
-            let label = format!("{} could reach its neighbours through it", partition.label());
+            let label = format!(
+                "{} could reach its neighbours through it",
+                partition.label()
+            );
             Finding::new(name.span(), title, label)
-                .note("stage-2 translation does not bind a device, and this board has no SMMU in front of it")
-                .help("leave it out; or, if everybody trusts what runs there with everything, write `dma = \"trusted\"` and give it its memory at physical addresses")
+                .note(
+                    "stage-2 translation does not bind a device, and this board has no SMMU in \
+                     front of it",
+                )
+                .help(
+                    "leave it out; or, if everybody trusts what runs there with everything, write \
+                     `dma = \"trusted\"` and give it its memory at physical addresses",
+                )
         })
         .collect()
 }
@@ -139,9 +148,16 @@ pub fn interrupt_private(m: &Manifest) -> Vec<Finding> {
     lines
         .filter_map(|interrupt| interrupt.ppi.as_ref())
         .map(|ppi| {
-            Finding::new(ppi.span(), "a private interrupt cannot be passed through", "PPIs belong to the core")
-                .note("every guest has its core's virtual and physical timers, PPI 11 and 14, without asking; EL2 keeps the others")
-                .help("write the number of a shared interrupt: `spi = 7`")
+            Finding::new(
+                ppi.span(),
+                "a private interrupt cannot be passed through",
+                "PPIs belong to the core",
+            )
+            .note(
+                "every guest has its core's virtual and physical timers, PPI 11 and 14, without \
+                 asking; EL2 keeps the others",
+            )
+            .help("write the number of a shared interrupt: `spi = 7`")
         })
         .collect()
 }

@@ -18,7 +18,8 @@ fn both<'a>(
     m.partitions.iter().zip(programs)
 }
 
-/// Partitions with a readable image: itself, the image, and where the manifest names each of its segments.
+/// Partitions with a readable image: itself, the image, and where the manifest names each of its
+/// segments.
 fn images<'a>(
     m: &'a Manifest,
     programs: &'a [Program],
@@ -51,7 +52,8 @@ struct Named {
     is_file: bool,
 }
 
-/// Whether nothing is wrong with a partition's pieces of memory by themselves: what is outside a wrong one is no news.
+/// Whether nothing is wrong with a partition's pieces of memory by themselves: what is outside a
+/// wrong one is no news.
 fn memory_is_sound(partition: &Partition) -> bool {
     let mut pieces = partition.pieces();
     partition.memory_is_known() && pieces.all(|(_, ipa, size)| size > 0 && (ipa | size) % PAGE == 0)
@@ -186,7 +188,8 @@ pub fn image_entry(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
         .collect()
 }
 
-/// Where the planner puts the initial RAM disk: at the end of the first memory, from a page's start.
+/// Where the planner puts the initial RAM disk: at the end of the first memory, from a page's
+/// start.
 fn initrd_place(partition: &Partition, program: &Program) -> Option<(u64, u64)> {
     let (_, ipa, size) = partition.pieces().next()?;
     let length = program.initrd.as_ref()?.1.len() as u64;

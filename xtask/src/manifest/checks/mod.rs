@@ -1,4 +1,5 @@
-//! The checks behind the rules, one function a rule. `rules` lists them; each answers every breach it finds.
+//! The checks behind the rules, one function a rule. `rules` lists them; each answers every breach
+//! it finds.
 
 pub mod channels;
 pub mod cores;

@@ -6,14 +6,16 @@ use crate::manifest::report::Finding;
 
 /// Longest name: what `plan::Partition::name` holds beside one zero.
 const LONGEST: usize = 15;
-/// Longest command line: Linux's `COMMAND_LINE_SIZE` on arm64 (arch/arm64/include/uapi/asm/setup.h) less its final zero.
+/// Longest command line: Linux's `COMMAND_LINE_SIZE` on arm64 (arch/arm64/include/uapi/asm/setup.h)
+/// less its final zero.
 const LONGEST_LINE: usize = 2047;
 
 pub fn partition_none(m: &Manifest) -> Vec<Finding> {
     match m.partitions.as_slice() {
         [] => vec![
             Finding::new(0..0, "the system has no partition", "nothing here runs").help(
-                "add one: `[[partition]]` with name, vcpus, memory and image (docs/manifest.md has an example)",
+                "add one: `[[partition]]` with name, vcpus, memory and image (docs/manifest.md has \
+                 an example)",
             ),
         ],
         _ => Vec::new(),

@@ -39,7 +39,10 @@ pub fn ram_range(m: &Manifest, board: &Board) -> Vec<Finding> {
             Some(
                 Finding::new(place, title, span_of((at, bytes)))
                     .note(label)
-                    .help("write what the machine has, or leave `ram` out for the least that all have"),
+                    .help(
+                        "write what the machine has, or leave `ram` out for the least that all \
+                         have",
+                    ),
             )
         })
         .collect()

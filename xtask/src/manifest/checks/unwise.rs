@@ -66,7 +66,8 @@ pub fn shared_cluster(m: &Manifest, board: &Board) -> Vec<Finding> {
         });
         found.push(finding.help(match join(elsewhere) {
             none if none.is_empty() => format!(
-                "no core of another cluster of {} is free: `mixed-clusters = \"allow\"` says that you accept it",
+                "no core of another cluster of {} is free: `mixed-clusters = \"allow\"` says that \
+                 you accept it",
                 board.name
             ),
             free => format!("cores of other clusters that are free: {free}"),
@@ -99,13 +100,16 @@ pub fn comm_idle(m: &Manifest, _: &Board) -> Vec<Finding> {
         .map(|(partition, number, core, place)| {
             let title = format!("comm core {core} communicates with nobody");
             let label = format!("{}/{number} is an end of no channel", partition.label());
-            Finding::new(place, title, label)
-                .help("write `class = \"compute\"`: nothing can interrupt it then, now or by a later slip")
+            Finding::new(place, title, label).help(
+                "write `class = \"compute\"`: nothing can interrupt it then, now or by a later \
+                 slip",
+            )
         })
         .collect()
 }
 
-/// Pages of a piece of memory that no 2 MiB block can map, and the key that forces them with what to write instead.
+/// Pages of a piece of memory that no 2 MiB block can map, and the key that forces them with what
+/// to write instead.
 fn small_pages(piece: &Memory, ipa: u64, size: u64) -> Option<(u64, &'static str, u64)> {
     let physical = piece.physical.as_ref().map_or(ipa, |at| *at.get_ref());
     let all = size / PAGE;

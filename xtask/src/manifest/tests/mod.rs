@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// An ELF file for `machine`; each segment has 16 bytes of file at its address and fills the given size there.
+/// An ELF file for `machine`; each segment has 16 bytes of file at its address and fills the given
+/// size there.
 pub(crate) fn elf(machine: u16, segments: &[(u64, u64)]) -> Vec<u8> {
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
     file.resize(16, 0);
@@ -24,7 +25,8 @@ pub(crate) fn elf(machine: u16, segments: &[(u64, u64)]) -> Vec<u8> {
             .iter()
             .for_each(|value| file.extend(value.to_le_bytes()));
     };
-    // ET_EXEC, version 1; entry, program headers at 64, no sections; flags 0; sizes and numbers of headers.
+    // ET_EXEC, version 1; entry, program headers at 64, no sections; flags 0; sizes and numbers of
+    // headers.
     half(&mut file, &[2, machine, 1, 0]);
     word(
         &mut file,
@@ -41,7 +43,8 @@ pub(crate) fn elf(machine: u16, segments: &[(u64, u64)]) -> Vec<u8> {
     file
 }
 
-/// An arm64 Image of 64 bytes with the given flags, which fills 1 MiB from 0 bytes behind a multiple of 2 MiB.
+/// An arm64 Image of 64 bytes with the given flags, which fills 1 MiB from 0 bytes behind a
+/// multiple of 2 MiB.
 fn kernel(flags: u64) -> Vec<u8> {
     let mut file = vec![0; 64];
     file[16..24].copy_from_slice(&(1u64 << 20).to_le_bytes());

@@ -44,7 +44,8 @@ fn every_shipped_system_is_valid() {
     assert!(count >= 3, "{count} systems found");
 }
 
-/// A manifest that breaks a rule of the schema's is refused by it; one that breaks another rule is well-formed.
+/// A manifest that breaks a rule of the schema's is refused by it; one that breaks another rule is
+/// well-formed.
 #[test]
 fn the_schema_refuses_what_its_rules_refuse_and_nothing_else() {
     let validator = validator();

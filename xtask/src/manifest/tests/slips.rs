@@ -166,7 +166,8 @@ fn elements_are_read_each() {
 #[test]
 fn files_are_read_each() {
     let image = "image = { raw = \"no.bin\", load = 0x4000_0000, files = [\
-                 { path = \"one.bin\", load = 0x4010_0000 }, { path = \"two.bin\", load = 0x4020_0000 }] }";
+                 { path = \"one.bin\", load = 0x4010_0000 }, { path = \"two.bin\", load = \
+                 0x4020_0000 }] }";
     let good = "image = { elf = \"files/program.elf\" }";
     slip(&[(good, image)], &["image-file"; 3]);
     let outside = image
@@ -196,7 +197,8 @@ fn numbers_overflow() {
         "interrupts = [{ spi = 0x7fff_ffff_ffff_ffff }, { spi = 0xffff_ffff_ffff_ffff }]\nimage",
     )];
     slip(&spi, &["interrupt-range"; 2]);
-    let size = "ram = [{ base = 0, size = \"17179869183GiB\" }, { base = 0, size = \"17179869183GiB\" }]\n\n[[partition]]";
+    let size = "ram = [{ base = 0, size = \"17179869183GiB\" }, { base = 0, size = \
+                \"17179869183GiB\" }]\n\n[[partition]]";
     let (text, found) = errors(&[("[[partition]]", size)]);
     assert!(
         found.contains(&"ram-overlap") && found.contains(&"ram-range"),
@@ -229,7 +231,8 @@ fn a_misfit_has_a_place() {
     let lists: String = (0..40)
         .map(|n| {
             format!(
-                "[[channel]]\nname = \"c{n}\"\nends = [\"sensor/0\", \"control/0\"]\nbytes = [0, 0]\n"
+                "[[channel]]\nname = \"c{n}\"\nends = [\"sensor/0\", \"control/0\"]\nbytes = [0, \
+                 0]\n"
             )
         })
         .collect();
@@ -259,7 +262,8 @@ fn a_misfit_has_a_place() {
     assert!(text.contains("bytes = [\"1GiB\", \"16KiB\"]"), "{text}");
 }
 
-/// The planner gives no doorbell the console UART's INTID: one fewer, where that is among those it gives.
+/// The planner gives no doorbell the console UART's INTID: one fewer, where that is among those it
+/// gives.
 #[test]
 fn the_consoles_interrupt_is_no_doorbell() {
     // Of INTIDs 128 to 287, a device has each up to 223, but for the UART's.
@@ -271,7 +275,10 @@ fn the_consoles_interrupt_is_no_doorbell() {
     let channels: String = (0..64)
         .map(|n| {
             let vcpu = n % 2;
-            format!("[[channel]]\nname = \"c{n}\"\nends = [\"sensor/{vcpu}\", \"control/{vcpu}\"]\nbytes = [0, 0]\n")
+            format!(
+                "[[channel]]\nname = \"c{n}\"\nends = [\"sensor/{vcpu}\", \"control/{vcpu}\"]\n\
+                 bytes = [0, 0]\n"
+            )
         })
         .collect();
     let channels = channels + "\n[[channel]]";

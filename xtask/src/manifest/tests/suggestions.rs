@@ -2,7 +2,8 @@
 
 use super::slips::{errors, slip};
 
-/// `slip` in place of `good` breaks `rule` alone, and the message says `suggestion`; with `followed` there, all is well.
+/// `slip` in place of `good` breaks `rule` alone, and the message says `suggestion`; with
+/// `followed` there, all is well.
 fn follow(good: &str, bad: &str, rule: &'static str, suggestion: &str, followed: &str) {
     let text = slip(&[(good, bad)], &[rule]);
     assert!(
@@ -146,7 +147,8 @@ fn guest_addresses() {
 fn room() {
     let raw = |size: &str| {
         format!(
-            "memory = [{{ size = \"{size}\" }}]\nimage = {{ raw = \"files/64KiB.bin\", load = 0x4000_0000 }}"
+            "memory = [{{ size = \"{size}\" }}]\nimage = {{ raw = \"files/64KiB.bin\", load = \
+             0x4000_0000 }}"
         )
     };
     let both = format!("{MEMORY}\n{IMAGE}");
@@ -172,7 +174,8 @@ fn room() {
 fn files_beside_the_program() {
     let image = |load: &str| {
         format!(
-            "image = {{ elf = \"files/program.elf\", files = [{{ path = \"files/64KiB.bin\", load = {load} }}] }}"
+            "image = {{ elf = \"files/program.elf\", files = [{{ path = \"files/64KiB.bin\", load \
+             = {load} }}] }}"
         )
     };
     let far = slip(&[(IMAGE, &image("0x5000_0000"))], &["image-outside-memory"]);

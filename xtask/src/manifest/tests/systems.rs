@@ -113,7 +113,8 @@ fn a_damaged_board_file_is_shown() {
     assert!(text.contains("unknown variant `bios`"), "{text}");
 }
 
-/// On a board with two clusters the classes can be kept apart, and `mixed-clusters = "refuse"` sees to it.
+/// On a board with two clusters the classes can be kept apart, and `mixed-clusters = "refuse"` sees
+/// to it.
 #[test]
 fn classes_are_kept_in_clusters_of_their_own() {
     let scratch = scratch();

@@ -1,4 +1,5 @@
-//! A client of QEMU's gdbstub, as far as a machine is stopped, read and let go again (GDB manual, "Remote Protocol").
+//! A client of QEMU's gdbstub, as far as a machine is stopped, read and let go again (GDB manual,
+//! "Remote Protocol").
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -12,7 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes read at a time: twice as many digits fit QEMU's packets of 4 KiB.
 const CHUNK: u64 = 1984;
-/// From this size on QEMU writes memory to a file: a packet takes it a millisecond, a kernel would be minutes.
+/// From this size on QEMU writes memory to a file: a packet takes it a millisecond, a kernel would
+/// be minutes.
 const LARGE: u64 = 64 << 10;
 /// What the stub reads as Ctrl-C.
 const BREAK: u8 = 3;
@@ -37,8 +39,9 @@ pub enum Stop {
 }
 
 impl Gdb {
-    /// Connects to the socket at `path`, which QEMU makes soon, unless `gone` says that it will not. Large pieces of memory
-    /// go through the file `exchange`, which is whoever calls this's to remove.
+    /// Connects to the socket at `path`, which QEMU makes soon, unless `gone` says that it will
+    /// not. Large pieces of memory go through the file `exchange`, which is whoever calls this's to
+    /// remove.
     ///
     /// # Errors
     /// If it does not come, or what answers there is no gdbstub.
@@ -69,7 +72,8 @@ impl Gdb {
         Ok(gdb)
     }
 
-    /// Reads which registers there are: the target's description names files, whose `reg` elements have numbers.
+    /// Reads which registers there are: the target's description names files, whose `reg` elements
+    /// have numbers.
     fn describe(&mut self) -> Result<()> {
         let target = self.file("target.xml")?;
         let included: Vec<String> = target
@@ -271,7 +275,8 @@ impl Gdb {
     }
 }
 
-/// Takes the first whole packet out of what was received: `$contents#` and two digits, `}` before a changed byte.
+/// Takes the first whole packet out of what was received: `$contents#` and two digits, `}` before a
+/// changed byte.
 fn take_packet(received: &mut Vec<u8>) -> Option<Vec<u8>> {
     let start = received.iter().position(|&byte| byte == b'$')?;
     let end = start + received[start..].iter().position(|&byte| byte == b'#')?;

@@ -1,4 +1,5 @@
-//! Holding a stopped machine against what its image promises: memory byte by byte, registers field by field.
+//! Holding a stopped machine against what its image promises: memory byte by byte, registers field
+//! by field.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +16,14 @@ use crate::compile::{Design, Image};
 use crate::manifest::address;
 use crate::system::System;
 
-/// `SCTLR_EL2` while guests run (`hyp/el2/src/boot/entry.rs`): MMU, caches, stack alignment and W^X, and the RES1 bits.
+/// `SCTLR_EL2` while guests run (`hyp/el2/src/boot/entry.rs`): MMU, caches, stack alignment and
+/// W^X, and the RES1 bits.
 const SCTLR_EL2: u64 = 0x30c5_0830 | 1 << 0 | 1 << 2 | 1 << 3 | 1 << 12 | 1 << 19;
 /// `HCR_EL2` of a core that has not set up its guest yet (`hyp/el2/src/boot/entry.rs`).
 const HCR_BOOT: u64 = 1 << 31;
-/// Bits of features that a core may lack, and then reads as zero: register, bit, and a register that only cores with the
-/// feature have. (QEMU's gdbstub does not tell all of the identification registers.)
+/// Bits of features that a core may lack, and then reads as zero: register, bit, and a register
+/// that only cores with the feature have. (QEMU's gdbstub does not tell all of the identification
+/// registers.)
 const OPTIONAL: &[(&str, u32, &str)] = &[
     ("HCR_EL2", 35, "LORC_EL1"),   // TLOR: FEAT_LOR
     ("HCR_EL2", 36, "ERRIDR_EL1"), // TERR: FEAT_RAS
@@ -41,8 +44,8 @@ pub struct Standard {
 }
 
 impl Standard {
-    /// The standard of an image: what `expected` says, EL2's rodata as `el2_elf` has it relocated there, and the
-    /// pristine contents.
+    /// The standard of an image: what `expected` says, EL2's rodata as `el2_elf` has it relocated
+    /// there, and the pristine contents.
     ///
     /// # Errors
     /// If `el2_elf` is no ELF file.
@@ -223,7 +226,8 @@ impl Standard {
     }
 }
 
-/// EL2's segments as they are once EL2 has moved to `base`: the address is added to what its executable says.
+/// EL2's segments as they are once EL2 has moved to `base`: the address is added to what its
+/// executable says.
 fn relocated(el2_elf: &[u8], segments: &[u8], base: u64) -> Result<Vec<u8>> {
     let elf = ElfFile64::<LittleEndian>::parse(el2_elf).context("EL2's executable is no ELF")?;
     let mut bytes = segments.to_vec();

@@ -6,7 +6,8 @@ use super::Context;
 use crate::finding::{Claim, Findings};
 use crate::manifest::{Class, End, FIRST_SPI, Manifest, Wait};
 
-/// Bytes of the pages that an end writes: a page of indices, then its data (`docs/guest-abi.md`, "Channel pages").
+/// Bytes of the pages that an end writes: a page of indices, then its data (`docs/guest-abi.md`,
+/// "Channel pages").
 #[must_use]
 pub fn region_size(manifest: &Manifest, end: End) -> u64 {
     manifest.channel[end.channel].bytes[end.side]

@@ -1,4 +1,5 @@
-//! Cores and VMIDs have one owner each; a core's row and its registers say what manifest and board say.
+//! Cores and VMIDs have one owner each; a core's row and its registers say what manifest and board
+//! say.
 
 use plan::{CLASS_COMM, CLASS_COMPUTE, INTIDS, PARTITION_HALT_OUTSIDE};
 

@@ -1,5 +1,6 @@
-//! EL2 reaches on each core what it needs there and no other partition's memory; nothing is both writable and
-//! executable. Each core has two translations: while its guest runs, and while it loads its partition.
+//! EL2 reaches on each core what it needs there and no other partition's memory; nothing is both
+//! writable and executable. Each core has two translations: while its guest runs, and while it
+//! loads its partition.
 
 use plan::{PAGE, Range};
 

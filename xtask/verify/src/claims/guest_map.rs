@@ -1,4 +1,5 @@
-//! A guest reaches its memory, its channel pages and its devices with the declared rights, and nothing else.
+//! A guest reaches its memory, its channel pages and its devices with the declared rights, and
+//! nothing else.
 
 use plan::{PAGE, Range};
 
@@ -124,8 +125,9 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     list
 }
 
-/// Devices that write memory by themselves are passed through only where the manifest trusts them, for no SMMU holds them
-/// back; and where their addresses are their driver's. Answers those that are trusted: nothing else here binds them.
+/// Devices that write memory by themselves are passed through only where the manifest trusts them,
+/// for no SMMU holds them back; and where their addresses are their driver's. Answers those that
+/// are trusted: nothing else here binds them.
 pub fn check_devices(context: &Context<'_>, findings: &mut Findings) -> Vec<String> {
     let mut trusted = Vec::new();
     for (p, declared, row) in context.partitions() {
@@ -135,14 +137,16 @@ pub fn check_devices(context: &Context<'_>, findings: &mut Findings) -> Vec<Stri
             let who = [context.name(p)];
             if declared.dma.is_none() {
                 let what = format!(
-                    "device {name} writes memory by itself, and no SMMU confines it: it reaches all of RAM"
+                    "device {name} writes memory by itself, and no SMMU confines it: it reaches \
+                     all of RAM"
                 );
                 findings.add(Claim::Ownership, place, &who, what);
                 continue;
             }
             for piece in row.memory.iter().filter(|piece| piece.ipa != piece.base) {
                 let what = format!(
-                    "device {name} takes guest addresses for physical ones, and {:#x} lies at {:#x}",
+                    "device {name} takes guest addresses for physical ones, and {:#x} lies at \
+                     {:#x}",
                     piece.ipa, piece.base
                 );
                 findings.add(Claim::Ownership, &place, &who, what);

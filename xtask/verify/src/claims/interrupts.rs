@@ -1,4 +1,5 @@
-//! Every interrupt of a partition is declared, with its trigger and its route; physical ones have one owner.
+//! Every interrupt of a partition is declared, with its trigger and its route; physical ones have
+//! one owner.
 
 use plan::{INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt};
 
@@ -7,7 +8,8 @@ use crate::board::Trigger;
 use crate::finding::{Claim, Findings};
 use crate::manifest::{End, FIRST_SPI, Wait};
 
-/// The core's virtual and physical EL1 timers, which every guest owns (`docs/guest-abi.md`, "Interrupts").
+/// The core's virtual and physical EL1 timers, which every guest owns (`docs/guest-abi.md`,
+/// "Interrupts").
 pub const TIMERS: [u32; 2] = [27, 30];
 
 /// Checks the interrupt rows of every partition, and all of them together.

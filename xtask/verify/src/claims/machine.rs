@@ -1,4 +1,5 @@
-//! What the plan demands of the machine is what the board's file says, and the console's core is the manifest's.
+//! What the plan demands of the machine is what the board's file says, and the console's core is
+//! the manifest's.
 
 use plan::{END_POWER_OFF, END_WAIT, Midr, START_PSCI, START_SPIN_TABLE, Write};
 
@@ -143,7 +144,8 @@ pub fn check_el2(context: &Context<'_>, findings: &mut Findings) {
     let mut different = (0..found.len().min(must.len())).filter(|at| found[*at] != must[*at]);
     if let Some(at) = different.find(|at| !filled(at)) {
         let what = format!(
-            "EL2's byte is {:#04x}, its executable has {:#04x}: the image is of another build, or damaged",
+            "EL2's byte is {:#04x}, its executable has {:#04x}: the image is of another build, or \
+             damaged",
             found[at], must[at]
         );
         findings.add(

@@ -193,7 +193,8 @@ impl<'a> Context<'a> {
         regime.translate(self.image, ipa)
     }
 
-    /// Where the pages lie that an end writes: what its own stage 2 makes of them, or else its peer's.
+    /// Where the pages lie that an end writes: what its own stage 2 makes of them, or else its
+    /// peer's.
     #[must_use]
     pub fn region(&self, end: End) -> Option<Range> {
         let peer = self.peer(end);

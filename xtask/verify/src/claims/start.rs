@@ -1,4 +1,5 @@
-//! A guest starts from the files its manifest names: what is copied where, where vCPU 0 starts, what it finds in x0.
+//! A guest starts from the files its manifest names: what is copied where, where vCPU 0 starts,
+//! what it finds in x0.
 
 use plan::{Load, Memory};
 
@@ -48,7 +49,8 @@ impl<'a> Start<'_, 'a> {
         &self.context.image.partitions[self.p].memory
     }
 
-    /// Every load reads pristine images and writes one piece of its partition's memory; no two write the same bytes.
+    /// Every load reads pristine images and writes one piece of its partition's memory; no two
+    /// write the same bytes.
     fn bounds(&mut self) {
         let image = self.context.image;
         let pristine = self

@@ -1,6 +1,7 @@
-//! What a guest must be told: its cores, memory, interrupt controller, timers, PL011, channels and devices, from the
-//! manifest, the board and the rows that its stage 2 and interrupts are held against (`docs/guest-abi.md`,
-//! "Device tree"; bindings of Linux, Documentation/devicetree/bindings).
+//! What a guest must be told: its cores, memory, interrupt controller, timers, PL011, channels and
+//! devices, from the manifest, the board and the rows that its stage 2 and interrupts are held
+//! against (`docs/guest-abi.md`, "Device tree"; bindings of Linux,
+//! Documentation/devicetree/bindings).
 
 use super::{Node, references};
 use crate::board::{Device, GICR_SIZE, Trigger};
@@ -111,7 +112,8 @@ pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> 
     root
 }
 
-/// An SPI as the GIC's binding writes it; INTIDs below the first SPI are refused with the interrupt map.
+/// An SPI as the GIC's binding writes it; INTIDs below the first SPI are refused with the interrupt
+/// map.
 fn line(intid: u32, trigger: Trigger) -> [u32; 3] {
     let trigger = match trigger {
         Trigger::Edge => 1,

@@ -1,5 +1,5 @@
-//! Guest device trees: read by another library than the one that writes them, and held node by node and property by
-//! property against what the guest must be told.
+//! Guest device trees: read by another library than the one that writes them, and held node by node
+//! and property by property against what the guest must be told.
 
 mod expected;
 mod wellformed;
@@ -9,10 +9,12 @@ pub use expected::expected;
 /// Properties whose cells are phandles, alone (`clocks`: the fixed clock takes no cells).
 const REFERENCES: [&str; 3] = ["interrupt-parent", "clocks", "bulkhead,cpu"];
 
-/// Numbers that are no phandles (Devicetree Specification, 2.3.3; libfdt's and Linux's `of_find_node_by_phandle`).
+/// Numbers that are no phandles (Devicetree Specification, 2.3.3; libfdt's and Linux's
+/// `of_find_node_by_phandle`).
 const NO_PHANDLES: [u32; 2] = [0, u32::MAX];
 
-/// A node. Phandles are resolved: a reference holds the paths of its targets, and nodes lose their numbers.
+/// A node. Phandles are resolved: a reference holds the paths of its targets, and nodes lose their
+/// numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     /// Name with unit address; the root's is empty.
@@ -118,7 +120,8 @@ impl Node {
         Some(u64::from_be_bytes(self.property(name)?.try_into().ok()?))
     }
 
-    /// Holds what was found against this node, which must be: `report` takes a path and what is wrong there.
+    /// Holds what was found against this node, which must be: `report` takes a path and what is
+    /// wrong there.
     pub fn compare(&self, found: &Node, path: &str, report: &mut dyn FnMut(&str, String)) {
         let at = if path.is_empty() { "/" } else { path };
         for (name, must) in &self.properties {

@@ -1,6 +1,6 @@
-//! Whether a flattened device tree is well-formed (Devicetree Specification, chapter 5), so far that the library may
-//! read it without surprises, and that no byte of it lies outside what the library shows: blocks follow each other,
-//! padding is zero, nothing is reserved.
+//! Whether a flattened device tree is well-formed (Devicetree Specification, chapter 5), so far
+//! that the library may read it without surprises, and that no byte of it lies outside what the
+//! library shows: blocks follow each other, padding is zero, nothing is reserved.
 
 /// Deepest tree that the library's fixed stacks hold, with room to spare.
 const DEEPEST: usize = 16;
@@ -36,8 +36,8 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     ] = header;
     if magic != 0xd00d_feed || (version, compatible, boot) != (17, 16, 0) {
         return Err(format!(
-            "its header has magic number {magic:#x}, version {version}, compatible with {compatible}, boot CPU {boot}; \
-             must be 0xd00dfeed, 17, 16, 0"
+            "its header has magic number {magic:#x}, version {version}, compatible with \
+             {compatible}, boot CPU {boot}; must be 0xd00dfeed, 17, 16, 0"
         ));
     }
     if total != bytes.len() {
@@ -51,7 +51,8 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
             "it has {total} bytes, Linux maps the first {LARGEST}"
         ));
     }
-    // Header, an empty list of reservations, structure, strings; each where the one before ends, up to alignment.
+    // Header, an empty list of reservations, structure, strings; each where the one before ends, up
+    // to alignment.
     let blocks = [
         (HEADER, 0, 1),
         (reserved, 16, 8),
@@ -79,7 +80,8 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     )
 }
 
-/// Tokens: nodes nest, properties come before children, names end, padding is zero, every string names a property.
+/// Tokens: nodes nest, properties come before children, names end, padding is zero, every string
+/// names a property.
 fn structure_block(mut rest: &[u8], strings: &[u8]) -> Result<(), String> {
     let mut unnamed = vec![true; strings.len()];
     let mut depth = 0;

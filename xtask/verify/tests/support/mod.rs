@@ -1,5 +1,5 @@
-//! Good images in memory, and what is needed to spoil them: a planner that errs, the check sum made right
-//! again, a small walker that finds the descriptor to change.
+//! Good images in memory, and what is needed to spoil them: a planner that errs, the check sum made
+//! right again, a small walker that finds the descriptor to change.
 #![allow(
     dead_code,
     reason = "each test program uses a part; what none uses is found by reading"
@@ -71,8 +71,8 @@ pub fn full() -> Good {
     good(&root().join("xtask/verify/tests/systems/full.toml"))
 }
 
-/// The path of a program's file, which always holds the same `bytes`. Another process may write it at this
-/// moment, so it comes to its name whole.
+/// The path of a program's file, which always holds the same `bytes`. Another process may write it
+/// at this moment, so it comes to its name whole.
 pub fn program(name: &str, bytes: &[u8]) -> PathBuf {
     let path = xtask::build::target_dir().join("tmp").join(name);
     let new = path.with_extension(xtask::build::unique());
@@ -145,7 +145,8 @@ pub fn manifest(text: &str) -> anyhow::Result<Inputs> {
     )
 }
 
-/// The planner with a mistake: `change` may alter what it has decided, and every later step follows that.
+/// The planner with a mistake: `change` may alter what it has decided, and every later step follows
+/// that.
 pub fn compile(
     system: &System,
     change: impl Fn(&mut place::Places, &mut Vec<guest::Guest>),
@@ -374,7 +375,8 @@ pub fn el2_elf() -> Vec<u8> {
     elf(3, 0, &segments)
 }
 
-/// An arm64 Image of 64 bytes, which fills 1 MiB from 0 bytes behind a multiple of 2 MiB; Debian's initial RAM disk too.
+/// An arm64 Image of 64 bytes, which fills 1 MiB from 0 bytes behind a multiple of 2 MiB; Debian's
+/// initial RAM disk too.
 pub fn kernel_image() -> Vec<u8> {
     let mut file = vec![0; 64];
     file[16..24].copy_from_slice(&(1u64 << 20).to_le_bytes());

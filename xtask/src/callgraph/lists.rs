@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the check lets pass, each with its reason: indirect branches, and recursion that is still
+//! to be removed. An entry that matches nothing fails the check.
+
+/// A branch whose target is not in the instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Branch {
+    /// `BR`.
+    Jump,
+    /// `BLR`.
+    Call,
+    /// `RET` by another register than x30.
+    Return,
+    /// `ERET`.
+    ExceptionReturn,
+}
+
+impl std::fmt::Display for Branch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Jump => "BR",
+            Self::Call => "BLR",
+            Self::Return => "RET by another register",
+            Self::ExceptionReturn => "ERET",
+        })
+    }
+}
+
+/// Where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Does {
+    /// Into a table of sixteen pairs of instructions, by an index masked to four bits.
+    JumpsByTable,
+    /// To an address within the function, which `ADR` took there.
+    JumpsToTaken,
+    /// Back to the caller, whose address is kept in that register.
+    ReturnsToCaller,
+    /// Into the guest, with nothing on the stack.
+    EntersGuest,
+}
+
+/// Indirect branches that EL2 has.
+#[derive(Clone, Copy, Debug)]
+pub struct Indirect {
+    /// The function or label whose code they are.
+    pub symbol: &'static str,
+    /// Which kind.
+    pub branch: Branch,
+    /// How many there are.
+    pub count: usize,
+    /// GIC versions whose EL2 has them.
+    pub gic: &'static [u32],
+    /// Where they go.
+    pub does: Does,
+    /// Why they are needed.
+    pub why: &'static str,
+}
+
+/// A call that should not be there.
+#[derive(Clone, Copy, Debug)]
+pub struct Open {
+    /// The caller.
+    pub from: &'static str,
+    /// The callee.
+    pub to: &'static str,
+    /// Why it is still there, and what removes it.
+    pub why: &'static str,
+}
+
+const BOTH: &[u32] = &[3, 2];
+const V3: &[u32] = &[3];
+
+const fn enters_guest(symbol: &'static str, gic: &'static [u32]) -> Indirect {
+    Indirect {
+        symbol,
+        branch: Branch::ExceptionReturn,
+        count: 1,
+        gic,
+        does: Does::EntersGuest,
+        why: "the end of a visit to EL2",
+    }
+}
+
+/// All indirect branches of EL2.
+pub const INDIRECT: &[Indirect] = &[
+    Indirect {
+        symbol: "move_image",
+        branch: Branch::Jump,
+        count: 1,
+        gic: BOTH,
+        does: Does::JumpsToTaken,
+        why: "boot: the loop that moves the image goes on in the copy of itself",
+    },
+    Indirect {
+        symbol: "image_moved",
+        branch: Branch::Jump,
+        count: 1,
+        gic: BOTH,
+        does: Does::JumpsToTaken,
+        why: "boot: goes on in the moved image",
+    },
+    Indirect {
+        symbol: "clean_invalidate_unmapped",
+        branch: Branch::Return,
+        count: 1,
+        gic: BOTH,
+        does: Does::ReturnsToCaller,
+        why: "the data cache is off, so the return address is kept in a register",
+    },
+    Indirect {
+        symbol: "read_list_register",
+        branch: Branch::Jump,
+        count: 1,
+        gic: V3,
+        does: Does::JumpsByTable,
+        why: "the number of a list register is part of the instruction",
+    },
+    Indirect {
+        symbol: "write_list_register",
+        branch: Branch::Jump,
+        count: 1,
+        gic: V3,
+        does: Does::JumpsByTable,
+        why: "the number of a list register is part of the instruction",
+    },
+    Indirect {
+        symbol: "write_list_register",
+        branch: Branch::Return,
+        count: 16,
+        gic: V3,
+        does: Does::JumpsToTaken,
+        why: "the vectors have not saved x30 yet, so the return address is in x7",
+    },
+    enters_guest("call_done", BOTH),
+    enters_guest("owned_interrupt", BOTH),
+    enters_guest("return_clobbered", BOTH),
+    enters_guest("bell_listable", V3),
+];
+
+/// Recursion that EL2 still has.
+pub const OPEN: &[Open] = &[];
+
+/// Calls of a panic. Those of boot, before there is a guest, do no harm but to their own machine.
+pub const PANICS: &[Open] = &[Open {
+    from: "boot::check_machine",
+    to: "core::panicking::panic_fmt",
+    why: "boot, before any guest: `split_at_mut` in boot/machine.rs, within bounds by its caller",
+}];
