@@ -137,7 +137,7 @@ pub const INDIRECT: &[Indirect] = &[
     enters_guest("bell_listable", V3),
 ];
 
-/// Recursion that EL2 still has: to be empty.
+/// Recursion that EL2 still has. This is the one open exception; it is to be empty.
 pub const OPEN: &[Open] = &[Open {
     from: "exits::interrupt",
     to: "power::stopped",
@@ -145,7 +145,8 @@ pub const OPEN: &[Open] = &[Open {
           loop",
 }];
 
-/// Calls of a panic. Those of boot, before there is a guest, do no harm but to their own machine.
+/// Calls of a panic that are left. One of boot, before there is a guest, stops only a machine that
+/// has not started.
 pub const PANICS: &[Open] = &[Open {
     from: "boot::check_machine",
     to: "core::panicking::panic_fmt",
