@@ -118,7 +118,8 @@ fn name(code: &Code, entries: &Entries, at: u32) -> String {
     }
 }
 
-/// All indirect branches, with what they do. Each must be listed, and each list entry must match.
+/// Finds all indirect branches and what they do. Each must be listed, and each entry of the list
+/// must match.
 fn indirect(code: &Code, listed: &[&Indirect], line: Lines) -> Result<BTreeMap<u32, Does>> {
     let mut found = BTreeMap::new();
     let mut counts = vec![0; listed.len()];
@@ -171,7 +172,7 @@ fn calls(functions: &Functions) -> BTreeSet<(u32, u32)> {
     functions.iter().flat_map(edges).collect()
 }
 
-/// The listed calls: each entry must name some of `calls`.
+/// Finds the listed calls among `calls`. An entry that names none fails.
 fn named(
     calls: &BTreeSet<(u32, u32)>,
     list: &[Open],
@@ -193,7 +194,7 @@ fn named(
     Ok(all)
 }
 
-/// The listed calls that close a cycle.
+/// Finds the listed calls that close a cycle.
 fn closing(
     functions: &Functions,
     open: &[Open],
@@ -206,7 +207,7 @@ fn closing(
     named(&in_cycles, open, name, "does not close a cycle")
 }
 
-/// That no entry leads to a panic, but by the listed calls.
+/// Fails if an entry leads to a panic, except by the listed calls.
 fn panics(
     functions: &Functions,
     entries: &Entries,

@@ -22,7 +22,7 @@ pub struct Need {
     pub path: Vec<(u32, i32)>,
 }
 
-/// The ways from `from` on, but for the edges in `cut`.
+/// The ways from `from` on, except the edges in `cut`.
 fn ways(
     functions: &Functions,
     from: u32,
@@ -147,8 +147,8 @@ impl<'a> Needs<'a> {
     }
 }
 
-/// Where the stack pointer is when each function returns, by way of functions it branches to, too.
-/// Only for functions that do not recur.
+/// Where the stack pointer is when the function at `start` returns, itself or by a function that it
+/// branches to.
 pub fn returns(
     functions: &Functions,
     start: u32,
@@ -178,11 +178,11 @@ pub fn returns(
     all
 }
 
-/// That what is called leaves the stack pointer where it was, and what nothing called does not
-/// return.
+/// Fails unless each called function returns with the stack pointer where it was, and nothing that
+/// was not called returns.
 ///
 /// # Errors
-/// Names the first that does otherwise.
+/// Names the first function that does otherwise.
 pub fn balanced(
     functions: &Functions,
     entries: impl Iterator<Item = u32>,
@@ -194,8 +194,9 @@ pub fn balanced(
     for start in called {
         for depth in returns(functions, start, &mut known) {
             if depth.base != Base::Entry || depth.bytes != 0 {
+                let Depth { base, bytes } = depth;
                 bail!(
-                    "{} returns with its stack pointer elsewhere: {depth:?}",
+                    "{} returns with {bytes} bytes on the stack, counted from {base:?}",
                     name(start)
                 );
             }

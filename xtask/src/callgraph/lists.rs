@@ -140,7 +140,8 @@ pub const INDIRECT: &[Indirect] = &[
 /// Recursion that EL2 still has.
 pub const OPEN: &[Open] = &[];
 
-/// Calls of a panic. Those of boot, before there is a guest, do no harm but to their own machine.
+/// Calls of a panic that are left. One of boot, before there is a guest, stops only a machine that
+/// has not started.
 pub const PANICS: &[Open] = &[Open {
     from: "boot::check_machine",
     to: "core::panicking::panic_fmt",

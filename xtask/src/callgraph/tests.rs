@@ -279,7 +279,7 @@ fn stacks_of_unknown_depth_are_refused() {
     let cases: [(&[u32], &str); 5] = [
         (&[SAVE, b(-1)], "it is pushed to in a loop"),
         (&[0xcb28_63ff, WFI_LOOP], "something unknown"),
-        (&[SAVE, RET], "returns with its stack pointer elsewhere"),
+        (&[SAVE, RET], "returns with 16 bytes on the stack"),
         (&[SAVE, ERET], "entered at 0xc with 16 bytes on the stack"),
         (&[NOP], "which is not code"),
     ];

@@ -65,7 +65,8 @@ pub unsafe fn switch_el2_tables(ttbr: u64) {
     // verifier checks them), so code goes on across the switch. They differ only in mappings that
     // the caller no longer uses, which the TLBI drops.
     unsafe {
-        asm!("dsb ish", "msr TTBR0_EL2, {}", "isb", "tlbi alle2", "dsb nsh", "isb", in(reg) ttbr, options(nostack, preserves_flags));
+        asm!("dsb ish", "msr TTBR0_EL2, {}", "isb", "tlbi alle2", "dsb nsh", "isb",
+            in(reg) ttbr, options(nostack, preserves_flags));
     }
 }
 

@@ -27,7 +27,8 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     for word in rest.as_chunks::<8>().0 {
         // SAFETY: arithmetic on registers.
         unsafe {
-            asm!(".arch_extension crc", "crc32cx {0:w}, {0:w}, {1}", inout(reg) crc, in(reg) u64::from_le_bytes(*word),
+            asm!(".arch_extension crc", "crc32cx {0:w}, {0:w}, {1}", inout(reg) crc,
+                in(reg) u64::from_le_bytes(*word),
                 options(pure, nomem, nostack, preserves_flags));
         }
     }

@@ -30,19 +30,20 @@ writable! {
 }
 
 macro_rules! active_priorities {
-    ($($(#[$doc:meta])* $name:ident = $first:literal $second:literal $third:literal $fourth:literal;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident = $r0:literal $r1:literal $r2:literal $r3:literal;)*) => { $(
         $(#[$doc])*
         fn $name(bits: u64) {
             // SAFETY: the registers are there with so many bits of priority, and nothing of EL2's
             // is active yet.
             unsafe {
                 if bits > 6 {
-                    asm!(concat!("msr ", $third, ", xzr"), concat!("msr ", $fourth, ", xzr"), options(nomem, nostack));
+                    asm!(concat!("msr ", $r2, ", xzr"), concat!("msr ", $r3, ", xzr"),
+                        options(nomem, nostack));
                 }
                 if bits > 5 {
-                    asm!(concat!("msr ", $second, ", xzr"), options(nomem, nostack));
+                    asm!(concat!("msr ", $r1, ", xzr"), options(nomem, nostack));
                 }
-                asm!(concat!("msr ", $first, ", xzr"), options(nomem, nostack));
+                asm!(concat!("msr ", $r0, ", xzr"), options(nomem, nostack));
             }
         }
     )* };
@@ -88,7 +89,8 @@ pub fn ich_lr(index: usize) -> u64 {
     let value: u64;
     // SAFETY: calls the code below, which changes the three registers named and touches no memory.
     unsafe {
-        asm!("bl read_list_register", inout("x0") index as u64 => value, out("x1") _, out("x30") _, options(nostack, preserves_flags))
+        asm!("bl read_list_register", inout("x0") index as u64 => value, out("x1") _, out("x30") _,
+            options(nostack, preserves_flags))
     };
     value
 }
@@ -97,7 +99,8 @@ pub fn ich_lr(index: usize) -> u64 {
 pub fn set_ich_lr(index: usize, value: u64) {
     // SAFETY: as above; what the register holds is the vGIC's, this function's only caller.
     unsafe {
-        asm!("adr x7, 3f", "b write_list_register", "3:", inout("x0") index as u64 => _, in("x5") value, out("x6") _, out("x7") _, options(nostack, preserves_flags))
+        asm!("adr x7, 3f", "b write_list_register", "3:", inout("x0") index as u64 => _,
+            in("x5") value, out("x6") _, out("x7") _, options(nostack, preserves_flags))
     };
 }
 

@@ -15,7 +15,10 @@ macro_rules! readable {
         pub fn $name() -> u64 {
             let value;
             // SAFETY: EL2 may read the register, and reading touches no memory.
-            unsafe { ::core::arch::asm!(concat!("mrs {}, ", $encoding), out(reg) value, options(nostack, preserves_flags)) };
+            unsafe {
+                ::core::arch::asm!(concat!("mrs {}, ", $encoding), out(reg) value,
+                    options(nostack, preserves_flags));
+            }
             value
         }
     )* };
@@ -28,7 +31,10 @@ macro_rules! writable {
         pub fn $name(value: u64) {
             // SAFETY: EL2 may write the register. The compiler keeps memory accesses in order
             // around it (no `nomem`).
-            unsafe { ::core::arch::asm!(concat!("msr ", $encoding, ", {}"), in(reg) value, options(nostack, preserves_flags)) };
+            unsafe {
+                ::core::arch::asm!(concat!("msr ", $encoding, ", {}"), in(reg) value,
+                    options(nostack, preserves_flags));
+            }
         }
     )* };
 }
@@ -79,10 +85,8 @@ pub fn smc(function: u64, arguments: [u64; 3]) -> i64 {
     // SAFETY: the machine check saw that firmware speaks PSCI by SMC; SMCCC says which registers it
     // may change.
     unsafe {
-        asm!("smc #0", inout("x0") function => result, inout("x1") x1 => _, inout("x2") x2 => _, inout("x3") x3 => _,
-            lateout("x4") _, lateout("x5") _, lateout("x6") _, lateout("x7") _, lateout("x8") _, lateout("x9") _,
-            lateout("x10") _, lateout("x11") _, lateout("x12") _, lateout("x13") _, lateout("x14") _, lateout("x15") _,
-            lateout("x16") _, lateout("x17") _, options(nostack));
+        asm!("smc #0", inout("x0") function => result, inout("x1") x1 => _, inout("x2") x2 => _,
+            inout("x3") x3 => _, clobber_abi("C"), options(nostack));
     }
     result
 }

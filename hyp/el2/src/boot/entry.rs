@@ -39,7 +39,8 @@ _plan_offset:
     .quad   0                           // the packer's: the plan, bytes from the image's start
     .quad   0                           // the packer's: bytes of EL2's segments
 
-.macro known_state                      // whatever firmware left: interrupts masked, no VHE, MMU off
+// whatever firmware left: interrupts masked, no VHE, MMU off
+.macro known_state
     msr     DAIFSet, #0xf
     msr     SPSel, #1
     msr     TPIDR_EL2, xzr              // no state yet (state/percpu.rs)
@@ -60,7 +61,8 @@ _plan_offset:
     msr     DAIFSet, #0xf
     msr     SPSel, #1
     cmp     x21, #2
-    b.ne    1f                          // to be refused; the boot protocol has the MMU off at each level
+// to be refused; the boot protocol has the MMU off at each level
+    b.ne    1f
     known_state
 1:  adr     x19, _image_start
     mov     x0, x19
@@ -69,7 +71,8 @@ _plan_offset:
     add     sp, x1, :lo12:boot_stack_top
     mov     x0, x20
     mov     x1, x21
-    bl      {check_machine}             // x0 = target, x1 = bytes; a machine that does not fit never returns
+// x0 = target, x1 = bytes; a machine that does not fit never returns
+    bl      {check_machine}
     mov     x21, x0
     mov     x20, x1
     cmp     x21, x19
@@ -91,7 +94,8 @@ move_image:
     add     x2, x21, x20
     cmp     x0, x2
     b.hs    image_moved
-    mov     x22, x0                     // the page is fetched from: nothing stale may be read instead of it
+// the page is fetched from: nothing stale may be read instead of it
+    mov     x22, x0
     mov     x23, x1
     mov     x0, x21
     mov     x1, #4096
@@ -136,7 +140,8 @@ image_moved:
     adrp    x1, _image_end
     add     x1, x1, :lo12:_image_end
     sub     x1, x1, x21
-    bl      clean_invalidate            // what was just relocated may have been prefetched as it was before
+// what was just relocated may have been prefetched as it was before
+    bl      clean_invalidate
     ic      iallu
     dsb     sy
     isb
@@ -194,7 +199,8 @@ clean_invalidate_unmapped:
     isb
     msr     TTBR0_EL2, x4
     isb
-    tlbi    alle2                       // walks go on from tables that were cached: of the other root, too
+// walks go on from tables that were cached: of the other root, too
+    tlbi    alle2
     dsb     nsh
     isb
     bl      clean_invalidate
@@ -273,7 +279,8 @@ park_core:
     .popsection
 
     .pushsection .bss.boot_stack, "aw", @nobits
-    .balign 128                         // no line shared with what other cores use with their caches on
+// no line shared with what other cores use with their caches on
+    .balign 128
     .space  {boot_stack}
 boot_stack_top:
     .balign 128

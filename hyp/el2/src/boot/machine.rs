@@ -433,10 +433,12 @@ fn check_gic(found: &Found, plan: &PlanView) {
     }
     if !fits(found, machine) {
         refuse!(str "GIC: the plan needs GICv", dec version, str " at ", hex base,
-            str ", the machine has GICv", dec found.gic_version.into(), str " at ", hex found.gic[0])
+            str ", the machine has GICv", dec found.gic_version.into(),
+            str " at ", hex found.gic[0])
     }
     if machine.gic_version != Gic::VERSION {
-        refuse!(str "plan: for GICv", dec version, str ", this EL2 drives GICv", dec Gic::VERSION.into())
+        refuse!(str "plan: for GICv", dec version,
+            str ", this EL2 drives GICv", dec Gic::VERSION.into())
     }
     Gic::attach(machine, found.link);
     let intids = distributor::intids(machine.gicd.base);

@@ -170,7 +170,8 @@ fn check_frequency(mpidr: u64) {
     let own = timer::frequency();
     if !FREQUENCIES.contains(&own) {
         refuse!(str "timer: core ", hex mpidr, str " has CNTFRQ_EL0 = ", dec own,
-            str " Hz, the plan needs ", dec *FREQUENCIES.start(), str " to ", dec *FREQUENCIES.end())
+            str " Hz, the plan needs ", dec *FREQUENCIES.start(),
+            str " to ", dec *FREQUENCIES.end())
     }
     let known = FREQUENCY.load(Relaxed);
     if known != 0 && known != own {
@@ -203,8 +204,8 @@ pub extern "C" fn check_core(core: &Core) {
     if midr & 0xff0f_fff0 == 0x410f_d080 && midr <= 0x410f_d083 && !PSCI.load(Relaxed) {
         // SAFETY: a prefetcher's switch.
         unsafe {
-            core::arch::asm!("mrs {0}, S3_1_C15_C2_0", "orr {0}, {0}, #1 << 32", "msr S3_1_C15_C2_0, {0}", "isb",
-                out(reg) _, options(nomem, nostack, preserves_flags));
+            core::arch::asm!("mrs {0}, S3_1_C15_C2_0", "orr {0}, {0}, #1 << 32",
+                "msr S3_1_C15_C2_0, {0}", "isb", out(reg) _, options(nomem, nostack, preserves_flags));
         }
     }
     let bits = match ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange) {

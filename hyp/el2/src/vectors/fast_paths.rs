@@ -130,13 +130,15 @@ ring:                                   // as `doorbell::ring`
 doorbell:                               // w0 = INTID, x1 = core: as `doorbell::handle_doorbell_sgi`
     msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
     msr     S3_0_C12_C11_1, x0          // ICC_DIR_EL1
-    dsb     sy                          // a kick after the acknowledgement sends an SGI anew: look only now
+// a kick after the acknowledgement sends an SGI anew: look only now
+    dsb     sy
     stp     x4, x5, [sp, #16 * 2]
     stp     x6, x7, [sp, #16 * 3]
     ldr     x4, [x1, #{mail}]
     ldr     w0, [x4]
     cbz     w0, 3f
-2:  lsr     w3, w0, #16                 // siblings' SGIs, as `Vcpu::inbox`; anything else is for Rust
+// siblings' SGIs, as `Vcpu::inbox`; anything else is for Rust
+2:  lsr     w3, w0, #16
     cbnz    w3, doorbell_rust
     rbit    w6, w0
     clz     w6, w6

@@ -8,13 +8,15 @@ macro_rules! table {
     .balign 2048
     .global vectors
 vectors:
-    .macro slot index                   // DDI 0487, table D1-8; the assembler refuses one that runs into the next
+// DDI 0487, table D1-8; the assembler refuses one that runs into the next
+    .macro slot index
     .org    vectors + 128 * \index
     .endm
 
     .macro from_el2 index               // a fault of EL2 itself, or SP_EL0, which it never uses
     slot    \index
-    mrs     x0, TPIDR_EL2               // the state, right above the stack: nothing on that is needed any more
+// the state, right above the stack: nothing on that is needed any more
+    mrs     x0, TPIDR_EL2
     cbz     x0, 9f
     mov     sp, x0
 9:  b       {fault}
@@ -59,7 +61,8 @@ vectors:
     mov     w0, #{special}
     b       interrupt
 
-    enter   11                          // SError: it is this core's partition's (policy: docs/security.md)
+// SError: it is this core's partition's (policy: docs/security.md)
+    enter   11
     save_rest
     save_all
     bl      {synchronous}
