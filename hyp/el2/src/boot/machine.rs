@@ -257,15 +257,13 @@ fn add_ram(found: &mut Found, bank: Range) {
     if bank.size == 0 {
         return;
     }
-    let (banks, free) = found.ram.split_at_mut(found.ram_count);
-    let touched = banks
-        .iter_mut()
-        .find(|other| bank.base <= end(other) && other.base <= end(&bank));
+    let mut banks = found.ram.iter_mut().take(found.ram_count);
+    let touched = banks.find(|other| bank.base <= end(other) && other.base <= end(&bank));
     if let Some(other) = touched {
         let last = end(other).max(end(&bank));
         other.base = other.base.min(bank.base);
         other.size = last - other.base;
-    } else if let Some(slot) = free.first_mut() {
+    } else if let Some(slot) = found.ram.get_mut(found.ram_count) {
         *slot = bank;
         found.ram_count += 1;
     } else {

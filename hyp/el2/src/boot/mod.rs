@@ -205,7 +205,8 @@ pub extern "C" fn check_core(core: &Core) {
         // SAFETY: a prefetcher's switch.
         unsafe {
             core::arch::asm!("mrs {0}, S3_1_C15_C2_0", "orr {0}, {0}, #1 << 32",
-                "msr S3_1_C15_C2_0, {0}", "isb", out(reg) _, options(nomem, nostack, preserves_flags));
+                "msr S3_1_C15_C2_0, {0}", "isb", out(reg) _,
+                options(nomem, nostack, preserves_flags));
         }
     }
     let bits = match ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange) {

@@ -210,6 +210,7 @@ impl PerCpu {
     /// On the core of that row, with its MMU on, once in its life: what the answer points to is the
     /// caller's alone until the core enters its guest or waits, from where the vectors alone hand
     /// it out.
+    #[inline(never)]
     pub unsafe fn init(
         row: &'static plan::Core,
         plan: PlanView,
