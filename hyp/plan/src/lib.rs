@@ -62,7 +62,7 @@ pub const PRIVATE_STATE: u64 = 3 * PAGE;
 pub const STATE_SIZE: u64 = 4 * PAGE;
 /// Bytes of the shared region that belong to all cores together.
 pub const SHARED_GLOBAL: u64 = PAGE;
-/// Bytes of the shared region of each core: pending line, counters, crash record.
+/// Bytes of the shared region of each core: pending word, counters.
 pub const SHARED_PER_CORE: u64 = PAGE;
 /// Bytes of the shared region of each partition: its console rings.
 pub const SHARED_PER_PARTITION: u64 = 4 * PAGE;

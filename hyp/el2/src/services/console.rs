@@ -129,15 +129,10 @@ pub fn send(cpu: &mut PerCpu, byte: u8) -> bool {
     core::hint::black_box(true)
 }
 
-/// Something was typed for this core's partition.
-pub fn typed(cpu: &mut PerCpu) {
-    update(cpu);
-}
-
 /// Brings the PL011's interrupt in line with its registers, and looks again later if that may
 /// change with the ring: the drain does not tell the producer.
 #[inline(never)]
-fn update(cpu: &mut PerCpu) {
+pub fn update(cpu: &mut PerCpu) {
     // What the registers hold now is seen by whoever changes the level after this look at it.
     published();
     // Twice: between a sibling's look at the registers and what it makes of them something may have

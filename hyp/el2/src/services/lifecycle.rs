@@ -49,11 +49,9 @@ pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
 /// Stops this core's partition, which is told to its other cores and its peers, and this core's
 /// part of it.
 pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
-    if let Some(to) = final_state(stop) {
-        end(cpu, to, stop);
-    }
-    // Once: where EL2 faults at one of these it comes here again, and the console's core has
-    // others' lines to print.
+    end(cpu, stop);
+    // Once: where EL2 faults at one of these it comes here again, and the console's core has others'
+    // lines to print.
     if !replace(&mut cpu.stopped, true) {
         console::end_partition(cpu);
         doorbell::notify_peers_of_stop(cpu);
@@ -61,29 +59,36 @@ pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
     }
 }
 
-/// The state that a partition ends in; none if a sibling has set it.
-fn final_state(stop: Stop) -> Option<u32> {
-    match stop {
-        Stop::BySibling => None,
-        Stop::Off => Some(state::OFF),
-        Stop::Reset => Some(state::RESET),
-        Stop::Failed => Some(state::FAILED),
-        Stop::Fault => Some(state::HALTED),
-    }
-}
-
-/// Of several vCPUs that stop their partition at once one wins; the others do nothing here.
-fn end(cpu: &mut PerCpu, to: u32, stop: Stop) {
-    if matches!(stop, Stop::Fault) {
-        cpu.mine.crash.record(cpu.fault.registers);
-    }
+/// Ends the partition for its other cores, unless a sibling has.
+fn end(cpu: &mut PerCpu, stop: Stop) {
+    let mut line = console::partition_line(cpu);
+    let to = match stop {
+        Stop::BySibling => return,
+        Stop::Off => state::OFF,
+        Stop::Reset => {
+            line.str("asked for a reset: halted");
+            state::RESET
+        }
+        Stop::Failed => {
+            vcpu_name(cpu, &mut line);
+            line.str(" gave the partition up: code ").hex(cpu.fail_code);
+            state::FAILED
+        }
+        Stop::Fault => {
+            describe_fault(cpu, &mut line);
+            state::HALTED
+        }
+    };
+    // Of several vCPUs that stop their partition at once one wins; the others do nothing here.
     let index = cpu.row.partition as usize;
     if !cpu.shared.change_state(index, state::RUNNING, to) {
         return;
     }
     cpu.state.power.halt_all();
     console::end_partition(cpu);
-    print_reason(cpu, stop);
+    if to != state::OFF {
+        console::print_line(cpu, &line);
+    }
     console::say_lost(cpu, true);
     for index in cpu.vcpus.iter().map(|&index| index as usize) {
         if index != cpu.index {
@@ -93,22 +98,6 @@ fn end(cpu: &mut PerCpu, to: u32, stop: Stop) {
     if cpu.shared.global.alive.fetch_sub(1, AcqRel) == 1 {
         console::wake_console_core(cpu);
     }
-}
-
-fn print_reason(cpu: &PerCpu, stop: Stop) {
-    let mut line = console::partition_line(cpu);
-    match stop {
-        Stop::BySibling | Stop::Off => return,
-        Stop::Reset => {
-            line.str("asked for a reset: halted");
-        }
-        Stop::Failed => {
-            vcpu_name(cpu, &mut line);
-            line.str(" gave the partition up: code ").hex(cpu.fail_code);
-        }
-        Stop::Fault => describe_fault(cpu, &mut line),
-    }
-    console::print_line(cpu, &line);
 }
 
 fn describe_fault(cpu: &PerCpu, line: &mut Line) {

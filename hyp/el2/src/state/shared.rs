@@ -1,5 +1,4 @@
-//! The one region of EL2 that all cores map: pending words, control words, counters, crash records,
-//! console rings.
+//! The one region of EL2 that all cores map: pending words, control words, counters, console rings.
 //!
 //! Atomics alone live here. It holds nothing of a guest's but what that guest prints.
 
@@ -50,8 +49,6 @@ pub struct SharedPerCpu {
     pub control: AtomicU32,
     /// EL2 entries by `abi::Reason`; the core alone writes.
     pub entries: [AtomicU64; Reason::COUNT],
-    /// The record of the core's last fault.
-    pub crash: Crash,
 }
 
 /// What the cores of one partition share with the console core.
@@ -77,25 +74,6 @@ pub mod control {
     pub const CONSOLE: u32 = 1 << 2;
     /// Something was typed for the partition.
     pub const INPUT: u32 = 1 << 3;
-}
-
-/// A fault's registers, kept for whoever asks later.
-#[repr(C)]
-pub struct Crash {
-    /// Faults so far.
-    pub count: AtomicU32,
-    /// `ESR_EL2`, `ELR_EL2`, `FAR_EL2`, `HPFAR_EL2`.
-    pub registers: [AtomicU64; 4],
-}
-
-impl Crash {
-    /// Records a fault: `ESR_EL2`, `ELR_EL2`, `FAR_EL2`, `HPFAR_EL2`.
-    pub fn record(&self, registers: [u64; 4]) {
-        for (slot, value) in self.registers.iter().zip(registers) {
-            slot.store(value, Relaxed);
-        }
-        self.count.fetch_add(1, Release);
-    }
 }
 
 /// The shared region of the running system.

@@ -195,7 +195,7 @@ fn control(cpu: &mut PerCpu) -> Next {
         Next::Resume
     };
     if bits & control::INPUT != 0 && !cpu.stopped {
-        console::typed(cpu);
+        console::update(cpu);
     }
     // A start is taken by the loop that waits for one.
     if bits & control::STOP != 0 {
