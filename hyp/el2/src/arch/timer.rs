@@ -14,7 +14,6 @@ pub fn frequency() -> u64 {
 }
 
 /// The physical count now.
-#[inline(always)]
 pub fn now() -> u64 {
     // No ISB: a count that is a few ticks old only sends a doorbell as late as that.
     CNTPCT_EL0.get()
@@ -24,7 +23,6 @@ pub fn now() -> u64 {
 pub const NEVER: u64 = u64::MAX;
 
 /// Asks for an interrupt at `tick`.
-#[inline(always)]
 pub fn arm(tick: u64) {
     registers::set_cnthp_cval(tick);
     CNTHP_CTL_EL2.set(u64::from(tick != NEVER));

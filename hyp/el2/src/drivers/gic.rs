@@ -145,14 +145,12 @@ pub trait GicDriver {
 
     /// Carries out the commonest write of a word to the emulated distributor, an SGI to another
     /// vCPU; false for all others.
-    #[inline(always)]
     fn fast_write(_vcpu: Vcpu<VgicBackend>, _offset: u64, _value: u32) -> bool {
         false
     }
 
     /// Takes what a sibling asked, if it is one SGI that can be listed at once; false, with nothing
     /// done, for all else.
-    #[inline(always)]
     fn fast_inbox(_vcpu: Vcpu<VgicBackend>) -> bool {
         false
     }

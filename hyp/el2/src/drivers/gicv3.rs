@@ -215,33 +215,28 @@ impl GicDriver for Gicv3 {
         affinity | target | u64::from(intid) << 24
     }
 
-    #[inline(always)]
     fn send(sgi: u64) {
         barrier::dsb(barrier::ISHST);
         gic_registers::set_icc_sgi1r(sgi);
         barrier::isb(barrier::SY);
     }
 
-    #[inline(always)]
     fn acknowledge() -> u32 {
         gic_registers::icc_iar1() as u32 & 0xff_ffff
     }
 
     /// The acknowledgement must have reached the redistributor before anything that the SGI
     /// announces is looked at (IHI 0069, 4.1.1).
-    #[inline(always)]
     fn end_sgi(intid: u32) {
         Self::drop_priority(intid);
         Self::deactivate(intid);
         barrier::dsb(barrier::SY);
     }
 
-    #[inline(always)]
     fn drop_priority(intid: u32) {
         gic_registers::set_icc_eoir1(intid.into());
     }
 
-    #[inline(always)]
     fn deactivate(intid: u32) {
         gic_registers::set_icc_dir(intid.into());
     }
@@ -275,7 +270,6 @@ impl GicDriver for Gicv3 {
         vcpu.write(part, offset, size, value);
     }
 
-    #[inline(always)]
     fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32> {
         gic.distributor_state(offset)
     }

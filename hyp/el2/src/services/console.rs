@@ -235,7 +235,7 @@ impl Partitions for Shared {
 
     #[inline(always)]
     fn output(&self, index: usize) -> Option<&Output> {
-        Some(&self.terminal(index)?.output)
+        Some(&self.terminals.get(index)?.output)
     }
 
     #[inline(always)]
@@ -306,7 +306,7 @@ pub fn drain(cpu: &mut PerCpu) -> bool {
 #[inline(never)]
 fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
     let listener = cpu.console.listener;
-    let ring = listener.and_then(|index| Some(&cpu.shared.terminal(index)?.input));
+    let ring = listener.and_then(|index| Some(&cpu.shared.terminals.get(index)?.input));
     // So long a partition that reads nothing can keep whoever types from a command.
     let patience = timer::frequency();
     let keys = &mut cpu.console.keys;

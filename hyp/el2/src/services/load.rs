@@ -23,7 +23,6 @@ use crate::arch::{cache, timer};
 use crate::drivers::pl011::Uart;
 use crate::state::percpu::PerCpu;
 use crate::state::plan_view::PlanView;
-use crate::state::shared::Loading;
 
 /// `CNTHCTL_EL2`: EVNTEN, and EVNTI for an event every 2^16 ticks.
 const EVENTS: u64 = 1 << 2 | 15 << 4;
@@ -33,7 +32,7 @@ const EVENTS: u64 = 1 << 2 | 15 << 4;
 /// `pause` is called often.
 pub fn load(cpu: &PerCpu, pause: &mut Progress) {
     let (plan, row) = (&cpu.plan, cpu.row);
-    let Some(loading) = cpu.shared.loading(row.partition as usize) else {
+    let Some(loading) = cpu.shared.global.loading.get(row.partition as usize) else {
         return;
     };
     let next = |taken: &AtomicU32| {
@@ -48,7 +47,7 @@ pub fn load(cpu: &PerCpu, pause: &mut Progress) {
     // SAFETY: the row's running root; what is filled is not looked at through the loading tables
     // any more.
     unsafe { cache::switch_el2_tables(row.ttbr_run) };
-    meet(cpu, loading, 1, pause);
+    meet(cpu, &loading.arrived, cpu.vcpus.len(), pause);
     while let Some(range) = next(&loading.cleaned) {
         // SAFETY: the row's two roots, of which the first maps the partition's memory.
         unsafe {
@@ -57,7 +56,7 @@ pub fn load(cpu: &PerCpu, pause: &mut Progress) {
         pause.look(cpu);
     }
     cache::invalidate_instructions();
-    meet(cpu, loading, 2, pause);
+    meet(cpu, &loading.arrived, 2 * cpu.vcpus.len(), pause);
 }
 
 /// All that is loaded of a partition.
@@ -91,12 +90,13 @@ fn fill(loads: &[Load], range: Range) {
     }
 }
 
-/// Waits until every core of the partition came here for the `round`th time.
-fn meet(cpu: &PerCpu, loading: &Loading, round: u32, pause: &mut Progress) {
-    loading.arrived.fetch_add(1, AcqRel);
+/// Waits until `count` cores have come here, counted in `arrived`, the caller among them, saying how far
+/// loading is.
+pub fn meet(cpu: &PerCpu, arrived: &AtomicU32, count: usize, pause: &mut Progress) {
+    arrived.fetch_add(1, AcqRel);
     barrier::dsb(barrier::ISHST);
     asm::sev();
-    while loading.arrived.load(Acquire) < round * cpu.vcpus.len() as u32 {
+    while arrived.load(Acquire) < count as u32 {
         pause.look(cpu);
         asm::wfe();
     }
@@ -135,7 +135,7 @@ impl Progress {
         let uart = unsafe { Uart::new(cpu.plan.header.machine.uart.base) };
         uart.switch_on();
         for (index, partition) in cpu.plan.partitions().iter().enumerate() {
-            let Some(loading) = cpu.shared.loading(index) else {
+            let Some(loading) = cpu.shared.global.loading.get(index) else {
                 continue;
             };
             let (chunks, bytes) = total(of(&cpu.plan, partition));

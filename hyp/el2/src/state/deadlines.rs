@@ -22,25 +22,21 @@ impl Deadlines {
     pub const NONE: Self = Self([timer::NEVER; 3]);
 
     /// Sets `which` to tick `at`; [`timer::NEVER`] clears it. [`Self::arm`] makes it count.
-    #[inline(always)]
     pub fn set(&mut self, which: Deadline, at: u64) {
         self.0[which as usize] = at;
     }
 
     /// Sets `which` to tick `at` if it is later than that.
-    #[inline(always)]
     pub fn advance(&mut self, which: Deadline, at: u64) {
         self.set(which, at.min(self.0[which as usize]));
     }
 
     /// Whether `which` has come by tick `now`.
-    #[inline(always)]
     pub fn is_due(&self, which: Deadline, now: u64) -> bool {
         self.0[which as usize] <= now
     }
 
     /// Arms EL2's timer for the earliest.
-    #[inline(always)]
     pub fn arm(&self) {
         let [first, second, third] = self.0;
         timer::arm(first.min(second).min(third));

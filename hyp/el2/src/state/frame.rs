@@ -16,13 +16,11 @@ impl Frame {
     pub const ZERO: Self = Self([0; 32]);
 
     /// Returns register `index` as an instruction names it: 31 is XZR.
-    #[inline(always)]
     pub fn get(&self, index: u8) -> u64 {
         self.0[usize::from(index) & 31]
     }
 
     /// Sets register `index`; 31 discards the value.
-    #[inline(always)]
     pub fn set(&mut self, index: u8, value: u64) {
         if index != 31 {
             self.0[usize::from(index) & 31] = value;

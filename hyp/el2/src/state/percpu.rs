@@ -227,7 +227,7 @@ impl PerCpu {
         let (Some(partition), Some(mine), Some(terminal)) = (
             plan.partitions().get(row.partition as usize),
             shared.core(index),
-            shared.terminal(row.partition as usize),
+            shared.terminals.get(row.partition as usize),
         ) else {
             unreachable_state()
         };
@@ -280,7 +280,6 @@ impl PerCpu {
     }
 
     /// Counts why EL2 was entered.
-    #[inline(always)]
     pub fn count(&self, reason: Reason) {
         self.mine.count(reason);
     }

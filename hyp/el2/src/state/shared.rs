@@ -26,7 +26,7 @@ pub struct Global {
     /// The run's nonce.
     pub nonce: AtomicU64,
     /// How far the loading of each partition is.
-    loading: [Loading; MAX_PARTITIONS],
+    pub loading: [Loading; MAX_PARTITIONS],
 }
 
 /// How far the loading of a partition is (`services/load.rs`). Its cores count; all zero before.
@@ -82,7 +82,8 @@ pub struct Shared {
     /// What belongs to all cores together.
     pub global: &'static Global,
     cores: &'static [SharedPerCpu],
-    terminals: &'static [Terminal],
+    /// What each partition shares with the console core.
+    pub terminals: &'static [Terminal],
 }
 
 impl Shared {
@@ -118,32 +119,19 @@ impl Shared {
         }
     }
 
-    /// How far the loading of partition `index` is.
-    pub fn loading(&self, index: usize) -> Option<&'static Loading> {
-        self.global.loading.get(index)
-    }
-
     /// What core `index` shares.
     #[inline(never)]
     pub fn core(&self, index: usize) -> Option<&'static SharedPerCpu> {
         self.cores.get(index)
     }
 
-    /// What partition `index` shares.
-    #[inline(always)]
-    pub fn terminal(&self, index: usize) -> Option<&'static Terminal> {
-        self.terminals.get(index)
-    }
-
     /// Where the state of partition `index` is, `abi::state`; none is never running.
-    #[inline(always)]
     pub fn state_word(&self, index: usize) -> &'static AtomicU32 {
         static NONE: AtomicU32 = AtomicU32::new(abi::state::LOADING);
         self.global.states.get(index).unwrap_or(&NONE)
     }
 
     /// State of partition `index`, `abi::state`.
-    #[inline(always)]
     pub fn state(&self, index: usize) -> u32 {
         self.state_word(index).load(Acquire)
     }
@@ -159,7 +147,6 @@ impl Shared {
 
 impl SharedPerCpu {
     /// Counts an entry. The core alone writes its counters, so a load and a store do.
-    #[inline(always)]
     pub fn count(&self, reason: Reason) {
         if let Some(entries) = self.entries.get(reason as usize) {
             entries.store(entries.load(Relaxed).wrapping_add(1), Relaxed);

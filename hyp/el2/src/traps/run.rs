@@ -1,10 +1,7 @@
 //! What a core does from the moment its MMU is on: makes ready, waits for the others, runs its
 //! guest or waits for its start.
 
-use core::sync::atomic::Ordering::{AcqRel, Acquire};
-
-use ::console::{Line, STARTED};
-use aarch64_cpu::asm::{self, barrier};
+use core::sync::atomic::Ordering::AcqRel;
 
 use super::irq;
 use crate::arch::{el1_context, unreachable_state};
@@ -16,6 +13,7 @@ use crate::services::{console, doorbell, vgic};
 use crate::state::next::{Next, Until};
 use crate::state::percpu::{PerCpu, VgicBackend};
 use crate::state::plan_view::PlanView;
+use ::console::{Line, STARTED};
 
 /// Step 6 of boot (`boot/entry.rs` calls it by this name). `row` is this core's row of the plan.
 // SAFETY: no other function of EL2 has this name.
@@ -60,11 +58,5 @@ fn boot_barrier(cpu: &PerCpu, progress: &mut Progress) {
         );
         global.alive.fetch_add(1, AcqRel);
     }
-    global.ready.fetch_add(1, AcqRel);
-    barrier::dsb(barrier::ISHST);
-    asm::sev();
-    while global.ready.load(Acquire) < cpu.cores.len() as u32 {
-        progress.look(cpu);
-        asm::wfe();
-    }
+    load::meet(cpu, &global.ready, cpu.cores.len(), progress);
 }
