@@ -7,12 +7,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use channel::{Consumer, Error, Indices, Producer, Region, layout, open};
 
 /// The four indices of a region.
-const INDICES: [usize; 4] = [
-    layout::PRODUCED,
-    layout::CONSUMED,
-    layout::WANT_DATA,
-    layout::WANT_ROOM,
-];
+const INDICES: [usize; 4] =
+    [layout::PRODUCED, layout::CONSUMED, layout::WANT_DATA, layout::WANT_ROOM];
 
 /// One end's pages.
 struct Memory {
@@ -31,11 +27,7 @@ impl Memory {
     fn region(&self, doorbells: bool) -> Region<'_> {
         let indices = Indices::new(&self.page).expect("a whole page");
         let region = Region::new(indices, &self.data).expect("a power of two");
-        if doorbells {
-            region
-        } else {
-            region.without_doorbells()
-        }
+        if doorbells { region } else { region.without_doorbells() }
     }
 
     fn index(&self, at: usize) -> u32 {
@@ -97,16 +89,9 @@ fn steps(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
             _ => {
                 let before = theirs.words();
                 act(&step, &mut tx, &mut rx, &mut sent, &mut received);
-                assert_eq!(
-                    before,
-                    theirs.words(),
-                    "{step:?} wrote into the peer's pages"
-                );
+                assert_eq!(before, theirs.words(), "{step:?} wrote into the peer's pages");
                 let published = (mine.index(layout::PRODUCED), mine.index(layout::CONSUMED));
-                let ahead = (
-                    sent.wrapping_sub(published.0),
-                    received.wrapping_sub(published.1),
-                );
+                let ahead = (sent.wrapping_sub(published.0), received.wrapping_sub(published.1));
                 assert!(ahead.0 <= tx.capacity() && ahead.1 <= rx.capacity());
                 assert_eq!(ahead.1, rx.unpublished());
             }

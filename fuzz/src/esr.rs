@@ -32,10 +32,7 @@ pub fn run(data: &[u8]) {
         let level = trap::walk_level(value, esr, [value, esr], value);
         let seen = trap::syndrome(esr, value & 1 != 0, level);
         let status = seen & 0x3f;
-        assert!(
-            matches!(status, 0x10 | 0x13..=0x17 | 0x21 | 0x35),
-            "{seen:#x}"
-        );
+        assert!(matches!(status, 0x10 | 0x13..=0x17 | 0x21 | 0x35), "{seen:#x}");
         assert!(matches!(trap::class(seen), 0x20 | 0x21 | 0x24 | 0x25));
     }
     let access = trap::sysreg_access(esr);
@@ -47,24 +44,13 @@ pub fn run(data: &[u8]) {
         assert!(!access.write || !matches!(policy, Policy::Id(_)));
     }
     if let Some(rt) = trap::sgi1r_source(esr) {
-        assert_eq!(
-            class,
-            ec::SYSREG,
-            "the short path takes what is no register access"
-        );
+        assert_eq!(class, ec::SYSREG, "the short path takes what is no register access");
         assert_eq!((access.op, access.rt, access.write), (ICC_SGI1R, rt, true));
     }
     if let Some(access) = trap::access(esr) {
-        assert_eq!(
-            class,
-            ec::DATA_ABORT,
-            "EL2 carries out what is no data abort"
-        );
+        assert_eq!(class, ec::DATA_ABORT, "EL2 carries out what is no data abort");
         assert_eq!(access.is_write(), esr >> 6 & 1 != 0);
-        assert!(
-            trap::ipa_known(esr) && esr >> 7 & 1 == 0,
-            "a walk of the guest's own tables"
-        );
+        assert!(trap::ipa_known(esr) && esr >> 7 & 1 == 0, "a walk of the guest's own tables");
         assert!((4..8).contains(&(esr & 0x3f)), "no translation fault");
         assert!(access.rt() < 32 && matches!(access.size(), 1 | 2 | 4 | 8));
         let bits = 8 * access.size();

@@ -25,38 +25,14 @@ pub struct Target {
 
 /// All of them.
 pub const TARGETS: [Target; 8] = [
-    Target {
-        name: "channel",
-        run: channel::run,
-    },
-    Target {
-        name: "esr",
-        run: esr::run,
-    },
-    Target {
-        name: "manifest",
-        run: manifest::run,
-    },
-    Target {
-        name: "pl011",
-        run: pl011::run,
-    },
-    Target {
-        name: "plan",
-        run: plan::run,
-    },
-    Target {
-        name: "tree",
-        run: tree::run,
-    },
-    Target {
-        name: "verifier",
-        run: verifier::run,
-    },
-    Target {
-        name: "vgic",
-        run: vgic::run,
-    },
+    Target { name: "channel", run: channel::run },
+    Target { name: "esr", run: esr::run },
+    Target { name: "manifest", run: manifest::run },
+    Target { name: "pl011", run: pl011::run },
+    Target { name: "plan", run: plan::run },
+    Target { name: "tree", run: tree::run },
+    Target { name: "verifier", run: verifier::run },
+    Target { name: "vgic", run: vgic::run },
 ];
 
 // Sources of elsewhere that are part of no library: EL2's program, and what tests share.

@@ -37,16 +37,11 @@ pub fn run(data: &[u8]) {
             return;
         }
     };
-    let board = root
-        .join("boards")
-        .join(&system.board.name)
-        .join("board.toml");
+    let board = root.join("boards").join(&system.board.name).join("board.toml");
     let board = std::fs::read_to_string(board).expect("the board that was just read");
     let mut files = |name: &str| Ok(std::fs::read(folder.join(name))?);
     let inputs = Manifest::read(text).and_then(|manifest| {
-        Inputs::of(manifest, &board, &el2, &mut files, &mut |_| {
-            Ok(support::guest_elf())
-        })
+        Inputs::of(manifest, &board, &el2, &mut files, &mut |_| Ok(support::guest_elf()))
     });
     let inputs = inputs.unwrap_or_else(|error| panic!("the verifier cannot read it: {error:#}"));
     let proof = bulkhead_verify::verify(&image.bytes, &inputs);

@@ -94,11 +94,7 @@ impl Partition {
             self.uart.write(offset, value, output, input);
         }
         let shown = self.uart.read(0x40, output, input) != 0;
-        assert_eq!(
-            self.uart.line(output, input).0,
-            shown,
-            "a level that MIS does not show"
-        );
+        assert_eq!(self.uart.line(output, input).0, shown, "a level that MIS does not show");
         wakes
     }
 }
@@ -120,12 +116,7 @@ pub fn run(data: &[u8]) {
     let mut shown = Vec::new();
     for step in input.arbitrary_iter::<Step>().into_iter().flatten() {
         let Ok(step) = step else { break };
-        let Machine {
-            partitions,
-            waiting,
-            live,
-            ..
-        } = &mut machine;
+        let Machine { partitions, waiting, live, .. } = &mut machine;
         match step {
             Step::Read(at, offset) => partitions[usize::from(at)].read(offset.into()),
             Step::Write(at, offset, value) => {
@@ -171,10 +162,7 @@ pub fn run(data: &[u8]) {
         machine.waiting.mark(index);
     }
     drain(&mut mux, &machine, usize::MAX, &mut shown);
-    let used = machine
-        .partitions
-        .iter()
-        .map(|partition| partition.output.used());
+    let used = machine.partitions.iter().map(|partition| partition.output.used());
     assert_eq!(used.sum::<u32>(), 0, "something stays behind");
     for line in shown.split(|&byte| byte == b'\n') {
         lawful(line, ever_live);
@@ -197,17 +185,12 @@ fn lawful(line: &[u8], ever_live: bool) {
     for (core, name) in NAMES.iter().enumerate() {
         starts.push(format!("\x1b[{}m[{name}]\x1b[0m ", 31 + core).into_bytes());
     }
-    let rest = starts
-        .iter()
-        .find_map(|start| line.strip_prefix(&start[..]));
+    let rest = starts.iter().find_map(|start| line.strip_prefix(&start[..]));
     let rest = rest.unwrap_or_else(|| {
         assert!(line.is_empty(), "a line without an author: {line:?}");
         line
     });
     let rest = rest.strip_suffix(b"\x18\x0f\x1b(B\x1b[0m").unwrap_or(rest);
     let lawful = |byte: &u8| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..);
-    assert!(
-        ever_live || rest.iter().all(lawful),
-        "a control byte: {rest:?}"
-    );
+    assert!(ever_live || rest.iter().all(lawful), "a control byte: {rest:?}");
 }

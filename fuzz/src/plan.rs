@@ -45,10 +45,7 @@ pub fn run(data: &[u8]) {
 fn check(image: &[u8], data: &[u8]) {
     let plan = PlanView::at(image.as_ptr() as u64);
     let word = |at: usize| u64::read_from_prefix(&image[at..]).map_or(0, |(word, _)| word);
-    let (size, whole) = (
-        word(offset_of!(Header, size)),
-        word(offset_of!(Header, image_size)),
-    );
+    let (size, whole) = (word(offset_of!(Header, size)), word(offset_of!(Header, image_size)));
     let sound = data.starts_with(&plan::MAGIC.to_le_bytes())
         && word(offset_of!(Header, version)) as u32 == plan::VERSION
         && size <= whole

@@ -22,24 +22,15 @@ pub enum Answer {
 }
 
 /// Where the loader is taken to have put the image: in RAM that the plan uses.
-pub const IMAGE: Range = Range {
-    base: 0x7800_0000,
-    size: 0x0010_0000,
-};
+pub const IMAGE: Range = Range { base: 0x7800_0000, size: 0x0010_0000 };
 /// Bytes of a tree's header.
 const HEADER: usize = 40;
 
 /// Input: a flattened device tree.
 pub fn run(data: &[u8]) {
     if let Answer::Refused(line) = answer(data) {
-        assert!(
-            line.starts_with("bulkhead: refused: ") && line.len() > 40,
-            "{line}"
-        );
-        assert!(
-            line.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
-            "{line}"
-        );
+        assert!(line.starts_with("bulkhead: refused: ") && line.len() > 40, "{line}");
+        assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{line}");
     }
 }
 
@@ -83,9 +74,8 @@ fn answer_from(level: u64, plan: &PlanView, data: &[u8]) -> Answer {
     if claimed.swap_bytes() > held {
         tree[0] = tree[0] & 0xffff_ffff | u64::from(held.swap_bytes()) << 32;
     }
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        machine::check(tree.as_ptr() as u64, level, plan, IMAGE)
-    }));
+    let result =
+        catch_unwind(AssertUnwindSafe(|| machine::check(tree.as_ptr() as u64, level, plan, IMAGE)));
     match result {
         Ok(checked) => Answer::Covers(checked),
         Err(why) => match why.downcast::<Refused>() {

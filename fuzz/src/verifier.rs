@@ -43,11 +43,7 @@ pub fn run(data: &[u8]) {
             true => 1 << (change.flip % 64),
             false => change.flip,
         };
-        support::put(
-            &mut image,
-            at * 8,
-            support::word(&good.image, at * 8) ^ flip,
-        );
+        support::put(&mut image, at * 8, support::word(&good.image, at * 8) ^ flip);
     }
     support::seal(&mut image);
     let proof = bulkhead_verify::verify(&image, &good.inputs);
@@ -89,11 +85,7 @@ fn walk(parts: &Parts<'_>, table: u64, level: u32, input: u64, found: &mut Vec<(
         match (entry & 3, level) {
             (3, 0..=2) => walk(parts, entry & 0xffff_ffff_f000, level + 1, input, found),
             (0 | 2, _) => {}
-            _ => found.push((
-                input,
-                entry & 0xffff_ffff_f000,
-                entry >> 6 & 3 | entry >> 51 & 12,
-            )),
+            _ => found.push((input, entry & 0xffff_ffff_f000, entry >> 6 & 3 | entry >> 51 & 12)),
         }
     }
 }

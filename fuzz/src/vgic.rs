@@ -96,10 +96,7 @@ fn steps<const V2: bool>(input: &mut Unstructured<'_>) -> arbitrary::Result<()> 
 /// No interrupt is in two list registers of a core.
 fn held_once<const V2: bool>(machine: &Machine<V2>, core: usize) {
     let entries = machine.cores[core].registers.iter().map(|&raw| Entry(raw));
-    let mut held: Vec<u32> = entries
-        .filter(|entry| !entry.is_over())
-        .map(Entry::intid)
-        .collect();
+    let mut held: Vec<u32> = entries.filter(|entry| !entry.is_over()).map(Entry::intid).collect();
     let count = held.len();
     held.sort_unstable();
     held.dedup();
@@ -154,9 +151,7 @@ fn take<const V2: bool>(machine: &mut Machine<V2>, step: Step, vcpus: usize) {
             machine.vcpu(core(by)).send_sgi(value, only_group0);
         }
         Step::SgiToOne(by, value) if V2 => {
-            machine
-                .vcpu(core(by))
-                .send_sgi_to_one_v2(SGIR, value as u32);
+            machine.vcpu(core(by)).send_sgi_to_one_v2(SGIR, value as u32);
         }
         Step::SgiToOne(by, value) => {
             machine.vcpu(core(by)).send_sgi_to_one(value);

@@ -50,36 +50,23 @@ fn set(node: &mut DeviceTreeNode, name: &str, value: &[u8]) {
 
 /// Cells of two words each.
 fn cells(numbers: &[u64]) -> Vec<u8> {
-    numbers
-        .iter()
-        .flat_map(|number| number.to_be_bytes())
-        .collect()
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
 fn words(numbers: &[u32]) -> Vec<u8> {
-    numbers
-        .iter()
-        .flat_map(|number| number.to_be_bytes())
-        .collect()
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
 fn at<'a>(tree: &'a mut DeviceTree, path: &str) -> &'a mut DeviceTreeNode {
-    tree.find_node_mut(path)
-        .unwrap_or_else(|| panic!("no {path}"))
+    tree.find_node_mut(path).unwrap_or_else(|| panic!("no {path}"))
 }
 
 /// The path of the one node below `parent` whose `property` holds `text`.
 fn path_of(tree: &DeviceTree, parent: &str, property: &str, text: &str) -> String {
     let above = tree.find_node(parent).expect("the parent");
     let holds = |node: &DeviceTreeNode| {
-        let value = (&node)
-            .property(property)
-            .map(|value| value.value().to_vec());
-        value.is_some_and(|value| {
-            value
-                .split(|&byte| byte == 0)
-                .any(|one| one == text.as_bytes())
-        })
+        let value = (&node).property(property).map(|value| value.value().to_vec());
+        value.is_some_and(|value| value.split(|&byte| byte == 0).any(|one| one == text.as_bytes()))
     };
     let found = above.children().find(|node| holds(node));
     let found = found.unwrap_or_else(|| panic!("no {property} = {text} in {parent}"));
@@ -105,19 +92,14 @@ fn rename(tree: &mut DeviceTree, path: &str, name: &str) {
 }
 
 fn reserve(tree: &mut DeviceTree, base: u64, size: u64) {
-    tree.memory_reservations
-        .push(MemoryReservation::new(base, size));
+    tree.memory_reservations.push(MemoryReservation::new(base, size));
 }
 
 /// Adds `/reserved-memory` with one child.
 fn reserved_memory(tree: &mut DeviceTree, properties: &[(&str, &[u8])]) {
     let mut above = node(
         "reserved-memory",
-        &[
-            ("#address-cells", &words(&[2])),
-            ("#size-cells", &words(&[2])),
-            ("ranges", &[]),
-        ],
+        &[("#address-cells", &words(&[2])), ("#size-cells", &words(&[2])), ("ranges", &[])],
     );
     above.add_child(node("bl31@78000000", properties));
     tree.root.add_child(above);
@@ -125,10 +107,8 @@ fn reserved_memory(tree: &mut DeviceTree, properties: &[(&str, &[u8])]) {
 
 /// A range in the middle of what `duo` uses.
 const UNDER: (u64, u64) = (0x7900_0000, 0x0020_0000);
-const UNDER_SAYS: &[&str] = &[
-    "RAM: the plan needs 0x78000000-",
-    "the device tree reserves 0x79000000-0x791fffff",
-];
+const UNDER_SAYS: &[&str] =
+    &["RAM: the plan needs 0x78000000-", "the device tree reserves 0x79000000-0x791fffff"];
 
 #[test]
 fn nodes_are_found_by_what_they_are_and_not_by_their_names() {
@@ -142,10 +122,7 @@ fn nodes_are_found_by_what_they_are_and_not_by_their_names() {
             let path = path_of(tree, "/", property, text);
             rename(tree, &path, name);
         }
-        let cpus: Vec<_> = at(tree, "/cpus")
-            .children()
-            .map(|cpu| cpu.name().to_owned())
-            .collect();
+        let cpus: Vec<_> = at(tree, "/cpus").children().map(|cpu| cpu.name().to_owned()).collect();
         for (number, cpu) in cpus.iter().enumerate() {
             rename(tree, &format!("/cpus/{cpu}"), &format!("core-{number}"));
         }
@@ -167,10 +144,7 @@ fn what_is_disabled_does_not_count() {
             set(at(tree, &path), "status", b"disabled\0");
         }
     };
-    refused(
-        &["RAM: ", "the machine has"],
-        disable("device_type", "memory"),
-    );
+    refused(&["RAM: ", "the machine has"], disable("device_type", "memory"));
     refused(&["GIC: ", "has none"], disable("compatible", "arm,gic-v3"));
     refused(&["console: "], disable("compatible", "arm,pl011"));
     refused(&["PSCI: "], disable("compatible", "arm,psci-1.0"));
@@ -191,15 +165,8 @@ fn what_is_disabled_does_not_count() {
 fn a_core_may_be_disabled_and_must_not_have_failed() {
     let say = |status: &'static [u8]| {
         move |tree: &mut DeviceTree| {
-            let name = at(tree, "/cpus")
-                .children()
-                .nth(1)
-                .map(|cpu| cpu.name().to_owned());
-            set(
-                at(tree, &format!("/cpus/{}", name.expect("a second core"))),
-                "status",
-                status,
-            );
+            let name = at(tree, "/cpus").children().nth(1).map(|cpu| cpu.name().to_owned());
+            set(at(tree, &format!("/cpus/{}", name.expect("a second core"))), "status", status);
         }
     };
     covers(say(b"disabled\0"));
@@ -264,10 +231,7 @@ fn what_boot_alone_needs_may_be_reserved() {
     let data = changed(|tree| reserve(tree, base, size));
     let answer = tree::answer_reclaiming(base, size, &data);
     assert!(matches!(answer, Answer::Covers(_)), "{answer:?}");
-    says(
-        &tree::answer_reclaiming(base, size - 0x1000, &data),
-        UNDER_SAYS,
-    );
+    says(&tree::answer_reclaiming(base, size - 0x1000, &data), UNDER_SAYS);
 }
 
 #[test]
@@ -276,16 +240,12 @@ fn banks_of_ram_are_joined_or_refused_in_a_whole_line() {
         move |tree: &mut DeviceTree| {
             let path = path_of(tree, "/", "device_type", "memory");
             // From the top down, one bank a node and four a node, by turns.
-            let list: Vec<_> = (0..64)
-                .rev()
-                .map(|n| [0x4000_0000 + n * step, size])
-                .collect();
+            let list: Vec<_> = (0..64).rev().map(|n| [0x4000_0000 + n * step, size]).collect();
             set(at(tree, &path), "reg", &cells(list[..4].as_flattened()));
             for (number, some) in list[4..].chunks(3).enumerate() {
                 let reg = cells(some.as_flattened());
                 let properties: [(&str, &[u8]); 2] = [("device_type", b"memory\0"), ("reg", &reg)];
-                tree.root
-                    .add_child(node(&format!("memory@{number}"), &properties));
+                tree.root.add_child(node(&format!("memory@{number}"), &properties));
             }
         }
     };
@@ -294,10 +254,7 @@ fn banks_of_ram_are_joined_or_refused_in_a_whole_line() {
         panic!("gaps are no RAM");
     };
     assert!(line.ends_with(" more, of which EL2 reads 32"), "{line}");
-    assert!(
-        line.contains("the machine has 0x7f000000-0x7ffeffff "),
-        "{line}"
-    );
+    assert!(line.contains("the machine has 0x7f000000-0x7ffeffff "), "{line}");
 }
 
 #[test]
@@ -305,35 +262,23 @@ fn devices_are_found_behind_buses_in_buses() {
     let inside = |ranges: Option<Vec<u8>>| {
         move |tree: &mut DeviceTree| {
             let path = path_of(tree, "/", "compatible", "arm,pl011");
-            tree.root
-                .remove_child(path.trim_start_matches('/'))
-                .expect("the UART");
+            tree.root.remove_child(path.trim_start_matches('/')).expect("the UART");
             let one = words(&[1]);
             let cells: [(&str, &[u8]); 2] = [("#address-cells", &one), ("#size-cells", &one)];
             let mut outer = node("soc", &cells);
-            set(
-                &mut outer,
-                "ranges",
-                &words(&[0, 0, 0x0800_0000, 0x0200_0000]),
-            );
+            set(&mut outer, "ranges", &words(&[0, 0, 0x0800_0000, 0x0200_0000]));
             let mut inner = node("apb", &cells);
             if let Some(ranges) = ranges {
                 set(&mut inner, "ranges", &ranges);
             }
             let reg = words(&[0x20, 0x1000]);
-            inner.add_child(node(
-                "uart",
-                &[("compatible", b"arm,pl011\0"), ("reg", &reg)],
-            ));
+            inner.add_child(node("uart", &[("compatible", b"arm,pl011\0"), ("reg", &reg)]));
             outer.add_child(inner);
             tree.root.add_child(outer);
         }
     };
     covers(inside(Some(words(&[0, 0x0100_0000 - 0x20, 0x1000]))));
-    refused(
-        &["console: "],
-        inside(Some(words(&[0, 0x0100_0000, 0x1000]))),
-    );
+    refused(&["console: "], inside(Some(words(&[0, 0x0100_0000, 0x1000]))));
     // A bus without `ranges` has no way to the cores (2.3.8).
     refused(&["console: "], inside(None));
 }
@@ -383,10 +328,8 @@ fn release_addresses_are_the_plans() {
             set(at(tree, &path), "reg", &cells(&[0, 0x3b40_0000]));
             let psci = path_of(tree, "/", "compatible", "arm,psci-1.0");
             tree.root.remove_child(psci.trim_start_matches('/'));
-            let names: Vec<_> = at(tree, "/cpus")
-                .children()
-                .map(|cpu| cpu.name().to_owned())
-                .collect();
+            let names: Vec<_> =
+                at(tree, "/cpus").children().map(|cpu| cpu.name().to_owned()).collect();
             for (name, release) in names.iter().zip([0xd8, second, 0xe8, 0xf0]) {
                 let cpu = at(tree, &format!("/cpus/{name}"));
                 set(cpu, "cpu-release-addr", &cells(&[release]));
@@ -394,15 +337,9 @@ fn release_addresses_are_the_plans() {
         })
     };
     let answer = tree::answer_on_rpi4(&board(0xe8));
-    says(
-        &answer,
-        &["cores: the plan releases MPIDR 0x1 at 0xe0, the machine at 0xe8"],
-    );
+    says(&answer, &["cores: the plan releases MPIDR 0x1 at 0xe0, the machine at 0xe8"]);
     // It goes on to what is no Raspberry Pi here.
-    says(
-        &tree::answer_on_rpi4(&board(0xe0)),
-        &["GIC: the plan needs GICv2"],
-    );
+    says(&tree::answer_on_rpi4(&board(0xe0)), &["GIC: the plan needs GICv2"]);
 }
 
 /// Whatever else is wrong: without EL2 nothing of it matters.
@@ -411,10 +348,7 @@ fn another_exception_level_is_refused_first() {
     let good = changed(|_| ());
     for (level, word) in [(1, "EL1"), (3, "EL3")] {
         for data in [&good[..], &[], &good[..100]] {
-            says(
-                &tree::answer_at(level, data),
-                &["exception level: the plan needs EL2", word],
-            );
+            says(&tree::answer_at(level, data), &["exception level: the plan needs EL2", word]);
         }
     }
     assert!(matches!(tree::answer_at(2, &good), Answer::Covers(_)));

@@ -14,9 +14,7 @@ fn fuzz() -> &'static Path {
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = fuzz().join("seeds").join(target);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     let read = |path: PathBuf| {
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
@@ -58,10 +56,7 @@ fn damaged_seeds_pass() {
 /// A program for libFuzzer, a row of `TARGETS` and a folder of seeds go together.
 #[test]
 fn every_target_is_whole() {
-    let names: Vec<_> = TARGETS
-        .iter()
-        .map(|target| target.name.to_owned())
-        .collect();
+    let names: Vec<_> = TARGETS.iter().map(|target| target.name.to_owned()).collect();
     for (folder, end) in [("fuzz_targets", ".rs"), ("seeds", "")] {
         let entries = std::fs::read_dir(fuzz().join(folder)).expect("its folder");
         let mut found: Vec<_> = entries
@@ -89,26 +84,18 @@ fn boot_trees_are_told_apart() {
     for name in ["virt.dtb", "bus.dtb"] {
         assert_eq!(
             answer(name),
-            Answer::Covers(Checked {
-                nonce: 0x0123_4567_89ab_cdef,
-                frequency: 0
-            }),
+            Answer::Covers(Checked { nonce: 0x0123_4567_89ab_cdef, frequency: 0 }),
             "{name}"
         );
     }
     // The RAM disk is reserved twice, and under the plan.
     assert_eq!(
         answer("reserved.dtb"),
-        Answer::Covers(Checked {
-            nonce: 0x0123_4567_89ab_cdef,
-            frequency: 62_500_000
-        })
+        Answer::Covers(Checked { nonce: 0x0123_4567_89ab_cdef, frequency: 62_500_000 })
     );
-    for (name, word) in [
-        ("little-memory.dtb", "RAM: "),
-        ("few-cores.dtb", "cores: "),
-        ("other-gic.dtb", "GIC: "),
-    ] {
+    for (name, word) in
+        [("little-memory.dtb", "RAM: "), ("few-cores.dtb", "cores: "), ("other-gic.dtb", "GIC: ")]
+    {
         let Answer::Refused(line) = answer(name) else {
             panic!("{name} is not refused");
         };

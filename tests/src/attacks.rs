@@ -10,20 +10,12 @@ const ESCAPED: &[&str] = &["escaped", "bulkhead: refused"];
 
 /// An attack on the interrupt controller, with a GICv2: `name` is the case's.
 const fn gicv2(name: &'static str, case: Case) -> Case {
-    Case {
-        name,
-        machine: GICV2,
-        ..case
-    }
+    Case { name, machine: GICV2, ..case }
 }
 
 /// The same beside the pair, with external aborts instead of a halt: `name` is the case's.
 const fn strayed(name: &'static str, case: Case) -> Case {
-    Case {
-        name,
-        system: "tests/systems/stray.toml",
-        ..case
-    }
+    Case { name, system: "tests/systems/stray.toml", ..case }
 }
 
 /// A case: the attack's name, the state its partition must end in, and words that a console line
@@ -55,20 +47,14 @@ macro_rules! halted {
         attack!(
             $name,
             "halted",
-            concat!(
-                "bulkhead: chaos: vCPU 0 on core 3 halted: ",
-                $cause,
-                " (ESR 0x"
-            )
+            concat!("bulkhead: chaos: vCPU 0 on core 3 halted: ", $cause, " (ESR 0x")
         )
     };
 }
 
 /// The number of interrupts, which is the board's.
-const INTIDS: Case = Case {
-    command_line: Some(("chaos", "attack=typer intids=288")),
-    ..answered!("typer")
-};
+const INTIDS: Case =
+    Case { command_line: Some(("chaos", "attack=typer intids=288")), ..answered!("typer") };
 
 /// All of them.
 pub const CASES: &[Case] = &[
@@ -88,30 +74,18 @@ pub const CASES: &[Case] = &[
     // The one core here that looks the address of DC CVAP up in QEMU.
     strayed(
         "attack/stray-neoverse-n1",
-        Case {
-            machine: Machine {
-                cpu: Some("neoverse-n1"),
-                ..DEFAULT
-            },
-            ..answered!("stray")
-        },
+        Case { machine: Machine { cpu: Some("neoverse-n1"), ..DEFAULT }, ..answered!("stray") },
     ),
     strayed("attack/abort-storm", answered!("abort-storm")),
     strayed("attack/sizing", answered!("sizing")),
     // The line has the first cause: where the guest strayed, or what EL1 took without EL2.
     strayed(
         "attack/no-vector",
-        halted!(
-            "no-vector",
-            "read outside its memory, and its vector faults"
-        ),
+        halted!("no-vector", "read outside its memory, and its vector faults"),
     ),
     strayed(
         "attack/vector-faults",
-        halted!(
-            "vector-faults",
-            "write outside its memory, and its vector faults"
-        ),
+        halted!("vector-faults", "write outside its memory, and its vector faults"),
     ),
     strayed(
         "attack/undefined-no-vector",
@@ -151,10 +125,7 @@ pub const CASES: &[Case] = &[
         ],
         ..answered!("uart-flood")
     },
-    gicv2(
-        "attack/gicr-outside-gicv2",
-        halted!("gicr-outside", "read outside its memory"),
-    ),
+    gicv2("attack/gicr-outside-gicv2", halted!("gicr-outside", "read outside its memory")),
     gicv2("attack/gic-foreign-gicv2", answered!("gic-foreign")),
     gicv2("attack/gicr-foreign-gicv2", answered!("gicr-foreign")),
     gicv2("attack/sgi-everywhere-gicv2", answered!("sgi-everywhere")),
@@ -173,19 +144,13 @@ pub const CASES: &[Case] = &[
         system: "tests/systems/fault.toml",
         damage: Some(Damage::Unmapped),
         expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("chaos", "halted")]),
-        wanted: &[
-            COMPLETE,
-            "bulkhead: chaos: vCPU 0 on core 3 halted: fault in EL2 (ESR 0x96",
-        ],
+        wanted: &[COMPLETE, "bulkhead: chaos: vCPU 0 on core 3 halted: fault in EL2 (ESR 0x96"],
         ..DUO
     },
     Case {
         name: "attack/channel-storm-peer",
         system: "tests/systems/storm.toml",
-        machine: Machine {
-            cores: Some(5),
-            ..DEFAULT
-        },
+        machine: Machine { cores: Some(5), ..DEFAULT },
         expect: Expect::Ends(&[
             ("sensor", "off"),
             ("control", "off"),

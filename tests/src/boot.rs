@@ -5,10 +5,7 @@
 use crate::Leaves::*;
 use crate::{COMPLETE, Case, DEFAULT, DUO, Edit, Entry, Expect, GICV2, Loader, Machine, REFUSAL};
 
-const U_BOOT: Machine = Machine {
-    firmware: Some("debian:u-boot-qemu"),
-    ..DEFAULT
-};
+const U_BOOT: Machine = Machine { firmware: Some("debian:u-boot-qemu"), ..DEFAULT };
 
 /// All of them.
 pub const CASES: &[Case] = &[
@@ -17,42 +14,27 @@ pub const CASES: &[Case] = &[
         machine: U_BOOT,
         dialogue: &[
             ("Hit any key to stop autoboot", " "),
-            (
-                "=> ",
-                "qfw load 50000000 60000000; booti 50000000 - ${fdtcontroladdr}\r",
-            ),
+            ("=> ", "qfw load 50000000 60000000; booti 50000000 - ${fdtcontroladdr}\r"),
         ],
         ..DUO
     },
     // Over the place that EL2 moves to, the end of the first GiB. U-Boot is behind that here.
     Case {
         name: "boot/over-the-target",
-        machine: Machine {
-            memory: Some("2G"),
-            ..U_BOOT
-        },
+        machine: Machine { memory: Some("2G"), ..U_BOOT },
         dialogue: &[
             ("Hit any key to stop autoboot", " "),
-            (
-                "=> ",
-                "qfw load 7fe00000 60000000; booti 7fe00000 - ${fdtcontroladdr}\r",
-            ),
+            ("=> ", "qfw load 7fe00000 60000000; booti 7fe00000 - ${fdtcontroladdr}\r"),
         ],
         ..DUO
     },
     // Above the place that EL2 moves to: the copy goes down, its first page first.
     Case {
         name: "boot/above-the-target",
-        machine: Machine {
-            memory: Some("2G"),
-            ..U_BOOT
-        },
+        machine: Machine { memory: Some("2G"), ..U_BOOT },
         dialogue: &[
             ("Hit any key to stop autoboot", " "),
-            (
-                "=> ",
-                "qfw load 90000000 60000000; booti 90000000 - ${fdtcontroladdr}\r",
-            ),
+            ("=> ", "qfw load 90000000 60000000; booti 90000000 - ${fdtcontroladdr}\r"),
         ],
         ..DUO
     },
@@ -71,36 +53,24 @@ pub const CASES: &[Case] = &[
             ),
         ],
         expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("chaos", "off")]),
-        wanted: &[
-            COMPLETE,
-            "[chaos] survived remains: 0 of 4194304 words are the loader's",
-        ],
+        wanted: &[COMPLETE, "[chaos] survived remains: 0 of 4194304 words are the loader's"],
         ..DUO
     },
     Case {
         name: "boot/active-group-0",
-        machine: behind(&Loader {
-            leaves: &[ActiveGroup0],
-            tree: &[],
-        }),
+        machine: behind(&Loader { leaves: &[ActiveGroup0], tree: &[] }),
         ..DUO
     },
     Case {
         name: "boot/left-registers",
-        machine: behind(&Loader {
-            leaves: &[Registers, Gicv3],
-            tree: &[],
-        }),
+        machine: behind(&Loader { leaves: &[Registers, Gicv3], tree: &[] }),
         ..LEFT
     },
     Case {
         name: "boot/left-registers-gicv2",
         machine: Machine {
             gic: Some(2),
-            ..behind(&Loader {
-                leaves: &[Registers, Gicv2],
-                tree: &[],
-            })
+            ..behind(&Loader { leaves: &[Registers, Gicv2], tree: &[] })
         },
         ..LEFT
     },
@@ -109,10 +79,7 @@ pub const CASES: &[Case] = &[
         name: "boot/left-registers-a76",
         machine: Machine {
             cpu: Some("cortex-a76"),
-            ..behind(&Loader {
-                leaves: &[Registers, Gicv3],
-                tree: &[],
-            })
+            ..behind(&Loader { leaves: &[Registers, Gicv3], tree: &[] })
         },
         ..LEFT
     },
@@ -150,10 +117,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "refusal/no-frequency",
-        machine: behind(&Loader {
-            leaves: &[NoFrequency],
-            tree: &[],
-        }),
+        machine: behind(&Loader { leaves: &[NoFrequency], tree: &[] }),
         expect: Expect::Refused(&[
             "timer: core 0x0 has CNTFRQ_EL0 = 0 Hz",
             "needs 1000000 to 1000000000",
@@ -162,10 +126,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "refusal/other-frequency",
-        machine: behind(&Loader {
-            leaves: &[OtherFrequency],
-            tree: &[],
-        }),
+        machine: behind(&Loader { leaves: &[OtherFrequency], tree: &[] }),
         expect: Expect::Refused(&[
             "timer: core 0x1 has CNTFRQ_EL0 = 62500000 Hz",
             "the boot core or the device tree says 50000000",
@@ -176,16 +137,9 @@ pub const CASES: &[Case] = &[
         name: "refusal/frequency-of-the-tree",
         machine: behind(&Loader {
             leaves: &[],
-            tree: &[Edit::Set(
-                "/timer",
-                "clock-frequency",
-                &19_200_000u32.to_be_bytes(),
-            )],
+            tree: &[Edit::Set("/timer", "clock-frequency", &19_200_000u32.to_be_bytes())],
         }),
-        expect: Expect::Refused(&[
-            "timer: core 0x0 has CNTFRQ_EL0 = 62500000 Hz",
-            "says 19200000",
-        ]),
+        expect: Expect::Refused(&["timer: core 0x0 has CNTFRQ_EL0 = 62500000 Hz", "says 19200000"]),
         ..REFUSAL
     },
     Case {
@@ -209,10 +163,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "refusal/memreserve",
-        machine: behind(&Loader {
-            leaves: &[],
-            tree: &[Edit::Reserve(0x7900_0000, 0x1000)],
-        }),
+        machine: behind(&Loader { leaves: &[], tree: &[Edit::Reserve(0x7900_0000, 0x1000)] }),
         expect: Expect::Refused(&[
             "RAM: the plan needs 0x78000000-",
             "the device tree reserves 0x79000000-0x79000fff",
@@ -224,11 +175,7 @@ pub const CASES: &[Case] = &[
         machine: behind(&Loader {
             leaves: &[],
             tree: &[
-                Edit::Set(
-                    "/memory@40000000",
-                    "reg",
-                    &cells([0x4000_0000, 0x2000_0000]),
-                ),
+                Edit::Set("/memory@40000000", "reg", &cells([0x4000_0000, 0x2000_0000])),
                 Edit::Add(
                     "/",
                     "memory@60000000",
@@ -246,10 +193,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "refusal/tree-outside-memory",
         system: "rpi4/duo",
-        machine: behind(&Loader {
-            leaves: &[Registers, TreeNowhere],
-            tree: &[],
-        }),
+        machine: behind(&Loader { leaves: &[Registers, TreeNowhere], tree: &[] }),
         expect: Expect::Refused(&["EL2 faults at boot: ESR 0x96", "FAR 0x600000000"]),
         ..REFUSAL
     },
@@ -264,19 +208,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "refusal/entered-at-el1",
-        machine: Machine {
-            entry: Some(Entry::El1),
-            ..DEFAULT
-        },
+        machine: Machine { entry: Some(Entry::El1), ..DEFAULT },
         expect: AT_EL1,
         ..REFUSAL
     },
     Case {
         name: "refusal/entered-at-el1-gicv2",
-        machine: Machine {
-            entry: Some(Entry::El1),
-            ..GICV2
-        },
+        machine: Machine { entry: Some(Entry::El1), ..GICV2 },
         expect: AT_EL1,
         ..REFUSAL
     },
@@ -285,10 +223,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "refusal/entered-at-el3",
         system: "rpi4/duo",
-        machine: Machine {
-            entry: Some(Entry::El3),
-            ..DEFAULT
-        },
+        machine: Machine { entry: Some(Entry::El3), ..DEFAULT },
         expect: Expect::Refused(&[
             "exception level: the plan needs EL2, the loader entered at EL3",
         ]),
@@ -310,10 +245,7 @@ const AT_EL1: Expect =
 
 /// QEMU's machine with the tests' loader in front of the image.
 const fn behind(loader: &'static Loader) -> Machine {
-    Machine {
-        loader: Some(loader),
-        ..DEFAULT
-    }
+    Machine { loader: Some(loader), ..DEFAULT }
 }
 
 /// Properties of `/reserved-memory`.

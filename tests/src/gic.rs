@@ -20,10 +20,7 @@ macro_rules! gic {
 /// [`gic!`] on QEMU's machine with a GICv2.
 macro_rules! gicv2 {
     ($name:literal, $attack:literal) => {
-        Case {
-            machine: GICV2,
-            ..gic!($name, $attack, "gic")
-        }
+        Case { machine: GICV2, ..gic!($name, $attack, "gic") }
     };
 }
 

@@ -114,11 +114,7 @@ pub enum Edit {
     /// The node at a path has this property.
     Set(&'static str, &'static str, &'static [u8]),
     /// The node at a path has a child of this name more, with these properties.
-    Add(
-        &'static str,
-        &'static str,
-        &'static [(&'static str, &'static [u8])],
-    ),
+    Add(&'static str, &'static str, &'static [(&'static str, &'static [u8])]),
     /// A child of the node at a path has another name.
     Rename(&'static str, &'static str, &'static str),
     /// A `/memreserve/` entry: base and size.
@@ -233,16 +229,9 @@ const DEFAULT: Machine = Machine {
 };
 
 /// QEMU's machine with a GICv2, and an EL2 for it.
-const GICV2: Machine = Machine {
-    gic: Some(2),
-    ..DEFAULT
-};
+const GICV2: Machine = Machine { gic: Some(2), ..DEFAULT };
 
-const REFUSAL: Case = Case {
-    wanted: &[],
-    unwanted: &["bulkhead: end"],
-    ..DUO
-};
+const REFUSAL: Case = Case { wanted: &[], unwanted: &["bulkhead: end"], ..DUO };
 
 /// The first system, and machines that it must run on or be refused by. All of them start the same
 /// image. A third party's raw bytes at 0x4008_0000, on eight vCPUs.
@@ -256,17 +245,9 @@ const PAYLOAD: Case = Case {
 /// A partition whose memory takes long to load.
 const LOADING: Case = Case {
     system: "tests/systems/large.toml",
-    machine: Machine {
-        icount: true,
-        slow: true,
-        ..DEFAULT
-    },
+    machine: Machine { icount: true, slow: true, ..DEFAULT },
     wanted: &[COMPLETE, " of 512 MiB"],
-    order: &[
-        "bulkhead: sensor: loading, ",
-        "partitions start",
-        "[control]",
-    ],
+    order: &["bulkhead: sensor: loading, ", "partitions start", "[control]"],
     ..DUO
 };
 
@@ -274,120 +255,49 @@ const DUOS: &[Case] = &[
     DUO,
     Case {
         name: "duo/repeatable",
-        machine: Machine {
-            icount: true,
-            ..DEFAULT
-        },
+        machine: Machine { icount: true, ..DEFAULT },
         expect: Expect::EndsTwice(PAIR),
         ..DUO
     },
     // The console's core waits for others that load, and loads for itself.
-    Case {
-        name: "duo/loading",
-        ..LOADING
-    },
-    Case {
-        name: "duo/loading-itself",
-        system: "tests/systems/large-itself.toml",
-        ..LOADING
-    },
+    Case { name: "duo/loading", ..LOADING },
+    Case { name: "duo/loading-itself", system: "tests/systems/large-itself.toml", ..LOADING },
     Case {
         name: "duo/loading-gicv2",
-        machine: Machine {
-            gic: Some(2),
-            ..LOADING.machine
-        },
+        machine: Machine { gic: Some(2), ..LOADING.machine },
         ..LOADING
     },
-    Case {
-        name: "duo/more-memory",
-        machine: Machine {
-            memory: Some("2G"),
-            ..DEFAULT
-        },
-        ..DUO
-    },
-    Case {
-        name: "duo/more-cores",
-        machine: Machine {
-            cores: Some(8),
-            ..DEFAULT
-        },
-        ..DUO
-    },
-    Case {
-        name: "duo/cortex-a72",
-        machine: Machine {
-            cpu: Some("cortex-a72"),
-            ..DEFAULT
-        },
-        ..DUO
-    },
+    Case { name: "duo/more-memory", machine: Machine { memory: Some("2G"), ..DEFAULT }, ..DUO },
+    Case { name: "duo/more-cores", machine: Machine { cores: Some(8), ..DEFAULT }, ..DUO },
+    Case { name: "duo/cortex-a72", machine: Machine { cpu: Some("cortex-a72"), ..DEFAULT }, ..DUO },
     Case {
         name: "duo/all-larger",
-        machine: Machine {
-            cpu: Some("cortex-a76"),
-            cores: Some(6),
-            memory: Some("3G"),
-            ..DEFAULT
-        },
+        machine: Machine { cpu: Some("cortex-a76"), cores: Some(6), memory: Some("3G"), ..DEFAULT },
         ..DUO
     },
-    Case {
-        name: "duo/gicv2",
-        machine: GICV2,
-        ..DUO
-    },
-    Case {
-        name: "payload/raw",
-        ..PAYLOAD
-    },
-    Case {
-        name: "payload/raw-gicv2",
-        machine: GICV2,
-        ..PAYLOAD
-    },
-    Case {
-        name: "wait/wfe",
-        system: "tests/systems/wfe.toml",
-        wanted: UNRUNG,
-        ..DUO
-    },
-    Case {
-        name: "wait/poll",
-        system: "tests/systems/poll.toml",
-        wanted: UNRUNG,
-        ..DUO
-    },
+    Case { name: "duo/gicv2", machine: GICV2, ..DUO },
+    Case { name: "payload/raw", ..PAYLOAD },
+    Case { name: "payload/raw-gicv2", machine: GICV2, ..PAYLOAD },
+    Case { name: "wait/wfe", system: "tests/systems/wfe.toml", wanted: UNRUNG, ..DUO },
+    Case { name: "wait/poll", system: "tests/systems/poll.toml", wanted: UNRUNG, ..DUO },
     Case {
         name: "wait/doorbell-and-wfe",
         system: "tests/systems/half.toml",
-        wanted: &[
-            COMPLETE,
-            "[sensor]   doorbells     0 sent, ",
-            ": no foreign entry",
-        ],
+        wanted: &[COMPLETE, "[sensor]   doorbells     0 sent, ", ": no foreign entry"],
         unwanted: &["[control]   doorbells     0 sent, "],
         ..DUO
     },
     Case {
         name: "wait/peer-stops",
         system: "tests/systems/stops.toml",
-        expect: Expect::Ends(&[
-            ("sensor", "failed"),
-            ("control", "failed"),
-            ("clock", "failed"),
-        ]),
+        expect: Expect::Ends(&[("sensor", "failed"), ("control", "failed"), ("clock", "failed")]),
         wanted: &["[control] FAIL: after 0 samples: the peer does not run (sensor is failed)"],
         order: &["(sensor is failed)", "bulkhead: clock: "],
         ..DUO
     },
     Case {
         name: "refusal/too-little-memory",
-        machine: Machine {
-            memory: Some("48M"),
-            ..DEFAULT
-        },
+        machine: Machine { memory: Some("48M"), ..DEFAULT },
         expect: Expect::Refused(&[
             "RAM",
             "the plan needs",
@@ -397,28 +307,19 @@ const DUOS: &[Case] = &[
     },
     Case {
         name: "refusal/too-few-cores",
-        machine: Machine {
-            cores: Some(2),
-            ..DEFAULT
-        },
+        machine: Machine { cores: Some(2), ..DEFAULT },
         expect: Expect::Refused(&["cores", "the plan needs 3 cores", "the machine has 2"]),
         ..REFUSAL
     },
     Case {
         name: "refusal/other-gic",
-        machine: Machine {
-            foreign_gic: Some(2),
-            ..DEFAULT
-        },
+        machine: Machine { foreign_gic: Some(2), ..DEFAULT },
         expect: Expect::Refused(&["GIC", "the plan needs GICv3", "the machine has GICv2"]),
         ..REFUSAL
     },
     Case {
         name: "refusal/other-core-type",
-        machine: Machine {
-            cpu: Some("cortex-a35"),
-            ..DEFAULT
-        },
+        machine: Machine { cpu: Some("cortex-a35"), ..DEFAULT },
         expect: Expect::Refused(&["core type", "0x411fd040", "the plan admits 0x410fd030"]),
         ..REFUSAL
     },

@@ -48,10 +48,7 @@ const SHELL: &[(&str, &str)] = &[
     ("stream-1", "\x013"),
     ("/ # ", "stream 101500 1500; echo stream-$((1 + 1))\r"),
     ("stream-2", "\x013"),
-    (
-        "/ # ",
-        "sleep 1; stream 103000 1500 && interrupts && hotplug && load 30 && poweroff\r",
-    ),
+    ("/ # ", "sleep 1; stream 103000 1500 && interrupts && hotplug && load 30 && poweroff\r"),
     // Lines are whole once nobody is live any more.
     ("load 30 && poweroff", "\x010"),
     OFF,
@@ -85,11 +82,7 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
 const ONE: Case = Case {
     name: "linux/one-vcpu-gicv2",
     system: "tests/systems/linux-one.toml",
-    machine: Machine {
-        gic: Some(2),
-        is_busy: true,
-        ..DEFAULT
-    },
+    machine: Machine { gic: Some(2), is_busy: true, ..DEFAULT },
     expect: Expect::Ends(&[("linux", "off")]),
     wanted: &["ticks: 300 times slept", "commands: all well"],
     ..LINUX
@@ -101,11 +94,7 @@ const fn churn(name: &'static str, gic: Option<u32>) -> Case {
     Case {
         name,
         system: "tests/systems/linux-churn.toml",
-        machine: Machine {
-            gic,
-            devices: Some(""),
-            ..DEFAULT
-        },
+        machine: Machine { gic, devices: Some(""), ..DEFAULT },
         expect: Expect::Ends(&[("linux", "off")]),
         wanted: &["from seed 1, the longest took", "commands: all well"],
         is_long: true,
@@ -124,10 +113,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "linux/devices",
         system: "tests/systems/linux-small.toml",
-        machine: Machine {
-            devices: Some("the second PL011 has spoken"),
-            ..DEFAULT
-        },
+        machine: Machine { devices: Some("the second PL011 has spoken"), ..DEFAULT },
         dialogue: &[("bulkhead: linux: asked for a reset", "\x011x")],
         expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("linux", "reset")]),
         wanted: &[
@@ -137,10 +123,7 @@ pub const CASES: &[Case] = &[
             COMPLETE,
         ],
         unwanted: &["bulkhead: refused", "commands: failed"],
-        order: &[
-            "bulkhead: linux: asked for a reset",
-            "samples confirmed by control",
-        ],
+        order: &["bulkhead: linux: asked for a reset", "samples confirmed by control"],
         ..LINUX
     },
     Case {
@@ -151,10 +134,7 @@ pub const CASES: &[Case] = &[
             ("Hit any key to stop autoboot", " "),
             ("=> ", "printenv fdtcontroladdr\r"),
             // The kernel passes over what follows the RAM disk.
-            (
-                "fdtcontroladdr=",
-                "booti 42000000 46000000:200000 40000000\r\x010",
-            ),
+            ("fdtcontroladdr=", "booti 42000000 46000000:200000 40000000\r\x010"),
             OFF,
         ],
         expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("u-boot", "off")]),

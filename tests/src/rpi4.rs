@@ -4,19 +4,12 @@ use super::{Case, DEFAULT, DUO, Expect, Machine, REFUSAL};
 
 /// GICv2, spin table, no PSCI: QEMU ends because EL2 switched the board off as its file says.
 pub const CASES: &[Case] = &[
-    Case {
-        name: "rpi4/duo",
-        system: "rpi4/duo",
-        ..DUO
-    },
+    Case { name: "rpi4/duo", system: "rpi4/duo", ..DUO },
     // A machine with PSCI, which switches it off although the plan's board has a way of its own.
     Case {
         name: "refusal/other-board",
         system: "rpi4/duo",
-        machine: Machine {
-            board: Some("qemu-virt"),
-            ..DEFAULT
-        },
+        machine: Machine { board: Some("qemu-virt"), ..DEFAULT },
         expect: Expect::Refused(&[
             "RAM",
             "the plan needs 0x2",

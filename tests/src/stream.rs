@@ -27,10 +27,7 @@ const OTHER: Case = Case {
     system: "tests/systems/chaos.toml",
     command_line: Some(("chaos", "attack=uart-stream lines=1500")),
     expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("chaos", "off")]),
-    wanted: &[
-        COMPLETE,
-        "[chaos] survived uart-stream: 1500 lines on 1 vCPUs",
-    ],
+    wanted: &[COMPLETE, "[chaos] survived uart-stream: 1500 lines on 1 vCPUs"],
     ..OWN
 };
 
@@ -50,89 +47,26 @@ const fn linux(name: &'static str, system: &'static str, gic: Option<u32>) -> Ca
 
 /// The same beside the partition that has the console's core.
 const fn beside(name: &'static str, system: &'static str, gic: Option<u32>) -> Case {
-    Case {
-        expect: Expect::Ends(&[("linux", "off"), ("other", "off")]),
-        ..linux(name, system, gic)
-    }
+    Case { expect: Expect::Ends(&[("linux", "off"), ("other", "off")]), ..linux(name, system, gic) }
 }
 
 /// All of them.
 pub const CASES: &[Case] = &[
     OWN,
-    Case {
-        name: "stream/own-gicv2",
-        machine: GICV2,
-        ..OWN
-    },
-    Case {
-        name: "stream/own-rpi4",
-        system: "tests/systems/stream-rpi4.toml",
-        ..OWN
-    },
+    Case { name: "stream/own-gicv2", machine: GICV2, ..OWN },
+    Case { name: "stream/own-rpi4", system: "tests/systems/stream-rpi4.toml", ..OWN },
     OTHER,
-    Case {
-        name: "stream/other-gicv2",
-        machine: GICV2,
-        ..OTHER
-    },
-    linux(
-        "stream/linux-own-1",
-        "tests/systems/stream-own-1.toml",
-        None,
-    ),
-    linux(
-        "stream/linux-own-2",
-        "tests/systems/stream-own-2.toml",
-        None,
-    ),
-    beside(
-        "stream/linux-other-1",
-        "tests/systems/stream-other-1.toml",
-        None,
-    ),
-    beside(
-        "stream/linux-other-2",
-        "tests/systems/stream-other-2.toml",
-        None,
-    ),
-    linux(
-        "stream/linux-own-1-gicv2",
-        "tests/systems/stream-own-1.toml",
-        Some(2),
-    ),
-    linux(
-        "stream/linux-own-2-gicv2",
-        "tests/systems/stream-own-2.toml",
-        Some(2),
-    ),
-    beside(
-        "stream/linux-other-1-gicv2",
-        "tests/systems/stream-other-1.toml",
-        Some(2),
-    ),
-    beside(
-        "stream/linux-other-2-gicv2",
-        "tests/systems/stream-other-2.toml",
-        Some(2),
-    ),
-    linux(
-        "stream/linux-own-1-rpi4",
-        "tests/systems/stream-own-1-rpi4.toml",
-        None,
-    ),
-    linux(
-        "stream/linux-own-2-rpi4",
-        "tests/systems/stream-own-2-rpi4.toml",
-        None,
-    ),
-    beside(
-        "stream/linux-other-1-rpi4",
-        "tests/systems/stream-other-1-rpi4.toml",
-        None,
-    ),
-    beside(
-        "stream/linux-other-2-rpi4",
-        "tests/systems/stream-other-2-rpi4.toml",
-        None,
-    ),
+    Case { name: "stream/other-gicv2", machine: GICV2, ..OTHER },
+    linux("stream/linux-own-1", "tests/systems/stream-own-1.toml", None),
+    linux("stream/linux-own-2", "tests/systems/stream-own-2.toml", None),
+    beside("stream/linux-other-1", "tests/systems/stream-other-1.toml", None),
+    beside("stream/linux-other-2", "tests/systems/stream-other-2.toml", None),
+    linux("stream/linux-own-1-gicv2", "tests/systems/stream-own-1.toml", Some(2)),
+    linux("stream/linux-own-2-gicv2", "tests/systems/stream-own-2.toml", Some(2)),
+    beside("stream/linux-other-1-gicv2", "tests/systems/stream-other-1.toml", Some(2)),
+    beside("stream/linux-other-2-gicv2", "tests/systems/stream-other-2.toml", Some(2)),
+    linux("stream/linux-own-1-rpi4", "tests/systems/stream-own-1-rpi4.toml", None),
+    linux("stream/linux-own-2-rpi4", "tests/systems/stream-own-2-rpi4.toml", None),
+    beside("stream/linux-other-1-rpi4", "tests/systems/stream-other-1-rpi4.toml", None),
+    beside("stream/linux-other-2-rpi4", "tests/systems/stream-other-2-rpi4.toml", None),
 ];

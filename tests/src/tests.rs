@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
 #[test]
@@ -18,10 +16,8 @@ fn names_are_unique_and_systems_exist() {
         let path = match case.system.ends_with(".toml") {
             true => root().join(case.system),
             false => {
-                let (board, name) = case
-                    .system
-                    .split_once('/')
-                    .unwrap_or(("qemu-virt", case.system));
+                let (board, name) =
+                    case.system.split_once('/').unwrap_or(("qemu-virt", case.system));
                 root().join(format!("boards/{board}/systems/{name}.toml"))
             }
         };
@@ -38,22 +34,13 @@ fn every_attack_of_chaos_is_tried() {
     let (table, _) = table.split_once("];").expect("the table's end");
     // A row has two strings: its name and what it does.
     let attacks: BTreeSet<_> = table.split('"').skip(1).step_by(4).collect();
-    assert!(
-        attacks.contains("read-outside") && attacks.len() > 20,
-        "{attacks:?}"
-    );
+    assert!(attacks.contains("read-outside") && attacks.len() > 20, "{attacks:?}");
 
     let manifest =
         std::fs::read_to_string(root().join("tests/systems/storm.toml")).expect("a manifest");
     let mut tried: BTreeSet<_> = cases()
         .iter()
-        .filter_map(|case| {
-            case.command_line?
-                .1
-                .strip_prefix("attack=")?
-                .split(' ')
-                .next()
-        })
+        .filter_map(|case| case.command_line?.1.strip_prefix("attack=")?.split(' ').next())
         .map(String::from)
         .collect();
     tried.extend(

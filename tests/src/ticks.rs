@@ -14,31 +14,17 @@ const TICKS: Case = Case {
 };
 
 /// With a second UART, whose interrupt is passed through.
-const UART: Machine = Machine {
-    devices: Some(""),
-    ..DEFAULT
-};
+const UART: Machine = Machine { devices: Some(""), ..DEFAULT };
 
 /// Every GIC and board. QEMU's GICv2 is no GIC-400, so EL2 does not trust it with `GICH_LR.HW`;
 /// what that loses shows on a busy host first.
 pub const CASES: &[Case] = &[
     TICKS,
-    Case {
-        name: "ticks/gicv2",
-        machine: Machine {
-            gic: Some(2),
-            is_busy: true,
-            ..UART
-        },
-        ..TICKS
-    },
+    Case { name: "ticks/gicv2", machine: Machine { gic: Some(2), is_busy: true, ..UART }, ..TICKS },
     Case {
         name: "ticks/rpi4",
         system: "tests/systems/ticks-rpi4.toml",
-        machine: Machine {
-            is_busy: true,
-            ..DEFAULT
-        },
+        machine: Machine { is_busy: true, ..DEFAULT },
         ..TICKS
     },
 ];

@@ -19,10 +19,8 @@ pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 pub const HYPERVISOR: &str = "bulkhead-el2";
 /// What the hypervisor is built for: a GIC's version, the feature of its package for that (none is
 /// the default), and the binary.
-pub const FLAVOURS: [(u32, Option<&str>, &str); 2] = [
-    (3, None, HYPERVISOR),
-    (2, Some("gicv2"), "bulkhead-el2-gicv2"),
-];
+pub const FLAVOURS: [(u32, Option<&str>, &str); 2] =
+    [(3, None, HYPERVISOR), (2, Some("gicv2"), "bulkhead-el2-gicv2")];
 
 /// The repository's root.
 pub fn root() -> PathBuf {
@@ -59,10 +57,7 @@ impl Builder {
     /// A builder of systems for GIC version `gic`, or for the first that each board lists.
     #[must_use]
     pub fn for_gic(gic: Option<u32>) -> Self {
-        Self {
-            gic,
-            ..Self::default()
-        }
+        Self { gic, ..Self::default() }
     }
 
     /// Builds a package's program of the same name (release) and answers the path of its ELF file.
@@ -99,27 +94,14 @@ impl Builder {
             "--bin",
             name,
         ]);
-        command.args(
-            feature
-                .into_iter()
-                .flat_map(|feature| ["--features", feature]),
-        );
+        command.args(feature.into_iter().flat_map(|feature| ["--features", feature]));
         command.arg("--target-dir").arg(&target);
         let output = ui::run(&format!("building {name}"), &mut command)?;
         if output.iter().any(|line| line.starts_with("warning")) {
-            let progress = [
-                "   Compiling",
-                "    Finished",
-                " Downloading",
-                "  Downloaded",
-            ];
-            let words = output
-                .iter()
-                .filter(|line| !progress.iter().any(|start| line.starts_with(start)));
-            eprintln!(
-                "{}",
-                words.map(String::as_str).collect::<Vec<_>>().join("\n")
-            );
+            let progress = ["   Compiling", "    Finished", " Downloading", "  Downloaded"];
+            let words =
+                output.iter().filter(|line| !progress.iter().any(|start| line.starts_with(start)));
+            eprintln!("{}", words.map(String::as_str).collect::<Vec<_>>().join("\n"));
         }
         let path = target.join(TARGET).join("release").join(name);
         if !path.is_file() {

@@ -47,10 +47,8 @@ fn list() -> String {
         }
         let _ = writeln!(text);
     }
-    let _ = writeln!(
-        text,
-        "Of `cargo xtask silicon`: what silicon demands and QEMU does not model\n"
-    );
+    let _ =
+        writeln!(text, "Of `cargo xtask silicon`: what silicon demands and QEMU does not model\n");
     text + &silicon::list()
 }
 
@@ -91,11 +89,6 @@ mod tests {
     #[test]
     fn an_unknown_rule_is_answered_with_the_nearest() {
         let error = command(Some("core-given-twise")).expect_err("no such rule");
-        assert!(
-            error
-                .to_string()
-                .contains("did you mean `core-given-twice`?"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("did you mean `core-given-twice`?"), "{error}");
     }
 }

@@ -45,9 +45,9 @@ pub struct Options {
 pub fn command(options: &Options) -> Result<bool> {
     let mut found = 0;
     run(options, &mut |target, outcome| match outcome {
-        Ok(executions) => ui::say(format_args!(
-            "ok {target}: {executions} executions, nothing found"
-        )),
+        Ok(executions) => {
+            ui::say(format_args!("ok {target}: {executions} executions, nothing found"))
+        }
         Err(error) => {
             found += 1;
             ui::say(format_args!("FOUND {target}: {error:#}"));
@@ -61,11 +61,7 @@ pub fn command(options: &Options) -> Result<bool> {
 /// # Errors
 /// If a program does not build, or something is found.
 pub fn short(seconds: u32) -> Result<usize> {
-    let options = Options {
-        target: None,
-        seconds,
-        keep: false,
-    };
+    let options = Options { target: None, seconds, keep: false };
     let mut outcomes = Vec::new();
     run(&options, &mut |target, outcome| {
         outcomes.push(outcome.with_context(|| target.to_owned()));
@@ -90,10 +86,7 @@ fn run(options: &Options, report: &mut dyn FnMut(&str, Result<u64>)) -> Result<(
         Some(name) => known.iter().filter(|target| *target == name).collect(),
     };
     if chosen.is_empty() {
-        bail!(
-            "there is no such target: the targets are {}",
-            known.join(", ")
-        );
+        bail!("there is no such target: the targets are {}", known.join(", "));
     }
     if !has_compiler() {
         bail!("fuzzing needs {NEEDS}");
@@ -115,9 +108,8 @@ fn targets(root: &Path) -> Result<Vec<String>> {
     let entries =
         std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let files = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = files
-        .filter_map(|file| Some(file.strip_suffix(".rs")?.to_owned()))
-        .collect();
+    let mut names: Vec<String> =
+        files.filter_map(|file| Some(file.strip_suffix(".rs")?.to_owned())).collect();
     names.sort();
     Ok(names)
 }
@@ -185,10 +177,7 @@ fn fuzz(programs: &Path, target: &str, options: &Options) -> Result<u64> {
     }
     if options.keep {
         let mut merge = engine();
-        merge
-            .args(["-merge=1", "-verbosity=0"])
-            .arg(&seeds)
-            .arg(&corpus);
+        merge.args(["-merge=1", "-verbosity=0"]).arg(&seeds).arg(&corpus);
         ui::run(&format!("keeping seeds of {target}"), &mut merge)?;
     }
     executions(&output).context("libFuzzer did not say how many inputs it tried")
@@ -249,18 +238,10 @@ mod tests {
              a/crash-1",
         );
         let text = finding("esr", &output);
-        for word in [
-            "hyp/x.rs:1:2",
-            "out of bounds",
-            "a/crash-1",
-            "fuzz/seeds/esr/",
-        ] {
+        for word in ["hyp/x.rs:1:2", "out of bounds", "a/crash-1", "fuzz/seeds/esr/"] {
             assert!(text.contains(word), "{text}");
         }
-        let hang = finding(
-            "esr",
-            &lines("x\n==1== ERROR: libFuzzer: timeout after 10 seconds"),
-        );
+        let hang = finding("esr", &lines("x\n==1== ERROR: libFuzzer: timeout after 10 seconds"));
         assert!(hang.contains("timeout after 10 seconds"));
     }
 

@@ -20,11 +20,7 @@ pub fn command(spec: &str, gic: Option<u32>, output: Option<PathBuf>) -> Result<
         .with_context(|| format!("{spec}: say where to write the image: `-o FILE`"))?;
     let image = verify::image(&mut builder, &system)?;
     build::write(&output, &image.bytes)?;
-    ui::say(format_args!(
-        "{}: {} bytes",
-        output.display(),
-        image.bytes.len()
-    ));
+    ui::say(format_args!("{}: {} bytes", output.display(), image.bytes.len()));
     if let Some(card) = card {
         ui::say(format_args!(
             "as {} on the boot medium, beside {} and this config.txt:\n\n{}",

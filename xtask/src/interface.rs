@@ -89,10 +89,7 @@ pub fn command() -> Result<()> {
         if !same {
             build::write(&path, text.as_bytes())?;
         }
-        ui::say(format_args!(
-            "{file}: {}",
-            if same { "unchanged" } else { "written" }
-        ));
+        ui::say(format_args!("{file}: {}", if same { "unchanged" } else { "written" }));
     }
     Ok(())
 }
@@ -106,10 +103,7 @@ fn generated() -> Result<[(&'static str, String); 2]> {
     for source in SOURCES {
         groups.extend(parse(&read(source)?));
     }
-    Ok([
-        (HEADER, header(&groups)?),
-        (PAGE, page(&read(PAGE)?, &groups)?),
-    ])
+    Ok([(HEADER, header(&groups)?), (PAGE, page(&read(PAGE)?, &groups)?)])
 }
 
 /// Reads the constants of a source, each on one line as rustfmt writes it. Arrays are left out.
@@ -128,10 +122,7 @@ fn parse(source: &str) -> Vec<Group> {
             .find_map(|start| text.strip_prefix(start)?.strip_suffix(" {"));
         if let Some(name) = opened {
             is_open = true;
-            groups.push(Group {
-                name: name.to_owned(),
-                constants: Vec::new(),
-            });
+            groups.push(Group { name: name.to_owned(), constants: Vec::new() });
         } else if line == "}" {
             is_open = false;
         } else if let Some((name, value)) = constant(text)
@@ -139,11 +130,7 @@ fn parse(source: &str) -> Vec<Group> {
             && (is_open || line == text)
         {
             let at = if is_open { groups.len() - 1 } else { 0 };
-            groups[at].constants.push(Constant {
-                name,
-                value,
-                doc: std::mem::take(&mut doc),
-            });
+            groups[at].constants.push(Constant { name, value, doc: std::mem::take(&mut doc) });
         }
         if !text.starts_with("#[") {
             doc.clear();
@@ -170,10 +157,7 @@ impl Constant {
     /// Its doc comment's text, without the list.
     fn text(&self) -> String {
         let lines = self.doc.iter().take_while(|line| !line.starts_with("- "));
-        let text: Vec<_> = lines
-            .map(String::as_str)
-            .filter(|line| !line.is_empty())
-            .collect();
+        let text: Vec<_> = lines.map(String::as_str).filter(|line| !line.is_empty()).collect();
         without_links(&text.join(" "))
     }
 
@@ -184,9 +168,9 @@ impl Constant {
             entry.is_some_and(|entry| entry.starts_with(key))
         };
         let lines: Vec<_> = self.doc.iter().skip_while(|line| !is_entry(line)).collect();
-        let (first, rest) = lines.split_first().map_or(("", &[][..]), |(first, rest)| {
-            (first.trim_start_matches("- "), rest)
-        });
+        let (first, rest) = lines
+            .split_first()
+            .map_or(("", &[][..]), |(first, rest)| (first.trim_start_matches("- "), rest));
         let goes_on = |line: &&&String| !line.is_empty() && !line.starts_with("- ");
         let rest = rest.iter().take_while(goes_on).map(|line| line.as_str());
         let text: Vec<_> = std::iter::once(first).chain(rest).collect();
@@ -213,11 +197,7 @@ fn group<'a>(groups: &'a [Group], name: &str) -> Result<&'a Group> {
     let group = found.with_context(|| format!("{}: no `{name}`", SOURCES.join(", ")))?;
     ensure!(!group.constants.is_empty(), "`{name}` has no constants");
     for constant in &group.constants {
-        ensure!(
-            !constant.text().is_empty(),
-            "`{name}::{}` has no doc comment",
-            constant.name
-        );
+        ensure!(!constant.text().is_empty(), "`{name}::{}` has no doc comment", constant.name);
     }
     Ok(group)
 }
@@ -260,18 +240,12 @@ fn definition(prefix: &str, constant: &Constant) -> String {
         value => value.replace('_', ""),
     };
     let name = constant.name.to_uppercase();
-    format!(
-        "{} */\n#define BULKHEAD_{prefix}{name} {value}\n",
-        lines.join("\n")
-    )
+    format!("{} */\n#define BULKHEAD_{prefix}{name} {value}\n", lines.join("\n"))
 }
 
 /// What starts a table of the page.
 fn begin(group: &str) -> String {
-    format!(
-        "<!-- {}: written by `cargo xtask abi` -->\n",
-        group.to_lowercase()
-    )
+    format!("<!-- {}: written by `cargo xtask abi` -->\n", group.to_lowercase())
 }
 const END: &str = "<!-- end -->\n";
 
@@ -280,19 +254,11 @@ fn page(old: &str, groups: &[Group]) -> Result<String> {
     let mut page = old.to_owned();
     for (name, names) in IN_PAGE {
         let begin = begin(name);
-        let wanted = || {
-            format!(
-                "{PAGE}: no line `{}`, or no `{}` after it",
-                begin.trim(),
-                END.trim()
-            )
-        };
+        let wanted =
+            || format!("{PAGE}: no line `{}`, or no `{}` after it", begin.trim(), END.trim());
         let (before, rest) = page.split_once(&begin).with_context(wanted)?;
         let (_, after) = rest.split_once(END).with_context(wanted)?;
-        page = format!(
-            "{before}{begin}{}{END}{after}",
-            table(group(groups, name)?, *names)
-        );
+        page = format!("{before}{begin}{}{END}{after}", table(group(groups, name)?, *names));
     }
     Ok(page)
 }
@@ -311,11 +277,7 @@ fn table(group: &Group, names: Names) -> String {
             Names::Constants => constant.name.clone(),
             Names::Words => constant.name.to_lowercase(),
         };
-        let mut cells = vec![
-            number(&constant.value),
-            format!("`{name}`"),
-            constant.text(),
-        ];
+        let mut cells = vec![number(&constant.value), format!("`{name}`"), constant.text()];
         if is_call {
             cells.extend(["Arguments", "Result", "Errors"].map(|key| constant.entry(key)));
         }
@@ -344,10 +306,7 @@ mod tests {
     fn the_committed_header_and_tables_are_the_generated_ones() {
         for (file, text) in generated().expect("sources and page") {
             let committed = std::fs::read_to_string(root().join(file)).unwrap_or_default();
-            assert!(
-                committed == text,
-                "{file} is not what hyp/abi says: run `cargo xtask abi`"
-            );
+            assert!(committed == text, "{file} is not what hyp/abi says: run `cargo xtask abi`");
         }
     }
 
@@ -408,9 +367,6 @@ pub enum Reason {
         assert!(bad != good && page(&bad, &groups).expect("a page") == good);
         let without = good.replace(&begin("call"), "");
         let error = page(&without, &groups).expect_err("no place").to_string();
-        assert!(
-            error.contains("<!-- call: written by `cargo xtask abi` -->"),
-            "{error}"
-        );
+        assert!(error.contains("<!-- call: written by `cargo xtask abi` -->"), "{error}");
     }
 }

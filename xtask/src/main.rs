@@ -18,12 +18,7 @@ use xtask::{
 /// Start with `cargo xtask qemu`: two virtual machines on their own cores, talking over a direct
 /// channel.
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    version,
-    disable_help_subcommand = true
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -318,10 +313,7 @@ fn dispatch(command: Command) -> Result<bool> {
             if !args.no_setup {
                 setup::ensure(Scope::Run)?;
             }
-            let instead = Instead {
-                kernel: args.kernel,
-                initrd: args.initrd,
-            };
+            let instead = Instead { kernel: args.kernel, initrd: args.initrd };
             let spec = args.system.spec()?;
             Ok(qemu::command(&spec, gic, instead, args.until, &options)?.passed())
         }
@@ -330,10 +322,7 @@ fn dispatch(command: Command) -> Result<bool> {
             let gic = system.board.gic;
             image::command(&system.spec()?, gic, output).map(|()| true)
         }
-        Command::Check {
-            system,
-            deny_warnings,
-        } => {
+        Command::Check { system, deny_warnings } => {
             setup::ensure(Scope::Run)?;
             let gic = system.board.gic;
             check::command(&system.spec()?, gic, deny_warnings)
@@ -343,10 +332,9 @@ fn dispatch(command: Command) -> Result<bool> {
             let gic = system.board.gic;
             draw::command(&system.spec()?, gic, output.as_deref()).map(|()| true)
         }
-        Command::Silicon(SiliconArgs {
-            explain: Some(rule),
-            ..
-        }) => silicon::explain_command(&rule).map(|()| true),
+        Command::Silicon(SiliconArgs { explain: Some(rule), .. }) => {
+            silicon::explain_command(&rule).map(|()| true)
+        }
         Command::Silicon(args) => {
             setup::ensure(Scope::Run)?;
             let gic = args.system.board.gic;
@@ -365,25 +353,11 @@ fn dispatch(command: Command) -> Result<bool> {
         Command::Abi => interface::command().map(|()| true),
         Command::Setup => setup::command(),
         Command::Doctor => Ok(setup::doctor()),
-        Command::Test {
-            filter,
-            host_only,
-            system_only,
-            long,
-            jobs,
-        } => {
+        Command::Test { filter, host_only, system_only, long, jobs } => {
             setup::ensure(Scope::Test)?;
-            test::command(&test::Options {
-                filter,
-                host_only,
-                system_only,
-                long,
-                jobs,
-            })
+            test::command(&test::Options { filter, host_only, system_only, long, jobs })
         }
-        Command::Verify {
-            image, live, board, ..
-        } if live => {
+        Command::Verify { image, live, board, .. } if live => {
             setup::ensure(Scope::Run)?;
             let gic = board.gic;
             let spec = board.spec(image.to_string_lossy().into_owned())?;
@@ -391,13 +365,7 @@ fn dispatch(command: Command) -> Result<bool> {
             ui::say(&report);
             Ok(report.holds())
         }
-        Command::Verify {
-            image,
-            system,
-            json,
-            board,
-            ..
-        } => {
+        Command::Verify { image, system, json, board, .. } => {
             setup::ensure(Scope::Run)?;
             let gic = board.gic;
             let system = board.spec(system.unwrap_or_default())?;
@@ -405,15 +373,9 @@ fn dispatch(command: Command) -> Result<bool> {
             ui::say(&proof);
             Ok(proof.holds())
         }
-        Command::Fuzz {
-            target,
-            seconds,
-            keep,
-        } => fuzz::command(&fuzz::Options {
-            target,
-            seconds,
-            keep,
-        }),
+        Command::Fuzz { target, seconds, keep } => {
+            fuzz::command(&fuzz::Options { target, seconds, keep })
+        }
         Command::Size => {
             setup::ensure(Scope::Run)?;
             size::command()
@@ -422,21 +384,9 @@ fn dispatch(command: Command) -> Result<bool> {
             setup::ensure(Scope::Run)?;
             callgraph::command()
         }
-        Command::Bench {
-            trace,
-            gic,
-            compare,
-            wall,
-            bless,
-        } => {
+        Command::Bench { trace, gic, compare, wall, bless } => {
             setup::ensure(Scope::Run)?;
-            bench::command(&bench::Options {
-                trace,
-                gic,
-                compare,
-                wall,
-                bless,
-            })
+            bench::command(&bench::Options { trace, gic, compare, wall, bless })
         }
         Command::Report { system } => {
             setup::ensure(Scope::Run)?;

@@ -169,16 +169,12 @@ impl Paragraph<'_> {
         let hanging = if start.trim_start().starts_with('>') {
             start.to_string()
         } else {
-            let next = lines
-                .get(1)
-                .map_or(start.len().min(HANGING), |line| indent(line));
+            let next = lines.get(1).map_or(start.len().min(HANGING), |line| indent(line));
             " ".repeat(next)
         };
         let rest = lines[1..].iter().map(|line| {
             let line = line.trim_start();
-            line.strip_prefix("> ")
-                .filter(|_| hanging.contains('>'))
-                .unwrap_or(line)
+            line.strip_prefix("> ").filter(|_| hanging.contains('>')).unwrap_or(line)
         });
         let text: Vec<_> = std::iter::once(text).chain(rest).collect();
         fill(&text.join(" "), start, &hanging, width, out);
@@ -311,23 +307,15 @@ mod tests {
 
     #[test]
     fn comments_are_filled() {
-        let source = format!(
-            "    /// {}\n    /// end.\n    // Other.\n",
-            "word ".repeat(19)
-        );
-        let wanted = format!(
-            "    /// {}word\n    /// word end.\n    // Other.\n",
-            "word ".repeat(17)
-        );
+        let source = format!("    /// {}\n    /// end.\n    // Other.\n", "word ".repeat(19));
+        let wanted =
+            format!("    /// {}word\n    /// word end.\n    // Other.\n", "word ".repeat(17));
         assert_eq!(filled(kind(RUST), &source), wanted);
     }
 
     #[test]
     fn spans_and_signs_stay_whole() {
-        assert_eq!(
-            words("a `b c` d - e 1. f # g"),
-            ["a", "`b c`", "d -", "e 1.", "f #", "g"]
-        );
+        assert_eq!(words("a `b c` d - e 1. f # g"), ["a", "`b c`", "d -", "e 1.", "f #", "g"]);
         let mut out = Vec::new();
         fill("12 `4 6` 8", "", "  ", 6, &mut out);
         assert_eq!(out, ["12", "  `4 6`", "  8"]);
@@ -335,11 +323,7 @@ mod tests {
 
     #[test]
     fn filling_changes_no_word() {
-        for path in [
-            "docs/boot.md",
-            "docs/SPECIFICATION.md",
-            "hyp/plan/src/lib.rs",
-        ] {
+        for path in ["docs/boot.md", "docs/SPECIFICATION.md", "hyp/plan/src/lib.rs"] {
             let text = std::fs::read_to_string(crate::build::root().join(path)).expect("a file");
             let narrow = filled(kind(path), &text);
             let plain = |text: &str| {

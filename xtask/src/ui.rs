@@ -50,10 +50,7 @@ pub fn interrupted() -> bool {
 /// The next of the jobs that several threads take turns at, unless someone asked this process to
 /// stop.
 pub fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
-    let job = jobs
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front();
+    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     job.filter(|_| !interrupted())
 }
 
@@ -119,8 +116,7 @@ impl Step {
 
     /// Shows what the step is busy with.
     pub fn detail(&self, detail: &str) {
-        self.bar
-            .set_message(format!("{}: {}", self.title, detail.trim()));
+        self.bar.set_message(format!("{}: {}", self.title, detail.trim()));
     }
 }
 
@@ -183,11 +179,7 @@ pub fn run(title: &str, command: &mut Command) -> Result<Vec<String>> {
     let (ok, output) = attempt(title, command)?;
     if !ok {
         let tail = &output[output.len().saturating_sub(TAIL)..];
-        bail!(
-            "{title}: this command failed: {}\n{}",
-            shown(command),
-            tail.join("\n")
-        );
+        bail!("{title}: this command failed: {}\n{}", shown(command), tail.join("\n"));
     }
     Ok(output)
 }
@@ -206,10 +198,7 @@ pub fn attempt(title: &str, command: &mut Command) -> Result<(bool, Vec<String>)
         .with_context(|| format!("{title}: cannot start `{}`", shown(command)))?;
     let (sender, lines) = channel();
     let readers = [
-        child
-            .stdout
-            .take()
-            .map(|pipe| forward(pipe, sender.clone())),
+        child.stdout.take().map(|pipe| forward(pipe, sender.clone())),
         child.stderr.take().map(|pipe| forward(pipe, sender)),
     ];
     let mut output = Vec::new();
@@ -221,9 +210,7 @@ pub fn attempt(title: &str, command: &mut Command) -> Result<(bool, Vec<String>)
         // A reader ends with its pipe; there is nothing to learn from it.
         let _ = reader.join();
     }
-    let status = child
-        .wait()
-        .with_context(|| format!("{title}: lost `{}`", shown(command)))?;
+    let status = child.wait().with_context(|| format!("{title}: lost `{}`", shown(command)))?;
     if interrupted() {
         bail!("interrupted while {title}");
     }
@@ -247,18 +234,10 @@ fn forward(pipe: impl Read + Send + 'static, lines: Sender<String>) -> std::thre
 /// A command as one would type it.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(OsStr::to_string_lossy)
-        .map(|word| quoted(&word))
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(OsStr::to_string_lossy).map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_string()
-    } else {
-        format!("'{word}'")
-    }
+    if !word.is_empty() && word.chars().all(plain) { word.to_string() } else { format!("'{word}'") }
 }

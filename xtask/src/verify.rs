@@ -41,11 +41,7 @@ pub fn image(builder: &mut Builder, system: &System) -> Result<Image> {
     let inputs = inputs(builder, system)?;
     let proof = verify::verify(&image.bytes, &inputs);
     if !proof.holds() {
-        bail!(
-            "{}: its image does not verify, so there is none\n{}",
-            system.name,
-            proof.refusal()
-        );
+        bail!("{}: its image does not verify, so there is none\n{}", system.name, proof.refusal());
     }
     Ok(image)
 }
@@ -64,10 +60,7 @@ pub fn inputs(builder: &mut Builder, system: &System) -> Result<Inputs> {
     let root = build::root();
     let mut guests = |name: &str| -> Result<Vec<u8>> {
         let guest = root.join("guests").join(name).join("Cargo.toml").exists();
-        ensure!(
-            guest || name.starts_with(linux::SCHEME),
-            "there is no guest \"{name}\""
-        );
+        ensure!(guest || name.starts_with(linux::SCHEME), "there is no guest \"{name}\"");
         read(&builder.file(name)?)
     };
     let mut inputs = Inputs::read(&root, &system.path, &el2, &mut guests)?;

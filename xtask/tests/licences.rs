@@ -11,10 +11,7 @@ const REGISTRY: &str = "registry+";
 
 /// Whether an SPDX expression (or the older form with `/` for OR) can be met with allowed licences.
 fn allowed(expression: &str, licences: &[String]) -> bool {
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
     let result = any(&words, &mut at, licences);
@@ -63,9 +60,7 @@ fn one(words: &[&str], at: &mut usize, licences: &[String]) -> bool {
 /// A list of strings in deny.toml's tables.
 fn strings(value: &toml::Value) -> Vec<String> {
     let list = value.as_array().expect("a list");
-    let texts = list
-        .iter()
-        .map(|v| v.as_str().expect("a string").to_owned());
+    let texts = list.iter().map(|v| v.as_str().expect("a string").to_owned());
     texts.collect()
 }
 
@@ -84,35 +79,25 @@ fn every_dependency_is_allowed() {
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let packages = metadata["packages"].as_array().expect("packages");
     let mut wrong = Vec::new();
     let mut registry = None;
     for package in packages {
         let name = package["name"].as_str().expect("a name");
-        let own = exceptions
-            .iter()
-            .filter(|e| e["crate"].as_str() == Some(name));
+        let own = exceptions.iter().filter(|e| e["crate"].as_str() == Some(name));
         let mut list = general.clone();
         list.extend(own.flat_map(|exception| strings(&exception["allow"])));
         let expression = package["license"].as_str().unwrap_or("none");
         if !allowed(expression, &list) {
-            wrong.push(format!(
-                "{name}: deny.toml does not allow its licence, {expression}"
-            ));
+            wrong.push(format!("{name}: deny.toml does not allow its licence, {expression}"));
         }
         let source = package["source"].as_str();
         if source.is_some_and(|source| {
             !source.starts_with(REGISTRY) || *registry.get_or_insert(source) != source
         }) {
-            wrong.push(format!(
-                "{name}: deny.toml does not allow its source, {source:?}"
-            ));
+            wrong.push(format!("{name}: deny.toml does not allow its source, {source:?}"));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));

@@ -37,10 +37,7 @@ fn claims(page: &str) -> Vec<Claim> {
             text.push(' ');
         }
     }
-    items
-        .iter()
-        .map(|(number, text)| claim(*number, text))
-        .collect()
+    items.iter().map(|(number, text)| claim(*number, text)).collect()
 }
 
 fn claim(number: u32, text: &str) -> Claim {
@@ -58,19 +55,12 @@ fn claim(number: u32, text: &str) -> Claim {
             (says, Some(names.map(pair).collect()))
         }
         (None, Some((says, reason))) => {
-            assert!(
-                reason.len() > 20,
-                "claim {number}: not tested, and no reason"
-            );
+            assert!(reason.len() > 20, "claim {number}: not tested, and no reason");
             (says, None)
         }
         _ => panic!("claim {number}: one of `Held by` and `Not tested:`, once"),
     };
-    Claim {
-        number,
-        says: says.trim().to_owned(),
-        evidence,
-    }
+    Claim { number, says: says.trim().to_owned(), evidence }
 }
 
 fn page() -> Vec<Claim> {
@@ -121,10 +111,7 @@ fn numbers_rise_and_sentences_are_one() {
         let sentences = says.matches(". ").count() + usize::from(says.ends_with('.'));
         assert_eq!(sentences, 1, "claim {number} is not one sentence: {says}");
         let evidence = claim.evidence.as_ref();
-        assert!(
-            evidence.is_none_or(|list| !list.is_empty()),
-            "claim {number}"
-        );
+        assert!(evidence.is_none_or(|list| !list.is_empty()), "claim {number}");
     }
 }
 
@@ -144,14 +131,10 @@ fn what_is_named_exists() {
                 "rule" => {
                     (!RULES.iter().any(|rule| rule.id == name)).then_some("there is no such rule")
                 }
-                "fuzz" => (!root()
-                    .join(format!("fuzz/fuzz_targets/{name}.rs"))
-                    .is_file())
-                .then_some("there is no such target"),
-                "check" => (!checks
-                    .iter()
-                    .any(|file| file.contains(&format!("\"{name}\""))))
-                .then_some("there is no such check"),
+                "fuzz" => (!root().join(format!("fuzz/fuzz_targets/{name}.rs")).is_file())
+                    .then_some("there is no such target"),
+                "check" => (!checks.iter().any(|file| file.contains(&format!("\"{name}\""))))
+                    .then_some("there is no such check"),
                 "test" => no_test(&name),
                 _ => Some("no kind of evidence"),
             };
@@ -166,16 +149,11 @@ fn what_is_named_exists() {
 fn nothing_is_left_out() {
     let unnamed = |kind: &str, all: BTreeSet<String>| {
         let left: Vec<_> = all.difference(&named(kind)).cloned().collect();
-        assert!(
-            left.is_empty(),
-            "no claim of docs/SPECIFICATION.md names `{kind}` {left:?}"
-        );
+        assert!(left.is_empty(), "no claim of docs/SPECIFICATION.md names `{kind}` {left:?}");
     };
     unnamed("verify", verifier());
-    let cases: BTreeSet<_> = system_tests::cases()
-        .iter()
-        .map(|case| case.name.to_owned())
-        .collect();
+    let cases: BTreeSet<_> =
+        system_tests::cases().iter().map(|case| case.name.to_owned()).collect();
     unnamed("case", cases);
     let targets = std::fs::read_dir(root().join("fuzz/fuzz_targets")).expect("the targets");
     let targets: BTreeSet<_> = targets

@@ -53,10 +53,8 @@ const WORDS: &[(&str, &str)] = &[
     ("somewhere", "rule 8: say the case"),
 ];
 /// Where a word of [`WORDS`] is right: the page, and the text around it.
-const RIGHT: &[(&str, &str)] = &[
-    ("docs/reading-order.md", "stand alone"),
-    ("docs/glossary.md", "| alone |"),
-];
+const RIGHT: &[(&str, &str)] =
+    &[("docs/reading-order.md", "stand alone"), ("docs/glossary.md", "| alone |")];
 
 /// Files of a list.
 fn files(list: &[&str], endings: &[&str]) -> Vec<PathBuf> {
@@ -65,10 +63,7 @@ fn files(list: &[&str], endings: &[&str]) -> Vec<PathBuf> {
         collect(Path::new(path), &mut found);
     }
     let wanted = |path: &PathBuf| {
-        let ending = path
-            .extension()
-            .and_then(|e| e.to_str())
-            .unwrap_or_default();
+        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         endings.is_empty() || endings.contains(&ending)
     };
     found.retain(wanted);
@@ -198,9 +193,7 @@ fn pages_use_plain_words() {
     }
     for (page, around) in RIGHT {
         if !read(Path::new(page)).contains(around) {
-            wrong.push(format!(
-                "{page}: nothing says `{around}`: remove it from RIGHT"
-            ));
+            wrong.push(format!("{page}: nothing says `{around}`: remove it from RIGHT"));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -225,11 +218,7 @@ fn sources_start_with_their_licence() {
         }
     }
     let how = "BLESS=1 cargo test -p xtask --test style";
-    assert!(
-        wrong.is_empty(),
-        "no licence; `{how}` adds it:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "no licence; `{how}` adds it:\n{}", wrong.join("\n"));
 }
 
 /// How often each rule on words is broken in all pages, for whoever extends the lists:
@@ -251,10 +240,7 @@ fn counts() {
 fn what_is_wrong_is_seen() {
     let page =
         "This is no test.\n`is no ` code\n```\nis no \n```\nIt stands there, 4 KiB a vCPU.\n";
-    let found: Vec<_> = words(page)
-        .into_iter()
-        .map(|(n, word, _)| (n, word))
-        .collect();
+    let found: Vec<_> = words(page).into_iter().map(|(n, word, _)| (n, word)).collect();
     assert_eq!(found, [(1, " is no "), (6, " stands "), (6, " a vcpu")]);
     assert_eq!(comment(Path::new("a/b.rs")), Some("//"));
     assert_eq!(comment(Path::new("a/b.bin")), None);

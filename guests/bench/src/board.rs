@@ -19,9 +19,7 @@ pub struct Board {
 impl Board {
     /// Opens the channel `name` of the calling vCPU.
     pub fn open(tree: &Tree, name: &str) -> Self {
-        let node = tree
-            .channels()
-            .find(|node| node.name == name && node.vcpu == smp::vcpu());
+        let node = tree.channels().find(|node| node.name == name && node.vcpu == smp::vcpu());
         let Some((node, intid)) = node.and_then(|node| Some((node, node.intid?))) else {
             fail!("no channel named {name:?} with a doorbell at this vCPU")
         };
@@ -32,12 +30,7 @@ impl Board {
             // `peer`: stage 2 would not let it.
             unsafe { slice::from_raw_parts(address as *const AtomicU32, channel::layout::DATA / 4) }
         });
-        Self {
-            own,
-            peer,
-            handle: node.handle,
-            intid,
-        }
+        Self { own, peer, handle: node.handle, intid }
     }
 
     /// Stores `value` in word `index` for the peer to see.

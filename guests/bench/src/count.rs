@@ -92,9 +92,7 @@ impl Counter {
     /// It ends.
     pub fn end(&mut self, phase: Phase, links: &[&[Link]], times: Times) {
         let mut reading = Reading {
-            work: work()
-                .wrapping_sub(self.start.work)
-                .saturating_sub(self.own_work),
+            work: work().wrapping_sub(self.start.work).saturating_sub(self.own_work),
             ..Reading::default()
         };
         for (reason, start) in self.start.entries.iter().enumerate() {
@@ -110,13 +108,7 @@ impl Counter {
         for (phase, reading, times) in &self.done {
             let (kind, bytes, count) = (phase.kind.name(), phase.bytes(), phase.count);
             print!("phase {kind} {bytes} {count} work {}", reading.work);
-            let Times {
-                first,
-                last,
-                round,
-                one_way,
-                burst,
-            } = *times;
+            let Times { first, last, round, one_way, burst } = *times;
             let own = [
                 ("doorbells", reading.doorbells),
                 ("first", first),
@@ -127,11 +119,7 @@ impl Counter {
                 ("messages", phase.burst() as u64),
             ];
             let reasons = Reason::NAMES.into_iter().zip(reading.entries);
-            for (name, value) in own
-                .into_iter()
-                .chain(reasons)
-                .filter(|(_, value)| *value != 0)
-            {
+            for (name, value) in own.into_iter().chain(reasons).filter(|(_, value)| *value != 0) {
                 print!(" {name} {value}");
             }
             println!();

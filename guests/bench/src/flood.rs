@@ -24,9 +24,7 @@ const _: () = assert!(MESSAGES.is_multiple_of(CHANNELS * BATCH));
 /// Sends.
 pub fn flood(tree: &'static Tree) {
     let mut links = links(tree);
-    links[0]
-        .wait_for_peer(patience())
-        .unwrap_or_else(|error| fail!("{error}"));
+    links[0].wait_for_peer(patience()).unwrap_or_else(|error| fail!("{error}"));
     let over = compute();
     for batch in 0..MESSAGES / BATCH {
         let link = &mut links[batch % CHANNELS];

@@ -52,11 +52,7 @@ impl Header {
             other => fail!("a message of kind {other}"),
         };
         let sequence = (words >> 32) as u32;
-        Self {
-            kind,
-            sequence,
-            time,
-        }
+        Self { kind, sequence, time }
     }
 
     /// From a message.
@@ -64,11 +60,8 @@ impl Header {
     pub fn decode(bytes: &[u8]) -> Self {
         match bytes.first_chunk::<HEADER>() {
             Some(bytes) => {
-                let word = |at: usize| {
-                    bytes[at..]
-                        .first_chunk()
-                        .map_or(0, |b| u64::from_le_bytes(*b))
-                };
+                let word =
+                    |at: usize| bytes[at..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
                 Self::from_words(word(0), word(8))
             }
             None => fail!("a message of {} bytes", bytes.len()),

@@ -26,11 +26,7 @@ pub struct Meter {
 impl Meter {
     /// A meter for the calling vCPU, which must not have read the counter before.
     pub fn new() -> Self {
-        let mut meter = Self {
-            vcpu: smp::vcpu(),
-            readings: 0,
-            spans: Vec::with_capacity(64),
-        };
+        let mut meter = Self { vcpu: smp::vcpu(), readings: 0, spans: Vec::with_capacity(64) };
         // What a reading itself costs: to be taken off every other span.
         meter.span("reading", 1, |_| ());
         meter
@@ -51,12 +47,7 @@ impl Meter {
             operation(number);
         }
         let work = self.read().wrapping_sub(before);
-        self.spans.push(Span {
-            name,
-            reading,
-            count,
-            work,
-        });
+        self.spans.push(Span { name, reading, count, work });
     }
 
     /// Prints `span NAME VCPU READING COUNT WORK` for each.

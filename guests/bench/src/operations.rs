@@ -147,9 +147,7 @@ fn calls(meter: &mut Meter) {
 }
 
 fn registers(tree: &Tree, meter: &mut Meter) {
-    let Some([(gicd, _), _]) = tree.gic() else {
-        fail!("the device tree has no GIC")
-    };
+    let Some([(gicd, _), _]) = tree.gic() else { fail!("the device tree has no GIC") };
     // SAFETY: the distributor of the device tree, which the runtime mapped. Reading it has no
     // effect.
     let read = |register| unsafe { mmio::read32(gicd + register) };
@@ -222,9 +220,7 @@ fn device(meter: &mut Meter) {
 /// The emulated PL011: what is written ends no line, so the console core is not told of it, and
 /// nothing of it is shown.
 fn console(tree: &Tree, meter: &mut Meter) {
-    let Some((base, _)) = tree.device("arm,pl011") else {
-        fail!("the device tree has no PL011")
-    };
+    let Some((base, _)) = tree.device("arm,pl011") else { fail!("the device tree has no PL011") };
     // SAFETY: the PL011 that the runtime mapped; its registers are no memory.
     let read = |register| unsafe { mmio::read32(base + register) };
     // SAFETY: as above.

@@ -19,9 +19,7 @@ const SETTLE: u64 = 5;
 /// Sends, and times what comes back.
 pub fn source(tree: &'static Tree) {
     let mut end = End::open(tree);
-    end.links[0]
-        .wait_for_peer(patience())
-        .unwrap_or_else(|error| fail!("{error}"));
+    end.links[0].wait_for_peer(patience()).unwrap_or_else(|error| fail!("{error}"));
     // Others still start, or stop: not while something is measured.
     let settled = timer::now() + timer::milliseconds(SETTLE);
     while interrupt::wait_until(settled).is_some() {}
@@ -32,9 +30,7 @@ pub fn source(tree: &'static Tree) {
         end.say(Message::Start, phase.size);
         end.expect(Message::Start, phase.size);
         counter.start(&[&end.links]);
-        let times = end
-            .lead(phase)
-            .unwrap_or_else(|error| fail!("{phase:?}: {error}"));
+        let times = end.lead(phase).unwrap_or_else(|error| fail!("{phase:?}: {error}"));
         end.say(Message::End, phase.size);
         end.expect(Message::End, phase.size);
         counter.end(phase, &[&end.links], times);
@@ -51,9 +47,7 @@ pub fn sink(tree: &'static Tree) {
         end.expect(Message::Start, phase.size);
         end.say(Message::Start, phase.size);
         counter.start(&[&end.links]);
-        let times = end
-            .follow(phase)
-            .unwrap_or_else(|error| fail!("{phase:?}: {error}"));
+        let times = end.follow(phase).unwrap_or_else(|error| fail!("{phase:?}: {error}"));
         end.expect(Message::End, phase.size);
         counter.end(phase, &[&end.links], times);
         end.say(Message::End, phase.size);
@@ -83,15 +77,10 @@ impl End {
 
     /// Says that a phase starts or ends.
     fn say(&mut self, kind: Message, size: usize) {
-        let header = Header {
-            kind,
-            sequence: size as u32,
-            time: 0,
-        };
+        let header = Header { kind, sequence: size as u32, time: 0 };
         let link = &mut self.links[size];
         let said = link.push(&header.encode(), patience());
-        said.and_then(|()| link.flush())
-            .unwrap_or_else(|error| fail!("{kind:?}: {error}"));
+        said.and_then(|()| link.flush()).unwrap_or_else(|error| fail!("{kind:?}: {error}"));
     }
 
     /// Waits until the peer says so.
@@ -181,15 +170,11 @@ impl End {
     }
 
     fn send(&mut self, phase: Phase) -> Result<Times, Error> {
-        let mut times = Times {
-            first: timer::now(),
-            ..Times::default()
-        };
+        let mut times = Times { first: timer::now(), ..Times::default() };
         let (link, bytes) = (&mut self.links[phase.size], phase.bytes());
         for batch in (0..phase.count).step_by(BATCH) {
             // Room for the whole batch first, so that nothing waits while it is timed.
-            link.lease(phase.batch_bytes() - 8, patience())
-                .map(|_| ())?;
+            link.lease(phase.batch_bytes() - 8, patience()).map(|_| ())?;
             for burst in (batch..batch + BATCH).step_by(phase.burst()) {
                 let start = timer::now();
                 for sequence in burst..burst + phase.burst() {
@@ -226,11 +211,7 @@ impl End {
 
 /// Puts a message of the phase into the ring without showing it yet.
 fn put(link: &mut Link, message: &mut [u8], sequence: usize, time: u64) -> Result<(), Error> {
-    let header = Header {
-        kind: Message::Data,
-        sequence: sequence as u32,
-        time,
-    };
+    let header = Header { kind: Message::Data, sequence: sequence as u32, time };
     message[..HEADER].copy_from_slice(&header.encode());
     link.push(message, patience())
 }

@@ -33,17 +33,8 @@ pub fn ring_foreign(_: &Tree) -> String {
     let edges = [0xff, 0x1_0000, 1 << 31, 1 << 32, 1 << 63, u64::MAX].into_iter();
     let mut refused = 0;
     // A handle is 64 bits wide: one that equals an own one in its low half alone is foreign.
-    for handle in (own..=200)
-        .chain(edges)
-        .chain((0..own).map(|handle| handle | 1 << 32))
-    {
-        for function in [
-            call::CHANNEL,
-            call::RING,
-            call::MASK,
-            call::STATUS,
-            call::PEER,
-        ] {
+    for handle in (own..=200).chain(edges).chain((0..own).map(|handle| handle | 1 << 32)) {
+        for function in [call::CHANNEL, call::RING, call::MASK, call::STATUS, call::PEER] {
             let x0 = hv::hvc(function.into(), [handle, 0, 0])[0] as i64;
             if x0 != error::BAD_HANDLE {
                 rt::fail!("call {function:#x} with handle {handle:#x} answered {x0}");
@@ -63,16 +54,7 @@ pub fn ring_foreign(_: &Tree) -> String {
 pub fn cpu_on_foreign(_: &Tree) -> String {
     const INVALID_PARAMETERS: i32 = -2;
     let low = crate::vcpus()..256;
-    let odd = [
-        0x100,
-        0x1_0000,
-        1 << 24,
-        1 << 30,
-        1 << 31,
-        1 << 32,
-        1 << 40,
-        u64::MAX,
-    ];
+    let odd = [0x100, 0x1_0000, 1 << 24, 1 << 30, 1 << 31, 1 << 32, 1 << 40, u64::MAX];
     let mut refused = 0;
     for target in low.chain(odd) {
         for entry in [0, 0x4008_0000, 0x7000_0000, u64::MAX] {
@@ -110,27 +92,19 @@ const STOPPERS: [u32; 7] = [
 fn specified(function: u32) -> bool {
     // PSCI has 0x00 to 0x1f of the standard service (DEN 0028, section 7).
     let psci = function & !(1 << 30) & !0x1f == 0x8400_0000;
-    let others = [
-        smccc::VERSION,
-        smccc::ARCH_FEATURES,
-        smccc::VENDOR_UID,
-        smccc::VENDOR_REVISION,
-    ];
+    let others = [smccc::VERSION, smccc::ARCH_FEATURES, smccc::VENDOR_UID, smccc::VENDOR_REVISION];
     psci || others.contains(&function) || (call::VERSION..=call::WORK).contains(&function)
 }
 
 /// All function numbers: 64 owners, fast and yielding, 32 and 64 bit, 1024 functions and the edges.
 fn every(conduit: Conduit) -> String {
-    let edges = [
-        0x7fff, 0x8000, 0xfeff, 0xff00, 0xff01, 0xff02, 0xff03, 0xffff, 0x1_0000, 0xff_0000,
-    ];
+    let edges =
+        [0x7fff, 0x8000, 0xfeff, 0xff00, 0xff01, 0xff02, 0xff03, 0xffff, 0x1_0000, 0xff_0000];
     // What there is says so (DEN 0028, 7.3), and a workaround that nobody offers is not there.
     const ARCH_WORKAROUND_1: u32 = 0x8000_8000;
-    for (asked, must) in [
-        (smccc::VERSION, 0),
-        (smccc::ARCH_FEATURES, 0),
-        (ARCH_WORKAROUND_1, smccc::NOT_SUPPORTED),
-    ] {
+    for (asked, must) in
+        [(smccc::VERSION, 0), (smccc::ARCH_FEATURES, 0), (ARCH_WORKAROUND_1, smccc::NOT_SUPPORTED)]
+    {
         let x0 = conduit(smccc::ARCH_FEATURES.into(), [asked.into(), 0, 0])[0];
         if x0 as u32 as i32 as i64 != must {
             rt::fail!("SMCCC_ARCH_FEATURES of {asked:#x} answered {x0:#x}");
@@ -170,10 +144,7 @@ pub fn smc_all(_: &Tree) -> String {
 fn immediates(instruction: u32) -> String {
     let (mut refused, mut undefined) = (0, 0);
     for immediate in [1, 2, 3, 0x4a48, 0x7fff, 0x8000, 0xffff] {
-        match execute(
-            instruction | immediate << 5,
-            [psci::SYSTEM_OFF.into(), 0, 0, 0],
-        ) {
+        match execute(instruction | immediate << 5, [psci::SYSTEM_OFF.into(), 0, 0, 0]) {
             Outcome::Done([x0, ..]) if x0 as i64 == smccc::NOT_SUPPORTED => refused += 1,
             outcome if outcome.class() == Some(EC_UNDEFINED) => undefined += 1,
             other => rt::fail!("immediate {immediate:#x}: {other:x?}"),

@@ -64,11 +64,7 @@ pub fn storm(tree: &Tree) -> String {
             _ => (random.next() % size) & !7,
         };
         let value = random.next();
-        let value = if value >> 63 == 0 {
-            value
-        } else {
-            value & 0x78
-        };
+        let value = if value >> 63 == 0 { value } else { value & 0x78 };
         let at = address + offset;
         // SAFETY: pages that this end alone writes and that nothing else in this program refers to;
         // `offset` is a multiple of 8 within them.
@@ -171,10 +167,7 @@ impl Counted {
         let found = [index(layout::PRODUCED), index(layout::CONSUMED)];
         let counted = [self.sent, self.received];
         if found != counted {
-            rt::fail!(
-                "channel {}: indices {found:?}, by count {counted:?}",
-                node.name
-            );
+            rt::fail!("channel {}: indices {found:?}, by count {counted:?}", node.name);
         }
     }
 }

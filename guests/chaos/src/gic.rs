@@ -47,11 +47,7 @@ impl Gic {
     fn new(tree: &Tree) -> Self {
         let node = tree.gic_node().unwrap_or_else(|| fail!("no GIC"));
         let [(gicd, _), (second, _)] = node.regs;
-        Self {
-            is_v2: node.version == 2,
-            gicd,
-            second,
-        }
+        Self { is_v2: node.version == 2, gicd, second }
     }
 
     /// Where the distributor's layout has `intid`: in vCPU 0's redistributor on GICv3, if it is
@@ -92,10 +88,7 @@ impl Gic {
 
     fn route(self, intid: u32, vcpu: u64) {
         let intid = u64::from(intid);
-        let (targets, router) = (
-            self.gicd + ITARGETSR + intid,
-            self.gicd + IROUTER + 8 * intid,
-        );
+        let (targets, router) = (self.gicd + ITARGETSR + intid, self.gicd + IROUTER + 8 * intid);
         match self.is_v2 {
             // SAFETY: as above.
             true => unsafe { mmio::write8(targets, 1 << vcpu) },

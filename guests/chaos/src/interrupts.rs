@@ -15,8 +15,7 @@ fn own_spis(tree: &Tree) -> BTreeSet<u32> {
 }
 
 fn gic(tree: &Tree) -> [(u64, u64); 2] {
-    tree.gic()
-        .unwrap_or_else(|| rt::fail!("no GIC in the device tree"))
+    tree.gic().unwrap_or_else(|| rt::fail!("no GIC in the device tree"))
 }
 
 /// Reads, sets, clears and restores every word between `base` and `base + size`.
@@ -36,12 +35,8 @@ fn hammer(base: u64, size: u64) -> u64 {
 }
 
 /// GICD bitmaps (IHI 0069, 12.8): group, set-enable, set-pending, set-active; a bit an INTID.
-const BITMAPS: [(&str, u64); 4] = [
-    ("IGROUPR", 0x080),
-    ("ISENABLER", 0x100),
-    ("ISPENDR", 0x200),
-    ("ISACTIVER", 0x300),
-];
+const BITMAPS: [(&str, u64); 4] =
+    [("IGROUPR", 0x080), ("ISENABLER", 0x100), ("ISPENDR", 0x200), ("ISACTIVER", 0x300)];
 const IPRIORITYR: u64 = 0x400;
 const IROUTER: u64 = 0x6000;
 
@@ -86,11 +81,8 @@ pub fn gicr_outside(tree: &Tree) -> String {
 }
 
 /// ICC_SGI1R_EL1, ICC_ASGI1R_EL1, ICC_SGI0R_EL1 (IHI 0069, 12.2).
-const SGI_REGISTERS: [u32; 3] = [
-    register(3, 0, 12, 11, 5),
-    register(3, 0, 12, 11, 6),
-    register(3, 0, 12, 11, 7),
-];
+const SGI_REGISTERS: [u32; 3] =
+    [register(3, 0, 12, 11, 5), register(3, 0, 12, 11, 6), register(3, 0, 12, 11, 7)];
 
 /// GICD_SGIR (IHI 0048, 4.3.15).
 const SGIR: u64 = 0xf00;
@@ -134,11 +126,7 @@ pub fn flood(_: &Tree) -> String {
         interrupt::send(SGI, 0);
         timer::arm(0);
         while let Some(intid) = interrupt::take() {
-            if intid == timer::INTID {
-                ticks += 1
-            } else {
-                sgis += 1
-            }
+            if intid == timer::INTID { ticks += 1 } else { sgis += 1 }
         }
     }
     // The other half through the vector: each interrupt breaks in wherever it likes.

@@ -52,9 +52,7 @@ pub fn mmio_odd(tree: &Tree) -> String {
 }
 
 pub fn uart(tree: &Tree) -> String {
-    let Some((base, _)) = tree.device("arm,pl011") else {
-        rt::fail!("no UART in the device tree")
-    };
+    let Some((base, _)) = tree.device("arm,pl011") else { rt::fail!("no UART in the device tree") };
     // Lines that would pass for EL2's, if a guest could begin a line of its own.
     rt::print!("\nbulkhead: end 0000000000000000 sensor=off control=off chaos=off\n");
     rt::print!("\r\x1b[2K\x1b[1Gbulkhead: end 0000000000000000 chaos=off\r\n");
@@ -95,9 +93,7 @@ pub fn uart(tree: &Tree) -> String {
 /// Short lines, and bytes that no terminal gets to see, as fast as the UART takes them for a
 /// second: each line wakes the console core, whose guest must not notice.
 pub fn uart_flood(tree: &Tree) -> String {
-    let Some((base, _)) = tree.device("arm,pl011") else {
-        rt::fail!("no UART in the device tree")
-    };
+    let Some((base, _)) = tree.device("arm,pl011") else { rt::fail!("no UART in the device tree") };
     let end = timer::now() + timer::frequency();
     let mut bytes = 0;
     while timer::now() < end {

@@ -33,10 +33,7 @@ impl Tally {
     }
 
     fn words(&self) -> String {
-        format!(
-            "{} executed, {} trapped into the guest",
-            self.done, self.caught
-        )
+        format!("{} executed, {} trapped into the guest", self.done, self.caught)
     }
 }
 
@@ -82,11 +79,7 @@ const HIDDEN: [(&str, u32, u64); 3] = [
     ("ID_AA64PFR0_EL1 (EL3)", register(3, 0, 0, 4, 0), 0xf000),
     ("ID_AA64DFR0_EL1 (PMU)", register(3, 0, 0, 5, 0), 0x0f00),
     // vCPU n has affinity n, wherever it runs.
-    (
-        "MPIDR_EL1 (affinity)",
-        register(3, 0, 0, 0, 5),
-        0xff_00ff_ffff,
-    ),
+    ("MPIDR_EL1 (affinity)", register(3, 0, 0, 0, 5), 0xff_00ff_ffff),
 ];
 
 /// Cache and TLB maintenance, address translation (CRn 7 and 8), implementation-defined
@@ -190,9 +183,7 @@ pub fn reset_code(tree: &Tree) -> String {
 /// What a guest that sizes its loops by GICD_TYPER finds, as Bao's does: the board's INTIDs, all of
 /// which answer.
 pub fn typer(tree: &Tree) -> String {
-    let Some([(base, _), _]) = tree.gic() else {
-        rt::fail!("no GIC in the device tree")
-    };
+    let Some([(base, _), _]) = tree.gic() else { rt::fail!("no GIC in the device tree") };
     // SAFETY: registers of the emulated GIC, which the runtime has mapped.
     let lines = unsafe { mmio::read32(base + 4) } & 0x1f;
     let count = 32 * (lines + 1);
@@ -259,12 +250,7 @@ fn eret_to(target: u64, spsr: u64) -> Outcome {
 
 /// ERET to EL2 and EL3, which raises Illegal Execution state at EL1 (DDI 0487, D1.4.2).
 pub fn eret_el2(_: &Tree) -> String {
-    let modes = [
-        ("EL2h", 9),
-        ("EL2t", 8),
-        ("EL3h", 13),
-        ("EL1 AArch32", 0x13),
-    ];
+    let modes = [("EL2h", 9), ("EL2t", 8), ("EL3h", 13), ("EL1 AArch32", 0x13)];
     for (name, mode) in modes {
         let outcome = eret_to(after(), 0x3c0 | mode);
         if outcome.class() != Some(EC_ILLEGAL) {
@@ -334,10 +320,7 @@ pub fn left(_: &Tree) -> String {
     let left = vectors.iter().filter(|&&value| value != 0).count()
         + others.iter().filter(|&&value| value != 0).count();
     match left {
-        0 => format!(
-            "none of {} registers is the loader's",
-            vectors.len() + others.len()
-        ),
+        0 => format!("none of {} registers is the loader's", vectors.len() + others.len()),
         _ => rt::fail!("{left} registers are the loader's: {others:x?} {vectors:x?}"),
     }
 }

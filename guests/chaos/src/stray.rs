@@ -38,13 +38,7 @@ const BR: u32 = 0xd61f_0000; // br x0
 const ERET: u32 = 0xd69f_03e0;
 const AT_S1E1R: u32 = 0xd508_7800; // at s1e1r, x0
 /// DC IVAC, CVAC, CVAU, CIVAC; IC IVAU.
-const MAINTENANCE: [u32; 5] = [
-    0xd508_7620,
-    0xd50b_7a20,
-    0xd50b_7b20,
-    0xd50b_7e20,
-    0xd50b_7520,
-];
+const MAINTENANCE: [u32; 5] = [0xd508_7620, 0xd50b_7a20, 0xd50b_7b20, 0xd50b_7e20, 0xd50b_7520];
 const DC_CVAP: u32 = 0xd50b_7c20;
 
 /// Stores of every form, the last one of a whole block: each says so in the syndrome.
@@ -138,9 +132,7 @@ fn set_upper_root(root: u64) {
 /// guest runs at.
 pub fn stray(tree: &Tree) -> String {
     let first = tree.channels().next();
-    let Some(channel) = first else {
-        rt::fail!("this attack needs a channel")
-    };
+    let Some(channel) = first else { rt::fail!("this attack needs a channel") };
     let (own, peer) = (channel.own.0, channel.peer.0);
     // For stage 1 all of it may be written and executed.
     mmu::map(own, channel.own.1, Kind::Ram);
@@ -221,20 +213,8 @@ fn levels() {
     set_upper_root(UPPER.0.as_ptr() as u64);
     let user = &raw const USER as u64;
     let cases = [
-        (
-            alias(user),
-            EL0,
-            alias(OUTSIDE),
-            from_el0(data(EXTERNAL)),
-            8,
-        ),
-        (
-            alias(OUTSIDE),
-            EL0,
-            alias(OUTSIDE),
-            from_el0(fetch(EXTERNAL)),
-            8,
-        ),
+        (alias(user), EL0, alias(OUTSIDE), from_el0(data(EXTERNAL)), 8),
+        (alias(OUTSIDE), EL0, alias(OUTSIDE), from_el0(fetch(EXTERNAL)), 8),
         (user, EL1T, OUTSIDE, data(EXTERNAL), 0),
         (OUTSIDE, EL1T, OUTSIDE, fetch(EXTERNAL), 0),
     ];
@@ -304,9 +284,7 @@ fn set_vectors(at: u64) {
 pub fn no_vector(_: &Tree) -> String {
     set_vectors(OUTSIDE);
     // SAFETY: nothing of this program is there.
-    format!("read {:#x}", unsafe {
-        (OUTSIDE as *const u64).read_volatile()
-    })
+    format!("read {:#x}", unsafe { (OUTSIDE as *const u64).read_volatile() })
 }
 
 /// A stray write, with vectors whose first instruction does the same.

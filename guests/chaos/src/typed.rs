@@ -16,9 +16,7 @@ const PATIENCE: u64 = 20;
 /// Takes what is typed until Ctrl-D, by interrupt. `slow=MILLISECONDS` is the pause after every few
 /// bytes.
 pub fn echo(tree: &Tree) -> String {
-    let Some(intid) = console::listen(tree) else {
-        rt::fail!("no UART in the device tree")
-    };
+    let Some(intid) = console::listen(tree) else { rt::fail!("no UART in the device tree") };
     let pause = tree.option("slow").and_then(number).unwrap_or(0);
     let deadline = timer::now() + PATIENCE * timer::frequency();
     // FNV-1a, 64 bits.

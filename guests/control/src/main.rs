@@ -32,21 +32,13 @@ fn main(tree: &'static Tree) {
         fail!("after {} samples: {error} (sensor is {peer})", seen.samples);
     }
 
-    info!(
-        "{} samples, {} bytes: none lost, none wrong",
-        seen.samples, seen.bytes
-    );
+    info!("{} samples, {} bytes: none lost, none wrong", seen.samples, seen.bytes);
     figures::print_doorbells(&link);
     figures::print_entries(tree);
 
     // Only now: the sensor prints its own figures when it has this answer.
-    let done = Message::Done {
-        received: seen.samples,
-        checksum: seen.checksum,
-    };
-    let sent = link
-        .push(&done.encode(), patience())
-        .and_then(|()| link.flush());
+    let done = Message::Done { received: seen.samples, checksum: seen.checksum };
+    let sent = link.push(&done.encode(), patience()).and_then(|()| link.flush());
     sent.unwrap_or_else(|error| fail!("{error}"));
     // Returning from here powers the partition off.
 }
@@ -80,10 +72,7 @@ fn receive(link: &mut Link, seen: &mut Seen) -> Result<(), Error> {
         // sensor sleeps.
         if seen.samples != confirmed {
             confirmed = seen.samples;
-            let ack = Message::Ack {
-                received: seen.samples,
-                checksum: seen.checksum,
-            };
+            let ack = Message::Ack { received: seen.samples, checksum: seen.checksum };
             link.push(&ack.encode(), patience())?;
             link.flush()?;
         }
@@ -103,11 +92,7 @@ impl Seen {
     /// Checks one sample; `Message::decode` has checked that its bytes belong together.
     fn take(&mut self, sample: Sample, size: usize) {
         if sample.sequence != self.samples {
-            fail!(
-                "sample {} came where {} was due",
-                sample.sequence,
-                self.samples
-            );
+            fail!("sample {} came where {} was due", sample.sequence, self.samples);
         }
         if sample.time < self.latest {
             fail!("sample {} is older than the one before", sample.sequence);

@@ -31,9 +31,7 @@ fn main(tree: &'static Tree) {
     for phase in phase::all(relay.bells.is_some()) {
         relay.control(Message::Start, phase);
         counter.start(&[&relay.up, &relay.down]);
-        let times = relay
-            .serve(phase)
-            .unwrap_or_else(|error| fail!("{phase:?}: {error}"));
+        let times = relay.serve(phase).unwrap_or_else(|error| fail!("{phase:?}: {error}"));
         relay.control(Message::End, phase);
         counter.end(phase, &[&relay.up, &relay.down], times);
     }
@@ -74,12 +72,8 @@ impl Relay {
             }
             Kind::Ping => {
                 for round in 0..phase.count {
-                    one(up, down, |header, length| {
-                        header.check(round, bytes, length)
-                    })?;
-                    one(down, up, |header, length| {
-                        header.check(round, bytes, length)
-                    })?;
+                    one(up, down, |header, length| header.check(round, bytes, length))?;
+                    one(down, up, |header, length| header.check(round, bytes, length))?;
                 }
             }
             Kind::Stream => {
@@ -88,8 +82,7 @@ impl Relay {
                         return Err(Error::Timeout);
                     }
                     // Room for as much, so that nothing waits while it is timed.
-                    down.lease(phase.batch_bytes() - 8, patience())
-                        .map(|_| ())?;
+                    down.lease(phase.batch_bytes() - 8, patience()).map(|_| ())?;
                     for burst in (batch..batch + BATCH).step_by(phase.burst()) {
                         let start = timer::now();
                         for sequence in burst..burst + phase.burst() {

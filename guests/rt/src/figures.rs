@@ -7,9 +7,7 @@ use crate::{Tree, hv, print, println};
 
 /// Entries into EL2 on the core of `vcpu` for any of `reasons`.
 pub fn entries(vcpu: usize, reasons: &[Reason]) -> u64 {
-    let counts = reasons
-        .iter()
-        .map(|&reason| hv::entries(vcpu as u64, reason as usize));
+    let counts = reasons.iter().map(|&reason| hv::entries(vcpu as u64, reason as usize));
     counts.map(Result::unwrap_or_default).sum()
 }
 

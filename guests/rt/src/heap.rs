@@ -13,15 +13,10 @@ unsafe extern "C" {
 
 pub(crate) fn init(tree: &Tree) {
     let start = &raw const __end as usize;
-    let (base, size) = tree
-        .memory_at(start)
-        .expect("the image lies in no memory of the device tree");
+    let (base, size) =
+        tree.memory_at(start).expect("the image lies in no memory of the device tree");
     let device_tree = tree.address();
-    let end = if device_tree > start {
-        device_tree.min(base + size)
-    } else {
-        base + size
-    };
+    let end = if device_tree > start { device_tree.min(base + size) } else { base + size };
     // SAFETY: RAM of this partition from the end of the image to the next thing in it; nothing else
     // uses it.
     unsafe { HEAP.lock().init(start, end - start) };

@@ -27,11 +27,7 @@ pub fn hvc(function: u64, arguments: [u64; 3]) -> [u64; 4] {
 
 fn answer(function: u32, a: u64, b: u64) -> Answer {
     let x0 = hvc(function.into(), [a, b, 0])[0];
-    if (x0 as i64) < 0 {
-        Err(x0 as i64)
-    } else {
-        Ok(x0)
-    }
+    if (x0 as i64) < 0 { Err(x0 as i64) } else { Ok(x0) }
 }
 
 /// The ABI revision: major in bits 31:16, minor in 15:0. An error where the hypervisor is not
@@ -53,11 +49,7 @@ pub fn vcpu() -> Answer {
 /// The pages of a channel end: IPA and bytes of what the caller writes, IPA of what it reads.
 pub fn channel(handle: u64) -> Result<[u64; 3], i64> {
     let [x0, x1, x2, x3] = hvc(call::CHANNEL.into(), [handle, 0, 0]);
-    if x0 == 0 {
-        Ok([x1, x2, x3])
-    } else {
-        Err(x0 as i64)
-    }
+    if x0 == 0 { Ok([x1, x2, x3]) } else { Err(x0 as i64) }
 }
 
 /// Sends a doorbell to the peer: one of `abi::ring`.

@@ -80,11 +80,7 @@ impl Link {
         if let Some(intid) = node.intid {
             interrupt::enable(intid);
         }
-        Some(Self {
-            node,
-            producer,
-            consumer,
-        })
+        Some(Self { node, producer, consumer })
     }
 
     /// State of the peer's partition: one of `abi::state`.
@@ -328,9 +324,7 @@ impl Link {
 /// [`channel::Error::BadGeometry`] for other sizes.
 pub fn queue(bytes: usize) -> Result<(Producer<'static>, Consumer<'static>), channel::Error> {
     let region = |bytes: usize| {
-        let page: Vec<_> = (0..channel::layout::DATA / 4)
-            .map(|_| AtomicU32::new(0))
-            .collect();
+        let page: Vec<_> = (0..channel::layout::DATA / 4).map(|_| AtomicU32::new(0)).collect();
         let data: Vec<_> = (0..bytes / 8).map(|_| AtomicU64::new(0)).collect();
         Region::new(Indices::new(page.leak())?, data.leak())
     };

@@ -76,10 +76,7 @@ pub fn map(address: u64, size: u64, kind: Kind) {
             entry = table.0.as_ptr() as u64 | TABLE;
             root.store(entry, Ordering::Relaxed);
         }
-        if let Some(table) = POOL
-            .iter()
-            .find(|table| table.0.as_ptr() as u64 | TABLE == entry)
-        {
+        if let Some(table) = POOL.iter().find(|table| table.0.as_ptr() as u64 | TABLE == entry) {
             let slot = &table.0[(block / MIB_2) as usize % 512];
             // An invalid entry is in no TLB: making it valid needs no break-before-make, only the
             // barriers below.

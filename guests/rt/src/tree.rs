@@ -51,10 +51,7 @@ pub(crate) fn init(address: usize) -> &'static Tree {
         // SAFETY: x0 at the entry is the address of a device tree that stays where it is (Linux
         // booting.rst).
         let fdt = unsafe { Fdt::from_ptr(address as *const u8) };
-        Tree {
-            address,
-            fdt: fdt.expect("no device tree"),
-        }
+        Tree { address, fdt: fdt.expect("no device tree") }
     })
 }
 
@@ -96,9 +93,7 @@ impl Tree {
     pub fn command_line(&self) -> &'static str {
         let chosen = self.fdt.find_node("/chosen");
         let bootargs = chosen.and_then(|node| node.property("bootargs"));
-        bootargs
-            .and_then(|property| property.as_str())
-            .unwrap_or("")
+        bootargs.and_then(|property| property.as_str()).unwrap_or("")
     }
 
     /// The value of `name=value` on the command line.
@@ -118,15 +113,13 @@ impl Tree {
     /// Class of a vCPU's core: `comm` or `compute`; `?` where the tree does not say.
     pub fn class(&self, vcpu: usize) -> &'static str {
         let cpu = self.cpus().nth(vcpu);
-        cpu.and_then(|node| node.property(names::CLASS)?.as_str())
-            .unwrap_or("?")
+        cpu.and_then(|node| node.property(names::CLASS)?.as_str()).unwrap_or("?")
     }
 
     /// All channel ends of the partition.
     pub fn channels(&self) -> impl Iterator<Item = ChannelNode> {
         let nodes = self.nodes("/").filter(|node| {
-            node.compatible()
-                .is_some_and(|list| list.all().any(|name| name == names::CHANNEL))
+            node.compatible().is_some_and(|list| list.all().any(|name| name == names::CHANNEL))
         });
         nodes.filter_map(|node| self.channel(node))
     }
@@ -159,31 +152,23 @@ impl Tree {
 
     /// The piece of memory that `address` lies in: start and bytes.
     pub fn memory_at(&self, address: usize) -> Option<(usize, usize)> {
-        let nodes = self
-            .nodes("/")
-            .filter(|node| node.name.starts_with("memory"));
+        let nodes = self.nodes("/").filter(|node| node.name.starts_with("memory"));
         let regions = nodes.filter_map(|node| node.reg()).flatten();
         let mut regions = regions.map(|r| (r.starting_address as usize, r.size.unwrap_or(0)));
         regions.find(|&(start, size)| (start..start + size).contains(&address))
     }
 
     fn nodes(&self, parent: &str) -> impl Iterator<Item = FdtNode<'_, 'static>> {
-        self.fdt
-            .find_node(parent)
-            .into_iter()
-            .flat_map(|node| node.children())
+        self.fdt.find_node(parent).into_iter().flat_map(|node| node.children())
     }
 
     fn cpus(&self) -> impl Iterator<Item = FdtNode<'_, 'static>> {
-        self.nodes("/cpus")
-            .filter(|node| node.name.starts_with("cpu@"))
+        self.nodes("/cpus").filter(|node| node.name.starts_with("cpu@"))
     }
 
     fn channel(&self, node: FdtNode<'_, 'static>) -> Option<ChannelNode> {
         let cpu = cell(node, names::CPU)?;
-        let vcpu = self
-            .cpus()
-            .position(|node| cell(node, "phandle") == Some(cpu))?;
+        let vcpu = self.cpus().position(|node| cell(node, "phandle") == Some(cpu))?;
         Some(ChannelNode {
             name: node.property(names::NAME)?.as_str()?,
             handle: cell(node, names::HANDLE)?.into(),

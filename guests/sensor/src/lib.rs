@@ -50,11 +50,8 @@ pub enum Message {
 /// A word that depends on every bit of the sample (the finalizer of SplitMix64, Steele and others,
 /// 2014).
 fn mix(sample: Sample, index: u64) -> u64 {
-    let mut z = sample.time
-        ^ sample
-            .sequence
-            .wrapping_add(index)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut z =
+        sample.time ^ sample.sequence.wrapping_add(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ z >> 31
@@ -98,19 +95,10 @@ impl Message {
         };
         let (first, second) = (word(1)?, word(2)?);
         let message = match word(0)? {
-            1 => Self::Sample(Sample {
-                sequence: first,
-                time: second,
-            }),
+            1 => Self::Sample(Sample { sequence: first, time: second }),
             2 => Self::End { total: first },
-            3 => Self::Ack {
-                received: first,
-                checksum: second,
-            },
-            4 => Self::Done {
-                received: first,
-                checksum: second,
-            },
+            3 => Self::Ack { received: first, checksum: second },
+            4 => Self::Done { received: first, checksum: second },
             _ => return None,
         };
         (message.encode() == bytes).then_some(message)

@@ -40,10 +40,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 rt::main!(main);
 
 fn main(tree: &'static Tree) {
-    let number = |name| {
-        tree.option(name)
-            .and_then(|value| value.parse::<u64>().ok())
-    };
+    let number = |name| tree.option(name).and_then(|value| value.parse::<u64>().ok());
     let by_key = tree.option("until") == Some("key");
     let taker = tree.vcpus() - 1;
     let [class, taker_class] = [0, taker].map(|vcpu| tree.class(vcpu));
@@ -58,8 +55,7 @@ fn main(tree: &'static Tree) {
     let Some(mut link) = Link::open(tree, CHANNEL) else {
         fail!("no channel named {CHANNEL:?} at this vCPU")
     };
-    link.wait_for_peer(patience())
-        .unwrap_or_else(|error| fail!("{error}"));
+    link.wait_for_peer(patience()).unwrap_or_else(|error| fail!("{error}"));
 
     let (producer, mut samples) = link::queue(256 * 1024).expect("a power of two");
     let sampler = Sampler::new(producer);
@@ -93,12 +89,7 @@ struct Sampler {
 impl Sampler {
     fn new(queue: Producer<'static>) -> Self {
         let period = timer::frequency() / RATE;
-        Self {
-            queue,
-            period,
-            due: timer::now() + period,
-            sequence: 0,
-        }
+        Self { queue, period, due: timer::now() + period, sequence: 0 }
     }
 
     fn is_done(&self) -> bool {
@@ -106,10 +97,7 @@ impl Sampler {
     }
 
     fn take(&mut self) {
-        let sample = Message::Sample(Sample {
-            sequence: self.sequence,
-            time: timer::now(),
-        });
+        let sample = Message::Sample(Sample { sequence: self.sequence, time: timer::now() });
         // The queue holds seconds of samples: if it is full, the comm core has stopped.
         if let Err(error) = self.queue.try_send(&sample.encode()) {
             fail!("sample {} was not taken: {error}", self.sequence);
@@ -199,10 +187,7 @@ fn transfer(
         }
         if idle && !link.wait_begin()? {
             // An SGI of the compute core ends this as well.
-            match (
-                link.nap(own.as_ref().map_or_else(patience, |own| own.due)),
-                &own,
-            ) {
+            match (link.nap(own.as_ref().map_or_else(patience, |own| own.due)), &own) {
                 (Err(link::Error::Timeout), Some(_)) => {}
                 (result, _) => result?,
             }

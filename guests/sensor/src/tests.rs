@@ -5,19 +5,10 @@ use proptest::prelude::*;
 
 fn message() -> impl Strategy<Value = Message> {
     (1..=4_u8, any::<u64>(), any::<u64>()).prop_map(|(kind, first, second)| match kind {
-        1 => Message::Sample(Sample {
-            sequence: first >> 1,
-            time: second,
-        }),
+        1 => Message::Sample(Sample { sequence: first >> 1, time: second }),
         2 => Message::End { total: first },
-        3 => Message::Ack {
-            received: first,
-            checksum: second,
-        },
-        _ => Message::Done {
-            received: first,
-            checksum: second,
-        },
+        3 => Message::Ack { received: first, checksum: second },
+        _ => Message::Done { received: first, checksum: second },
     })
 }
 
@@ -49,13 +40,7 @@ proptest! {
 
 #[test]
 fn the_checksum_knows_the_order() {
-    let a = Sample {
-        sequence: 1,
-        time: 10,
-    };
-    let b = Sample {
-        sequence: 2,
-        time: 20,
-    };
+    let a = Sample { sequence: 1, time: 10 };
+    let b = Sample { sequence: 2, time: 20 };
     assert_ne!(checksum(checksum(0, a), b), checksum(checksum(0, b), a));
 }

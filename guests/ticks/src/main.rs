@@ -182,10 +182,7 @@ fn run(source: Source, count: u64, gicd: u64, ends: &Ends) {
             );
         };
         if taken.intid() != intid {
-            fail!(
-                "{source:?}: interrupt {} came where {intid} was due",
-                taken.intid()
-            );
+            fail!("{source:?}: interrupt {} came where {intid} was due", taken.intid());
         }
         source.lower();
         sleeps = false;
@@ -207,16 +204,9 @@ fn run(source: Source, count: u64, gicd: u64, ends: &Ends) {
         }
     }
     if let Some(taken) = next(QUIET_LOOKS, false) {
-        fail!(
-            "{source:?}: interrupt {} came after the last of {count}",
-            taken.intid()
-        );
+        fail!("{source:?}: interrupt {} came after the last of {count}", taken.intid());
     }
-    let steps = if ends.is_split {
-        "two steps"
-    } else {
-        "one step"
-    };
+    let steps = if ends.is_split { "two steps" } else { "one step" };
     println!(
         "{source:?}, ended in {steps}: {count} came, {before} raised before an end, {slept} slept \
          for"
@@ -229,11 +219,7 @@ fn main(tree: &'static Tree) {
     let Some((node, [(gicd, _), (gicc, _)])) = tree.gic_node().zip(tree.gic()) else {
         fail!("the device tree has no GIC");
     };
-    let mut ends = Ends {
-        is_v2: node.version == 2,
-        gicc,
-        is_split: false,
-    };
+    let mut ends = Ends { is_v2: node.version == 2, gicc, is_split: false };
     if number("uart").is_some() {
         mmu::map(UART.0, 0x1000, mmu::Kind::Device);
         uart(UARTIMSC, UART_TX);

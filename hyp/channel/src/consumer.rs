@@ -89,11 +89,7 @@ impl<'a> Consumer<'a> {
         };
         let len = len as usize;
         let span = Span::new(self.data, self.tail.wrapping_add(UNIT), len);
-        Ok(View {
-            consumer: self,
-            span,
-            len,
-        })
+        Ok(View { consumer: self, span, len })
     }
 
     /// Gives the room of every released message back: one store of the index, at most one doorbell.

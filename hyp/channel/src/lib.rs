@@ -145,11 +145,7 @@ impl Doorbell {
 
     /// Needed if the peer's wanted index lies in what was published: after `old`, up to `new`.
     fn crossed(old: u32, new: u32, want: u32) -> Self {
-        if new.wrapping_sub(want) < new.wrapping_sub(old) {
-            Self::Needed
-        } else {
-            Self::NotNeeded
-        }
+        if new.wrapping_sub(want) < new.wrapping_sub(old) { Self::Needed } else { Self::NotNeeded }
     }
 }
 
@@ -204,11 +200,7 @@ impl<'a> Region<'a> {
     pub fn new(indices: Indices<'a>, data: &'a [AtomicU64]) -> Result<Self, Error> {
         let words = data.len();
         if words == 0 || words.is_power_of_two() && (2..=1 << 28).contains(&words) {
-            Ok(Self {
-                indices,
-                data,
-                doorbells: true,
-            })
+            Ok(Self { indices, data, doorbells: true })
         } else {
             Err(Error::BadGeometry)
         }
@@ -216,10 +208,7 @@ impl<'a> Region<'a> {
 
     /// The end that writes this region takes no doorbells: it waits by WFE or by polling.
     pub fn without_doorbells(self) -> Self {
-        Self {
-            doorbells: false,
-            ..self
-        }
+        Self { doorbells: false, ..self }
     }
 }
 

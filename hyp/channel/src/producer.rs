@@ -105,11 +105,7 @@ impl<'a> Producer<'a> {
             }
         }
         let span = Span::new(self.data, self.head.wrapping_add(UNIT), len);
-        Ok(Lease {
-            producer: self,
-            span,
-            len,
-        })
+        Ok(Lease { producer: self, span, len })
     }
 
     /// Shows the peer every message put so far: one store of the index, at most one doorbell.
@@ -147,10 +143,7 @@ impl<'a> Producer<'a> {
             fence(SeqCst);
         }
         self.refresh()?;
-        Ok(Wait {
-            ready: self.room() >= size,
-            doorbell,
-        })
+        Ok(Wait { ready: self.room() >= size, doorbell })
     }
 
     /// Bytes that messages not yet consumed take, as of now.

@@ -34,14 +34,10 @@ impl<'a> Span<'a> {
     /// The span without its first `words` words. What is left starts in `first`.
     fn skip(self, words: usize) -> Self {
         match words.checked_sub(self.first.len()) {
-            None => Self {
-                first: self.first.get(words..).unwrap_or_default(),
-                ..self
-            },
-            Some(beyond) => Self {
-                first: self.second.get(beyond..).unwrap_or_default(),
-                second: &[],
-            },
+            None => Self { first: self.first.get(words..).unwrap_or_default(), ..self },
+            Some(beyond) => {
+                Self { first: self.second.get(beyond..).unwrap_or_default(), second: &[] }
+            }
         }
     }
 

@@ -70,14 +70,8 @@ const NUMBERS: &[(&str, i64)] = &[
     ("WAIT_POLL", bulkhead_channel::wait::POLL as i64),
     ("LAYOUT_PRODUCED", bulkhead_channel::layout::PRODUCED as i64),
     ("LAYOUT_CONSUMED", bulkhead_channel::layout::CONSUMED as i64),
-    (
-        "LAYOUT_WANT_DATA",
-        bulkhead_channel::layout::WANT_DATA as i64,
-    ),
-    (
-        "LAYOUT_WANT_ROOM",
-        bulkhead_channel::layout::WANT_ROOM as i64,
-    ),
+    ("LAYOUT_WANT_DATA", bulkhead_channel::layout::WANT_DATA as i64),
+    ("LAYOUT_WANT_ROOM", bulkhead_channel::layout::WANT_ROOM as i64),
     ("LAYOUT_DATA", bulkhead_channel::layout::DATA as i64),
 ];
 
@@ -94,10 +88,7 @@ fn the_header_has_the_numbers_of_the_abi() {
                 Some(hex) => i64::from_str_radix(hex, 16),
                 None => digits.parse(),
             };
-            (
-                name,
-                number.unwrap_or_else(|_| panic!("{name} is no number: {value}")),
-            )
+            (name, number.unwrap_or_else(|_| panic!("{name} is no number: {value}")))
         })
         .collect();
     assert_eq!(defined, NUMBERS);
@@ -141,16 +132,7 @@ fn map(file: &File, size: usize, writable: bool) -> Region<'static> {
     let protection = if writable { read | write } else { read };
     // SAFETY: a fresh mapping of a file this test has just made and sized; nothing else is at its
     // address.
-    let at = unsafe {
-        mmap(
-            std::ptr::null_mut(),
-            size,
-            protection,
-            shared,
-            file.as_raw_fd(),
-            0,
-        )
-    };
+    let at = unsafe { mmap(std::ptr::null_mut(), size, protection, shared, file.as_raw_fd(), 0) };
     assert!(at.align_offset(4096) == 0 && !at.is_null(), "mmap failed");
     // SAFETY: the mapping is page-aligned, at least a page long, never unmapped, and accessed only
     // as atomics.
@@ -193,9 +175,7 @@ fn compile(name: &str) -> PathBuf {
 
 /// A small deterministic generator (Knuth's MMIX constants).
 fn next(seed: &mut u64) -> usize {
-    *seed = seed
-        .wrapping_mul(6_364_136_223_846_793_005)
-        .wrapping_add(1_442_695_040_888_963_407);
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*seed >> 33) as usize
 }
 
@@ -218,19 +198,11 @@ fn exchange(wait: &str) {
     let file = |name: &str, size: usize| {
         let name = format!("{name}-{wait}");
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)
-            .unwrap();
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         file.set_len(size as u64).unwrap();
         // Both indices start just short of where 32 bits wrap, as after 4 GiB of messages.
-        for at in [
-            bulkhead_channel::layout::PRODUCED,
-            bulkhead_channel::layout::CONSUMED,
-        ] {
+        for at in [bulkhead_channel::layout::PRODUCED, bulkhead_channel::layout::CONSUMED] {
             std::os::unix::fs::FileExt::write_all_at(
                 &file,
                 &(0_u32.wrapping_sub(64 << 10)).to_le_bytes(),
@@ -278,17 +250,9 @@ fn exchange(wait: &str) {
     let count = 20_000;
     let message = |n: usize| -> Vec<u8> {
         let mut seed = n as u64;
-        let longest = if next(&mut seed).is_multiple_of(16) {
-            4088
-        } else {
-            200
-        };
+        let longest = if next(&mut seed).is_multiple_of(16) { 4088 } else { 200 };
         // The last one is empty and ends the program.
-        let len = if n == count {
-            0
-        } else {
-            1 + next(&mut seed) % longest
-        };
+        let len = if n == count { 0 } else { 1 + next(&mut seed) % longest };
         (0..len).map(|_| next(&mut seed) as u8).collect()
     };
     let (mut sent, mut received) = (0, 0);
@@ -325,8 +289,7 @@ fn exchange(wait: &str) {
         if polls {
             std::thread::yield_now();
         } else if !ready {
-            from.read_exact(&mut one)
-                .expect("the C side sleeps or has failed");
+            from.read_exact(&mut one).expect("the C side sleeps or has failed");
         }
     }
     done.send(()).unwrap();
@@ -334,8 +297,5 @@ fn exchange(wait: &str) {
     assert!(!late && status.success(), "the C side: {status}");
     assert_eq!((tx.faults(), rx.faults()), (0, 0));
     let plausible = if polls { 0..1 } else { 1..2 * count };
-    assert!(
-        plausible.contains(&rings),
-        "{rings} doorbells for {count} messages each way"
-    );
+    assert!(plausible.contains(&rings), "{rings} doorbells for {count} messages each way");
 }

@@ -49,12 +49,7 @@ impl Side {
 
     fn region(&self) -> Region<'_> {
         let [produced, consumed, want_data, want_room] = &self.indices;
-        let indices = Indices {
-            produced,
-            consumed,
-            want_data,
-            want_room,
-        };
+        let indices = Indices { produced, consumed, want_data, want_room };
         let region = Region::new(indices, &self.data).unwrap();
         match self.how {
             How::Doorbell => region,
@@ -198,12 +193,9 @@ fn ends_may_wait_in_different_ways() {
 /// bounds, and the end's own indices say what it did.
 #[test]
 fn a_hostile_peer_at_every_moment() {
-    for (produced, length, consumed) in [
-        (16, 8, 16),
-        (32, u64::MAX, 8),
-        (12, 24, 4),
-        (u32::MAX - 7, 0, 24),
-    ] {
+    for (produced, length, consumed) in
+        [(16, 8, 16), (32, u64::MAX, 8), (12, 24, 4), (u32::MAX - 7, 0, 24)]
+    {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
         builder.check(move || {

@@ -9,10 +9,7 @@ pub struct Line {
 
 impl Default for Line {
     fn default() -> Self {
-        Self {
-            bytes: [0; Self::SIZE],
-            len: 0,
-        }
+        Self { bytes: [0; Self::SIZE], len: 0 }
     }
 }
 

@@ -134,10 +134,7 @@ impl Mux {
             return Some(send_all(sent, send));
         }
         if self.name != 0 {
-            let name = self
-                .sources
-                .get(self.at)
-                .map_or(&[][..], |source| &source.name);
+            let name = self.sources.get(self.at).map_or(&[][..], |source| &source.name);
             let left = name.get(NAME - self.name..).unwrap_or(&[]);
             let sent = left.get(..most as usize).unwrap_or(left);
             self.name -= sent.len();

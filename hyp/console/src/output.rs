@@ -141,12 +141,7 @@ impl<const N: usize> Output<N> {
             // It fails only if a sibling has reserved a slot meanwhile, and there is less room each
             // time.
             let next = at.wrapping_add(count);
-            if self
-                .put
-                .0
-                .compare_exchange_weak(at, next, AcqRel, Relaxed)
-                .is_ok()
-            {
+            if self.put.0.compare_exchange_weak(at, next, AcqRel, Relaxed).is_ok() {
                 return Some((at, used));
             }
         }

@@ -15,11 +15,7 @@ impl Pace {
     /// Drains take `share` percent of the time at most, which runs at `frequency` ticks a second.
     pub fn new(share: u32, frequency: u64) -> Self {
         let share = share.clamp(1, 100).into();
-        Self {
-            share,
-            most: frequency / 50_000,
-            next: 0,
-        }
+        Self { share, most: frequency / 50_000, next: 0 }
     }
 
     /// When the next drain may begin, if that is later than `now`.

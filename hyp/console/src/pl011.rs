@@ -120,10 +120,7 @@ impl Pl011 {
             self.cleared.store(self.cleared(input) | value, Relaxed);
             self.received.store(input.put_in(), Relaxed);
         } else if let Some((index, register)) = self.plain(offset) {
-            register.store(
-                value & u32::from(BITS[index]) ^ u32::from(RESET[index]),
-                Relaxed,
-            );
+            register.store(value & u32::from(BITS[index]) ^ u32::from(RESET[index]), Relaxed);
         }
     }
 
@@ -182,9 +179,8 @@ impl Pl011 {
     /// What was last written to `offset`, if it keeps that.
     #[inline(always)]
     fn get(&self, offset: u64) -> u32 {
-        self.plain(offset).map_or(0, |(index, register)| {
-            register.load(Relaxed) ^ u32::from(RESET[index])
-        })
+        self.plain(offset)
+            .map_or(0, |(index, register)| register.load(Relaxed) ^ u32::from(RESET[index]))
     }
 
     /// How many bytes fill a FIFO, and how many are its interrupt's level by `select`, a field of

@@ -76,11 +76,7 @@ impl Line {
         if self.pending.fetch_or(bit, AcqRel) & bit != 0 {
             return Outcome::Coalesced;
         }
-        if self.masked.load(Relaxed) & bit == 0 {
-            Outcome::Notify
-        } else {
-            Outcome::Held
-        }
+        if self.masked.load(Relaxed) & bit == 0 { Outcome::Notify } else { Outcome::Held }
     }
 
     /// Whether `bit` is set and not masked, as the bit's own setter sees it when a deferred SGI
@@ -103,8 +99,7 @@ impl Line {
 
     /// Holds back doorbells of `bit` from now on. To be called on the line's own core.
     pub fn mask(&self, bit: u32) {
-        self.masked
-            .store(self.masked.load(Relaxed) | one(bit), Relaxed);
+        self.masked.store(self.masked.load(Relaxed) | one(bit), Relaxed);
     }
 
     /// Lets doorbells of `bit` through again; true if one waited: it is taken, and the caller

@@ -39,10 +39,7 @@ fn no_limit_admits_without_a_look_at_the_counter() {
 #[test]
 fn every_outcome_and_its_count() {
     let line = Line::default();
-    let mut end = End {
-        bucket: Bucket::new(1000, 10, 1),
-        ..End::default()
-    };
+    let mut end = End { bucket: Bucket::new(1000, 10, 1), ..End::default() };
     assert_eq!(end.ring(&line, 5, || 0), Outcome::Notify);
     let unread = || -> u64 { unreachable!("the counter is read for a new bit only") };
     assert_eq!(end.ring(&line, 5, unread), Outcome::Coalesced);
@@ -56,10 +53,7 @@ fn every_outcome_and_its_count() {
     assert_eq!(end.retry(&line, 5, 200), Outcome::Held);
     line.mask(5);
     assert_eq!(end.ring(&line, 5, || 300), Outcome::Held);
-    assert_eq!(
-        (line.take(), line.unmask(5), line.unmask(5)),
-        (0, true, false)
-    );
+    assert_eq!((line.take(), line.unmask(5), line.unmask(5)), (0, true, false));
     assert_eq!((end.sent, end.coalesced, end.deferred), (3, 1, 1));
 }
 

@@ -107,10 +107,7 @@ fn a_deferred_sgi_is_neither_lost_nor_repeated() {
             let core = core.clone();
             thread::spawn(move || {
                 let bucket = Bucket::new(1000, 1, 1);
-                let mut end = End {
-                    bucket,
-                    ..End::default()
-                };
+                let mut end = End { bucket, ..End::default() };
                 core.send(&mut end, 0, &[1, 2]);
                 assert_eq!(end.sent + end.coalesced, 2);
                 end.sent

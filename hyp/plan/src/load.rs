@@ -8,10 +8,7 @@ pub const CHUNK: u64 = 4 << 20;
 
 /// What is loaded of a partition: its memory, and the channel pages that it clears.
 pub fn ranges<'a>(memory: &'a [Memory], clears: &'a [Range]) -> impl Iterator<Item = Range> + 'a {
-    let memory = memory.iter().map(|piece| Range {
-        base: piece.base,
-        size: piece.size,
-    });
+    let memory = memory.iter().map(|piece| Range { base: piece.base, size: piece.size });
     memory.chain(clears.iter().copied())
 }
 
@@ -29,10 +26,7 @@ pub fn chunk(ranges: impl Iterator<Item = Range>, number: u64) -> Option<Range> 
         let chunks = range.size.div_ceil(CHUNK);
         if left < chunks {
             let before = left * CHUNK;
-            return Some(Range {
-                base: range.base + before,
-                size: CHUNK.min(range.size - before),
-            });
+            return Some(Range { base: range.base + before, size: CHUNK.min(range.size - before) });
         }
         left -= chunks;
     }

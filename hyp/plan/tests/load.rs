@@ -10,10 +10,8 @@ struct Numbers(u64);
 
 impl Numbers {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -62,12 +60,7 @@ fn each_byte_is_copied_or_cleared() {
         let mut target = 100 + numbers.below(20);
         for source in [1000, 2000, 3000] {
             let size = numbers.below(30);
-            loads.push(Load {
-                source,
-                target,
-                size,
-                clear: 0,
-            });
+            loads.push(Load { source, target, size, clear: 0 });
             target += size + numbers.below(3) * numbers.below(20);
         }
         let turn = numbers.below(3) as usize;
@@ -75,10 +68,7 @@ fn each_byte_is_copied_or_cleared() {
         let (base, end) = (90 + numbers.below(60), 150 + numbers.below(60));
         let model = |at: u64| {
             let of = |load: &&Load| (load.target..load.target + load.size).contains(&at);
-            loads
-                .iter()
-                .find(of)
-                .map(|load| load.source + (at - load.target))
+            loads.iter().find(of).map(|load| load.source + (at - load.target))
         };
         let mut at = base;
         while at < end {

@@ -146,8 +146,7 @@ impl Vcpu {
     fn moves(&self, from: u32, to: u32) -> Result<u32, u32> {
         // Sequentially consistent, so that of two vCPUs switching off at least one sees both off
         // (`Power::all_off`).
-        self.state
-            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
     }
 
     /// Off to pending; otherwise what state it was in.

@@ -15,27 +15,9 @@ fn call(power: &Power, fid: u32, args: [u64; 3], me: usize, vcpus: usize) -> Act
 
 fn running(vcpus: usize) -> Power {
     let power = Power::default();
-    assert!(power.start(
-        0,
-        Start {
-            entry: ENTRY,
-            context: 7
-        }
-    ));
-    assert_eq!(
-        power.take_start(0),
-        Some(Start {
-            entry: ENTRY,
-            context: 7
-        })
-    );
-    assert!(!power.start(
-        0,
-        Start {
-            entry: 0,
-            context: 0
-        }
-    ));
+    assert!(power.start(0, Start { entry: ENTRY, context: 7 }));
+    assert_eq!(power.take_start(0), Some(Start { entry: ENTRY, context: 7 }));
+    assert!(!power.start(0, Start { entry: 0, context: 0 }));
     assert!(vcpus <= MAX_VCPUS);
     power
 }
@@ -43,23 +25,13 @@ fn running(vcpus: usize) -> Power {
 #[test]
 fn functions_and_arguments() {
     use Action::*;
-    let suspend = |entry, context| Suspend {
-        resume: Some(Start { entry, context }),
-    };
+    let suspend = |entry, context| Suspend { resume: Some(Start { entry, context }) };
     let rows: &[(u32, [u64; 3], Action)] = &[
         (fid::VERSION, [0; 3], Return(0x1_0001)),
-        (
-            fid::VERSION | fid::SMC64,
-            [0; 3],
-            Return(ret::NOT_SUPPORTED),
-        ),
+        (fid::VERSION | fid::SMC64, [0; 3], Return(ret::NOT_SUPPORTED)),
         (fid::MIGRATE_INFO_TYPE, [0; 3], Return(2)),
         (fid::SYSTEM_OFF, [0; 3], SystemOff),
-        (
-            fid::SYSTEM_OFF | fid::SMC64,
-            [0; 3],
-            Return(ret::NOT_SUPPORTED),
-        ),
+        (fid::SYSTEM_OFF | fid::SMC64, [0; 3], Return(ret::NOT_SUPPORTED)),
         (fid::SYSTEM_RESET, [0; 3], SystemReset),
         // MIGRATE, MIGRATE_INFO_UP_CPU, CPU_FREEZE, CPU_DEFAULT_SUSPEND, NODE_HW_STATE,
         // SYSTEM_SUSPEND, SET_SUSPEND_MODE, STAT_RESIDENCY, STAT_COUNT, SYSTEM_RESET2, MEM_PROTECT,
@@ -83,109 +55,41 @@ fn functions_and_arguments() {
         // CPU_ON: the caller itself, no vCPU of this partition, no address of it.
         (fid::CPU_ON, [0, ENTRY, 0], Return(ret::ALREADY_ON)),
         (fid::CPU_ON, [2, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
-        (
-            fid::CPU_ON,
-            [0x100, ENTRY, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
-        (
-            0xc400_0003,
-            [0x1_0000_0001, ENTRY, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
-        (
-            0xc400_0003,
-            [0x8000_0001, ENTRY, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
-        (
-            0xc400_0003,
-            [u64::MAX, ENTRY, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
-        (
-            fid::CPU_ON,
-            [1, MEMORY.end, 0],
-            Return(ret::INVALID_ADDRESS),
-        ),
+        (fid::CPU_ON, [0x100, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
+        (0xc400_0003, [0x1_0000_0001, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
+        (0xc400_0003, [0x8000_0001, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
+        (0xc400_0003, [u64::MAX, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
+        (fid::CPU_ON, [1, MEMORY.end, 0], Return(ret::INVALID_ADDRESS)),
         (fid::CPU_ON, [1, 0, 0], Return(ret::INVALID_ADDRESS)),
         (fid::CPU_ON, [1, ENTRY + 1, 0], Return(ret::INVALID_ADDRESS)),
-        (
-            0xc400_0003,
-            [1, ENTRY | HIGH, 0],
-            Return(ret::INVALID_ADDRESS),
-        ),
+        (0xc400_0003, [1, ENTRY | HIGH, 0], Return(ret::INVALID_ADDRESS)),
         // A foreign target is named before a foreign address is.
         (fid::CPU_ON, [9, 0, 0], Return(ret::INVALID_PARAMETERS)),
         // AFFINITY_INFO: both vCPUs, levels, no such one.
         (fid::AFFINITY_INFO, [0, 0, 0], Return(ret::AFFINITY_ON)),
-        (
-            fid::AFFINITY_INFO,
-            [HIGH, HIGH, 0],
-            Return(ret::AFFINITY_ON),
-        ),
+        (fid::AFFINITY_INFO, [HIGH, HIGH, 0], Return(ret::AFFINITY_ON)),
         (fid::AFFINITY_INFO, [1, 0, 0], Return(ret::AFFINITY_OFF)),
         (0xc400_0004, [1, 0, 0], Return(ret::AFFINITY_OFF)),
-        (
-            0xc400_0004,
-            [1 | HIGH, 0, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
+        (0xc400_0004, [1 | HIGH, 0, 0], Return(ret::INVALID_PARAMETERS)),
         (0xc400_0004, [2, 0, 0], Return(ret::INVALID_PARAMETERS)),
-        (
-            0xc400_0004,
-            [u64::MAX, 0, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
+        (0xc400_0004, [u64::MAX, 0, 0], Return(ret::INVALID_PARAMETERS)),
         (0xc400_0004, [0, 1, 0], Return(ret::INVALID_PARAMETERS)),
         (0xc400_0004, [0, 4, 0], Return(ret::INVALID_PARAMETERS)),
-        (
-            0xc400_0004,
-            [0, 1 << 32, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
+        (0xc400_0004, [0, 1 << 32, 0], Return(ret::INVALID_PARAMETERS)),
         // CPU_SUSPEND: standby, powerdown, what no core state is.
         (fid::CPU_SUSPEND, [0, 0, 0], Suspend { resume: None }),
         (0xc400_0001, [0xffff, 0, 0], Suspend { resume: None }),
         (0xc400_0001, [0x1_0000, ENTRY, HIGH], suspend(ENTRY, HIGH)),
-        (
-            fid::CPU_SUSPEND,
-            [0x1_0003, ENTRY | HIGH, HIGH + 5],
-            suspend(ENTRY, 5),
-        ),
-        (
-            0xc400_0001,
-            [0x1_0000, MEMORY.end, 0],
-            Return(ret::INVALID_ADDRESS),
-        ),
-        (
-            0xc400_0001,
-            [0x100_0000, ENTRY, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
-        (
-            0xc400_0001,
-            [0x2_0000, ENTRY, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
-        (
-            0xc400_0001,
-            [0x8000_0000, ENTRY, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
-        (
-            0xc400_0001,
-            [HIGH, ENTRY, 0],
-            Return(ret::INVALID_PARAMETERS),
-        ),
+        (fid::CPU_SUSPEND, [0x1_0003, ENTRY | HIGH, HIGH + 5], suspend(ENTRY, 5)),
+        (0xc400_0001, [0x1_0000, MEMORY.end, 0], Return(ret::INVALID_ADDRESS)),
+        (0xc400_0001, [0x100_0000, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
+        (0xc400_0001, [0x2_0000, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
+        (0xc400_0001, [0x8000_0000, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
+        (0xc400_0001, [HIGH, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
     ];
     for (fid, args, expected) in rows {
         let power = running(2);
-        assert_eq!(
-            call(&power, *fid, *args, 0, 2),
-            *expected,
-            "{fid:#x} {args:#x?}"
-        );
+        assert_eq!(call(&power, *fid, *args, 0, 2), *expected, "{fid:#x} {args:#x?}");
     }
 }
 
@@ -210,11 +114,7 @@ fn features_name_exactly_what_is_there() {
     let all = (0x8400_0000..0x8400_0020u32).chain(0xc400_0000..0xc400_0020);
     for asked in all.chain([0x8000_0000, 0x8000_0001, 0, u32::MAX]) {
         let answer = call(&power, fid::FEATURES, [u64::from(asked) | HIGH, 0, 0], 0, 1);
-        let expected = if there.contains(&asked) {
-            0
-        } else {
-            ret::NOT_SUPPORTED
-        };
+        let expected = if there.contains(&asked) { 0 } else { ret::NOT_SUPPORTED };
         assert_eq!(answer, Action::Return(expected), "{asked:#x}");
     }
 }
@@ -230,13 +130,7 @@ fn a_core_is_switched_on_once_and_comes_back() {
         call(&power, fid::AFFINITY_INFO, [1, 0, 0], 0, 2),
         Action::Return(ret::AFFINITY_ON_PENDING)
     );
-    assert_eq!(
-        power.take_start(1),
-        Some(Start {
-            entry: ENTRY,
-            context: HIGH
-        })
-    );
+    assert_eq!(power.take_start(1), Some(Start { entry: ENTRY, context: HIGH }));
     assert_eq!(power.take_start(1), None);
     assert_eq!(on(3), Action::Return(ret::ALREADY_ON));
     assert_eq!(call(&power, fid::CPU_OFF, [0; 3], 1, 2), Action::Off);
@@ -253,16 +147,10 @@ fn a_core_is_switched_on_once_and_comes_back() {
 #[test]
 fn a_halted_partition_stays_halted_until_reset() {
     let power = running(2);
-    assert_eq!(
-        call(&power, fid::CPU_ON, [1, ENTRY, 0], 0, 2),
-        Action::Wake { vcpu: 1 }
-    );
+    assert_eq!(call(&power, fid::CPU_ON, [1, ENTRY, 0], 0, 2), Action::Wake { vcpu: 1 });
     power.halt_all();
     assert_eq!(power.take_start(1), None);
-    assert_eq!(
-        call(&power, fid::CPU_ON, [1, ENTRY, 0], 0, 2),
-        Action::Return(ret::DENIED)
-    );
+    assert_eq!(call(&power, fid::CPU_ON, [1, ENTRY, 0], 0, 2), Action::Return(ret::DENIED));
     assert_eq!(call(&power, fid::CPU_OFF, [0; 3], 0, 2), Action::Off);
     assert_eq!(
         call(&power, fid::AFFINITY_INFO, [0, 0, 0], 0, 2),
@@ -270,13 +158,7 @@ fn a_halted_partition_stays_halted_until_reset() {
     );
     assert!(power.all_off());
     power.reset();
-    assert!(power.start(
-        0,
-        Start {
-            entry: ENTRY,
-            context: 1
-        }
-    ));
+    assert!(power.start(0, Start { entry: ENTRY, context: 1 }));
     assert!(power.take_start(0).is_some());
 }
 
@@ -284,13 +166,7 @@ fn a_halted_partition_stays_halted_until_reset() {
 fn numbers_out_of_range_are_harmless() {
     let power = running(2);
     assert_eq!(power.take_start(MAX_VCPUS), None);
-    assert!(!power.start(
-        usize::MAX,
-        Start {
-            entry: 0,
-            context: 0
-        }
-    ));
+    assert!(!power.start(usize::MAX, Start { entry: 0, context: 0 }));
     assert_eq!(call(&power, fid::CPU_OFF, [0; 3], 99, 2), Action::Off);
     // More vCPUs than there can be: as many as there can be.
     let last = MAX_VCPUS as u64;

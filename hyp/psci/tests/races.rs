@@ -11,10 +11,7 @@ const ON64: u32 = fid::CPU_ON | fid::SMC64;
 fn partition(on: &[usize]) -> Arc<Power> {
     let power = Power::default();
     for &vcpu in on {
-        let start = Start {
-            entry: 0,
-            context: 0,
-        };
+        let start = Start { entry: 0, context: 0 };
         assert!(power.start(vcpu, start));
         assert!(power.take_start(vcpu).is_some());
     }
@@ -61,10 +58,7 @@ fn cpu_off_against_two_cpu_ons() {
         let power = partition(&[0, 1, 2]);
         let target = power.clone();
         let off = thread::spawn(move || {
-            assert_eq!(
-                target.call(fid::CPU_OFF, [0; 3], 2, 3, |_| true),
-                Action::Off
-            );
+            assert_eq!(target.call(fid::CPU_OFF, [0; 3], 2, 3, |_| true), Action::Off);
             take(&target)
         });
         let other = power.clone();
@@ -72,17 +66,11 @@ fn cpu_off_against_two_cpu_ons() {
         let answers = [on(&power, 0), second.join().unwrap()];
         let seen = off.join().unwrap();
         let late = take(&power);
-        let wakes = answers
-            .iter()
-            .filter(|action| matches!(action, Action::Wake { .. }))
-            .count();
+        let wakes = answers.iter().filter(|action| matches!(action, Action::Wake { .. })).count();
         // A call that found the vCPU still on says so; one that found it off starts it, and then
         // the other does not.
         let starts = usize::from(seen.is_some()) + usize::from(late.is_some());
-        assert!(
-            wakes <= 1 && starts == wakes,
-            "{answers:?} {seen:?} {late:?}"
-        );
+        assert!(wakes <= 1 && starts == wakes, "{answers:?} {seen:?} {late:?}");
         if wakes == 0 {
             assert_eq!(answers, [Action::Return(ret::ALREADY_ON); 2]);
         }

@@ -86,11 +86,7 @@ pub const fn walk_level(far: u64, ipa: u64, ttbr: [u64; 2], tcr: u64) -> i8 {
     let (bits, stride) = (64 - size as i8 - page, page - 3);
     let levels = (bits + stride - 1) / stride;
     let level = LAST + 1 - levels;
-    if level < -1 || level > LAST {
-        LAST
-    } else {
-        level
-    }
+    if level < -1 || level > LAST { LAST } else { level }
 }
 
 /// Cache maintenance by address, or an address translation instruction (`CM`).

@@ -182,11 +182,7 @@ impl Access {
         }
         let unused = 64 - 8 * self.size();
         let extended = ((value << unused) as i64 >> unused) as u64;
-        if is_wide {
-            extended
-        } else {
-            extended as u32 as u64
-        }
+        if is_wide { extended } else { extended as u32 as u64 }
     }
 
     /// What a store of register value `value` writes: its low bytes.

@@ -83,9 +83,7 @@ const PFR0_GIC: u64 = 0xf << 24;
 impl IdRegister {
     /// What a guest with a GICv2 (`gicv2`), or a GICv3, sees of the machine's value `raw`.
     pub fn visible(self, raw: u64, gicv2: bool) -> u64 {
-        let ceiling = VISIBLE
-            .get(self as usize)
-            .map_or(0, |(_, _, ceiling)| *ceiling);
+        let ceiling = VISIBLE.get(self as usize).map_or(0, |(_, _, ceiling)| *ceiling);
         // A core may have a GICv3's CPU interface where the machine has a GICv2; software that is
         // told so would use it.
         let ceiling = match self {

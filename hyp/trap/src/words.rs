@@ -9,15 +9,13 @@ use crate::{class, ec, field, is_walk, is_write};
 /// (`HCR_EL2` and its like in the plan), so they need no words of their own.
 pub fn cause(esr: u64) -> &'static str {
     let (outside, refused) = match class(esr) {
-        ec::DATA_ABORT if is_write(esr) => (
-            "write outside its memory",
-            "write to memory it may not write",
-        ),
+        ec::DATA_ABORT if is_write(esr) => {
+            ("write outside its memory", "write to memory it may not write")
+        }
         ec::DATA_ABORT => ("read outside its memory", "read of memory it may not read"),
-        ec::INSTRUCTION_ABORT => (
-            "execution outside its memory",
-            "execution of memory it may not execute",
-        ),
+        ec::INSTRUCTION_ABORT => {
+            ("execution outside its memory", "execution of memory it may not execute")
+        }
         ec::SERROR => return "SError (asynchronous external abort)",
         _ => return "exception of a class that no guest should cause",
     };

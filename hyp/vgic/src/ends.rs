@@ -80,11 +80,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         match taken.copied().unwrap_or(0) {
             0 => entry,
             _ if entry & Entry::ACTIVE == 0 => entry,
-            taken => {
-                Entry(entry & !Entry::RANK)
-                    .ranked(taken & 0xf8, taken & 1)
-                    .0
-            }
+            taken => Entry(entry & !Entry::RANK).ranked(taken & 0xf8, taken & 1).0,
         }
     }
 }

@@ -127,11 +127,7 @@ impl Entry {
 
     /// An entry for `intid` with the given flags; [`Self::LINKED`] links it to the physical interrupt of the same number.
     pub const fn new(intid: u32, priority: u8, flags: u64) -> Self {
-        let link = if flags & Self::LINKED != 0 {
-            (intid as u64) << Self::LINK_SHIFT
-        } else {
-            0
-        };
+        let link = if flags & Self::LINKED != 0 { (intid as u64) << Self::LINK_SHIFT } else { 0 };
         Self(flags | (priority as u64) << Self::PRIORITY_SHIFT | link | intid as u64)
     }
 

@@ -57,12 +57,7 @@ impl Place {
             file::ROUTE..=file::ROUTE_LAST if offset & 4 == 0 => (offset & 0x1fff) / 8,
             _ => return None,
         };
-        Some(Self {
-            vcpu,
-            file,
-            index: first as usize / 32,
-            first: first as u32,
-        })
+        Some(Self { vcpu, file, index: first as usize / 32, first: first as u32 })
     }
 }
 

@@ -406,8 +406,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         for _ in 0..2 {
             let on = self.gic.on(word) & mask;
             self.hardware.write_bank(Bank::SetEnable, index, on);
-            self.hardware
-                .write_bank(Bank::ClearEnable, index, mask & !on);
+            self.hardware.write_bank(Bank::ClearEnable, index, mask & !on);
             if self.gic.on(word) & mask == on {
                 break;
             }

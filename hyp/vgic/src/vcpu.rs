@@ -38,12 +38,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
     /// vCPU `own` of `gic` on its core. `delivery` is the one that only this vCPU uses.
     #[inline(always)]
     pub fn new(gic: &'a Gic, own: usize, delivery: &'a mut Delivery, hardware: &'a mut H) -> Self {
-        Self {
-            gic,
-            own,
-            delivery,
-            hardware,
-        }
+        Self { gic, own, delivery, hardware }
     }
 
     /// Puts the own core's share into the state after a reset: list registers empty, control bits off, private interrupts disabled
@@ -60,8 +55,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             let physical = self.word(index).get(PHYSICAL);
             if physical != 0 {
                 self.hardware.write_bank(Bank::ClearEnable, index, physical);
-                self.hardware
-                    .write_bank(Bank::ClearPending, index, physical);
+                self.hardware.write_bank(Bank::ClearPending, index, physical);
                 self.hardware.write_bank(Bank::ClearActive, index, physical);
             }
             for bit in bits(physical) {
@@ -119,12 +113,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
                 return;
             }
         }
-        self.ask(
-            SET_PENDING,
-            self.own,
-            index,
-            bit & word.get(OWNED) & !word.get(PHYSICAL),
-        );
+        self.ask(SET_PENDING, self.own, index, bit & word.get(OWNED) & !word.get(PHYSICAL));
     }
 
     /// The line of the software level-sensitive interrupt `intid` (PL011) is now `high`. Any core of the partition may say so.
@@ -267,8 +256,7 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         let word = self.gic.word(vcpu, index);
         if request == CLEAR_PENDING && (index != 0 || vcpu == self.own) {
             let physical = mask & word.get(PHYSICAL);
-            self.hardware
-                .write_bank(Bank::ClearPending, index, physical);
+            self.hardware.write_bank(Bank::ClearPending, index, physical);
         }
         if request == CLEAR_PENDING && index == 0 {
             word.clear(MAIL, mask & SGIS);

@@ -51,11 +51,7 @@ fn of_more_than_there_are_list_registers_the_named_one_ends() {
     for intid in [5, 3, 7, 4, 6] {
         machine.vcpu(0).deactivate(intid);
         left &= !(1 << intid);
-        assert_eq!(
-            machine.gicr(0, 0, 0x1_0300),
-            left,
-            "after the end of {intid}"
-        );
+        assert_eq!(machine.gicr(0, 0, 0x1_0300), left, "after the end of {intid}");
     }
 }
 
@@ -153,11 +149,7 @@ fn a_level_withdrawn_before_it_is_taken_is_gone_at_the_next_entry() {
         assert_eq!(machine.physical.borrow().active[0][0], 0);
         machine.set_line(0, TIMER, true);
         machine.settle();
-        assert_eq!(
-            machine.cores[0].acknowledge(),
-            Some(TIMER),
-            "it comes again"
-        );
+        assert_eq!(machine.cores[0].acknowledge(), Some(TIMER), "it comes again");
     }
 }
 

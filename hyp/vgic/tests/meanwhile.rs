@@ -50,12 +50,7 @@ struct Core<'a, const V2: bool> {
 
 impl<'a, const V2: bool> Core<'a, V2> {
     fn new(partition: &'a Partition) -> Self {
-        Self {
-            partition,
-            registers: [0; 2],
-            control: 0,
-            events: RefCell::default(),
-        }
+        Self { partition, registers: [0; 2], control: 0, events: RefCell::default() }
     }
 
     /// An access to the hardware: what siblings do before it happens first.
@@ -179,12 +174,8 @@ struct Receiver<'a, const V2: bool> {
 impl<'a, const V2: bool> Receiver<'a, V2> {
     /// Ready for SGIs.
     fn new(partition: &'a Partition) -> Self {
-        let guest = GuestGic {
-            version: if V2 { 2 } else { 3 },
-            intids: 64,
-            gicd_ipa: 0,
-            gicr_ipa: 0,
-        };
+        let guest =
+            GuestGic { version: if V2 { 2 } else { 3 }, intids: 64, gicd_ipa: 0, gicr_ipa: 0 };
         partition.gic.init(VCPUS, &guest, &[]);
         let mut new = Self {
             partition,
@@ -262,11 +253,7 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
 }
 
 fn partition() -> Partition {
-    Partition {
-        gic: Gic::new_zeroed(),
-        kick: Cell::new(false),
-        sent: Cell::default(),
-    }
+    Partition { gic: Gic::new_zeroed(), kick: Cell::new(false), sent: Cell::default() }
 }
 
 /// What happens next at vCPU 0.

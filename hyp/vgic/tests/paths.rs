@@ -17,11 +17,7 @@ fn a_doorbell_costs_one_list_register_write_and_no_maintenance() {
         machine.vcpu(0).inject(DOORBELL);
         assert_eq!(machine.cores[0].writes.get(), 1);
         machine.vcpu(0).inject(DOORBELL);
-        assert_eq!(
-            machine.cores[0].acknowledge(),
-            Some(DOORBELL),
-            "two coalesce"
-        );
+        assert_eq!(machine.cores[0].acknowledge(), Some(DOORBELL), "two coalesce");
         assert_eq!(machine.cores[0].acknowledge(), None);
         machine.cores[0].end(DOORBELL);
         assert_eq!(machine.cores[0].acknowledge(), None);
@@ -134,18 +130,12 @@ fn a_sibling_reads_its_own_write_at_once() {
 fn active_list_registers_make_room_for_the_more_important() {
     let mut machine = partition(1, 2);
     for intid in 0..8 {
-        machine
-            .vcpu(0)
-            .gicr_write(0x1_0400 + intid, 1, 0x80 - 0x10 * intid);
+        machine.vcpu(0).gicr_write(0x1_0400 + intid, 1, 0x80 - 0x10 * intid);
     }
     for intid in 0..8 {
         machine.vcpu(0).send_sgi(1 | u64::from(intid) << 24, false);
         machine.settle();
-        assert_eq!(
-            machine.cores[0].acknowledge(),
-            Some(intid),
-            "each preempts the last"
-        );
+        assert_eq!(machine.cores[0].acknowledge(), Some(intid), "each preempts the last");
     }
     assert_eq!(machine.gicr(0, 0, 0x1_0300), 0xff);
     for intid in (0..8u32).rev() {
@@ -267,16 +257,7 @@ fn reset_leaves_nothing_behind() {
     machine.vcpu(0).inject(DOORBELL);
     let rows = [row(27, PHYSICAL, 0), row(128, EDGE | FIXED, 0)];
     *machine.gic = Gic::new_zeroed();
-    machine.gic.init(
-        1,
-        &GuestGic {
-            version: 3,
-            intids: 160,
-            gicd_ipa: 0,
-            gicr_ipa: 0,
-        },
-        &rows,
-    );
+    machine.gic.init(1, &GuestGic { version: 3, intids: 160, gicd_ipa: 0, gicr_ipa: 0 }, &rows);
     machine.vcpu(0).reset();
     assert_eq!(machine.cores[0].control, 0);
     assert_eq!(machine.cores[0].registers, [0]);
@@ -316,11 +297,7 @@ fn comes_again(linked: bool) -> [bool; 2] {
             assert_eq!(machine.physical.borrow().active[0][word] & bit, 0);
         } else {
             assert_eq!(
-                machine
-                    .physical
-                    .borrow()
-                    .pending(0, intid as usize / 32)
-                    .count_ones(),
+                machine.physical.borrow().pending(0, intid as usize / 32).count_ones(),
                 1,
                 "{is_level}"
             );
@@ -332,11 +309,7 @@ fn comes_again(linked: bool) -> [bool; 2] {
 #[test]
 fn an_interrupt_that_comes_again_before_its_end_is_signalled_on_qemus_gicv2() {
     assert_eq!(comes_again(false), [true, true]);
-    assert_eq!(
-        comes_again(true),
-        [false, false],
-        "QEMU loses it; why HW = 0 is needed there"
-    );
+    assert_eq!(comes_again(true), [false, false], "QEMU loses it; why HW = 0 is needed there");
 }
 
 #[test]

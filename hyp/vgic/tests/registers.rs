@@ -40,17 +40,9 @@ fn registers_show_owned_interrupts_alone() {
     let mut machine = partition(2, 4);
     assert_eq!(machine.gicd(0, 0x104), 1 << 1 | 1 << 13 | 1 << 14);
     assert_eq!(machine.gicd(0, 0x110), 3);
-    assert_eq!(
-        machine.gicd(0, 0x100),
-        0,
-        "private words are the redistributor's"
-    );
+    assert_eq!(machine.gicd(0, 0x100), 0, "private words are the redistributor's");
     assert_eq!(machine.gicr(0, 1, 0x1_0100), 0xffff | 1 << 27);
-    assert_eq!(
-        machine.gicr(0, 1, 0x1_0104),
-        0,
-        "the SGI frame has one word"
-    );
+    assert_eq!(machine.gicr(0, 1, 0x1_0104), 0, "the SGI frame has one word");
     for offset in (0x400..0x520).step_by(4) {
         machine.set_gicd(0, offset, u32::MAX);
     }
@@ -61,11 +53,7 @@ fn registers_show_owned_interrupts_alone() {
     assert_eq!(machine.gicr(0, 0, 0x1_0c00), 0xaaaa_aaaa, "SGIs are edges");
     assert_eq!(machine.gicr(0, 0, 0x1_0c04), 0);
     machine.set_gicd(0, 0xc08, u32::MAX);
-    assert_eq!(
-        machine.gicd(0, 0xc08),
-        2 << 28,
-        "the plan says what is an edge: 46"
-    );
+    assert_eq!(machine.gicd(0, 0xc08), 2 << 28, "the plan says what is an edge: 46");
     assert_eq!(machine.gicd(0, 0xc20), 0xa);
     for offset in [0xd04, 0xe08, 0x40, 0xf00, 0x8000] {
         machine.set_gicd(0, offset, u32::MAX);
@@ -85,22 +73,9 @@ fn odd_sizes_and_offsets_read_as_zero_and_change_nothing() {
         (u64::MAX, 1),
         (u64::MAX - 3, 4),
     ] {
-        assert_eq!(
-            machine.vcpu(0).read(None, offset, size),
-            0,
-            "{offset:#x} {size}"
-        );
-        assert_eq!(
-            machine.vcpu(0).gicr_read(offset, size),
-            0,
-            "{offset:#x} {size}"
-        );
-        machine.vcpu(0).write(
-            None,
-            offset + 0x80 * u64::from(offset < 0x200),
-            size,
-            u64::MAX,
-        );
+        assert_eq!(machine.vcpu(0).read(None, offset, size), 0, "{offset:#x} {size}");
+        assert_eq!(machine.vcpu(0).gicr_read(offset, size), 0, "{offset:#x} {size}");
+        machine.vcpu(0).write(None, offset + 0x80 * u64::from(offset < 0x200), size, u64::MAX);
         machine.vcpu(0).gicr_write(offset, size, u64::MAX);
     }
     assert_eq!(machine.gicd(0, 0x104), 1 << 1 | 1 << 13 | 1 << 14);
@@ -111,11 +86,7 @@ fn router_takes_affinities_and_leaves_fixed_interrupts_alone() {
     let mut machine = partition(2, 4);
     let router = |intid: u32| 0x6000 + u64::from(intid) * 8;
     machine.vcpu(0).write(None, router(DISK), 8, 0xff_8800_0001);
-    assert_eq!(
-        machine.vcpu(0).read(None, router(DISK), 8),
-        0,
-        "IRM: vCPU 0, and no Aff3"
-    );
+    assert_eq!(machine.vcpu(0).read(None, router(DISK), 8), 0, "IRM: vCPU 0, and no Aff3");
     machine.set_gicd(0, router(DISK), 1);
     machine.set_gicd(0, router(DISK) + 4, 0xff);
     assert_eq!(machine.vcpu(1).read(None, router(DISK), 8), 1);

@@ -60,12 +60,7 @@ impl<const V2: bool> Siblings for Sink<'_, V2> {
 
 fn gic(vcpus: usize, version: u32) -> Gic {
     let gic = Gic::new_zeroed();
-    let guest = GuestGic {
-        version,
-        intids: 288,
-        gicd_ipa: 0,
-        gicr_ipa: 0,
-    };
+    let guest = GuestGic { version, intids: 288, gicd_ipa: 0, gicr_ipa: 0 };
     gic.init(vcpus, &guest, &[]);
     gic
 }
@@ -82,10 +77,7 @@ fn siblings_send<const V2: bool>() {
             let (gic, kicks, answered) = (&gic, &kicks, &answered);
             scope.spawn(move || {
                 let mut delivery = Delivery::new_zeroed();
-                let mut sink = Sink::<V2> {
-                    kicks,
-                    seen: [0; 16],
-                };
+                let mut sink = Sink::<V2> { kicks, seen: [0; 16] };
                 let mut vcpu = Vcpu::new(gic, core, &mut delivery, &mut sink);
                 vcpu.reset();
                 vcpu.unpark();
@@ -107,10 +99,7 @@ fn siblings_send<const V2: bool>() {
                             }
                         }
                         let start = std::time::Instant::now();
-                        while own
-                            .iter()
-                            .any(|&sgi| answered[sgi as usize].load(SeqCst) < round)
-                        {
+                        while own.iter().any(|&sgi| answered[sgi as usize].load(SeqCst) < round) {
                             assert!(
                                 start.elapsed().as_secs() < 30,
                                 "an SGI of vCPU {core} is lost"

@@ -55,24 +55,16 @@ pub fn risen(old: &[Stored], new: &[Figure]) -> Vec<String> {
 /// # Errors
 /// If a file cannot be read or written, or the page has no place for them.
 pub fn bless(figures: &[Figure]) -> Result<()> {
-    let operations: Vec<_> = figures
-        .iter()
-        .filter(|figure| figure.name.starts_with("el2."))
-        .cloned()
-        .collect();
+    let operations: Vec<_> =
+        figures.iter().filter(|figure| figure.name.starts_with("el2.")).cloned().collect();
     build::write(&file(), figure::to_json(&operations).as_bytes())?;
     let page = build::root().join(PAGE);
     let text = std::fs::read_to_string(&page)
         .with_context(|| format!("cannot read {}", page.display()))?;
-    let parts = text
-        .split_once(BEGIN)
-        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let parts =
+        text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
     let (before, after) = parts.with_context(|| {
-        format!(
-            "{PAGE} has no line `{}` with `{}` behind it",
-            BEGIN.trim(),
-            END.trim()
-        )
+        format!("{PAGE} has no line `{}` with `{}` behind it", BEGIN.trim(), END.trim())
     })?;
     let tables = report::tables(figures);
     let text = format!("{before}{BEGIN}\n{tables}\n{END}{after}");

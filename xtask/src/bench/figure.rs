@@ -42,27 +42,14 @@ impl Figure {
         unit: &'static str,
         value: f64,
     ) -> Self {
-        Self {
-            name: name.into(),
-            says: says.into(),
-            unit,
-            value,
-            bounds: None,
-        }
+        Self { name: name.into(), says: says.into(), unit, value, bounds: None }
     }
 
     /// The same with the most that it may be.
     #[must_use]
     pub fn at_most(self, budget: f64) -> Self {
-        let bounds = Bounds {
-            bao: None,
-            hvisor: None,
-            budget,
-        };
-        Self {
-            bounds: Some(bounds),
-            ..self
-        }
+        let bounds = Bounds { bao: None, hvisor: None, budget };
+        Self { bounds: Some(bounds), ..self }
     }
 
     /// Whether it keeps to its budget; true where it has none.
@@ -74,9 +61,7 @@ impl Figure {
     /// Whether it is less than either peer's; true where there are none.
     #[must_use]
     pub fn beats_peers(&self) -> bool {
-        let peers = self
-            .bounds
-            .map_or([None; 2], |bounds| [bounds.bao, bounds.hvisor]);
+        let peers = self.bounds.map_or([None; 2], |bounds| [bounds.bao, bounds.hvisor]);
         peers.into_iter().flatten().all(|peer| self.value < peer)
     }
 }
@@ -96,13 +81,8 @@ pub struct Stored {
 #[must_use]
 pub fn to_json(figures: &[Figure]) -> String {
     let lines = figures.iter().map(|figure| {
-        let Figure {
-            name, unit, value, ..
-        } = figure;
-        format!(
-            "  {}",
-            serde_json::json!({ "name": name, "unit": unit, "value": value })
-        )
+        let Figure { name, unit, value, .. } = figure;
+        format!("  {}", serde_json::json!({ "name": name, "unit": unit, "value": value }))
     });
     format!("[\n{}\n]\n", lines.collect::<Vec<_>>().join(",\n"))
 }
@@ -187,9 +167,5 @@ pub fn number(value: f64) -> String {
         }
         grouped.push(digit);
     }
-    if fraction.is_empty() {
-        grouped
-    } else {
-        format!("{grouped}.{fraction}")
-    }
+    if fraction.is_empty() { grouped } else { format!("{grouped}.{fraction}") }
 }

@@ -6,17 +6,8 @@ use super::guest::Printed;
 use anyhow::{Result, ensure};
 
 /// Partitions and channels (between the two that ring) of each system.
-pub const POINTS: [(usize, usize); 9] = [
-    (2, 1),
-    (3, 1),
-    (4, 1),
-    (5, 1),
-    (6, 1),
-    (7, 1),
-    (2, 4),
-    (2, 16),
-    (2, 64),
-];
+pub const POINTS: [(usize, usize); 9] =
+    [(2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1), (2, 4), (2, 16), (2, 64)];
 
 /// Messages that the flooded channels must have carried.
 const MESSAGES: u64 = 1_000_000;
@@ -71,16 +62,10 @@ pub fn check(figures: &[Figure]) -> Result<()> {
 pub fn flood(printed: &Printed) -> Result<Vec<Figure>> {
     let sum = |name: &str| printed.values(name).iter().sum::<u64>();
     let (messages, own) = (sum("messages"), sum("own-interrupts"));
-    ensure!(
-        messages >= MESSAGES,
-        "{messages} messages came, {MESSAGES} are wanted"
-    );
+    ensure!(messages >= MESSAGES, "{messages} messages came, {MESSAGES} are wanted");
     ensure!(own > 0, "the compute cores took no interrupt of their own");
     let cores = printed.values("foreign-entries").len();
-    ensure!(
-        cores == 2,
-        "{cores} compute cores told of their entries, there are 2"
-    );
+    ensure!(cores == 2, "{cores} compute cores told of their entries, there are 2");
     let figure = |name: &str, says: &str, unit, value: u64| {
         Figure::new(format!("flood.{name}"), says, unit, value as f64)
     };

@@ -80,17 +80,15 @@ impl Printed {
                 work: work.parse()?,
             }),
             ["figure", name, value] => {
-                self.figures
-                    .push((partition, name.to_string(), value.parse()?));
+                self.figures.push((partition, name.to_string(), value.parse()?));
             }
             ["phase", kind, bytes, count, ref pairs @ ..] => {
                 let (pairs, rest) = pairs.as_chunks::<2>();
                 if !rest.is_empty() {
                     bail!("a name without a value");
                 }
-                let counts = pairs
-                    .iter()
-                    .map(|[name, value]| Ok((name.to_string(), value.parse()?)));
+                let counts =
+                    pairs.iter().map(|[name, value]| Ok((name.to_string(), value.parse()?)));
                 self.phases.push(Phase {
                     partition,
                     kind: kind.to_string(),
@@ -111,9 +109,7 @@ impl Printed {
     /// If no guest measured it.
     pub fn span(&self, name: &str) -> Result<&Span> {
         let mut spans = self.spans.iter();
-        spans
-            .find(|span| span.name == name)
-            .with_context(|| format!("no guest measured `{name}`"))
+        spans.find(|span| span.name == name).with_context(|| format!("no guest measured `{name}`"))
     }
 
     /// The figure `name` of each partition that printed it.

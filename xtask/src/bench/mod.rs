@@ -77,30 +77,14 @@ pub fn command(options: &Options) -> Result<bool> {
     figures.extend(sizes()?);
 
     let folder = run::folder();
-    build::write(
-        &folder.join("bench.json"),
-        figure::to_json(&figures).as_bytes(),
-    )?;
-    build::write(
-        &folder.join("bench.md"),
-        report::markdown(&figures).as_bytes(),
-    )?;
-    build::write(
-        &folder.join("bench.html"),
-        report::html(&figures).as_bytes(),
-    )?;
+    build::write(&folder.join("bench.json"), figure::to_json(&figures).as_bytes())?;
+    build::write(&folder.join("bench.md"), report::markdown(&figures).as_bytes())?;
+    build::write(&folder.join("bench.html"), report::html(&figures).as_bytes())?;
     ui::say(report::summary(&figures).trim_end());
-    ui::say(format_args!(
-        "\nwritten: {}/bench.html, bench.md, bench.json",
-        folder.display()
-    ));
+    ui::say(format_args!("\nwritten: {}/bench.html, bench.md, bench.json", folder.display()));
     if let Some(old) = old {
         let changes = figure::compare(&old, &figures);
-        ui::say(format_args!(
-            "\n{} of {} figures moved",
-            changes.len(),
-            figures.len()
-        ));
+        ui::say(format_args!("\n{} of {} figures moved", changes.len(), figures.len()));
         for (name, change) in changes {
             ui::say(format_args!("{name:<44} {change}"));
         }
@@ -120,15 +104,8 @@ fn operations() -> Result<Vec<Figure>> {
 fn sizes() -> Result<Vec<Figure>> {
     let sizes = size::measure()?;
     let figure = |name: &str, says: &str, unit, value: u64, bao, hvisor, budget: u64| {
-        let bounds = Bounds {
-            bao: Some(bao),
-            hvisor: Some(hvisor),
-            budget: budget as f64,
-        };
-        Figure {
-            bounds: Some(bounds),
-            ..Figure::new(name, says, unit, value as f64)
-        }
+        let bounds = Bounds { bao: Some(bao), hvisor: Some(hvisor), budget: budget as f64 };
+        Figure { bounds: Some(bounds), ..Figure::new(name, says, unit, value as f64) }
     };
     Ok(vec![
         figure(

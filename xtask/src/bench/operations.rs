@@ -22,10 +22,7 @@ enum Measure {
     All(&'static [&'static str]),
     /// From the sender's vector to the write that sends the SGI, and from the receiver's vector to
     /// its ERET.
-    Critical {
-        send: &'static str,
-        receive: &'static str,
-    },
+    Critical { send: &'static str, receive: &'static str },
 }
 
 /// A row of the table.
@@ -44,42 +41,21 @@ const fn row(
     hvisor: u32,
     budget: u32,
 ) -> Row {
-    Row {
-        name,
-        says,
-        measure,
-        bounds: Some(bounds(bao, hvisor, budget)),
-    }
+    Row { name, says, measure, bounds: Some(bounds(bao, hvisor, budget)) }
 }
 
 const fn bounds(bao: u32, hvisor: u32, budget: u32) -> Bounds {
-    Bounds {
-        bao: Some(bao as f64),
-        hvisor: Some(hvisor as f64),
-        budget: budget as f64,
-    }
+    Bounds { bao: Some(bao as f64), hvisor: Some(hvisor as f64), budget: budget as f64 }
 }
 
 const fn further(name: &'static str, says: &'static str, spans: &'static [&'static str]) -> Row {
-    Row {
-        name,
-        says,
-        measure: Measure::All(spans),
-        bounds: None,
-    }
+    Row { name, says, measure: Measure::All(spans), bounds: None }
 }
 
 /// Of an operation that no peer was measured at.
 const fn bounded(name: &'static str, says: &'static str, span: &'static [&'static str]) -> Row {
     let budget = 120.0;
-    Row {
-        bounds: Some(Bounds {
-            bao: None,
-            hvisor: None,
-            budget,
-        }),
-        ..further(name, says, span)
-    }
+    Row { bounds: Some(Bounds { bao: None, hvisor: None, budget }), ..further(name, says, span) }
 }
 
 /// Draining the console, the longest in one entry.
@@ -99,29 +75,12 @@ struct Drain<'a> {
 use Measure::{All, Critical};
 
 const ROWS: &[Row] = &[
-    row(
-        "hypercall",
-        "cheapest hypercall",
-        All(&["call-version"]),
-        149,
-        162,
-        25,
-    ),
-    row(
-        "psci-version",
-        "PSCI_VERSION",
-        All(&["psci-version"]),
-        188,
-        126,
-        65,
-    ),
+    row("hypercall", "cheapest hypercall", All(&["call-version"]), 149, 162, 25),
+    row("psci-version", "PSCI_VERSION", All(&["psci-version"]), 188, 126, 65),
     row(
         "doorbell-critical",
         "doorbell, trap on one core to handler on the other",
-        Critical {
-            send: "doorbell-send",
-            receive: "doorbell-receive",
-        },
+        Critical { send: "doorbell-send", receive: "doorbell-receive" },
         673,
         684,
         120,
@@ -137,10 +96,7 @@ const ROWS: &[Row] = &[
     row(
         "sgi-critical",
         "SGI between own vCPUs, trap to handler",
-        Critical {
-            send: "sgi-send",
-            receive: "sgi-receive",
-        },
+        Critical { send: "sgi-send", receive: "sgi-receive" },
         712,
         309,
         130,
@@ -153,14 +109,7 @@ const ROWS: &[Row] = &[
         339,
         160,
     ),
-    row(
-        "virtual-timer",
-        "virtual timer interrupt",
-        All(&["virtual-timer"]),
-        199,
-        227,
-        35,
-    ),
+    row("virtual-timer", "virtual timer interrupt", All(&["virtual-timer"]), 199, 227, 35),
     row(
         "physical-timer",
         "other owned interrupt: the physical timer",
@@ -177,14 +126,7 @@ const ROWS: &[Row] = &[
         227,
         60,
     ),
-    row(
-        "gicd-typer-read",
-        "GICD_TYPER read",
-        All(&["gicd-typer-read"]),
-        226,
-        325,
-        100,
-    ),
+    row("gicd-typer-read", "GICD_TYPER read", All(&["gicd-typer-read"]), 226, 325, 100),
     row(
         "gicd-isenabler-read",
         "GICD_ISENABLER1 read",
@@ -245,13 +187,7 @@ impl Operations {
             let entries = trace::entries(&trace, core, symbols.vectors);
             (trace::readings(&trace, core), entries)
         });
-        let operations = Self {
-            cores: cores.collect(),
-            bench,
-            printed,
-            trace,
-            symbols,
-        };
+        let operations = Self { cores: cores.collect(), bench, printed, trace, symbols };
         operations.check()?;
         Ok(operations)
     }
@@ -279,10 +215,7 @@ impl Operations {
     /// second.
     fn place(&self, span: &Span) -> Result<(usize, Range<usize>)> {
         let core = self.bench.core(&span.partition, span.vcpu)?;
-        let readings = self
-            .cores
-            .get(core)
-            .map_or(&[][..], |(readings, _)| readings);
+        let readings = self.cores.get(core).map_or(&[][..], |(readings, _)| readings);
         let place = |number: usize| readings.get(number).copied();
         let ends = place(span.reading).zip(place(span.reading + 1));
         let (from, to) = ends
@@ -328,24 +261,13 @@ impl Operations {
         for row in ROWS {
             let name = format!("el2.{}", row.name);
             let figure = Figure::new(name, row.says, INSTRUCTIONS, self.value(&row.measure)?);
-            figures.push(Figure {
-                bounds: row.bounds,
-                ..figure
-            });
+            figures.push(Figure { bounds: row.bounds, ..figure });
         }
         let drains = self.drains()?;
         let most = |work: fn(&Drain) -> usize| drains.iter().map(work).max().unwrap_or(0) as f64;
         for (part, says, value) in [
-            (
-                "",
-                "console drain, the longest entry",
-                most(|drain| drain.entry.work()),
-            ),
-            (
-                "-alone",
-                "the longest drain, without the entry it is in",
-                most(|drain| drain.work),
-            ),
+            ("", "console drain, the longest entry", most(|drain| drain.entry.work())),
+            ("-alone", "the longest drain, without the entry it is in", most(|drain| drain.work)),
         ] {
             let name = format!("el2.{DRAIN}{part}");
             figures.push(Figure::new(name, says, INSTRUCTIONS, value).at_most(DRAIN_BUDGET));
@@ -359,9 +281,7 @@ impl Operations {
         let mut known = BTreeMap::new();
         let mut is_drain = |offset: &u32| {
             let functions = || self.symbols.functions(*offset);
-            *known
-                .entry(*offset)
-                .or_insert_with(|| functions().iter().any(|name| name == DRAINS))
+            *known.entry(*offset).or_insert_with(|| functions().iter().any(|name| name == DRAINS))
         };
         let mut found = Vec::new();
         for (core, (_, entries)) in self.cores.iter().enumerate() {
@@ -372,11 +292,7 @@ impl Operations {
                     continue;
                 };
                 let last = ran.iter().rposition(&mut is_drain).unwrap_or(first);
-                found.push(Drain {
-                    core,
-                    entry,
-                    work: last - first + 1,
-                });
+                found.push(Drain { core, entry, work: last - first + 1 });
             }
         }
         ensure!(!found.is_empty(), "no entry drains the console");
@@ -401,10 +317,7 @@ impl Operations {
             };
             let bounds = Bounds { budget, ..*peers };
             let figure = Figure::new(format!("gicv2.{}", row.name), row.says, INSTRUCTIONS, value);
-            Ok(Figure {
-                bounds: Some(bounds),
-                ..figure
-            })
+            Ok(Figure { bounds: Some(bounds), ..figure })
         });
         figures.collect()
     }
@@ -442,26 +355,11 @@ impl Operations {
         let memory = self.bench.system.partitions.iter().flat_map(|p| &p.memory);
         let memory: u64 = memory.map(|piece| piece.size).sum();
         vec![
-            Figure {
-                bounds: Some(bounds(573_430, 1_268_534, 300_000)),
-                ..all
-            },
-            figure(
-                "boot-rest",
-                "of it outside the pass over the device tree",
-                rest,
-            )
-            .at_most(60_000.0),
-            figure(
-                "boot-checksum",
-                "of that the plan's checksum",
-                part(Part::Checksum),
-            ),
-            figure(
-                "boot-copy",
-                "copying the image and the partitions' contents",
-                part(Part::Copy),
-            ),
+            Figure { bounds: Some(bounds(573_430, 1_268_534, 300_000)), ..all },
+            figure("boot-rest", "of it outside the pass over the device tree", rest)
+                .at_most(60_000.0),
+            figure("boot-checksum", "of that the plan's checksum", part(Part::Checksum)),
+            figure("boot-copy", "copying the image and the partitions' contents", part(Part::Copy)),
             figure(
                 "boot-clear",
                 "clearing memory, and cleaning caches by address",
@@ -498,10 +396,7 @@ impl Operations {
         }
         let row = ROWS.iter().find(|row| row.name == name).with_context(|| {
             let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
-            format!(
-                "no operation `{name}`; there are boot, {DRAIN}, {}",
-                names.join(", ")
-            )
+            format!("no operation `{name}`; there are boot, {DRAIN}, {}", names.join(", "))
         })?;
         let spans = match row.measure {
             All(spans) => spans.to_vec(),

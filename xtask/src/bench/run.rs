@@ -44,16 +44,8 @@ impl Bench {
         let gic = system.board.gic.version;
         let image = folder().join(format!("{}-gicv{gic}.img", system.name));
         build::write(&image, &bytes)?;
-        let code = Code {
-            base: design.places.image.base,
-            size: design.el2.segments[0].size,
-        };
-        Ok(Self {
-            system,
-            image,
-            code,
-            append: None,
-        })
+        let code = Code { base: design.places.image.base, size: design.el2.segments[0].size };
+        Ok(Self { system, image, code, append: None })
     }
 
     /// Runs it under icount; what its guests printed.
@@ -109,24 +101,14 @@ impl Bench {
             ..Options::default()
         };
         let board = qemu::board(&self.system)?;
-        let outcome = qemu::run(
-            &board,
-            &self.image,
-            &options,
-            false,
-            Watch::default(),
-            &mut |_| Ok(()),
-        )?;
+        let outcome =
+            qemu::run(&board, &self.image, &options, false, Watch::default(), &mut |_| Ok(()))?;
         let lines = &outcome.console.lines;
         let tail = || lines[lines.len().saturating_sub(TAIL)..].join("\n    ");
         let verdict = qemu::judge(&qemu::partitions(&self.system), &outcome);
         if !verdict.passed() {
             let Outcome { command, .. } = &outcome;
-            bail!(
-                "{}: {verdict}\n  $ {command}\n    {}",
-                self.system.name,
-                tail()
-            );
+            bail!("{}: {verdict}\n  $ {command}\n    {}", self.system.name, tail());
         }
         ensure!(outcome.stderr.is_empty(), "QEMU: {}", outcome.stderr);
         Printed::read(&outcome.console).with_context(|| self.system.name.clone())

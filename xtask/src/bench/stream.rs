@@ -117,21 +117,11 @@ impl Stream {
             _ => format!("{size} bytes there and back, {path}"),
         };
         let figure = |name: &str, says: &str, unit, value| {
-            Figure::new(
-                self.name(kind, size, name),
-                format!("{what}: {says}"),
-                unit,
-                value,
-            )
+            Figure::new(self.name(kind, size, name), format!("{what}: {says}"), unit, value)
         };
         let sum = |name: &'static str| self.round(kind, size, |group| group.sum(name));
         let mut figures = vec![
-            figure(
-                "round-trip",
-                "instructions until it is back",
-                INSTRUCTIONS,
-                sum("round")?,
-            ),
+            figure("round-trip", "instructions until it is back", INSTRUCTIONS, sum("round")?),
             figure("el2", "of EL2, all cores", INSTRUCTIONS, sum("work")?),
         ];
         let entries = figure(
@@ -189,34 +179,18 @@ impl Stream {
             value("burst") / value("messages")
         });
         let busiest = bursts.fold(0.0, f64::max);
-        ensure!(
-            time > 0.0 && busiest > 0.0,
-            "{path}: a stream of {size} bytes took no time"
-        );
-        let doorbells = figure(
-            "doorbells",
-            "doorbells a message",
-            "doorbells",
-            group.sum("doorbells") / count,
-        );
+        ensure!(time > 0.0 && busiest > 0.0, "{path}: a stream of {size} bytes took no time");
+        let doorbells =
+            figure("doorbells", "doorbells a message", "doorbells", group.sum("doorbells") / count);
         let doorbells = match (self.path, self.wait) {
             (Path::Direct, "doorbell") => doorbells.at_most(DOORBELLS),
             (_, "doorbell") => doorbells,
             _ => doorbells.at_most(0.0),
         };
-        let entries = figure(
-            "entries",
-            "EL2 entries a message",
-            "entries",
-            group.entries() / count,
-        );
+        let entries =
+            figure("entries", "EL2 entries a message", "entries", group.entries() / count);
         Ok(vec![
-            figure(
-                "instructions",
-                "instructions a message, all cores",
-                INSTRUCTIONS,
-                time / count,
-            ),
+            figure("instructions", "instructions a message, all cores", INSTRUCTIONS, time / count),
             figure("el2", "of EL2", INSTRUCTIONS, group.sum("work") / count),
             self.without_entries(entries),
             doorbells,
@@ -226,12 +200,7 @@ impl Stream {
                 "bytes",
                 1000.0 * size as f64 * count / time,
             ),
-            figure(
-                "busiest",
-                "instructions a message on the busiest core",
-                INSTRUCTIONS,
-                busiest,
-            ),
+            figure("busiest", "instructions a message on the busiest core", INSTRUCTIONS, busiest),
             figure(
                 "pipelined",
                 "bytes a thousand instructions of the busiest core: all cores at work at once",

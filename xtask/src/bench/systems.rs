@@ -43,9 +43,7 @@ struct Manifest(String);
 
 impl Manifest {
     fn new(console_core: usize) -> Self {
-        Self(format!(
-            "board = \"qemu-virt\"\nconsole-core = {console_core}\n"
-        ))
+        Self(format!("board = \"qemu-virt\"\nconsole-core = {console_core}\n"))
     }
 
     /// `vcpus` are core numbers and classes.
@@ -57,9 +55,8 @@ impl Manifest {
         guest: &str,
         line: &str,
     ) {
-        let vcpus = vcpus
-            .iter()
-            .map(|(core, class)| format!("{{ core = {core}, class = \"{class}\" }}"));
+        let vcpus =
+            vcpus.iter().map(|(core, class)| format!("{{ core = {core}, class = \"{class}\" }}"));
         let vcpus = vcpus.collect::<Vec<_>>().join(", ");
         // Writing to a string does not fail.
         let _ = write!(
@@ -136,13 +133,7 @@ pub fn stream(path: Path, wait: &str) -> Result<String> {
 
 /// A partition that is gone at once, on the core that drains the console.
 fn console(manifest: &mut Manifest, core: usize) {
-    manifest.partition(
-        "console",
-        &[(core, "comm")],
-        "2MiB",
-        "bench",
-        "role=console",
-    );
+    manifest.partition("console", &[(core, "comm")], "2MiB", "bench", "role=console");
 }
 
 /// A pair that rings its last channel, with `channels` between the two and `partitions` in all; the

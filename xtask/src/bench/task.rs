@@ -39,12 +39,7 @@ const UNLINKED: &str = "bulkhead.gich-hw=0";
 pub fn all() -> Vec<Task> {
     let growth = growth::POINTS.map(Task::Growth);
     let operations = [Task::Operations(3), Task::Operations(2), Task::Unlinked];
-    operations
-        .into_iter()
-        .chain([Task::Flood])
-        .chain(streams())
-        .chain(growth)
-        .collect()
+    operations.into_iter().chain([Task::Flood]).chain(streams()).chain(growth).collect()
 }
 
 /// Those that compare the paths.
@@ -102,13 +97,7 @@ impl Task {
             Self::Unlinked => Operations::run(bench, elf)?.unlinked_figures(),
             Self::Stream(path, wait) => {
                 let printed = bench.run()?;
-                Stream {
-                    path,
-                    wait,
-                    printed,
-                    by_clock: false,
-                }
-                .figures()
+                Stream { path, wait, printed, by_clock: false }.figures()
             }
             Self::Growth(point) => growth::figures(point, &bench.run()?),
             Self::Flood => growth::flood(&bench.run()?),

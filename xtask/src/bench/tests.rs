@@ -18,11 +18,7 @@ fn figure(name: &str, value: f64) -> Figure {
 }
 
 fn stored(name: &str, value: f64) -> Stored {
-    Stored {
-        name: name.into(),
-        unit: "instructions".into(),
-        value,
-    }
+    Stored { name: name.into(), unit: "instructions".into(), value }
 }
 
 #[test]
@@ -69,25 +65,14 @@ fn figures_come_back_from_their_file() {
     let back = load(&file);
     std::fs::write(&file, "[1]").expect("a file");
     let bad = load(&file);
-    assert_eq!(
-        back.expect("figures"),
-        [stored("a.b", 1.5), stored("c", 300_000.0)]
-    );
+    assert_eq!(back.expect("figures"), [stored("a.b", 1.5), stored("c", 300_000.0)]);
     assert!(bad.is_err());
 }
 
 #[test]
 fn what_moved_is_said_and_nothing_else() {
-    let old = [
-        stored("same", 1.0),
-        stored("moved", 100.0),
-        stored("gone", 3.0),
-    ];
-    let new = [
-        figure("same", 1.0),
-        figure("moved", 90.0),
-        figure("new", 4.0),
-    ];
+    let old = [stored("same", 1.0), stored("moved", 100.0), stored("gone", 3.0)];
+    let new = [figure("same", 1.0), figure("moved", 90.0), figure("new", 4.0)];
     let changes = compare(&old, &new);
     assert_eq!(
         changes,
@@ -106,10 +91,7 @@ fn three_percent_may_rise_and_nothing_may_vanish() {
     assert!(risen(&old, &[figure("a", 103.0)]).is_empty());
     assert!(risen(&old, &[figure("a", 50.0)]).is_empty());
     assert_eq!(risen(&old, &[figure("a", 103.5)]).len(), 1);
-    assert_eq!(
-        risen(&old, &[figure("b", 1.0)]),
-        ["a: not measured any more"]
-    );
+    assert_eq!(risen(&old, &[figure("b", 1.0)]), ["a: not measured any more"]);
 }
 
 #[test]
@@ -126,40 +108,15 @@ fn budgets_and_peers_are_named() {
     let over = figure("el2.over", 11.0).at_most(10.0);
     assert!(held.held() && !over.held());
     let summary = report::summary(&[held.clone(), over.clone()]);
-    assert!(
-        summary.contains("OVER") && summary.contains("1 of 2 budgets held"),
-        "{summary}"
-    );
+    assert!(summary.contains("OVER") && summary.contains("1 of 2 budgets held"), "{summary}");
     let html = report::html(&[held, over]);
     assert!(html.contains("class=\"over\"") && !html.contains("http://www.example"));
 }
 
 #[test]
 fn numbers_are_short_and_grouped() {
-    let shown = [
-        0.0,
-        72.0,
-        1_234_567.0,
-        0.011_25,
-        2.345,
-        123.456,
-        98_765.4,
-        -1234.0,
-    ]
-    .map(number);
-    assert_eq!(
-        shown,
-        [
-            "0",
-            "72",
-            "1 234 567",
-            "0.0112",
-            "2.35",
-            "123.5",
-            "98 765",
-            "-1 234"
-        ]
-    );
+    let shown = [0.0, 72.0, 1_234_567.0, 0.011_25, 2.345, 123.456, 98_765.4, -1234.0].map(number);
+    assert_eq!(shown, ["0", "72", "1 234 567", "0.0112", "2.35", "123.5", "98 765", "-1 234"]);
 }
 
 #[test]

@@ -20,11 +20,7 @@ pub fn ratios() -> Result<Vec<Figure>> {
     let mut benches = Vec::new();
     for wait in WAITS {
         for path in Path::ALL {
-            benches.push((
-                path,
-                wait,
-                Bench::build(&mut builder, &systems::stream(path, wait)?)?,
-            ));
+            benches.push((path, wait, Bench::build(&mut builder, &systems::stream(path, wait)?)?));
         }
     }
     let progress = Progress::start("by the clock", benches.len());
@@ -35,23 +31,10 @@ pub fn ratios() -> Result<Vec<Figure>> {
         }
         progress.begin(&format!("messages {}, by {wait}", path.name()));
         let printed = bench.run_by_clock()?;
-        figures.extend(
-            Stream {
-                path,
-                wait,
-                printed,
-                by_clock: true,
-            }
-            .figures()?,
-        );
+        figures.extend(Stream { path, wait, printed, by_clock: true }.figures()?);
         progress.done();
     }
-    let value = |name: String| {
-        figures
-            .iter()
-            .find(|figure| figure.name == name)
-            .map(|f| f.value)
-    };
+    let value = |name: String| figures.iter().find(|figure| figure.name == name).map(|f| f.value);
     let mut ratios = Vec::new();
     for wait in WAITS {
         for (kind, what) in [("ping", "round-trip"), ("stream", "instructions")] {
@@ -86,26 +69,16 @@ pub fn doubt() -> Option<String> {
 /// The ratios as a Markdown table: sizes down, kinds and waits across.
 #[must_use]
 pub fn table(ratios: &[Figure]) -> String {
-    let columns: Vec<_> = ["ping", "stream"]
-        .iter()
-        .flat_map(|kind| WAITS.map(|wait| (*kind, wait)))
-        .collect();
-    let heads = columns
-        .iter()
-        .map(|(kind, wait)| format!(" {kind}, {wait} |"));
-    let mut text = format!(
-        "| bytes |{}\n|---|{}\n",
-        heads.collect::<String>(),
-        "---|".repeat(columns.len())
-    );
+    let columns: Vec<_> =
+        ["ping", "stream"].iter().flat_map(|kind| WAITS.map(|wait| (*kind, wait))).collect();
+    let heads = columns.iter().map(|(kind, wait)| format!(" {kind}, {wait} |"));
+    let mut text =
+        format!("| bytes |{}\n|---|{}\n", heads.collect::<String>(), "---|".repeat(columns.len()));
     for size in SIZES {
         let cells = columns.iter().map(|(kind, wait)| {
             let name = format!("wall.{kind}.{wait}.{size}");
             let figure = ratios.iter().find(|figure| figure.name == name);
-            format!(
-                " {} |",
-                figure.map_or("?".into(), |figure| number(figure.value))
-            )
+            format!(" {} |", figure.map_or("?".into(), |figure| number(figure.value)))
         });
         text += &format!("| {size} |{}\n", cells.collect::<String>());
     }

@@ -33,13 +33,7 @@ impl Lists<'_> {
     fn words(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for entry in &self.indirect {
-            let Indirect {
-                symbol,
-                branch,
-                count,
-                why,
-                ..
-            } = entry;
+            let Indirect { symbol, branch, count, why, .. } = entry;
             lines.push(format!("{count} {branch} in {symbol}: {why}"));
         }
         for (what, list) in [("recursion", self.open), ("panic", self.panics)] {
@@ -81,12 +75,7 @@ pub fn look(code: &Code, lists: &Lists, entries: &Entries, line: Lines) -> Resul
         Instruction::Call(offset) => Some(at.wrapping_add_signed(offset)),
         _ => None,
     }));
-    let mut program = Program {
-        code,
-        starts,
-        returning: BTreeSet::new(),
-        indirect,
-    };
+    let mut program = Program { code, starts, returning: BTreeSet::new(), indirect };
     let functions = program.functions()?;
     let name = |at| name(code, entries, at);
     // Recursion first: the other checks suppose that there is none.
@@ -133,16 +122,13 @@ fn indirect(code: &Code, listed: &[&Indirect], line: Lines) -> Result<BTreeMap<u
             _ => continue,
         };
         let symbol = code.name(at);
-        let entry = listed
-            .iter()
-            .position(|entry| entry.symbol == symbol && entry.branch == branch);
+        let entry =
+            listed.iter().position(|entry| entry.symbol == symbol && entry.branch == branch);
         if let Some(entry) = entry {
             counts[entry] += 1;
             found.insert(at, listed[entry].does);
         } else {
-            let line = line(at)
-                .map(|line| format!(" ({line})"))
-                .unwrap_or_default();
+            let line = line(at).map(|line| format!(" ({line})")).unwrap_or_default();
             wrong.push(format!("{symbol}{line}: {branch} at {at:#x} is not listed"));
         }
     }
@@ -217,9 +203,7 @@ fn panics(
 ) -> Result<()> {
     let panic = |at: u32| name(at).starts_with(PANICKING);
     let calls = calls(functions).into_iter();
-    let into = calls
-        .filter(|&(from, to)| panic(to) && !panic(from))
-        .collect();
+    let into = calls.filter(|&(from, to)| panic(to) && !panic(from)).collect();
     let cut = named(&into, list, name, "does not panic")?;
     for &to in functions.keys().filter(|&&at| panic(at)) {
         for entry in entries.all() {
@@ -261,11 +245,7 @@ fn stacks(
                 Base::Entry => (Base::CoreTop, entries.is_fault(entry)),
                 base => (base, false),
             };
-            let known = if is_fault {
-                &mut fault
-            } else {
-                deepest.entry(base).or_default()
-            };
+            let known = if is_fault { &mut fault } else { deepest.entry(base).or_default() };
             if need.bytes > known.bytes {
                 *known = need;
             }
@@ -275,10 +255,8 @@ fn stacks(
         let path = need.path.iter();
         path.map(|&(at, bytes)| (name(at), bytes)).collect()
     };
-    let limits = [
-        ("core's", Base::CoreTop, CORE_STACK),
-        ("boot", Base::BootTop, code.boot_stack.1.into()),
-    ];
+    let limits =
+        [("core's", Base::CoreTop, CORE_STACK), ("boot", Base::BootTop, code.boot_stack.1.into())];
     let stack = |(name, base, limit): (&'static str, Base, u64)| {
         let need = deepest.get(&base).cloned().unwrap_or_default();
         Stack {

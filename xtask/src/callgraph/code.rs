@@ -61,10 +61,8 @@ impl Code {
                 let is_function = symbol.kind() == SymbolKind::Text;
                 let name = short(&demangle_auto(name.into(), None));
                 // Identical functions are one: the first name stands for all.
-                let known = symbols.entry(at).or_insert_with(|| Symbol {
-                    name: name.clone(),
-                    is_function,
-                });
+                let known =
+                    symbols.entry(at).or_insert_with(|| Symbol { name: name.clone(), is_function });
                 if is_function && (!known.is_function || name < known.name) {
                     *known = Symbol { name, is_function };
                 }
@@ -75,12 +73,7 @@ impl Code {
         let ranges = marks.iter().zip(ends);
         let data = ranges.filter(|((_, is_data), _)| **is_data);
         let data = data.map(|((start, _), end)| *start..end).collect();
-        Ok(Self {
-            words,
-            data,
-            symbols,
-            boot_stack: boot_stack(&file)?,
-        })
+        Ok(Self { words, data, symbols, boot_stack: boot_stack(&file)? })
     }
 
     /// The instruction at `at`; none where there is none.

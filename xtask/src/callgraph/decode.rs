@@ -100,11 +100,7 @@ fn stack(word: u32) -> Instruction {
     // ADD and SUB of an immediate; with flags, 31 is XZR.
     if is(0x1f80_0000, 0x1100_0000) && to == SP && !sets_flags {
         let value = (bits(word, 10, 12) << (12 * bits(word, 22, 1))) as i32;
-        let up = if bits(word, 30, 1) == 0 {
-            value
-        } else {
-            -value
-        };
+        let up = if bits(word, 30, 1) == 0 { value } else { -value };
         return match (word >> 31, base) {
             (0, _) => Instruction::Unknown,
             (_, SP) => Instruction::Push(-up),

@@ -29,9 +29,7 @@ fn ways(
     cut: &BTreeSet<(u32, u32)>,
 ) -> impl Iterator<Item = Edge> {
     let edges = functions.get(&from).into_iter().flat_map(|f| &f.edges);
-    edges
-        .filter(move |edge| !cut.contains(&(from, edge.to)))
-        .copied()
+    edges.filter(move |edge| !cut.contains(&(from, edge.to))).copied()
 }
 
 /// A shortest way from `from` to `to`, by one edge at least.
@@ -95,11 +93,7 @@ pub struct Needs<'a> {
 impl<'a> Needs<'a> {
     /// The needs of functions that do not recur once the edges in `cut` are left out.
     pub fn new(functions: &'a Functions, cut: &'a BTreeSet<(u32, u32)>) -> Self {
-        Self {
-            functions,
-            cut,
-            known: BTreeMap::new(),
-        }
+        Self { functions, cut, known: BTreeMap::new() }
     }
 
     /// What the function at `start` needs.
@@ -118,11 +112,7 @@ impl<'a> Needs<'a> {
             return needs;
         };
         let above = |base| {
-            if base == Base::Entry {
-                0
-            } else {
-                function.lift
-            }
+            if base == Base::Entry { 0 } else { function.lift }
         };
         for (&base, &bytes) in &function.deepest {
             let bytes = bytes + above(base);
@@ -166,10 +156,9 @@ pub fn returns(
     for edge in function.edges.iter().filter(|edge| !edge.is_call) {
         for depth in returns(functions, edge.to, known) {
             all.insert(match depth.base {
-                Base::Entry => Depth {
-                    base: edge.depth.base,
-                    bytes: edge.depth.bytes + depth.bytes,
-                },
+                Base::Entry => {
+                    Depth { base: edge.depth.base, bytes: edge.depth.bytes + depth.bytes }
+                }
                 _ => depth,
             });
         }

@@ -68,9 +68,7 @@ pub fn command() -> Result<bool> {
     let mut fit = true;
     for (gic, ..) in build::FLAVOURS {
         let report = measure(gic)?;
-        ui::say(format_args!(
-            "call graph of EL2 (release, GICv{gic})\n{report}"
-        ));
+        ui::say(format_args!("call graph of EL2 (release, GICv{gic})\n{report}"));
         fit &= report.fits();
     }
     Ok(fit)
@@ -98,14 +96,8 @@ fn report(path: &Path, gic: u32) -> Result<Report> {
     let elf = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let code = Code::read(&elf)?;
     let lines = Symbols::read(path)?;
-    let indirect = lists::INDIRECT
-        .iter()
-        .filter(|entry| entry.gic.contains(&gic));
-    let lists = Lists {
-        indirect: indirect.collect(),
-        open: lists::OPEN,
-        panics: lists::PANICS,
-    };
+    let indirect = lists::INDIRECT.iter().filter(|entry| entry.gic.contains(&gic));
+    let lists = Lists { indirect: indirect.collect(), open: lists::OPEN, panics: lists::PANICS };
     let starts = STARTS.iter().map(|name| code.find(name));
     let vectors = code.find("vectors")?;
     let entries = Entries {
@@ -124,12 +116,7 @@ impl Report {
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            functions,
-            calls,
-            indirect,
-            ..
-        } = self;
+        let Self { functions, calls, indirect, .. } = self;
         writeln!(
             f,
             "  {functions} functions, {calls} calls, {indirect} indirect branches; listed:"
@@ -138,22 +125,13 @@ impl Display for Report {
             writeln!(f, "    {entry}")?;
         }
         for stack in &self.stacks {
-            let Stack {
-                name,
-                limit,
-                bytes,
-                fault,
-                path,
-            } = stack;
+            let Stack { name, limit, bytes, fault, path } = stack;
             let word = if bytes <= limit { "of" } else { "OVER the" };
             writeln!(
                 f,
                 "  {name} stack: {bytes} {word} {limit} bytes, {fault} of them for a fault of EL2"
             )?;
-            let path: Vec<_> = path
-                .iter()
-                .map(|(name, bytes)| format!("{name} {bytes}"))
-                .collect();
+            let path: Vec<_> = path.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect();
             writeln!(f, "    {}", path.join(" > "))?;
         }
         Ok(())

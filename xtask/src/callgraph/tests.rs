@@ -29,39 +29,25 @@ const fn b(words: i32) -> u32 {
 
 /// `SUB sp, sp, #bytes`.
 const fn down(bytes: u32) -> u32 {
-    if bytes < 4096 {
-        0xd100_03ff | bytes << 10
-    } else {
-        0xd140_03ff | (bytes >> 12) << 10
-    }
+    if bytes < 4096 { 0xd100_03ff | bytes << 10 } else { 0xd140_03ff | (bytes >> 12) << 10 }
 }
 
 /// A program of functions one after the other. The first is entered by firmware.
 fn program(functions: &[(&str, &[u32])]) -> Code {
     let mut code = Code::default();
     for (name, words) in functions {
-        let symbol = Symbol {
-            name: (*name).to_string(),
-            is_function: true,
-        };
+        let symbol = Symbol { name: (*name).to_string(), is_function: true };
         code.symbols.insert(code.words.len() as u32 * 4, symbol);
         code.words.extend(*words);
     }
     code
 }
 
-const NOTHING: Lists = Lists {
-    indirect: Vec::new(),
-    open: &[],
-    panics: &[],
-};
+const NOTHING: Lists = Lists { indirect: Vec::new(), open: &[], panics: &[] };
 
 /// What the checks say of a program that is entered at its start.
 fn checked(code: &Code, lists: &Lists) -> Result<Report, String> {
-    let entries = Entries {
-        starts: vec![0],
-        vectors: Vec::new(),
-    };
+    let entries = Entries { starts: vec![0], vectors: Vec::new() };
     let line = |at: u32| Some(format!("a.rs:{}", at / 4));
     look(code, lists, &entries, &line).map_err(|error| format!("{error:#}"))
 }
@@ -71,22 +57,11 @@ fn refused(code: &Code, lists: &Lists) -> String {
 }
 
 const fn call(from: &'static str, to: &'static str) -> Open {
-    Open {
-        from,
-        to,
-        why: "made up for this test",
-    }
+    Open { from, to, why: "made up for this test" }
 }
 
 const fn branch(symbol: &'static str, branch: Branch, does: Does) -> Indirect {
-    Indirect {
-        symbol,
-        branch,
-        count: 1,
-        gic: &[3],
-        does,
-        why: "made up for this test",
-    }
+    Indirect { symbol, branch, count: 1, gic: &[3], does, why: "made up for this test" }
 }
 
 /// `start` calls `a`, `a` calls `b`, which calls `a` again.
@@ -168,10 +143,7 @@ fn recursion_is_refused() {
         ("c", &[SAVE, bl(-1), RESTORE, RET]),
     ]);
     let error = refused(&tail, &NOTHING);
-    assert!(
-        error.ends_with("\n  a (a.rs:1) -> b (a.rs:2) -> a\n  c (a.rs:4) -> c"),
-        "{error}"
-    );
+    assert!(error.ends_with("\n  a (a.rs:1) -> b (a.rs:2) -> a\n  c (a.rs:4) -> c"), "{error}");
 }
 
 #[test]
@@ -193,25 +165,13 @@ fn open_recursion_must_be_there() {
 fn indirect_branches_must_be_listed() {
     let code = program(&[("start", &[bl(2), WFI_LOOP]), ("a", &[SAVE, BLR_X8])]);
     let error = refused(&code, &NOTHING);
-    assert!(
-        error.ends_with("\n  a (a.rs:3): BLR at 0xc is not listed"),
-        "{error}"
-    );
+    assert!(error.ends_with("\n  a (a.rs:3): BLR at 0xc is not listed"), "{error}");
     let stale = branch("start", Branch::Jump, Does::JumpsToTaken);
     let listed = branch("a", Branch::Call, Does::JumpsToTaken);
-    let lists = Lists {
-        indirect: vec![&stale, &listed],
-        ..NOTHING
-    };
+    let lists = Lists { indirect: vec![&stale, &listed], ..NOTHING };
     let error = refused(&code, &lists);
-    assert!(
-        error.ends_with("\n  start: BR is listed 1 times and found 0 times"),
-        "{error}"
-    );
-    let lists = Lists {
-        indirect: vec![&listed],
-        ..NOTHING
-    };
+    assert!(error.ends_with("\n  start: BR is listed 1 times and found 0 times"), "{error}");
+    let lists = Lists { indirect: vec![&listed], ..NOTHING };
     checked(&code, &lists).expect("it is listed");
 }
 
@@ -221,10 +181,7 @@ fn a_table_is_jumped_into_with_a_bounded_index() {
     let jump = [0x9240_0c00, 0x1000_0061, 0x8b00_0c21, BR_X1];
     let start = [&jump[..], &[NOP, WFI_LOOP].repeat(16)].concat();
     let listed = branch("start", Branch::Jump, Does::JumpsByTable);
-    let lists = Lists {
-        indirect: vec![&listed],
-        ..NOTHING
-    };
+    let lists = Lists { indirect: vec![&listed], ..NOTHING };
     checked(&program(&[("start", &start)]), &lists).expect("the index is bounded");
     for (at, word) in [(0, NOP), (0, 0x9240_1c00), (1, NOP), (2, 0x8b00_0821)] {
         let mut words = start.clone();
@@ -243,10 +200,7 @@ fn a_fault_of_el2_adds_to_either_stack() {
     let boot = [0x9000_0001, 0x9100_003f, down(64), WFI_LOOP];
     let mut code = program(&[("start", &boot), ("fault", &[down(48), WFI_LOOP])]);
     code.boot_stack = (0, 112);
-    let entries = Entries {
-        starts: vec![0],
-        vectors: vec![16],
-    };
+    let entries = Entries { starts: vec![0], vectors: vec![16] };
     let looked = |code: &Code| look(code, &NOTHING, &entries, &|_| None);
     let report = looked(&code).expect("it passes");
     let bytes: Vec<_> = report.stacks.iter().map(|stack| stack.bytes).collect();
@@ -287,10 +241,7 @@ fn stacks_of_unknown_depth_are_refused() {
     for (words, expected) in cases {
         let code = program(&[("start", &[bl(2), WFI_LOOP]), ("a", words)]);
         let lists = Lists {
-            indirect: [&eret]
-                .into_iter()
-                .filter(|_| words.contains(&ERET))
-                .collect(),
+            indirect: [&eret].into_iter().filter(|_| words.contains(&ERET)).collect(),
             ..NOTHING
         };
         let error = refused(&code, &lists);
@@ -308,10 +259,7 @@ fn panics_are_refused() {
         ("core::panicking::panic_fmt", &[WFI_LOOP]),
     ]);
     let error = refused(&code, &NOTHING);
-    assert_eq!(
-        error,
-        "EL2 may panic: start (a.rs:0) -> a (a.rs:1) -> core::panicking::panic_fmt"
-    );
+    assert_eq!(error, "EL2 may panic: start (a.rs:0) -> a (a.rs:1) -> core::panicking::panic_fmt");
     let listed = [call("a", "core::panicking::panic_fmt")];
     let stale = [call("start", "core::panicking::panic_fmt")];
     let panics = |panics| Lists { panics, ..NOTHING };

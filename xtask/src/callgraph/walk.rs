@@ -82,9 +82,8 @@ impl Program<'_> {
         loop {
             let mut functions = BTreeMap::new();
             for &start in &self.starts {
-                let function = self
-                    .function(start)
-                    .with_context(|| self.code.name(start).to_string())?;
+                let function =
+                    self.function(start).with_context(|| self.code.name(start).to_string())?;
                 functions.insert(start, function);
             }
             let mut returning = BTreeSet::new();
@@ -110,10 +109,7 @@ impl Program<'_> {
     /// Walks the function at `start`.
     fn function(&self, start: u32) -> Result<Function> {
         let mut function = Function::default();
-        let at_entry = Depth {
-            base: Base::Entry,
-            bytes: 0,
-        };
+        let at_entry = Depth { base: Base::Entry, bytes: 0 };
         let mut seen: HashSet<(u32, Depth)> = HashSet::new();
         let mut depths: BTreeMap<u32, usize> = BTreeMap::new();
         let mut open = vec![(start, at_entry)];
@@ -157,12 +153,7 @@ impl Program<'_> {
         let target = |offset: i32| at.wrapping_add_signed(offset);
         let mut edge = |to: u32, is_call: bool| {
             let from = at;
-            function.edges.insert(Edge {
-                from,
-                to,
-                depth,
-                is_call,
-            })
+            function.edges.insert(Edge { from, to, depth, is_call })
         };
         let next = at + 4;
         let mut to = Vec::new();
@@ -223,9 +214,8 @@ impl Program<'_> {
             Instruction::Page(..) | Instruction::Other => to.push(next),
         }
         // A branch to another function's start is a call without return.
-        let (leaves, stays): (Vec<_>, Vec<_>) = to
-            .into_iter()
-            .partition(|to| *to != start && self.starts.contains(to));
+        let (leaves, stays): (Vec<_>, Vec<_>) =
+            to.into_iter().partition(|to| *to != start && self.starts.contains(to));
         for to in leaves {
             edge(to, false);
         }

@@ -13,31 +13,19 @@ use crate::manifest::bytes;
 use crate::system::{Partition, Range, System};
 
 /// The emulated distributor.
-pub const GICD: Range = Range {
-    base: 0x0800_0000,
-    size: 0x1_0000,
-};
+pub const GICD: Range = Range { base: 0x0800_0000, size: 0x1_0000 };
 /// GICv2: where the guest sees its CPU interface. The first page is the hardware's GICV (IHI 0048,
 /// 5.5).
-pub const GICC: Range = Range {
-    base: 0x0801_0000,
-    size: 2 * PAGE,
-};
+pub const GICC: Range = Range { base: 0x0801_0000, size: 2 * PAGE };
 /// The second one, which has GICC_DIR alone, is emulated: GICV_DIR knows only what is in a list
 /// register of its core.
-const GICC_DIR: Range = Range {
-    base: GICC.base + PAGE,
-    size: PAGE,
-};
+const GICC_DIR: Range = Range { base: GICC.base + PAGE, size: PAGE };
 /// GICv3: the emulated redistributors start here.
 pub const GICR: u64 = 0x080a_0000;
 /// Bytes of one vCPU's redistributor (IHI 0069, 12.10: two 64 KiB frames).
 pub const GICR_SIZE: u64 = 0x2_0000;
 /// The emulated PL011.
-pub const PL011: Range = Range {
-    base: 0x0900_0000,
-    size: PAGE,
-};
+pub const PL011: Range = Range { base: 0x0900_0000, size: PAGE };
 /// Its INTID.
 pub const PL011_INTID: u32 = 33;
 /// Channel pages go from here upward.
@@ -122,14 +110,7 @@ fn one(system: &System, index: usize, pristine: &mut Vec<Vec<u8>>) -> Result<Gue
     let Some(first) = partition.memory.first() else {
         bail!("partition {} has no memory", partition.name);
     };
-    let mut guest = Guest {
-        dtb: 0,
-        initrd: None,
-        ends,
-        interrupts,
-        loads: Vec::new(),
-        emulated,
-    };
+    let mut guest = Guest { dtb: 0, initrd: None, ends, interrupts, loads: Vec::new(), emulated };
     // From the top of the first memory down: initial RAM disk, device tree.
     let mut top = first.ipa + first.size;
     if let Some((_, bytes)) = &partition.initrd {
@@ -199,18 +180,13 @@ fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
         help: "make the first piece of memory larger, and leave `device-tree` out: the planner \
                finds a place",
     };
-    let mut sorted: Vec<_> = loads
-        .iter()
-        .map(|load| (load.ipa, load.size + load.clear, load.what))
-        .collect();
+    let mut sorted: Vec<_> =
+        loads.iter().map(|load| (load.ipa, load.size + load.clear, load.what)).collect();
     sorted.sort_unstable();
     for &(ipa, size, what) in &sorted {
         let fits = |m: &&crate::system::Memory| ipa >= m.ipa && ipa - m.ipa + size <= m.size;
         if !partition.memory.iter().any(|m| fits(&m)) {
-            let why = format!(
-                "at {ipa:#x} it has {}, which lie outside its memory",
-                bytes(size)
-            );
+            let why = format!("at {ipa:#x} it has {}, which lie outside its memory", bytes(size));
             bail!(misfit(what, why));
         }
     }
@@ -218,10 +194,8 @@ fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
         if let [(a, size, one), (b, _, other)] = pair
             && a + size > *b
         {
-            let why = format!(
-                "the {one} at {a:#x} has {}, and the {other} is at {b:#x}",
-                bytes(*size)
-            );
+            let why =
+                format!("the {one} at {a:#x} has {}, and the {other} is at {b:#x}", bytes(*size));
             // What the planner has placed must give way.
             let what = if *one == "image" { other } else { one };
             bail!(misfit(what, why));
@@ -247,13 +221,8 @@ fn emulated(system: &System, partition: &Partition) -> Vec<(&'static str, Range)
 
 /// Timers, passed-through SPIs and the console's: everything but channels.
 fn owned_interrupts(partition: &Partition) -> Result<Vec<Interrupt>> {
-    let mut rows: Vec<_> = TIMERS
-        .map(|intid| Interrupt {
-            intid,
-            flags: INTERRUPT_PHYSICAL,
-            vcpu: 0,
-        })
-        .into();
+    let mut rows: Vec<_> =
+        TIMERS.map(|intid| Interrupt { intid, flags: INTERRUPT_PHYSICAL, vcpu: 0 }).into();
     for interrupt in &partition.interrupts {
         rows.push(Interrupt {
             intid: intid(partition, interrupt.intid)?,
@@ -268,11 +237,7 @@ fn owned_interrupts(partition: &Partition) -> Result<Vec<Interrupt>> {
              or write `console = false`",
             partition.name
         );
-        rows.push(Interrupt {
-            intid: PL011_INTID as u16,
-            flags: 0,
-            vcpu: 0,
-        });
+        rows.push(Interrupt { intid: PL011_INTID as u16, flags: 0, vcpu: 0 });
     }
     Ok(rows)
 }
@@ -280,11 +245,9 @@ fn owned_interrupts(partition: &Partition) -> Result<Vec<Interrupt>> {
 fn intid(partition: &Partition, intid: u32) -> Result<u16> {
     match u16::try_from(intid) {
         Ok(n) if (16..INTIDS).contains(&usize::from(n)) => Ok(n),
-        _ => bail!(
-            "partition {}: interrupt {intid} is not in 16 to {}",
-            partition.name,
-            INTIDS - 1
-        ),
+        _ => {
+            bail!("partition {}: interrupt {intid} is not in 16 to {}", partition.name, INTIDS - 1)
+        }
     }
 }
 
@@ -298,14 +261,8 @@ fn ends(
 ) -> Result<Vec<End>> {
     let partition = &system.partitions[index];
     let mut taken: Vec<Range> = emulated.iter().map(|(_, range)| *range).collect();
-    taken.extend(partition.memory.iter().map(|m| Range {
-        base: m.ipa,
-        size: m.size,
-    }));
-    taken.extend(devices(system, index).map(|m| Range {
-        base: m.input,
-        size: m.size,
-    }));
+    taken.extend(partition.memory.iter().map(|m| Range { base: m.ipa, size: m.size }));
+    taken.extend(devices(system, index).map(|m| Range { base: m.input, size: m.size }));
     let mut next_ipa = CHANNELS;
     let mut handles = vec![0; partition.vcpus.len()];
     let mut rows = Vec::new();
@@ -358,9 +315,8 @@ fn ends(
 fn free_ipa(next: &mut u64, taken: &[Range], size: u64) -> Range {
     let align = if size >= BLOCK { BLOCK } else { PAGE };
     let mut base = next.next_multiple_of(align);
-    while let Some(hit) = taken
-        .iter()
-        .find(|range| range.base < base + size && base < range.base + range.size)
+    while let Some(hit) =
+        taken.iter().find(|range| range.base < base + size && base < range.base + range.size)
     {
         base = (hit.base + hit.size).next_multiple_of(align);
     }

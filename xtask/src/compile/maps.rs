@@ -75,23 +75,10 @@ pub fn build(
     let mut load = Vec::new();
     for (mappings, more) in cores {
         let both = [mappings.clone(), more].concat();
-        run.push(Map {
-            root: pool.root(shape, &mappings)?,
-            mappings,
-        });
-        load.push(Map {
-            root: pool.root(shape, &both)?,
-            mappings: both,
-        });
+        run.push(Map { root: pool.root(shape, &mappings)?, mappings });
+        load.push(Map { root: pool.root(shape, &both)?, mappings: both });
     }
-    Ok(Maps {
-        pool,
-        el2: shape,
-        run,
-        load,
-        guest: shapes,
-        stage2,
-    })
+    Ok(Maps { pool, el2: shape, run, load, guest: shapes, stage2 })
 }
 
 /// What a partition's guest may reach: its memory, its channel pages, what it was passed.
@@ -143,44 +130,22 @@ fn core_mappings(
         run.push(same(segment.what(), base, segment.size, segment.access));
     }
     let plan = places.plan_base(el2.size());
-    let plan_size = places
-        .pristine
-        .first()
-        .map_or(places.image.base + places.image.size, |r| r.base)
-        - plan;
+    let plan_size =
+        places.pristine.first().map_or(places.image.base + places.image.size, |r| r.base) - plan;
     if plan_size > 0 {
         run.push(same("plan", plan, plan_size, Access::Read));
     }
     let private = &places.private[core];
     run.extend([
         // The first page stays unmapped: a stack that grows too far faults.
-        same(
-            "private",
-            private.base + PAGE,
-            private.size - PAGE,
-            Access::ReadWrite,
-        ),
-        same(
-            "state",
-            places.state[p].base,
-            places.state[p].size,
-            Access::ReadWrite,
-        ),
-        same(
-            "shared",
-            places.shared.base,
-            places.shared.size,
-            Access::ReadWrite,
-        ),
+        same("private", private.base + PAGE, private.size - PAGE, Access::ReadWrite),
+        same("state", places.state[p].base, places.state[p].size, Access::ReadWrite),
+        same("shared", places.shared.base, places.shared.size, Access::ReadWrite),
     ]);
     let gic = &system.board.gic;
     let gicr = Range {
         base: gic.gicr.base + u64::from(number) * guest::GICR_SIZE,
-        size: if gic.version == 3 {
-            guest::GICR_SIZE
-        } else {
-            0
-        },
+        size: if gic.version == 3 { guest::GICR_SIZE } else { 0 },
     };
     let mut devices = vec![
         ("GICD", gic.gicd),
@@ -190,13 +155,8 @@ fn core_mappings(
     ];
     if number == system.console_core {
         devices.push(("UART", system.board.uart.0));
-        devices.extend(
-            system
-                .board
-                .off
-                .iter()
-                .map(|&(base, _)| ("power", Range { base, size: 4 })),
-        );
+        devices
+            .extend(system.board.off.iter().map(|&(base, _)| ("power", Range { base, size: 4 })));
     }
     let mut mapped = BTreeSet::new();
     for (what, range) in devices.into_iter().filter(|(_, range)| range.size > 0) {
@@ -232,13 +192,7 @@ const EMPTY: Range = Range { base: 0, size: 0 };
 
 /// A mapping of EL2: VA = PA.
 fn same(what: &str, base: u64, size: u64, access: Access) -> Mapping {
-    Mapping {
-        what: what.to_string(),
-        input: base,
-        output: base,
-        size,
-        access,
-    }
+    Mapping { what: what.to_string(), input: base, output: base, size, access }
 }
 
 /// The partition and vCPU that own a board's core. The cores of a system's places all have one.

@@ -92,15 +92,7 @@ pub fn erring(
             plan_size = needed;
             continue;
         }
-        let design = Design {
-            el2,
-            guests,
-            pristine,
-            places,
-            maps,
-            rows,
-            plan_size,
-        };
+        let design = Design { el2, guests, pristine, places, maps, rows, plan_size };
         let bytes = pack::image(system, &design)?;
         return Ok(Image { bytes, design });
     }

@@ -98,11 +98,7 @@ impl El2 {
             })?;
             bytes.extend_from_slice(data);
             bytes.resize((offset + pages(size)) as usize, 0);
-            segments.push(Segment {
-                offset,
-                size: pages(size),
-                access,
-            });
+            segments.push(Segment { offset, size: pages(size), access });
         }
         ensure!(
             bytes.get(56..60) == Some(IMAGE_MAGIC),

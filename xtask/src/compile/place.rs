@@ -149,10 +149,7 @@ fn place_aligned(
     let mut shared = next(shared);
     let mut image = next(0);
     next(el2_and_plan);
-    let mut contents: Vec<_> = pristine
-        .iter()
-        .map(|p| next(pages(p.len() as u64)))
-        .collect();
+    let mut contents: Vec<_> = pristine.iter().map(|p| next(pages(p.len() as u64))).collect();
     image.size = block - image.base;
 
     let Some(base) = frames.take_top(block) else {
@@ -187,16 +184,7 @@ fn place_aligned(
         };
         regions[c][side] = Range { base, size };
     }
-    Ok(Places {
-        cores,
-        private,
-        state,
-        shared,
-        image,
-        pristine: contents,
-        memory,
-        regions,
-    })
+    Ok(Places { cores, private, state, shared, image, pristine: contents, memory, regions })
 }
 
 /// Free page frames of a board.
@@ -317,11 +305,7 @@ fn aligned_pieces(base: u64, size: u64) -> impl Iterator<Item = (usize, usize)> 
     let mut left = (size / PAGE) as usize;
     std::iter::from_fn(move || {
         let largest = 1 << left.checked_ilog2()?;
-        let aligned = if frame == 0 {
-            largest
-        } else {
-            1 << frame.trailing_zeros()
-        };
+        let aligned = if frame == 0 { largest } else { 1 << frame.trailing_zeros() };
         let piece = (frame, largest.min(aligned));
         frame += piece.1;
         left -= piece.1;

@@ -29,9 +29,7 @@ pub fn rows(
     places: &Places,
     design: Option<&Design>,
 ) -> Result<Vec<u8>> {
-    let mut writer = Writer {
-        bytes: vec![0; size_of::<Header>()],
-    };
+    let mut writer = Writer { bytes: vec![0; size_of::<Header>()] };
     ensure!(
         places.cores.len() <= MAX_CORES,
         "{} cores: a plan has at most {MAX_CORES}",
@@ -92,10 +90,7 @@ impl Writer {
 }
 
 fn range(range: system::Range) -> Range {
-    Range {
-        base: range.base,
-        size: range.size,
-    }
+    Range { base: range.base, size: range.size }
 }
 
 /// A board core's index in the plan.
@@ -119,9 +114,7 @@ fn core(
     let pa_bits = system.board.pa_bits;
     let gic = &system.board.gic;
     let ends = guests[p].ends.iter().filter(|end| end.vcpu == vcpu);
-    let ends = ends
-        .map(|end| end_row(system, guests, places, end))
-        .collect::<Result<Vec<_>>>()?;
+    let ends = ends.map(|end| end_row(system, guests, places, end)).collect::<Result<Vec<_>>>()?;
     Ok(Core {
         mpidr: row.mpidr,
         partition: p as u32,
@@ -192,36 +185,21 @@ fn partition(
     );
     let mut name = [0; 16];
     let bytes = partition.name.as_bytes();
-    ensure!(
-        bytes.len() < name.len(),
-        "partition {}: the name is too long",
-        partition.name
-    );
+    ensure!(bytes.len() < name.len(), "partition {}: the name is too long", partition.name);
     name[..bytes.len()].copy_from_slice(bytes);
 
     let vcpus = partition.vcpus.iter();
-    let vcpus = vcpus
-        .map(|vcpu| core_index(places, vcpu.core))
-        .collect::<Result<Vec<_>>>()?;
+    let vcpus = vcpus.map(|vcpu| core_index(places, vcpu.core)).collect::<Result<Vec<_>>>()?;
     let memory: Vec<_> = partition
         .memory
         .iter()
         .zip(&places.memory[p])
-        .map(|(piece, place)| Memory {
-            ipa: piece.ipa,
-            base: place.base,
-            size: place.size,
-        })
+        .map(|(piece, place)| Memory { ipa: piece.ipa, base: place.base, size: place.size })
         .collect();
     let loads = guest.loads.iter();
-    let loads = loads
-        .map(|load| load_row(&memory, places, load))
-        .collect::<Result<Vec<_>>>()?;
-    let clears: Vec<_> = guest
-        .ends
-        .iter()
-        .map(|end| range(places.regions[end.channel][end.side]))
-        .collect();
+    let loads = loads.map(|load| load_row(&memory, places, load)).collect::<Result<Vec<_>>>()?;
+    let clears: Vec<_> =
+        guest.ends.iter().map(|end| range(places.regions[end.channel][end.side])).collect();
     let highest = guest.interrupts.last().map_or(0, |row| row.intid);
     let console = partition.console;
     Ok(Partition {
@@ -275,19 +253,9 @@ fn machine(writer: &mut Writer, system: &System, places: &Places) -> Result<Mach
     let board = &system.board;
     let gic = &board.gic;
     let ram: Vec<_> = places.ram().into_iter().map(range).collect();
-    let midrs: Vec<_> = board
-        .midrs
-        .iter()
-        .map(|&(_, mask, value)| Midr { mask, value })
-        .collect();
+    let midrs: Vec<_> = board.midrs.iter().map(|&(_, mask, value)| Midr { mask, value }).collect();
     let off = board.off.iter();
-    let off: Vec<_> = off
-        .map(|&(address, value)| Write {
-            address,
-            value,
-            reserved: 0,
-        })
-        .collect();
+    let off: Vec<_> = off.map(|&(address, value)| Write { address, value, reserved: 0 }).collect();
     let reclaimed: Vec<_> = board.reclaimed.iter().map(|&r| range(r)).collect();
     Ok(Machine {
         gic_version: gic.version,

@@ -148,15 +148,9 @@ impl Shape {
     /// When `end` needs more than 48 bits.
     pub fn covering(stage: Stage, end: u64) -> Result<Self> {
         let bits = 64 - end.saturating_sub(1).leading_zeros();
-        ensure!(
-            bits <= 48,
-            "addresses up to {end:#x} need more than 48 bits"
-        );
+        ensure!(bits <= 48, "addresses up to {end:#x} need more than 48 bits");
         // T0SZ is at most 39 without FEAT_TTST.
-        Ok(Self {
-            stage,
-            bits: bits.max(25),
-        })
+        Ok(Self { stage, bits: bits.max(25) })
     }
 
     /// Level at which a walk starts. Stage 2 may put up to 16 tables side by side: done only where
@@ -164,10 +158,7 @@ impl Shape {
     #[must_use]
     pub fn start_level(self) -> u32 {
         let concatenated = if self.stage == Stage::Two { 4 } else { 0 };
-        (0..=2)
-            .rev()
-            .find(|&level| self.bits <= span_bits(level) + 9 + concatenated)
-            .unwrap_or(0)
+        (0..=2).rev().find(|&level| self.bits <= span_bits(level) + 9 + concatenated).unwrap_or(0)
     }
 
     /// Number of tables of the root, side by side.
@@ -211,12 +202,7 @@ impl Pool {
     /// An empty pool whose first table will lie at `base`.
     #[must_use]
     pub fn new(base: u64) -> Self {
-        Self {
-            base,
-            tables: Vec::new(),
-            known: HashMap::new(),
-            spare: Vec::new(),
-        }
+        Self { base, tables: Vec::new(), known: HashMap::new(), spare: Vec::new() }
     }
 
     /// Physical address of the first table.
@@ -302,10 +288,7 @@ impl Pool {
     /// Stores tables side by side, aligned to their whole size (DDI 0487, D8.2 "Concatenated
     /// translation tables"). The gap before them serves later single tables.
     fn store_aligned(&mut self, tables: &[Table]) -> usize {
-        while !self
-            .address(self.tables.len())
-            .is_multiple_of(tables.len() as u64 * PAGE)
-        {
+        while !self.address(self.tables.len()).is_multiple_of(tables.len() as u64 * PAGE) {
             self.spare.push(self.tables.len());
             self.tables.push([0; 512]);
         }

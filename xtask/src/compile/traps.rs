@@ -31,9 +31,7 @@ impl Register {
     /// Its value.
     #[must_use]
     pub fn value(&self) -> u64 {
-        self.fields
-            .iter()
-            .fold(0, |value, f| value | f.value << f.shift)
+        self.fields.iter().fold(0, |value, f| value | f.value << f.shift)
     }
 }
 
@@ -41,16 +39,9 @@ impl Register {
 type Row = (&'static str, u32, u64, &'static str);
 
 fn register(name: &'static str, rows: &[Row]) -> Register {
-    let fields = rows.iter().map(|&(name, shift, value, reason)| Field {
-        name,
-        shift,
-        value,
-        reason,
-    });
-    Register {
-        name,
-        fields: fields.collect(),
-    }
+    let fields =
+        rows.iter().map(|&(name, shift, value, reason)| Field { name, shift, value, reason });
+    Register { name, fields: fields.collect() }
 }
 
 /// `HCR_EL2` while a guest runs.

@@ -36,11 +36,7 @@ pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
     let mut tree = DeviceTree::new();
     let root = &mut tree.root;
     set(root, "compatible", "bulkhead,guest-v1")?;
-    set(
-        root,
-        "model",
-        format!("Bulkhead partition {}", partition.name),
-    )?;
+    set(root, "model", format!("Bulkhead partition {}", partition.name))?;
     set(root, "#address-cells", 2u32)?;
     set(root, "#size-cells", 2u32)?;
     set(root, "interrupt-parent", GIC_PHANDLE)?;
@@ -62,11 +58,7 @@ pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
     }
     for &device in &partition.devices {
         let device = &system.board.devices[device];
-        let units = if device.compatible.is_empty() {
-            0
-        } else {
-            device.units
-        };
+        let units = if device.compatible.is_empty() { 0 } else { device.units };
         for unit in 0..units {
             root.add_child(passed_through(device, unit)?);
         }
@@ -87,11 +79,7 @@ fn chosen(partition: &Partition, guest: &Guest) -> Result<DeviceTreeNode> {
         set(&mut node, "bootargs", line.as_str())?;
     }
     if partition.console {
-        set(
-            &mut node,
-            "stdout-path",
-            format!("/serial@{:x}", guest::PL011.base),
-        )?;
+        set(&mut node, "stdout-path", format!("/serial@{:x}", guest::PL011.base))?;
     }
     if let Some(initrd) = guest.initrd {
         set(&mut node, "linux,initrd-start", initrd.base)?;
@@ -110,11 +98,7 @@ fn cpus(partition: &Partition) -> Result<DeviceTreeNode> {
         set(&mut cpu, "compatible", "arm,armv8")?;
         set(&mut cpu, "reg", number)?;
         set(&mut cpu, "enable-method", "psci")?;
-        let class = if vcpu.class == CLASS_COMM {
-            "comm"
-        } else {
-            "compute"
-        };
+        let class = if vcpu.class == CLASS_COMM { "comm" } else { "compute" };
         set(&mut cpu, channel::tree::CLASS, class)?;
         set(&mut cpu, "phandle", CPU_PHANDLE + number)?;
         cpus.add_child(cpu);
@@ -126,21 +110,14 @@ fn memory(partition: &Partition) -> Result<DeviceTreeNode> {
     let mut node = node(&format!("memory@{:x}", partition.memory[0].ipa))?;
     set(&mut node, "device_type", "memory")?;
     let ram = partition.memory.iter().filter(|piece| !piece.rom);
-    let pieces = ram.map(|piece| Range {
-        base: piece.ipa,
-        size: piece.size,
-    });
+    let pieces = ram.map(|piece| Range { base: piece.ipa, size: piece.size });
     set(&mut node, "reg", reg(pieces))?;
     Ok(node)
 }
 
 fn psci() -> Result<DeviceTreeNode> {
     let mut node = node("psci")?;
-    set(
-        &mut node,
-        "compatible",
-        ["arm,psci-1.0", "arm,psci-0.2"].as_slice(),
-    )?;
+    set(&mut node, "compatible", ["arm,psci-1.0", "arm,psci-0.2"].as_slice())?;
     set(&mut node, "method", "hvc")?;
     Ok(node)
 }
@@ -196,17 +173,9 @@ fn clock() -> Result<DeviceTreeNode> {
 
 fn pl011(range: Range, intid: u32) -> Result<DeviceTreeNode> {
     let mut node = node(&format!("serial@{:x}", range.base))?;
-    set(
-        &mut node,
-        "compatible",
-        ["arm,pl011", "arm,primecell"].as_slice(),
-    )?;
+    set(&mut node, "compatible", ["arm,pl011", "arm,primecell"].as_slice())?;
     set(&mut node, "reg", reg([range]))?;
-    set(
-        &mut node,
-        "interrupts",
-        [SPI, intid - FIRST_SPI, LEVEL].as_slice(),
-    )?;
+    set(&mut node, "interrupts", [SPI, intid - FIRST_SPI, LEVEL].as_slice())?;
     clocks(&mut node, &["uartclk", "apb_pclk"])?;
     Ok(node)
 }
@@ -275,8 +244,6 @@ fn empty(node: &mut DeviceTreeNode, name: &str) -> Result<()> {
 
 /// A `reg` of 64-bit addresses and sizes.
 fn reg(ranges: impl IntoIterator<Item = Range>) -> Vec<u32> {
-    let numbers = ranges
-        .into_iter()
-        .flat_map(|range| [range.base, range.size]);
+    let numbers = ranges.into_iter().flat_map(|range| [range.base, range.size]);
     numbers.flat_map(|n| [(n >> 32) as u32, n as u32]).collect()
 }

@@ -63,11 +63,7 @@ pub struct Canvas {
 impl Canvas {
     /// An empty one.
     pub fn new() -> Self {
-        Self {
-            nodes: Vec::new(),
-            width: 0.0,
-            height: 0.0,
-        }
+        Self { nodes: Vec::new(), width: 0.0, height: 0.0 }
     }
 
     /// How far it reaches to the right.
@@ -84,11 +80,8 @@ impl Canvas {
     /// Text whose baseline starts at (x, y), or where its class anchors it.
     pub fn text(&mut self, x: f64, y: f64, class: &str, text: impl Into<String>) {
         let text = text.into();
-        let long = if class.contains("mid") || class.contains("end") {
-            0.0
-        } else {
-            width(&text, class)
-        };
+        let long =
+            if class.contains("mid") || class.contains("end") { 0.0 } else { width(&text, class) };
         self.reach(x + long, y);
         let element = Text::new(text).set("x", x).set("y", y);
         self.add(match class.trim() {
@@ -112,12 +105,8 @@ impl Canvas {
 
     /// A straight line.
     pub fn line(&mut self, [x1, y1]: [f64; 2], [x2, y2]: [f64; 2], class: &str) {
-        let element = Line::new()
-            .set("x1", x1)
-            .set("y1", y1)
-            .set("x2", x2)
-            .set("y2", y2)
-            .set("class", class);
+        let element =
+            Line::new().set("x1", x1).set("y1", y1).set("x2", x2).set("y2", y2).set("class", class);
         self.add(element);
     }
 

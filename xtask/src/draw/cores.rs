@@ -27,9 +27,8 @@ type Fact = (String, String);
 
 /// Draws partitions and channels from `top` down; answers where they end.
 pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) -> f64 {
-    let facts: Vec<Vec<Fact>> = (0..system.partitions.len())
-        .map(|p| facts(system, design, p))
-        .collect();
+    let facts: Vec<Vec<Fact>> =
+        (0..system.partitions.len()).map(|p| facts(system, design, p)).collect();
     let lines = facts.iter().map(Vec::len).max().unwrap_or(0) as f64;
     let cards = top + PAD + 24.0 + lines * LINE + GAP;
     let bottom = cards + CARD[1] + PAD;
@@ -60,25 +59,10 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) -> 
                 false => "compute",
             };
             canvas.rectangle([left, cards, CARD[0], CARD[1]], 7.0, class);
-            canvas.text(
-                left + GAP,
-                cards + 21.0,
-                "head",
-                format!("core {}", vcpu.core),
-            );
-            canvas.text(
-                left + GAP,
-                cards + 37.0,
-                "",
-                format!("vCPU {number}, {class}"),
-            );
+            canvas.text(left + GAP, cards + 21.0, "head", format!("core {}", vcpu.core));
+            canvas.text(left + GAP, cards + 37.0, "", format!("vCPU {number}, {class}"));
             if vcpu.core == system.console_core {
-                canvas.text(
-                    left + GAP,
-                    cards + 53.0,
-                    "small muted",
-                    "drains the console",
-                );
+                canvas.text(left + GAP, cards + 53.0, "small muted", "drains the console");
             }
             row.push(left);
         }
@@ -106,12 +90,7 @@ fn nobodys(canvas: &mut Canvas, system: &System, design: &Design, [x, top, cards
         canvas.rectangle([x, top, wide, height], 10.0, "nobody");
         canvas.text(x + PAD, top + PAD + 10.0, "head muted", "nobody's");
         canvas.text(x + PAD, top + PAD + 34.0, "mono muted", cores);
-        canvas.text(
-            x + PAD,
-            top + PAD + 34.0 + LINE,
-            "small muted",
-            "never started",
-        );
+        canvas.text(x + PAD, top + PAD + 34.0 + LINE, "small muted", "never started");
     }
 }
 
@@ -122,10 +101,7 @@ fn facts(system: &System, design: &Design, p: usize) -> Vec<Fact> {
         .memory
         .iter()
         .map(|piece| {
-            (
-                bytes(piece.size),
-                format!("{}, seen at {}", piece.what(), address(piece.ipa)),
-            )
+            (bytes(piece.size), format!("{}, seen at {}", piece.what(), address(piece.ipa)))
         })
         .collect();
     for &device in &partition.devices {
@@ -138,36 +114,22 @@ fn facts(system: &System, design: &Design, p: usize) -> Vec<Fact> {
         .filter(|row| row.intid >= 32 && row.flags & INTERRUPT_PHYSICAL != 0)
         .map(|row| row.intid.to_string())
         .collect();
-    facts.push((
-        "INTID 27, 30".to_owned(),
-        "timers of its own cores".to_owned(),
-    ));
+    facts.push(("INTID 27, 30".to_owned(), "timers of its own cores".to_owned()));
     if partition.console {
         facts.push((format!("INTID {PL011_INTID}"), "PL011, emulated".to_owned()));
     }
     if !physical.is_empty() {
-        facts.push((
-            format!("INTID {}", physical.join(", ")),
-            "hardware".to_owned(),
-        ));
+        facts.push((format!("INTID {}", physical.join(", ")), "hardware".to_owned()));
     }
     // Many ends are told by their number: each has its arrow below.
     let rung: Vec<_> = guest
         .interrupts
         .iter()
-        .filter(|row| {
-            guest
-                .ends
-                .iter()
-                .any(|end| end.intid == Some(u32::from(row.intid)))
-        })
+        .filter(|row| guest.ends.iter().any(|end| end.intid == Some(u32::from(row.intid))))
         .collect();
     if let [first, .., last] = rung.as_slice() {
         let ids = format!("INTID {} to {}", first.intid, last.intid);
-        facts.push((
-            ids,
-            format!("doorbells of {}", count(rung.len(), "channel")),
-        ));
+        facts.push((ids, format!("doorbells of {}", count(rung.len(), "channel"))));
     } else if let [only] = rung.as_slice() {
         facts.push((format!("INTID {}", only.intid), "doorbells".to_owned()));
     }
@@ -185,21 +147,15 @@ fn channels(
     // An end's line leaves its core's box at a place of its own.
     let drop = |c: usize, side: usize| {
         let end = &system.channels[c].ends[side];
-        let ends: Vec<_> = design.guests[end.partition]
-            .ends
-            .iter()
-            .filter(|seen| seen.vcpu == end.vcpu)
-            .collect();
-        let place = ends
-            .iter()
-            .position(|seen| seen.channel == c && seen.side == side)
-            .unwrap_or(0);
+        let ends: Vec<_> =
+            design.guests[end.partition].ends.iter().filter(|seen| seen.vcpu == end.vcpu).collect();
+        let place =
+            ends.iter().position(|seen| seen.channel == c && seen.side == side).unwrap_or(0);
         let share = (place + 1) as f64 / (ends.len() + 1) as f64;
         places[end.partition][end.vcpu] + (CARD[0] * share).round()
     };
-    let ends: Vec<[f64; 2]> = (0..system.channels.len())
-        .map(|c| [drop(c, 0), drop(c, 1)])
-        .collect();
+    let ends: Vec<[f64; 2]> =
+        (0..system.channels.len()).map(|c| [drop(c, 0), drop(c, 1)]).collect();
     let lanes = lanes(&ends);
     let rail = |c: usize| below + 44.0 + lanes[c] as f64 * RAIL;
     for (c, ends) in ends.iter().enumerate() {
@@ -215,12 +171,7 @@ fn channels(
             let y = y + 26.0 * side as f64;
             canvas.arrow(x[side], x[1 - side], y);
             let (sender, receiver) = (&channel.ends[side], &channel.ends[1 - side]);
-            canvas.text(
-                left,
-                y - 6.0,
-                "small muted over",
-                direction(sender, receiver),
-            );
+            canvas.text(left, y - 6.0, "small muted over", direction(sender, receiver));
         }
     }
     let lanes = lanes.iter().max().map_or(0, |lane| lane + 1);

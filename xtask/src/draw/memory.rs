@@ -67,11 +67,7 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) {
             segment = tenth(y + thick / 2.0);
             y += thick;
         }
-        canvas.curve(
-            [MARGIN + BAR + 2.0, segment],
-            [SWATCH - 4.0, middle],
-            "lead",
-        );
+        canvas.curve([MARGIN + BAR + 2.0, segment], [SWATCH - 4.0, middle], "lead");
         canvas.rectangle([SWATCH, middle - 6.0, 12.0, 12.0], 3.0, part.class);
         let muted = if part.class == "free" { " muted" } else { "" };
         let from = match part.within {
@@ -108,9 +104,8 @@ fn cells_of(canvas: &mut Canvas, y: f64, who: f64, cells: [&String; 4], muted: &
 
 /// Bytes of RAM below `address`.
 fn sum_until(ram: &[Range], address: u64) -> f64 {
-    let below = ram
-        .iter()
-        .map(|range| address.clamp(range.base, range.base + range.size) - range.base);
+    let below =
+        ram.iter().map(|range| address.clamp(range.base, range.base + range.size) - range.base);
     below.sum::<u64>() as f64
 }
 
@@ -158,10 +153,7 @@ fn parts(system: &System, design: &Design) -> Vec<Part> {
         part.within = part.range.base >= base && part.range.base < end;
     }
     parts.push(Part {
-        range: Range {
-            base,
-            size: end - base,
-        },
+        range: Range { base, size: end - base },
         within: false,
         class: "el2",
         what: "EL2's block: code, plan, state, pristine images".into(),
@@ -180,9 +172,7 @@ fn parts(system: &System, design: &Design) -> Vec<Part> {
     for ram in &system.board.ram {
         let mut next = ram.base;
         let end = ram.base + ram.size;
-        let inside = taken
-            .iter()
-            .filter(|range| (ram.base..end).contains(&range.base));
+        let inside = taken.iter().filter(|range| (ram.base..end).contains(&range.base));
         for range in inside.copied().chain([Range { base: end, size: 0 }]) {
             if range.base > next {
                 all.push(free(next, range.base - next));
@@ -191,10 +181,7 @@ fn parts(system: &System, design: &Design) -> Vec<Part> {
         }
     }
     all.sort_by_key(|part| part.range.base);
-    let behind = all
-        .iter()
-        .position(|part| part.class == "el2")
-        .map_or(0, |at| at + 1);
+    let behind = all.iter().position(|part| part.class == "el2").map_or(0, |at| at + 1);
     all.splice(behind..behind, within);
     all
 }
@@ -222,33 +209,15 @@ fn devices(system: &System) -> Vec<(Range, String, String)> {
     let drains = format!("EL2 on core {}", system.console_core);
     let mut rows = vec![
         (board.gic.gicd, "GIC distributor".into(), "EL2".into()),
-        (
-            board.gic.gicr,
-            format!("GIC redistributors of cores {}", cores.join(" ")),
-            each.into(),
-        ),
+        (board.gic.gicr, format!("GIC redistributors of cores {}", cores.join(" ")), each.into()),
         (board.gic.gicc, "GIC CPU interface".into(), each.into()),
-        (
-            board.gic.gich,
-            "GIC virtual interface control".into(),
-            each.into(),
-        ),
-        (
-            board.uart.0,
-            format!("console's PL011, INTID {}", board.uart.1),
-            drains,
-        ),
+        (board.gic.gich, "GIC virtual interface control".into(), each.into()),
+        (board.uart.0, format!("console's PL011, INTID {}", board.uart.1), drains),
     ];
     for (index, device) in board.devices.iter().enumerate() {
-        let owner = system
-            .partitions
-            .iter()
-            .find(|partition| partition.devices.contains(&index));
-        let lines: Vec<String> = device
-            .interrupts
-            .iter()
-            .map(|line| line.intid.to_string())
-            .collect();
+        let owner = system.partitions.iter().find(|partition| partition.devices.contains(&index));
+        let lines: Vec<String> =
+            device.interrupts.iter().map(|line| line.intid.to_string()).collect();
         let lines = match lines.as_slice() {
             [] => String::new(),
             [only] => format!(", INTID {only}"),

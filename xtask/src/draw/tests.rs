@@ -28,21 +28,14 @@ fn the_committed_drawing_is_todays() {
         std::fs::write(&file, &drawing).expect("the folder can be written");
     }
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        committed == drawing,
-        "run `cargo xtask draw duo -o docs/duo.svg`"
-    );
+    assert!(committed == drawing, "run `cargo xtask draw duo -o docs/duo.svg`");
 }
 
 /// Words of a drawing, in order; it is well-formed then.
 fn words(drawing: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(drawing).expect("XML");
-    let texts = document
-        .descendants()
-        .filter(|node| node.has_tag_name("text"));
-    texts
-        .filter_map(|node| Some(node.text()?.trim().to_owned()))
-        .collect()
+    let texts = document.descendants().filter(|node| node.has_tag_name("text"));
+    texts.filter_map(|node| Some(node.text()?.trim().to_owned())).collect()
 }
 
 #[test]
@@ -74,10 +67,7 @@ fn everything_a_system_has_is_in_its_drawing() {
         "sensor rw-, control r--",
         "INTID 40",
     ] {
-        assert!(
-            words.iter().any(|seen| seen == word),
-            "{word} is missing: {words:?}"
-        );
+        assert!(words.iter().any(|seen| seen == word), "{word} is missing: {words:?}");
     }
 }
 
@@ -147,22 +137,13 @@ fn every_drawing_is_legible() {
     is_legible(&system);
 
     let mut system = duo();
-    system.channels = (0..30)
-        .map(|n| channel(&format!("c{n}"), [4096, 4096]))
-        .collect();
+    system.channels = (0..30).map(|n| channel(&format!("c{n}"), [4096, 4096])).collect();
     is_legible(&system);
 
     let partitions = 0..8;
     system.partitions = partitions
         .clone()
-        .map(|n| {
-            partition(
-                &format!("partition-{n}"),
-                &[(n, plan::CLASS_COMM)],
-                4 << 20,
-                n as u8,
-            )
-        })
+        .map(|n| partition(&format!("partition-{n}"), &[(n, plan::CLASS_COMM)], 4 << 20, n as u8))
         .collect();
     let pairs = partitions.flat_map(|a| (0..a).map(move |b| (a, b)));
     system.channels = pairs
@@ -183,31 +164,18 @@ fn every_class_has_its_style() {
     let system = duo();
     let drawing = draw(&system, &compiled(&system, &el2_elf()).design);
     let document = roxmltree::Document::parse(&drawing).expect("XML");
-    let style = document
-        .descendants()
-        .find(|node| node.has_tag_name("style"));
+    let style = document.descendants().find(|node| node.has_tag_name("style"));
     let style = style.and_then(|node| node.text()).expect("a style");
-    let (light, dark) = style
-        .split_once("@media (prefers-color-scheme: dark)")
-        .expect("both");
+    let (light, dark) = style.split_once("@media (prefers-color-scheme: dark)").expect("both");
     for node in document.descendants() {
-        for class in node
-            .attribute("class")
-            .unwrap_or_default()
-            .split(' ')
-            .filter(|c| !c.is_empty())
+        for class in
+            node.attribute("class").unwrap_or_default().split(' ').filter(|c| !c.is_empty())
         {
             let rule = format!("\n.{class} ");
             assert!(light.contains(&rule), "{class} has no style");
-            let light = light
-                .split(&rule)
-                .nth(1)
-                .and_then(|rest| rest.split('}').next());
+            let light = light.split(&rule).nth(1).and_then(|rest| rest.split('}').next());
             let coloured = light.is_some_and(|rule| rule.contains('#'));
-            assert!(
-                !coloured || dark.contains(&rule),
-                "{class} has no dark style"
-            );
+            assert!(!coloured || dark.contains(&rule), "{class} has no dark style");
         }
     }
 }

@@ -59,8 +59,7 @@ fn download(folder: &Path, package: &str) -> Result<PathBuf> {
     ui::run("fetching Debian's list of arm64 packages", &mut update)?;
     let current = current(folder, package)?;
     let mut get = apt(folder, "apt-get");
-    get.args(["download", &current])
-        .current_dir(folder.join("deb"));
+    get.args(["download", &current]).current_dir(folder.join("deb"));
     ui::run(&format!("fetching {current}"), &mut get)?;
     let files: Vec<_> = std::fs::read_dir(folder.join("deb"))?.flatten().collect();
     match files.as_slice() {
@@ -81,12 +80,8 @@ fn current(folder: &Path, package: &str) -> Result<String> {
 
 /// The kernel package of a `Depends:` field.
 pub(super) fn dependency(fields: &[String]) -> Option<String> {
-    let depends = fields
-        .iter()
-        .find_map(|line| line.strip_prefix("Depends:"))?;
-    let names = depends
-        .split([',', '|'])
-        .filter_map(|item| item.split_whitespace().next());
+    let depends = fields.iter().find_map(|line| line.strip_prefix("Depends:"))?;
+    let names = depends.split([',', '|']).filter_map(|item| item.split_whitespace().next());
     names
         .map(|name| name.split(':').next().unwrap_or(name))
         .find(|name| name.starts_with(super::KERNEL))
@@ -96,9 +91,7 @@ pub(super) fn dependency(fields: &[String]) -> Option<String> {
 /// An apt program with folders of its own and arm64 as its only architecture.
 fn apt(folder: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
-    command
-        .env("LC_ALL", "C")
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
     let set = |key: &str, path: &str| format!("{key}={}", folder.join(path).display());
     let options = [
         "APT::Architecture=arm64".into(),
@@ -124,20 +117,13 @@ fn unpack(deb: &Path, pattern: &str, to: &Path) -> Result<bool> {
     let _step = Step::start(format!("unpacking {pattern}"));
     let file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
     let mut archive = Command::new("dpkg-deb");
-    archive
-        .arg("--fsys-tarfile")
-        .arg(deb)
-        .stdout(Stdio::piped());
+    archive.arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped());
     let mut archive = archive.spawn().context("cannot start dpkg-deb")?;
     let pipe = archive.stdout.take().context("no pipe from dpkg-deb")?;
     let mut tar = Command::new("tar");
     tar.args(["-xO", "--wildcards", &format!("./{pattern}")]);
     // It fails if nothing matches, and says so; what matters is below.
-    tar.stdin(pipe)
-        .stdout(file)
-        .stderr(Stdio::null())
-        .status()
-        .context("cannot start tar")?;
+    tar.stdin(pipe).stdout(file).stderr(Stdio::null()).status().context("cannot start tar")?;
     let whole = archive.wait().context("lost dpkg-deb")?;
     ensure!(whole.success(), "{} is no package", deb.display());
     let size = std::fs::metadata(to).map_or(0, |data| data.len());

@@ -113,10 +113,7 @@ pub fn packages(spec: &str) -> Vec<String> {
             .chain(files.filter_map(|file| file.get("path")))
             .chain(partition.get("initrd"))
     });
-    named
-        .filter_map(|name| name.as_str()?.strip_prefix(SCHEME))
-        .map(String::from)
-        .collect()
+    named.filter_map(|name| name.as_str()?.strip_prefix(SCHEME)).map(String::from).collect()
 }
 
 /// Gets what the system `spec` takes from Debian, or the one package that `spec` is, so that what
@@ -125,14 +122,9 @@ pub fn packages(spec: &str) -> Vec<String> {
 /// # Errors
 /// [`Unavailable`], and why.
 pub fn fetched(spec: &str) -> Result<()> {
-    let files = packages(spec)
-        .into_iter()
-        .map(|package| file(&package, &Instead::default()));
+    let files = packages(spec).into_iter().map(|package| file(&package, &Instead::default()));
     let tree = board_tree(spec).map(|name| device_tree(&name));
-    let failed = files
-        .chain(tree)
-        .filter_map(Result::err)
-        .find(anyhow::Error::is::<Unavailable>);
+    let failed = files.chain(tree).filter_map(Result::err).find(anyhow::Error::is::<Unavailable>);
     failed.map_or(Ok(()), Err)
 }
 
@@ -142,9 +134,7 @@ fn board_tree(spec: &str) -> Option<String> {
     let table =
         |path: PathBuf| -> Option<toml::Table> { std::fs::read_to_string(path).ok()?.parse().ok() };
     let system = table(manifest::locate(&build::root(), spec))?;
-    let board = build::root()
-        .join("boards")
-        .join(system.get("board")?.as_str()?);
+    let board = build::root().join("boards").join(system.get("board")?.as_str()?);
     let name = table(board.join("board.toml"))?;
     Some(name.get("qemu")?.get("dtb")?.as_str()?.to_owned())
 }
@@ -156,9 +146,7 @@ fn board_tree(spec: &str) -> Option<String> {
 /// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such package
 /// or file in it.
 pub fn device_tree(name: &str) -> Result<PathBuf> {
-    let parts = name
-        .strip_prefix(SCHEME)
-        .and_then(|name| name.split_once('/'));
+    let parts = name.strip_prefix(SCHEME).and_then(|name| name.split_once('/'));
     let Some((package, file)) = parts.filter(|(package, _)| is_kernel(package)) else {
         bail!("{name} is no device tree: write {SCHEME}{KERNEL}…/FILE.dtb");
     };
@@ -171,10 +159,7 @@ pub fn device_tree(name: &str) -> Result<PathBuf> {
 /// What to type at `system` so that it comes to an end by itself: every shell of guests/linux gets
 /// some work, and is switched off if all was well.
 pub fn errands(system: &System) -> Vec<Step> {
-    let step = |seen: &str, keys: String| Step {
-        seen: seen.to_owned(),
-        keys: keys.into_bytes(),
-    };
+    let step = |seen: &str, keys: String| Step { seen: seen.to_owned(), keys: keys.into_bytes() };
     let places = system.partitions.iter().zip(1..);
     let mut steps: Vec<_> = places
         .filter(|(partition, _)| has_shell(partition))

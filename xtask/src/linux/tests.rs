@@ -41,18 +41,12 @@ fn the_archive_holds_init_and_every_check() {
         let name = format!("checks/{}", check.file_name().display());
         assert!(place(&name) > place("checks"), "{name}");
     }
-    assert_eq!(
-        archive,
-        initramfs::pack(&folder, b"a program", &[]).expect("again")
-    );
+    assert_eq!(archive, initramfs::pack(&folder, b"a program", &[]).expect("again"));
 }
 
 #[test]
 fn packages_are_found_in_manifests() {
-    assert_eq!(
-        packages("linux"),
-        ["linux-image-cloud-arm64", "busybox-static"]
-    );
+    assert_eq!(packages("linux"), ["linux-image-cloud-arm64", "busybox-static"]);
     assert!(packages("duo").is_empty());
     assert!(packages("no-such-system").is_empty());
 }
@@ -67,10 +61,7 @@ fn the_current_kernel_is_what_the_empty_package_depends_on() {
     let itself = "Depends: kmod, linux-base (>= 4.3~), initramfs-tools (>= 0.120+deb8u2) | \
                   linux-initramfs-tool\n";
     assert_eq!(fetch::dependency(&fields(itself)), None);
-    assert_eq!(
-        fetch::dependency(&fields("Package: busybox-static\n")),
-        None
-    );
+    assert_eq!(fetch::dependency(&fields("Package: busybox-static\n")), None);
 }
 
 #[test]
@@ -82,11 +73,7 @@ fn files_given_instead_must_stand_for_something() {
     assert!(file.is_absolute() && file.ends_with("README.md"));
 
     let error = given("duo", kernel(), None).expect_err("duo has none");
-    assert!(
-        error
-            .to_string()
-            .starts_with("--kernel: no partition of duo takes Debian's")
-    );
+    assert!(error.to_string().starts_with("--kernel: no partition of duo takes Debian's"));
     let error = given("linux", None, Some("absent".into())).expect_err("no such file");
     assert_eq!(error.to_string(), "--initrd: cannot read absent");
     assert!(given("duo", None, None).is_ok());
@@ -110,11 +97,7 @@ fn errands_go_to_shells() {
         .into_iter()
         .map(|step| (step.seen, String::from_utf8(step.keys).expect("text")))
         .collect();
-    let expected = [
-        ("", "\x012\r"),
-        ("/ # ", "load 15 && poweroff\r"),
-        ("", "\x010"),
-    ];
+    let expected = [("", "\x012\r"), ("/ # ", "load 15 && poweroff\r"), ("", "\x010")];
     let expected = expected.map(|(seen, keys)| (seen.to_owned(), keys.to_owned()));
     assert_eq!(typed, expected);
 

@@ -151,10 +151,7 @@ fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
 
 impl From<Span> for Range {
     fn from(span: Span) -> Range {
-        Range {
-            base: span.base,
-            size: span.size,
-        }
+        Range { base: span.base, size: span.size }
     }
 }
 
@@ -182,10 +179,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
     let error = |text: String| <toml::de::Error as serde::de::Error>::custom(text);
     let gics: Vec<Gic> = file.gic.into_iter().map(Gic::from).collect();
     if let Some(gic) = gics.iter().find(|gic| !(2..=3).contains(&gic.version)) {
-        return Err(error(format!(
-            "EL2 drives a GICv2 or GICv3: version = {}",
-            gic.version
-        )));
+        return Err(error(format!("EL2 drives a GICv2 or GICv3: version = {}", gic.version)));
     }
     // A board may list several controllers that it can be built with; the first is what it runs
     // with.
@@ -229,33 +223,15 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
         cores: file
             .core
             .into_iter()
-            .map(
-                |Core {
-                     mpidr,
-                     cluster,
-                     release,
-                 }| BoardCore {
-                    mpidr,
-                    cluster,
-                    release,
-                },
-            )
+            .map(|Core { mpidr, cluster, release }| BoardCore { mpidr, cluster, release })
             .collect(),
-        midrs: file
-            .core_type
-            .into_iter()
-            .map(|kind| (kind.name, kind.mask, kind.value))
-            .collect(),
+        midrs: file.core_type.into_iter().map(|kind| (kind.name, kind.mask, kind.value)).collect(),
         pa_bits: file.pa_bits,
         start: match file.start {
             Start::Psci => plan::START_PSCI,
             Start::SpinTable => plan::START_SPIN_TABLE,
         },
-        off: file
-            .power_off
-            .into_iter()
-            .map(|Write { address, value }| (address, value))
-            .collect(),
+        off: file.power_off.into_iter().map(|Write { address, value }| (address, value)).collect(),
         gic,
         gics,
         uart: (file.console.regs.into(), file.console.intid),
@@ -281,31 +257,13 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
                 dma: device.dma,
             })
             .collect(),
-        card: file.card.map(
-            |Medium {
-                 image,
-                 files,
-                 config,
-             }| Card {
-                image,
-                files,
-                config,
-            },
-        ),
-        qemu: file.qemu.map(
-            |Emulator {
-                 machine,
-                 cpu,
-                 cores,
-                 memory,
-                 dtb,
-             }| Qemu {
-                machine,
-                cpu,
-                cores,
-                memory,
-                dtb,
-            },
-        ),
+        card: file.card.map(|Medium { image, files, config }| Card { image, files, config }),
+        qemu: file.qemu.map(|Emulator { machine, cpu, cores, memory, dtb }| Qemu {
+            machine,
+            cpu,
+            cores,
+            memory,
+            dtb,
+        }),
     })
 }

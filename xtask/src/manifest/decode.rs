@@ -59,13 +59,7 @@ impl<'a> Table<'a> {
         findings: &'a Findings,
     ) -> Self {
         let source = Source::File(entries, findings);
-        Table {
-            what,
-            span,
-            known: Vec::new(),
-            missing: Vec::new(),
-            source,
-        }
+        Table { what, span, known: Vec::new(), missing: Vec::new(), source }
     }
 
     /// Describes the tables that `read` reads, as a JSON schema.
@@ -158,9 +152,7 @@ impl<'a> Table<'a> {
                 false => suggest(name, &keys, &self.known),
             };
             findings.push(
-                Finding::new(key.span(), title, "unknown key")
-                    .rule("unknown-key")
-                    .help(help),
+                Finding::new(key.span(), title, "unknown key").rule("unknown-key").help(help),
             );
             unknown.push(name.to_string());
         }

@@ -22,11 +22,7 @@ pub struct Refusal {
 }
 
 fn refuse<T>(rule: &'static str, why: impl Into<String>, help: &'static str) -> Result<T, Refusal> {
-    Err(Refusal {
-        rule,
-        why: why.into(),
-        help,
-    })
+    Err(Refusal { rule, why: why.into(), help })
 }
 
 /// Where a program goes, as far as the manifest says.
@@ -56,21 +52,13 @@ pub fn read(kind: Kind, file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Ima
 fn elf(file: PathBuf, bytes: &[u8], wish: Wish) -> Result<Image, Refusal> {
     const BUILD: &str = "build it for aarch64-unknown-none-softfloat, or give `raw` or `linux`";
     if wish.load.is_some() {
-        return refuse(
-            "image-load",
-            "an ELF file says itself where it loads",
-            "remove `load`",
-        );
+        return refuse("image-load", "an ELF file says itself where it loads", "remove `load`");
     }
     if bytes.get(..4) != Some(b"\x7fELF".as_slice()) {
         return refuse("elf-magic", "the file is no ELF file", BUILD);
     }
     if bytes.get(4..6) != Some(&[2, 1]) {
-        return refuse(
-            "elf-class",
-            "the file is no 64-bit little-endian ELF file",
-            BUILD,
-        );
+        return refuse("elf-class", "the file is no 64-bit little-endian ELF file", BUILD);
     }
     let malformed = || Refusal {
         rule: "elf-malformed",
@@ -80,10 +68,7 @@ fn elf(file: PathBuf, bytes: &[u8], wish: Wish) -> Result<Image, Refusal> {
     let header = FileHeader64::<LE>::parse(bytes).map_err(|_| malformed())?;
     let machine = header.e_machine(LE);
     if machine != EM_AARCH64 {
-        let why = format!(
-            "the ELF file is for machine {}, not AArch64 (183)",
-            machine.0
-        );
+        let why = format!("the ELF file is for machine {}, not AArch64 (183)", machine.0);
         return refuse("elf-machine", why, BUILD);
     }
     let mut entry = wish.entry;
@@ -102,11 +87,7 @@ fn elf(file: PathBuf, bytes: &[u8], wish: Wish) -> Result<Image, Refusal> {
         if offset < size {
             entry = entry.or(start.checked_add(offset));
         }
-        segments.push(Segment {
-            ipa: start,
-            bytes: data.to_vec(),
-            clear,
-        });
+        segments.push(Segment { ipa: start, bytes: data.to_vec(), clear });
     }
     if segments.is_empty() {
         return refuse(
@@ -116,11 +97,7 @@ fn elf(file: PathBuf, bytes: &[u8], wish: Wish) -> Result<Image, Refusal> {
         );
     }
     segments.sort_by_key(|segment| segment.ipa);
-    Ok(Image {
-        file,
-        segments,
-        entry: entry.unwrap_or(header.e_entry(LE)),
-    })
+    Ok(Image { file, segments, entry: entry.unwrap_or(header.e_entry(LE)) })
 }
 
 /// Bytes as they are.
@@ -133,22 +110,10 @@ fn raw(file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Image, Refusal> {
         );
     };
     if bytes.is_empty() {
-        return refuse(
-            "image-empty",
-            "the file is empty",
-            "give a file with a program in it",
-        );
+        return refuse("image-empty", "the file is empty", "give a file with a program in it");
     }
     let entry = wish.entry.unwrap_or(load);
-    Ok(Image {
-        file,
-        segments: vec![Segment {
-            ipa: load,
-            bytes,
-            clear: 0,
-        }],
-        entry,
-    })
+    Ok(Image { file, segments: vec![Segment { ipa: load, bytes, clear: 0 }], entry })
 }
 
 /// First bytes of files that hold a kernel which someone else must unpack first.
@@ -171,18 +136,10 @@ fn linux(file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Image, Refusal> {
         .iter()
         .find(|(at, magic, _)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic)))
     {
-        return refuse(
-            "linux-compressed",
-            format!("the kernel is compressed ({name})"),
-            UNPACK,
-        );
+        return refuse("linux-compressed", format!("the kernel is compressed ({name})"), UNPACK);
     }
     if bytes.get(56..60) != Some(b"ARM\x64".as_slice()) {
-        return refuse(
-            "linux-magic",
-            "the file is no arm64 Image",
-            "give arch/arm64/boot/Image",
-        );
+        return refuse("linux-magic", "the file is no arm64 Image", "give arch/arm64/boot/Image");
     }
     let field = |at: usize| {
         let bytes = bytes.get(at..).and_then(|rest| rest.first_chunk());
@@ -194,17 +151,10 @@ fn linux(file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Image, Refusal> {
         (text_offset, size) = (0x8_0000, bytes.len() as u64);
     }
     if flags & 1 != 0 {
-        return refuse(
-            "linux-endian",
-            "the kernel is big-endian",
-            "give a little-endian kernel",
-        );
+        return refuse("linux-endian", "the kernel is big-endian", "give a little-endian kernel");
     }
     let load = wish.load.unwrap_or(
-        wish.memory
-            .checked_next_multiple_of(LINUX_ALIGN)
-            .unwrap_or(0)
-            .saturating_add(text_offset),
+        wish.memory.checked_next_multiple_of(LINUX_ALIGN).unwrap_or(0).saturating_add(text_offset),
     );
     if load % LINUX_ALIGN != text_offset % LINUX_ALIGN {
         let why = format!(
@@ -216,13 +166,5 @@ fn linux(file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Image, Refusal> {
     }
     let clear = size.saturating_sub(bytes.len() as u64);
     let entry = wish.entry.unwrap_or(load);
-    Ok(Image {
-        file,
-        segments: vec![Segment {
-            ipa: load,
-            bytes,
-            clear,
-        }],
-        entry,
-    })
+    Ok(Image { file, segments: vec![Segment { ipa: load, bytes, clear }], entry })
 }

@@ -72,14 +72,8 @@ pub fn check(
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..good]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count();
-        let title = format!(
-            "{} is no UTF-8 from line {line}, byte {good}",
-            shown(root, &path)
-        );
+        let line = 1 + error.as_bytes()[..good].iter().filter(|b| **b == b'\n').count();
+        let title = format!("{} is no UTF-8 from line {line}, byte {good}", shown(root, &path));
         refuse(title, "a manifest is text in UTF-8: save it as that".into())
     })?;
     check_text(root, &path, &text, guests)
@@ -141,10 +135,7 @@ fn refused(text: &str, misfit: &Misfit) -> Finding {
 
 /// A manifest's path as messages name it.
 fn shown(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root)
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
 /// The file that `spec` means.
@@ -153,10 +144,7 @@ pub fn locate(root: &Path, spec: &str) -> PathBuf {
         return PathBuf::from(spec);
     }
     let (board, name) = spec.split_once('/').unwrap_or((DEFAULT_BOARD, spec));
-    root.join("boards")
-        .join(board)
-        .join("systems")
-        .join(format!("{name}.toml"))
+    root.join("boards").join(board).join("systems").join(format!("{name}.toml"))
 }
 
 /// What `spec` could have been.
@@ -193,9 +181,8 @@ pub fn shipped(root: &Path) -> Vec<String> {
 /// Names in a folder, sorted; none if it cannot be read.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
 }
@@ -286,10 +273,7 @@ fn find_board(
     }
     let with_ram = |board: crate::system::Board| {
         let ranges = manifest.ram.iter().filter_map(|range| {
-            let (base, size) = (
-                *range.base.as_ref()?.get_ref(),
-                *range.size.as_ref()?.get_ref(),
-            );
+            let (base, size) = (*range.base.as_ref()?.get_ref(), *range.size.as_ref()?.get_ref());
             Some(crate::system::Range { base, size })
         });
         let ram: Vec<_> = ranges.collect();

@@ -29,10 +29,8 @@ impl<'a> Read<'a> for Pieces {
                 piece.ipa = Some(At::new(piece.span.clone(), DEFAULT_IPA));
             } else {
                 free = free.checked_next_multiple_of(2 << 20).unwrap_or(free);
-                let help = format!(
-                    "write the guest address where it starts: `ipa = {}`",
-                    address(free)
-                );
+                let help =
+                    format!("write the guest address where it starts: `ipa = {}`", address(free));
                 free = free.saturating_add(get(&piece.size).unwrap_or(0));
                 findings.borrow_mut().push(
                     Finding::new(
@@ -45,13 +43,8 @@ impl<'a> Read<'a> for Pieces {
                 );
             }
         }
-        let unread = || Memory {
-            span: value.span(),
-            ipa: None,
-            size: None,
-            physical: None,
-            rom: None,
-        };
+        let unread =
+            || Memory { span: value.span(), ipa: None, size: None, physical: None, rom: None };
         let pieces = pieces.into_iter();
         Some(pieces.map(|piece| piece.unwrap_or_else(unread)).collect())
     }

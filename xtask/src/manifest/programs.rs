@@ -61,11 +61,7 @@ pub fn read_all(
                 places.push(place);
             }
         }
-        programs.push(Program {
-            image,
-            files: places,
-            initrd: keep(initrd, findings),
-        });
+        programs.push(Program { image, files: places, initrd: keep(initrd, findings) });
     }
     programs
 }
@@ -87,15 +83,13 @@ fn one_kind(image: &At<RawImage>) -> Outcome<(Kind, &At<String>)> {
             let finding = finding.other(first.span(), "this").rule("image-kind");
             Err(finding.help("keep one of them").into())
         }
-        [] => Err(
-            Finding::new(image.span(), "an image needs a file", "this names none")
-                .rule("image-kind")
-                .help(
-                    "write one of `guest`, `elf`, `raw` and `linux`: `image = { elf = \
+        [] => Err(Finding::new(image.span(), "an image needs a file", "this names none")
+            .rule("image-kind")
+            .help(
+                "write one of `guest`, `elf`, `raw` and `linux`: `image = { elf = \
                      \"program.elf\" }`",
-                )
-                .into(),
-        ),
+            )
+            .into()),
     }
 }
 
@@ -164,15 +158,9 @@ fn further(
     if bytes.is_empty() {
         let title = format!("{} has no bytes", name.get_ref());
         let finding = Finding::new(name.span(), title, "an empty file").rule("image-file");
-        return Err(finding
-            .help("give a file with contents, or remove this one")
-            .into());
+        return Err(finding.help("give a file with contents, or remove this one").into());
     }
-    let segment = Segment {
-        ipa: *load.get_ref(),
-        bytes,
-        clear: 0,
-    };
+    let segment = Segment { ipa: *load.get_ref(), bytes, clear: 0 };
     Ok(Some((segment, load.span())))
 }
 
@@ -204,10 +192,7 @@ fn understand(
     let wish = Wish {
         load: image.load.as_ref().map(|at| *at.get_ref()),
         entry: image.entry.as_ref().map(|at| *at.get_ref()),
-        memory: partition
-            .pieces()
-            .next()
-            .map_or(super::raw::DEFAULT_IPA, |(_, ipa, _)| ipa),
+        memory: partition.pieces().next().map_or(super::raw::DEFAULT_IPA, |(_, ipa, _)| ipa),
     };
     // What Debian's stands for may be another file: `--kernel`.
     let shown = match name.get_ref().starts_with(linux::SCHEME) {
@@ -217,10 +202,7 @@ fn understand(
     image::read(kind, file, bytes, wish).map_err(|refusal| {
         let title = format!("{shown} cannot be loaded into {}", partition.label());
         // What `load` got wrong is shown there.
-        let load = image
-            .load
-            .as_ref()
-            .filter(|_| refusal.rule.ends_with("-load"));
+        let load = image.load.as_ref().filter(|_| refusal.rule.ends_with("-load"));
         let culprit = load.map_or(name.span(), |load| load.span());
         let finding = Finding::new(culprit, title, refusal.why);
         finding.rule(refusal.rule).help(refusal.help).into()

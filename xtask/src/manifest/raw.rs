@@ -13,20 +13,11 @@ use super::values::{Boolean, Each, Integer, Size, Text, at, list, table, word};
 /// Where a guest's memory starts unless it says otherwise.
 pub const DEFAULT_IPA: u64 = 0x4000_0000;
 /// Doorbells a second and in one go, unless a channel says otherwise.
-pub const DEFAULT_RATE: Rate = Rate {
-    per_second: 10_000,
-    burst: 32,
-};
+pub const DEFAULT_RATE: Rate = Rate { per_second: 10_000, burst: 32 };
 
 /// Keys that stand above the first table.
-pub const HEAD: [&str; 6] = [
-    "board",
-    "console-core",
-    "console-share",
-    "at-end",
-    "mixed-clusters",
-    "ram",
-];
+pub const HEAD: [&str; 6] =
+    ["board", "console-core", "console-share", "at-end", "mixed-clusters", "ram"];
 
 /// The whole manifest.
 pub struct Manifest {
@@ -202,14 +193,8 @@ impl Manifest {
             console_share: root.optional("console-share", Integer),
             at_end: value(root.optional("at-end", word(&ends)), plan::END_POWER_OFF),
             mixed_clusters: root.optional("mixed-clusters", word(&mixed)),
-            ram: value(
-                root.optional("ram", list(table("a range of RAM", Ram::read))),
-                Vec::new(),
-            ),
-            partitions: value(partitions, Vec::new())
-                .into_iter()
-                .flatten()
-                .collect(),
+            ram: value(root.optional("ram", list(table("a range of RAM", Ram::read))), Vec::new()),
+            partitions: value(partitions, Vec::new()).into_iter().flatten().collect(),
             channels: value(channels, Vec::new()).into_iter().flatten().collect(),
             complete,
         }
@@ -230,10 +215,7 @@ impl Manifest {
 
     /// Whether every core in use is known: otherwise nobody knows which is not used.
     pub fn knows_cores(&self) -> bool {
-        let vcpus = self
-            .partitions
-            .iter()
-            .map(|partition| partition.vcpus.as_ref());
+        let vcpus = self.partitions.iter().map(|partition| partition.vcpus.as_ref());
         let known = |vcpus: &At<Vec<Vcpu>>| vcpus.get_ref().iter().all(|vcpu| vcpu.core.is_some());
         self.complete && vcpus.into_iter().all(|vcpus| vcpus.is_some_and(known))
     }
@@ -289,16 +271,9 @@ impl Partition {
 
     /// Its pieces of memory with their address and size, those that could be read.
     pub fn pieces(&self) -> impl Iterator<Item = (&Memory, u64, u64)> {
-        self.memory
-            .iter()
-            .flat_map(|memory| memory.get_ref())
-            .filter_map(|piece| {
-                Some((
-                    piece,
-                    *piece.ipa.as_ref()?.get_ref(),
-                    *piece.size.as_ref()?.get_ref(),
-                ))
-            })
+        self.memory.iter().flat_map(|memory| memory.get_ref()).filter_map(|piece| {
+            Some((piece, *piece.ipa.as_ref()?.get_ref(), *piece.size.as_ref()?.get_ref()))
+        })
     }
 }
 
@@ -349,10 +324,7 @@ impl Image {
                 .collect(),
             load: t.optional("load", Integer),
             entry: t.optional("entry", Integer),
-            files: value(
-                t.optional("files", list(table("a file", File::read))),
-                Vec::new(),
-            ),
+            files: value(t.optional("files", list(table("a file", File::read))), Vec::new()),
         }
     }
 }
@@ -387,11 +359,7 @@ impl Channel {
         let waits = [DOORBELL, WFE, POLL].map(|wait| (NAMES[wait as usize], wait));
         Channel {
             name: t.required("name", "name = \"samples\"", Text),
-            ends: t.required(
-                "ends",
-                "ends = [\"sensor/0\", \"control/0\"]",
-                Each(at(Text)),
-            ),
+            ends: t.required("ends", "ends = [\"sensor/0\", \"control/0\"]", Each(at(Text))),
             bytes: t.required("bytes", "bytes = [\"64KiB\", \"16KiB\"]", Each(at(Size))),
             waits: t.optional("waits", Each(at(word(&waits)))),
             rates: t.optional("rate", Each(at(table("a rate", Rate::read)))),
@@ -403,14 +371,8 @@ impl Rate {
     fn read(t: &mut Table<'_>) -> Rate {
         let like = "per-second = 10000";
         Rate {
-            per_second: value(
-                t.required("per-second", like, Integer),
-                DEFAULT_RATE.per_second,
-            ),
-            burst: value(
-                t.required("burst", "burst = 32", Integer),
-                DEFAULT_RATE.burst,
-            ),
+            per_second: value(t.required("per-second", like, Integer), DEFAULT_RATE.per_second),
+            burst: value(t.required("burst", "burst = 32", Integer), DEFAULT_RATE.burst),
         }
     }
 }

@@ -27,12 +27,8 @@ pub struct Sound {
 /// enough, or else its top-level table. What the parser would make of the rest of such an entry
 /// would only mislead.
 pub fn sound(text: &str, findings: &Findings) -> Sound {
-    let mut sound = Sound {
-        text: text.to_owned(),
-        lost: Vec::new(),
-        tables_lost: false,
-        head_lost: false,
-    };
+    let mut sound =
+        Sound { text: text.to_owned(), lost: Vec::new(), tables_lost: false, head_lost: false };
     if is_toml(text) {
         return sound;
     }
@@ -124,17 +120,14 @@ fn entries(table: &str) -> Vec<Range<usize>> {
         .collect();
     starts.push(table.len());
     let entries = starts.windows(2).map(|pair| trimmed(pair[0]..pair[1]));
-    entries
-        .filter(|entry| !table[entry.clone()].starts_with('['))
-        .collect()
+    entries.filter(|entry| !table[entry.clone()].starts_with('[')).collect()
 }
 
 /// The bare key that a text starts with.
 fn key(text: &str) -> Option<&str> {
     let is_key = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let end = text.find(|c| !is_key(c)).unwrap_or(text.len());
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        .then(|| &text[..end])
+    text.starts_with(|c: char| c.is_ascii_alphabetic()).then(|| &text[..end])
 }
 
 /// The name in a header of one bracket that needs two.
@@ -169,7 +162,5 @@ fn tables(text: &str) -> Vec<Range<usize>> {
 /// As many bytes that say nothing, on the same lines.
 fn blank(text: &str) -> String {
     let bytes = text.bytes();
-    bytes
-        .map(|byte| if byte == b'\n' { '\n' } else { ' ' })
-        .collect()
+    bytes.map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
 }

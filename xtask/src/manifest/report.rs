@@ -100,11 +100,7 @@ impl Diagnostics {
         mut findings: Vec<Finding>,
     ) -> Self {
         findings.sort_by_key(|finding| (finding.culprit.start, finding.rule));
-        Diagnostics {
-            path: path.into(),
-            text: text.into(),
-            findings,
-        }
+        Diagnostics { path: path.into(), text: text.into(), findings }
     }
 
     /// Ids of the broken rules, one a finding.
@@ -119,11 +115,7 @@ impl Diagnostics {
 
     /// The text for people; `colour` adds terminal escapes.
     pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
         for finding in &self.findings {
             let level = match finding.warns {
@@ -142,11 +134,7 @@ impl Diagnostics {
                 };
                 Snippet::source(&*self.text)
                     .path(&*self.path)
-                    .annotation(place(
-                        AnnotationKind::Primary,
-                        &finding.culprit,
-                        &finding.label,
-                    ))
+                    .annotation(place(AnnotationKind::Primary, &finding.culprit, &finding.label))
                     .annotations(
                         finding
                             .others
@@ -164,10 +152,7 @@ impl Diagnostics {
             out += "\n\n";
         }
         let warnings = self.findings.iter().filter(|f| f.warns).count();
-        let counts = [
-            (self.findings.len() - warnings, "error"),
-            (warnings, "warning"),
-        ];
+        let counts = [(self.findings.len() - warnings, "error"), (warnings, "warning")];
         let words: Vec<String> = counts
             .into_iter()
             .filter(|(count, _)| *count > 0)
@@ -235,10 +220,7 @@ pub fn bytes(count: u64) -> String {
 /// An address for people: hexadecimal, in groups of four digits, as TOML takes it.
 pub fn address(value: u64) -> String {
     let digits = format!("{value:x}");
-    let digits = format!(
-        "{digits:0>width$}",
-        width = digits.len().next_multiple_of(4)
-    );
+    let digits = format!("{digits:0>width$}", width = digits.len().next_multiple_of(4));
     let groups: Vec<&str> = digits
         .as_bytes()
         .chunks(4)

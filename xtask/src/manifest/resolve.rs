@@ -52,17 +52,10 @@ fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<
     let devices: Vec<usize> = raw
         .devices
         .iter()
-        .map(|name| {
-            board
-                .devices
-                .iter()
-                .position(|device| device.name == *name.get_ref())
-        })
+        .map(|name| board.devices.iter().position(|device| device.name == *name.get_ref()))
         .collect::<Option<_>>()?;
-    let mut interrupts: Vec<Interrupt> = devices
-        .iter()
-        .flat_map(|&index| board.devices[index].interrupts.clone())
-        .collect();
+    let mut interrupts: Vec<Interrupt> =
+        devices.iter().flat_map(|&index| board.devices[index].interrupts.clone()).collect();
     for interrupt in raw.interrupts {
         let spi = interrupt.spi?.into_inner();
         interrupts.push(Interrupt {
@@ -78,12 +71,11 @@ fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<
             rom: piece.rom.is_some_and(At::into_inner),
         })
     });
-    let vcpus = raw.vcpus?.into_inner().into_iter().map(|vcpu| {
-        Some(Vcpu {
-            core: number(vcpu.core)?,
-            class: vcpu.class?.into_inner(),
-        })
-    });
+    let vcpus = raw
+        .vcpus?
+        .into_inner()
+        .into_iter()
+        .map(|vcpu| Some(Vcpu { core: number(vcpu.core)?, class: vcpu.class?.into_inner() }));
     Some(Partition {
         name: raw.name?.into_inner(),
         vcpus: vcpus.collect::<Option<_>>()?,
@@ -116,22 +108,13 @@ fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
         Some(End {
             partition: manifest.partitions.iter().position(named)?,
             vcpu,
-            bytes: *raw
-                .bytes
-                .as_ref()?
-                .get_ref()
-                .get(index)?
-                .as_ref()?
-                .get_ref(),
+            bytes: *raw.bytes.as_ref()?.get_ref().get(index)?.as_ref()?.get_ref(),
             wait,
             rate: u32::try_from(rate.per_second).ok()?,
             burst: u32::try_from(rate.burst).ok()?,
         })
     };
-    Some(Channel {
-        name: raw.name.as_ref()?.get_ref().clone(),
-        ends: [end(0)?, end(1)?],
-    })
+    Some(Channel { name: raw.name.as_ref()?.get_ref().clone(), ends: [end(0)?, end(1)?] })
 }
 
 /// Partition and vCPU number of an end such as `sensor/0`. A number that is too large is the

@@ -50,12 +50,7 @@ impl Rule {
 
 /// A line of the table below.
 const fn rule(id: &'static str, check: Check, says: &'static str, why: &'static str) -> Rule {
-    Rule {
-        id,
-        says,
-        why,
-        check,
-    }
+    Rule { id, says, why, check }
 }
 
 /// Every rule, in the order of docs/manifest.md.

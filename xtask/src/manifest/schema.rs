@@ -45,36 +45,11 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
                 "maximum": plan::CONSOLE_SHARES.end(),
             }),
         ),
-        (
-            "partition-none",
-            "a system",
-            "partition",
-            json!({ "minItems": 1 }),
-        ),
-        (
-            "partition-name",
-            "a partition",
-            "name",
-            json!({ "pattern": NAME }),
-        ),
-        (
-            "vcpus-none",
-            "a partition",
-            "vcpus",
-            json!({ "minItems": 1 }),
-        ),
-        (
-            "vcpus-too-many",
-            "a partition",
-            "vcpus",
-            json!({ "maxItems": plan::MAX_VCPUS }),
-        ),
-        (
-            "memory-none",
-            "a partition",
-            "memory",
-            json!({ "minItems": 1 }),
-        ),
+        ("partition-none", "a system", "partition", json!({ "minItems": 1 })),
+        ("partition-name", "a partition", "name", json!({ "pattern": NAME })),
+        ("vcpus-none", "a partition", "vcpus", json!({ "minItems": 1 })),
+        ("vcpus-too-many", "a partition", "vcpus", json!({ "maxItems": plan::MAX_VCPUS })),
+        ("memory-none", "a partition", "memory", json!({ "minItems": 1 })),
         ("image-kind", "an image", "", json!({ "oneOf": kinds })),
         (
             "command-line-text",
@@ -82,25 +57,10 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
             "command-line",
             json!({ "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
         ),
-        (
-            "verdict-text",
-            "a partition",
-            "pass",
-            json!({ "pattern": VERDICT_TEXT }),
-        ),
-        (
-            "verdict-text",
-            "a partition",
-            "fail",
-            json!({ "pattern": VERDICT_TEXT }),
-        ),
+        ("verdict-text", "a partition", "pass", json!({ "pattern": VERDICT_TEXT })),
+        ("verdict-text", "a partition", "fail", json!({ "pattern": VERDICT_TEXT })),
         ("interrupt-private", "an interrupt", "ppi", json!(false)),
-        (
-            "channel-name",
-            "a channel",
-            "name",
-            json!({ "pattern": NAME }),
-        ),
+        ("channel-name", "a channel", "name", json!({ "pattern": NAME })),
         ("channel-ends-count", "a channel", "ends", pair()),
         (
             "channel-end-form",
@@ -111,36 +71,17 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
         ("channel-bytes-count", "a channel", "bytes", pair()),
         ("channel-waits", "a channel", "waits", pair()),
         ("channel-rate", "a channel", "rate", pair()),
-        (
-            "channel-rate",
-            "a rate",
-            "per-second",
-            json!({ "maximum": u32::MAX }),
-        ),
-        (
-            "channel-rate",
-            "a rate",
-            "burst",
-            json!({ "minimum": 1, "maximum": u32::MAX }),
-        ),
+        ("channel-rate", "a rate", "per-second", json!({ "maximum": u32::MAX })),
+        ("channel-rate", "a rate", "burst", json!({ "minimum": 1, "maximum": u32::MAX })),
     ]
 }
 
 /// Rules that hold by the types of keys alone.
-const TYPED: &[&str] = &[
-    "unknown-key",
-    "missing-key",
-    "wrong-type",
-    "bad-size",
-    "unknown-word",
-];
+const TYPED: &[&str] = &["unknown-key", "missing-key", "wrong-type", "bad-size", "unknown-word"];
 
 /// Ids of the rules that the schema holds too.
 pub fn rules() -> impl Iterator<Item = &'static str> {
-    TYPED
-        .iter()
-        .copied()
-        .chain(structural().into_iter().map(|(rule, ..)| rule))
+    TYPED.iter().copied().chain(structural().into_iter().map(|(rule, ..)| rule))
 }
 
 /// The schema; `reference` is the text of docs/manifest.md.
@@ -152,11 +93,7 @@ pub fn schema(reference: &str) -> Result<Json, String> {
     for (_, table, key, addition) in structural() {
         each_table(&mut schema, &mut |of| {
             if of["title"] == table {
-                let target = if key.is_empty() {
-                    of
-                } else {
-                    &mut of["properties"][key]
-                };
+                let target = if key.is_empty() { of } else { &mut of["properties"][key] };
                 add(target, addition.clone());
             }
         });
@@ -167,24 +104,19 @@ pub fn schema(reference: &str) -> Result<Json, String> {
         let table = of["title"].as_str().unwrap_or_default().to_owned();
         let keys = of["properties"].as_object_mut().into_iter().flatten();
         for (key, value) in keys.filter(|(_, value)| value.is_object()) {
-            let at = meanings
-                .iter()
-                .position(|row| row.table == table && row.key == *key);
+            let at = meanings.iter().position(|row| row.table == table && row.key == *key);
             match at.map(|at| meanings.swap_remove(at)) {
                 Some(row) => value["description"] = json!(row.meaning),
                 // A rate's keys are explained in prose.
                 None if table == "a rate" => {}
-                None => missing.push(format!(
-                    "docs/manifest.md does not explain `{key}` of {table}"
-                )),
+                None => {
+                    missing.push(format!("docs/manifest.md does not explain `{key}` of {table}"))
+                }
             }
         }
     });
     missing.extend(meanings.iter().map(|row| {
-        format!(
-            "docs/manifest.md explains `{}` of {}, which nobody reads",
-            row.key, row.table
-        )
+        format!("docs/manifest.md explains `{}` of {}, which nobody reads", row.key, row.table)
     }));
     if !missing.is_empty() {
         return Err(missing.join("\n"));
@@ -231,10 +163,7 @@ fn meanings(reference: &str) -> Vec<Meaning> {
     let mut rows = Vec::new();
     for line in reference.lines() {
         if line.starts_with('#') {
-            table = SECTIONS
-                .iter()
-                .find(|(heading, _)| *heading == line)
-                .map(|(_, table)| *table);
+            table = SECTIONS.iter().find(|(heading, _)| *heading == line).map(|(_, table)| *table);
         }
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let (Some(table), ["", key, _, default, meaning, ""]) = (table, cells.as_slice()) else {
@@ -247,11 +176,7 @@ fn meanings(reference: &str) -> Vec<Meaning> {
             "" | "required" | "none" => String::new(),
             default => format!(" Default: {default}."),
         };
-        rows.push(Meaning {
-            table,
-            key: key.to_owned(),
-            meaning: format!("{meaning}.{default}"),
-        });
+        rows.push(Meaning { table, key: key.to_owned(), meaning: format!("{meaning}.{default}") });
     }
     rows
 }

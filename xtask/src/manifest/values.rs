@@ -29,9 +29,7 @@ fn wrong_type(value: &Value<'_>, findings: &Findings, wanted: String, like: Stri
         other => format!("this is {}", kind(other)),
     };
     findings.borrow_mut().push(
-        Finding::new(value.span(), wanted, label)
-            .rule("wrong-type")
-            .help(format!("write {like}")),
+        Finding::new(value.span(), wanted, label).rule("wrong-type").help(format!("write {like}")),
     );
 }
 
@@ -210,13 +208,9 @@ impl<'a, T: Copy> Read<'a> for Word<'_, T> {
             let names: Vec<&str> = self.0.iter().map(|(name, _)| *name).collect();
             let title = format!("`{key}` cannot be \"{text}\"");
             findings.borrow_mut().push(
-                Finding::new(
-                    value.span(),
-                    title,
-                    format!("must be {}", names.join(" or ")),
-                )
-                .rule("unknown-word")
-                .help(suggest(&text, "words known here", &names)),
+                Finding::new(value.span(), title, format!("must be {}", names.join(" or ")))
+                    .rule("unknown-word")
+                    .help(suggest(&text, "words known here", &names)),
             );
         }
         found.map(|(_, meaning)| *meaning)
@@ -309,12 +303,7 @@ impl<'a, T, F: Fn(&mut Table<'a>) -> T> Read<'a> for Keys<F> {
             }
             _ => {
                 let wanted = format!("{} must be a table", self.what);
-                wrong_type(
-                    value,
-                    findings,
-                    wanted,
-                    "its keys in braces: `{ … }`".into(),
-                );
+                wrong_type(value, findings, wanted, "its keys in braces: `{ … }`".into());
                 None
             }
         }
@@ -337,10 +326,7 @@ impl<'a, R: Read<'a>> Read<'a> for Placed<R> {
     type Value = At<R::Value>;
 
     fn read(&self, value: &'a Value<'a>, findings: &'a Findings, key: &str) -> Option<Self::Value> {
-        Some(Spanned::new(
-            value.span(),
-            self.0.read(value, findings, key)?,
-        ))
+        Some(Spanned::new(value.span(), self.0.read(value, findings, key)?))
     }
 
     fn schema(&self) -> Json {

@@ -127,26 +127,19 @@ impl Console {
 
     /// What EL2 said about a machine that does not fit, without the first words.
     pub fn refusal(&self) -> Option<&str> {
-        self.lines
-            .iter()
-            .find_map(|line| line.strip_prefix(REFUSED))
+        self.lines.iter().find_map(|line| line.strip_prefix(REFUSED))
     }
 
     /// Why EL2 halted `partition`, without the first words.
     pub fn halt(&self, partition: &str) -> Option<&str> {
-        let mut halts = self
-            .lines
-            .iter()
-            .filter_map(|line| watch::halt(line.strip_prefix(EL2)?, partition));
+        let mut halts =
+            self.lines.iter().filter_map(|line| watch::halt(line.strip_prefix(EL2)?, partition));
         halts.next_back()
     }
 
     /// Lines that guests wrote: those that start with `[`.
     pub fn guest_lines(&self) -> impl Iterator<Item = &str> {
-        self.lines
-            .iter()
-            .map(String::as_str)
-            .filter(|line| line.starts_with('['))
+        self.lines.iter().map(String::as_str).filter(|line| line.starts_with('['))
     }
 }
 
@@ -159,9 +152,6 @@ fn parse_end(line: &str, nonce: u64) -> Option<Vec<(String, String)>> {
         return None;
     }
     rest.split_whitespace()
-        .map(|pair| {
-            pair.split_once('=')
-                .map(|(name, state)| (name.to_string(), state.to_string()))
-        })
+        .map(|pair| pair.split_once('=').map(|(name, state)| (name.to_string(), state.to_string())))
         .collect()
 }

@@ -107,10 +107,7 @@ pub fn run(
     match options.level {
         Some(Level::El3) => command.args([
             "-device".to_string(),
-            format!(
-                "loader,file={},addr={AT_EL3:#x},force-raw=on",
-                image.display()
-            ),
+            format!("loader,file={},addr={AT_EL3:#x},force-raw=on", image.display()),
             "-device".to_string(),
             format!("loader,addr={AT_EL3:#x},cpu-num=0"),
         ]),
@@ -232,17 +229,11 @@ pub fn device_tree(board: &Qemu, image: &Path, options: &Options, path: &Path) -
     board.machine = with_property(&board.machine, "dumpdtb", &path.display().to_string());
     let mut command = Command::new(PROGRAM);
     command
-        .args(arguments(
-            &board,
-            options,
-            options.nonce.unwrap_or_default(),
-        ))
+        .args(arguments(&board, options, options.nonce.unwrap_or_default()))
         .arg("-kernel")
         .arg(image)
         .stdin(Stdio::null());
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start {PROGRAM}"))?;
+    let output = command.output().with_context(|| format!("cannot start {PROGRAM}"))?;
     anyhow::ensure!(
         output.status.success(),
         "{}: {}",
@@ -255,10 +246,7 @@ pub fn device_tree(board: &Qemu, image: &Path, options: &Options, path: &Path) -
 /// QEMU's arguments, the image apart.
 pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<String> {
     let cores = options.cores.unwrap_or(board.cores);
-    let memory = options
-        .memory
-        .clone()
-        .unwrap_or_else(|| format!("{}M", board.memory >> 20));
+    let memory = options.memory.clone().unwrap_or_else(|| format!("{}M", board.memory >> 20));
     let mut machine = board.machine.clone();
     if let Some(version) = options.gic {
         machine = with_gic(&machine, version);
@@ -274,40 +262,16 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
         }
         arguments.extend(["-cpu".to_string(), cpu]);
     }
-    let fixed = [
-        "-nodefaults",
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-no-reboot",
-    ];
-    arguments.extend([
-        "-smp".to_string(),
-        cores.to_string(),
-        "-m".to_string(),
-        memory,
-    ]);
+    let fixed = ["-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot"];
+    arguments.extend(["-smp".to_string(), cores.to_string(), "-m".to_string(), memory]);
     arguments.extend(fixed.map(String::from));
     // Never -semihosting: a guest could write the host's files with it.
     arguments.extend(
-        [
-            "-chardev",
-            "stdio,id=console,signal=on",
-            "-serial",
-            "chardev:console",
-        ]
-        .map(String::from),
+        ["-chardev", "stdio,id=console,signal=on", "-serial", "chardev:console"].map(String::from),
     );
     if options.icount {
-        let exact = [
-            "-icount",
-            "shift=0,sleep=off",
-            "-rtc",
-            "base=2026-01-01,clock=vm",
-            "-seed",
-            "1",
-        ];
+        let exact =
+            ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"];
         arguments.extend(exact.map(String::from));
     }
     if let Some(tree) = &board.dtb {
@@ -332,9 +296,7 @@ pub(super) fn with_gic(text: &str, version: u32) -> String {
 
 /// `text` is `name,key=value,…`: sets one key.
 fn with_property(text: &str, key: &str, value: &str) -> String {
-    let others = text
-        .split(',')
-        .filter(|part| part.split('=').next() != Some(key));
+    let others = text.split(',').filter(|part| part.split('=').next() != Some(key));
     let mut parts: Vec<&str> = others.collect();
     let property = format!("{key}={value}");
     parts.push(&property);
@@ -345,9 +307,7 @@ fn with_property(text: &str, key: &str, value: &str) -> String {
 /// system.
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {

@@ -39,9 +39,7 @@ pub fn command(
     builder.instead = instead.of(spec)?;
     let system = builder.system(spec)?;
     let image = verify::image(&mut builder, &system)?;
-    let path = build::target_dir()
-        .join("images")
-        .join(format!("{}.img", system.name));
+    let path = build::target_dir().join("images").join(format!("{}.img", system.name));
     build::write(&path, &image.bytes)?;
 
     let mut stdout = std::io::stdout();
@@ -57,10 +55,7 @@ pub fn command(
             if raw {
                 stdout.write_all(bytes)?;
             } else {
-                let text: Vec<u8> = bytes
-                    .iter()
-                    .filter_map(|&byte| plain.filter(byte))
-                    .collect();
+                let text: Vec<u8> = bytes.iter().filter_map(|&byte| plain.filter(byte)).collect();
                 stdout.write_all(&text)?;
             }
             stdout.flush().context("cannot write the console's output")
@@ -100,19 +95,11 @@ pub fn board(system: &System) -> Result<crate::system::Qemu> {
             },
             ..qemu.clone()
         }),
-        None => bail!(
-            "{}: QEMU has no machine for the board {}",
-            system.name,
-            system.board.name
-        ),
+        None => bail!("{}: QEMU has no machine for the board {}", system.name, system.board.name),
     }
 }
 
 /// Names of a system's partitions, in order.
 pub fn partitions(system: &System) -> Vec<&str> {
-    system
-        .partitions
-        .iter()
-        .map(|partition| partition.name.as_str())
-        .collect()
+    system.partitions.iter().map(|partition| partition.name.as_str()).collect()
 }

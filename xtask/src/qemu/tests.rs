@@ -39,32 +39,17 @@ fn verdict(text: &str, status: Option<i32>) -> String {
 #[test]
 fn every_way_a_run_can_go() {
     let end = "bulkhead: end 0123456789abcdef sensor=off control=off\r\n";
-    assert_eq!(
-        verdict(end, Some(0)),
-        "verdict: PASS: sensor off, control off"
-    );
+    assert_eq!(verdict(end, Some(0)), "verdict: PASS: sensor off, control off");
     let cases = [
-        (
-            end,
-            Some(1),
-            "QEMU ended badly (exit status: 1): qemu: a word",
-        ),
+        (end, Some(1), "QEMU ended badly (exit status: 1): qemu: a word"),
         (end, None, "the machine did not power off within 7 s"),
-        (
-            "",
-            Some(1),
-            "QEMU ended early (exit status: 1): qemu: a word",
-        ),
+        ("", Some(1), "QEMU ended early (exit status: 1): qemu: a word"),
         (
             "hello\r\n",
             Some(0),
             "the machine stopped without Bulkhead's end line; the last line was `hello`",
         ),
-        (
-            "",
-            None,
-            "partitions did not start within 7 s; nothing was printed",
-        ),
+        ("", None, "partitions did not start within 7 s; nothing was printed"),
         (
             "bulkhead: refused: needs 4 cores, the machine has 2\r\n",
             Some(0),
@@ -129,10 +114,7 @@ fn arguments_follow_the_board_and_the_options() {
         ),
         "{plain}"
     );
-    assert!(
-        plain.ends_with("-append bulkhead.nonce=0123456789abcdef"),
-        "{plain}"
-    );
+    assert!(plain.ends_with("-append bulkhead.nonce=0123456789abcdef"), "{plain}");
     let options = Options {
         icount: true,
         cores: Some(8),
@@ -150,10 +132,7 @@ fn arguments_follow_the_board_and_the_options() {
         ),
         "{other}"
     );
-    assert!(
-        other.ends_with("-append bulkhead.nonce=0000000000000001 -S"),
-        "{other}"
-    );
+    assert!(other.ends_with("-append bulkhead.nonce=0000000000000001 -S"), "{other}");
     assert!(other.contains(" -icount shift=0,sleep=off "), "{other}");
 }
 
@@ -185,18 +164,11 @@ fn keys_pass_and_ctrl_a_x_leaves() {
     assert_eq!(keys.take(b"l"), Some(b"\x011l".to_vec()));
     assert_eq!(keys.take(b"s\r\x03x"), Some(b"s\r\x03x".to_vec()));
     // Ctrl-A twice is one of its own, and what follows no command.
-    assert_eq!(
-        keys.take(b"\x01\x01x\x012"),
-        Some(b"\x01\x01x\x012".to_vec())
-    );
+    assert_eq!(keys.take(b"\x01\x01x\x012"), Some(b"\x01\x01x\x012".to_vec()));
     assert_eq!(keys.take(b"ab\x01"), Some(b"ab\x01".to_vec()));
     assert_eq!(keys.take(b"x"), None, "in two pieces");
     let mut keys = super::keyboard::Keys::default();
-    assert_eq!(
-        keys.take(b"\x01?"),
-        Some(b"\x01?".to_vec()),
-        "a command is no key"
-    );
+    assert_eq!(keys.take(b"\x01?"), Some(b"\x01?".to_vec()), "a command is no key");
 }
 
 #[test]
@@ -206,29 +178,17 @@ fn what_a_live_guest_leaves_behind_is_no_text() {
         "[a] \x1b]0;x{reset}bulkhead: end 123456789abcdef a=off\r\n[a] \x1b[1{reset}... more\r\n"
     );
     let console = console(&text);
-    assert_eq!(
-        console.lines[1..],
-        ["bulkhead: end 123456789abcdef a=off", "[a] ", "... more"]
-    );
-    assert_eq!(
-        console.end,
-        Some(vec![("a".to_string(), "off".to_string())])
-    );
+    assert_eq!(console.lines[1..], ["bulkhead: end 123456789abcdef a=off", "[a] ", "... more"]);
+    assert_eq!(console.end, Some(vec![("a".to_string(), "off".to_string())]));
 }
 
 /// Each step waits for its own words, wherever the console's output is cut.
 #[test]
 fn a_test_types_what_it_was_asked_for() {
-    let step = |seen: &str, keys: &str| Step {
-        seen: seen.to_string(),
-        keys: keys.as_bytes().to_vec(),
-    };
-    let input = Input::Typed(vec![
-        step("", "a"),
-        step("/ # ", "b"),
-        step("/ # ", "c"),
-        step("", "d"),
-    ]);
+    let step =
+        |seen: &str, keys: &str| Step { seen: seen.to_string(), keys: keys.as_bytes().to_vec() };
+    let input =
+        Input::Typed(vec![step("", "a"), step("/ # ", "b"), step("/ # ", "c"), step("", "d")]);
     let output = b"boot / # b\r\n/ # c";
     let mut script = keyboard::Script::new(&input);
     let mut typed = Vec::new();
@@ -251,17 +211,13 @@ fn a_test_types_what_it_was_asked_for() {
 /// EL2 lets others' lines into one that has nothing to add.
 #[test]
 fn words_are_seen_in_a_line_that_was_broken_off() {
-    let input = Input::Typed(vec![Step {
-        seen: "load".to_string(),
-        keys: b"!".to_vec(),
-    }]);
+    let input = Input::Typed(vec![Step { seen: "load".to_string(), keys: b"!".to_vec() }]);
     let (end, on) = (::console::BREAK, ::console::CONTINUED);
     let others = "[a] 1\r\n[b] 2\r\n";
     let typed = |output: &str| {
         let mut script = keyboard::Script::new(&input);
         let ends = 0..=output.len();
-        ends.map(|end| script.due(&output.as_bytes()[..end]).len())
-            .sum::<usize>()
+        ends.map(|end| script.due(&output.as_bytes()[..end]).len()).sum::<usize>()
     };
     assert_eq!(typed(&format!("# lo{end}{others}{on}ad")), 1);
     let thrice = format!("l{end}{others}{on}oa{end}{others}{on}d");
@@ -269,11 +225,8 @@ fn words_are_seen_in_a_line_that_was_broken_off() {
     // Much came before.
     let before = others.repeat(10_000);
     let mut script = keyboard::Script::new(&input);
-    let keys = (0..=thrice.len()).map(|end| {
-        script
-            .due(format!("{before}{}", &thrice[..end]).as_bytes())
-            .len()
-    });
+    let keys = (0..=thrice.len())
+        .map(|end| script.due(format!("{before}{}", &thrice[..end]).as_bytes()).len());
     assert_eq!(keys.sum::<usize>(), 1);
     for other in ["lo\r\nad", "lo", "lo... ad"] {
         assert_eq!(typed(other), 0, "{other}");
@@ -312,19 +265,13 @@ const OFF: &str = "bulkhead: end 0123456789abcdef sensor=off control=off\r\n";
 fn texts_of_a_partition_settle_a_run() {
     let both = || watching([Some("PASSED"), Some("ASSERT")], None);
     let cases = [
-        (
-            "[control] all PASSED\r\n",
-            "PASS: control printed \"PASSED\"",
-        ),
+        ("[control] all PASSED\r\n", "PASS: control printed \"PASSED\""),
         // An error, then a power-off that looks well.
         (
             "[control] ASSERT at 7\r\n[control] PASSED\r\n",
             "FAIL: control printed \"ASSERT\": ASSERT at 7",
         ),
-        (
-            "[control] PASSED but ASSERT\r\n",
-            "FAIL: control printed \"ASSERT\": PASSED but ASSERT",
-        ),
+        ("[control] PASSED but ASSERT\r\n", "FAIL: control printed \"ASSERT\": PASSED but ASSERT"),
         (
             "\x1b[31m[control]\x1b[0m PASSED\r\n[control] ASSERT\r\n",
             "PASS: control printed \"PASSED\"",
@@ -350,16 +297,10 @@ fn texts_of_a_partition_settle_a_run() {
     }
     let reset = OFF.replace("control=off", "control=reset");
     let text = format!("[control] PASSED\r\n{reset}");
-    assert_eq!(
-        watched(both(), &text, Some(0)),
-        "verdict: PASS: control printed \"PASSED\""
-    );
+    assert_eq!(watched(both(), &text, Some(0)), "verdict: PASS: control printed \"PASSED\"");
     // `fail` alone leaves the rest to the end line.
     let fail = || watching([None, Some("ASSERT")], None);
-    assert_eq!(
-        watched(fail(), OFF, Some(0)),
-        "verdict: PASS: sensor off, control off"
-    );
+    assert_eq!(watched(fail(), OFF, Some(0)), "verdict: PASS: sensor off, control off");
     assert_eq!(
         watched(fail(), &format!("[control] ASSERT\r\n{OFF}"), Some(0)),
         "verdict: FAIL: control printed \"ASSERT\": ASSERT"
@@ -373,15 +314,9 @@ fn a_broken_line_is_one_line() {
     let (end, on) = (::console::BREAK, ::console::CONTINUED);
     let broken = format!("[control] PAS{end}[sensor] x\r\n{on}SED\r\n");
     let watch = || watching([Some("PASSED"), None], None);
-    assert_eq!(
-        watched(watch(), &broken, None),
-        "verdict: PASS: control printed \"PASSED\""
-    );
+    assert_eq!(watched(watch(), &broken, None), "verdict: PASS: control printed \"PASSED\"");
     let twice = format!("[control] PA{end}[sensor] x\r\n{on}SS{end}[sensor] x\r\n{on}ED\r\n");
-    assert_eq!(
-        watched(watch(), &twice, None),
-        "verdict: PASS: control printed \"PASSED\""
-    );
+    assert_eq!(watched(watch(), &twice, None), "verdict: PASS: control printed \"PASSED\"");
     // The sensor was live before, and its line was broken off, too.
     let forged = format!("[sensor] x{end}[control] PAS{end}{on}SED\r\n{OFF}");
     assert_eq!(
@@ -420,10 +355,7 @@ fn lines_without_names_settle_nothing() {
 fn until_ends_a_run_at_any_line() {
     let watch = || watching([None, Some("ASSERT")], Some("login: "));
     for text in ["[sensor] login: ", "bulkhead: login: x\r\n", "login: "] {
-        assert_eq!(
-            watched(watch(), text, None),
-            "verdict: PASS: a line holds \"login: \""
-        );
+        assert_eq!(watched(watch(), text, None), "verdict: PASS: a line holds \"login: \"");
     }
     assert_eq!(
         watched(watch(), OFF, Some(0)),
@@ -439,13 +371,9 @@ fn until_ends_a_run_at_any_line() {
         "verdict: FAIL: partitions did not start within 7 s; the last line was `bulkhead: here`"
     );
     late.console.watch = watch();
-    late.console
-        .feed(format!("{EL2}{}\r\n", ::console::STARTED).as_bytes());
+    late.console.feed(format!("{EL2}{}\r\n", ::console::STARTED).as_bytes());
     assert!(late.console.started);
     let why = judge(&PAIR, &late).to_string();
-    assert!(
-        why.starts_with("verdict: FAIL: no end after 7 s; "),
-        "{why}"
-    );
+    assert!(why.starts_with("verdict: FAIL: no end after 7 s; "), "{why}");
     assert!(why.ends_with("; no line held \"login: \""), "{why}");
 }

@@ -68,11 +68,7 @@ pub fn ends<'a>(
 ) -> Result<&'a [(String, String)], String> {
     let console = &outcome.console;
     let words = |text: &str| {
-        if text.is_empty() {
-            String::new()
-        } else {
-            format!(": {text}")
-        }
+        if text.is_empty() { String::new() } else { format!(": {text}") }
     };
     if let Some(why) = console.refusal() {
         return Err(format!("Bulkhead refused the machine: {why}"));
@@ -84,10 +80,9 @@ pub fn ends<'a>(
         });
         return Err(match outcome.status {
             _ if ui::interrupted() => "interrupted".to_string(),
-            _ if outcome.timed_out && !console.started => format!(
-                "partitions did not start within {} s; {last}",
-                outcome.time.as_secs()
-            ),
+            _ if outcome.timed_out && !console.started => {
+                format!("partitions did not start within {} s; {last}", outcome.time.as_secs())
+            }
             _ if outcome.timed_out => format!("no end after {} s; {last}", outcome.time.as_secs()),
             Some(status) if !status.success() => {
                 format!("QEMU ended early ({status}){}", words(&outcome.stderr))
@@ -95,25 +90,19 @@ pub fn ends<'a>(
             _ => format!("the machine stopped without Bulkhead's end line; {last}"),
         });
     };
-    if !ends
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .eq(partitions.iter().copied())
-    {
+    if !ends.iter().map(|(name, _)| name.as_str()).eq(partitions.iter().copied()) {
         return Err(format!(
             "Bulkhead's end line names other partitions than {}",
             partitions.join(", ")
         ));
     }
     match outcome.status {
-        Some(status) if !status.success() => Err(format!(
-            "QEMU ended badly ({status}){}",
-            words(&outcome.stderr)
-        )),
-        None if outcome.timed_out => Err(format!(
-            "the machine did not power off within {} s",
-            outcome.time.as_secs()
-        )),
+        Some(status) if !status.success() => {
+            Err(format!("QEMU ended badly ({status}){}", words(&outcome.stderr)))
+        }
+        None if outcome.timed_out => {
+            Err(format!("the machine did not power off within {} s", outcome.time.as_secs()))
+        }
         None if ui::interrupted() => Err("interrupted".to_string()),
         _ => Ok(ends),
     }

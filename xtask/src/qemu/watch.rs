@@ -50,11 +50,7 @@ impl Watch {
             fail: partition.fail.clone(),
             settled: None,
         });
-        Self {
-            until,
-            partitions: partitions.collect(),
-            ..Self::default()
-        }
+        Self { until, partitions: partitions.collect(), ..Self::default() }
     }
 
     /// From here on a partition may print without its name.
@@ -184,8 +180,5 @@ fn said(line: &str) -> &str {
 /// Why EL2 halted partition `name`, or that it gave up, if EL2's line `about` says so.
 pub fn halt<'a>(about: &'a str, name: &str) -> Option<&'a str> {
     let why = about.strip_prefix(name)?.strip_prefix(": ")?;
-    ["halted", "gave the partition up"]
-        .iter()
-        .any(|word| why.contains(word))
-        .then_some(why)
+    ["halted", "gave the partition up"].iter().any(|word| why.contains(word)).then_some(why)
 }

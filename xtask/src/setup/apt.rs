@@ -19,10 +19,7 @@ const ADDED: &str = "/etc/apt/sources.list.d/bulkhead-backports";
 /// If this user may not, a suite with a QEMU that is new enough cannot be found, or apt fails.
 pub fn install(packages: &[&str]) -> Result<()> {
     become_root()?;
-    if packages
-        .iter()
-        .any(|package| candidate(package, None).is_none())
-    {
+    if packages.iter().any(|package| candidate(package, None).is_none()) {
         update()?;
     }
     let suite = match packages.contains(&QEMU_PACKAGE) {
@@ -53,13 +50,8 @@ fn suite_for_qemu() -> Result<Option<String>> {
     let release = codename(&os).context("/etc/os-release does not name this release")?;
     let suite = format!("{release}-backports");
     let files = source_files();
-    if !files
-        .iter()
-        .any(|(file, deb822)| suites(file, *deb822).contains(&suite))
-    {
-        let source = files
-            .iter()
-            .find_map(|(file, deb822)| backports(file, *deb822, &release));
+    if !files.iter().any(|(file, deb822)| suites(file, *deb822).contains(&suite)) {
+        let source = files.iter().find_map(|(file, deb822)| backports(file, *deb822, &release));
         let source = source.with_context(|| {
             format!(
                 "apt has no source for {release} to take {suite} from; please install QEMU \
@@ -87,28 +79,15 @@ fn is_new_enough(suite: Option<&str>) -> bool {
 /// Major version of a package that apt would install.
 fn candidate(package: &str, suite: Option<&str>) -> Option<u32> {
     let mut command = Command::new("apt-cache");
-    command
-        .env("LC_ALL", "C")
-        .args(suite.map(|suite| ["-t", suite]).iter().flatten());
-    let output = command
-        .args(["policy", package])
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    command.env("LC_ALL", "C").args(suite.map(|suite| ["-t", suite]).iter().flatten());
+    let output = command.args(["policy", package]).stdin(Stdio::null()).output().ok()?;
     candidate_in(&String::from_utf8_lossy(&output.stdout))
 }
 
 /// Major version after `Candidate:` in what `apt-cache policy` says; none if there is none.
 pub(super) fn candidate_in(policy: &str) -> Option<u32> {
-    let version = policy
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Candidate:"))?
-        .trim();
-    major(
-        version
-            .split_once(':')
-            .map_or(version, |(_, version)| version),
-    )
+    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"))?.trim();
+    major(version.split_once(':').map_or(version, |(_, version)| version))
 }
 
 /// The release's code name: Ubuntu's, for systems made from it, else the system's own.
@@ -124,45 +103,24 @@ pub(super) fn codename(os_release: &str) -> Option<String> {
 /// Every source file's text, and whether it has the deb822 format.
 fn source_files() -> Vec<(String, bool)> {
     let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
-    let folder = std::fs::read_dir("/etc/apt/sources.list.d")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let folder = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
     paths.extend(folder.map(|entry| entry.path()));
     paths.sort();
-    let known = |path: &PathBuf| {
-        path.extension()
-            .is_some_and(|e| e == "sources" || e == "list")
-    };
+    let known = |path: &PathBuf| path.extension().is_some_and(|e| e == "sources" || e == "list");
     let read = |path: &PathBuf| {
-        let deb822 = path
-            .extension()
-            .is_some_and(|extension| extension == "sources");
-        std::fs::read_to_string(path)
-            .ok()
-            .map(|text| (text, deb822))
+        let deb822 = path.extension().is_some_and(|extension| extension == "sources");
+        std::fs::read_to_string(path).ok().map(|text| (text, deb822))
     };
-    paths
-        .iter()
-        .filter(|path| known(path))
-        .filter_map(read)
-        .collect()
+    paths.iter().filter(|path| known(path)).filter_map(read).collect()
 }
 
 fn add(source: &Source) -> Result<()> {
     let path = format!("{ADDED}.{}", source.extension);
     let _step = ui::Step::start(format!("adding {path}"));
     let mut tee = root("tee");
-    let mut child = tee
-        .arg(Path::new(&path))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    child
-        .stdin
-        .take()
-        .context("no pipe to tee")?
-        .write_all(source.text.as_bytes())?;
+    let mut child =
+        tee.arg(Path::new(&path)).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    child.stdin.take().context("no pipe to tee")?.write_all(source.text.as_bytes())?;
     if !child.wait()?.success() {
         bail!("cannot write {path}");
     }
@@ -177,9 +135,7 @@ fn update() -> Result<()> {
 fn install_from(packages: &[&str], suite: Option<&str>) -> Result<bool> {
     let mut command = apt_get();
     command.args(["install", "-y", "--no-install-recommends"]);
-    command
-        .args(suite.map(|suite| ["-t", suite]).iter().flatten())
-        .args(packages);
+    command.args(suite.map(|suite| ["-t", suite]).iter().flatten()).args(packages);
     let (ok, output) = ui::attempt(&format!("installing {}", packages.join(", ")), &mut command)?;
     if !ok {
         eprintln!("{}", output[output.len().saturating_sub(10)..].join("\n"));
@@ -190,12 +146,7 @@ fn install_from(packages: &[&str], suite: Option<&str>) -> Result<bool> {
 /// apt-get as root, asking nothing.
 fn apt_get() -> Command {
     let mut command = root("env");
-    command.args([
-        "DEBIAN_FRONTEND=noninteractive",
-        "LC_ALL=C",
-        "apt-get",
-        "-q",
-    ]);
+    command.args(["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-q"]);
     command.args(["-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=120"]);
     command
 }

@@ -37,25 +37,18 @@ pub fn ensure(scope: Scope) -> Result<()> {
                 let names: Vec<_> = packages.iter().map(|package| package.apt).collect();
                 apt::install(&names)?;
             }
-            Some(manager) => bail!(
-                "packages are missing; please run: {}",
-                manager.command(&packages)
-            ),
+            Some(manager) => {
+                bail!("packages are missing; please run: {}", manager.command(&packages))
+            }
             None => {
                 let names: Vec<_> = packages.iter().map(|package| package.dnf).collect();
-                bail!(
-                    "please install these packages (their names on Fedora): {}",
-                    names.join(" ")
-                );
+                bail!("please install these packages (their names on Fedora): {}", names.join(" "));
             }
         }
     }
     let left: Vec<_> = missing(scope).iter().map(|need| need.name).collect();
     if !left.is_empty() {
-        bail!(
-            "still missing after the setup: {}; `cargo xtask doctor` says more",
-            left.join(", ")
-        );
+        bail!("still missing after the setup: {}; `cargo xtask doctor` says more", left.join(", "));
     }
     Ok(())
 }
@@ -77,16 +70,9 @@ fn rustup(need: &Need, arguments: &[&str]) -> Result<()> {
     }
     let mut command = Command::new("rustup");
     command.args(arguments).current_dir(crate::build::root());
-    ui::run(
-        &format!("adding {} to the Rust toolchain", need.name),
-        &mut command,
-    )
-    .with_context(|| {
-        format!(
-            "{} is missing; where there is a network, run: {shown}",
-            need.name
-        )
-    })?;
+    ui::run(&format!("adding {} to the Rust toolchain", need.name), &mut command).with_context(
+        || format!("{} is missing; where there is a network, run: {shown}", need.name),
+    )?;
     Ok(())
 }
 
@@ -129,10 +115,7 @@ pub fn doctor() -> bool {
             Ok(version) => ("ok", version),
             Err(why) => {
                 well = false;
-                (
-                    "MISSING",
-                    format!("{why}; mend it with: {}", need.advice(manager)),
-                )
+                ("MISSING", format!("{why}; mend it with: {}", need.advice(manager)))
             }
         };
         ui::say(format_args!("{mark:<8} {:<12} {text}", need.name));

@@ -86,12 +86,7 @@ pub const NEEDS: [Need; 6] = [
         name: "C compiler",
         scope: Scope::Test,
         probe: || first_line("cc", &["--version"]),
-        fix: Fix::Package(Package {
-            apt: "gcc",
-            dnf: "gcc",
-            pacman: "gcc",
-            brew: "gcc",
-        }),
+        fix: Fix::Package(Package { apt: "gcc", dnf: "gcc", pacman: "gcc", brew: "gcc" }),
     },
     Need {
         name: "dtc",
@@ -124,21 +119,11 @@ pub fn miri() -> Option<bool> {
 }
 
 /// Arguments for rustup that add Miri to the nightly toolchain.
-pub const ADD_MIRI: [&str; 6] = [
-    "component",
-    "add",
-    "--toolchain",
-    "nightly",
-    MIRI[0],
-    MIRI[1],
-];
+pub const ADD_MIRI: [&str; 6] = ["component", "add", "--toolchain", "nightly", MIRI[0], MIRI[1]];
 
 /// Needs of `scope` (those of running are also those of testing) that are not met.
 pub fn missing(scope: Scope) -> Vec<&'static Need> {
-    NEEDS
-        .iter()
-        .filter(|need| need.scope <= scope && (need.probe)().is_err())
-        .collect()
+    NEEDS.iter().filter(|need| need.scope <= scope && (need.probe)().is_err()).collect()
 }
 
 /// What installs packages here.
@@ -163,10 +148,7 @@ impl Manager {
             ("pacman", Manager::Pacman),
             ("brew", Manager::Brew),
         ];
-        programs
-            .into_iter()
-            .find(|(program, _)| on_path(program))
-            .map(|(_, manager)| manager)
+        programs.into_iter().find(|(program, _)| on_path(program)).map(|(_, manager)| manager)
     }
 
     /// The command that installs `packages`, for people to type.
@@ -205,27 +187,16 @@ pub fn on_path(program: &str) -> bool {
 
 fn rust_target() -> Result<String> {
     let folder = first_line("rustc", &["--print", "target-libdir", "--target", TARGET])?;
-    ensure!(
-        std::path::Path::new(&folder).is_dir(),
-        "{TARGET} is not installed"
-    );
-    Ok(format!(
-        "{TARGET}, {}",
-        first_line("rustc", &["--version"])?
-    ))
+    ensure!(std::path::Path::new(&folder).is_dir(), "{TARGET} is not installed");
+    Ok(format!("{TARGET}, {}", first_line("rustc", &["--version"])?))
 }
 
 fn qemu() -> Result<String> {
     let line = first_line(crate::qemu::PROGRAM, &["--version"])?;
-    let version = line
-        .split(' ')
-        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let version = line.split(' ').find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     let version = version.context("it does not say its version")?;
     let number = major(version).context("it does not say its version")?;
-    ensure!(
-        number >= QEMU_MAJOR,
-        "version {version} is there, {QEMU_MAJOR} is needed"
-    );
+    ensure!(number >= QEMU_MAJOR, "version {version} is there, {QEMU_MAJOR} is needed");
     Ok(format!("{} {version}", crate::qemu::PROGRAM))
 }
 
@@ -238,13 +209,8 @@ pub fn major(version: &str) -> Option<u32> {
 fn first_line(program: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(program);
     // Rust's tools are those of the repository's toolchain.
-    command
-        .args(arguments)
-        .current_dir(crate::build::root())
-        .stdin(Stdio::null());
-    let Ok(output) = command.output() else {
-        bail!("{program} is not installed")
-    };
+    command.args(arguments).current_dir(crate::build::root()).stdin(Stdio::null());
+    let Ok(output) = command.output() else { bail!("{program} is not installed") };
     ensure!(output.status.success(), "{program} is not installed");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.lines().next().unwrap_or_default().trim().to_string())

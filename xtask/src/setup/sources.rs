@@ -18,9 +18,7 @@ pub struct Source {
 pub fn suites(file: &str, deb822: bool) -> Vec<String> {
     if deb822 {
         let stanzas = stanzas(file);
-        let words = stanzas
-            .iter()
-            .flat_map(|stanza| field(stanza, "suites").unwrap_or_default());
+        let words = stanzas.iter().flat_map(|stanza| field(stanza, "suites").unwrap_or_default());
         words.collect()
     } else {
         file.lines()
@@ -51,19 +49,13 @@ pub fn backports(file: &str, deb822: bool, release: &str) -> Option<Source> {
             };
             text.push_str(&format!("{key}: {value}\n"));
         }
-        Some(Source {
-            extension: "sources",
-            text,
-        })
+        Some(Source { extension: "sources", text })
     } else {
         let mut lines = file.lines().filter_map(one_line);
         let words =
             lines.find(|words| words.suite == release && words.before.starts_with("deb "))?;
         let text = format!("{}{suite}{}\n", words.before, words.after);
-        Some(Source {
-            extension: "list",
-            text,
-        })
+        Some(Source { extension: "list", text })
     }
 }
 
@@ -93,9 +85,7 @@ fn stanzas(file: &str) -> Vec<Vec<(String, String)>> {
 
 /// A field's words; names of fields are the same in any case.
 fn field(stanza: &[(String, String)], name: &str) -> Option<Vec<String>> {
-    let (_, value) = stanza
-        .iter()
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    let (_, value) = stanza.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
     Some(value.split_whitespace().map(String::from).collect())
 }
 
@@ -109,22 +99,11 @@ struct OneLine<'a> {
 /// Cuts `deb [options] address suite components…`; none for another line.
 fn one_line(line: &str) -> Option<OneLine<'_>> {
     let line = line.trim();
-    let rest = line
-        .strip_prefix("deb ")
-        .or_else(|| line.strip_prefix("deb-src "))?
-        .trim_start();
-    let rest = if rest.starts_with('[') {
-        rest.split_once(']')?.1.trim_start()
-    } else {
-        rest
-    };
+    let rest = line.strip_prefix("deb ").or_else(|| line.strip_prefix("deb-src "))?.trim_start();
+    let rest = if rest.starts_with('[') { rest.split_once(']')?.1.trim_start() } else { rest };
     let (_, rest) = rest.split_once(char::is_whitespace)?;
     let rest = rest.trim_start();
     let suite = rest.split_whitespace().next()?;
     let at = line.len() - rest.len();
-    Some(OneLine {
-        before: &line[..at],
-        suite,
-        after: &line[at + suite.len()..],
-    })
+    Some(OneLine { before: &line[..at], suite, after: &line[at + suite.len()..] })
 }

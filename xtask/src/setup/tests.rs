@@ -34,10 +34,7 @@ deb http://mirror.example/security bookworm-security main
 
 #[test]
 fn a_backports_source_keeps_all_but_the_suite() {
-    assert_eq!(
-        suites(DEB822, true),
-        ["bookworm", "bookworm-updates", "bookworm-security"]
-    );
+    assert_eq!(suites(DEB822, true), ["bookworm", "bookworm-updates", "bookworm-security"]);
     let source = backports(DEB822, true, "bookworm").expect("the release is there");
     assert_eq!(source.extension, "sources");
     assert_eq!(
@@ -56,9 +53,7 @@ fn a_key_inside_a_stanza_survives() {
                 \x20-----BEGIN\n .\n abc\n -----END\n";
     let source = backports(file, true, "noble").expect("the release is there");
     assert!(
-        source
-            .text
-            .ends_with("Signed-By: \n -----BEGIN\n .\n abc\n -----END\n"),
+        source.text.ends_with("Signed-By: \n -----BEGIN\n .\n abc\n -----END\n"),
         "{}",
         source.text
     );
@@ -66,10 +61,7 @@ fn a_key_inside_a_stanza_survives() {
 
 #[test]
 fn the_classic_format_too() {
-    assert_eq!(
-        suites(CLASSIC, false),
-        ["bookworm", "bookworm", "bookworm-security"]
-    );
+    assert_eq!(suites(CLASSIC, false), ["bookworm", "bookworm", "bookworm-security"]);
     let source = backports(CLASSIC, false, "bookworm").expect("the release is there");
     assert_eq!(source.extension, "list");
     assert_eq!(
@@ -77,14 +69,7 @@ fn the_classic_format_too() {
         "deb [arch=amd64 signed-by=/a/key.gpg]  http://mirror.example/debian   bookworm-backports \
          main contrib\n"
     );
-    assert_eq!(
-        backports(
-            "deb http://a.example\n# deb x bookworm main\n",
-            false,
-            "bookworm"
-        ),
-        None
-    );
+    assert_eq!(backports("deb http://a.example\n# deb x bookworm main\n", false, "bookworm"), None);
 }
 
 #[test]
@@ -93,17 +78,11 @@ fn what_apt_and_the_system_say() {
         candidate_in("qemu-system-arm:\n  Installed: (none)\n  Candidate: 1:10.0.2+ds-2~bpo12+1\n"),
         Some(10)
     );
-    assert_eq!(
-        candidate_in("x:\n  Installed: (none)\n  Candidate: (none)\n"),
-        None
-    );
+    assert_eq!(candidate_in("x:\n  Installed: (none)\n  Candidate: (none)\n"), None);
     assert_eq!(candidate_in("gcc:\n  Candidate: 12.2.0-3\n"), Some(12));
     assert_eq!(candidate_in(""), None);
     assert_eq!(major("9.2.0-rc1"), Some(9));
-    assert_eq!(
-        codename("ID=debian\nVERSION_CODENAME=bookworm\n").as_deref(),
-        Some("bookworm")
-    );
+    assert_eq!(codename("ID=debian\nVERSION_CODENAME=bookworm\n").as_deref(), Some("bookworm"));
     assert_eq!(
         codename("VERSION_CODENAME=wilma\nUBUNTU_CODENAME=\"noble\"\n").as_deref(),
         Some("noble")
@@ -124,13 +103,7 @@ fn every_need_has_advice_everywhere() {
             assert!(need.advice(manager).len() > 10, "{}", need.name);
         }
     }
-    let qemu = NEEDS
-        .iter()
-        .find(|need| need.name == "QEMU")
-        .expect("a row");
+    let qemu = NEEDS.iter().find(|need| need.name == "QEMU").expect("a row");
     assert_eq!(qemu.advice(Some(Manager::Brew)), "brew install qemu");
-    assert_eq!(
-        qemu.advice(Some(Manager::Pacman)),
-        "sudo pacman -S qemu-system-aarch64"
-    );
+    assert_eq!(qemu.advice(Some(Manager::Pacman)), "sudo pacman -S qemu-system-aarch64");
 }

@@ -23,11 +23,8 @@ impl Code {
     /// If EL2's executable cannot be read.
     pub fn new(prepared: &Prepared) -> Result<Self> {
         let text = prepared.image.design.el2.segments[0].size as usize;
-        let bytes = prepared
-            .image
-            .bytes
-            .get(..text)
-            .context("the image is shorter than its code")?;
+        let bytes =
+            prepared.image.bytes.get(..text).context("the image is shorter than its code")?;
         let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap_or_default());
         Ok(Self {
             symbols: Symbols::read(&prepared.elf)?,
@@ -49,10 +46,7 @@ impl Code {
     /// Whether the instruction at `offset` is of `function`, inlined or not.
     #[must_use]
     pub fn is_in(&self, offset: u32, function: &str) -> bool {
-        self.symbols
-            .functions(offset)
-            .iter()
-            .any(|name| name == function)
+        self.symbols.functions(offset).iter().any(|name| name == function)
     }
 
     /// Offsets of the calls in `function` of functions whose name starts with `callee`.
@@ -78,10 +72,7 @@ pub fn patched(bytes: &[u8], changes: &[(u32, u32)]) -> Result<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     for &(offset, word) in changes {
         let at = offset as usize;
-        ensure!(
-            at + 4 <= bytes.len(),
-            "the image has no instruction at {offset:#x}"
-        );
+        ensure!(at + 4 <= bytes.len(), "the image has no instruction at {offset:#x}");
         bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
     }
     Ok(bytes)

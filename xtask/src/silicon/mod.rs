@@ -38,10 +38,7 @@ pub fn command(spec: &str, gic: Option<u32>, request: &Request) -> Result<bool> 
     let mut builder = Builder::for_gic(gic);
     let findings = check(&mut builder, spec, &request.run)?;
     if let Some(json) = &request.json {
-        build::write(
-            json,
-            serde_json::to_string_pretty(&findings.json())?.as_bytes(),
-        )?;
+        build::write(json, serde_json::to_string_pretty(&findings.json())?.as_bytes())?;
     }
     ui::say(&findings);
     Ok(findings.holds())
@@ -77,11 +74,7 @@ pub fn findings(prepared: &Prepared, checked: &Checked) -> Result<Findings> {
 /// The checker's rules, one a line.
 #[must_use]
 pub fn list() -> String {
-    let width = rules::RULES
-        .iter()
-        .map(|rule| rule.id.len())
-        .max()
-        .unwrap_or(0);
+    let width = rules::RULES.iter().map(|rule| rule.id.len()).max().unwrap_or(0);
     let line = |rule: &&Rule| format!("  {:width$}  {}\n", rule.id, rule.says);
     rules::RULES.iter().map(line).collect()
 }

@@ -92,20 +92,13 @@ impl Names {
         let Some(Some((partition, loader))) = self.guests.get(place.core) else {
             return unnamed("a guest");
         };
-        let frames = loader
-            .as_ref()
-            .and_then(|loader| loader.find_frames(place.pc).ok());
+        let frames = loader.as_ref().and_then(|loader| loader.find_frames(place.pc).ok());
         let mut named = unnamed(partition);
         if let Some(Ok(Some(frame))) = frames.map(|mut frames| frames.next()) {
-            let function = frame
-                .function
-                .and_then(|name| Some(name.demangle().ok()?.into_owned()));
+            let function = frame.function.and_then(|name| Some(name.demangle().ok()?.into_owned()));
             named.functions.extend(function);
             named.line = frame.location.and_then(|place| {
-                let file = std::path::Path::new(place.file?)
-                    .file_name()?
-                    .to_str()?
-                    .to_string();
+                let file = std::path::Path::new(place.file?).file_name()?.to_str()?.to_string();
                 Some(format!("{file}:{}", place.line?))
             });
         }
@@ -117,10 +110,7 @@ impl Names {
     pub fn words(&self, place: &Place) -> String {
         let named = self.named(place);
         let name = named.functions.join(" > ");
-        let line = named
-            .line
-            .map(|line| format!(" ({line})"))
-            .unwrap_or_default();
+        let line = named.line.map(|line| format!(" ({line})")).unwrap_or_default();
         let address = match named.offset {
             Some(offset) => format!("EL2+{offset:#x}"),
             None => format!("{:#x}", place.pc),

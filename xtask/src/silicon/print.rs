@@ -132,14 +132,7 @@ impl std::fmt::Display for Findings {
         for finding in &self.all {
             writeln!(f, "{}", finding.text)?;
         }
-        let Report {
-            blocks,
-            guest_blocks,
-            accesses,
-            unplaced,
-            stopped,
-            ..
-        } = &self.report;
+        let Report { blocks, guest_blocks, accesses, unplaced, stopped, .. } = &self.report;
         let end = if *stopped { ", ended there" } else { "" };
         writeln!(
             f,
@@ -174,14 +167,7 @@ fn warns(violation: &Violation) -> bool {
 }
 
 fn text(violation: &Violation, names: &Names, report: &Report, waiver: Option<&str>) -> String {
-    let Violation {
-        rule,
-        place,
-        address,
-        cause,
-        detail,
-        count: times,
-    } = violation;
+    let Violation { rule, place, address, cause, detail, count: times } = violation;
     let rule = rules::find(rule);
     let id = rule.map_or("?", |rule| rule.id);
     let kind = match (waiver, warns(violation)) {
@@ -201,10 +187,7 @@ fn text(violation: &Violation, names: &Names, report: &Report, waiver: Option<&s
     if let Some(cause) = cause {
         line("because of", &names.words(cause));
     }
-    line(
-        "seen",
-        &format!("{detail} ({})", count(*times as usize, "time")),
-    );
+    line("seen", &format!("{detail} ({})", count(*times as usize, "time")));
     if let Some(rule) = rule {
         line("missing", rule.missing);
         line("source", rule.section);

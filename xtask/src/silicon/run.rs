@@ -74,15 +74,10 @@ fn plugin() -> Result<PathBuf> {
     }
     let target = build::target_dir();
     let mut command = build::cargo("build");
-    command
-        .args(["--locked", "--package", PLUGIN, "--target-dir"])
-        .arg(&target);
+    command.args(["--locked", "--package", PLUGIN, "--target-dir"]).arg(&target);
     ui::run("building the checker", &mut command)?;
-    let name = format!(
-        "{}silicon_plugin{}",
-        std::env::consts::DLL_PREFIX,
-        std::env::consts::DLL_SUFFIX
-    );
+    let name =
+        format!("{}silicon_plugin{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let path = target.join("debug").join(name);
     ensure!(
         path.is_file(),
@@ -101,10 +96,7 @@ impl Prepared {
     pub fn new(builder: &mut Builder, spec: &str, options: &Options) -> Result<Self> {
         let mut system = builder.system(spec)?;
         if let Some((name, line)) = options.command_line {
-            let partition = system
-                .partitions
-                .iter_mut()
-                .find(|partition| partition.name == name);
+            let partition = system.partitions.iter_mut().find(|partition| partition.name == name);
             let partition = partition.with_context(|| format!("{spec} has no partition {name}"))?;
             partition.command_line = Some(line.to_string());
         }
@@ -122,10 +114,7 @@ impl Prepared {
     #[must_use]
     pub fn name(&self) -> String {
         let board = &self.system.board;
-        format!(
-            "{} ({}, GICv{})",
-            self.system.name, board.name, board.gic.version
-        )
+        format!("{} ({}, GICv{})", self.system.name, board.name, board.gic.version)
     }
 
     /// Whether cores run at once. Where firmware's cores poll a spin table, they do: one after the
@@ -137,11 +126,7 @@ impl Prepared {
     /// Spin-table release addresses.
     fn release_addresses(&self) -> Vec<u64> {
         let cores = &self.system.board.cores;
-        cores
-            .iter()
-            .map(|core| core.release)
-            .filter(|&at| at != 0)
-            .collect()
+        cores.iter().map(|core| core.release).filter(|&at| at != 0).collect()
     }
 
     fn settings(&self, options: &Options, report: &Path) -> Settings {
@@ -161,11 +146,7 @@ impl Prepared {
                 ram: (board.ram[0].base, self.machine.memory),
                 cores: owned.len(),
                 release: self.release_addresses(),
-                gic: Gic {
-                    gicd: range(gic.gicd),
-                    gicr: range(gic.gicr),
-                    gicc: range(gic.gicc),
-                },
+                gic: Gic { gicd: range(gic.gicd), gicr: range(gic.gicr), gicc: range(gic.gicc) },
             },
             image: range(self.image.design.places.image),
             private,
@@ -204,14 +185,8 @@ impl Prepared {
             ..qemu::Options::default()
         };
         let stays_up = self.system.at_end == plan::END_WAIT;
-        let outcome = qemu::run(
-            &self.machine,
-            &image,
-            &run,
-            stays_up,
-            Watch::default(),
-            &mut |_| Ok(()),
-        )?;
+        let outcome =
+            qemu::run(&self.machine, &image, &run, stays_up, Watch::default(), &mut |_| Ok(()))?;
         let checked = self.checked(&outcome, &report);
         for file in [image, settings, report] {
             // What was never made need not be removed.
@@ -230,10 +205,7 @@ impl Prepared {
         })?;
         let report: Report = serde_json::from_str(&text).context("the checker's report")?;
         // QEMU warns of devices that it takes from a board's tree.
-        let words = outcome
-            .stderr
-            .lines()
-            .find(|line| !line.contains(": warning: "));
+        let words = outcome.stderr.lines().find(|line| !line.contains(": warning: "));
         if let Some(words) = words {
             bail!("QEMU: {words}\n  $ {}", outcome.command);
         }

@@ -43,11 +43,7 @@ fn parse(text: &str) -> Result<Vec<Waiver>> {
     }
     let File { waiver: waivers } = toml::from_str(text)?;
     for waiver in &waivers {
-        let Waiver {
-            rule,
-            symbol,
-            reason,
-        } = waiver;
+        let Waiver { rule, symbol, reason } = waiver;
         ensure!(
             rules::find(rule).is_some(),
             "there is no rule `{rule}`: `cargo xtask silicon --explain all` lists them"
@@ -68,9 +64,7 @@ fn parse(text: &str) -> Result<Vec<Waiver>> {
 #[must_use]
 pub fn find<'a>(waivers: &'a [Waiver], rule: &str, functions: &[String]) -> Option<&'a Waiver> {
     let covers = |symbol: &String| functions.iter().any(|function| function == symbol);
-    waivers
-        .iter()
-        .find(|waiver| waiver.rule == rule && covers(&waiver.symbol))
+    waivers.iter().find(|waiver| waiver.rule == rule && covers(&waiver.symbol))
 }
 
 #[cfg(test)]
@@ -96,15 +90,9 @@ mod tests {
     #[test]
     fn bad_waivers_are_refused() {
         for (bad, words) in [
-            (
-                ONE.replace("sgi-", "sgl-"),
-                "there is no rule `sgl-before-dsb`",
-            ),
+            (ONE.replace("sgi-", "sgl-"), "there is no rule `sgl-before-dsb`"),
             (ONE.replace("gic::send", ""), "names no symbol"),
-            (
-                ONE.replace("made up for this test", "because"),
-                "has no reason",
-            ),
+            (ONE.replace("made up for this test", "because"), "has no reason"),
             (ONE.replace("reason", "raison"), "unknown field"),
             (ONE.replace("waiver", "weaver"), "unknown field"),
         ] {

@@ -28,9 +28,7 @@ pub fn count_folder(folder: &Path) -> Result<usize> {
                 total += count_folder(&path)?;
             }
         } else if name != "tests.rs"
-            && path
-                .extension()
-                .is_some_and(|e| e == "rs" || e == "s" || e == "S")
+            && path.extension().is_some_and(|e| e == "rs" || e == "s" || e == "S")
         {
             let text = std::fs::read_to_string(&path);
             total += count(&text.with_context(|| format!("cannot read {}", path.display()))?);

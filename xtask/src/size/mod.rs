@@ -56,10 +56,7 @@ pub fn measure() -> Result<Sizes> {
     for (name, folder) in crates()? {
         counted.push((name, lines::count_folder(&folder.join("src"))? as u64));
     }
-    Ok(Sizes {
-        flavours,
-        crates: counted,
-    })
+    Ok(Sizes { flavours, crates: counted })
 }
 
 impl Sizes {
@@ -103,31 +100,14 @@ fn table(f: &mut Formatter<'_>, rows: &[(String, u64)], budget: u64) -> std::fmt
     for (name, size) in rows {
         writeln!(f, "  {name:<24} {size:>7}")?;
     }
-    let word = if sum(rows) <= budget {
-        "within"
-    } else {
-        "OVER"
-    };
-    write!(
-        f,
-        "  {:<24} {:>7}  {word} the budget of {budget}",
-        "total",
-        sum(rows)
-    )
+    let word = if sum(rows) <= budget { "within" } else { "OVER" };
+    write!(f, "  {:<24} {:>7}  {word} the budget of {budget}", "total", sum(rows))
 }
 
 /// The first-party crates linked into EL2, with their folders: those that Cargo takes from a path.
 fn crates() -> Result<Vec<(String, PathBuf)>> {
     let mut command = build::cargo("tree");
-    command.args([
-        "--locked",
-        "--package",
-        HYPERVISOR,
-        "--target",
-        TARGET,
-        "--edges",
-        "normal",
-    ]);
+    command.args(["--locked", "--package", HYPERVISOR, "--target", TARGET, "--edges", "normal"]);
     command.args(["--prefix", "none", "--no-dedupe", "--format", "{p}"]);
     let output = command.output().context("cannot start cargo")?;
     ensure!(
@@ -151,9 +131,7 @@ fn first_party(tree: &str) -> Vec<(String, PathBuf)> {
         .filter_map(|line| {
             let (name, rest) = line.split_once(' ')?;
             let path = rest.split_once(" (")?.1.strip_suffix(')')?;
-            Path::new(path)
-                .is_absolute()
-                .then(|| (name.to_string(), PathBuf::from(path)))
+            Path::new(path).is_absolute().then(|| (name.to_string(), PathBuf::from(path)))
         })
         .collect();
     crates.sort();

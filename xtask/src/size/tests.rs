@@ -46,10 +46,7 @@ fn test_files_are_left_out() {
 fn only_crates_with_a_path_are_ours() {
     let tree = "a v0.1.0 (/r/a)\nb v0.1.0 (/r/b)\nfdt v0.1.5\npastey v0.2.3 (proc-macro)\na v0.1.0 \
                 (/r/a)\n";
-    let names: Vec<_> = first_party(tree)
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
+    let names: Vec<_> = first_party(tree).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["a", "b"]);
 }
 
@@ -57,16 +54,10 @@ fn only_crates_with_a_path_are_ours() {
 #[test]
 fn constants_count_and_variables_do_not() {
     // This test's own program is an ELF file with every kind of section.
-    let program = std::env::current_exe()
-        .and_then(std::fs::read)
-        .expect("its file");
+    let program = std::env::current_exe().and_then(std::fs::read).expect("its file");
     let sections = sections::read_only(&program).expect("an ELF file");
-    let size = |wanted: &str| {
-        sections
-            .iter()
-            .find(|(name, _)| name == wanted)
-            .map(|(_, size)| *size)
-    };
+    let size =
+        |wanted: &str| sections.iter().find(|(name, _)| name == wanted).map(|(_, size)| *size);
     for name in [".text", ".rodata", ".data.rel.ro"] {
         assert!(size(name).is_some_and(|size| size > 0), "{name}");
     }

@@ -36,58 +36,24 @@ pub const CHECKS: &[Check] = &[
         name: "format",
         run: |name| checked(name, build::cargo("fmt").args(["--all", "--check"])),
     },
-    Check {
-        name: "clippy/host",
-        run: |name| clippy(name, &["--all-targets"]),
-    },
-    Check {
-        name: "clippy/bare-metal",
-        run: clippy_bare_metal,
-    },
-    Check {
-        name: "doc",
-        run: documentation,
-    },
-    Check {
-        name: "deny",
-        run: dependencies,
-    },
-    Check {
-        name: "host/interleavings",
-        run: interleavings,
-    },
-    Check {
-        name: "host/crates",
-        run: crates,
-    },
-    Check {
-        name: "host/miri",
-        run: miri,
-    },
-    Check {
-        name: "size",
-        run: budgets,
-    },
-    Check {
-        name: "host/fuzz",
-        run: fuzzing,
-    },
-    Check {
-        name: "callgraph",
-        run: |_| callgraph::check().map(|()| 0),
-    },
+    Check { name: "clippy/host", run: |name| clippy(name, &["--all-targets"]) },
+    Check { name: "clippy/bare-metal", run: clippy_bare_metal },
+    Check { name: "doc", run: documentation },
+    Check { name: "deny", run: dependencies },
+    Check { name: "host/interleavings", run: interleavings },
+    Check { name: "host/crates", run: crates },
+    Check { name: "host/miri", run: miri },
+    Check { name: "size", run: budgets },
+    Check { name: "host/fuzz", run: fuzzing },
+    Check { name: "callgraph", run: |_| callgraph::check().map(|()| 0) },
 ];
 
 /// Guest crates with a part that runs on the host. Their binary is no test, so that nobody builds
 /// it there.
 const GUEST_LIBRARIES: &[&str] = &["sensor"];
 /// Crates whose interleavings loom tries, and the test programs that do so.
-const LOOM: &[&str] = &[
-    "bulkhead-channel",
-    "bulkhead-console",
-    "bulkhead-doorbell",
-    "bulkhead-psci",
-];
+const LOOM: &[&str] =
+    &["bulkhead-channel", "bulkhead-console", "bulkhead-doorbell", "bulkhead-psci"];
 const LOOM_TESTS: &[&str] = &["--test", "loom", "--test", "races"];
 
 fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
@@ -97,16 +63,9 @@ fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
 /// The tests of every crate that builds for the host, in whole or its library alone.
 fn crates(name: &str) -> Result<usize> {
     let others = bare_metal(&build::root())?;
-    let others = others
-        .iter()
-        .filter(|name| !GUEST_LIBRARIES.contains(&name.as_str()));
+    let others = others.iter().filter(|name| !GUEST_LIBRARIES.contains(&name.as_str()));
     let excluded = others.flat_map(|name| ["--exclude", name]);
-    tests(
-        name,
-        build::cargo("test")
-            .args(["--locked", "--workspace"])
-            .args(excluded),
-    )
+    tests(name, build::cargo("test").args(["--locked", "--workspace"]).args(excluded))
 }
 
 fn checked(name: &str, command: &mut Command) -> Result<usize> {
@@ -116,10 +75,7 @@ fn checked(name: &str, command: &mut Command) -> Result<usize> {
 fn clippy(name: &str, arguments: &[&str]) -> Result<usize> {
     checked(
         name,
-        build::cargo("clippy")
-            .arg("--locked")
-            .args(arguments)
-            .args(["--", "-D", "warnings"]),
+        build::cargo("clippy").arg("--locked").args(arguments).args(["--", "-D", "warnings"]),
     )
 }
 
@@ -129,10 +85,7 @@ fn clippy_bare_metal(name: &str) -> Result<usize> {
     let mut arguments = vec!["--release", "--target", TARGET];
     arguments.extend(packages(&names));
     let mut count = clippy(name, &arguments)?;
-    for feature in build::FLAVOURS
-        .iter()
-        .filter_map(|(_, feature, _)| *feature)
-    {
+    for feature in build::FLAVOURS.iter().filter_map(|(_, feature, _)| *feature) {
         let el2 = ["--package", HYPERVISOR, "--features", feature];
         count += clippy(name, &[&arguments[..3], &el2[..]].concat())?;
     }
@@ -154,10 +107,7 @@ fn documentation(name: &str) -> Result<usize> {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let target = ["--release", "--target", TARGET];
     doc(&[&target[..], &packages(&names).collect::<Vec<_>>()].concat())?;
-    for feature in build::FLAVOURS
-        .iter()
-        .filter_map(|(_, feature, _)| *feature)
-    {
+    for feature in build::FLAVOURS.iter().filter_map(|(_, feature, _)| *feature) {
         let el2 = ["--package", HYPERVISOR, "--features", feature];
         doc(&[&target[..], &el2[..]].concat())?;
     }
@@ -200,10 +150,8 @@ pub fn bare_metal(root: &Path) -> Result<Vec<String>> {
     };
     let workspace: Workspace =
         toml::from_str::<Manifest<_>>(&read(&root.join("Cargo.toml"))?)?.package;
-    let others = workspace
-        .members
-        .iter()
-        .filter(|member| !workspace.default_members.contains(member));
+    let others =
+        workspace.members.iter().filter(|member| !workspace.default_members.contains(member));
     let name = |member: &String| -> Result<String> {
         let manifest: Manifest<Package> =
             toml::from_str(&read(&root.join(member).join("Cargo.toml"))?)?;
@@ -214,10 +162,7 @@ pub fn bare_metal(root: &Path) -> Result<Vec<String>> {
 
 fn interleavings(name: &str) -> Result<usize> {
     let mut command = build::cargo("test");
-    command
-        .arg("--locked")
-        .args(packages(LOOM))
-        .args(LOOM_TESTS);
+    command.arg("--locked").args(packages(LOOM)).args(LOOM_TESTS);
     // Another configuration of the same crates: a folder of its own keeps the others from being
     // built again.
     command
@@ -262,12 +207,8 @@ fn tests(name: &str, command: &mut Command) -> Result<usize> {
 
 /// Sums up the lines `test result: ok. N passed; …`.
 pub fn count(output: &[String]) -> usize {
-    let results = output
-        .iter()
-        .filter_map(|line| line.strip_prefix("test result: ok. "));
-    results
-        .filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok())
-        .sum()
+    let results = output.iter().filter_map(|line| line.strip_prefix("test result: ok. "));
+    results.filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok()).sum()
 }
 
 /// Seconds that each fuzz target gets here; seeds alone are replayed by `host/crates` in any case.

@@ -80,16 +80,14 @@ fn apply(tree: &mut DeviceTree, edit: &Edit) -> Result<()> {
             parent.add_child(child);
         }
         Edit::Reserve(base, size) => {
-            tree.memory_reservations
-                .push(MemoryReservation::new(base, size));
+            tree.memory_reservations.push(MemoryReservation::new(base, size));
         }
     }
     Ok(())
 }
 
 fn node<'a>(tree: &'a mut DeviceTree, path: &str) -> Result<&'a mut DeviceTreeNode> {
-    tree.find_node_mut(path)
-        .with_context(|| format!("there is no {path}"))
+    tree.find_node_mut(path).with_context(|| format!("there is no {path}"))
 }
 
 fn set(node: &mut DeviceTreeNode, name: &str, value: &[u8]) -> Result<()> {
@@ -128,15 +126,11 @@ mod tests {
         let fdt = Fdt::new(&bytes).expect("a tree");
         let tree = DeviceTree::from_fdt(&fdt);
         let method = tree.find_node("/firmware").and_then(|node| {
-            node.property("method")
-                .map(|p| dtoolkit::Property::value(&p).to_vec())
+            node.property("method").map(|p| dtoolkit::Property::value(&p).to_vec())
         });
         assert_eq!(method.as_deref(), Some(&b"hvc\0"[..]));
         assert!(tree.find_node("/extra").is_some() && tree.find_node("/psci").is_none());
-        assert_eq!(
-            tree.memory_reservations,
-            [MemoryReservation::new(0x1000, 0x2000)]
-        );
+        assert_eq!(tree.memory_reservations, [MemoryReservation::new(0x1000, 0x2000)]);
         assert!(edited(seed, &[Edit::Set("/absent", "x", b"")]).is_err());
         assert!(edited(seed, &[Edit::Rename("/", "absent", "x")]).is_err());
     }

@@ -42,9 +42,8 @@ pub fn command(options: &Options) -> Result<bool> {
     let start = Instant::now();
     let mut tally = Tally::default();
     let chosen = |name: &str| name.contains(&options.filter);
-    let jobs = options
-        .jobs
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let jobs =
+        options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     if !options.system_only {
         let checks = host::CHECKS.iter().filter(|check| chosen(check.name));
         each(checks.collect(), jobs, &mut tally, |(): &mut (), check| {
@@ -79,10 +78,7 @@ pub fn command(options: &Options) -> Result<bool> {
         ui::say(tally.record(BASELINE, start.elapsed(), result));
     }
     if tally.checks == 0 {
-        bail!(
-            "nothing to test: no check's name holds `{}`",
-            options.filter
-        );
+        bail!("nothing to test: no check's name holds `{}`", options.filter);
     }
     ui::say(tally.result(start.elapsed()));
     Ok(tally.failed.is_empty())
@@ -133,11 +129,7 @@ impl Tally {
         match result {
             Ok(count) => {
                 self.passed += count;
-                let tests = if count > 1 {
-                    format!(": {count} tests")
-                } else {
-                    String::new()
-                };
+                let tests = if count > 1 { format!(": {count} tests") } else { String::new() };
                 format!("ok {name}{tests} ({seconds:.1} s)")
             }
             Err(error) if error.is::<host::Skipped>() => {
@@ -159,9 +151,7 @@ impl Tally {
     fn can_run(&mut self, name: &str, system: &str) -> bool {
         let known = self.fetched.get(system);
         let why = known.cloned().unwrap_or_else(|| {
-            let why = linux::fetched(system)
-                .err()
-                .map(|error| format!("{error:#}"));
+            let why = linux::fetched(system).err().map(|error| format!("{error:#}"));
             if let Some(why) = &why {
                 eprintln!("{system}: {why}");
             }
@@ -177,22 +167,14 @@ impl Tally {
 
     /// The last lines.
     fn result(&self, time: Duration) -> String {
-        let Self {
-            passed,
-            skipped,
-            failed,
-            ..
-        } = self;
+        let Self { passed, skipped, failed, .. } = self;
         let seconds = time.as_secs();
         let failures = failed.len();
         let counts = format!("{passed} passed; {failures} failed; {skipped} skipped; {seconds} s");
         if failed.is_empty() {
             format!("test result: ok. {counts}")
         } else {
-            format!(
-                "failed: {}\ntest result: FAILED. {counts}",
-                failed.join(", ")
-            )
+            format!("failed: {}\ntest result: FAILED. {counts}", failed.join(", "))
         }
     }
 }

@@ -16,12 +16,8 @@ use std::mem::offset_of;
 type Check = fn(&mut Builder, &str) -> Result<()>;
 
 /// What every shipped system goes through.
-const CHECKS: &[(&str, Check)] = &[
-    ("check", check),
-    ("draw", drawing),
-    ("verify", verified),
-    ("live", live),
-];
+const CHECKS: &[(&str, Check)] =
+    &[("check", check), ("draw", drawing), ("verify", verified), ("live", live)];
 /// Machines that are not what their image says.
 const CAUGHT: &[(&str, Check)] = &[
     ("live/other-register", other_register),
@@ -102,12 +98,7 @@ fn other_register(builder: &mut Builder, spec: &str) -> Result<()> {
     let plan = &mut started[start..end];
     let cores = offset_of!(Header, cores);
     let rows = u32::from_le_bytes(plan[cores..cores + 4].try_into()?) as usize;
-    let last = system
-        .partitions
-        .iter()
-        .map(|p| p.vcpus.len())
-        .sum::<usize>()
-        - 1;
+    let last = system.partitions.iter().map(|p| p.vcpus.len()).sum::<usize>() - 1;
     let at = rows + last * size_of::<Core>() + offset_of!(Core, hcr);
     let hcr = u64::from_le_bytes(plan[at..at + 8].try_into()?);
     ensure!(hcr & TSC != 0, "HCR_EL2 is not where it was thought to be");
@@ -125,16 +116,9 @@ fn other_register(builder: &mut Builder, spec: &str) -> Result<()> {
 fn written_table(builder: &mut Builder, spec: &str) -> Result<()> {
     let (system, image) = compiled(builder, spec)?;
     let report = live::run(builder, &system, &image, &image.bytes, Meddling::Table)?;
-    let early = report
-        .differences
-        .iter()
-        .find(|text| text.starts_with("at boot"));
+    let early = report.differences.iter().find(|text| text.starts_with("at boot"));
     ensure!(early.is_none(), "noticed before it was written: {early:?}");
-    notices(
-        &report,
-        "under load: memory at 0x",
-        "(entry 0 of a table of ",
-    )
+    notices(&report, "under load: memory at 0x", "(entry 0 of a table of ")
 }
 
 /// A machine that EL2 refuses is no machine that was seen to be right.

@@ -110,32 +110,24 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
     for system in manifest::shipped(&root()) {
         let stop = (!system.ends_with("duo")).then_some(BLOCKS);
         for gic in gics(&system) {
-            let options = Options {
-                stop,
-                ..Options::default()
-            };
+            let options = Options { stop, ..Options::default() };
             let job = Job::System(system.clone(), gic, options);
             jobs.push_back((format!("{SHIPPED}/{system}/gicv{gic}"), job));
         }
     }
     // The longest first.
-    jobs.make_contiguous()
-        .sort_by_key(|(name, _)| name.contains("/duo/"));
+    jobs.make_contiguous().sort_by_key(|(name, _)| name.contains("/duo/"));
     jobs.push_front((IDENTITY.to_string(), Job::Identity));
     for attack in ATTACKS {
         for gic in [3, 2] {
-            let options = Options {
-                command_line: Some(("chaos", attack)),
-                ..Options::default()
-            };
+            let options = Options { command_line: Some(("chaos", attack)), ..Options::default() };
             let name = attack.trim_start_matches("attack=");
             let job = Job::System(CHAOS.to_string(), gic, options);
             jobs.push_back((format!("{CASES}/{name}/gicv{gic}"), job));
         }
     }
-    let planted = FAULTS
-        .iter()
-        .map(|fault| (format!("{PLANTED}/{}", fault.name), Job::Planted(fault)));
+    let planted =
+        FAULTS.iter().map(|fault| (format!("{PLANTED}/{}", fault.name), Job::Planted(fault)));
     jobs.extend(planted);
     jobs.retain(|(name, job)| {
         chosen(name)
@@ -144,30 +136,22 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
                 _ => true,
             }
     });
-    each(
-        jobs,
-        parallel,
-        tally,
-        |builder: &mut Builder, (name, job)| {
-            let result = match job {
-                Job::System(system, gic, options) => system_holds(builder, &system, gic, &options),
-                Job::Planted(fault) => planted_is_named(builder, fault),
-                Job::Identity => identity(builder),
-            };
-            (name, result.map(|()| 1))
-        },
-    );
+    each(jobs, parallel, tally, |builder: &mut Builder, (name, job)| {
+        let result = match job {
+            Job::System(system, gic, options) => system_holds(builder, &system, gic, &options),
+            Job::Planted(fault) => planted_is_named(builder, fault),
+            Job::Identity => identity(builder),
+        };
+        (name, result.map(|()| 1))
+    });
 }
 
 /// The GICs of the board that the shipped system `BOARD/NAME` is for.
 fn gics(system: &str) -> Vec<u32> {
-    let board = system
-        .split_once('/')
-        .map_or(manifest::DEFAULT_BOARD, |(board, _)| board);
+    let board = system.split_once('/').map_or(manifest::DEFAULT_BOARD, |(board, _)| board);
     // A board that cannot be read fails every other check of its systems.
-    manifest::board(&root(), board).map_or(Vec::new(), |board| {
-        board.gics.iter().map(|gic| gic.version).collect()
-    })
+    manifest::board(&root(), board)
+        .map_or(Vec::new(), |board| board.gics.iter().map(|gic| gic.version).collect())
 }
 
 fn system_holds(builder: &mut Builder, spec: &str, gic: u32, options: &Options) -> Result<()> {
@@ -179,11 +163,8 @@ fn system_holds(builder: &mut Builder, spec: &str, gic: u32, options: &Options) 
 }
 
 fn planted_is_named(builder: &mut Builder, fault: &Fault) -> Result<()> {
-    let options = Options {
-        stop: fault.blocks,
-        first: fault.blocks.is_none(),
-        ..Options::default()
-    };
+    let options =
+        Options { stop: fault.blocks, first: fault.blocks.is_none(), ..Options::default() };
     builder.gic = Some(fault.gic);
     let prepared = Prepared::new(builder, "duo", &options)?;
     let places = (fault.find)(&Code::new(&prepared)?);
@@ -203,12 +184,7 @@ fn named(findings: &Findings, fault: &Fault) -> Result<()> {
         .iter()
         .find(is_it)
         .map(|_| ())
-        .with_context(|| {
-            format!(
-                "no {} that names {}:\n{findings}",
-                fault.rule, fault.function
-            )
-        })
+        .with_context(|| format!("no {} that names {}:\n{findings}", fault.rule, fault.function))
 }
 
 /// With one thread for all cores QEMU names the core that translated a block. The checker does not

@@ -55,12 +55,7 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
     let mut images = BTreeMap::new();
     let mut jobs = VecDeque::new();
     for case in cases {
-        let key = (
-            case.system,
-            case.command_line,
-            case.damage,
-            case.machine.gic,
-        );
+        let key = (case.system, case.command_line, case.damage, case.machine.gic);
         builder.gic = case.machine.gic;
         let (system, image) = match images.get(&key) {
             Some(known) => known,
@@ -84,10 +79,7 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
 fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathBuf)> {
     let mut system = builder.system(case.system)?;
     if let Some((name, line)) = case.command_line {
-        let partition = system
-            .partitions
-            .iter_mut()
-            .find(|partition| partition.name == name);
+        let partition = system.partitions.iter_mut().find(|partition| partition.name == name);
         let partition = partition.with_context(|| format!("the system has no partition {name}"))?;
         partition.command_line = Some(line.to_string());
     }
@@ -108,9 +100,7 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
 
 /// Where a case's files are.
 fn file(case: &Case, extension: &str) -> PathBuf {
-    build::target_dir()
-        .join("tests")
-        .join(format!("{}.{extension}", case.name))
+    build::target_dir().join("tests").join(format!("{}.{extension}", case.name))
 }
 
 fn judge(job: &Job) -> Result<()> {
@@ -172,11 +162,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         build::write(&typed, "who is there?\n".repeat(64).as_bytes())?;
         extra.extend([
             "-chardev".to_string(),
-            format!(
-                "file,id=second,path={},input-path={}",
-                second.display(),
-                typed.display()
-            ),
+            format!("file,id=second,path={},input-path={}", second.display(), typed.display()),
             "-serial".to_string(),
             "chardev:second".to_string(),
             "-drive".to_string(),
@@ -291,10 +277,8 @@ fn behind_loader(
 
 /// All that a case types.
 fn typed(case: &Case) -> Vec<qemu::Step> {
-    let step = |seen: &str, keys: String| qemu::Step {
-        seen: seen.to_string(),
-        keys: keys.into_bytes(),
-    };
+    let step =
+        |seen: &str, keys: String| qemu::Step { seen: seen.to_string(), keys: keys.into_bytes() };
     let pieces = case.typed.iter().map(|(text, times)| text.repeat(*times));
     let dialogue = case.dialogue.iter();
     let dialogue = dialogue.map(|(seen, keys)| step(seen, (*keys).to_string()));
@@ -330,16 +314,9 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
                 "QEMU ended badly: {}",
                 outcome.stderr
             );
-            let refusals: Vec<_> = console
-                .lines
-                .iter()
-                .filter(|line| line.starts_with(REFUSED))
-                .collect();
-            ensure!(
-                refusals.len() == 1,
-                "{} lines refuse, 1 is expected",
-                refusals.len()
-            );
+            let refusals: Vec<_> =
+                console.lines.iter().filter(|line| line.starts_with(REFUSED)).collect();
+            ensure!(refusals.len() == 1, "{} lines refuse, 1 is expected", refusals.len());
             if let Some(word) = words.iter().find(|word| !refusals[0].contains(*word)) {
                 bail!("the refusal does not say `{word}`");
             }
@@ -376,10 +353,7 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
 fn numbers(lines: &[String], count: usize) -> Result<()> {
     let (mut next, mut begun) = (FIRST_NUMBER, String::new());
     for line in lines {
-        let rest = match line
-            .strip_prefix('[')
-            .and_then(|line| line.split_once("] "))
-        {
+        let rest = match line.strip_prefix('[').and_then(|line| line.split_once("] ")) {
             Some((_, rest)) => rest,
             None => match line.strip_prefix(::console::CONTINUED) {
                 Some(rest) if !begun.is_empty() => rest,
@@ -401,17 +375,12 @@ fn numbers(lines: &[String], count: usize) -> Result<()> {
         next += 1;
     }
     let shown = next - FIRST_NUMBER;
-    ensure!(
-        shown == count && begun.is_empty(),
-        "{shown} of {count} numbers arrived"
-    );
+    ensure!(shown == count && begun.is_empty(), "{shown} of {count} numbers arrived");
     Ok(())
 }
 
 fn pairs(ends: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
-    let words = ends
-        .iter()
-        .map(|(name, state)| format!("{} {}", name.as_ref(), state.as_ref()));
+    let words = ends.iter().map(|(name, state)| format!("{} {}", name.as_ref(), state.as_ref()));
     words.collect::<Vec<_>>().join(", ")
 }
 
@@ -420,9 +389,7 @@ fn difference(first: &Outcome, second: &Outcome) -> String {
     let (first, second) = (&first.console.lines, &second.console.lines);
     let at = first.iter().zip(second).take_while(|(a, b)| a == b).count();
     let line = |lines: &Vec<String>| {
-        lines
-            .get(at)
-            .map_or("nothing".to_string(), |line| format!("`{line}`"))
+        lines.get(at).map_or("nothing".to_string(), |line| format!("`{line}`"))
     };
     format!("line {}: {} and then {}", at + 1, line(first), line(second))
 }

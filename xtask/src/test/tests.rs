@@ -20,20 +20,14 @@ fn the_last_line_says_whether_all_passed() {
     let mut tally = Tally::default();
     let second = Duration::from_secs(1);
     assert_eq!(tally.record("format", second, Ok(0)), "ok format (1.0 s)");
-    assert_eq!(
-        tally.record("host", second, Ok(12)),
-        "ok host: 12 tests (1.0 s)"
-    );
+    assert_eq!(tally.record("host", second, Ok(12)), "ok host: 12 tests (1.0 s)");
     assert_eq!(tally.record("one", second, Ok(1)), "ok one (1.0 s)");
     assert_eq!(
         tally.result(Duration::from_secs(9)),
         "test result: ok. 13 passed; 0 failed; 0 skipped; 9 s"
     );
     let skipped = host::Skipped("it is not there").into();
-    assert_eq!(
-        tally.record("three", second, Err(skipped)),
-        "skipped three: it is not there"
-    );
+    assert_eq!(tally.record("three", second, Err(skipped)), "skipped three: it is not there");
     let broken = anyhow::anyhow!("broken").context("its log");
     assert_eq!(
         tally.record("two", second, Err(broken)),
@@ -49,19 +43,12 @@ fn the_last_line_says_whether_all_passed() {
 
 #[test]
 fn bare_metal_crates_are_those_the_host_does_not_build() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the repository");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
     let names = host::bare_metal(root).expect("the workspace");
     assert!(
         names.iter().any(|name| name == "bulkhead-el2")
             && names.iter().any(|name| name == "control"),
         "{names:?}"
     );
-    assert!(
-        !names
-            .iter()
-            .any(|name| name == "xtask" || name == "bulkhead-plan"),
-        "{names:?}"
-    );
+    assert!(!names.iter().any(|name| name == "xtask" || name == "bulkhead-plan"), "{names:?}");
 }

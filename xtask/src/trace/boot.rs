@@ -25,31 +25,14 @@ pub enum Part {
 /// Functions (a part of the name, of any that the instruction was inlined from) that make up a
 /// part.
 const PARTS: &[(Part, &[&str])] = &[
-    (
-        Part::Spin,
-        &[
-            "run::boot_barrier",
-            "load::meet",
-            "boot::await_core",
-            "spin::",
-        ],
-    ),
+    (Part::Spin, &["run::boot_barrier", "load::meet", "boot::await_core", "spin::"]),
     (Part::Copy, &["memcpy", "copy_nonoverlapping", "move_image"]),
     (
         Part::Clear,
-        &[
-            "clear_range",
-            "clean_invalidate",
-            "Shared>::clear",
-            "Shared::clear",
-            "memset",
-        ],
+        &["clear_range", "clean_invalidate", "Shared>::clear", "Shared::clear", "memset"],
     ),
     (Part::Checksum, &["crc32c"]),
-    (
-        Part::DeviceTree,
-        &["boot::tree::", "boot::machine::", "memcmp"],
-    ),
+    (Part::DeviceTree, &["boot::tree::", "boot::machine::", "memcmp"]),
 ];
 /// The symbol of the straight code that starts EL2: what runs there more often than [`OFTEN`] is
 /// the loop that moves the image.
@@ -84,12 +67,9 @@ impl Boot {
             *boot.parts.entry(part).or_default() += count;
             *functions.entry((part, names.join(" > "))).or_default() += count;
         }
-        boot.functions = functions
-            .into_iter()
-            .map(|((part, name), count)| (part, name, count))
-            .collect();
-        boot.functions
-            .sort_by_key(|(_, _, count)| std::cmp::Reverse(*count));
+        boot.functions =
+            functions.into_iter().map(|((part, name), count)| (part, name, count)).collect();
+        boot.functions.sort_by_key(|(_, _, count)| std::cmp::Reverse(*count));
         boot
     }
 
@@ -104,13 +84,6 @@ fn part(names: &[String], count: usize) -> Part {
     if count > OFTEN && names.iter().any(|name| name == ENTRY) {
         return Part::Copy;
     }
-    let is = |words: &[&str]| {
-        names
-            .iter()
-            .any(|name| words.iter().any(|word| name.contains(word)))
-    };
-    PARTS
-        .iter()
-        .find(|(_, words)| is(words))
-        .map_or(Part::Rest, |(part, _)| *part)
+    let is = |words: &[&str]| names.iter().any(|name| words.iter().any(|word| name.contains(word)));
+    PARTS.iter().find(|(_, words)| is(words)).map_or(Part::Rest, |(part, _)| *part)
 }

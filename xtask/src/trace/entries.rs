@@ -38,11 +38,7 @@ pub fn entries(trace: &Trace, core: usize, vectors: u32) -> Vec<Entry> {
     for (place, &offset) in trace.cores.get(core).into_iter().flatten().enumerate() {
         let within = offset.wrapping_sub(vectors);
         if (0x400..0x800).contains(&within) && within % 0x80 == 0 {
-            open = Some(Entry {
-                at: place..place,
-                vector: within,
-                sent: None,
-            });
+            open = Some(Entry { at: place..place, vector: within, sent: None });
         }
         let opcode = trace.opcode(offset);
         if let Some(entry) = &mut open {
@@ -72,7 +68,5 @@ pub fn readings(trace: &Trace, core: usize) -> Vec<usize> {
 #[must_use]
 pub fn first_return(trace: &Trace, core: usize) -> Option<usize> {
     let mut offsets = trace.cores.get(core)?.iter();
-    offsets
-        .position(|&offset| trace.opcode(offset) == ERET)
-        .map(|place| place + 1)
+    offsets.position(|&offset| trace.opcode(offset) == ERET).map(|place| place + 1)
 }

@@ -40,11 +40,7 @@ impl Symbols {
         let loader = Loader::new(elf)
             .ok()
             .with_context(|| format!("{}: cannot read its debug information", elf.display()))?;
-        Ok(Self {
-            loader,
-            names,
-            vectors,
-        })
+        Ok(Self { loader, names, vectors })
     }
 
     /// The functions whose code the instruction is, the outermost first. The standard library's are
@@ -54,9 +50,7 @@ impl Symbols {
         let mut names = Vec::new();
         if let Ok(mut frames) = self.loader.find_frames(offset.into()) {
             while let Ok(Some(frame)) = frames.next() {
-                let name = frame
-                    .function
-                    .and_then(|name| Some(short(&name.demangle().ok()?)));
+                let name = frame.function.and_then(|name| Some(short(&name.demangle().ok()?)));
                 names.extend(name);
             }
         }
@@ -96,10 +90,7 @@ fn is_core(name: &str) -> bool {
 /// A function's name without its crate's, its hash and its type arguments.
 pub(crate) fn short(name: &str) -> String {
     let crates = ["bulkhead_el2::", "bulkhead_el2_gicv2::"];
-    let name = crates
-        .iter()
-        .find_map(|own| name.strip_prefix(own))
-        .unwrap_or(name);
+    let name = crates.iter().find_map(|own| name.strip_prefix(own)).unwrap_or(name);
     let hash = name.rfind("::h").filter(|at| name.len() - at == 19);
     name[..hash.unwrap_or(name.len())].to_string()
 }
@@ -112,10 +103,7 @@ pub fn listing(trace: &Trace, core: usize, entries: &[Entry], symbols: &Symbols)
     };
     let mut paths: BTreeMap<&[u32], (usize, Option<usize>)> = BTreeMap::new();
     for entry in entries {
-        paths
-            .entry(&all[entry.at.clone()])
-            .or_insert((0, entry.sent))
-            .0 += 1;
+        paths.entry(&all[entry.at.clone()]).or_insert((0, entry.sent)).0 += 1;
     }
     let mut paths: Vec<_> = paths.into_iter().collect();
     paths.sort_by_key(|(path, (count, _))| (std::cmp::Reverse(*count), path.len()));
@@ -138,17 +126,9 @@ pub fn listing(trace: &Trace, core: usize, entries: &[Entry], symbols: &Symbols)
             latest = functions;
         }
         let line = symbols.line(offset).unwrap_or_default();
-        let mark = if *sent == Some(index + 1) {
-            "  <- the SGI is sent"
-        } else {
-            ""
-        };
+        let mark = if *sent == Some(index + 1) { "  <- the SGI is sent" } else { "" };
         let instruction = trace.words(offset);
-        let _ = writeln!(
-            text,
-            "  {:>4}  {offset:#07x}  {instruction:<40} {line}{mark}",
-            index + 1
-        );
+        let _ = writeln!(text, "  {:>4}  {offset:#07x}  {instruction:<40} {line}{mark}", index + 1);
     }
     text
 }

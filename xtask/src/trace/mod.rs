@@ -58,9 +58,7 @@ impl Code {
         let accelerator = "tcg,one-insn-per-tb=on";
         let words = ["-accel", accelerator, "-d", "exec,nochain,in_asm"];
         let words = words.map(String::from).into_iter();
-        words
-            .chain(["-dfilter".into(), ranges, "-D".into(), log])
-            .collect()
+        words.chain(["-dfilter".into(), ranges, "-D".into(), log]).collect()
     }
 
     /// Bytes from the code's start to the instruction at `address`.
@@ -153,15 +151,13 @@ impl Trace {
     /// Encoding of the instruction at `offset`.
     #[must_use]
     pub fn opcode(&self, offset: u32) -> u32 {
-        self.text(offset)
-            .map_or(0, |instruction| instruction.opcode)
+        self.text(offset).map_or(0, |instruction| instruction.opcode)
     }
 
     /// QEMU's words for it.
     #[must_use]
     pub fn words(&self, offset: u32) -> &str {
-        self.text(offset)
-            .map_or("?", |instruction| &instruction.text)
+        self.text(offset).map_or("?", |instruction| &instruction.text)
     }
 }
 
@@ -194,9 +190,7 @@ fn disassembled(line: &[u8]) -> Option<(u64, Instruction)> {
     let (address, rest) = line.strip_prefix("0x")?.split_once(':')?;
     let (opcode, text) = rest.trim().split_once(' ')?;
     let words: Vec<_> = text.split_whitespace().collect();
-    let instruction = Instruction {
-        opcode: u32::from_str_radix(opcode, 16).ok()?,
-        text: words.join(" "),
-    };
+    let instruction =
+        Instruction { opcode: u32::from_str_radix(opcode, 16).ok()?, text: words.join(" ") };
     Some((u64::from_str_radix(address, 16).ok()?, instruction))
 }

@@ -2,10 +2,7 @@
 
 use super::*;
 
-const CODE: Code = Code {
-    base: 0x7000_0000,
-    size: 0x10_0000,
-};
+const CODE: Code = Code { base: 0x7000_0000, size: 0x10_0000 };
 
 /// A line as QEMU logs an instruction that runs.
 fn ran(core: usize, address: u64) -> String {
@@ -37,10 +34,8 @@ fn code_counts_where_it_was_loaded_and_where_it_moved() {
 
 #[test]
 fn what_stopped_before_it_ran_counts_once() {
-    let stopped = format!(
-        "Stopped execution of TB chain before 0x7fc134023500 [{:016x}] \n",
-        CODE.base
-    );
+    let stopped =
+        format!("Stopped execution of TB chain before 0x7fc134023500 [{:016x}] \n", CODE.base);
     let nop = is(CODE.base, 0xd503_201f, "nop");
     let run = ran(0, CODE.base);
     let trace = parse(&[&*nop, &run, &stopped, &run].concat()).expect("a log");
@@ -58,10 +53,7 @@ fn a_log_that_is_none_is_refused() {
 
 /// A trace of one core that ran `(offset, opcode)` in this order.
 fn trace(ran: &[(u32, u32)]) -> Trace {
-    let mut trace = Trace {
-        cores: vec![Vec::new()],
-        ..Trace::default()
-    };
+    let mut trace = Trace { cores: vec![Vec::new()], ..Trace::default() };
     for &(offset, opcode) in ran {
         trace.cores[0].push(offset);
         let text = String::new();
@@ -88,10 +80,8 @@ fn an_entry_lasts_from_vector_to_eret() {
         (0xc00, NOP), // still there when the log ends
     ]);
     let entries = entries(&trace, 0, vectors);
-    let seen: Vec<_> = entries
-        .iter()
-        .map(|entry| (entry.at.clone(), entry.vector, entry.sent))
-        .collect();
+    let seen: Vec<_> =
+        entries.iter().map(|entry| (entry.at.clone(), entry.vector, entry.sent)).collect();
     assert_eq!(seen, [(2..5, 0x400, Some(2)), (5..8, 0x480, None)]);
     assert_eq!(readings(&trace, 0), [6]);
     assert_eq!(entries::first_return(&trace, 0), Some(2));

@@ -113,11 +113,7 @@ pub fn run(
     let inputs = super::inputs(builder, system)?;
     let (proof, expected) = verify::expectations(&image.bytes, &inputs);
     let Some(expected) = expected else {
-        bail!(
-            "{}: its image does not verify\n{}",
-            system.name,
-            proof.refusal()
-        );
+        bail!("{}: its image does not verify\n{}", system.name, proof.refusal());
     };
     let el2 = std::fs::read(builder.hypervisor(system.board.gic.version)?)
         .context("cannot read EL2's executable")?;
@@ -128,9 +124,7 @@ pub fn run(
     let socket = format!("unix:{},server=on,wait=off", files.socket.display());
     let options = qemu::Options {
         // Power-off leaves cores and memory as they are, to be looked at.
-        extra: ["-gdb", &socket, "-no-shutdown", "-S"]
-            .map(String::from)
-            .to_vec(),
+        extra: ["-gdb", &socket, "-no-shutdown", "-S"].map(String::from).to_vec(),
         boot_limit: Some(LIMIT),
         limit: Some(LIMIT),
         limit_ends_with_key: false,
@@ -145,18 +139,11 @@ pub fn run(
     std::thread::scope(|scope| {
         let machine = scope.spawn(|| {
             let sender = sender;
-            qemu::run(
-                &board,
-                &files.image,
-                &options,
-                false,
-                Watch::default(),
-                &mut |bytes| {
-                    // Whoever listened has seen enough.
-                    let _ = sender.send(bytes.to_vec());
-                    Ok(())
-                },
-            )
+            qemu::run(&board, &files.image, &options, false, Watch::default(), &mut |bytes| {
+                // Whoever listened has seen enough.
+                let _ = sender.send(bytes.to_vec());
+                Ok(())
+            })
         });
         let exchange = files.memory.clone();
         let connected = Gdb::connect(&files.socket, exchange, || machine.is_finished());
@@ -169,12 +156,7 @@ pub fn run(
         let outcome = machine.join().map_err(|_| anyhow::anyhow!("lost QEMU"))??;
         let verdict = qemu::judge(&qemu::partitions(system), &outcome);
         let (looks, differences) = looked.with_context(|| verdict.to_string())?;
-        Ok(Report {
-            looks,
-            size: standard.size(),
-            differences,
-            verdict,
-        })
+        Ok(Report { looks, size: standard.size(), differences, verdict })
     })
 }
 
@@ -279,9 +261,7 @@ impl<'a> Looks<'a> {
             let known = |old: &String| old.split_once(": ").is_some_and(|(_, old)| old == new);
             !self.differences.iter().any(known)
         });
-        let new: Vec<_> = new
-            .map(|difference| format!("{word}: {difference}"))
-            .collect();
+        let new: Vec<_> = new.map(|difference| format!("{word}: {difference}")).collect();
         self.differences.extend(new);
         self.looks[moment as usize] += 1;
         Ok(())
@@ -301,10 +281,7 @@ impl<'a> Looks<'a> {
 
     /// Whether EL2 has printed a line that starts so; no guest can (`qemu/console.rs`).
     fn said(&self, words: &str) -> bool {
-        self.console
-            .lines
-            .iter()
-            .any(|line| line.starts_with(words))
+        self.console.lines.iter().any(|line| line.starts_with(words))
     }
 
     /// Lets the machine run until its guests start, and stops it; answers false if they never do.

@@ -34,17 +34,10 @@ pub fn page(repository: &Repository, path: &Path, text: &str) -> Vec<Failure> {
     let page = markdown::read(text);
     let mut failures = Vec::new();
     let mut fail = |line: usize, what: Option<String>| {
-        failures.extend(what.map(|what| Failure {
-            page: path.to_path_buf(),
-            line,
-            what,
-        }));
+        failures.extend(what.map(|what| Failure { page: path.to_path_buf(), line, what }));
     };
     for link in &page.links {
-        fail(
-            link.line,
-            self::link(repository, path, &page, &link.what.target),
-        );
+        fail(link.line, self::link(repository, path, &page, &link.what.target));
     }
     for span in &page.spans {
         fail(span.line, name(repository, path, &span.what));
@@ -89,11 +82,7 @@ pub fn pages_named_by(repository: &Repository, path: &Path, source: &str) -> Vec
                 let near = nearest(anchor, anchors.iter().cloned());
                 format!("{file}: there is no heading #{anchor}{near}")
             };
-            failures.push(Failure {
-                page: path.to_path_buf(),
-                line: number + 1,
-                what,
-            });
+            failures.push(Failure { page: path.to_path_buf(), line: number + 1, what });
         }
     }
     failures
@@ -106,21 +95,13 @@ fn numbered(repository: &Repository, cells: &[String]) -> Option<String> {
         let inner = cell.strip_prefix('`')?.split('`').next()?;
         Some(inner.to_owned())
     };
-    let number = cells
-        .iter()
-        .find_map(|cell| code(cell).filter(|c| c.starts_with("0x")))?;
+    let number = cells.iter().find_map(|cell| code(cell).filter(|c| c.starts_with("0x")))?;
     let is_name = |c: char| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit();
     let name = cells.iter().filter_map(|cell| code(cell));
-    let name = name
-        .clone()
-        .find(|code| code.chars().all(is_name) && !code.is_empty())?;
-    let short = ["PSCI_", "SMCCC_"]
-        .iter()
-        .find_map(|start| name.strip_prefix(start));
+    let name = name.clone().find(|code| code.chars().all(is_name) && !code.is_empty())?;
+    let short = ["PSCI_", "SMCCC_"].iter().find_map(|start| name.strip_prefix(start));
     let values = [Some(name.as_str()), short].into_iter().flatten();
-    let values: Vec<_> = values
-        .filter_map(|name| repository.constants.get(name))
-        .collect();
+    let values: Vec<_> = values.filter_map(|name| repository.constants.get(name)).collect();
     let known = values.iter().any(|values| values.contains(&number));
     (!known && !values.is_empty()).then(|| format!("`{name}` is not {number}"))
 }
@@ -153,10 +134,7 @@ fn link(repository: &Repository, from: &Path, page: &Page, target: &str) -> Opti
         let path = beside(from, file);
         if !repository.has(&path) {
             let near = nearest(&path.to_string_lossy(), repository.names());
-            return Some(format!(
-                "link to {target}: there is no {}{near}",
-                path.display()
-            ));
+            return Some(format!("link to {target}: there is no {}{near}", path.display()));
         }
         if !anchor.is_empty() {
             other = markdown::read(&repository.text(&path));
@@ -198,10 +176,7 @@ fn name(repository: &Repository, from: &Path, span: &str) -> Option<String> {
     }
     // Evidence in docs/SPECIFICATION.md has a kind in front: the last word is what is named.
     let kind = ["case ", "test ", "check "].iter();
-    let span = kind
-        .filter_map(|kind| span.strip_prefix(kind))
-        .next()
-        .unwrap_or(span);
+    let span = kind.filter_map(|kind| span.strip_prefix(kind)).next().unwrap_or(span);
     if span.contains(' ') {
         return None;
     }
@@ -247,10 +222,7 @@ fn case(repository: &Repository, span: &str) -> Option<Option<String>> {
     }
     let rest = rest.trim_end_matches('…');
     let wanted = format!("{group}/{rest}");
-    let known = repository
-        .cases
-        .iter()
-        .any(|case| case.starts_with(&wanted));
+    let known = repository.cases.iter().any(|case| case.starts_with(&wanted));
     Some((!known).then(|| {
         let near = nearest(&wanted, repository.cases.iter().cloned());
         format!("no check is called `{span}`{near}")
@@ -291,9 +263,7 @@ fn item(repository: &Repository, path: &str) -> Option<String> {
     if path.split("::").all(any) {
         return None;
     }
-    let foreign = ["core::", "std::", "alloc::"]
-        .iter()
-        .any(|start| path.starts_with(start));
+    let foreign = ["core::", "std::", "alloc::"].iter().any(|start| path.starts_with(start));
     (!foreign && repository.items.find(path).is_empty()).then(|| {
         let near = nearest(path, repository.items.paths());
         format!("the sources define no `{path}`{near}")

@@ -17,9 +17,7 @@ impl Commands {
     pub fn check(&self, line: &str) -> Option<String> {
         let mut rest = line;
         while let Some((_, after)) = rest.split_once("cargo xtask") {
-            let end = after
-                .find(['`', ';', '|', '&', '#', ')'])
-                .unwrap_or(after.len());
+            let end = after.find(['`', ';', '|', '&', '#', ')']).unwrap_or(after.len());
             if let Some(why) = self.one(&after[..end]) {
                 return Some(why);
             }

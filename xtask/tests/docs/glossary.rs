@@ -44,10 +44,7 @@ fn unused(page: &Page, uses: &str) -> Vec<String> {
     for (number, row) in rows.iter().enumerate() {
         let term = &row.what[0];
         if row.what.len() != 3 || !row.what[1].ends_with('.') || !row.what[2].starts_with('`') {
-            wrong.push(format!(
-                "{PAGE}:{}: `{term}` lacks its meaning or its code",
-                row.line
-            ));
+            wrong.push(format!("{PAGE}:{}: `{term}` lacks its meaning or its code", row.line));
         }
         if number > 0 && rows[number - 1].what[0] >= *term {
             wrong.push(format!("{PAGE}:{}: `{term}` is out of order", row.line));
@@ -60,10 +57,8 @@ fn unused(page: &Page, uses: &str) -> Vec<String> {
 }
 
 /// Where terms are defined, and how far into the page.
-const DEFINITIONS: &[(&str, &str)] = &[
-    ("docs/concepts.md", "## What is trusted"),
-    ("docs/manifest.md", "## An example"),
-];
+const DEFINITIONS: &[(&str, &str)] =
+    &[("docs/concepts.md", "## What is trusted"), ("docs/manifest.md", "## An example")];
 
 /// Terms that a page marks at their definition: in italics; in bold at the start of a paragraph or
 /// of a list's item. Code is left out.
@@ -72,9 +67,7 @@ fn marked(text: &str) -> Vec<String> {
     let prose: Vec<_> = text.split('`').step_by(2).collect();
     for line in prose.join("x").lines() {
         let start = line.trim_start().trim_start_matches("- ");
-        let bold = start
-            .strip_prefix("**")
-            .and_then(|rest| rest.split_once("**"));
+        let bold = start.strip_prefix("**").and_then(|rest| rest.split_once("**"));
         found.extend(bold.map(|(term, _)| term.to_owned()));
         let plain = line.replace("**", "");
         let italics = plain.split('*').skip(1).step_by(2);
@@ -87,13 +80,8 @@ fn marked(text: &str) -> Vec<String> {
 /// A word without the ending of its plural or of a verb's form.
 fn stem(word: &str) -> &str {
     let endings = ["es", "ed", "al", "s", "e", "d"];
-    let stems = endings
-        .iter()
-        .filter_map(|ending| word.strip_suffix(ending));
-    stems
-        .into_iter()
-        .find(|stem| stem.len() > 2)
-        .unwrap_or(word)
+    let stems = endings.iter().filter_map(|ending| word.strip_suffix(ending));
+    stems.into_iter().find(|stem| stem.len() > 2).unwrap_or(word)
 }
 
 /// Marked terms that no row defines: by itself, or as its first word.
@@ -103,9 +91,7 @@ fn undefined(terms: &[&str], marked: &[String]) -> Vec<String> {
         let first = term.split(' ').next().unwrap_or_default();
         stem(&term) == stem(word) || stem(first) == stem(word)
     };
-    let left = marked
-        .iter()
-        .filter(|word| !terms.iter().any(|term| defines(term, word)));
+    let left = marked.iter().filter(|word| !terms.iter().any(|term| defines(term, word)));
     let line = |word: &String| format!("{PAGE} lacks `{word}`, which a page defines: add a row");
     left.map(line).collect()
 }
@@ -141,22 +127,17 @@ fn crates(repository: &Repository) -> BTreeSet<String> {
 fn keys(repository: &Repository) -> BTreeSet<String> {
     let page = markdown::read(&repository.text(Path::new("docs/manifest.md")));
     let rows = page.table("key").into_iter();
-    rows.map(|row| row.what[0].trim_matches('`').to_owned())
-        .collect()
+    rows.map(|row| row.what[0].trim_matches('`').to_owned()).collect()
 }
 
 /// Everything that may use a term: pages and sources, the glossary apart.
 fn uses(repository: &Repository) -> String {
     let files = repository.files(&["md", "rs"]);
     let others = files.filter(|path| !path.to_string_lossy().contains("glossary"));
-    let texts: Vec<_> = others
-        .map(|path| repository.text(path).to_lowercase())
-        .collect();
+    let texts: Vec<_> = others.map(|path| repository.text(path).to_lowercase()).collect();
     // A term may be broken over two lines, in a comment too.
     let words = texts.iter().flat_map(|text| text.split_whitespace());
-    let words: Vec<_> = words
-        .filter(|word| !["//", "///", "//!"].contains(word))
-        .collect();
+    let words: Vec<_> = words.filter(|word| !["//", "///", "//!"].contains(word)).collect();
     words.join(" ")
 }
 
@@ -193,10 +174,8 @@ fn a_missing_type_and_an_unused_term_are_seen() {
     let page = markdown::read(table);
     assert_eq!(
         unnamed(&items, &page),
-        [
-            "docs/glossary.md lacks `widget::Widget` of hyp/vgic/src/widget.rs: add a row, or a \
-             word to its crate's line"
-        ]
+        ["docs/glossary.md lacks `widget::Widget` of hyp/vgic/src/widget.rs: add a row, or a \
+             word to its crate's line"]
     );
     assert_eq!(
         unused(&page, "the wheel turns"),

@@ -70,11 +70,7 @@ fn the_concepts_name_every_state_and_reason() {
 fn the_guest_abi_leaves_nothing_out() {
     let repository = Repository::read();
     let text = repository.text(Path::new("docs/guest-abi.md"));
-    let spans: BTreeSet<_> = markdown::read(&text)
-        .spans
-        .into_iter()
-        .map(|s| s.what)
-        .collect();
+    let spans: BTreeSet<_> = markdown::read(&text).spans.into_iter().map(|s| s.what).collect();
     let known = repository.numbers.iter().filter(|n| !n.starts_with("0xc4"));
     let all = known.chain(&repository.tree_names);
     let left: Vec<_> = all.filter(|name| !spans.contains(*name)).collect();

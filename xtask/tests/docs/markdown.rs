@@ -75,10 +75,7 @@ pub fn read(text: &str) -> Page {
             continue;
         }
         if fenced {
-            page.code.push(At {
-                line: number,
-                what: line.to_owned(),
-            });
+            page.code.push(At { line: number, what: line.to_owned() });
             continue;
         }
         if line.trim().is_empty() || line.starts_with('|') || line.starts_with('#') {
@@ -90,9 +87,7 @@ pub fn read(text: &str) -> Page {
             let same = page.anchors.iter().filter(|a| {
                 a.strip_prefix(&slug).is_some_and(|rest| {
                     rest.is_empty()
-                        || rest
-                            .strip_prefix('-')
-                            .is_some_and(|n| n.parse::<u32>().is_ok())
+                        || rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok())
                 })
             });
             let count = same.count();
@@ -103,14 +98,8 @@ pub fn read(text: &str) -> Page {
         }
         if line.starts_with('|') {
             let cells = cells(line);
-            if !cells
-                .iter()
-                .all(|cell| cell.starts_with("---") || cell == "--")
-            {
-                page.rows.push(At {
-                    line: number,
-                    what: cells,
-                });
+            if !cells.iter().all(|cell| cell.starts_with("---") || cell == "--") {
+                page.rows.push(At { line: number, what: cells });
             }
         }
         if paragraph.is_empty() {
@@ -130,9 +119,7 @@ pub fn read(text: &str) -> Page {
 fn cells(line: &str) -> Vec<String> {
     let inner = line.trim().trim_start_matches('|').replace("\\|", "\u{1}");
     let inner = inner.strip_suffix('|').unwrap_or(&inner);
-    let cells = inner
-        .split('|')
-        .map(|cell| cell.trim().replace('\u{1}', "|"));
+    let cells = inner.split('|').map(|cell| cell.trim().replace('\u{1}', "|"));
     cells.collect()
 }
 
@@ -200,17 +187,9 @@ fn finish(page: &mut Page, paragraph: &mut String, start: usize) {
     flush(&mut pieces, &mut text, line);
     for (at, piece) in pieces.iter().enumerate() {
         match &piece.what {
-            Piece::Span(span) => page.spans.push(At {
-                line: piece.line,
-                what: span.clone(),
-            }),
+            Piece::Span(span) => page.spans.push(At { line: piece.line, what: span.clone() }),
             Piece::Link(target) => {
-                page.links.push(At {
-                    line: piece.line,
-                    what: Link {
-                        target: target.clone(),
-                    },
-                });
+                page.links.push(At { line: piece.line, what: Link { target: target.clone() } });
                 place(page, &pieces[..at], target);
             }
             Piece::Text(_) => {}
@@ -229,14 +208,8 @@ fn place(page: &mut Page, before: &[At<Piece>], target: &str) {
     };
     let mut pieces = before.iter().rev();
     while let (
-        Some(At {
-            what: Piece::Text(text),
-            ..
-        }),
-        Some(At {
-            line,
-            what: Piece::Span(name),
-        }),
+        Some(At { what: Piece::Text(text), .. }),
+        Some(At { line, what: Piece::Span(name) }),
     ) = (pieces.next(), pieces.next())
     {
         if !joint(text) {
@@ -244,10 +217,7 @@ fn place(page: &mut Page, before: &[At<Piece>], target: &str) {
         }
         page.placed.push(At {
             line: *line,
-            what: Placed {
-                name: name.clone(),
-                target: target.to_owned(),
-            },
+            what: Placed { name: name.clone(), target: target.to_owned() },
         });
         joint = |text| matches!(text.trim(), "and" | "," | ", and" | "or");
     }

@@ -8,10 +8,7 @@ use std::path::Path;
 
 /// Every kind of untruth, planted in a page, with the line it must cause.
 const PLANTED: &[(&str, &str)] = &[
-    (
-        "See [boot](boott.md).",
-        "link to boott.md: there is no docs/boott.md; nearest: docs/boot.md",
-    ),
+    ("See [boot](boott.md).", "link to boott.md: there is no docs/boott.md; nearest: docs/boot.md"),
     (
         "Split\n[over lines](boot.md#refusal).",
         "link to boot.md#refusal: there is no heading #refusal; nearest: refusals",
@@ -20,18 +17,12 @@ const PLANTED: &[(&str, &str)] = &[
         "# A heading\n\n[up](#a-headng)",
         "link to #a-headng: there is no heading #a-headng; nearest: a-heading",
     ),
-    (
-        "![drawing](duo.png)",
-        "link to duo.png: there is no docs/duo.png; nearest: docs/duo.svg",
-    ),
+    ("![drawing](duo.png)", "link to duo.png: there is no docs/duo.png; nearest: docs/duo.svg"),
     (
         "The file `hyp/vgic/src/stat.rs`.",
         "there is no `hyp/vgic/src/stat.rs`; nearest: hyp/vgic/src/state.rs",
     ),
-    (
-        "The folder `hyp/vgicc/`.",
-        "there is no `hyp/vgicc/`; nearest: hyp/vgic",
-    ),
+    ("The folder `hyp/vgicc/`.", "there is no `hyp/vgicc/`; nearest: hyp/vgic"),
     (
         "It calls `Bucket::admitt`.",
         "the sources define no `Bucket::admitt`; nearest: Bucket::admit",
@@ -48,22 +39,10 @@ const PLANTED: &[(&str, &str)] = &[
         "`Producer::publish` and\n`Bucket::admit` in [this](../hyp/channel/src/producer.rs).",
         "hyp/channel/src/producer.rs defines no `Bucket::admit`; hyp/doorbell/src/limit.rs does",
     ),
-    (
-        "The call `0xc600_00ff`.",
-        "no call has the number `0xc600_00ff`; nearest: 0xc600_0000",
-    ),
-    (
-        "| number | name |\n|---|---|\n| `0xc600_0003` | `MASK` |",
-        "`MASK` is not 0xc600_0003",
-    ),
-    (
-        "| offset | name |\n|---|---|\n| `0x080` | `WANT_DATA` |",
-        "`WANT_DATA` is not 0x080",
-    ),
-    (
-        "`bulkhead_peekk` in C.",
-        "`bulkhead_peekk` is not in the C headers; nearest: bulkhead_peek",
-    ),
+    ("The call `0xc600_00ff`.", "no call has the number `0xc600_00ff`; nearest: 0xc600_0000"),
+    ("| number | name |\n|---|---|\n| `0xc600_0003` | `MASK` |", "`MASK` is not 0xc600_0003"),
+    ("| offset | name |\n|---|---|\n| `0x080` | `WANT_DATA` |", "`WANT_DATA` is not 0x080"),
+    ("`bulkhead_peekk` in C.", "`bulkhead_peekk` is not in the C headers; nearest: bulkhead_peek"),
     (
         "The property `bulkhead,handel`.",
         "no device tree has `bulkhead,handel`; nearest: bulkhead,handle",
@@ -72,18 +51,9 @@ const PLANTED: &[(&str, &str)] = &[
         "Tried by `attack/read-outsid-el2`.",
         "no check is called `attack/read-outsid-el2`; nearest: attack/read-outside",
     ),
-    (
-        "Type `cargo xtask chekc`.",
-        "there is no command `cargo xtask chekc`",
-    ),
-    (
-        "```text\n$ cargo xtask check --deny\n```",
-        "`cargo xtask check` has no option `--deny`",
-    ),
-    (
-        "Type `cargo xtask test atack/`.",
-        "no check's name holds `atack/`",
-    ),
+    ("Type `cargo xtask chekc`.", "there is no command `cargo xtask chekc`"),
+    ("```text\n$ cargo xtask check --deny\n```", "`cargo xtask check` has no option `--deny`"),
+    ("Type `cargo xtask test atack/`.", "no check's name holds `atack/`"),
 ];
 
 #[test]
@@ -93,10 +63,7 @@ fn every_planted_untruth_is_seen() {
     for (text, wanted) in PLANTED {
         let text = format!("First line.\n\n{text}\n");
         let failures = check::page(&repository, page, &text);
-        let told: Vec<_> = failures
-            .iter()
-            .map(|failure| failure.what.as_str())
-            .collect();
+        let told: Vec<_> = failures.iter().map(|failure| failure.what.as_str()).collect();
         assert_eq!(told, [*wanted], "{text}");
         let line = failures[0].to_string();
         assert!(line.starts_with("docs/planted.md:"), "{line}");

@@ -63,11 +63,7 @@ impl Repository {
                 Some("h") => {
                     let source = text(path);
                     let words = source.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-                    c_names.extend(
-                        words
-                            .filter(|w| w.starts_with("bulkhead_"))
-                            .map(str::to_owned),
-                    );
+                    c_names.extend(words.filter(|w| w.starts_with("bulkhead_")).map(str::to_owned));
                 }
                 _ => {}
             }
@@ -100,9 +96,7 @@ impl Repository {
 
     /// All files and folders.
     pub fn names(&self) -> impl Iterator<Item = String> + '_ {
-        self.paths
-            .iter()
-            .map(|path| path.to_string_lossy().into_owned())
+        self.paths.iter().map(|path| path.to_string_lossy().into_owned())
     }
 
     /// Files with one of these endings.
@@ -120,11 +114,7 @@ impl Repository {
         self.names().any(|path| {
             let path: Vec<&str> = path.split('/').collect();
             path.len() >= wanted.len()
-                && path
-                    .iter()
-                    .rev()
-                    .zip(wanted.iter().rev())
-                    .all(|(a, b)| fits(a, b))
+                && path.iter().rev().zip(wanted.iter().rev()).all(|(a, b)| fits(a, b))
         })
     }
 }
@@ -158,11 +148,7 @@ fn walk(root: &Path, folder: &Path, paths: &mut BTreeSet<PathBuf>) {
 }
 
 /// What has the numbers that guests see.
-const ABI: [&str; 3] = [
-    "hyp/abi/src/lib.rs",
-    "hyp/psci/src/lib.rs",
-    "hyp/channel/src/shape.rs",
-];
+const ABI: [&str; 3] = ["hyp/abi/src/lib.rs", "hyp/psci/src/lib.rs", "hyp/channel/src/shape.rs"];
 
 /// Name, type and value of `pub const NAME: TYPE = VALUE;`.
 fn constant(line: &str) -> Option<(String, String, String)> {
@@ -174,24 +160,14 @@ fn constant(line: &str) -> Option<(String, String, String)> {
 
 /// Names of the whole-system cases, and strings in the sources of the checks.
 fn cases() -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = system_tests::cases()
-        .iter()
-        .map(|case| case.name.to_owned())
-        .collect();
+    let mut names: BTreeSet<String> =
+        system_tests::cases().iter().map(|case| case.name.to_owned()).collect();
     let files = ["host", "shipped", "silicon", "mod"];
     let sources = files.map(|f| text(Path::new(&format!("xtask/src/test/{f}.rs"))));
     for source in &sources {
         let strings = source.split('"').skip(1).step_by(2);
-        let name = |s: &&str| {
-            s.chars()
-                .all(|c| c.is_ascii_lowercase() || "/-".contains(c))
-        };
-        names.extend(
-            strings
-                .filter(|s| s.contains('/'))
-                .filter(name)
-                .map(str::to_owned),
-        );
+        let name = |s: &&str| s.chars().all(|c| c.is_ascii_lowercase() || "/-".contains(c));
+        names.extend(strings.filter(|s| s.contains('/')).filter(name).map(str::to_owned));
     }
     names.extend(["format", "size"].map(str::to_owned));
     names
@@ -199,12 +175,7 @@ fn cases() -> BTreeSet<String> {
 
 /// `; nearest: X` for the candidate that differs least from what was named, if one is near.
 pub fn nearest(wanted: &str, candidates: impl Iterator<Item = String>) -> String {
-    let name = |path: &str| {
-        path.rsplit(['/', ':'])
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let name = |path: &str| path.rsplit(['/', ':']).next().unwrap_or_default().to_owned();
     let last = name(wanted);
     let score = |candidate: &str| {
         let by_name = distance(&last, &name(candidate)) * 2;

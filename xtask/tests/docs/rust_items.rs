@@ -126,9 +126,7 @@ impl Items {
 fn modules_of(file: &Path) -> Vec<String> {
     let words = file.with_extension("");
     let words = words.iter().map(|word| word.to_string_lossy());
-    let skipped = [
-        "hyp", "guests", "src", "mod", "lib", "main", "boards", "benches",
-    ];
+    let skipped = ["hyp", "guests", "src", "mod", "lib", "main", "boards", "benches"];
     words
         .filter(|word| !skipped.contains(&word.as_ref()))
         .map(|word| word.replace('-', "_"))
@@ -137,9 +135,7 @@ fn modules_of(file: &Path) -> Vec<String> {
 
 /// The type that an `impl` line is for.
 fn implemented(text: &str) -> Option<String> {
-    let rest = text
-        .strip_prefix("unsafe impl")
-        .or_else(|| text.strip_prefix("impl"))?;
+    let rest = text.strip_prefix("unsafe impl").or_else(|| text.strip_prefix("impl"))?;
     let rest = match rest.strip_prefix('<') {
         Some(generic) => {
             let mut depth = 1;
@@ -207,16 +203,12 @@ fn visibility(text: &str) -> (bool, &str) {
     if let Some(rest) = text.strip_prefix("pub ") {
         return (true, rest);
     }
-    let restricted = text
-        .strip_prefix("pub(")
-        .and_then(|rest| rest.split_once(") "));
+    let restricted = text.strip_prefix("pub(").and_then(|rest| rest.split_once(") "));
     (false, restricted.map_or(text, |(_, rest)| rest))
 }
 
 /// The identifier at the start of a text.
 fn word(text: &str) -> Option<String> {
-    let end = text
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     (end > 0).then(|| text[..end].to_owned())
 }

@@ -45,24 +45,15 @@ impl Tree {
         let sources: BTreeMap<_, _> = texts
             .iter()
             .map(|(path, text)| {
-                let tokens: TokenStream = text
-                    .parse()
-                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let tokens: TokenStream =
+                    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let tokens = tokens.into_iter().collect();
-                (
-                    path.clone(),
-                    Source {
-                        module: module_of(path),
-                        tokens,
-                    },
-                )
+                (path.clone(), Source { module: module_of(path), tokens })
             })
             .collect();
         // A folder's `mod.rs` has the folder's own path.
-        let modules: BTreeMap<_, _> = sources
-            .iter()
-            .map(|(path, source)| (source.module.clone(), path.clone()))
-            .collect();
+        let modules: BTreeMap<_, _> =
+            sources.iter().map(|(path, source)| (source.module.clone(), path.clone())).collect();
         let files = sources
             .iter()
             .map(|(path, source)| (path.clone(), file(path, source, &modules)))
@@ -87,10 +78,7 @@ fn read_folder(root: &Path, folder: &Path, texts: &mut BTreeMap<PathBuf, String>
             && !path.ends_with("tests.rs")
         {
             let text = std::fs::read_to_string(&path).expect("a source is readable");
-            texts.insert(
-                path.strip_prefix(root).expect("it is below").to_owned(),
-                text,
-            );
+            texts.insert(path.strip_prefix(root).expect("it is below").to_owned(), text);
         }
     }
 }
@@ -98,11 +86,8 @@ fn read_folder(root: &Path, folder: &Path, texts: &mut BTreeMap<PathBuf, String>
 /// The module path of a file: `boot/mod.rs` and `boot.rs` are `[boot]`, `main.rs` and `lib.rs` are
 /// `[]`.
 fn module_of(path: &Path) -> Vec<String> {
-    let mut module: Vec<_> = path
-        .with_extension("")
-        .iter()
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
+    let mut module: Vec<_> =
+        path.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
     let is_root = module.len() == 1 && ["main", "lib"].contains(&module[0].as_str());
     if is_root || module.last().is_some_and(|last| last == "mod") {
         module.pop();
@@ -153,9 +138,7 @@ fn resolve(
         }
     }
     absolute.extend(rest.iter().cloned());
-    (0..=absolute.len())
-        .rev()
-        .find_map(|length| modules.get(&absolute[..length]).cloned())
+    (0..=absolute.len()).rev().find_map(|length| modules.get(&absolute[..length]).cloned())
 }
 
 /// Collects every path of `tokens`, with the groups of `use` written out, and symbols.
@@ -249,9 +232,7 @@ fn note_symbols(tokens: &[TokenTree], at: usize, inner: &[TokenTree], file: &mut
         file.has_path = true;
     }
     if text.contains("no_mangle") {
-        let mut rest = tokens[at..]
-            .iter()
-            .skip_while(|token| token.to_string() != "fn");
+        let mut rest = tokens[at..].iter().skip_while(|token| token.to_string() != "fn");
         if let Some(name) = rest.nth(1) {
             file.defines.insert(name.to_string());
         }

@@ -10,57 +10,29 @@ use imports::Tree;
 use std::path::Path;
 
 /// The floors of `hyp/el2`, the highest first.
-const FLOORS: &[&str] = &[
-    "vectors", "traps", "services", "boot", "drivers", "state", "arch",
-];
+const FLOORS: &[&str] = &["vectors", "traps", "services", "boot", "drivers", "state", "arch"];
 
 /// Symbols that a file uses by their link name alone, from a floor above its own: what the first
 /// instructions of a core or of an entry have in common with the code that they lead to.
 const BY_LINK_NAME: &[rules::LinkName] = &[
     // The loop that moves the image must fit the image's first page, with what it calls.
-    rules::LinkName {
-        name: "clean_invalidate",
-        user: "arch/cache.rs",
-        owner: "boot/entry.rs",
-    },
+    rules::LinkName { name: "clean_invalidate", user: "arch/cache.rs", owner: "boot/entry.rs" },
     rules::LinkName {
         name: "clean_invalidate_unmapped",
         user: "arch/cache.rs",
         owner: "boot/entry.rs",
     },
     // Addresses, of which nothing is read or called.
-    rules::LinkName {
-        name: "_image_start",
-        user: "state/plan_view.rs",
-        owner: "boot/entry.rs",
-    },
-    rules::LinkName {
-        name: "_plan_offset",
-        user: "state/plan_view.rs",
-        owner: "boot/entry.rs",
-    },
-    rules::LinkName {
-        name: "vectors",
-        user: "boot/entry.rs",
-        owner: "vectors/table.rs",
-    },
+    rules::LinkName { name: "_image_start", user: "state/plan_view.rs", owner: "boot/entry.rs" },
+    rules::LinkName { name: "_plan_offset", user: "state/plan_view.rs", owner: "boot/entry.rs" },
+    rules::LinkName { name: "vectors", user: "boot/entry.rs", owner: "vectors/table.rs" },
     // Where a core goes once its MMU is on, and where it enters its guest.
-    rules::LinkName {
-        name: "run_core",
-        user: "boot/entry.rs",
-        owner: "traps/run.rs",
-    },
-    rules::LinkName {
-        name: "enter_guest",
-        user: "traps/irq.rs",
-        owner: "vectors/save_restore.rs",
-    },
+    rules::LinkName { name: "run_core", user: "boot/entry.rs", owner: "traps/run.rs" },
+    rules::LinkName { name: "enter_guest", user: "traps/irq.rs", owner: "vectors/save_restore.rs" },
 ];
 
 fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask is in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the repository")
 }
 
 fn assert_none(failures: &[String]) {
@@ -70,11 +42,7 @@ fn assert_none(failures: &[String]) {
 #[test]
 fn el2_imports_downward() {
     let tree = Tree::read(&repository().join("hyp/el2/src"));
-    assert!(
-        tree.files.len() > 30,
-        "only {} files were found",
-        tree.files.len()
-    );
+    assert!(tree.files.len() > 30, "only {} files were found", tree.files.len());
     let mut failures = rules::upward(&tree, FLOORS);
     failures.extend(rules::circles(&tree));
     failures.extend(rules::link_names(&tree, FLOORS, BY_LINK_NAME));

@@ -8,22 +8,14 @@ use std::path::PathBuf;
 const FLOORS: &[&str] = &["top", "middle", "ground"];
 
 fn tree(files: &[(&str, &str)]) -> Tree {
-    Tree::of(
-        &files
-            .iter()
-            .map(|&(path, text)| (PathBuf::from(path), text.to_owned()))
-            .collect(),
-    )
+    Tree::of(&files.iter().map(|&(path, text)| (PathBuf::from(path), text.to_owned())).collect())
 }
 
 /// A tree with these texts of the ground floor and of the middle one; the top one imports both.
 fn planted(ground: &str, middle: &str) -> Tree {
     tree(&[
         ("main.rs", "mod ground; mod middle; mod top;"),
-        (
-            "top/mod.rs",
-            "pub mod part; use crate::middle::f; use crate::ground;",
-        ),
+        ("top/mod.rs", "pub mod part; use crate::middle::f; use crate::ground;"),
         ("top/part.rs", "pub fn g() {} pub struct S;"),
         ("middle/mod.rs", middle),
         ("ground/mod.rs", ground),
@@ -53,9 +45,7 @@ fn every_way_of_importing_upward_is_seen() {
     for way in ways {
         let failures = upward(&planted(way, ""), FLOORS);
         assert!(
-            failures
-                .iter()
-                .any(|failure| failure.starts_with("ground/mod.rs: imports top/")),
+            failures.iter().any(|failure| failure.starts_with("ground/mod.rs: imports top/")),
             "{way}: {failures:?}"
         );
     }
@@ -63,10 +53,7 @@ fn every_way_of_importing_upward_is_seen() {
 
 #[test]
 fn a_file_by_another_path_is_seen() {
-    let failures = upward(
-        &planted("#[path = \"../top/part.rs\"] mod part;", ""),
-        FLOORS,
-    );
+    let failures = upward(&planted("#[path = \"../top/part.rs\"] mod part;", ""), FLOORS);
     assert_eq!(failures, ["ground/mod.rs: `#[path]` hides where a file is"]);
 }
 
@@ -79,19 +66,13 @@ fn a_circle_in_a_folder_is_seen() {
         ("top/b.rs", "pub fn g() { super::x() }"),
     ]);
     assert_eq!(upward(&tree, FLOORS), [""; 0]);
-    assert_eq!(
-        circles(&tree),
-        ["a circle: top/a.rs -> top/b.rs -> top/mod.rs -> top/a.rs"]
-    );
+    assert_eq!(circles(&tree), ["a circle: top/a.rs -> top/b.rs -> top/mod.rs -> top/a.rs"]);
 }
 
 #[test]
 fn link_names_from_above_are_listed() {
     let above = "global_asm!(\".global entry\\nentry: ret\");";
-    let calls = [
-        "unsafe extern \"C\" { fn entry(); }",
-        "global_asm!(\"bl entry\");",
-    ];
+    let calls = ["unsafe extern \"C\" { fn entry(); }", "global_asm!(\"bl entry\");"];
     for call in calls {
         let tree = planted(call, above);
         let failures = link_names(&tree, FLOORS, &[]);
@@ -99,23 +80,12 @@ fn link_names_from_above_are_listed() {
             failures,
             ["ground/mod.rs: uses `entry` of middle/mod.rs by its link name, from a floor above"]
         );
-        let listed = LinkName {
-            name: "entry",
-            user: "ground/mod.rs",
-            owner: "middle/mod.rs",
-        };
+        let listed = LinkName { name: "entry", user: "ground/mod.rs", owner: "middle/mod.rs" };
         assert_eq!(link_names(&tree, FLOORS, &[listed]), [""; 0]);
     }
     let exported = "#[unsafe(no_mangle)] extern \"C\" fn entry() {}";
-    assert_eq!(
-        link_names(&planted(calls[0], exported), FLOORS, &[]).len(),
-        1
-    );
-    let stale = LinkName {
-        name: "gone",
-        user: "ground/mod.rs",
-        owner: "middle/mod.rs",
-    };
+    assert_eq!(link_names(&planted(calls[0], exported), FLOORS, &[]).len(), 1);
+    let stale = LinkName { name: "gone", user: "ground/mod.rs", owner: "middle/mod.rs" };
     assert_eq!(
         link_names(&planted("", above), FLOORS, &[stale]),
         ["ground/mod.rs does not use `gone` of middle/mod.rs any more"]

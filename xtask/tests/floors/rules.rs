@@ -26,10 +26,7 @@ pub fn upward(tree: &Tree, floors: &[&str]) -> Vec<String> {
     let mut failures = Vec::new();
     for (path, file) in &tree.files {
         if file.has_path {
-            failures.push(format!(
-                "{}: `#[path]` hides where a file is",
-                path.display()
-            ));
+            failures.push(format!("{}: `#[path]` hides where a file is", path.display()));
         }
         let own = floor(path, floors);
         for import in &file.imports {
@@ -40,9 +37,7 @@ pub fn upward(tree: &Tree, floors: &[&str]) -> Vec<String> {
                     "{path}: imports {import}, from floor `{}` above its own, `{}`",
                     floors[theirs], floors[own],
                 )),
-                _ => failures.push(format!(
-                    "{path}: imports {import}, one of them is on no floor"
-                )),
+                _ => failures.push(format!("{path}: imports {import}, one of them is on no floor")),
             }
         }
     }
@@ -59,10 +54,7 @@ pub fn circles(tree: &Tree) -> Vec<String> {
         }
         if let Some(circle) = shortest_way_back(tree, start) {
             known.extend(circle.iter().copied());
-            let names: Vec<_> = circle
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect();
+            let names: Vec<_> = circle.iter().map(|path| path.display().to_string()).collect();
             failures.push(format!("a circle: {} -> {}", names.join(" -> "), names[0]));
         }
     }
@@ -77,12 +69,7 @@ fn shortest_way_back<'a>(tree: &'a Tree, start: &'a PathBuf) -> Option<Vec<&'a P
         let mut longer = Vec::new();
         for way in ways {
             let last = way.last().expect("a way has a start");
-            for import in tree
-                .files
-                .get(*last)
-                .into_iter()
-                .flat_map(|file| &file.imports)
-            {
+            for import in tree.files.get(*last).into_iter().flat_map(|file| &file.imports) {
                 if import == start {
                     return Some(way);
                 }

@@ -58,10 +58,10 @@ impl Board {
     /// Pages of the registers that switch it off.
     #[must_use]
     pub fn power_off_pages(&self) -> Vec<Range> {
-        let pages = self.power_off.iter().map(|write| Range {
-            base: write.address & !(PAGE - 1),
-            size: PAGE,
-        });
+        let pages = self
+            .power_off
+            .iter()
+            .map(|write| Range { base: write.address & !(PAGE - 1), size: PAGE });
         merged(&pages.collect::<Vec<_>>())
     }
 }
@@ -259,7 +259,5 @@ fn range<'de, D: Deserializer<'de>>(from: D) -> Result<Range, D::Error> {
 
 fn ranges<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Range>, D::Error> {
     let spans = Vec::<Span>::deserialize(from)?.into_iter();
-    Ok(spans
-        .map(|Span { base, size }| Range { base, size: size.0 })
-        .collect())
+    Ok(spans.map(|Span { base, size }| Range { base, size: size.0 }).collect())
 }

@@ -39,10 +39,7 @@ impl Mapping {
     /// A device's registers, at one address on both sides.
     #[must_use]
     pub fn device(at: plan::Range, what: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Device,
-            ..Self::normal(at.base, at, "rw-", what)
-        }
+        Self { kind: Kind::Device, ..Self::normal(at.base, at, "rw-", what) }
     }
 
     fn leaf(&self) -> Leaf {
@@ -85,22 +82,15 @@ pub fn compare(
         }
     }
     let ends = |input: u64, size: u64| [input, input.saturating_add(size)];
-    let mut cuts: Vec<u64> = declared
-        .iter()
-        .flat_map(|m| ends(m.input, m.size))
-        .collect();
+    let mut cuts: Vec<u64> = declared.iter().flat_map(|m| ends(m.input, m.size)).collect();
     cuts.extend(leaves.iter().flat_map(|leaf| ends(leaf.input, leaf.size)));
     cuts.sort_unstable();
     cuts.dedup();
     let mut pieces: Vec<Piece> = Vec::new();
     for pair in cuts.windows(2) {
         let [base, end] = *pair else { continue };
-        let must = declared
-            .iter()
-            .find(|m| base.wrapping_sub(m.input) < m.size);
-        let found = leaves
-            .partition_point(|leaf| leaf.input <= base)
-            .checked_sub(1);
+        let must = declared.iter().find(|m| base.wrapping_sub(m.input) < m.size);
+        let found = leaves.partition_point(|leaf| leaf.input <= base).checked_sub(1);
         let found = found.map(|n| &leaves[n]);
         let found = found.filter(|leaf| base - leaf.input < leaf.size);
         let Some(what) = difference(regime, base, must, found, places) else {
@@ -118,12 +108,7 @@ pub fn compare(
             {
                 last.end = end;
             }
-            _ => pieces.push(Piece {
-                base,
-                end,
-                output,
-                what,
-            }),
+            _ => pieces.push(Piece { base, end, output, what }),
         }
     }
     for piece in pieces {
@@ -140,13 +125,7 @@ pub fn compare(
         );
         let mut who: Vec<String> = regime.who.clone();
         if let Some(owner) = places.at(piece.output) {
-            who.extend(
-                owner
-                    .who
-                    .iter()
-                    .filter(|name| !regime.who.contains(name))
-                    .cloned(),
-            );
+            who.extend(owner.who.iter().filter(|name| !regime.who.contains(name)).cloned());
         }
         let who: Vec<_> = who.iter().map(String::as_str).collect();
         findings.add(claim, place, &who, piece.what);

@@ -118,12 +118,7 @@ impl Findings {
     ) {
         if found != must {
             let (found, must) = (found.shown(), must.shown());
-            self.add(
-                claim,
-                place,
-                who,
-                format_args!("{what} is {found}, must be {must}"),
-            );
+            self.add(claim, place, who, format_args!("{what} is {found}, must be {must}"));
         }
     }
 

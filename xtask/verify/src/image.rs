@@ -85,10 +85,7 @@ impl<'a> Image<'a> {
         let plan_offset = word(64).and_then(|at| usize::try_from(at).ok());
         let header = plan_offset.and_then(|at| Header::read_from_prefix(bytes.get(at..)?).ok());
         let (Some(plan_offset), Some((header, _))) = (plan_offset, header) else {
-            fail(
-                "byte 64 of the image".into(),
-                "the image has no plan where it says".into(),
-            );
+            fail("byte 64 of the image".into(), "the image has no plan where it says".into());
             return None;
         };
         if header.magic != MAGIC || header.version != VERSION {
@@ -100,9 +97,7 @@ impl<'a> Image<'a> {
             fail(format!("byte {plan_offset:#x} of the image"), what);
             return None;
         }
-        let end = usize::try_from(header.size)
-            .ok()
-            .and_then(|size| plan_offset.checked_add(size));
+        let end = usize::try_from(header.size).ok().and_then(|size| plan_offset.checked_add(size));
         let Some(plan) = end.and_then(|end| bytes.get(plan_offset..end)) else {
             let what = format!(
                 "the plan has {:#x} bytes, more than the image has behind {plan_offset:#x}",
@@ -170,9 +165,7 @@ impl<'a> Image<'a> {
     ) -> Result<Vec<T>, String> {
         let (start, count) = (array.offset as usize, array.count as usize);
         if count > most {
-            return Err(format!(
-                "{what}: {count} elements, at most {most} are known"
-            ));
+            return Err(format!("{what}: {count} elements, at most {most} are known"));
         }
         let span = start..start.saturating_add(count * size_of::<T>());
         // EL2 refers to elements in place, so they lie on their type's alignment.
@@ -180,9 +173,7 @@ impl<'a> Image<'a> {
             Some(bytes) if start.is_multiple_of(align_of::<T>()) => {
                 self.account(span, what);
                 let elements = bytes.chunks_exact(size_of::<T>());
-                Ok(elements
-                    .filter_map(|bytes| T::read_from_bytes(bytes).ok())
-                    .collect())
+                Ok(elements.filter_map(|bytes| T::read_from_bytes(bytes).ok()).collect())
             }
             _ => Err(format!(
                 "{what}: {count} elements at {start:#x} do not lie in the plan, each on its \
@@ -213,8 +204,7 @@ impl<'a> Image<'a> {
     #[must_use]
     pub fn at(&self, address: u64, size: u64) -> Option<&'a [u8]> {
         let start = usize::try_from(address.checked_sub(self.header.el2_base)?).ok()?;
-        self.bytes
-            .get(start..start.checked_add(usize::try_from(size).ok()?)?)
+        self.bytes.get(start..start.checked_add(usize::try_from(size).ok()?)?)
     }
 
     /// The translation table at a physical address, if it lies in the plan; it is accounted for.
@@ -235,9 +225,8 @@ impl<'a> Image<'a> {
     pub fn tables(&self) -> Vec<u64> {
         let used = self.used.borrow();
         let tables = used.iter().filter(|(_, what)| what == TABLE);
-        let mut tables: Vec<_> = tables
-            .map(|(span, _)| self.plan_base() + span.start as u64)
-            .collect();
+        let mut tables: Vec<_> =
+            tables.map(|(span, _)| self.plan_base() + span.start as u64).collect();
         tables.sort_unstable();
         tables
     }
@@ -255,29 +244,14 @@ impl<'a> Image<'a> {
         expect("byte 16 of the image", "image_size", word(16), size);
         // Linux, booting.rst: little-endian, 4 KiB pages, anywhere in memory.
         expect("byte 24 of the image", "flags", word(24), 0b1010);
-        expect(
-            "byte 72 of the image",
-            "the size of EL2's segments",
-            word(72),
-            offset,
-        );
+        expect("byte 72 of the image", "the size of EL2's segments", word(72), offset);
         let header = &self.header;
-        expect(
-            "Header::image_size",
-            "the image's size",
-            header.image_size,
-            size,
-        );
+        expect("Header::image_size", "the image's size", header.image_size, size);
         let loose = (size | offset | header.size | header.el2_base) % PAGE;
         expect("the image's parts", "what is left of whole pages", loose, 0);
         let covered = &self.plan[offset_of!(Header, size)..];
         let crc = CRC.checksum(covered);
-        expect(
-            "Header::crc",
-            "the check sum",
-            header.crc.into(),
-            crc.into(),
-        );
+        expect("Header::crc", "the check sum", header.crc.into(), crc.into());
         self.check_unaccounted(findings);
     }
 

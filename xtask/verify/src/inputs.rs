@@ -71,10 +71,7 @@ impl Inputs {
         let mut board: Board = toml::from_str(board)
             .with_context(|| format!("boards/{}/board.toml", manifest.board))?;
         if !manifest.ram.is_empty() {
-            let ranges = manifest.ram.iter().map(|ram| Range {
-                base: ram.base,
-                size: ram.size.0,
-            });
+            let ranges = manifest.ram.iter().map(|ram| Range { base: ram.base, size: ram.size.0 });
             board.ram = ranges.collect();
         }
         ensure!(!board.gic.is_empty(), "a board needs one [[gic]] at least");
@@ -108,22 +105,12 @@ impl Inputs {
             let mut program =
                 program.with_context(|| format!("the image of {}", partition.name))?;
             for file in &image.files {
-                program.pieces.push(Piece {
-                    ipa: file.load,
-                    bytes: files(&file.path)?,
-                    zero: 0,
-                });
+                program.pieces.push(Piece { ipa: file.load, bytes: files(&file.path)?, zero: 0 });
             }
             programs.push(program);
             initrds.push(partition.initrd.as_deref().map(&mut *files).transpose()?);
         }
-        Ok(Self {
-            manifest,
-            board,
-            el2: El2::read(el2)?,
-            programs,
-            initrds,
-        })
+        Ok(Self { manifest, board, el2: El2::read(el2)?, programs, initrds })
     }
 }
 

@@ -75,12 +75,8 @@ fn context<'a>(
     inputs: &'a Inputs,
     findings: &mut Findings,
 ) -> Option<Context<'a>> {
-    let context = Context {
-        image,
-        inputs,
-        cores: inputs.manifest.cores(),
-        ends: inputs.manifest.ends(),
-    };
+    let context =
+        Context { image, inputs, cores: inputs.manifest.cores(), ends: inputs.manifest.ends() };
     let (cores, partitions) = (image.cores.len(), image.partitions.len());
     let must = (context.cores.len(), inputs.manifest.partition.len());
     if (cores, partitions) == must {

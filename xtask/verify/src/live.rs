@@ -60,21 +60,11 @@ pub(crate) fn expected(context: &Context<'_>) -> Expected {
     let mut memory = Vec::new();
     let mut constant = |what: &str, at: Range| {
         if let Some(bytes) = image.at(at.base, at.size) {
-            memory.push(Constant {
-                what: what.into(),
-                base: at.base,
-                bytes: bytes.to_vec(),
-            });
+            memory.push(Constant { what: what.into(), base: at.base, bytes: bytes.to_vec() });
         }
     };
     // Rodata holds pointers, which EL2 relocates.
-    for segment in context
-        .inputs
-        .el2
-        .segments
-        .iter()
-        .filter(|s| s.rights == "r-x")
-    {
+    for segment in context.inputs.el2.segments.iter().filter(|s| s.rights == "r-x") {
         let base = header.el2_base + segment.offset;
         let size = segment.size;
         constant("EL2's text", Range { base, size });
@@ -109,9 +99,5 @@ pub(crate) fn expected(context: &Context<'_>) -> Expected {
             ttbr_load: row.ttbr_load,
         }
     });
-    Expected {
-        cores: cores.collect(),
-        tables: image.tables(),
-        memory,
-    }
+    Expected { cores: cores.collect(), tables: image.tables(), memory }
 }

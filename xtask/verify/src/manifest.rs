@@ -295,10 +295,7 @@ pub struct Rate {
 
 impl Default for Rate {
     fn default() -> Self {
-        Self {
-            per_second: 10_000,
-            burst: 32,
-        }
+        Self { per_second: 10_000, burst: 32 }
     }
 }
 
@@ -347,18 +344,12 @@ impl Manifest {
             );
         }
         let share = manifest.console_share;
-        ensure!(
-            (1..=50).contains(&share),
-            "the console cannot take {share} % of its core"
-        );
+        ensure!((1..=50).contains(&share), "the console cannot take {share} % of its core");
         // What is found by its name must be one.
         let names = manifest.partition.iter().map(|partition| &partition.name);
         let names: Vec<_> = names.collect();
         for (n, name) in names.iter().enumerate() {
-            ensure!(
-                !names[..n].contains(name),
-                "two partitions are named {name}"
-            );
+            ensure!(!names[..n].contains(name), "two partitions are named {name}");
         }
         for channel in &manifest.channel {
             let name = &channel.name;
@@ -392,13 +383,7 @@ impl Manifest {
                 })?;
                 let same = |end: &&End| (end.partition, end.vcpu) == (partition, vcpu);
                 let handle = ends.iter().filter(same).count();
-                ends.push(End {
-                    channel,
-                    side,
-                    partition,
-                    vcpu,
-                    handle,
-                });
+                ends.push(End { channel, side, partition, vcpu, handle });
             }
         }
         Ok(ends)
@@ -407,8 +392,7 @@ impl Manifest {
     /// Every channel end, in the order of channels, first ends first.
     #[must_use]
     pub fn ends(&self) -> Vec<End> {
-        self.declared_ends()
-            .expect("Manifest::read has seen that every end exists")
+        self.declared_ends().expect("Manifest::read has seen that every end exists")
     }
 
     /// How an end waits.

@@ -56,9 +56,8 @@ pub fn check(
 ) -> Vec<Reach> {
     let leaves = guests.iter().flat_map(|map| &map.leaves);
     let leaves = leaves.chain(el2.iter().flat_map(|map| &map.leaves));
-    let mut cuts: Vec<u64> = leaves
-        .flat_map(|leaf| [leaf.output, leaf.output + leaf.size])
-        .collect();
+    let mut cuts: Vec<u64> =
+        leaves.flat_map(|leaf| [leaf.output, leaf.output + leaf.size]).collect();
     let bounds = places.list.iter().map(|place| place.range);
     cuts.extend(bounds.flat_map(|r| [r.base, r.base.saturating_add(r.size)]));
     cuts.sort_unstable();
@@ -67,9 +66,7 @@ pub fn check(
     for pair in cuts.windows(2) {
         let [base, end] = *pair else { continue };
         let here = |leaves: &[Leaf]| -> Vec<Rights> {
-            let here = leaves
-                .iter()
-                .filter(|leaf| base.wrapping_sub(leaf.output) < leaf.size);
+            let here = leaves.iter().filter(|leaf| base.wrapping_sub(leaf.output) < leaf.size);
             here.map(|leaf| leaf.rights).collect()
         };
         let of_guests = guests.iter().flat_map(|map| {
@@ -86,20 +83,8 @@ pub fn check(
         if of_guests.is_empty() && running.is_empty() && loading.is_empty() {
             continue;
         }
-        meet(
-            context,
-            places,
-            (base, end),
-            &of_guests,
-            &running,
-            &loading,
-            findings,
-        );
-        let more: Vec<_> = loading
-            .iter()
-            .filter(|one| !running.contains(one))
-            .copied()
-            .collect();
+        meet(context, places, (base, end), &of_guests, &running, &loading, findings);
+        let more: Vec<_> = loading.iter().filter(|one| !running.contains(one)).copied().collect();
         let reach = Reach {
             base,
             size: end - base,
@@ -155,14 +140,9 @@ fn meet(
     };
     let distinct = partitions.windows(2).all(|pair| pair[0] != pair[1]);
     if guests.len() > 1 && !(distinct && guests.iter().all(shared)) {
-        let all = guests
-            .iter()
-            .map(|(p, r)| format!("{} ({})", context.name(*p), r.letters()));
+        let all = guests.iter().map(|(p, r)| format!("{} ({})", context.name(*p), r.letters()));
         let all: Vec<_> = all.collect();
-        add(
-            &partitions,
-            format!("{what} is reached by {}", all.join(" and by ")),
-        );
+        add(&partitions, format!("{what} is reached by {}", all.join(" and by ")));
     }
     for (core, _) in running.iter().filter(|_| !guests.is_empty()) {
         let name = context.core_name(*core);
@@ -174,10 +154,7 @@ fn meet(
         let writer = channel.is_some_and(|(writer, _)| writer == own);
         if let Some(other) = partitions.iter().find(|&&p| p != own && !writer) {
             let name = context.core_name(*core);
-            add(
-                &[*other, own],
-                format!("EL2 on {name} maps {what} while it loads"),
-            );
+            add(&[*other, own], format!("EL2 on {name} maps {what} while it loads"));
         }
     }
 }
@@ -205,13 +182,7 @@ fn by_core(context: &Context<'_>, list: &[(usize, Rights)]) -> Vec<Access> {
 
 fn same(one: &Reach, other: &Reach) -> bool {
     let of = |reach: &Reach| {
-        let Reach {
-            what,
-            guests,
-            el2,
-            loading,
-            ..
-        } = reach.clone();
+        let Reach { what, guests, el2, loading, .. } = reach.clone();
         (what, guests, el2, loading)
     };
     of(one) == of(other)

@@ -39,10 +39,7 @@ impl Places {
         for (p, _, row) in context.partitions() {
             let name = context.name(p);
             for piece in &row.memory {
-                let range = Range {
-                    base: piece.base,
-                    size: piece.size,
-                };
+                let range = Range { base: piece.base, size: piece.size };
                 places.ram(range, format!("memory of {name}"), name);
             }
         }
@@ -57,9 +54,7 @@ impl Places {
                 }
             }
         }
-        places
-            .list
-            .sort_by_key(|place| (place.range.base, place.range.size));
+        places.list.sort_by_key(|place| (place.range.base, place.range.size));
         places
     }
 
@@ -67,16 +62,11 @@ impl Places {
         let image = context.image;
         let header = &image.header;
         for segment in &context.inputs.el2.segments {
-            let range = Range {
-                base: header.el2_base.wrapping_add(segment.offset),
-                size: segment.size,
-            };
+            let range =
+                Range { base: header.el2_base.wrapping_add(segment.offset), size: segment.size };
             self.ram(range, segment_name(segment.rights).into(), "EL2");
         }
-        let plan = Range {
-            base: image.plan_base(),
-            size: image.plan.len() as u64,
-        };
+        let plan = Range { base: image.plan_base(), size: image.plan.len() as u64 };
         self.ram(plan, "the plan".into(), "EL2");
         let pristine = image.pristine_offset();
         let pristine = Range {
@@ -106,17 +96,9 @@ impl Places {
             self.fixed(Range { base, size }, what, "EL2");
         }
         self.fixed(gic.gicc, "the GIC's CPU interface".into(), "EL2");
-        self.fixed(
-            gic.gich,
-            "the GIC's virtual interface control".into(),
-            "EL2",
-        );
+        self.fixed(gic.gich, "the GIC's virtual interface control".into(), "EL2");
         self.fixed(gic.gicv, "the GIC's virtual CPU interface".into(), "EL2");
-        self.fixed(
-            paged(board.console.regs),
-            "the console's UART".into(),
-            "EL2",
-        );
+        self.fixed(paged(board.console.regs), "the console's UART".into(), "EL2");
         for page in board.power_off_pages() {
             self.fixed(page, "what switches the board off".into(), "EL2");
         }
@@ -176,37 +158,19 @@ impl Places {
                 findings.add(Claim::Ownership, range(at.base, at.size), who, what);
             };
             if base.checked_add(size).is_none_or(|end| end > 1 << 48) {
-                add(
-                    place.range,
-                    &who,
-                    format!("{} reaches beyond the address space", place.what),
-                );
+                add(place.range, &who, format!("{} reaches beyond the address space", place.what));
                 continue;
             }
             if !(base | size).is_multiple_of(plan::PAGE) && place.ram {
-                add(
-                    place.range,
-                    &who,
-                    format!("{} is not whole pages", place.what),
-                );
+                add(place.range, &who, format!("{} is not whole pages", place.what));
             }
             if let Some(before) = last
                 && base < end(before.range)
             {
-                let both = Range {
-                    base,
-                    size: end(before.range).min(base + size) - base,
-                };
+                let both = Range { base, size: end(before.range).min(base + size) - base };
                 let mut owners: Vec<_> = before.who.iter().map(String::as_str).collect();
-                owners.extend(
-                    who.iter()
-                        .filter(|name| !before.who.iter().any(|b| b == *name)),
-                );
-                add(
-                    both,
-                    &owners,
-                    format!("one range is {} and {}", before.what, place.what),
-                );
+                owners.extend(who.iter().filter(|name| !before.who.iter().any(|b| b == *name)));
+                add(both, &owners, format!("one range is {} and {}", before.what, place.what));
             }
             if last.is_none_or(|before| end(before.range) <= base + size) {
                 last = Some(place);
@@ -214,19 +178,11 @@ impl Places {
             if place.ram {
                 let inside = |ram: &&Range| ram.base <= base && base + size <= end(**ram);
                 if !merged(&board.ram).iter().any(|ram| inside(&ram)) {
-                    add(
-                        place.range,
-                        &who,
-                        format!("{} lies outside the board's RAM", place.what),
-                    );
+                    add(place.range, &who, format!("{} lies outside the board's RAM", place.what));
                 }
                 let hit = |kept: &&Range| kept.base < base + size && base < end(**kept);
                 if let Some(kept) = board.reserved.iter().find(hit) {
-                    add(
-                        *kept,
-                        &who,
-                        format!("{} lies where firmware is", place.what),
-                    );
+                    add(*kept, &who, format!("{} lies where firmware is", place.what));
                 }
             }
         }
@@ -263,11 +219,7 @@ impl Places {
             expect(place, core.row.private, PRIVATE_SIZE);
         }
         for (p, _, row) in context.partitions() {
-            expect(
-                format!("state, partition {}", context.name(p)),
-                row.row.state,
-                STATE_SIZE,
-            );
+            expect(format!("state, partition {}", context.name(p)), row.row.state, STATE_SIZE);
         }
     }
 }

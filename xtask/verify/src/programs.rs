@@ -54,38 +54,25 @@ impl Program {
                 let first = partition.memory[0].ipa().next_multiple_of(2 << 20);
                 (image.load.unwrap_or(first.saturating_add(offset)), size)
             }
-            None => (
-                image.load.context("raw bytes need `load`")?,
-                file.len() as u64,
-            ),
+            None => (image.load.context("raw bytes need `load`")?, file.len() as u64),
         };
         let zero = size.saturating_sub(file.len() as u64);
         Ok(Self {
-            pieces: vec![Piece {
-                ipa,
-                bytes: file,
-                zero,
-            }],
+            pieces: vec![Piece { ipa, bytes: file, zero }],
             entry: image.entry.unwrap_or(ipa),
         })
     }
 
     fn elf(file: &[u8]) -> Result<Self> {
         let header = FileHeader64::<LE>::parse(file).context("no 64-bit ELF file")?;
-        ensure!(
-            header.e_machine(LE) == EM_AARCH64,
-            "no ELF file for AArch64"
-        );
+        ensure!(header.e_machine(LE) == EM_AARCH64, "no ELF file for AArch64");
         let mut pieces = Vec::new();
         let mut entry = header.e_entry(LE);
         for segment in header.program_headers(LE, file)? {
             if segment.p_type(LE) != PT_LOAD || segment.p_memsz(LE) == 0 {
                 continue;
             }
-            let bytes = segment
-                .data(LE, file)
-                .ok()
-                .context("an ELF file cut short")?;
+            let bytes = segment.data(LE, file).ok().context("an ELF file cut short")?;
             let memory = segment.p_memsz(LE);
             // The entry is a virtual address, and a guest starts with its MMU off.
             let inside = header.e_entry(LE).wrapping_sub(segment.p_vaddr(LE));
@@ -132,11 +119,7 @@ impl El2 {
     /// each either writable or executable or neither.
     pub fn read(file: &[u8]) -> Result<Self> {
         let header = FileHeader64::<LE>::parse(file).context("EL2: no 64-bit ELF file")?;
-        let mut el2 = Self {
-            bytes: Vec::new(),
-            segments: Vec::new(),
-            vectors: None,
-        };
+        let mut el2 = Self { bytes: Vec::new(), segments: Vec::new(), vectors: None };
         for segment in header.program_headers(LE, file)? {
             if segment.p_type(LE) != PT_LOAD || segment.p_memsz(LE) == 0 {
                 continue;
@@ -154,17 +137,10 @@ impl El2 {
                 offset == el2.bytes.len() as u64 && size < 1 << 30,
                 "EL2's segment at {offset:#x} does not follow the one before it"
             );
-            let bytes = segment
-                .data(LE, file)
-                .ok()
-                .context("EL2: a file cut short")?;
+            let bytes = segment.data(LE, file).ok().context("EL2: a file cut short")?;
             el2.bytes.extend_from_slice(bytes);
             el2.bytes.resize((offset + size) as usize, 0);
-            el2.segments.push(Segment {
-                offset,
-                size,
-                rights,
-            });
+            el2.segments.push(Segment { offset, size, rights });
         }
         let sections = header.sections(LE, file)?;
         let symbols = sections.symbols(LE, file, object::elf::SHT_SYMTAB)?;

@@ -150,10 +150,7 @@ fn input_bits(end: u64) -> u64 {
 /// The last level where a walk over `bits` can start, with up to `2^side` tables side by side (DDI
 /// 0487, D8.2).
 fn start_level(bits: u32, side: u32) -> u32 {
-    (0..=2)
-        .rev()
-        .find(|&level| bits <= span_bits(level) + 9 + side)
-        .unwrap_or(0)
+    (0..=2).rev().find(|&level| bits <= span_bits(level) + 9 + side).unwrap_or(0)
 }
 
 /// What both translation control registers must say: the fields from `IRGN0` to `PS`.
@@ -163,13 +160,7 @@ fn control_fields(board: &Board) -> [Field; 5] {
         ("ORGN0", 10, 2, 1, "walks read tables through the caches"),
         ("SH0", 12, 2, 3, "walks are Inner Shareable"),
         ("TG0", 14, 2, 0, "tables have the 4 KiB granule"),
-        (
-            "PS",
-            16,
-            3,
-            output_size(board).0,
-            "the board's physical addresses",
-        ),
+        ("PS", 16, 3, output_size(board).0, "the board's physical addresses"),
     ]
 }
 
@@ -185,13 +176,7 @@ pub fn el2_regime(
     let t0sz = 64 - input_bits(end);
     let mut fields = control_fields(board).to_vec();
     fields.extend([
-        (
-            "T0SZ",
-            0,
-            6,
-            t0sz,
-            "the smallest space that holds what EL2 maps",
-        ),
+        ("T0SZ", 0, 6, t0sz, "the smallest space that holds what EL2 maps"),
         ("TBI", 20, 1, 0, "EL2 has no tagged pointers"),
         ("RES1", 23, 1, 1, "reserved"),
         ("RES1", 31, 1, 1, "reserved"),
@@ -222,13 +207,7 @@ pub fn guest_regime(
     let input = input_bits(end);
     let mut fields = control_fields(board).to_vec();
     fields.extend([
-        (
-            "T0SZ",
-            0,
-            6,
-            64 - input,
-            "the smallest space that holds what the guest has",
-        ),
+        ("T0SZ", 0, 6, 64 - input, "the smallest space that holds what the guest has"),
         (
             "SL0",
             6,

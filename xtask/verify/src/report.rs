@@ -87,9 +87,7 @@ impl fmt::Display for Proof {
 fn row(reach: &Reach) -> [String; 4] {
     let words = |list: &[Access], suffix: &str| {
         let list = list.iter();
-        let list: Vec<_> = list
-            .map(|a| format!("{} {}{suffix}", a.who, a.rights))
-            .collect();
+        let list: Vec<_> = list.map(|a| format!("{} {}{suffix}", a.who, a.rights)).collect();
         list
     };
     let mut el2 = words(&reach.el2, "");

@@ -36,11 +36,7 @@ impl Rights {
     #[must_use]
     pub fn letters(self) -> String {
         let letter = |has, letter| if has { letter } else { '-' };
-        let all = [
-            letter(self.read, 'r'),
-            letter(self.write, 'w'),
-            letter(self.execute, 'x'),
-        ];
+        let all = [letter(self.read, 'r'), letter(self.write, 'w'), letter(self.execute, 'x')];
         all.iter().collect()
     }
 }
@@ -130,13 +126,8 @@ impl Regime {
 
     /// Everything the tables translate, in order, neighbours that continue each other joined.
     pub fn walk(&self, image: &Image<'_>, findings: &mut Findings) -> Vec<Leaf> {
-        let mut walk = Walk {
-            regime: self,
-            image,
-            findings,
-            leaves: Vec::new(),
-            seen: HashSet::new(),
-        };
+        let mut walk =
+            Walk { regime: self, image, findings, leaves: Vec::new(), seen: HashSet::new() };
         let most = if self.stage == Stage::Two { 16 } else { 1 };
         if self.root_tables() > most || !self.root.is_multiple_of(self.root_tables() * PAGE) {
             let what = format!(
@@ -168,11 +159,7 @@ impl Regime {
             // The start level's index takes every bit that is left.
             let mask = if level == self.start { u64::MAX } else { 511 };
             let entry = table.checked_add((input >> span & mask) * 8)?;
-            let entry = image
-                .at(entry, 8)?
-                .try_into()
-                .ok()
-                .map(u64::from_le_bytes)?;
+            let entry = image.at(entry, 8)?.try_into().ok().map(u64::from_le_bytes)?;
             match (entry & 0b11, level) {
                 (0b11, 0..=2) => table = entry & ADDRESS,
                 (0b11, _) | (0b01, 1 | 2) => {
@@ -211,9 +198,8 @@ impl Walk<'_, '_> {
             return;
         };
         let entries = bytes.chunks_exact(8);
-        let entries: Vec<u64> = entries
-            .map(|b| b.try_into().map_or(0, u64::from_le_bytes))
-            .collect();
+        let entries: Vec<u64> =
+            entries.map(|b| b.try_into().map_or(0, u64::from_le_bytes)).collect();
         // A root may have fewer entries than a table.
         let used = 1usize << (self.regime.bits - span_bits(level)).min(9);
         for (n, &entry) in entries.iter().enumerate() {
@@ -221,12 +207,7 @@ impl Walk<'_, '_> {
                 continue;
             }
             let input = first + ((n as u64) << span_bits(level));
-            let place = || {
-                format!(
-                    "{place}, entry {n} ({entry:#x}) for {}",
-                    self.at(input, level)
-                )
-            };
+            let place = || format!("{place}, entry {n} ({entry:#x}) for {}", self.at(input, level));
             match (entry & 0b11, level) {
                 (0b00 | 0b10, _) => self.refuse(place(), "an invalid descriptor is not zero"),
                 (0b01, 0 | 3) => self.refuse(place(), "a reserved descriptor"),
@@ -290,17 +271,9 @@ impl Walk<'_, '_> {
         };
         let unknown = entry & !(known | attributes);
         if unknown != 0 {
-            return Err(format!(
-                "bits {unknown:#x} are reserved or have no use here"
-            ));
+            return Err(format!("bits {unknown:#x} are reserved or have no use here"));
         }
-        Ok(Leaf {
-            input,
-            output,
-            size,
-            rights,
-            kind,
-        })
+        Ok(Leaf { input, output, size, rights, kind })
     }
 
     fn push(&mut self, leaf: Leaf) {
@@ -337,11 +310,7 @@ fn stage1(entry: u64) -> Decoded {
     if entry & AP_1 == 0 {
         return Err("AP[1] is clear, which is RES1 where one privilege level is".into());
     }
-    let rights = Rights {
-        read: true,
-        write: entry & READ_ONLY == 0,
-        execute: entry & XN == 0,
-    };
+    let rights = Rights { read: true, write: entry & READ_ONLY == 0, execute: entry & XN == 0 };
     let attribute = (MAIR_EL2 >> (8 * (entry >> 2 & 7))) as u8;
     let kind = match (attribute, (entry & SHARE) >> 8) {
         (0xff, 0b11) => Kind::Normal,
@@ -362,11 +331,7 @@ fn stage2(entry: u64) -> Decoded {
         0b10 => false,
         _ => return Err("XN[0] is set: what it means depends on FEAT_XNX".into()),
     };
-    let rights = Rights {
-        read: entry & 1 << 6 != 0,
-        write: entry & 1 << 7 != 0,
-        execute,
-    };
+    let rights = Rights { read: entry & 1 << 6 != 0, write: entry & 1 << 7 != 0, execute };
     let kind = match ((entry & MEM_ATTR) >> 2, (entry & SHARE) >> 8) {
         (0b1111, 0b11) => Kind::Normal,
         (0b0001, 0) => Kind::Device,

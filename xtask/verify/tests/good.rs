@@ -34,10 +34,7 @@ fn the_report_says_who_reaches_what() {
         "everything holds",
     ] {
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(
-            squeezed(&text).contains(&squeezed(words)),
-            "{words} in\n{text}"
-        );
+        assert!(squeezed(&text).contains(&squeezed(words)), "{words} in\n{text}");
     }
     let json = proof.json().expect("JSON");
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
@@ -64,11 +61,7 @@ fn devices_with_dma_are_named() {
     let named = "device virtio0 of alpha: it writes memory by itself and reaches all of RAM";
     assert!(proof.holds(), "{proof}");
     assert_eq!(proof.trusted, [named]);
-    assert!(
-        proof
-            .to_string()
-            .contains("trusted, not proven: device virtio0")
-    );
+    assert!(proof.to_string().contains("trusted, not proven: device virtio0"));
     assert!(proof.json().expect("JSON").contains(named));
 
     let mut inputs = good.inputs.clone();
@@ -97,10 +90,7 @@ fn files_beside_the_program_are_compared() {
     assert!(refusal.contains("byte 0x3 of its image"), "{refusal}");
     good.inputs.programs[0].pieces.pop();
     let refusal = bulkhead_verify::verify(&good.image, &good.inputs).refusal();
-    assert!(
-        refusal.contains("nothing declared is copied there"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("nothing declared is copied there"), "{refusal}");
 }
 
 #[test]
@@ -112,11 +102,7 @@ fn a_machine_can_be_held_against_it() {
     let registers = &expected.cores[2].registers;
     let hcr = registers.iter().find(|(name, _)| *name == "HCR_EL2");
     assert_eq!(hcr.expect("HCR_EL2").1 & (1 << 19 | 1), 1 << 19 | 1);
-    let plan = expected
-        .memory
-        .iter()
-        .find(|m| m.what == "the plan")
-        .expect("the plan");
+    let plan = expected.memory.iter().find(|m| m.what == "the plan").expect("the plan");
     let inside =
         |table: &&u64| **table >= plan.base && **table < plan.base + plan.bytes.len() as u64;
     assert!(
@@ -128,11 +114,7 @@ fn a_machine_can_be_held_against_it() {
     let mut image = good.image;
     let tree = support::Parts::of(&image).trees()[0].start;
     image[tree + 60] ^= 1;
-    assert!(
-        bulkhead_verify::expectations(&image, &good.inputs)
-            .1
-            .is_none()
-    );
+    assert!(bulkhead_verify::expectations(&image, &good.inputs).1.is_none());
 }
 
 /// Of this project's crates the plan's types alone; and not the library that writes device trees.
@@ -140,32 +122,15 @@ fn a_machine_can_be_held_against_it() {
 fn the_verifier_is_independent() {
     let cargo = std::env::var_os("CARGO").expect("tests run under cargo");
     let output = Command::new(cargo)
-        .args([
-            "tree",
-            "--locked",
-            "--offline",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ])
+        .args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none"])
         .args(["--package", "bulkhead-verify"])
         .output()
         .expect("cargo tree");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("text");
-    let names: Vec<_> = text
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .collect();
+    let names: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(names.contains(&"bulkhead-plan") && names.contains(&"fdt"));
-    let own = text
-        .lines()
-        .filter(|line| line.contains("(/") && !line.contains("(proc-macro)"));
+    let own = text.lines().filter(|line| line.contains("(/") && !line.contains("(proc-macro)"));
     let mut own: Vec<_> = own.filter_map(|line| line.split(' ').next()).collect();
     own.sort_unstable();
     own.dedup();

@@ -95,10 +95,7 @@ fn a_rom_is_writable() {
     put(&mut image, at, writable);
     seal(&mut image);
     let proof = bulkhead_verify::verify(&image, &good.inputs);
-    says(
-        &proof.refusal(),
-        &["stage 2 of alpha may rwx memory of alpha, must be r-x"],
-    );
+    says(&proof.refusal(), &["stage 2 of alpha may rwx memory of alpha, must be r-x"]);
 }
 
 /// A planner that takes one side for the other, everywhere: both guests agree, the manifest does
@@ -135,10 +132,7 @@ fn rights_are_swapped_at_both_ends() {
 fn a_row_points_at_a_compute_core() {
     let text = spoilt(|good, image| {
         let parts = Parts::of(&good.image);
-        let row = parts
-            .span::<End>(parts.cores()[2].ends)
-            .next()
-            .expect("an end");
+        let row = parts.span::<End>(parts.cores()[2].ends).next().expect("an end");
         image[row + offset_of!(End, peer_core)] = 1;
     });
     says(
@@ -159,15 +153,9 @@ fn one_spi_is_given_twice() {
     let mut image = good.image.clone();
     let parts = Parts::of(&good.image);
     let beta = parts.partitions()[1];
-    let at = parts
-        .span::<Interrupt>(beta.interrupts)
-        .last()
-        .expect("a row");
-    let row = Interrupt {
-        intid: 128,
-        flags: plan::INTERRUPT_PHYSICAL | plan::INTERRUPT_EDGE,
-        vcpu: 0,
-    };
+    let at = parts.span::<Interrupt>(beta.interrupts).last().expect("a row");
+    let row =
+        Interrupt { intid: 128, flags: plan::INTERRUPT_PHYSICAL | plan::INTERRUPT_EDGE, vcpu: 0 };
     image[at..at + 8].copy_from_slice(zerocopy::IntoBytes::as_bytes(&row));
     seal(&mut image);
     let text = bulkhead_verify::verify(&image, &good.inputs).refusal();
@@ -189,10 +177,7 @@ fn what_switches_the_board_off_is_given_away() {
     let device = good.inputs.board.device[0].clone();
     assert_eq!(device.name, "uart1");
     good.system.board.off = vec![(device.regs.base + 0x20, 1)];
-    good.inputs.board.power_off = vec![PowerOff {
-        address: device.regs.base + 0x20,
-        value: 2,
-    }];
+    good.inputs.board.power_off = vec![PowerOff { address: device.regs.base + 0x20, value: 2 }];
     let image = support::compile(&good.system, |_, _| ());
     let text = bulkhead_verify::verify(&image, &good.inputs).refusal();
     says(
@@ -213,10 +198,7 @@ fn more_is_reclaimed_than_the_board_says() {
     good.system.board.reclaimed = vec![xtask::system::Range { base, size: 0x1000 }];
     let image = support::compile(&good.system, |_, _| ());
     let text = bulkhead_verify::verify(&image, &good.inputs).refusal();
-    says(
-        &text,
-        &["refused[machine]: the boot tree may reserve [Range { base: 40000000"],
-    );
+    says(&text, &["refused[machine]: the boot tree may reserve [Range { base: 40000000"]);
     good.inputs.board.reclaimed = vec![plan::Range { base, size: 0x1000 }];
     assert!(bulkhead_verify::verify(&image, &good.inputs).holds());
 }
@@ -227,9 +209,7 @@ fn a_tree_names_an_interrupt_off_by_32() {
         let tree = Parts::of(&good.image).trees()[1].clone();
         let cells = [0u32, 96, 1].map(u32::to_be_bytes).concat();
         let mut windows = image[tree.clone()].windows(12);
-        let at = windows
-            .position(|bytes| bytes == cells)
-            .expect("the channel's interrupt");
+        let at = windows.position(|bytes| bytes == cells).expect("the channel's interrupt");
         image[tree.start + at + 7] = 128;
     });
     says(
@@ -256,9 +236,7 @@ fn a_tree_holds_more_than_it_says() {
         let (structure, strings) = (field(bytes, 8) as usize, field(bytes, 12) as usize);
         let place = |bytes: &[u8], name: &str| {
             let mut names = bytes[strings..].windows(name.len());
-            names
-                .position(|place| place == name.as_bytes())
-                .expect("a name") as u32
+            names.position(|place| place == name.as_bytes()).expect("a name") as u32
         };
         // An empty property, with its name's place.
         let [from, to] = ["always-on\0", "interrupt-controller\0"].map(|name| place(bytes, name));
@@ -334,13 +312,7 @@ fn each_trap_is_mandatory() {
             let at = core_field(&parts, 2, offset_of!(Core, hcr));
             put(image, at, word(image, at) & !(1 << bit));
         });
-        says(
-            &text,
-            &[
-                &format!("HCR_EL2.{name} is 0x0, must be 0x1: "),
-                "core 2 (control/0)",
-            ],
-        );
+        says(&text, &[&format!("HCR_EL2.{name} is 0x0, must be 0x1: "), "core 2 (control/0)"]);
     }
 }
 
@@ -349,10 +321,7 @@ fn a_guest_is_loaded_with_other_bytes_or_elsewhere() {
     let load = |good: &Good| {
         let parts = Parts::of(&good.image);
         let rows = parts.span::<Load>(parts.partitions()[0].loads);
-        (
-            rows.collect::<Vec<_>>()[0],
-            parts.array::<Load>(parts.partitions()[0].loads)[0],
-        )
+        (rows.collect::<Vec<_>>()[0], parts.array::<Load>(parts.partitions()[0].loads)[0])
     };
     let text = spoilt(|good, image| {
         let at = Parts::of(&good.image).offset(load(good).1.source);
@@ -360,10 +329,7 @@ fn a_guest_is_loaded_with_other_bytes_or_elsewhere() {
     });
     says(
         &text,
-        &[
-            "refused[start]: byte 0x123 of its image is 0x71, its file has 0x61",
-            "who:   sensor",
-        ],
+        &["refused[start]: byte 0x123 of its image is 0x71, its file has 0x61", "who:   sensor"],
     );
     let text = spoilt(|good, image| {
         let at = load(good).0 + offset_of!(Load, target);
@@ -383,10 +349,7 @@ fn a_guest_is_loaded_with_other_bytes_or_elsewhere() {
         let at = rows[0] + offset_of!(Partition, entry);
         put(image, at, word(image, at) + 4);
     });
-    says(
-        &text,
-        &["the entry of vCPU 0 is 0x40080008, must be 0x40080004"],
-    );
+    says(&text, &["the entry of vCPU 0 is 0x40080008, must be 0x40080004"]);
 }
 
 /// Everything at once, not the first finding alone.
@@ -431,10 +394,7 @@ fn no_image_at_all() {
     }
     let other = support::full();
     let text = bulkhead_verify::verify(&good.image, &other.inputs).refusal();
-    says(
-        &text,
-        &["the plan has 3 cores and 2 partitions, the manifest 6 and 3"],
-    );
+    says(&text, &["the plan has 3 cores and 2 partitions, the manifest 6 and 3"]);
 }
 
 /// On a GICv2 a guest reaches the first page of its own virtual CPU interface alone: no other frame
@@ -478,12 +438,5 @@ fn a_stray_access_would_halt() {
         let at = rows[1] + offset_of!(Partition, flags);
         put(image, at, plan::PARTITION_HALT_OUTSIDE.into());
     });
-    says(
-        &text,
-        &[
-            "refused[cores]",
-            "its flags (1: an access outside halts it)",
-            "control",
-        ],
-    );
+    says(&text, &["refused[cores]", "its flags (1: an access outside halts it)", "control"]);
 }

@@ -75,19 +75,9 @@ fn run(
              nothing {:?}",
             tally.explained
         );
-        survived.extend(
-            tally
-                .survived
-                .into_iter()
-                .map(|what| format!("{name}: {class}: {what}")),
-        );
+        survived.extend(tally.survived.into_iter().map(|what| format!("{name}: {class}: {what}")));
     }
-    assert!(
-        survived.is_empty(),
-        "{} survived:\n{}",
-        survived.len(),
-        survived.join("\n")
-    );
+    assert!(survived.is_empty(), "{} survived:\n{}", survived.len(), survived.join("\n"));
 }
 
 fn meaningful(_: &Mutant) -> Option<&'static str> {
@@ -137,19 +127,14 @@ fn tables() {
             for at in whole {
                 let bits = (0..64).filter(|_| !sampled || numbers.below(8) == 0);
                 let bits: Vec<u64> = bits.map(|bit| 1 << bit).collect();
-                mutants.extend(
-                    bits.into_iter()
-                        .map(|xor| ("bits of a descriptor", at, xor)),
-                );
+                mutants.extend(bits.into_iter().map(|xor| ("bits of a descriptor", at, xor)));
                 let other = valid[numbers.below(valid.len())];
                 let xor = word(&good.image, at) ^ word(&good.image, other);
                 mutants.push(("another's descriptor", at, xor));
             }
         }
         let mutants = mutants.into_iter().filter(|(_, _, xor)| *xor != 0);
-        let mutants: Vec<_> = mutants
-            .map(|(class, at, xor)| Mutant { class, at, xor })
-            .collect();
+        let mutants: Vec<_> = mutants.map(|(class, at, xor)| Mutant { class, at, xor }).collect();
         run(&good, &mutants, &meaningful);
     }
 }
@@ -162,39 +147,21 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
     };
     add("header", parts.plan, size_of::<Header>());
     let machine = parts.header.machine;
-    parts
-        .span::<Range>(machine.ram)
-        .for_each(|at| add("machine", at, size_of::<Range>()));
-    parts
-        .span::<Midr>(machine.midrs)
-        .for_each(|at| add("machine", at, size_of::<Midr>()));
-    parts
-        .span::<Write>(machine.off)
-        .for_each(|at| add("machine", at, size_of::<Write>()));
-    parts
-        .span::<Range>(machine.reclaimed)
-        .for_each(|at| add("machine", at, size_of::<Range>()));
-    for (core, at) in parts
-        .cores()
-        .iter()
-        .zip(parts.span::<Core>(parts.header.cores))
-    {
+    parts.span::<Range>(machine.ram).for_each(|at| add("machine", at, size_of::<Range>()));
+    parts.span::<Midr>(machine.midrs).for_each(|at| add("machine", at, size_of::<Midr>()));
+    parts.span::<Write>(machine.off).for_each(|at| add("machine", at, size_of::<Write>()));
+    parts.span::<Range>(machine.reclaimed).for_each(|at| add("machine", at, size_of::<Range>()));
+    for (core, at) in parts.cores().iter().zip(parts.span::<Core>(parts.header.cores)) {
         add("core", at, size_of::<Core>());
-        parts
-            .span::<End>(core.ends)
-            .for_each(|at| add("channel row", at, size_of::<End>()));
+        parts.span::<End>(core.ends).for_each(|at| add("channel row", at, size_of::<End>()));
     }
     let at = parts.span::<Partition>(parts.header.partitions);
     for (partition, at) in parts.partitions().iter().zip(at) {
         add("partition", at, size_of::<Partition>());
-        parts
-            .span::<u32>(partition.vcpus)
-            .for_each(|at| add("vCPU", at, 4));
+        parts.span::<u32>(partition.vcpus).for_each(|at| add("vCPU", at, 4));
         let memory = parts.span::<Memory>(partition.memory);
         memory.for_each(|at| add("memory row", at, size_of::<Memory>()));
-        parts
-            .span::<Load>(partition.loads)
-            .for_each(|at| add("load row", at, size_of::<Load>()));
+        parts.span::<Load>(partition.loads).for_each(|at| add("load row", at, size_of::<Load>()));
         let interrupts = parts.span::<Interrupt>(partition.interrupts);
         interrupts.for_each(|at| add("interrupt row", at, size_of::<Interrupt>()));
         let clears = parts.span::<Range>(partition.clears);
@@ -225,11 +192,7 @@ fn meaningless(parts: &Parts<'_>) -> Vec<(usize, u64, &'static str)> {
             empty(at + field, array, &mut list);
         }
     }
-    for (core, at) in parts
-        .cores()
-        .iter()
-        .zip(parts.span::<Core>(parts.header.cores))
-    {
+    for (core, at) in parts.cores().iter().zip(parts.span::<Core>(parts.header.cores)) {
         empty(at + offset_of!(Core, ends), core.ends, &mut list);
         let vmid = at + offset_of!(Core, vttbr);
         list.push((vmid, 0xff << 48, "another VMID that no other partition has"));
@@ -284,27 +247,17 @@ fn header_and_rows() {
             ];
             // Every bit of the shipped system, two of each word of the others.
             let every = good.name == "duo";
-            let bits = (0..64)
-                .filter(|_| every || numbers.below(32) == 0)
-                .map(|bit| 1 << bit);
+            let bits = (0..64).filter(|_| every || numbers.below(32) == 0).map(|bit| 1 << bit);
             let bits: Vec<u64> = bits.collect();
-            let xors = bits
-                .into_iter()
-                .chain(fields.map(|after| before ^ after))
-                .map(|xor| xor & free);
-            mutants.extend(
-                xors.filter(|&xor| xor != 0)
-                    .map(|xor| Mutant { class, at, xor }),
-            );
+            let xors =
+                bits.into_iter().chain(fields.map(|after| before ^ after)).map(|xor| xor & free);
+            mutants.extend(xors.filter(|&xor| xor != 0).map(|xor| Mutant { class, at, xor }));
         }
         let known = meaningless(&parts);
         run(&good, &mutants, &|mutant| {
-            let found = known
-                .iter()
-                .find(|(at, bits, _)| *at == mutant.at && mutant.xor & !bits == 0);
-            found
-                .map(|(_, _, why)| *why)
-                .or_else(|| same_vcpus(&good, &parts, mutant))
+            let found =
+                known.iter().find(|(at, bits, _)| *at == mutant.at && mutant.xor & !bits == 0);
+            found.map(|(_, _, why)| *why).or_else(|| same_vcpus(&good, &parts, mutant))
         });
     }
 }
@@ -317,30 +270,16 @@ fn padding() {
         let known = rows(&parts);
         let tables = parts.tables();
         let end = tables.iter().copied().min().expect("tables");
-        let gaps = (parts.plan..end)
-            .step_by(8)
-            .filter(|at| !known.contains_key(at));
-        let gaps = gaps.filter(|at| {
-            !tables
-                .iter()
-                .any(|table| (table..&(table + 4096)).contains(&at))
-        });
-        let mut mutants: Vec<_> = gaps
-            .map(|at| Mutant {
-                class: "padding",
-                at,
-                xor: 1 << 40,
-            })
-            .collect();
+        let gaps = (parts.plan..end).step_by(8).filter(|at| !known.contains_key(at));
+        let gaps =
+            gaps.filter(|at| !tables.iter().any(|table| (table..&(table + 4096)).contains(&at)));
+        let mut mutants: Vec<_> =
+            gaps.map(|at| Mutant { class: "padding", at, xor: 1 << 40 }).collect();
         assert!(!mutants.is_empty());
         for tree in parts.trees() {
             let behind = tree.end.next_multiple_of(8);
             if behind % PAGE as usize != 0 {
-                mutants.push(Mutant {
-                    class: "behind a tree",
-                    at: behind,
-                    xor: 1,
-                });
+                mutants.push(Mutant { class: "behind a tree", at: behind, xor: 1 });
             }
         }
         run(&good, &mutants, &meaningful);
@@ -361,11 +300,7 @@ fn device_trees() {
             let step = if good.name == "full" { 2 } else { 8 };
             for at in span.step_by(step) {
                 let xor = 1u64 << (8 * (at % 8) + numbers.below(8));
-                mutants.push(Mutant {
-                    class: "device tree",
-                    at: at & !7,
-                    xor,
-                });
+                mutants.push(Mutant { class: "device tree", at: at & !7, xor });
             }
         }
         run(&good, &mutants, &|mutant| free_phandle(&phandles, mutant));
@@ -389,9 +324,7 @@ fn phandle_words(tree: &[u8], start: usize) -> Vec<usize> {
     let tokens = (structure..structure + size - 16).step_by(4);
     let named = tokens.filter(|&at| {
         (word(at), word(at + 4)) == (3, 4)
-            && tree
-                .get(strings + word(at + 8)..)
-                .is_some_and(|name| name.starts_with(b"phandle\0"))
+            && tree.get(strings + word(at + 8)..).is_some_and(|name| name.starts_with(b"phandle\0"))
     });
     named.map(|at| start + at + 12).collect()
 }
@@ -405,9 +338,7 @@ fn contents() {
         let pristine = parts.plan + parts.header.size as usize;
         let mut mutants = Vec::new();
         let end = if good.name == "duo" { 80 } else { 0 };
-        let bits = (0..end)
-            .step_by(8)
-            .flat_map(|at| (0..64).map(move |bit| (at, 1 << bit)));
+        let bits = (0..end).step_by(8).flat_map(|at| (0..64).map(move |bit| (at, 1 << bit)));
         mutants.extend(bits.map(|(at, xor)| ("image header", at, xor)));
         for _ in 0..60 {
             let bit = 1 << numbers.below(64);
@@ -415,14 +346,10 @@ fn contents() {
             let at = pristine + numbers.below(good.image.len() - pristine);
             mutants.push(("pristine images", at & !7, bit));
         }
-        let mutants = mutants
-            .into_iter()
-            .map(|(class, at, xor)| Mutant { class, at, xor });
+        let mutants = mutants.into_iter().map(|(class, at, xor)| Mutant { class, at, xor });
         let trees = parts.trees().into_iter();
         let phandles = trees.flat_map(|t| phandle_words(&good.image[t.clone()], t.start));
         let phandles: Vec<_> = phandles.collect();
-        run(&good, &mutants.collect::<Vec<_>>(), &|mutant| {
-            free_phandle(&phandles, mutant)
-        });
+        run(&good, &mutants.collect::<Vec<_>>(), &|mutant| free_phandle(&phandles, mutant));
     }
 }

@@ -9,11 +9,7 @@ use xtask::compile::{guest::Guest, place::Places};
 use xtask::system::{Interrupt, System};
 
 /// A mistake of the planner's own, and the words of the finding that names it.
-type Placed = (
-    &'static str,
-    fn(&mut Places, &mut Vec<Guest>),
-    &'static [&'static str],
-);
+type Placed = (&'static str, fn(&mut Places, &mut Vec<Guest>), &'static [&'static str]);
 /// A mistake in what it read.
 type Read = (&'static str, fn(&mut System), &'static [&'static str]);
 
@@ -68,21 +64,14 @@ const PLACED: &[Placed] = &[
     (
         "two channels share pages",
         |places, _| places.regions[2][0].base = places.regions[0][0].base,
-        &[
-            "pages of channel both, alpha/0 to beta/0",
-            "pages of channel again",
-        ],
+        &["pages of channel both, alpha/0 to beta/0", "pages of channel again"],
     ),
     (
         "channel pages lie in a third partition's memory",
         |places, _| places.regions[0][0].base = places.memory[2][0].base,
         &["pages of channel both, alpha/0 to beta/0 and memory of gamma"],
     ),
-    (
-        "a handle is another one",
-        |_, guests| guests[1].ends.swap(0, 1),
-        &["channel"],
-    ),
+    ("a handle is another one", |_, guests| guests[1].ends.swap(0, 1), &["channel"]),
     (
         "a doorbell is a private interrupt",
         |_, guests| {
@@ -172,10 +161,7 @@ const READ: &[Read] = &[
     (
         "the console's SPI is a guest's",
         |system| {
-            system.partitions[1].interrupts.push(Interrupt {
-                intid: 33,
-                edge: false,
-            });
+            system.partitions[1].interrupts.push(Interrupt { intid: 33, edge: false });
         },
         &["it is the console UART's, which is EL2's"],
     ),
@@ -239,10 +225,7 @@ const READ: &[Read] = &[
     (
         "the console is drained elsewhere",
         |system| system.console_core = 0,
-        &[
-            "console_core is 0, must be 4",
-            "the console's UART (rw-), which is not declared",
-        ],
+        &["console_core is 0, must be 4", "the console's UART (rw-), which is not declared"],
     ),
     (
         "the console takes another share",
@@ -322,11 +305,7 @@ fn places_that_err_consistently() {
         let image = compile(&good.system, change);
         check(name, &image, &good, words);
     }
-    println!(
-        "{} of {} mistakes in placing refused (100 %)",
-        PLACED.len(),
-        PLACED.len()
-    );
+    println!("{} of {} mistakes in placing refused (100 %)", PLACED.len(), PLACED.len());
 }
 
 #[test]
@@ -338,9 +317,5 @@ fn a_reader_that_errs_consistently() {
         let image = compile(&system, |_, _| ());
         check(name, &image, &good, words);
     }
-    println!(
-        "{} of {} mistakes in reading refused (100 %)",
-        READ.len(),
-        READ.len()
-    );
+    println!("{} of {} mistakes in reading refused (100 %)", READ.len(), READ.len());
 }

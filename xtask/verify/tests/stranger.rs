@@ -54,9 +54,7 @@ fn a_channel_has_no_pages() {
         // The first row goes: the others move up, and the last is zero.
         for (n, &row) in rows.iter().enumerate() {
             for word_of in [0, 8] {
-                let next = rows
-                    .get(n + 1)
-                    .map_or(0, |&next| word(&whole, next + word_of));
+                let next = rows.get(n + 1).map_or(0, |&next| word(&whole, next + word_of));
                 put(image, row + word_of, next);
             }
         }
@@ -65,11 +63,7 @@ fn a_channel_has_no_pages() {
     };
     for (n, partition) in parts.partitions().iter().enumerate() {
         let rows: Vec<_> = parts.span::<Range>(partition.clears).collect();
-        take(
-            &mut image,
-            &rows,
-            partitions[n] + offset_of!(Partition, clears) + 4,
-        );
+        take(&mut image, &rows, partitions[n] + offset_of!(Partition, clears) + 4);
     }
     let rows: Vec<_> = parts.span::<Range>(parts.header.machine.ram).collect();
     assert_eq!(word(&whole, rows[0]), base);
@@ -95,10 +89,7 @@ fn behind_a_piece_of_memory_is_not_in_it() {
             }
         });
     });
-    let words = [
-        "partition alpha, IPA 0x40400000",
-        "its image is not loaded there",
-    ];
+    let words = ["partition alpha, IPA 0x40400000", "its image is not loaded there"];
     refused(elsewhere, &good.inputs, &words);
 
     let third = compile(&good.system, |_, guests| {
@@ -145,11 +136,7 @@ fn a_walk_starts_where_the_core_cannot() {
         let at = row + offset_of!(Core, vtcr);
         put(&mut image, at, word(&good.image, at) & !0xff | 2 << 6 | 24);
     }
-    refused(
-        image,
-        &good.inputs,
-        &["VTCR_EL2.SL0 is 0x2, must be 0x0: the shortest walk"],
-    );
+    refused(image, &good.inputs, &["VTCR_EL2.SL0 is 0x2, must be 0x0: the shortest walk"]);
 }
 
 #[test]
@@ -169,17 +156,9 @@ fn a_manifest_is_wrong() {
     assert!(manifest(&text).is_ok());
     for (good, wrong, why) in [
         ("\"gamma\"", "\"beta\"", "two partitions are named beta"),
-        (
-            "\"2MiB\"]",
-            "\"3MiB\"]",
-            "3145728 bytes are no power of two",
-        ),
+        ("\"2MiB\"]", "\"3MiB\"]", "3145728 bytes are no power of two"),
         ("\"2MiB\"]", "2048]", "2048 bytes are no power of two"),
-        (
-            "burst = 2",
-            "burst = 0",
-            "a burst of 0 lets no doorbell through",
-        ),
+        ("burst = 2", "burst = 0", "a burst of 0 lets no doorbell through"),
     ] {
         assert!(text.contains(good), "{good}");
         let error = manifest(&text.replace(good, wrong)).expect_err("an error");

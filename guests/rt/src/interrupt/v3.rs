@@ -38,18 +38,13 @@ pub fn init_vcpu() {
 pub fn enable(intid: u32) {
     let id = IntId::try_from(intid).expect("an interrupt number");
     if let Some(gic) = GIC.lock().as_mut() {
-        gic.enable_interrupt(id, Some(smp::vcpu()), true)
-            .expect("an interrupt that the GIC has");
+        gic.enable_interrupt(id, Some(smp::vcpu()), true).expect("an interrupt that the GIC has");
     }
 }
 
 pub fn send(intid: u32, vcpu: usize) {
-    let target = SgiTarget::List {
-        affinity3: 0,
-        affinity2: 0,
-        affinity1: 0,
-        target_list: 1 << vcpu,
-    };
+    let target =
+        SgiTarget::List { affinity3: 0, affinity2: 0, affinity1: 0, target_list: 1 << vcpu };
     let sent = GicCpuInterface::send_sgi(IntId::sgi(intid), target, SgiTargetGroup::CurrentGroup1);
     sent.expect("an SGI");
     barrier::isb(barrier::SY);

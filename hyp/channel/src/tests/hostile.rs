@@ -21,11 +21,7 @@ fn attack() -> impl Strategy<Value = Attack> {
             layout::WANT_ROOM,
         ])
     };
-    let length = prop_oneof![
-        0_u64..200,
-        any::<u64>(),
-        (0_u64..40).prop_map(|n| u64::MAX - n)
-    ];
+    let length = prop_oneof![0_u64..200, any::<u64>(), (0_u64..40).prop_map(|n| u64::MAX - n)];
     let nudge = (0_u32..300).prop_map(|n| n.wrapping_sub(100));
     prop_oneof![
         1 => (index(), any::<u32>()).prop_map(|(at, value)| Attack::Index(at, value)),
@@ -219,12 +215,8 @@ fn a_peer_that_never_stops_writing() {
                 let value = (seed >> 33) as u32;
                 theirs.data[value as usize % 16].store(u64::from(value >> 4 & 127), Relaxed);
                 // Produced mostly advances as an honest one would; consumed jumps.
-                theirs
-                    .index(layout::PRODUCED)
-                    .fetch_add(value >> 8 & 8, Relaxed);
-                theirs
-                    .index(layout::CONSUMED)
-                    .store(value >> 2 & 0xf8, Relaxed);
+                theirs.index(layout::PRODUCED).fetch_add(value >> 8 & 8, Relaxed);
+                theirs.index(layout::CONSUMED).store(value >> 2 & 0xf8, Relaxed);
             }
         });
         let mut counts = Counts::default();

@@ -66,10 +66,7 @@ fn without_doorbells_nothing_is_asked_or_said() {
             memory.index(at).store(77, Relaxed);
         }
     }
-    let asleep = Wait {
-        ready: false,
-        doorbell: Doorbell::NotNeeded,
-    };
+    let asleep = Wait { ready: false, doorbell: Doorbell::NotNeeded };
     let mut buffer = [0; 32];
     for n in 0..9 {
         assert_eq!(rx.wait_begin(), Ok(asleep));
@@ -106,15 +103,7 @@ fn each_end_waits_in_its_own_way() {
 /// of the ring.
 #[test]
 fn a_consumer_may_ask_for_many_messages() {
-    for (bytes, rung) in [
-        (0, 1),
-        (8, 1),
-        (16, 1),
-        (17, 2),
-        (64, 4),
-        (256, 16),
-        (u32::MAX, 16),
-    ] {
+    for (bytes, rung) in [(0, 1), (8, 1), (16, 1), (17, 2), (64, 4), (256, 16), (u32::MAX, 16)] {
         let (a, b) = (Memory::new(64, 0), Memory::new(2, 0));
         let (mut tx, _) = open(a.region(), b.region());
         let (_, mut rx) = open(b.region(), a.region());
@@ -134,15 +123,9 @@ fn room_is_given_back_when_it_is_published() {
     let (_, mut rx) = open(b.region(), a.region());
     (0..5).for_each(|n| tx.push(&[&message(n, 8)]).unwrap());
     let _ = tx.publish();
-    assert_eq!(
-        (rx.buffered(), rx.available(), rx.buffered()),
-        (0, Ok(80), 80)
-    );
+    assert_eq!((rx.buffered(), rx.available(), rx.buffered()), (0, Ok(80), 80));
     (0..3).for_each(|_| rx.peek().unwrap().release());
-    assert_eq!(
-        (rx.unpublished(), rx.buffered(), tx.in_flight()),
-        (48, 32, Ok(80))
-    );
+    assert_eq!((rx.unpublished(), rx.buffered(), tx.in_flight()), (48, 32, Ok(80)));
     let _ = rx.publish();
     assert_eq!((rx.unpublished(), tx.in_flight()), (0, Ok(32)));
 }

@@ -41,10 +41,7 @@ fn doorbells(stream: Stream, count: u64) -> u64 {
         };
         let side = usize::from(time(states[1]) < time(states[0]));
         let now = time(states[side]);
-        assert_ne!(
-            now, NEVER,
-            "both sleep after {received} of {count}: {stream:?}"
-        );
+        assert_ne!(now, NEVER, "both sleep after {received} of {count}: {stream:?}");
         let mut ring = |doorbell: Doorbell, states: &mut [State; 2]| {
             if doorbell.needed() {
                 rung += 1;
@@ -140,8 +137,5 @@ fn doorbells_alone_move_a_stream() {
     };
     let count = 6400;
     let rung = doorbells(stream, count);
-    assert!(
-        (count / 64..=count / 20).contains(&rung),
-        "{rung} doorbells"
-    );
+    assert!((count / 64..=count / 20).contains(&rung), "{rung} doorbells");
 }

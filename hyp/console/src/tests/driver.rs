@@ -6,13 +6,7 @@ use proptest::prelude::*;
 
 /// The text of a driver that numbers its bytes.
 fn text() -> impl Iterator<Item = u8> {
-    (0..40_000u32).map(|n| {
-        if n % 24 == 23 {
-            b'\n'
-        } else {
-            b'a' + (n / 24 + n % 24) as u8 % 26
-        }
-    })
+    (0..40_000u32).map(|n| if n % 24 == 23 { b'\n' } else { b'a' + (n / 24 + n % 24) as u8 % 26 })
 }
 
 /// Linux's driver: it fills the FIFO until FR says full, then waits for the transmit interrupt, and
@@ -35,10 +29,7 @@ fn half_a_fifo_fits_at_each_transmit_interrupt() {
                 if !d.level() {
                     let before = got.len();
                     got.extend((0..drained).map_while(|_| pop(d.output)));
-                    assert!(
-                        got.len() > before,
-                        "it waits for an interrupt that never comes"
-                    );
+                    assert!(got.len() > before, "it waits for an interrupt that never comes");
                     continue;
                 }
                 assert_eq!(d.read(MIS), 0x20);
@@ -53,12 +44,7 @@ fn half_a_fifo_fits_at_each_transmit_interrupt() {
                 }
             }
             got.extend(printed(d.output));
-            assert!(
-                sent == got && d.lost() == 0,
-                "{} of {} bytes",
-                got.len(),
-                sent.len()
-            );
+            assert!(sent == got && d.lost() == 0, "{} of {} bytes", got.len(), sent.len());
             assert_eq!(sent.len(), 40_000);
         }
     }
@@ -89,18 +75,8 @@ fn the_interrupt_comes_at_the_level_and_stays_away_when_cleared() {
         }
         let full = d.read(FR) & 0xa8;
         assert_eq!(full, 0x28, "TXFF, BUSY");
-        assert!(
-            flags[..3041.min(flags.len())]
-                .iter()
-                .all(|&flags| flags == 0x80),
-            "TXFE"
-        );
-        assert!(
-            flags[3041.min(flags.len())..]
-                .iter()
-                .all(|&flags| flags == 0x08),
-            "BUSY"
-        );
+        assert!(flags[..3041.min(flags.len())].iter().all(|&flags| flags == 0x80), "TXFE");
+        assert!(flags[3041.min(flags.len())..].iter().all(|&flags| flags == 0x08), "BUSY");
         assert_eq!(d.read(RIS), 0, "above the level");
         // Cleared while it waits for the level, it comes all the same.
         d.write(ICR, 0x20);

@@ -6,22 +6,12 @@ use std::{string::String, vec::Vec};
 
 fn filtered(bytes: &[u8]) -> Vec<u8> {
     let mut filter = Filter::default();
-    bytes
-        .iter()
-        .copied()
-        .filter(|&byte| filter.keeps(byte))
-        .collect()
+    bytes.iter().copied().filter(|&byte| filter.keeps(byte)).collect()
 }
 
 #[test]
 fn guests_print_ascii_tabs_and_utf8() {
-    for kept in [
-        "a\tb~ ",
-        "\u{a3}1",
-        "\u{c7}\u{e9}",
-        "\u{2019}\u{1f600}",
-        "\u{105}\u{145}",
-    ] {
+    for kept in ["a\tb~ ", "\u{a3}1", "\u{c7}\u{e9}", "\u{2019}\u{1f600}", "\u{105}\u{145}"] {
         assert_eq!(filtered(kept.as_bytes()), kept.as_bytes(), "{kept:?}");
     }
 }
@@ -65,12 +55,7 @@ fn guests_cannot_reach_outside_their_line() {
     assert_eq!(filtered(b"\x9b31m\x85"), b"31m");
     // 8-bit controls: the lead byte alone shows nothing, whatever else is dropped before the second
     // byte.
-    for text in [
-        &b"a\xc2\x85"[..],
-        b"a\xc2\x07\x9b",
-        b"a\xc2\x1b[0m\x84",
-        b"a\xc2\x80\x80",
-    ] {
+    for text in [&b"a\xc2\x85"[..], b"a\xc2\x07\x9b", b"a\xc2\x1b[0m\x84", b"a\xc2\x80\x80"] {
         assert_eq!(filtered(text), b"a\xc2", "{text:x?}");
     }
 }

@@ -22,37 +22,22 @@ fn typed(keys: &mut Keys, ring: Option<&Ring>, bytes: &[u8]) -> Vec<u8> {
 fn keys_go_to_the_ring_and_commands_do_not() {
     let (mut keys, ring) = (Keys::default(), ring());
     assert_eq!(keys.take(Some(ring), 0, 1000, || None), None);
-    assert_eq!(
-        keys.take(Some(ring), 0, 1000, || Some(b'l')),
-        Some(Typed::Text)
-    );
+    assert_eq!(keys.take(Some(ring), 0, 1000, || Some(b'l')), Some(Typed::Text));
     assert_eq!(typed(&mut keys, Some(ring), b"s\r\x03\x1b[A\0\xff"), b"");
     assert_eq!(take(ring), b"ls\r\x03\x1b[A\0\xff");
-    assert_eq!(
-        typed(&mut keys, Some(ring), b"a\x012b\x01?\x01\x01c\x01\x01\x010"),
-        b"2?0"
-    );
+    assert_eq!(typed(&mut keys, Some(ring), b"a\x012b\x01?\x01\x01c\x01\x01\x010"), b"2?0");
     assert_eq!(take(ring), b"ab\x01c\x01");
     // A command may come in two pieces.
-    assert_eq!(
-        keys.take(Some(ring), 0, 1000, || Some(1)),
-        Some(Typed::Nothing)
-    );
+    assert_eq!(keys.take(Some(ring), 0, 1000, || Some(1)), Some(Typed::Nothing));
     assert_eq!(keys.take(Some(ring), 0, 1000, || None), None);
-    assert_eq!(
-        keys.take(Some(ring), 0, 1000, || Some(b'7')),
-        Some(Typed::Command(b'7'))
-    );
+    assert_eq!(keys.take(Some(ring), 0, 1000, || Some(b'7')), Some(Typed::Command(b'7')));
     assert_eq!(ring.waiting(), 0);
 }
 
 #[test]
 fn nobody_has_the_input() {
     let mut keys = Keys::default();
-    assert_eq!(
-        keys.take(None, 0, 1000, || Some(b'x')),
-        Some(Typed::Nothing)
-    );
+    assert_eq!(keys.take(None, 0, 1000, || Some(b'x')), Some(Typed::Nothing));
     assert_eq!(typed(&mut keys, None, b"lost\x011"), b"1");
 }
 
@@ -66,10 +51,7 @@ fn a_full_ring_makes_the_sender_wait_but_not_for_ever() {
     }
     // A byte that is read makes room for one that is typed, and for as long a wait.
     ring.pop();
-    assert_eq!(
-        keys.take(Some(ring), 1075, 1000, || Some(b'y')),
-        Some(Typed::Text)
-    );
+    assert_eq!(keys.take(Some(ring), 1075, 1000, || Some(b'y')), Some(Typed::Text));
     for now in [2000, 2999] {
         assert_eq!(keys.take(Some(ring), now, 1000, refuse), Some(Typed::Waits));
     }
@@ -84,10 +66,7 @@ fn a_full_ring_makes_the_sender_wait_but_not_for_ever() {
     assert_eq!((&commands[..], ring.overruns()), (&b"3"[..], 4));
     let waiting = take(ring);
     assert_eq!((waiting.len(), waiting.last()), (4096, Some(&b'y')));
-    assert_eq!(
-        keys.take(Some(ring), 9000, 1000, || Some(b'z')),
-        Some(Typed::Text)
-    );
+    assert_eq!(keys.take(Some(ring), 9000, 1000, || Some(b'z')), Some(Typed::Text));
 }
 
 proptest! {

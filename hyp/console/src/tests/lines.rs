@@ -78,10 +78,7 @@ impl Machine {
         while self.out.len() - before < count {
             let mut out = Vec::new();
             let most = (count - (self.out.len() - before)).min(14) as u32;
-            if mux
-                .step(most, self.now, |byte| out.push(byte), &*self)
-                .is_none()
-            {
+            if mux.step(most, self.now, |byte| out.push(byte), &*self).is_none() {
                 break;
             }
             self.out.extend(out);
@@ -136,13 +133,7 @@ impl Partitions for Machine {
 /// Text as a terminal shows it: without sequences and control bytes.
 fn plain(bytes: &[u8]) -> String {
     let mut text = String::from_utf8(bytes.to_vec()).unwrap();
-    for sequence in [
-        "\x1b[0m",
-        "\x18\x0f\x1b(B",
-        "\x1b[31m",
-        "\x1b[32m",
-        "\x1b[33m",
-    ] {
+    for sequence in ["\x1b[0m", "\x18\x0f\x1b(B", "\x1b[31m", "\x1b[32m", "\x1b[33m"] {
         text = text.replace(sequence, "");
     }
     text
@@ -172,10 +163,7 @@ fn lines_carry_names_and_take_turns() {
     m.guest(1, b"\n");
     m.el2(1, "core 1 up");
     m.all();
-    assert_eq!(
-        m.shown(),
-        "[control] \r\n[sensor] one\r\nbulkhead: core 1 up\r\n[sensor] two\r\n"
-    );
+    assert_eq!(m.shown(), "[control] \r\n[sensor] one\r\nbulkhead: core 1 up\r\n[sensor] two\r\n");
     m.guest(2, b"x\n");
     m.all();
     assert_eq!(m.out, b"\x1b[33m[third]\x1b[0m x\r\n");
@@ -213,10 +201,7 @@ fn an_unfinished_line_waits_until_it_ends_or_its_partition_has_the_input() {
     m.wait();
     m.guest(0, b"\n");
     m.all();
-    assert_eq!(
-        m.shown(),
-        "[sensor] bulk\r\nbulkhead: yes\r\n... head: no\r\n"
-    );
+    assert_eq!(m.shown(), "[sensor] bulk\r\nbulkhead: yes\r\n... head: no\r\n");
 }
 
 #[test]
@@ -228,10 +213,7 @@ fn el2_ends_an_unfinished_line() {
     m.end(0);
     m.end(0);
     m.wait();
-    assert_eq!(
-        m.shown(),
-        "[sensor] half\r\nbulkhead: stopped\r\n[sensor]  a line\r\n"
-    );
+    assert_eq!(m.shown(), "[sensor] half\r\nbulkhead: stopped\r\n[sensor]  a line\r\n");
 }
 
 /// What it left unfinished is shown when it has stopped, before EL2's line about that.
@@ -244,10 +226,7 @@ fn a_partition_that_stops_keeps_its_last_words() {
     m.end(0);
     m.el2(0, "sensor: halted");
     m.wait();
-    assert_eq!(
-        m.shown(),
-        "[sensor] last words\r\nbulkhead: sensor: halted\r\n"
-    );
+    assert_eq!(m.shown(), "[sensor] last words\r\nbulkhead: sensor: halted\r\n");
 }
 
 /// A vCPU that fails between the two steps of a byte, or of a line of EL2's, holds up nobody once
@@ -266,10 +245,7 @@ fn a_slot_that_is_never_filled_holds_up_nobody() {
     m.guest(1, b"more\n");
     m.wait();
     let shown = m.shown();
-    assert!(
-        shown.contains("... c\r\nbulkhead: sensor: fault in EL2\r\n"),
-        "{shown}"
-    );
+    assert!(shown.contains("... c\r\nbulkhead: sensor: fault in EL2\r\n"), "{shown}");
     assert!(shown.contains("[control] more\r\n"), "{shown}");
     assert_eq!(m.outputs[0].used(), 0);
 }
@@ -302,10 +278,7 @@ fn who_has_the_terminal_writes_lines_without_a_name() {
     assert_eq!(m.out, b"\x1b[2J\x1b[1;1Htop\r\x18\x0f\x1b(B\x1b[0m\r\nnext");
     m.guest(0, b"\x1b[2Jhello\n");
     m.wait();
-    assert!(
-        m.out
-            .ends_with(b"next\x18\x0f\x1b(B\x1b[0m\r\n\x1b[31m[sensor]\x1b[0m hello\r\n")
-    );
+    assert!(m.out.ends_with(b"next\x18\x0f\x1b(B\x1b[0m\r\n\x1b[31m[sensor]\x1b[0m hello\r\n"));
 }
 
 #[test]
@@ -336,10 +309,7 @@ fn a_long_line_outlives_the_input() {
     m.focus(None);
     m.guest(0, b"yy\nz\n");
     m.wait();
-    let want = format!(
-        "[sensor] {}\r\n[sensor] yy\r\n[sensor] z\r\n",
-        "x".repeat(300)
-    );
+    let want = format!("[sensor] {}\r\n[sensor] yy\r\n[sensor] z\r\n", "x".repeat(300));
     assert_eq!(m.shown(), want);
 }
 
@@ -385,17 +355,9 @@ fn run(steps: Vec<Step>, letters: bool) -> ([Vec<u8>; 3], Vec<String>, Vec<u8>) 
             Step::Guest(core, text) => {
                 // The text says whose it is.
                 let own = |b: &u8| {
-                    if b.is_ascii_lowercase() {
-                        b'a' + b % 8 + 8 * core as u8
-                    } else {
-                        *b
-                    }
+                    if b.is_ascii_lowercase() { b'a' + b % 8 + 8 * core as u8 } else { *b }
                 };
-                let text: Vec<u8> = if letters {
-                    text.iter().map(own).collect()
-                } else {
-                    text
-                };
+                let text: Vec<u8> = if letters { text.iter().map(own).collect() } else { text };
                 m.guest(core, &text);
                 said[core].extend(text);
             }
@@ -533,8 +495,5 @@ fn how_much_is_loaded_has_one_unit() {
     assert_eq!(text(gib * 22 / 10, 8 * gib), "loading, 2.1 of 8 GiB");
     assert_eq!(text(96 << 20, 512 << 20), "loading, 96 of 512 MiB");
     assert_eq!(text(1 << 19, (1 << 20) + 4096), "loading, 0.5 of 1 MiB");
-    assert_eq!(
-        text(u64::MAX, u64::MAX),
-        "loading, 17179869183.9 of 17179869183.9 GiB"
-    );
+    assert_eq!(text(u64::MAX, u64::MAX), "loading, 17179869183.9 of 17179869183.9 GiB");
 }

@@ -179,10 +179,7 @@ fn several_take_each_byte_once() {
         readers.into_iter().map(|r| r.join().unwrap()).collect()
     });
     let mut seen = [0; 256];
-    counts
-        .concat()
-        .iter()
-        .for_each(|&b| seen[usize::from(b)] += 1);
+    counts.concat().iter().for_each(|&b| seen[usize::from(b)] += 1);
     for (byte, &count) in seen.iter().enumerate().take(255) {
         assert_eq!(count, (20_000 + 254 - byte) / 255, "{byte}");
     }

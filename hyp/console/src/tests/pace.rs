@@ -9,10 +9,7 @@ fn a_drain_is_followed_by_a_pause() {
     assert_eq!(pace.wait(0), None);
     // 100 ticks, charged as 150: nine times that.
     assert_eq!(pace.charge(1000, 1100), 1100 + 1350);
-    assert_eq!(
-        (pace.wait(1100), pace.wait(2449), pace.wait(2450)),
-        (Some(2450), Some(2450), None)
-    );
+    assert_eq!((pace.wait(1100), pace.wait(2449), pace.wait(2450)), (Some(2450), Some(2450), None));
     // One that no tick saw pauses too, and one in which the core was stopped not for ever.
     assert_eq!(pace.charge(3000, 3000), 3009);
     assert_eq!(pace.charge(10_000, 5_000_000), 5_000_000 + 1500 * 9);

@@ -23,11 +23,7 @@ pub struct Device {
 
 impl Device {
     pub fn new() -> Self {
-        Self {
-            uart: Pl011::default(),
-            output: output(),
-            input: ring(),
-        }
+        Self { uart: Pl011::default(), output: output(), input: ring() }
     }
 
     pub fn read(&self, offset: u64) -> u32 {
@@ -89,10 +85,7 @@ fn registers() {
             assert_eq!(d.read(offset), value & bits, "{offset:#x}");
         }
     }
-    let ids: Vec<u32> = (0xfe0..0x1000)
-        .step_by(4)
-        .map(|offset| d.read(offset))
-        .collect();
+    let ids: Vec<u32> = (0xfe0..0x1000).step_by(4).map(|offset| d.read(offset)).collect();
     assert_eq!(ids, [0x11, 0x10, 0x34, 0, 0x0d, 0xf0, 0x05, 0xb1]);
     // A byte access to the second byte of a register.
     d.write(0x24, 0x1234);

@@ -145,11 +145,7 @@ fn a_drain_by_interrupt_sends_every_byte() {
         let sent = String::from_utf8(uart.sent.take()).unwrap();
         assert_eq!(uart.overruns.get(), 0);
         let shown = sent.replace(BREAK, "\n");
-        let same = shown
-            .bytes()
-            .zip(text.bytes())
-            .take_while(|(a, b)| a == b)
-            .count();
+        let same = shown.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
         assert!(
             shown == text,
             "{same} the same, {} of {} bytes at {ticks}",

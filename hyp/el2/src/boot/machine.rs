@@ -189,10 +189,7 @@ fn look_at_cpu<'a>(found: &mut Found<'a>, node: &Node, cpus: &Node, plan: &'a Pl
         return;
     };
     let mpidr = tree::number(&mut reg, cells);
-    if node
-        .value(Status)
-        .is_some_and(|status| status.starts_with(b"fail"))
-    {
+    if node.value(Status).is_some_and(|status| status.starts_with(b"fail")) {
         return;
     }
     found.cpus += 1;
@@ -313,27 +310,22 @@ fn holds(outer: &Range, inner: &Range) -> bool {
 /// The whole pages that hold `range`.
 fn pages(range: Range) -> Range {
     let base = range.base & !(PAGE - 1);
-    let size = end(&range)
-        .checked_next_multiple_of(PAGE)
-        .unwrap_or(u64::MAX)
-        - base;
+    let size = end(&range).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX) - base;
     Range { base, size }
 }
 
 /// What follows `key` on the boot command line.
 fn value<'a>(bootargs: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    let start = bootargs
-        .windows(key.len())
-        .position(|window| window == key)?;
+    let start = bootargs.windows(key.len()).position(|window| window == key)?;
     bootargs.get(start + key.len()..)
 }
 
 /// The number that [`NONCE`]'s 16 hex digits make.
 fn nonce(text: &[u8]) -> Option<u64> {
     let digits = text.get(..16)?;
-    digits.iter().try_fold(0, |value, &digit| {
-        Some(value << 4 | u64::from(char::from(digit).to_digit(16)?))
-    })
+    digits
+        .iter()
+        .try_fold(0, |value, &digit| Some(value << 4 | u64::from(char::from(digit).to_digit(16)?)))
 }
 
 fn check_ram(found: &Found, plan: &PlanView) {
@@ -342,9 +334,8 @@ fn check_ram(found: &Found, plan: &PlanView) {
         // Adjacent ranges cover together: step from one to the next until none goes on. Saturated,
         // each step is forward, whatever sizes the tree claims.
         let mut covered = need.base;
-        while let Some(range) = ram
-            .iter()
-            .find(|range| range.base <= covered && covered - range.base < range.size)
+        while let Some(range) =
+            ram.iter().find(|range| range.base <= covered && covered - range.base < range.size)
         {
             covered = end(range);
             if covered >= end(need) {
@@ -365,9 +356,7 @@ fn check_ram(found: &Found, plan: &PlanView) {
                 rest -= 1;
             }
             if rest != 0 {
-                line.str(" and ")
-                    .dec(rest)
-                    .str(" more, of which EL2 reads ");
+                line.str(" and ").dec(rest).str(" more, of which EL2 reads ");
                 line.dec(RAM_RANGES as u64);
             }
             power_off::power_off_with(&mut line)
@@ -376,9 +365,7 @@ fn check_ram(found: &Found, plan: &PlanView) {
 }
 
 fn between(line: &mut Line, range: &Range) {
-    line.hex(range.base)
-        .str("-")
-        .hex(end(range).wrapping_sub(1));
+    line.hex(range.base).str("-").hex(end(range).wrapping_sub(1));
 }
 
 /// Refuses what the tree reserves under the plan, if it is not the RAM disk.

@@ -71,17 +71,11 @@ pub struct Target {
 /// Step 2. `dtb` is the boot device tree, `level` the exception level that the loader entered at.
 pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
     let plan = PlanView::here();
-    let image = Range {
-        base: plan_view::image_base(),
-        size: plan.header.image_size,
-    };
+    let image = Range { base: plan_view::image_base(), size: plan.header.image_size };
     let checked = machine::check(dtb, level, &plan, image);
     NONCE.store(checked.nonce, Relaxed);
     FREQUENCY.store(checked.frequency, Relaxed);
-    Target {
-        base: plan.header.el2_base,
-        size: plan.header.image_size,
-    }
+    Target { base: plan.header.el2_base, size: plan.header.image_size }
 }
 
 /// Step 4, in the moved image. Returns only if this core is not the plan's and could not be
@@ -128,10 +122,8 @@ pub extern "C" fn moved() {
 fn start(core: &Core) {
     let entry = &raw const secondary_start as u64;
     if PSCI.load(Relaxed) {
-        let result = registers::smc(
-            (psci::fid::CPU_ON | psci::fid::SMC64).into(),
-            [core.mpidr, entry, 0],
-        );
+        let result =
+            registers::smc((psci::fid::CPU_ON | psci::fid::SMC64).into(), [core.mpidr, entry, 0]);
         if result != 0 {
             refuse!(str "cores: the plan needs MPIDR ", hex core.mpidr,
                 str ", firmware does not start it: PSCI error -", dec result.unsigned_abs())

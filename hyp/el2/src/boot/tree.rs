@@ -108,11 +108,7 @@ pub struct Nodes<'a> {
 pub fn number(bytes: &mut &[u8], cells: usize) -> Option<u64> {
     let (value, rest) = bytes.split_at_checked(cells * 4)?;
     *bytes = rest;
-    Some(
-        value
-            .iter()
-            .fold(0, |number, &byte| number << 8 | u64::from(byte)),
-    )
+    Some(value.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
 }
 
 /// Takes `size` bytes off `bytes`, and the padding of their last word.
@@ -233,18 +229,14 @@ impl<'a> Node<'a> {
 
     /// Whether its `status` is that of a device that can be used (2.3.4).
     pub fn is_available(&self) -> bool {
-        self.value(Property::Status)
-            .is_none_or(|value| value == b"okay\0" || value == b"ok\0")
+        self.value(Property::Status).is_none_or(|value| value == b"okay\0" || value == b"ok\0")
     }
 
     /// `#address-cells` and `#size-cells` for its children (2.3.5); none if no address can be read
     /// by them.
     pub fn cells(&self) -> Option<[usize; 2]> {
         let cells = |property, default| self.number(property).map_or(default, |n| n as usize);
-        let (address, size) = (
-            cells(Property::AddressCells, 2),
-            cells(Property::SizeCells, 1),
-        );
+        let (address, size) = (cells(Property::AddressCells, 2), cells(Property::SizeCells, 1));
         ((1..=4).contains(&address) && size <= 4).then_some([address, size])
     }
 

@@ -102,11 +102,7 @@ fn check_enable(gicd: &Distributor, intid: u32) -> Result<(), GicError> {
         return Ok(());
     }
     Err(GicError {
-        parts: [
-            ("GIC: the plan needs INTID ", intid.into()),
-            ("", 0),
-            ("", 0),
-        ],
+        parts: [("GIC: the plan needs INTID ", intid.into()), ("", 0), ("", 0)],
         base: 10,
         end: ", firmware keeps it in Group 0",
     })
@@ -148,10 +144,7 @@ impl ListRegisters for VgicBackend {
 
     #[inline(never)]
     fn read(&self, index: usize) -> u64 {
-        gich()
-            .lr
-            .get(index)
-            .map_or(0, |register| widen(register.get()))
+        gich().lr.get(index).map_or(0, |register| widen(register.get()))
     }
 
     #[inline(always)]

@@ -35,9 +35,7 @@ fn redistributor(row: &Core) -> Option<GicRedistributor<'static>> {
     let base = NonNull::new(row.gicr as *mut GicrSgi)?;
     // SAFETY: the machine check saw the redistributors' region, in which the plan has this core's
     // own; no other core uses it, and this one makes no second use of it while this lives.
-    Some(GicRedistributor::new(unsafe {
-        UniqueMmioPointer::new(base)
-    }))
+    Some(GicRedistributor::new(unsafe { UniqueMmioPointer::new(base) }))
 }
 
 /// `GICD_CTLR`: affinity routing, at this bit in the Non-secure view and in that of a single
@@ -110,13 +108,7 @@ impl GicDriver for Gicv3 {
     fn check_core(row: &Core) -> Result<(), GicError> {
         let (mpidr, gicr) = (row.mpidr, row.gicr);
         let found = redistributor(row).map_or(u64::MAX, |gicr| gicr.typer().core_mpidr());
-        let error = |parts, end| {
-            Err(GicError {
-                parts,
-                base: 16,
-                end,
-            })
-        };
+        let error = |parts, end| Err(GicError { parts, base: 16, end });
         if found != mpidr {
             let parts = [
                 ("redistributor: the plan has core 0x", mpidr),
@@ -130,10 +122,7 @@ impl GicDriver for Gicv3 {
         let frame = distributor(gicr);
         frame.ctlr.set(0);
         if frame.ctlr.get() & ENABLE_LPIS != 0 {
-            let loader = (
-                "redistributor: the loader has switched LPIs of core 0x",
-                mpidr,
-            );
+            let loader = ("redistributor: the loader has switched LPIs of core 0x", mpidr);
             let parts = [loader, ("", 0), ("", 0)];
             return error(parts, " on, the plan needs them off and they stay on");
         }

@@ -44,9 +44,7 @@ pub fn init(cpu: &mut PerCpu) {
     cpu.console.pace = Pace::new(header.console_share, frequency);
     cpu.console.mux.set_patience(frequency / PATIENCE_HZ);
     for (index, partition) in cpu.plan.partitions().iter().enumerate() {
-        cpu.console
-            .mux
-            .set_name(index, &partition.name, partition.colour);
+        cpu.console.mux.set_name(index, &partition.name, partition.colour);
     }
     command(cpu, b'1');
     // It is not live until somebody asks for it.
@@ -64,9 +62,7 @@ pub fn init(cpu: &mut PerCpu) {
     uart.interrupt_on(RECEIVE);
     cpu.console.uart = Some(uart.registers());
     let intid = header.machine.uart_intid;
-    cpu.vgic
-        .backend
-        .write_bank(Bank::SetEnable, intid as usize / 32, 1 << (intid % 32));
+    cpu.vgic.backend.write_bank(Bank::SetEnable, intid as usize / 32, 1 << (intid % 32));
     // It was awake so far, and nobody told it what came in.
     wake_console_core(cpu);
 }
@@ -83,10 +79,7 @@ pub fn flags(cpu: &PerCpu) -> u64 {
 #[inline(never)]
 pub fn guest_read(cpu: &mut PerCpu, offset: u64) -> u64 {
     let terminal = cpu.terminal;
-    let value = cpu
-        .state
-        .uart
-        .read(offset, &terminal.output, &terminal.input);
+    let value = cpu.state.uart.read(offset, &terminal.output, &terminal.input);
     // The flags alone change nothing.
     if offset != FLAGS {
         update(cpu);
@@ -156,8 +149,7 @@ pub fn say_lost(cpu: &PerCpu, at_end: bool) {
         return;
     }
     let mut line = partition_line(cpu);
-    line.dec(lost.into())
-        .str(" bytes lost: written while its UART was full (TXFF)");
+    line.dec(lost.into()).str(" bytes lost: written while its UART was full (TXFF)");
     print_line(cpu, &line);
 }
 
@@ -194,9 +186,7 @@ pub fn partition_line(cpu: &PerCpu) -> Line {
 /// Prints a line of EL2's own.
 pub fn print_line(cpu: &PerCpu, line: &Line) {
     // A ring without room for it holds 768 bytes of such lines already.
-    cpu.terminal
-        .output
-        .say(&[PREFIX.as_bytes(), line.as_bytes(), b"\r\n"]);
+    cpu.terminal.output.say(&[PREFIX.as_bytes(), line.as_bytes(), b"\r\n"]);
     kick(cpu);
 }
 

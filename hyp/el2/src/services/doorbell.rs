@@ -81,11 +81,7 @@ pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
     // An SGI may find everything taken along by an earlier one: on a core without ends a sibling
     // sent it.
     let foreign = bits != 0 || !sibling && cpu.doorbell.count != 0;
-    cpu.count(if foreign {
-        Reason::Doorbell
-    } else {
-        Reason::Sibling
-    });
+    cpu.count(if foreign { Reason::Doorbell } else { Reason::Sibling });
 }
 
 fn deliver(cpu: &mut PerCpu, handle: u64) {

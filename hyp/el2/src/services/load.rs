@@ -61,10 +61,7 @@ pub fn load(cpu: &PerCpu, pause: &mut Progress) {
 
 /// All that is loaded of a partition.
 fn of(plan: &PlanView, partition: &Partition) -> impl Iterator<Item = Range> {
-    ranges(
-        plan.slice::<Memory>(partition.memory),
-        plan.slice(partition.clears),
-    )
+    ranges(plan.slice::<Memory>(partition.memory), plan.slice(partition.clears))
 }
 
 /// Fills one chunk.

@@ -32,13 +32,9 @@ pub fn shut_down(cpu: &mut PerCpu) -> ! {
 /// The system's last line: the nonce, and how each partition ended.
 fn last_line(cpu: &PerCpu) -> Line {
     let mut line = Line::default();
-    line.str("end ")
-        .digits(cpu.shared.global.nonce.load(Acquire), 16);
+    line.str("end ").digits(cpu.shared.global.nonce.load(Acquire), 16);
     for (index, partition) in cpu.plan.partitions().iter().enumerate() {
-        let word = state::NAMES
-            .get(cpu.shared.state(index) as usize)
-            .copied()
-            .unwrap_or("?");
+        let word = state::NAMES.get(cpu.shared.state(index) as usize).copied().unwrap_or("?");
         line.str(" ").name(&partition.name).str("=").str(word);
     }
     line

@@ -7,12 +7,7 @@ use crate::state::percpu::{PerCpu, VgicBackend};
 /// Returns this core's vCPU.
 #[inline(always)]
 pub fn vcpu(cpu: &mut PerCpu) -> Vcpu<'_, VgicBackend> {
-    Vcpu::new(
-        &cpu.state.gic,
-        cpu.row.vcpu as usize,
-        &mut cpu.vgic.delivery,
-        &mut cpu.vgic.backend,
-    )
+    Vcpu::new(&cpu.state.gic, cpu.row.vcpu as usize, &mut cpu.vgic.delivery, &mut cpu.vgic.backend)
 }
 
 /// Samples the levels of listed interrupts (see [`Vcpu::sample`]): what every entry does but those

@@ -59,11 +59,7 @@ pub struct Fault {
 impl Fault {
     /// A fault with these registers.
     pub fn new(cause: &'static str, registers: [u64; 4]) -> Self {
-        Self {
-            cause,
-            detail: "",
-            registers,
-        }
+        Self { cause, detail: "", registers }
     }
 }
 

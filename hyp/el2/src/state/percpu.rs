@@ -132,9 +132,7 @@ impl DoorbellState {
     /// The channel end with this handle, if the core has it.
     pub fn end(&mut self, handle: u64) -> Option<&mut ChannelEnd> {
         let count = self.count as usize;
-        self.ends
-            .get_mut(..count)?
-            .get_mut(usize::try_from(handle).ok()?)
+        self.ends.get_mut(..count)?.get_mut(usize::try_from(handle).ok()?)
     }
 }
 
@@ -186,21 +184,14 @@ impl PartitionState {
     /// it, before the barrier.
     pub fn init(&self, partition: &plan::Partition, plan: &PlanView) {
         let interrupts: &[Interrupt] = plan.slice(partition.interrupts);
-        self.gic
-            .init(partition.vcpus.count as usize, &partition.gic, interrupts);
-        let start = Start {
-            entry: partition.entry,
-            context: partition.dtb,
-        };
+        self.gic.init(partition.vcpus.count as usize, &partition.gic, interrupts);
+        let start = Start { entry: partition.entry, context: partition.dtb };
         self.power.start(0, start);
     }
 }
 
 /// Of a vCPU that nobody has started yet.
-const NOT_STARTED: Start = Start {
-    entry: 0,
-    context: 0,
-};
+const NOT_STARTED: Start = Start { entry: 0, context: 0 };
 
 impl PerCpu {
     /// Makes this core's state from its row, in the private region that the plan gives it. The
@@ -218,10 +209,7 @@ impl PerCpu {
     ) -> *mut Self {
         let header = plan.header;
         let cores = plan.cores();
-        let index = cores
-            .iter()
-            .position(|other| ptr::eq(other, row))
-            .unwrap_or(0);
+        let index = cores.iter().position(|other| ptr::eq(other, row)).unwrap_or(0);
         // SAFETY: the plan's shared region, mapped by every core's tables; boot cleared it.
         let shared = unsafe { Shared::new(header.shared, cores.len(), plan.partitions().len()) };
         let (Some(partition), Some(mine), Some(terminal)) = (

@@ -83,8 +83,6 @@ impl PlanView {
 
     /// CRC32C of what the header's `crc` covers: equal to it unless the plan is damaged.
     pub fn crc(&self) -> u32 {
-        self.bytes
-            .get(core::mem::offset_of!(Header, size)..)
-            .map_or(0, crate::arch::crc32c::crc32c)
+        self.bytes.get(core::mem::offset_of!(Header, size)..).map_or(0, crate::arch::crc32c::crc32c)
     }
 }

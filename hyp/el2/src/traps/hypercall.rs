@@ -120,26 +120,17 @@ fn smccc(frame: &mut Frame, function: u32) -> Option<i64> {
 fn psci(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> Next {
     let arguments = [frame.get(1), frame.get(2), frame.get(3)];
     let memory = cpu.plan.slice::<Memory>(cpu.partition.memory);
-    let in_memory = |ipa: u64| {
-        memory
-            .iter()
-            .any(|piece| ipa >= piece.ipa && ipa - piece.ipa < piece.size)
-    };
+    let in_memory =
+        |ipa: u64| memory.iter().any(|piece| ipa >= piece.ipa && ipa - piece.ipa < piece.size);
     let (me, vcpus) = (cpu.row.vcpu as usize, cpu.vcpus.len());
     let mut result = ret::SUCCESS;
     let mut next = Next::Resume;
-    match cpu
-        .state
-        .power
-        .call(function, arguments, me, vcpus, in_memory)
-    {
+    match cpu.state.power.call(function, arguments, me, vcpus, in_memory) {
         Action::Return(value) => result = value,
         Action::Wake { vcpu } => lifecycle::wake(cpu, vcpu),
         Action::Off => next = lifecycle::vcpu_off(cpu),
         Action::Suspend { resume: None } => next = Next::Idle(Until::Pending),
-        Action::Suspend {
-            resume: Some(start),
-        } => {
+        Action::Suspend { resume: Some(start) } => {
             cpu.start = start;
             next = Next::Idle(Until::Woken);
         }

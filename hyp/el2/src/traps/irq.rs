@@ -109,11 +109,7 @@ fn acknowledge() -> u32 {
 /// Takes a physical interrupt at EL2.
 fn take(cpu: &mut PerCpu) -> Next {
     let intid = acknowledge();
-    if deliver(cpu, intid) {
-        Next::Resume
-    } else {
-        own(cpu, intid)
-    }
+    if deliver(cpu, intid) { Next::Resume } else { own(cpu, intid) }
 }
 
 /// Handles what becomes an interrupt of the guest's: a doorbell, or an interrupt that its partition
@@ -184,16 +180,8 @@ fn on_timer(cpu: &mut PerCpu) -> Next {
 fn control(cpu: &mut PerCpu) -> Next {
     let bits = ipi::take_control(cpu);
     let only_console = bits == control::CONSOLE;
-    cpu.count(if only_console {
-        Reason::Console
-    } else {
-        Reason::Control
-    });
-    let next = if bits & control::CONSOLE != 0 {
-        drain(cpu)
-    } else {
-        Next::Resume
-    };
+    cpu.count(if only_console { Reason::Console } else { Reason::Control });
+    let next = if bits & control::CONSOLE != 0 { drain(cpu) } else { Next::Resume };
     if bits & control::INPUT != 0 && !cpu.stopped {
         console::update(cpu);
     }

@@ -34,21 +34,10 @@ fn known_syndromes() {
     assert_eq!(class(0x5e00_0000), ec::SMC64);
     assert_eq!(
         sysreg_access(of_class(0x18) | 0x0230_0069),
-        SysReg {
-            op: op(3, 0, 0, 4, 0),
-            rt: 3,
-            write: false,
-        }
+        SysReg { op: op(3, 0, 0, 4, 0), rt: 3, write: false }
     );
     assert_eq!(class(0x623a_3016), ec::SYSREG);
-    assert_eq!(
-        sysreg_access(0x623a_3016),
-        SysReg {
-            op: op(3, 0, 12, 11, 5),
-            rt: 0,
-            write: true,
-        }
-    );
+    assert_eq!(sysreg_access(0x623a_3016), SysReg { op: op(3, 0, 12, 11, 5), rt: 0, write: true });
     let word = access(0x9381_0007).expect("a load");
     assert_eq!((word.size(), word.rt(), word.is_write()), (4, 1, false));
     assert_eq!(class(0x9381_0007), ec::DATA_ABORT);
@@ -63,43 +52,22 @@ fn every_halt_has_words() {
     for ec in 0..64 {
         assert!(!words(of_class(ec)).is_empty());
     }
-    assert_eq!(
-        words(of_class(0x2f)),
-        "SError (asynchronous external abort)"
-    );
-    assert_eq!(
-        words(of_class(0x3f)),
-        "exception of a class that no guest should cause"
-    );
+    assert_eq!(words(of_class(0x2f)), "SError (asynchronous external abort)");
+    assert_eq!(words(of_class(0x3f)), "exception of a class that no guest should cause");
     assert_eq!(words(of_class(0x24) | 0x06), "read outside its memory");
     assert_eq!(words(of_class(0x24) | 0x46), "write outside its memory");
-    assert_eq!(
-        words(of_class(0x24) | 0x4f),
-        "write to memory it may not write"
-    );
-    assert_eq!(
-        words(of_class(0x24) | 0x0f),
-        "read of memory it may not read"
-    );
+    assert_eq!(words(of_class(0x24) | 0x4f), "write to memory it may not write");
+    assert_eq!(words(of_class(0x24) | 0x0f), "read of memory it may not read");
     assert_eq!(words(of_class(0x24) | 0x10), "external abort");
     assert_eq!(words(of_class(0x24) | 0x14), "external abort");
     assert_eq!(words(of_class(0x24) | 0x94), "external abort");
     assert_eq!(words(of_class(0x24) | 0x21), "memory fault");
     assert_eq!(words(of_class(0x24) | 0x09), "memory fault");
     assert_eq!(words(of_class(0x24) | 0x146), "write outside its memory");
-    assert_eq!(
-        words(of_class(0x24) | 0x86),
-        "translation tables outside its memory"
-    );
+    assert_eq!(words(of_class(0x24) | 0x86), "translation tables outside its memory");
     assert_eq!(words(of_class(0x20) | 0x04), "execution outside its memory");
-    assert_eq!(
-        words(of_class(0x20) | 0x0f),
-        "execution of memory it may not execute"
-    );
-    assert_eq!(
-        words(of_class(0x20) | 0x8f),
-        "translation tables outside its memory"
-    );
+    assert_eq!(words(of_class(0x20) | 0x0f), "execution of memory it may not execute");
+    assert_eq!(words(of_class(0x20) | 0x8f), "translation tables outside its memory");
 }
 
 #[test]
@@ -223,10 +191,7 @@ fn loads_extend_and_stores_truncate() {
     assert_eq!(of(1, true, false).loaded(all & 0xff), 0xffff_ff88);
     assert_eq!(of(1, true, true).loaded(all & 0xff), 0xffff_ffff_ffff_ff88);
     assert_eq!(of(2, true, true).loaded(0x7fff), 0x7fff);
-    assert_eq!(
-        of(4, true, true).loaded(all & 0xffffffff),
-        0xffff_ffff_8586_8788
-    );
+    assert_eq!(of(4, true, true).loaded(all & 0xffffffff), 0xffff_ffff_8586_8788);
     assert_eq!(of(8, true, true).loaded(all), all);
     assert_eq!(of(2, false, false).stored(all), 0x8788);
     assert_eq!(of(8, false, true).stored(all), all);
@@ -304,10 +269,7 @@ fn a_cortex_a72_and_a_max_core_as_guests_see_them() {
     assert_eq!(IdRegister::Dfr0.visible(0x1030_5106, false), 0x1030_5006);
     assert_eq!(IdRegister::Mmfr0.visible(0x1124, false), 0x0000_0024);
     // A GIC interface of version 4.1 and CSV2_2 show as what they extend.
-    assert_eq!(
-        IdRegister::Pfr0.visible(0x1201_1111_2311_1112, false),
-        0x1101_0000_0111_0111
-    );
+    assert_eq!(IdRegister::Pfr0.visible(0x1201_1111_2311_1112, false), 0x1101_0000_0111_0111);
     // A GICv2 machine's guest does not hear of a GICv3's CPU interface; nothing else differs.
     assert_eq!(IdRegister::Pfr0.visible(0x0100_2222, true), 0x0000_0111);
     assert_eq!(
@@ -315,44 +277,22 @@ fn a_cortex_a72_and_a_max_core_as_guests_see_them() {
         IdRegister::Mmfr0.visible(u64::MAX, false)
     );
     // FP and SIMD absent stays absent: 0xf is not a high version there.
-    assert_eq!(
-        IdRegister::Pfr0.visible(0x00ff_0011, false) >> 16 & 0xff,
-        0xff
-    );
+    assert_eq!(IdRegister::Pfr0.visible(0x00ff_0011, false) >> 16 & 0xff, 0xff);
 }
 
 #[test]
 fn policies() {
-    assert_eq!(
-        sysreg(op(3, 0, 0, 4, 0), false),
-        Policy::Id(IdRegister::Pfr0)
-    );
-    assert_eq!(
-        sysreg(op(3, 0, 0, 7, 2), false),
-        Policy::Id(IdRegister::Mmfr2)
-    );
+    assert_eq!(sysreg(op(3, 0, 0, 4, 0), false), Policy::Id(IdRegister::Pfr0));
+    assert_eq!(sysreg(op(3, 0, 0, 7, 2), false), Policy::Id(IdRegister::Mmfr2));
     assert_eq!(sysreg(op(3, 0, 0, 4, 0), true), Policy::Undefined);
-    for zero in [
-        op(3, 0, 0, 1, 0),
-        op(3, 0, 0, 4, 4),
-        op(3, 0, 0, 4, 5),
-        op(3, 0, 0, 7, 7),
-    ] {
+    for zero in [op(3, 0, 0, 1, 0), op(3, 0, 0, 4, 4), op(3, 0, 0, 4, 5), op(3, 0, 0, 7, 7)] {
         assert_eq!(sysreg(zero, false), Policy::Zero);
     }
     for write in [false, true] {
         assert_eq!(sysreg(op(3, 0, 1, 0, 1), write), Policy::Zero, "ACTLR_EL1");
         assert_eq!(sysreg(op(3, 3, 9, 12, 0), write), Policy::Undefined, "PMCR");
-        assert_eq!(
-            sysreg(op(3, 0, 15, 0, 0), write),
-            Policy::Undefined,
-            "implementation defined"
-        );
-        assert_eq!(
-            sysreg(op(3, 4, 1, 1, 0), write),
-            Policy::Undefined,
-            "HCR_EL2"
-        );
+        assert_eq!(sysreg(op(3, 0, 15, 0, 0), write), Policy::Undefined, "implementation defined");
+        assert_eq!(sysreg(op(3, 4, 1, 1, 0), write), Policy::Undefined, "HCR_EL2");
     }
     for (op2, only_group0) in [(5, false), (6, true), (7, true)] {
         let sgi = Policy::Sgi { only_group0 };
@@ -365,11 +305,7 @@ fn policies() {
 fn each_id_register_is_its_own_row() {
     for row in &sysreg::VISIBLE {
         assert_eq!(sysreg(row.1, false), Policy::Id(row.0));
-        assert_eq!(
-            row.0.visible(0, false),
-            0,
-            "nothing appears that the machine lacks"
-        );
+        assert_eq!(row.0.visible(0, false), 0, "nothing appears that the machine lacks");
         let all = sysreg::VISIBLE.get(row.0 as usize).map(|r| r.0);
         assert_eq!(all, Some(row.0), "rows are in the order of the enum");
     }
@@ -398,10 +334,7 @@ fn every_field_has_its_reason() {
         tables += &format!("| {}:{shift} | {name} | {shown} | {reason} |\n", shift + 3);
     }
     assert_eq!(ceilings, sysreg::VISIBLE.map(|(_, _, ceiling)| ceiling));
-    assert!(
-        page.ends_with(&tables),
-        "docs/id-registers.md, from fields.rs:\n{tables}"
-    );
+    assert!(page.ends_with(&tables), "docs/id-registers.md, from fields.rs:\n{tables}");
 }
 
 proptest! {
@@ -488,15 +421,9 @@ proptest! {
 fn common_registers_are_those_of_the_virtual_interface() {
     use Common::{Control, PriorityMask, RunningPriority};
     // Five bits of priority, 16 of INTID, SEIS, A3V; PMR 0xf0, EOImode, both groups.
-    let (vtr, vmcr) = (
-        4 << 29 | 1 << 23 | 1 << 22 | 1 << 21 | 3,
-        0xf0 << 24 | 1 << 9 | 3,
-    );
+    let (vtr, vmcr) = (4 << 29 | 1 << 23 | 1 << 22 | 1 << 21 | 3, 0xf0 << 24 | 1 << 9 | 3);
     assert_eq!(PriorityMask.read(vmcr, vtr, 0), 0xf0);
-    assert_eq!(
-        Control.read(vmcr, vtr, 0),
-        4 << 8 | 1 << 11 | 1 << 14 | 1 << 15 | 2
-    );
+    assert_eq!(Control.read(vmcr, vtr, 0), 4 << 8 | 1 << 11 | 1 << 14 | 1 << 15 | 2);
     assert_eq!(RunningPriority.read(vmcr, vtr, 0), 0xff);
     assert_eq!(RunningPriority.read(vmcr, vtr, 1 << 31 | 1 << 20), 0xa0);
     assert_eq!(PriorityMask.written(vmcr, u64::MAX), vmcr | 0xff << 24);
@@ -508,8 +435,5 @@ fn common_registers_are_those_of_the_virtual_interface() {
     assert_eq!(policy(12, 4, true), Policy::Common(Control));
     assert_eq!(policy(11, 3, false), Policy::Common(RunningPriority));
     assert_eq!(policy(11, 3, true), Policy::Undefined);
-    assert_eq!(
-        sysreg(op(3, 0, 4, 6, 0), false),
-        Policy::Common(PriorityMask)
-    );
+    assert_eq!(sysreg(op(3, 0, 4, 6, 0), false), Policy::Common(PriorityMask));
 }

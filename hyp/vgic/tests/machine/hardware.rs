@@ -42,9 +42,7 @@ impl PhysicalGic {
 
     /// Looks which cores are to be signalled.
     pub fn update(&mut self) {
-        self.irq = (0..self.enable.len())
-            .map(|core| self.first(core).is_some())
-            .collect();
+        self.irq = (0..self.enable.len()).map(|core| self.first(core).is_some()).collect();
     }
 
     fn first(&self, core: usize) -> Option<u32> {
@@ -67,10 +65,7 @@ impl PhysicalGic {
     pub fn deactivate(&mut self, core: usize, intid: u32) {
         let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
         let bank = Self::bank(core, word);
-        assert!(
-            self.active[bank][word] & bit != 0,
-            "deactivated {intid}, which was not active"
-        );
+        assert!(self.active[bank][word] & bit != 0, "deactivated {intid}, which was not active");
         self.active[bank][word] &= !bit;
     }
 }
@@ -188,11 +183,7 @@ impl<const V2: bool> Hardware<V2> {
 
     fn check(&self, word: usize, mask: u32) {
         let owned = self.physical.borrow().owned[word];
-        assert_eq!(
-            mask & !owned,
-            0,
-            "a foreign interrupt of word {word} is touched"
-        );
+        assert_eq!(mask & !owned, 0, "a foreign interrupt of word {word} is touched");
     }
 
     fn bank(&self, word: usize) -> usize {
@@ -233,12 +224,7 @@ impl<const V2: bool> ListRegisters for Hardware<V2> {
                 .registers
                 .iter()
                 .filter(|&&raw| !Entry(raw).is_over() && Entry(raw).intid() == entry.intid());
-            assert_eq!(
-                same.count(),
-                1,
-                "{} is in two list registers",
-                entry.intid()
-            );
+            assert_eq!(same.count(), 1, "{} is in two list registers", entry.intid());
         }
     }
     fn empty(&self) -> u32 {

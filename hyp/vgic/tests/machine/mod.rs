@@ -29,12 +29,7 @@ impl<H: vgic::Hardware> Face for Vcpu<'_, H> {
     }
 
     fn gicr_write(&mut self, offset: u64, size: u64, value: u64) {
-        self.write(
-            Some((offset >> 17) as usize),
-            offset & 0x1_ffff,
-            size,
-            value,
-        );
+        self.write(Some((offset >> 17) as usize), offset & 0x1_ffff, size, value);
     }
 }
 
@@ -73,12 +68,7 @@ impl<const V2: bool> Machine<V2> {
         let gic = Box::new(Gic::new_zeroed());
         gic.init(
             vcpus,
-            &GuestGic {
-                version: if V2 { 2 } else { 3 },
-                intids: 288,
-                gicd_ipa: 0,
-                gicr_ipa: 0,
-            },
+            &GuestGic { version: if V2 { 2 } else { 3 }, intids: 288, gicd_ipa: 0, gicr_ipa: 0 },
             rows,
         );
         let mut machine = Self {
@@ -121,12 +111,7 @@ impl<const V2: bool> Machine<V2> {
     }
 
     pub fn vcpu(&mut self, core: usize) -> Vcpu<'_, Hardware<V2>> {
-        Vcpu::new(
-            &self.gic,
-            core,
-            &mut self.deliveries[core],
-            &mut self.cores[core],
-        )
+        Vcpu::new(&self.gic, core, &mut self.deliveries[core], &mut self.cores[core])
     }
 
     /// Interrupts to EL2 on `core`: kicks, owned physical interrupts, maintenance. False: there is none.
@@ -155,9 +140,7 @@ impl<const V2: bool> Machine<V2> {
     /// All entries until there are none; a storm fails.
     pub fn settle(&mut self) {
         for _ in 0..1000 {
-            let entries = (0..self.cores.len())
-                .filter(|&core| self.entry(core))
-                .count();
+            let entries = (0..self.cores.len()).filter(|&core| self.entry(core)).count();
             if entries == 0 {
                 return;
             }
@@ -189,8 +172,7 @@ impl<const V2: bool> Machine<V2> {
         self.vcpu(core).gicr_read(of as u64 * 0x2_0000 + offset, 4) as u32
     }
     pub fn set_gicr(&mut self, core: usize, of: usize, offset: u64, value: u32) {
-        self.vcpu(core)
-            .gicr_write(of as u64 * 0x2_0000 + offset, 4, value.into());
+        self.vcpu(core).gicr_write(of as u64 * 0x2_0000 + offset, 4, value.into());
     }
 
     /// A device drives the line of a physical interrupt.

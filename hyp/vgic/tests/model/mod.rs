@@ -5,9 +5,8 @@ pub mod pair;
 use proptest::prelude::*;
 
 /// INTIDs that accesses pick from: owned ones of every kind, and some that are not.
-pub const INTIDS: [u32; 20] = [
-    0, 1, 7, 15, 16, 24, 27, 28, 30, 33, 40, 45, 46, 47, 64, 100, 128, 129, 130, 287,
-];
+pub const INTIDS: [u32; 20] =
+    [0, 1, 7, 15, 16, 24, 27, 28, 30, 33, 40, 45, 46, 47, 64, 100, 128, 129, 130, 287];
 
 #[derive(Clone, Default)]
 pub struct Irq {

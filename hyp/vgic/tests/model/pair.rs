@@ -59,33 +59,13 @@ impl<const V2: bool> Pair<V2> {
             }
         }
         let machine = Machine::new(vcpus, registers, &rows);
-        let mut pair = Self {
-            machine,
-            model,
-            vcpus,
-        };
+        let mut pair = Self { machine, model, vcpus };
         pair.apply(Op::Control { by: 0, groups: 3 });
         for (at, &intid) in INTIDS.iter().enumerate() {
             for of in 0..vcpus {
-                pair.apply(Op::Priority {
-                    by: of,
-                    of,
-                    intid,
-                    priority: priorities[at],
-                });
-                pair.apply(Op::Group {
-                    by: of,
-                    of,
-                    intid,
-                    on: at % 3 != 0,
-                });
-                pair.apply(Op::Bit {
-                    by: of,
-                    of,
-                    register: 0,
-                    intid,
-                    extra: 0,
-                });
+                pair.apply(Op::Priority { by: of, of, intid, priority: priorities[at] });
+                pair.apply(Op::Group { by: of, of, intid, on: at % 3 != 0 });
+                pair.apply(Op::Bit { by: of, of, register: 0, intid, extra: 0 });
             }
         }
         pair
@@ -127,11 +107,7 @@ impl<const V2: bool> Pair<V2> {
             irq.route = Some(first).filter(|&vcpu| vcpu < vcpus);
             irq.targets = targets & ((1 << vcpus) - 1);
         }
-        let shown = if irq.owned && vcpus > 1 {
-            irq.targets
-        } else {
-            0
-        };
+        let shown = if irq.owned && vcpus > 1 { irq.targets } else { 0 };
         assert_eq!(self.machine.read(by, register, 1), shown.into());
     }
 
@@ -250,11 +226,7 @@ impl<const V2: bool> Pair<V2> {
         }
         for intid in INTIDS {
             for core in 0..self.vcpus {
-                self.apply(Op::Line {
-                    core,
-                    intid,
-                    high: false,
-                });
+                self.apply(Op::Line { core, intid, high: false });
             }
         }
         for _ in 0..200 {

@@ -66,10 +66,7 @@ impl Model {
         ];
         let block = self.block;
         for (site, name) in pending.into_iter().flatten() {
-            let cause = At {
-                core: at.core,
-                site,
-            };
+            let cause = At { core: at.core, site };
             self.broke(NOT_COMPLETE, at, None, Some((cause, block)), || {
                 format!("{name} was issued, and no DSB that completes it came before {what}")
             });
@@ -101,15 +98,9 @@ impl Model {
         let block = self.block;
         let core = self.core(at.core);
         let tlb = [core.el2_tlb, core.guest_tlb].contains(&Tlb::Done);
-        let stale = [
-            (tlb, "TLB"),
-            (core.ic_complete > core.ic_synced, "instruction cache"),
-        ];
+        let stale = [(tlb, "TLB"), (core.ic_complete > core.ic_synced, "instruction cache")];
         for (site, name) in core.unsynced_registers() {
-            let cause = At {
-                core: at.core,
-                site,
-            };
+            let cause = At { core: at.core, site };
             self.broke(BEFORE_ISB, at, None, Some((cause, block)), || {
                 format!("{name} was written, and only ERET synchronizes it")
             });
@@ -152,11 +143,7 @@ impl Model {
     /// before it.
     pub(crate) fn publish(&mut self, at: At, rule: &'static Rule, ordered: bool) {
         let core = self.core(at.core);
-        let stores = if ordered {
-            &core.stores_unordered
-        } else {
-            &core.stores
-        };
+        let stores = if ordered { &core.stores_unordered } else { &core.stores };
         let own = 1 << (at.core & 15);
         let mut shared = None;
         for start in stores.clone() {
@@ -164,10 +151,7 @@ impl Model {
                 continue;
             };
             if line.cores & !own != 0 {
-                let cause = At {
-                    core: at.core,
-                    site: line.site,
-                };
+                let cause = At { core: at.core, site: line.site };
                 shared.get_or_insert((start, (cause, line.when)));
             } else {
                 self.exposed.insert(start, (at, rule));
@@ -238,27 +222,15 @@ impl Model {
         let Some((word, site, waiter, polls)) = core.owes_event.take() else {
             return;
         };
-        let store = At {
-            core: at.core,
-            site,
-        };
-        let waiter = At {
-            core: waiter,
-            site: polls,
-        };
+        let store = At { core: at.core, site };
+        let waiter = At { core: waiter, site: polls };
         let block = self.block;
-        self.broke(
-            WFE_WITHOUT_EVENT,
-            store,
-            Some(word),
-            Some((waiter, block)),
-            || {
-                format!(
-                    "core {} waits for it with WFE after a plain load, and no SEV followed",
-                    waiter.core
-                )
-            },
-        );
+        self.broke(WFE_WITHOUT_EVENT, store, Some(word), Some((waiter, block)), || {
+            format!(
+                "core {} waits for it with WFE after a plain load, and no SEV followed",
+                waiter.core
+            )
+        });
     }
 
     /// EL2 reads memory: another core's, after an SGI, only with a DSB in between.
@@ -273,20 +245,10 @@ impl Model {
             return;
         }
         self.core(at.core).acknowledged = None;
-        let cause = At {
-            core: at.core,
-            site: acknowledged.site,
-        };
+        let cause = At { core: at.core, site: acknowledged.site };
         let block = self.block;
-        self.broke(
-            ACKNOWLEDGE_BEFORE_DSB,
-            at,
-            Some(pa),
-            Some((cause, block)),
-            || {
-                "another core wrote it, and no DSB followed the acknowledgement of the SGI"
-                    .to_string()
-            },
-        );
+        self.broke(ACKNOWLEDGE_BEFORE_DSB, at, Some(pa), Some((cause, block)), || {
+            "another core wrote it, and no DSB followed the acknowledgement of the SGI".to_string()
+        });
     }
 }

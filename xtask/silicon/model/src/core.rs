@@ -205,10 +205,7 @@ impl Core {
         if self.hcr & HCR_VM == 0 {
             return Some(ipa);
         }
-        let range = self
-            .stage_2
-            .iter()
-            .find(|&&(base, _, size)| ipa.wrapping_sub(base) < size);
+        let range = self.stage_2.iter().find(|&&(base, _, size)| ipa.wrapping_sub(base) < size);
         range.map(|&(base, pa, _)| pa + (ipa - base))
     }
 }

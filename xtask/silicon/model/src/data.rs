@@ -16,19 +16,13 @@ use crate::rules::{
 
 /// Who wrote a line last.
 fn writer(line: &Line) -> Option<(At, u32)> {
-    let at = At {
-        core: line.writer.into(),
-        site: line.site,
-    };
+    let at = At { core: line.writer.into(), site: line.site };
     Some((at, line.when))
 }
 
 /// Who wrote to a line past the caches last. Others may have written other bytes of it since.
 fn past_writer(line: &Line) -> Option<(At, u32)> {
-    let at = At {
-        core: line.past_writer.into(),
-        site: line.past_site,
-    };
+    let at = At { core: line.past_writer.into(), site: line.past_site };
     Some((at, line.past_when))
 }
 
@@ -44,9 +38,7 @@ impl Model {
     }
 
     pub(crate) fn access(&mut self, memory: &mut dyn Memory, at: At, access: Access) {
-        let Access {
-            pa, size, store, ..
-        } = access;
+        let Access { pa, size, store, .. } = access;
         let site = self.site_of(at.site);
         let el2 = site.el == 2;
         let cacheable = !site.firmware && self.is_cacheable(at.core, el2, pa);
@@ -138,12 +130,7 @@ impl Model {
 
     /// Rules about EL2's own accesses.
     fn el2_access(&mut self, at: At, access: Access, cacheable: bool) {
-        let Access {
-            pa,
-            store,
-            exclusive,
-            ..
-        } = access;
+        let Access { pa, store, exclusive, .. } = access;
         let translates = self.core(at.core).el2_translates();
         if self.core(at.core).any_unsynced {
             self.use_registers(at, &[Register::SctlrEl2], "an access of EL2's");
@@ -205,12 +192,7 @@ impl Model {
             Some(last) if last.end == start && last.dc == dc && last.site == at.site => {
                 last.end += LINE
             }
-            _ => pending.push(Pending {
-                first: start,
-                end: start + LINE,
-                dc,
-                site: at.site,
-            }),
+            _ => pending.push(Pending { first: start, end: start + LINE, dc, site: at.site }),
         }
     }
 

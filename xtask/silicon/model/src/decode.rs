@@ -129,11 +129,7 @@ registers! {
 
 /// Domain and access types of a barrier's CRm (DDI 0487, C6.2, DSB).
 fn barrier(crm: u32) -> Barrier {
-    Barrier {
-        local: (crm >> 2) & 3 == 1,
-        loads: crm & 1 != 0,
-        stores: crm & 2 != 0,
-    }
+    Barrier { local: (crm >> 2) & 3 == 1, loads: crm & 1 != 0, stores: crm & 2 != 0 }
 }
 
 /// What the instruction `word` does, if the model cares.
@@ -163,12 +159,8 @@ pub fn decode(word: u32) -> Option<Operation> {
         return None;
     }
     let read = (word >> 21) & 1 != 0;
-    let (op0, op1, crn, op2) = (
-        (word >> 19) & 3,
-        (word >> 16) & 7,
-        (word >> 12) & 15,
-        (word >> 5) & 7,
-    );
+    let (op0, op1, crn, op2) =
+        ((word >> 19) & 3, (word >> 16) & 7, (word >> 12) & 15, (word >> 5) & 7);
     match (op0, read) {
         (1, false) => instruction(op1, crn, crm, op2, rt),
         (3, false) => {
@@ -224,10 +216,7 @@ pub fn is_exclusive(word: u32) -> bool {
 pub fn is_maintenance(word: u32) -> bool {
     use Operation::{Dc, Dmb, Dsb, Ic, Isb, Sev, Tlbi, Wfe, Wfi};
     let operation = decode(word);
-    matches!(
-        operation,
-        Some(Dc(..) | Ic(..) | Tlbi(_) | Dsb(_) | Dmb(_) | Isb | Sev | Wfe | Wfi)
-    )
+    matches!(operation, Some(Dc(..) | Ic(..) | Tlbi(_) | Dsb(_) | Dmb(_) | Isb | Sev | Wfe | Wfi))
 }
 
 /// The mutants of `word`: what each is called, and its word.
@@ -337,16 +326,10 @@ mod tests {
 
     #[test]
     fn mutants_are_what_they_are_called() {
-        let named: Vec<_> = mutants(0xd503_3f9f)
-            .iter()
-            .map(|&(_, word)| words(word))
-            .collect();
+        let named: Vec<_> = mutants(0xd503_3f9f).iter().map(|&(_, word)| words(word)).collect();
         assert_eq!(named, ["NOP", "DSB ISH", "DSB LD", "DSB ST"]);
         assert_eq!(mutants(0xd508_711f)[1].1, 0xd508_751f);
-        let local: Vec<_> = mutants(0xd503_379f)
-            .iter()
-            .map(|&(_, word)| words(word))
-            .collect();
+        let local: Vec<_> = mutants(0xd503_379f).iter().map(|&(_, word)| words(word)).collect();
         assert_eq!(local, ["NOP"]);
         assert_eq!(mutants(0xd503_3fdf).len(), 1);
     }

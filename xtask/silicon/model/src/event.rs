@@ -151,21 +151,11 @@ pub struct Barrier {
 
 impl Barrier {
     /// `SY`, `ISH` and `OSH`.
-    pub const ALL: Self = Self {
-        local: false,
-        loads: true,
-        stores: true,
-    };
+    pub const ALL: Self = Self { local: false, loads: true, stores: true };
     /// `ISHST` and the like.
-    pub const STORES: Self = Self {
-        loads: false,
-        ..Self::ALL
-    };
+    pub const STORES: Self = Self { loads: false, ..Self::ALL };
     /// `NSH`.
-    pub const LOCAL: Self = Self {
-        local: true,
-        ..Self::ALL
-    };
+    pub const LOCAL: Self = Self { local: true, ..Self::ALL };
 
     /// Whether it waits for maintenance: only one for reads and writes does (DDI 0487, "Data
     /// Synchronization Barrier").

@@ -20,11 +20,7 @@ impl Model {
             return true;
         }
         let core = self.core(at.core);
-        let control = if site.el == 2 {
-            core.sctlr_el2
-        } else {
-            core.sctlr_el1
-        };
+        let control = if site.el == 2 { core.sctlr_el2 } else { core.sctlr_el1 };
         let cached = control & SCTLR_I != 0;
         if cached && control & SCTLR_M == 0 {
             self.prefetch(at.core, pa);
@@ -61,10 +57,7 @@ impl Model {
     }
 
     fn fetch_line(&mut self, at: At, pa: u64, line: &Line, cached: bool) -> bool {
-        let cause = At {
-            core: line.writer.into(),
-            site: line.site,
-        };
+        let cause = At { core: line.writer.into(), site: line.site };
         let cause = Some((cause, line.when));
         // A missing invalidation shows at every block: one report for each core and writer.
         let key = at.core as u64;

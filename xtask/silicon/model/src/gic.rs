@@ -105,10 +105,7 @@ impl Model {
 
     /// An interrupt is acknowledged.
     pub(crate) fn acknowledge(&mut self, at: At) {
-        self.core(at.core).acknowledged = Some(Acknowledged {
-            site: at.site,
-            sgi: false,
-        });
+        self.core(at.core).acknowledged = Some(Acknowledged { site: at.site, sgi: false });
     }
 
     /// The end of interrupt `intid`, which tells what was acknowledged.

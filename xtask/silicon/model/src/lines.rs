@@ -71,10 +71,7 @@ impl Lines {
     #[must_use]
     pub fn new(base: u64, size: u64) -> Self {
         let pages = usize::try_from(size.div_ceil(PAGE)).unwrap_or(0);
-        Self {
-            base,
-            pages: std::iter::repeat_with(|| None).take(pages).collect(),
-        }
+        Self { base, pages: std::iter::repeat_with(|| None).take(pages).collect() }
     }
 
     /// The line of `pa`, or none outside RAM.
@@ -107,9 +104,7 @@ pub type Ranges = Arc<[(u64, u64)]>;
 /// Whether one of `ranges` holds `pa`.
 #[must_use]
 pub fn within(ranges: &[(u64, u64)], pa: u64) -> bool {
-    ranges
-        .iter()
-        .any(|&(base, size)| pa.wrapping_sub(base) < size)
+    ranges.iter().any(|&(base, size)| pa.wrapping_sub(base) < size)
 }
 
 /// Cacheable mappings over time: a line may be in a cache if one covered it after its last
@@ -128,26 +123,15 @@ struct Mapping {
 impl Mappings {
     /// A mapping of these ranges starts.
     pub fn start(&mut self, ranges: &Ranges) {
-        match self
-            .0
-            .iter_mut()
-            .find(|known| Arc::ptr_eq(&known.ranges, ranges))
-        {
+        match self.0.iter_mut().find(|known| Arc::ptr_eq(&known.ranges, ranges)) {
             Some(known) => known.users += 1,
-            None => self.0.push(Mapping {
-                ranges: Arc::clone(ranges),
-                users: 1,
-                end: 0,
-            }),
+            None => self.0.push(Mapping { ranges: Arc::clone(ranges), users: 1, end: 0 }),
         }
     }
 
     /// One of them ends.
     pub fn end(&mut self, ranges: &Ranges, now: u32) {
-        let known = self
-            .0
-            .iter_mut()
-            .find(|known| Arc::ptr_eq(&known.ranges, ranges));
+        let known = self.0.iter_mut().find(|known| Arc::ptr_eq(&known.ranges, ranges));
         if let Some(known) = known {
             known.users = known.users.saturating_sub(1);
             known.end = now;

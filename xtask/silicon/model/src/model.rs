@@ -109,11 +109,7 @@ impl Model {
             config,
         };
         // Site 0: whoever came before the image.
-        model.site(Site {
-            pc: 0,
-            el: 3,
-            firmware: true,
-        });
+        model.site(Site { pc: 0, el: 3, firmware: true });
         model
     }
 
@@ -244,13 +240,7 @@ impl Model {
 
     fn place(&self, at: At, block: u32) -> Place {
         let site = self.site_of(at.site);
-        Place {
-            core: at.core,
-            el: site.el,
-            pc: site.pc,
-            block,
-            firmware: site.firmware,
-        }
+        Place { core: at.core, el: site.el, pc: site.pc, block, firmware: site.firmware }
     }
 
     /// Reports that `rule` is broken at `at`. `cause` is who brought it about, and in which block.

@@ -253,10 +253,7 @@ impl Observer {
     pub fn on_block(&mut self, probe: &mut dyn Probe, core: usize, block: &mut Block) -> bool {
         self.model.next_block();
         self.report.blocks += 1;
-        let at = At {
-            core,
-            site: block.site,
-        };
+        let at = At { core, site: block.site };
         let seen = self.seen(core);
         let before = std::mem::replace(&mut seen.el, block.el);
         if block.in_image && !seen.entered {
@@ -277,10 +274,7 @@ impl Observer {
         {
             block.checked[core & 15] = epoch;
         }
-        let stop = self
-            .settings
-            .stop
-            .is_some_and(|stop| self.report.guest_blocks > stop);
+        let stop = self.settings.stop.is_some_and(|stop| self.report.guest_blocks > stop);
         self.report.stopped |= stop;
         let failed = self.settings.first && self.model.failed();
         !(stop || failed)
@@ -292,10 +286,7 @@ impl Observer {
             return;
         }
         self.cover(core, hook);
-        let at = At {
-            core,
-            site: hook.site,
-        };
+        let at = At { core, site: hook.site };
         let event = match hook.operation {
             Operation::Dc(dc, register) => match self.place(probe, core, hook.el, register) {
                 Some(pa) => Event::Dc(dc, pa),
@@ -334,12 +325,9 @@ impl Observer {
             Operation::Isb => Event::Isb,
             Operation::Eret => {
                 self.identify(probe, core, hook);
-                let ignored = hook
-                    .offset
-                    .is_some_and(|at| self.settings.unsynchronized.contains(&at));
-                Event::Eret {
-                    synchronizes: !ignored,
-                }
+                let ignored =
+                    hook.offset.is_some_and(|at| self.settings.unsynchronized.contains(&at));
+                Event::Eret { synchronizes: !ignored }
             }
             Operation::Smc => Event::Smc(probe.general(0)),
             Operation::Sev => Event::Sev,
@@ -410,22 +398,11 @@ impl Observer {
         if self.loaded.is_none() {
             return;
         }
-        let at = At {
-            core,
-            site: transfer.site,
-        };
-        let Told {
-            va,
-            pa,
-            device,
-            size,
-            store,
-            value,
-        } = told;
+        let at = At { core, site: transfer.site };
+        let Told { va, pa, device, size, store, value } = told;
         if device {
             if transfer.el == 2 {
-                self.model
-                    .step(probe, at, Event::Device(Device { pa, value, store }));
+                self.model.step(probe, at, Event::Device(Device { pa, value, store }));
             }
             return;
         }
@@ -437,12 +414,7 @@ impl Observer {
         let (mut pa, mut left) = (pa, size);
         while left > 0 {
             let size = left.min(LINE - pa % LINE);
-            let access = Access {
-                pa,
-                size,
-                store,
-                exclusive: transfer.exclusive,
-            };
+            let access = Access { pa, size, store, exclusive: transfer.exclusive };
             self.model.step(probe, at, Event::Access(access));
             pa += size;
             left -= size;

@@ -27,15 +27,9 @@ impl Model {
         let block = self.block;
         for &register in registers {
             if let Some(site) = self.core(at.core).unsynced[register as usize] {
-                let cause = At {
-                    core: at.core,
-                    site,
-                };
+                let cause = At { core: at.core, site };
                 self.broke(rule, at, None, Some((cause, block)), || {
-                    format!(
-                        "{} was written, and no ISB came before {what}",
-                        register.name()
-                    )
+                    format!("{} was written, and no ISB came before {what}", register.name())
                 });
             }
         }
@@ -64,11 +58,8 @@ impl Model {
             }
             Register::VttbrEl2 | Register::VtcrEl2 => {
                 let core = self.core(at.core);
-                let slot = if register == Register::VttbrEl2 {
-                    &mut core.vttbr
-                } else {
-                    &mut core.vtcr
-                };
+                let slot =
+                    if register == Register::VttbrEl2 { &mut core.vttbr } else { &mut core.vtcr };
                 *slot = value;
                 core.guest_tlb = Tlb::Unknown;
                 core.wrote(register, at.site);
@@ -106,12 +97,7 @@ impl Model {
             }
             Register::IchMisr => {
                 let written = [Register::IchLr, Register::IchHcr];
-                self.require_synced(
-                    LIST_REGISTER_BEFORE_ISB,
-                    at,
-                    &written,
-                    "ICH_MISR_EL2 is read",
-                );
+                self.require_synced(LIST_REGISTER_BEFORE_ISB, at, &written, "ICH_MISR_EL2 is read");
             }
             Register::IccIar1 => self.acknowledge(at),
             Register::Pmxevtyper | Register::Pmxevcntr => {
@@ -183,10 +169,7 @@ impl Model {
                 self.broke(TLB_UNKNOWN, at, None, None, || missing.to_string());
             }
             if let Some((_, _, site)) = issued {
-                let cause = At {
-                    core: at.core,
-                    site,
-                };
+                let cause = At { core: at.core, site };
                 let block = self.block;
                 self.broke(NOT_COMPLETE, at, None, Some((cause, block)), || {
                     "IC was issued, and no DSB came before the MMU goes on".to_string()
@@ -266,9 +249,7 @@ impl Model {
         if !el2 {
             return;
         }
-        let issued = Tlb::Issued {
-            broadcast: tlbi.broadcast,
-        };
+        let issued = Tlb::Issued { broadcast: tlbi.broadcast };
         match tlbi.scope {
             Scope::El2 => {
                 if self.core(at.core).el2_translates() {

@@ -53,11 +53,7 @@ impl Model {
     pub(crate) fn walk_el2(&mut self, memory: &mut dyn Memory, at: At) {
         let core = self.core(at.core);
         // With the data cache off, walks are not cacheable either (DDI 0487, SCTLR_EL2.C).
-        let attributes = if core.sctlr_el2 & SCTLR_C != 0 {
-            !0
-        } else {
-            !WALK
-        };
+        let attributes = if core.sctlr_el2 & SCTLR_C != 0 { !0 } else { !WALK };
         let (tcr, ttbr, mair) = (core.tcr & attributes, core.ttbr & ADDRESS, core.mair);
         let bits = 64 - (tcr & 0x3f) as u32;
         let level = 4 - bits.saturating_sub(12).div_ceil(9).clamp(1, 4);
@@ -154,14 +150,9 @@ impl Model {
             None
         };
         if let Some(wrong) = wrong {
-            let cause = At {
-                core: line.writer.into(),
-                site: line.site,
-            };
+            let cause = At { core: line.writer.into(), site: line.site };
             let cause = (cause, line.when);
-            self.broke(WALK_STALE, walk.at, Some(pa), Some(cause), || {
-                wrong.to_string()
-            });
+            self.broke(WALK_STALE, walk.at, Some(pa), Some(cause), || wrong.to_string());
         }
     }
 
@@ -179,26 +170,16 @@ impl Model {
             let was_valid = old & VALID != 0;
             let is_valid = new & VALID != 0;
             if was_valid && !is_valid {
-                self.tables.broken.insert(
-                    pa,
-                    Broken {
-                        by: at,
-                        issued: None,
-                    },
-                );
+                self.tables.broken.insert(pa, Broken { by: at, issued: None });
             } else if was_valid && (old ^ new) & !FREE != 0 {
                 self.broke(TABLE_CHANGED, at, Some(pa), None, || {
                     format!("{old:#x} became {new:#x} with no invalid descriptor in between")
                 });
             } else if is_valid && let Some(broken) = self.tables.broken.remove(&pa) {
                 let block = self.block;
-                self.broke(
-                    TABLE_CHANGED,
-                    at,
-                    Some(pa),
-                    Some((broken.by, block)),
-                    || "made invalid before, and no complete TLBI followed".to_string(),
-                );
+                self.broke(TABLE_CHANGED, at, Some(pa), Some((broken.by, block)), || {
+                    "made invalid before, and no complete TLBI followed".to_string()
+                });
             }
         }
     }

@@ -14,14 +14,8 @@ const CPU_ON: u64 = 0xc400_0003;
 const ALL: Barrier = Barrier::ALL;
 const STORES: Barrier = Barrier::STORES;
 const LOCAL: Barrier = Barrier::LOCAL;
-const ALLE2: Event = Event::Tlbi(Tlbi {
-    scope: Scope::El2,
-    broadcast: false,
-});
-const VMALLS12: Event = Event::Tlbi(Tlbi {
-    scope: Scope::Guest,
-    broadcast: false,
-});
+const ALLE2: Event = Event::Tlbi(Tlbi { scope: Scope::El2, broadcast: false });
+const VMALLS12: Event = Event::Tlbi(Tlbi { scope: Scope::Guest, broadcast: false });
 const ERET: Event = Event::Eret { synchronizes: true };
 
 /// Cleans and invalidates the line of `DATA`, with DSB.
@@ -293,11 +287,7 @@ fn every_rule_has_its_lists_and_its_words() {
             rule.id
         );
         let sources = ["DDI 0487", "IHI 0069", "DEN 0022"];
-        assert!(
-            sources.iter().any(|source| rule.section.contains(source)),
-            "{}",
-            rule.id
-        );
+        assert!(sources.iter().any(|source| rule.section.contains(source)), "{}", rule.id);
     }
 }
 
@@ -428,10 +418,7 @@ fn a_tlbi_needs_both_barriers() {
             machine.does(0, *event);
         }
         machine.does(0, Event::Write(Register::SctlrEl2, 0x1005));
-        let details = machine
-            .model
-            .violations()
-            .map(|violation| violation.detail.clone());
+        let details = machine.model.violations().map(|violation| violation.detail.clone());
         details.collect::<Vec<_>>().join("; ")
     };
     assert!(run(&[]).starts_with("no TLBI ALLE2"));
@@ -439,10 +426,7 @@ fn a_tlbi_needs_both_barriers() {
     assert!(run(&[ALLE2, Event::Dsb(STORES)]).contains("no DSB after it"));
     assert!(run(&[ALLE2, Event::Dsb(LOCAL)]).contains("no ISB after them"));
     assert_eq!(run(&[ALLE2, Event::Dsb(LOCAL), Event::Isb]), "");
-    let broadcast = Event::Tlbi(Tlbi {
-        scope: Scope::El2,
-        broadcast: true,
-    });
+    let broadcast = Event::Tlbi(Tlbi { scope: Scope::El2, broadcast: true });
     assert!(run(&[broadcast, Event::Dsb(LOCAL), Event::Isb]).contains("no DSB after it"));
 }
 

@@ -135,9 +135,7 @@ impl Machine {
             let size = qemu_plugin_read_register(handle as *mut c_void, buffer);
             std::slice::from_raw_parts(
                 (*buffer).data,
-                usize::try_from(size)
-                    .unwrap_or(0)
-                    .min((*buffer).len as usize),
+                usize::try_from(size).unwrap_or(0).min((*buffer).len as usize),
             )
         };
         let mut value = [0; 8];
@@ -214,10 +212,7 @@ impl Plugin {
             return told as usize;
         }
         let running = running();
-        self.running
-            .iter()
-            .position(|&vcpu| vcpu == running)
-            .unwrap_or(told as usize)
+        self.running.iter().position(|&vcpu| vcpu == running).unwrap_or(told as usize)
     }
 
     fn write_report(&self) {
@@ -244,13 +239,8 @@ extern "C" fn on_vcpu(_: Id, number: c_uint) {
                 (*array).len as usize,
             );
             for descriptor in descriptors {
-                let name = CStr::from_ptr(descriptor.name)
-                    .to_string_lossy()
-                    .into_owned();
-                plugin
-                    .machine
-                    .registers
-                    .insert(name, descriptor.handle as usize);
+                let name = CStr::from_ptr(descriptor.name).to_string_lossy().into_owned();
+                plugin.machine.registers.insert(name, descriptor.handle as usize);
             }
         }
     }
@@ -274,14 +264,9 @@ extern "C" fn on_translation(_: Id, tb: *mut c_void) {
     if plugin.host.is_none() && el == 2 && host != 0 && pc.wrapping_sub(base) < size {
         plugin.host = Some(host.wrapping_sub(pc - base));
     }
-    let offset = plugin
-        .host
-        .map(|ram| host.wrapping_sub(ram))
-        .filter(|&offset| offset < size);
+    let offset = plugin.host.map(|ram| host.wrapping_sub(ram)).filter(|&offset| offset < size);
     let pa = offset.map(|offset| base + offset);
-    let block = plugin
-        .observer
-        .block(&mut plugin.machine, el, pc, pa, 4 * count as u64);
+    let block = plugin.observer.block(&mut plugin.machine, el, pc, pa, 4 * count as u64);
     if !block.is_firmware() {
         // What callbacks are given lives as long as QEMU may run the block, which is for ever.
         let block = Box::into_raw(Box::new(block)).cast();
@@ -346,9 +331,7 @@ extern "C" fn on_instruction(told: c_uint, data: *mut c_void) {
     let core = plugin.core(told);
     // SAFETY: as above.
     let hook = unsafe { &*data.cast::<Hook>() };
-    plugin
-        .observer
-        .on_instruction(&mut plugin.machine, core, hook);
+    plugin.observer.on_instruction(&mut plugin.machine, core, hook);
 }
 
 extern "C" fn on_access(told: c_uint, info: u32, va: u64, data: *mut c_void) {
@@ -368,17 +351,11 @@ extern "C" fn on_access(told: c_uint, info: u32, va: u64, data: *mut c_void) {
             device,
             size: 1 << qemu_plugin_mem_size_shift(info),
             store: qemu_plugin_mem_is_store(info),
-            value: if device {
-                qemu_plugin_mem_get_value(info).data[0]
-            } else {
-                0
-            },
+            value: if device { qemu_plugin_mem_get_value(info).data[0] } else { 0 },
         };
         (&*data.cast::<Transfer>(), told)
     };
-    plugin
-        .observer
-        .on_access(&mut plugin.machine, core, transfer, told);
+    plugin.observer.on_access(&mut plugin.machine, core, transfer, told);
 }
 
 extern "C" fn on_exit(_: Id, _: *mut c_void) {
@@ -388,9 +365,7 @@ extern "C" fn on_exit(_: Id, _: *mut c_void) {
 }
 
 fn settings(argument: &str) -> Result<Settings, String> {
-    let file = argument
-        .strip_prefix("settings=")
-        .ok_or("settings=FILE is wanted")?;
+    let file = argument.strip_prefix("settings=").ok_or("settings=FILE is wanted")?;
     let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
     serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))
 }
@@ -408,9 +383,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
 ) -> c_int {
     let mut arguments = (0..argc as usize).map(|index| {
         // SAFETY: QEMU passes `argc` C strings.
-        unsafe { CStr::from_ptr(*argv.add(index)) }
-            .to_string_lossy()
-            .into_owned()
+        unsafe { CStr::from_ptr(*argv.add(index)) }.to_string_lossy().into_owned()
     });
     let settings = match settings(&arguments.next_back().unwrap_or_default()) {
         Ok(settings) => settings,

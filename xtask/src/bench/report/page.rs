@@ -45,25 +45,17 @@ pub fn render(sections: &[Section]) -> String {
 
 fn section(section: &Section) -> String {
     let paragraphs = section.text.split("\n\n");
-    let text: String = paragraphs
-        .map(|words| format!("<p>{}</p>\n", escaped(words)))
-        .collect();
+    let text: String = paragraphs.map(|words| format!("<p>{}</p>\n", escaped(words))).collect();
     let plots = match section.plots.len() {
         0 => String::new(),
-        _ => format!(
-            "<div class=\"plots\">\n{}\n</div>\n",
-            section.plots.join("\n")
-        ),
+        _ => format!("<div class=\"plots\">\n{}\n</div>\n", section.plots.join("\n")),
     };
     let tables: String = section
         .tables
         .iter()
         .map(|table| {
-            let head: String = table
-                .head
-                .iter()
-                .map(|cell| format!("<th>{}</th>", escaped(cell)))
-                .collect();
+            let head: String =
+                table.head.iter().map(|cell| format!("<th>{}</th>", escaped(cell))).collect();
             let rows: String = table
                 .rows
                 .iter()
@@ -75,23 +67,14 @@ fn section(section: &Section) -> String {
             format!("<div class=\"wide\"><table>\n<tr>{head}</tr>\n{rows}</table></div>\n")
         })
         .collect();
-    format!(
-        "<h2>{}</h2>\n{text}{plots}{tables}",
-        escaped(&section.title)
-    )
+    format!("<h2>{}</h2>\n{text}{plots}{tables}", escaped(&section.title))
 }
 
 fn cell(text: &str) -> String {
-    let class = if text.starts_with("OVER") {
-        " class=\"over\""
-    } else {
-        ""
-    };
+    let class = if text.starts_with("OVER") { " class=\"over\"" } else { "" };
     format!("<td{class}>{}</td>", escaped(text))
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -59,13 +59,7 @@ impl Scale {
             true => (low, high),
             false => (0.0, if high > 0.0 { high * 1.1 } else { 1.0 }),
         };
-        Self {
-            logarithmic,
-            low,
-            high,
-            from,
-            to,
-        }
+        Self { logarithmic, low, high, from, to }
     }
 
     /// The same with both ends at a power of ten, if it is logarithmic.
@@ -102,10 +96,7 @@ impl Scale {
 }
 
 fn text(words: &str, x: f64, y: f64, class: &str) -> Text {
-    Text::new(words)
-        .set("x", format!("{x:.1}"))
-        .set("y", format!("{y:.1}"))
-        .set("class", class)
+    Text::new(words).set("x", format!("{x:.1}")).set("y", format!("{y:.1}")).set("class", class)
 }
 
 fn line(from: (f64, f64), to: (f64, f64), class: &str) -> Line {
@@ -167,9 +158,12 @@ impl Lines {
         let mut plot = document(&self.title);
         for value in y.marks() {
             let at = y.place(value);
-            plot = plot
-                .add(line((left, at), (WIDTH - right, at), "grid"))
-                .add(text(&brief(value), left - 6.0, at + 4.0, "right"));
+            plot = plot.add(line((left, at), (WIDTH - right, at), "grid")).add(text(
+                &brief(value),
+                left - 6.0,
+                at + 4.0,
+                "right",
+            ));
         }
         for (value, label) in &self.marks {
             let y = HEIGHT - bottom + 16.0;
@@ -195,11 +189,7 @@ impl Lines {
                 plot = plot.add(dot);
             }
         }
-        let names: Vec<_> = self
-            .series
-            .iter()
-            .map(|series| series.name.clone())
-            .collect();
+        let names: Vec<_> = self.series.iter().map(|series| series.name.clone()).collect();
         plot.add(legend(&names)).to_string()
     }
 }
@@ -208,17 +198,17 @@ impl Bars {
     /// As an SVG element.
     pub fn svg(&self) -> String {
         let [left, top, right, bottom] = MARGIN;
-        let values = self
-            .groups
-            .iter()
-            .flat_map(|(_, bars)| bars.iter().map(|bar| bar.1));
+        let values = self.groups.iter().flat_map(|(_, bars)| bars.iter().map(|bar| bar.1));
         let y = Scale::new(values, false, HEIGHT - bottom, top);
         let mut plot = document(&self.title);
         for value in y.marks() {
             let at = y.place(value);
-            plot = plot
-                .add(line((left, at), (WIDTH - right, at), "grid"))
-                .add(text(&brief(value), left - 6.0, at + 4.0, "right"));
+            plot = plot.add(line((left, at), (WIDTH - right, at), "grid")).add(text(
+                &brief(value),
+                left - 6.0,
+                at + 4.0,
+                "right",
+            ));
         }
         let room = (WIDTH - left - right) / self.groups.len().max(1) as f64;
         for (index, (label, bars)) in self.groups.iter().enumerate() {
@@ -227,10 +217,7 @@ impl Bars {
             for (number_, (name, value)) in bars.iter().enumerate() {
                 let at = y.place(*value);
                 let bar = Rectangle::new()
-                    .set(
-                        "x",
-                        format!("{:.1}", start + room * 0.15 + width * number_ as f64),
-                    )
+                    .set("x", format!("{:.1}", start + room * 0.15 + width * number_ as f64))
                     .set("y", format!("{at:.1}"))
                     .set("width", format!("{width:.1}"))
                     .set("height", format!("{:.1}", HEIGHT - bottom - at))
@@ -238,18 +225,9 @@ impl Bars {
                     .add(Title::new(format!("{name}: {}", number(*value))));
                 plot = plot.add(bar);
             }
-            plot = plot.add(text(
-                label,
-                start + room / 2.0,
-                HEIGHT - bottom + 16.0,
-                "middle",
-            ));
+            plot = plot.add(text(label, start + room / 2.0, HEIGHT - bottom + 16.0, "middle"));
         }
-        let names = self
-            .groups
-            .first()
-            .map(|(_, bars)| bars.iter().map(|bar| bar.0.clone()));
-        plot.add(legend(&names.into_iter().flatten().collect::<Vec<_>>()))
-            .to_string()
+        let names = self.groups.first().map(|(_, bars)| bars.iter().map(|bar| bar.0.clone()));
+        plot.add(legend(&names.into_iter().flatten().collect::<Vec<_>>())).to_string()
     }
 }

@@ -38,9 +38,8 @@ impl Figures<'_> {
     fn pair(&self, name: &str) -> [String; 3] {
         let [direct, relayed] = Path::ALL.map(|path| self.value(&name.replace("{}", path.name())));
         let ratio = direct.zip(relayed).filter(|(direct, _)| *direct != 0.0);
-        let ratio = ratio.map_or("-".to_string(), |(direct, relayed)| {
-            format!("{:.2}", relayed / direct)
-        });
+        let ratio =
+            ratio.map_or("-".to_string(), |(direct, relayed)| format!("{:.2}", relayed / direct));
         let text = |value: Option<f64>| value.map_or("?".to_string(), number);
         [text(direct), text(relayed), ratio]
     }
@@ -131,10 +130,7 @@ fn by_wait(figures: &Figures, kind: &str, columns: &[(&str, &str)]) -> Vec<Table
                 });
                 std::iter::once(number(*size as f64)).chain(cells).collect()
             });
-            Table {
-                head,
-                rows: rows.collect(),
-            }
+            Table { head, rows: rows.collect() }
         })
         .collect()
 }
@@ -195,12 +191,7 @@ fn pings(figures: &Figures) -> Section {
              {relayed} relayed ({ratio} times), of them {el2_direct} and {el2_relayed} of EL2."
         ),
         tables: by_wait(figures, "ping", &columns),
-        plots: plots(
-            figures,
-            "ping",
-            "round-trip",
-            "Instructions for a round trip",
-        ),
+        plots: plots(figures, "ping", "round-trip", "Instructions for a round trip"),
     }
 }
 
@@ -218,12 +209,7 @@ fn streams(figures: &Figures) -> Section {
     ];
     let mut tables = by_wait(figures, "stream", &columns);
     tables.extend(by_wait(figures, "stream", &rates));
-    let mut plots_ = plots(
-        figures,
-        "stream",
-        "bytes",
-        "Bytes a thousand instructions, all cores",
-    );
+    let mut plots_ = plots(figures, "stream", "bytes", "Bytes a thousand instructions, all cores");
     plots_.extend(plots(
         figures,
         "stream",
@@ -251,10 +237,8 @@ fn relay_wins(figures: &Figures) -> Section {
         ("stream", "entries", "EL2 entries a message"),
         ("stream", "doorbells", "doorbells a message"),
     ];
-    let mut table = Table {
-        head: words(&["what", "wait", "bytes", "direct", "relayed"]),
-        rows: Vec::new(),
-    };
+    let mut table =
+        Table { head: words(&["what", "wait", "bytes", "direct", "relayed"]), rows: Vec::new() };
     let (mut compared, mut less) = (0, 0);
     for (kind, what, says) in costs {
         for wait in WAITS {
@@ -295,28 +279,20 @@ fn relay_wins(figures: &Figures) -> Section {
 }
 
 fn reasons(figures: &Figures) -> Section {
-    let mut table = Table {
-        head: words(&["reason", "direct", "relayed"]),
-        rows: Vec::new(),
-    };
+    let mut table = Table { head: words(&["reason", "direct", "relayed"]), rows: Vec::new() };
     let mut bars = Bars {
         title: format!("EL2 entries of a round trip of {BY_REASON} bytes, by doorbell"),
         groups: Vec::new(),
     };
     for reason in Reason::NAMES {
         let values = Path::ALL.map(|path| {
-            figures.value(&format!(
-                "ping.{}.doorbell.{BY_REASON}.entries.{reason}",
-                path.name()
-            ))
+            figures.value(&format!("ping.{}.doorbell.{BY_REASON}.entries.{reason}", path.name()))
         });
         if values.iter().all(Option::is_none) {
             continue;
         }
         let [direct, relayed] = values.map(|value| value.unwrap_or(0.0));
-        table
-            .rows
-            .push(vec![reason.to_string(), number(direct), number(relayed)]);
+        table.rows.push(vec![reason.to_string(), number(direct), number(relayed)]);
         bars.groups.push((
             reason.to_string(),
             vec![("direct".into(), direct), ("relayed".into(), relayed)],
@@ -334,10 +310,8 @@ fn reasons(figures: &Figures) -> Section {
 }
 
 fn growth(figures: &Figures) -> Section {
-    let mut table = Table {
-        head: words(&["partitions", "channels", "sender", "receiver"]),
-        rows: Vec::new(),
-    };
+    let mut table =
+        Table { head: words(&["partitions", "channels", "sender", "receiver"]), rows: Vec::new() };
     let value = |(partitions, channels): (usize, usize), side: &str| {
         format!("growth.{partitions}-partitions.{channels}-channels.{side}")
     };
@@ -374,11 +348,7 @@ fn growth(figures: &Figures) -> Section {
             .into(),
         tables: vec![table],
         plots: vec![
-            curve(
-                title,
-                "partitions",
-                one.map(|point| (point.0 as f64, *point)).collect(),
-            ),
+            curve(title, "partitions", one.map(|point| (point.0 as f64, *point)).collect()),
             curve(
                 title,
                 "channels between the two",

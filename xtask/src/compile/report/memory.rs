@@ -80,33 +80,17 @@ pub fn physical(system: &System, design: &Design) -> Rows {
 pub fn partition(text: &mut String, system: &System, design: &Design, p: usize) {
     let partition = &system.partitions[p];
     let guest = &design.guests[p];
-    let title = format!(
-        "Partition {}: starts at {:#x}",
-        partition.name, partition.image.entry
-    );
+    let title = format!("Partition {}: starts at {:#x}", partition.name, partition.image.entry);
 
     let mut map = BTreeMap::new();
     for m in &design.maps.stage2[p].mappings {
         map.insert(
             m.input,
-            (
-                m.size,
-                m.access.letters(),
-                m.what.clone(),
-                format!("{:#011x}", m.output),
-            ),
+            (m.size, m.access.letters(), m.what.clone(), format!("{:#011x}", m.output)),
         );
     }
     for (name, range) in &guest.emulated {
-        map.insert(
-            range.base,
-            (
-                range.size,
-                "rw-",
-                (*name).to_string(),
-                "emulated".to_string(),
-            ),
-        );
+        map.insert(range.base, (range.size, "rw-", (*name).to_string(), "emulated".to_string()));
     }
     let mut rows = vec![row!["guest from", "to", "size", "may", "what", "at"]];
     for (ipa, (size, may, what, at)) in map {
@@ -128,26 +112,14 @@ pub fn partition(text: &mut String, system: &System, design: &Design, p: usize) 
 
     let mut rows = vec![row!["loaded to", "size", "cleared behind", "what"]];
     for load in &guest.loads {
-        let clear = if load.clear > 0 {
-            bytes(load.clear)
-        } else {
-            String::new()
-        };
-        rows.push(row![
-            format!("{:#011x}", load.ipa),
-            bytes(load.size),
-            clear,
-            load.what
-        ]);
+        let clear = if load.clear > 0 { bytes(load.clear) } else { String::new() };
+        rows.push(row![format!("{:#011x}", load.ipa), bytes(load.size), clear, load.what]);
     }
     section(text, &format!("Contents of {}", partition.name), &rows);
 
     let mut rows = vec![row!["INTID", "kind", "trigger", "source", "at first to"]];
     for row in &guest.interrupts {
-        let end = guest
-            .ends
-            .iter()
-            .find(|end| end.intid == Some(row.intid.into()));
+        let end = guest.ends.iter().find(|end| end.intid == Some(row.intid.into()));
         let to = match row.intid {
             0..32 => "its own vCPU".to_string(),
             _ if row.flags & INTERRUPT_FIXED != 0 => format!("vCPU {}, fixed", row.vcpu),
@@ -164,16 +136,8 @@ pub fn partition(text: &mut String, system: &System, design: &Design, p: usize) 
         };
         rows.push(row![
             row.intid,
-            if row.flags & INTERRUPT_PHYSICAL != 0 {
-                "physical"
-            } else {
-                "virtual"
-            },
-            if row.flags & INTERRUPT_EDGE != 0 {
-                "edge"
-            } else {
-                "level"
-            },
+            if row.flags & INTERRUPT_PHYSICAL != 0 { "physical" } else { "virtual" },
+            if row.flags & INTERRUPT_EDGE != 0 { "edge" } else { "level" },
             source,
             to,
         ]);
@@ -186,10 +150,7 @@ fn device_of(system: &System, p: usize, intid: u16) -> String {
     let devices = system.partitions[p].devices.iter();
     let mut devices = devices.map(|&device| &system.board.devices[device]);
     let raises = |device: &&crate::system::Device| {
-        device
-            .interrupts
-            .iter()
-            .any(|i| i.intid == u32::from(intid))
+        device.interrupts.iter().any(|i| i.intid == u32::from(intid))
     };
     let device = devices.find(raises);
     device.map_or("hardware".to_string(), |device| device.name.clone())

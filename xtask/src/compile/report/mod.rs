@@ -32,11 +32,7 @@ pub fn report(system: &System, image: &Image) -> String {
         bytes(image.bytes.len() as u64)
     );
     section(&mut text, "Cores", &cores(system, design));
-    section(
-        &mut text,
-        "Physical memory and devices",
-        &memory::physical(system, design),
-    );
+    section(&mut text, "Physical memory and devices", &memory::physical(system, design));
     note(
         &mut text,
         "EL2 maps what it marks `loading` only until the guest starts, on the core that loads it. \
@@ -97,23 +93,12 @@ fn bytes(n: u64) -> String {
 }
 
 fn class(class: u32) -> &'static str {
-    if class == CLASS_COMM {
-        "comm"
-    } else {
-        "compute"
-    }
+    if class == CLASS_COMM { "comm" } else { "compute" }
 }
 
 fn cores(system: &System, design: &Design) -> Rows {
-    let mut rows = vec![row![
-        "core",
-        "mpidr",
-        "partition",
-        "vCPU",
-        "class",
-        "channel ends",
-        "console"
-    ]];
+    let mut rows =
+        vec![row!["core", "mpidr", "partition", "vCPU", "class", "channel ends", "console"]];
     for &core in &design.places.cores {
         let (p, v) = owner(system, core);
         let partition = &system.partitions[p];
@@ -137,16 +122,8 @@ fn cores(system: &System, design: &Design) -> Rows {
 }
 
 fn channels(system: &System, design: &Design) -> Rows {
-    let mut rows = vec![row![
-        "channel",
-        "from",
-        "to",
-        "data",
-        "doorbells",
-        "handle",
-        "rings",
-        "INTID there"
-    ]];
+    let mut rows =
+        vec![row!["channel", "from", "to", "data", "doorbells", "handle", "rings", "INTID there"]];
     for (c, channel) in system.channels.iter().enumerate() {
         for side in [0, 1] {
             let ends = [side, 1 - side].map(|side| (&channel.ends[side], side));
@@ -160,10 +137,7 @@ fn channels(system: &System, design: &Design) -> Rows {
             let end = ends[0].0;
             let wait = channel::wait::NAMES[ends[1].0.wait as usize];
             let (rate, rings) = match (to.2.and_then(|end| end.intid), end.rate) {
-                (None, _) => (
-                    format!("none, the other end waits by {wait}"),
-                    String::new(),
-                ),
+                (None, _) => (format!("none, the other end waits by {wait}"), String::new()),
                 (_, 0) => ("unlimited".into(), format!("core {} to {}", from.1, to.1)),
                 (_, rate) => (
                     format!("{rate}/s, burst {}", end.burst),
@@ -178,8 +152,7 @@ fn channels(system: &System, design: &Design) -> Rows {
                 rate,
                 from.2.map_or(0, |end| end.handle),
                 rings,
-                to.2.and_then(|end| end.intid)
-                    .map_or_else(String::new, |intid| intid.to_string()),
+                to.2.and_then(|end| end.intid).map_or_else(String::new, |intid| intid.to_string()),
             ]);
         }
     }
@@ -189,42 +162,25 @@ fn channels(system: &System, design: &Design) -> Rows {
 fn sizes(design: &Design) -> Rows {
     let mut rows = vec![row!["bytes", "what"]];
     for segment in &design.el2.segments {
-        rows.push(row![
-            segment.size,
-            format!("EL2 {}, whole pages", segment.what())
-        ]);
+        rows.push(row![segment.size, format!("EL2 {}, whole pages", segment.what())]);
     }
     let tables = design.maps.pool.bytes().len() as u64;
     rows.push(row![design.rows, "plan: header and rows"]);
     rows.push(row![
         tables,
-        format!(
-            "plan: {} translation tables, equal ones once",
-            tables / plan::PAGE
-        )
+        format!("plan: {} translation tables, equal ones once", tables / plan::PAGE)
     ]);
     let pristine: u64 = design.places.pristine.iter().map(|range| range.size).sum();
     rows.push(row![
         pristine,
-        format!(
-            "{} pristine guest contents, whole pages",
-            design.pristine.len()
-        )
+        format!("{} pristine guest contents, whole pages", design.pristine.len())
     ]);
     rows
 }
 
 fn translations(system: &System, design: &Design) -> Rows {
     let maps = &design.maps;
-    let mut rows = vec![row![
-        "of",
-        "root",
-        "bits",
-        "start level",
-        "1 GiB",
-        "2 MiB",
-        "4 KiB"
-    ]];
+    let mut rows = vec![row!["of", "root", "bits", "start level", "1 GiB", "2 MiB", "4 KiB"]];
     let mut add = |of: String, shape: Shape, map: &Map| {
         let leaves = maps.pool.leaves(shape, map.root);
         rows.push(row![
@@ -238,20 +194,12 @@ fn translations(system: &System, design: &Design) -> Rows {
         ]);
     };
     for (p, map) in maps.stage2.iter().enumerate() {
-        add(
-            format!("{}, stage 2", system.partitions[p].name),
-            maps.guest[p],
-            map,
-        );
+        add(format!("{}, stage 2", system.partitions[p].name), maps.guest[p], map);
     }
     for (index, core) in design.places.cores.iter().enumerate() {
         add(format!("EL2 on core {core}"), maps.el2, &maps.run[index]);
         if maps.load[index].root != maps.run[index].root {
-            add(
-                format!("EL2 on core {core}, loading"),
-                maps.el2,
-                &maps.load[index],
-            );
+            add(format!("EL2 on core {core}, loading"), maps.el2, &maps.load[index]);
         }
     }
     rows

@@ -25,19 +25,12 @@ fn channel_ends_mirror_each_other() {
     let image = image(&system);
     let plan = Plan::read(&image);
     let cores = plan.cores();
-    assert_eq!(
-        plan.ends(&cores[1]).len(),
-        0,
-        "the compute core has no ends"
-    );
+    assert_eq!(plan.ends(&cores[1]).len(), 0, "the compute core has no ends");
     for (index, core) in cores.iter().enumerate() {
         for (handle, end) in plan.ends(core).iter().enumerate() {
             let peer_core = &cores[end.peer_core as usize];
             let peer = plan.ends(peer_core)[end.peer_handle as usize];
-            assert_eq!(
-                (peer.peer_core, peer.peer_handle),
-                (index as u32, handle as u32)
-            );
+            assert_eq!((peer.peer_core, peer.peer_handle), (index as u32, handle as u32));
             assert_eq!(end.peer_partition, peer_core.partition);
             assert_eq!((end.tx_size, end.rx_size), (peer.rx_size, peer.tx_size));
             let at = |core: &plan::Core, ipa| plan.tables().stage2(core.vtcr, core.vttbr, ipa);
@@ -53,29 +46,17 @@ fn channel_ends_mirror_each_other() {
     }
     let wide = plan.ends(&cores[0])[2];
     assert_eq!(wide.tx_size, 4 * MIB + PAGE);
-    let block = plan
-        .tables()
-        .stage2(cores[0].vtcr, cores[0].vttbr, wide.tx_ipa)
-        .unwrap();
+    let block = plan.tables().stage2(cores[0].vtcr, cores[0].vttbr, wide.tx_ipa).unwrap();
     assert_eq!(block.span, 21, "a large region is mapped by blocks");
 }
 
 #[test]
 fn a_channel_interrupt_evades_an_owned_one() {
     let mut system = duo();
-    system.partitions[0]
-        .interrupts
-        .push(crate::system::Interrupt {
-            intid: 128,
-            edge: true,
-        });
+    system.partitions[0].interrupts.push(crate::system::Interrupt { intid: 128, edge: true });
     let image = image(&system);
     let plan = Plan::read(&image);
-    let intids: Vec<_> = plan
-        .interrupts(&plan.partitions()[0])
-        .iter()
-        .map(|i| i.intid)
-        .collect();
+    let intids: Vec<_> = plan.interrupts(&plan.partitions()[0]).iter().map(|i| i.intid).collect();
     assert_eq!(intids, [27, 30, 33, 128, 129]);
     assert_eq!(plan.ends(&plan.cores()[0])[0].intid, 129);
 }
@@ -113,9 +94,7 @@ fn a_direction_that_sends_nothing_is_one_page() {
     let plan = Plan::read(&image);
     let sizes = |core: usize| {
         let ends = plan.ends(&plan.cores()[core]);
-        ends.iter()
-            .map(|end| (end.tx_size, end.rx_size))
-            .collect::<Vec<_>>()
+        ends.iter().map(|end| (end.tx_size, end.rx_size)).collect::<Vec<_>>()
     };
     assert_eq!(sizes(0), [(PAGE + (64 << 10), PAGE), (PAGE, PAGE)]);
     assert_eq!(sizes(2), [(PAGE, PAGE + (64 << 10)), (PAGE, PAGE)]);
@@ -126,10 +105,7 @@ fn a_direction_that_sends_nothing_is_one_page() {
 #[test]
 fn a_quarter_gibibyte_is_mapped_by_blocks() {
     let mut system = duo();
-    system.channels = vec![
-        channel("small", [4096, 4096]),
-        channel("wide", [256 * MIB, 128 * MIB]),
-    ];
+    system.channels = vec![channel("small", [4096, 4096]), channel("wide", [256 * MIB, 128 * MIB])];
     let image = image(&system);
     let plan = Plan::read(&image);
     let cores = plan.cores();
@@ -138,20 +114,13 @@ fn a_quarter_gibibyte_is_mapped_by_blocks() {
         for (ipa, size) in [(end.tx_ipa, end.tx_size), (end.rx_ipa, end.rx_size)] {
             assert!(size == 256 * MIB + PAGE || size == 128 * MIB + PAGE);
             for offset in (0..size).step_by(2 * MIB as usize) {
-                let leaf = plan
-                    .tables()
-                    .stage2(core.vtcr, core.vttbr, ipa + offset)
-                    .unwrap();
+                let leaf = plan.tables().stage2(core.vtcr, core.vttbr, ipa + offset).unwrap();
                 let last = offset + PAGE == size;
                 assert_eq!(leaf.span, if last { 12 } else { 21 }, "at {offset:#x}");
             }
         }
     }
-    assert!(
-        plan.header.size < 256 << 10,
-        "{} bytes of plan",
-        plan.header.size
-    );
+    assert!(plan.header.size < 256 << 10, "{} bytes of plan", plan.header.size);
 }
 
 #[test]
@@ -171,17 +140,11 @@ fn a_vcpu_is_an_end_of_64_channels() {
     let plan = Plan::read(&image);
     let cores = plan.cores();
     let ends = plan.ends(&cores[0]);
-    let seen: Vec<_> = ends
-        .iter()
-        .map(|end| (end.intid, end.peer_core, end.peer_handle))
-        .collect();
+    let seen: Vec<_> = ends.iter().map(|end| (end.intid, end.peer_core, end.peer_handle)).collect();
     let wanted: Vec<_> = (0..64).map(|n| (128 + n, 2 + n % 2, n / 2)).collect();
     assert_eq!(seen, wanted);
 
     system.channels.push(channel("one-more", [4096, 4096]));
     let error = compile(&system, &el2_elf()).unwrap_err().to_string();
-    assert!(
-        error.contains("more than 64 channel ends on vCPU 0"),
-        "{error}"
-    );
+    assert!(error.contains("more than 64 channel ends on vCPU 0"), "{error}");
 }

@@ -89,10 +89,7 @@ fn reachable(plan: &Plan) -> BTreeMap<u64, Vec<(u32, bool)>> {
         while ipa < 1 << (64 - (core.vtcr & 0x3f)) {
             if let Some(leaf) = plan.tables().stage2(core.vtcr, core.vttbr, ipa) {
                 let writable = leaf.attributes & 0x80 != 0;
-                pages
-                    .entry(leaf.output)
-                    .or_default()
-                    .push((core.partition, writable));
+                pages.entry(leaf.output).or_default().push((core.partition, writable));
             }
             ipa += PAGE;
         }
@@ -116,10 +113,7 @@ fn partitions_meet_in_channels_alone() {
     }
     // What is not shared is memory, the device, and nothing more.
     for (p, partition) in (0..).zip(&partitions) {
-        let own = pages
-            .values()
-            .filter(|who| who.len() == 1 && who[0].0 == p)
-            .count();
+        let own = pages.values().filter(|who| who.len() == 1 && who[0].0 == p).count();
         let memory = plan.memory(partition)[0];
         assert_eq!(own as u64, memory.size / PAGE + u64::from(p == 1));
     }
@@ -169,10 +163,7 @@ fn el2_sees_its_own_alone() {
             assert_eq!(look(ttbr, h.shared.base + h.shared.size - 1), Some(WRITE));
             assert_eq!(look(ttbr, core.private.base), None, "the guard page");
             assert_eq!(look(ttbr, core.private.base + PAGE), Some(WRITE));
-            assert_eq!(
-                look(ttbr, core.private.base + core.private.size - 1),
-                Some(WRITE)
-            );
+            assert_eq!(look(ttbr, core.private.base + core.private.size - 1), Some(WRITE));
             assert_eq!(look(ttbr, own.state.base), Some(WRITE));
             assert_eq!(look(ttbr, h.machine.gicd.base), Some(DEVICE));
             assert_eq!(look(ttbr, core.gicr), Some(DEVICE));
@@ -182,11 +173,7 @@ fn el2_sees_its_own_alone() {
             for (other_index, other) in cores.iter().enumerate() {
                 if other_index != index {
                     assert_eq!(look(ttbr, other.gicr), None, "another's redistributor");
-                    assert_eq!(
-                        look(ttbr, other.private.base + PAGE),
-                        None,
-                        "another's stack"
-                    );
+                    assert_eq!(look(ttbr, other.private.base + PAGE), None, "another's stack");
                 }
                 if other.partition != core.partition {
                     let other = &partitions[other.partition as usize];
@@ -214,23 +201,12 @@ fn cores_and_interrupts() {
     let image = image(&duo());
     let plan = Plan::read(&image);
     let cores = plan.cores();
-    let row = |core: &plan::Core| {
-        (
-            core.mpidr,
-            core.partition,
-            core.vcpu,
-            core.class,
-            core.vmpidr,
-        )
-    };
+    let row = |core: &plan::Core| (core.mpidr, core.partition, core.vcpu, core.class, core.vmpidr);
     assert_eq!(row(&cores[0]), (0, 0, 0, CLASS_COMM, 0x8000_0000));
     assert_eq!(row(&cores[1]), (1, 0, 1, CLASS_COMPUTE, 0x8000_0001));
     assert_eq!(row(&cores[2]), (2, 1, 0, CLASS_COMM, 0x8000_0000));
     assert_eq!(cores[0].vttbr, cores[1].vttbr);
-    assert_eq!(
-        cores.iter().map(|c| c.vttbr >> 48).collect::<Vec<_>>(),
-        [1, 1, 2]
-    );
+    assert_eq!(cores.iter().map(|c| c.vttbr >> 48).collect::<Vec<_>>(), [1, 1, 2]);
     assert_eq!(cores[2].gicr, 0x080a_0000 + 2 * 0x2_0000);
     assert_eq!(plan.header.console_core, 2);
     assert_eq!(plan.header.console_share, 25);
@@ -240,10 +216,7 @@ fn cores_and_interrupts() {
         rows.map(|i| (i.intid, i.flags, i.vcpu)).collect::<Vec<_>>()
     };
     assert_eq!(rows(0), [(27, 1, 0), (30, 1, 0), (33, 0, 0), (128, 6, 0)]);
-    assert_eq!(
-        rows(1),
-        [(27, 1, 0), (30, 1, 0), (33, 0, 0), (40, 1, 0), (128, 6, 0)]
-    );
+    assert_eq!(rows(1), [(27, 1, 0), (30, 1, 0), (33, 0, 0), (40, 1, 0), (128, 6, 0)]);
     assert_eq!(partitions[0].gic.intids, 288, "the board's");
     assert_eq!(partitions[0].name[..7], *b"sensor\0");
 }
@@ -312,10 +285,7 @@ fn not_an_el2() {
         change(&mut elf);
         compile(&duo(), &elf).unwrap_err().to_string()
     };
-    assert_eq!(
-        text(|elf| elf.truncate(10)),
-        "EL2's executable is no 64-bit ELF"
-    );
+    assert_eq!(text(|elf| elf.truncate(10)), "EL2's executable is no 64-bit ELF");
     assert_eq!(
         text(|elf| elf[16] = 2),
         "EL2's executable is no position-independent one for AArch64"

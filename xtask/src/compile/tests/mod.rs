@@ -25,11 +25,7 @@ pub const MIB: u64 = 1 << 20;
 /// A board like QEMU's `virt` with GICv3, 1 GiB and 8 cores.
 pub fn board() -> Board {
     let range = |base, size| Range { base, size };
-    let core = |n| BoardCore {
-        mpidr: n,
-        cluster: 0,
-        release: 0,
-    };
+    let core = |n| BoardCore { mpidr: n, cluster: 0, release: 0 };
     Board {
         name: "test-board".into(),
         ram: vec![range(0x4000_0000, 1 << 30)],
@@ -55,10 +51,7 @@ pub fn board() -> Board {
         devices: vec![Device {
             name: "uart1".into(),
             regs: range(0x0904_0000, 0x1000),
-            interrupts: vec![Interrupt {
-                intid: 40,
-                edge: false,
-            }],
+            interrupts: vec![Interrupt { intid: 40, edge: false }],
             node: "serial".into(),
             compatible: vec!["arm,pl011".into(), "arm,primecell".into()],
             clock_names: vec!["uartclk".into(), "apb_pclk".into()],
@@ -75,23 +68,11 @@ pub fn board() -> Board {
 pub fn partition(name: &str, vcpus: &[(u32, u32)], memory: u64, fill: u8) -> Partition {
     Partition {
         name: name.into(),
-        vcpus: vcpus
-            .iter()
-            .map(|&(core, class)| Vcpu { core, class })
-            .collect(),
-        memory: vec![Memory {
-            ipa: 0x4000_0000,
-            size: memory,
-            physical: None,
-            rom: false,
-        }],
+        vcpus: vcpus.iter().map(|&(core, class)| Vcpu { core, class }).collect(),
+        memory: vec![Memory { ipa: 0x4000_0000, size: memory, physical: None, rom: false }],
         image: Image {
             file: PathBuf::from(name),
-            segments: vec![Segment {
-                ipa: 0x4008_0000,
-                bytes: vec![fill; 5000],
-                clear: 100,
-            }],
+            segments: vec![Segment { ipa: 0x4008_0000, bytes: vec![fill; 5000], clear: 100 }],
             entry: 0x4008_0000,
         },
         command_line: None,
@@ -116,20 +97,12 @@ pub fn channel(name: &str, bytes: [u64; 2]) -> Channel {
         rate: 10_000,
         burst: 32,
     };
-    Channel {
-        name: name.into(),
-        ends: [end(0, bytes[0]), end(1, bytes[1])],
-    }
+    Channel { name: name.into(), ends: [end(0, bytes[0]), end(1, bytes[1])] }
 }
 
 /// Two partitions on three cores with one channel; the second has a passed-through UART, too.
 pub fn duo() -> System {
-    let sensor = partition(
-        "sensor",
-        &[(0, CLASS_COMM), (1, CLASS_COMPUTE)],
-        32 * MIB,
-        1,
-    );
+    let sensor = partition("sensor", &[(0, CLASS_COMM), (1, CLASS_COMPUTE)], 32 * MIB, 1);
     let mut control = partition("control", &[(2, CLASS_COMM)], 32 * MIB, 2);
     control.devices = vec![0];
     control.interrupts = board().devices[0].interrupts.clone();
@@ -173,14 +146,7 @@ pub fn el2_elf() -> Vec<u8> {
     for (flags, address, size, memory) in segments {
         file.extend([1, flags].map(u32::to_le_bytes).concat());
         let offset = 0x1000 + address as u64;
-        let row = [
-            offset,
-            address as u64,
-            address as u64,
-            size as u64,
-            memory as u64,
-            0x1000,
-        ];
+        let row = [offset, address as u64, address as u64, size as u64, memory as u64, 0x1000];
         file.extend(row.map(u64::to_le_bytes).concat());
     }
     file.resize(0x1000 + 0x3000 + data, 0xe1);

@@ -91,12 +91,8 @@ proptest! {
 #[test]
 fn memory_is_aligned_like_its_ipa() {
     let mut system = duo();
-    system.partitions[0].memory = vec![Memory {
-        ipa: 0x4010_0000,
-        size: 48 * MIB,
-        physical: None,
-        rom: false,
-    }];
+    system.partitions[0].memory =
+        vec![Memory { ipa: 0x4010_0000, size: 48 * MIB, physical: None, rom: false }];
     system.partitions[0].image.segments[0].ipa = 0x4010_0000;
     system.partitions[1].memory[0].size = 48 * MIB;
     let places = placed(&system).unwrap();
@@ -120,10 +116,7 @@ fn what_a_block_leaves_over_is_used() {
     system.partitions[0].memory[0].size = 48 * MIB;
     system.partitions[1].memory[0].size = 16 * MIB;
     let places = placed(&system).unwrap();
-    assert_eq!(
-        places.memory[1][0].base,
-        places.memory[0][0].base + 48 * MIB
-    );
+    assert_eq!(places.memory[1][0].base, places.memory[0][0].base + 48 * MIB);
 }
 
 #[test]

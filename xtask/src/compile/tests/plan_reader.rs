@@ -20,11 +20,7 @@ impl<'a> Plan<'a> {
     pub fn read(image: &'a [u8]) -> Self {
         let offset = u64::read_from_bytes(&image[64..72]).unwrap() as usize;
         let (header, _) = Header::read_from_prefix(&image[offset..]).unwrap();
-        Self {
-            image,
-            bytes: &image[offset..offset + header.size as usize],
-            header,
-        }
+        Self { image, bytes: &image[offset..offset + header.size as usize], header }
     }
 
     /// An array's elements.
@@ -68,10 +64,7 @@ impl<'a> Plan<'a> {
 
     /// The moved image as physical memory.
     pub fn tables(&self) -> Tables<'a> {
-        Tables {
-            base: self.header.el2_base,
-            bytes: self.image,
-        }
+        Tables { base: self.header.el2_base, bytes: self.image }
     }
 
     /// Contents of the moved image at a physical address.

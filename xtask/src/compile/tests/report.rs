@@ -12,10 +12,8 @@ fn says_what_was_compiled() {
         assert!(line.len() <= 120, "{} columns: {line}", line.len());
         assert_eq!(line, line.trim_end());
     }
-    let words: Vec<String> = text
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
+    let words: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for line in [
         "duo on test-board: 3 cores, 2 partitions, 1 channel, image of 180 KiB",
         "1 0x1 sensor 1 compute 0",

@@ -9,13 +9,7 @@ use crate::compile::traps;
 const POOL: u64 = 0x7fed_3000;
 
 fn mapping(input: u64, output: u64, size: u64, access: Access) -> Mapping {
-    Mapping {
-        what: "it".into(),
-        input,
-        output,
-        size,
-        access,
-    }
+    Mapping { what: "it".into(), input, output, size, access }
 }
 
 /// The attributes that DDI 0487 D8.3 and D8.4 give each access, written out.
@@ -40,14 +34,10 @@ fn check(stage: Stage, mappings: &[Mapping]) {
     let mut pool = Pool::new(POOL);
     // Something before it, so that the root does not happen to lie at the start.
     let other = mapping(0x1000, 0x2000, 0x1000, Access::Read);
-    pool.root(Shape::covering(stage, 0x2000).unwrap(), &[other])
-        .unwrap();
+    pool.root(Shape::covering(stage, 0x2000).unwrap(), &[other]).unwrap();
     let root = pool.root(shape, mappings).unwrap();
     let bytes = pool.bytes();
-    let tables = Tables {
-        base: POOL,
-        bytes: &bytes,
-    };
+    let tables = Tables { base: POOL, bytes: &bytes };
     let walk = |input| match stage {
         Stage::One => tables.stage1(traps::tcr(shape, 48).value(), root, input),
         Stage::Two => tables.stage2(traps::vtcr(shape, 48).value(), root, input),
@@ -55,13 +45,7 @@ fn check(stage: Stage, mappings: &[Mapping]) {
     for m in mappings {
         let end = m.input + m.size;
         // Edges, and both sides of every block boundary inside that the size leaves room to visit.
-        let mut inputs = vec![
-            m.input.wrapping_sub(1),
-            m.input,
-            end - 1,
-            end,
-            m.input + m.size / 2,
-        ];
+        let mut inputs = vec![m.input.wrapping_sub(1), m.input, end - 1, end, m.input + m.size / 2];
         for step in [1u64 << 12, 1 << 21, 1 << 30] {
             let first = m.input.next_multiple_of(step);
             let lines = (first..end).step_by(step as usize).take(600);
@@ -149,10 +133,7 @@ proptest! {
 
 #[test]
 fn concatenation_only_saves_levels() {
-    let shape = |bits| Shape {
-        stage: Stage::Two,
-        bits,
-    };
+    let shape = |bits| Shape { stage: Stage::Two, bits };
     let all = |bits| (shape(bits).start_level(), shape(bits).root_tables());
     // DDI 0487, D8.2: 4 KiB granule, input sizes and initial lookup levels of stage 2.
     assert_eq!(all(30), (2, 1));
@@ -185,23 +166,13 @@ fn neighbours_share_a_block() {
         Stage::Two,
         &[
             mapping(0x4000_0000, 0x5000_0000, half, Access::ReadWrite),
-            mapping(
-                0x4000_0000 + half,
-                0x5000_0000 + half,
-                half,
-                Access::ReadWrite,
-            ),
+            mapping(0x4000_0000 + half, 0x5000_0000 + half, half, Access::ReadWrite),
         ],
     );
     let mut pool = Pool::new(0);
     let shape = Shape::covering(Stage::Two, 1 << 31).unwrap();
     let rows = [
-        mapping(
-            0x4000_0000 + half,
-            0x5000_0000 + half,
-            half,
-            Access::ReadWrite,
-        ),
+        mapping(0x4000_0000 + half, 0x5000_0000 + half, half, Access::ReadWrite),
         mapping(0x4000_0000, 0x5000_0000, half, Access::ReadWrite),
     ];
     pool.root(shape, &rows).unwrap();
@@ -227,10 +198,7 @@ fn refused() {
     let text = |rows: &[Mapping]| Pool::new(0).root(shape, rows).unwrap_err().to_string();
     let a = mapping(0x1000, 0x1000, 0x2000, Access::Read);
     let b = mapping(0x2000, 0x1000, 0x1000, Access::Read);
-    assert_eq!(
-        text(&[a, b]),
-        "it (0x2000, 0x1000 bytes) overlaps it (0x1000, 0x2000 bytes)"
-    );
+    assert_eq!(text(&[a, b]), "it (0x2000, 0x1000 bytes) overlaps it (0x1000, 0x2000 bytes)");
     assert_eq!(
         text(&[mapping(0x1000, 0x800, 0x1000, Access::Read)]),
         "it: 0x800 and 0x1000 must be whole pages"

@@ -123,14 +123,8 @@ fn says_how_both_ends_wait() {
     assert!(
         text.contains("bulkhead,wait = \"wfe\";") && text.contains("bulkhead,wait = \"poll\";")
     );
-    assert_eq!(
-        text.matches("bulkhead,peer-wait = \"doorbell\";").count(),
-        2
-    );
-    assert!(
-        !text.contains("<0x00 0x60 0x01>"),
-        "an interrupt that never comes:\n{text}"
-    );
+    assert_eq!(text.matches("bulkhead,peer-wait = \"doorbell\";").count(), 2);
+    assert!(!text.contains("<0x00 0x60 0x01>"), "an interrupt that never comes:\n{text}");
     let text = source(&system, 0);
     assert_eq!(text.matches("bulkhead,wait = \"doorbell\";").count(), 2);
     assert!(text.contains("<0x00 0x60 0x01>") && text.contains("<0x00 0x61 0x01>"));

@@ -65,11 +65,7 @@ impl Tables<'_> {
             let address = entry & 0xffff_ffff_f000;
             match (entry & 3, level) {
                 (0b11, 3) | (0b01, 1 | 2) => {
-                    assert_eq!(
-                        address & ((1 << span) - 1),
-                        0,
-                        "a block's address is aligned"
-                    );
+                    assert_eq!(address & ((1 << span) - 1), 0, "a block's address is aligned");
                     return Some(Leaf {
                         output: address | input & ((1 << span) - 1),
                         attributes: entry & !0xffff_ffff_f003,
@@ -78,11 +74,7 @@ impl Tables<'_> {
                     });
                 }
                 (0b11, _) => {
-                    assert_eq!(
-                        entry & !0xffff_ffff_f003,
-                        0,
-                        "table attributes are not used"
-                    );
+                    assert_eq!(entry & !0xffff_ffff_f003, 0, "table attributes are not used");
                     table = address;
                 }
                 (0b00, _) => {

@@ -28,10 +28,7 @@ fn ends(m: &Manifest) -> impl Iterator<Item = &At<String>> {
 fn owner<'a>(m: &'a Manifest, end: &'a At<String>) -> Option<(&'a Partition, usize)> {
     let (name, vcpu) = split_end(end.get_ref())?;
     let mut partitions = m.partitions.iter();
-    Some((
-        partitions.find(|partition| partition.label() == name)?,
-        vcpu,
-    ))
+    Some((partitions.find(|partition| partition.label() == name)?, vcpu))
 }
 
 /// Every end whose partition exists: itself, the partition and the vCPU's number.
@@ -48,17 +45,13 @@ fn rung(channel: &Channel) -> impl Iterator<Item = &At<String>> {
     ends.enumerate().filter_map(|(index, end)| {
         let waits = channel.waits.as_ref();
         let wait = waits.and_then(|waits| waits.get_ref().get(index)?.as_ref());
-        wait.is_none_or(|wait| *wait.get_ref() == channel::wait::DOORBELL)
-            .then_some(end.as_ref()?)
+        wait.is_none_or(|wait| *wait.get_ref() == channel::wait::DOORBELL).then_some(end.as_ref()?)
     })
 }
 
 /// How many vCPUs a partition has, as far as that is known.
 fn vcpus(partition: &Partition) -> usize {
-    partition
-        .vcpus
-        .as_ref()
-        .map_or(usize::MAX, |vcpus| vcpus.get_ref().len())
+    partition.vcpus.as_ref().map_or(usize::MAX, |vcpus| vcpus.get_ref().len())
 }
 
 fn label(channel: &Channel) -> &str {
@@ -66,10 +59,7 @@ fn label(channel: &Channel) -> &str {
 }
 
 pub fn channel_ends_count(m: &Manifest) -> Vec<Finding> {
-    let lists = m
-        .channels
-        .iter()
-        .filter_map(|channel| Some((channel, channel.ends.as_ref()?)));
+    let lists = m.channels.iter().filter_map(|channel| Some((channel, channel.ends.as_ref()?)));
     lists
         .filter(|(_, ends)| ends.get_ref().len() != 2)
         .map(|(channel, ends)| {
@@ -96,12 +86,8 @@ pub fn channel_end_form(m: &Manifest) -> Vec<Finding> {
             let word = word.split(|c| !is_allowed(c)).next().unwrap_or("");
             let names = m.partitions.iter().map(Partition::label);
             let name = nearest(word, names.clone()).or(names.clone().next());
-            Finding::new(
-                end.span(),
-                title,
-                "a partition, a slash and a vCPU's number",
-            )
-            .help(format!("write `\"{}/0\"`", name.unwrap_or("sensor")))
+            Finding::new(end.span(), title, "a partition, a slash and a vCPU's number")
+                .help(format!("write `\"{}/0\"`", name.unwrap_or("sensor")))
         })
         .collect()
 }
@@ -150,11 +136,7 @@ pub fn channel_end_vcpu(m: &Manifest) -> Vec<Finding> {
 
 pub fn channel_one_partition(m: &Manifest) -> Vec<Finding> {
     let mut found = Vec::new();
-    for ends in m
-        .channels
-        .iter()
-        .filter_map(|channel| channel.ends.as_ref())
-    {
+    for ends in m.channels.iter().filter_map(|channel| channel.ends.as_ref()) {
         if let [Some(first), Some(second)] = ends.get_ref().as_slice()
             && let (Some((a, _)), Some((b, _))) =
                 (split_end(first.get_ref()), split_end(second.get_ref()))
@@ -177,35 +159,20 @@ pub fn channel_end_class(m: &Manifest) -> Vec<Finding> {
     owned(m)
         .filter_map(|(end, partition, number)| {
             let vcpu = partition.vcpus.as_ref()?.get_ref().get(number)?;
-            let class = vcpu
-                .class
-                .as_ref()
-                .filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
-            let title = format!(
-                "{} computes, so it cannot be a channel's end",
-                end.get_ref()
-            );
-            let comm = partition
-                .vcpus
-                .iter()
-                .flat_map(|vcpus| vcpus.get_ref())
-                .position(|vcpu| {
-                    vcpu.class
-                        .as_ref()
-                        .is_some_and(|class| *class.get_ref() == plan::CLASS_COMM)
-                });
+            let class =
+                vcpu.class.as_ref().filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
+            let title = format!("{} computes, so it cannot be a channel's end", end.get_ref());
+            let comm = partition.vcpus.iter().flat_map(|vcpus| vcpus.get_ref()).position(|vcpu| {
+                vcpu.class.as_ref().is_some_and(|class| *class.get_ref() == plan::CLASS_COMM)
+            });
             let help = match comm {
                 Some(number) => format!("use its comm core: `\"{}/{number}\"`", partition.label()),
                 None => "make its class \"comm\": doorbells will then interrupt it".into(),
             };
             Some(
-                Finding::new(
-                    end.span(),
-                    title,
-                    "a doorbell would interrupt a compute core",
-                )
-                .other(class.span(), "its class")
-                .help(help),
+                Finding::new(end.span(), title, "a doorbell would interrupt a compute core")
+                    .other(class.span(), "its class")
+                    .help(help),
             )
         })
         .collect()
@@ -215,23 +182,17 @@ pub fn channel_ends_too_many(m: &Manifest) -> Vec<Finding> {
     let owned: Vec<_> = owned(m).collect();
     let mut found = Vec::new();
     for (index, (end, _, _)) in owned.iter().enumerate() {
-        let before = owned[..index]
-            .iter()
-            .filter(|(other, _, _)| other.get_ref() == end.get_ref());
+        let before = owned[..index].iter().filter(|(other, _, _)| other.get_ref() == end.get_ref());
         // Said once, at the first that is too many.
         if before.count() == MAX_ENDS {
-            let count = owned
-                .iter()
-                .filter(|(other, _, _)| other.get_ref() == end.get_ref())
-                .count();
+            let count =
+                owned.iter().filter(|(other, _, _)| other.get_ref() == end.get_ref()).count();
             let title = format!("{} is an end of {count} channels", end.get_ref());
             found.push(
-                Finding::new(
-                    end.span(),
-                    title,
-                    format!("a vCPU has {MAX_ENDS} ends at most"),
-                )
-                .help("spread them over several vCPUs, or carry several streams in one channel"),
+                Finding::new(end.span(), title, format!("a vCPU has {MAX_ENDS} ends at most"))
+                    .help(
+                        "spread them over several vCPUs, or carry several streams in one channel",
+                    ),
             );
         }
     }
@@ -251,15 +212,11 @@ pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
             .interrupts
             .iter()
             .filter_map(|line| Some(line.spi.as_ref()?.get_ref().saturating_add(FIRST_SPI)));
-        let passed = partition.devices.iter().filter_map(|name| {
-            board
-                .devices
-                .iter()
-                .find(|device| device.name == *name.get_ref())
-        });
-        let passed = passed
-            .flat_map(|device| &device.interrupts)
-            .map(|line| u64::from(line.intid));
+        let passed = partition
+            .devices
+            .iter()
+            .filter_map(|name| board.devices.iter().find(|device| device.name == *name.get_ref()));
+        let passed = passed.flat_map(|device| &device.interrupts).map(|line| u64::from(line.intid));
         // The planner leaves out the console UART's, too.
         let taken = spis.chain(passed).chain([u64::from(board.uart.1)]);
         let window = u64::from(CHANNEL_INTIDS)..INTIDS as u64;
@@ -281,10 +238,7 @@ pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
 }
 
 pub fn channel_bytes_count(m: &Manifest) -> Vec<Finding> {
-    let lists = m
-        .channels
-        .iter()
-        .filter_map(|channel| Some((channel, channel.bytes.as_ref()?)));
+    let lists = m.channels.iter().filter_map(|channel| Some((channel, channel.bytes.as_ref()?)));
     lists
         .filter(|(_, list)| list.get_ref().len() != 2)
         .map(|(channel, list)| {
@@ -319,25 +273,18 @@ pub fn channel_bytes(m: &Manifest) -> Vec<Finding> {
                 format!("{}KiB", fits >> 10)
             };
             let title = "a channel's data must be a power of two, from 4 KiB to 2 GiB";
-            Finding::new(size.span(), title, bytes(*size.get_ref())).help(format!(
-                "write \"{unit}\", or 0 if nothing is sent in this direction"
-            ))
+            Finding::new(size.span(), title, bytes(*size.get_ref()))
+                .help(format!("write \"{unit}\", or 0 if nothing is sent in this direction"))
         })
         .collect()
 }
 
 pub fn channel_waits(m: &Manifest) -> Vec<Finding> {
-    let lists = m
-        .channels
-        .iter()
-        .filter_map(|channel| Some((channel, channel.waits.as_ref()?)));
+    let lists = m.channels.iter().filter_map(|channel| Some((channel, channel.waits.as_ref()?)));
     lists
         .filter(|(_, list)| list.get_ref().len() != 2)
         .map(|(channel, list)| {
-            let title = format!(
-                "channel {} has two ends, each of which waits",
-                label(channel)
-            );
+            let title = format!("channel {} has two ends, each of which waits", label(channel));
             Finding::new(list.span(), title, format!("{} here", list.get_ref().len())).help(
                 "write how the first end waits, then how the second does: `waits = [\"doorbell\", \
                  \"wfe\"]`",
@@ -348,11 +295,7 @@ pub fn channel_waits(m: &Manifest) -> Vec<Finding> {
 
 pub fn channel_rate(m: &Manifest) -> Vec<Finding> {
     let mut found = Vec::new();
-    for list in m
-        .channels
-        .iter()
-        .filter_map(|channel| channel.rates.as_ref())
-    {
+    for list in m.channels.iter().filter_map(|channel| channel.rates.as_ref()) {
         let like =
             "`rate = [{ per-second = 10000, burst = 32 }, { per-second = 10000, burst = 32 }]`";
         if list.get_ref().len() != 2 {

@@ -11,11 +11,7 @@ pub(super) type Placed<'a> = (&'a Partition, usize, &'a Vcpu, &'a At<u64>);
 /// Every such vCPU.
 pub(super) fn vcpus(m: &Manifest) -> impl Iterator<Item = Placed<'_>> {
     m.partitions.iter().flat_map(|partition| {
-        let vcpus = partition
-            .vcpus
-            .iter()
-            .flat_map(|vcpus| vcpus.get_ref())
-            .enumerate();
+        let vcpus = partition.vcpus.iter().flat_map(|vcpus| vcpus.get_ref()).enumerate();
         vcpus.filter_map(move |(number, vcpu)| Some((partition, number, vcpu, vcpu.core.as_ref()?)))
     })
 }
@@ -37,10 +33,8 @@ fn free_cores(m: &Manifest, board: &Board) -> String {
 }
 
 pub fn vcpus_none(m: &Manifest) -> Vec<Finding> {
-    let lists = m
-        .partitions
-        .iter()
-        .filter_map(|partition| Some((partition, partition.vcpus.as_ref()?)));
+    let lists =
+        m.partitions.iter().filter_map(|partition| Some((partition, partition.vcpus.as_ref()?)));
     lists
         .filter(|(_, vcpus)| vcpus.get_ref().is_empty())
         .map(|(partition, vcpus)| {
@@ -52,10 +46,8 @@ pub fn vcpus_none(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn vcpus_too_many(m: &Manifest) -> Vec<Finding> {
-    let lists = m
-        .partitions
-        .iter()
-        .filter_map(|partition| Some((partition, partition.vcpus.as_ref()?)));
+    let lists =
+        m.partitions.iter().filter_map(|partition| Some((partition, partition.vcpus.as_ref()?)));
     lists
         .filter(|(_, vcpus)| vcpus.get_ref().len() > plan::MAX_VCPUS)
         .map(|(partition, vcpus)| {
@@ -71,15 +63,9 @@ pub fn vcpus_too_many(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn cores_too_many(m: &Manifest) -> Vec<Finding> {
-    let lists: Vec<_> = m
-        .partitions
-        .iter()
-        .filter_map(|p| Some((p, p.vcpus.as_ref()?)))
-        .collect();
+    let lists: Vec<_> = m.partitions.iter().filter_map(|p| Some((p, p.vcpus.as_ref()?))).collect();
     let count: usize = lists.iter().map(|(_, vcpus)| vcpus.get_ref().len()).sum();
-    let alone = lists
-        .iter()
-        .any(|(_, vcpus)| vcpus.get_ref().len() > plan::MAX_VCPUS);
+    let alone = lists.iter().any(|(_, vcpus)| vcpus.get_ref().len() > plan::MAX_VCPUS);
     let Some(((_, last), rest)) = lists.split_last() else {
         return Vec::new();
     };
@@ -110,22 +96,13 @@ pub fn core_given_twice(m: &Manifest, board: &Board) -> Vec<Finding> {
     let all: Vec<_> = vcpus(m).collect();
     let mut found = Vec::new();
     for (index, (partition, number, _, core)) in all.iter().enumerate() {
-        let first = all[..index]
-            .iter()
-            .find(|(_, _, _, first)| first.get_ref() == core.get_ref());
+        let first = all[..index].iter().find(|(_, _, _, first)| first.get_ref() == core.get_ref());
         if let Some((owner, owner_number, _, first)) = first {
             let title = format!("core {} is given twice", core.get_ref());
             found.push(
-                Finding::new(
-                    core.span(),
-                    title,
-                    format!("to {}/{number} here", partition.label()),
-                )
-                .other(
-                    first.span(),
-                    format!("to {}/{owner_number} here", owner.label()),
-                )
-                .help(free_cores(m, board)),
+                Finding::new(core.span(), title, format!("to {}/{number} here", partition.label()))
+                    .other(first.span(), format!("to {}/{owner_number} here", owner.label()))
+                    .help(free_cores(m, board)),
             );
         }
     }
@@ -136,9 +113,7 @@ pub fn core_given_twice(m: &Manifest, board: &Board) -> Vec<Finding> {
 fn comm_cores(m: &Manifest) -> String {
     let comm = vcpus(m)
         .filter(|(_, _, vcpu, _)| {
-            vcpu.class
-                .as_ref()
-                .is_some_and(|class| *class.get_ref() == plan::CLASS_COMM)
+            vcpu.class.as_ref().is_some_and(|class| *class.get_ref() == plan::CLASS_COMM)
         })
         .map(|(_, _, _, core)| *core.get_ref());
     match join(comm) {
@@ -168,9 +143,7 @@ pub fn console_core_class(m: &Manifest) -> Vec<Finding> {
     vcpus(m)
         .filter(|(_, _, _, core)| core.get_ref() == console.get_ref())
         .filter_map(|(partition, number, vcpu, core)| {
-            vcpu.class
-                .as_ref()
-                .filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
+            vcpu.class.as_ref().filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
             let title = format!("core {} cannot drain the console", console.get_ref());
             Some(
                 Finding::new(
@@ -178,10 +151,7 @@ pub fn console_core_class(m: &Manifest) -> Vec<Finding> {
                     title,
                     "the console's work would disturb a compute core",
                 )
-                .other(
-                    core.span(),
-                    format!("{}/{number} computes here", partition.label()),
-                )
+                .other(core.span(), format!("{}/{number} computes here", partition.label()))
                 .help(comm_cores(m)),
             )
         })
@@ -192,19 +162,12 @@ pub fn console_share(m: &Manifest) -> Vec<Finding> {
     let (least, most) = (plan::CONSOLE_SHARES.start(), plan::CONSOLE_SHARES.end());
     let allowed =
         |share: u64| u32::try_from(share).is_ok_and(|share| plan::CONSOLE_SHARES.contains(&share));
-    let share = m
-        .console_share
-        .iter()
-        .filter(|share| !allowed(*share.get_ref()));
+    let share = m.console_share.iter().filter(|share| !allowed(*share.get_ref()));
     share
         .map(|share| {
             let title = format!("the console cannot take {} % of its core", share.get_ref());
-            Finding::new(
-                share.span(),
-                title,
-                format!("{least} to {most} are possible"),
-            )
-            .help(format!("leave it out for {} %", plan::CONSOLE_SHARE))
+            Finding::new(share.span(), title, format!("{least} to {most} are possible"))
+                .help(format!("leave it out for {} %", plan::CONSOLE_SHARE))
         })
         .collect()
 }
@@ -223,38 +186,28 @@ pub fn mixed_clusters(m: &Manifest, board: &Board) -> Vec<Finding> {
             first.get_or_insert(placed);
         }
     }
-    let shared = clusters
-        .into_iter()
-        .filter_map(|(cluster, classes)| match classes {
-            [Some(compute), Some(comm)] => Some((cluster, compute, comm)),
-            _ => None,
-        });
+    let shared = clusters.into_iter().filter_map(|(cluster, classes)| match classes {
+        [Some(compute), Some(comm)] => Some((cluster, compute, comm)),
+        _ => None,
+    });
     shared
-        .map(
-            |(cluster, (computes, compute, _, core), (talks, comm, _, other))| {
-                let title = format!(
-                    "cluster {cluster} of {} has cores of both classes",
-                    board.name
-                );
-                let label = format!("{}/{compute} computes here", computes.label());
-                let alone = board.cores.iter().all(|row| row.cluster == cluster);
-                Finding::new(core.span(), title, label)
-                    .other(
-                        other.span(),
-                        format!("{}/{comm} communicates here", talks.label()),
-                    )
-                    .other(policy.span(), "which this refuses")
-                    .help(match alone {
-                        true => {
-                            "this board has one cluster: write `mixed-clusters = \"allow\"`, or \
+        .map(|(cluster, (computes, compute, _, core), (talks, comm, _, other))| {
+            let title = format!("cluster {cluster} of {} has cores of both classes", board.name);
+            let label = format!("{}/{compute} computes here", computes.label());
+            let alone = board.cores.iter().all(|row| row.cluster == cluster);
+            Finding::new(core.span(), title, label)
+                .other(other.span(), format!("{}/{comm} communicates here", talks.label()))
+                .other(policy.span(), "which this refuses")
+                .help(match alone {
+                    true => {
+                        "this board has one cluster: write `mixed-clusters = \"allow\"`, or \
                              choose another board"
-                        }
-                        false => {
-                            "give one of the classes cores of other clusters, or write \
+                    }
+                    false => {
+                        "give one of the classes cores of other clusters, or write \
                              `mixed-clusters = \"allow\"`"
-                        }
-                    })
-            },
-        )
+                    }
+                })
+        })
         .collect()
 }

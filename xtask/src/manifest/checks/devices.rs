@@ -22,20 +22,13 @@ fn known<'a>(
     board: &'a Board,
 ) -> impl Iterator<Item = (&'a Partition, &'a At<String>, &'a Device)> {
     named(m).filter_map(|(partition, name)| {
-        let device = board
-            .devices
-            .iter()
-            .find(|device| device.name == *name.get_ref())?;
+        let device = board.devices.iter().find(|device| device.name == *name.get_ref())?;
         Some((partition, name, device))
     })
 }
 
 pub fn device_unknown(m: &Manifest, board: &Board) -> Vec<Finding> {
-    let names: Vec<&str> = board
-        .devices
-        .iter()
-        .map(|device| device.name.as_str())
-        .collect();
+    let names: Vec<&str> = board.devices.iter().map(|device| device.name.as_str()).collect();
     named(m)
         .filter(|(_, name)| !names.contains(&name.get_ref().as_str()))
         .map(|(_, name)| {
@@ -54,9 +47,7 @@ pub fn device_given_twice(m: &Manifest) -> Vec<Finding> {
     let all: Vec<_> = named(m).collect();
     let mut found = Vec::new();
     for (index, (partition, name)) in all.iter().enumerate() {
-        let first = all[..index]
-            .iter()
-            .find(|(_, first)| first.get_ref() == name.get_ref());
+        let first = all[..index].iter().find(|(_, first)| first.get_ref() == name.get_ref());
         if let Some((owner, first)) = first {
             let title = format!("device {} is given twice", name.get_ref());
             found.push(
@@ -74,10 +65,7 @@ pub fn device_dma(m: &Manifest, board: &Board) -> Vec<Finding> {
         .filter(|(partition, _, device)| device.dma && partition.dma.is_none())
         .map(|(partition, name, _)| {
             let title = format!("device {} can write any memory by itself", name.get_ref());
-            let label = format!(
-                "{} could reach its neighbours through it",
-                partition.label()
-            );
+            let label = format!("{} could reach its neighbours through it", partition.label());
             Finding::new(name.span(), title, label)
                 .note(
                     "stage-2 translation does not bind a device, and this board has no SMMU in \
@@ -104,21 +92,15 @@ pub fn dma_memory(m: &Manifest, board: &Board) -> Vec<Finding> {
             if physical == Some(ipa) {
                 continue;
             }
-            let title = format!(
-                "device {} would not find {}'s memory",
-                name.get_ref(),
-                partition.label()
-            );
+            let title =
+                format!("device {} would not find {}'s memory", name.get_ref(), partition.label());
             let label = match physical {
                 Some(physical) => format!("{} is at {}", address(ipa), address(physical)),
                 None => format!("{} is wherever the planner puts it", address(ipa)),
             };
             found.push(
                 Finding::new(piece.span.clone(), title, label)
-                    .other(
-                        name.span(),
-                        "it uses the addresses that its driver gives it",
-                    )
+                    .other(name.span(), "it uses the addresses that its driver gives it")
                     .note("those are the guest's, and nothing translates them for a device")
                     .help(
                         "write the same address twice: `ipa = 0x5000_0000, physical = 0x5000_0000`",
@@ -132,19 +114,13 @@ pub fn dma_memory(m: &Manifest, board: &Board) -> Vec<Finding> {
 /// Every SPI given as such, with its INTID.
 fn given(m: &Manifest) -> impl Iterator<Item = (&Partition, &At<u64>, u64)> {
     m.partitions.iter().flat_map(|partition| {
-        let spis = partition
-            .interrupts
-            .iter()
-            .filter_map(|interrupt| interrupt.spi.as_ref());
+        let spis = partition.interrupts.iter().filter_map(|interrupt| interrupt.spi.as_ref());
         spis.map(move |spi| (partition, spi, spi.get_ref().saturating_add(FIRST_SPI)))
     })
 }
 
 pub fn interrupt_private(m: &Manifest) -> Vec<Finding> {
-    let lines = m
-        .partitions
-        .iter()
-        .flat_map(|partition| &partition.interrupts);
+    let lines = m.partitions.iter().flat_map(|partition| &partition.interrupts);
     lines
         .filter_map(|interrupt| interrupt.ppi.as_ref())
         .map(|ppi| {
@@ -182,20 +158,13 @@ pub fn interrupt_of_el2(m: &Manifest, board: &Board) -> Vec<Finding> {
     let (_, console) = board.uart;
     let spis = given(m).map(|(partition, spi, intid)| (partition, spi.span(), vec![intid]));
     let devices = known(m, board).map(|(partition, name, device)| {
-        let lines = device
-            .interrupts
-            .iter()
-            .map(|line| u64::from(line.intid))
-            .collect();
+        let lines = device.interrupts.iter().map(|line| u64::from(line.intid)).collect();
         (partition, name.span(), lines)
     });
     spis.chain(devices)
         .filter(|(_, _, intids)| intids.contains(&u64::from(console)))
         .map(|(_, span, _)| {
-            let title = format!(
-                "SPI {} is the console UART's",
-                u64::from(console) - FIRST_SPI
-            );
+            let title = format!("SPI {} is the console UART's", u64::from(console) - FIRST_SPI);
             Finding::new(span, title, "EL2 drains the console with it").help(
                 "remove it: each partition has an emulated PL011 with an interrupt of its own",
             )
@@ -210,11 +179,7 @@ pub fn interrupt_emulated(m: &Manifest, board: &Board) -> Vec<Finding> {
             partition.console && *intid == pl011 && u64::from(board.uart.1) != pl011
         })
         .map(|(partition, spi, _)| {
-            let title = format!(
-                "SPI {} is {}'s emulated PL011",
-                spi.get_ref(),
-                partition.label()
-            );
+            let title = format!("SPI {} is {}'s emulated PL011", spi.get_ref(), partition.label());
             Finding::new(spi.span(), title, "two sources for one number")
                 .help("write `console = false`, or leave the interrupt out")
         })

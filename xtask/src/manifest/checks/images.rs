@@ -61,18 +61,13 @@ fn memory_is_sound(partition: &Partition) -> bool {
 
 /// The addresses a segment fills.
 fn filled(segment: &Segment) -> (u64, u64) {
-    (
-        segment.ipa,
-        (segment.bytes.len() as u64).saturating_add(segment.clear),
-    )
+    (segment.ipa, (segment.bytes.len() as u64).saturating_add(segment.clear))
 }
 
 /// A partition's memory for people.
 fn memory_of(partition: &Partition) -> String {
-    let pieces: Vec<String> = partition
-        .pieces()
-        .map(|(_, ipa, size)| span_of((ipa, size)))
-        .collect();
+    let pieces: Vec<String> =
+        partition.pieces().map(|(_, ipa, size)| span_of((ipa, size))).collect();
     format!("{}'s memory is {}", partition.label(), pieces.join(", "))
 }
 
@@ -80,11 +75,7 @@ fn memory_of(partition: &Partition) -> String {
 fn at_least(partition: &Partition, need: u64) -> String {
     let with_tree = need.saturating_add(4 * PAGE);
     let whole = with_tree.checked_next_multiple_of(1 << 20);
-    format!(
-        "give {} at least {}",
-        partition.label(),
-        bytes(whole.unwrap_or(with_tree))
-    )
+    format!("give {} at least {}", partition.label(), bytes(whole.unwrap_or(with_tree)))
 }
 
 pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
@@ -103,9 +94,8 @@ pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> 
             }
             told |= !named.is_file;
             let what = &named.what;
-            let begun = partition
-                .pieces()
-                .find(|(_, ipa, size)| inside((place.0, 0), (*ipa, *size)));
+            let begun =
+                partition.pieces().find(|(_, ipa, size)| inside((place.0, 0), (*ipa, *size)));
             let (label, help) = match begun {
                 Some((_, ipa, size)) => {
                     let over = place.0.saturating_add(place.1) - ipa.saturating_add(size);
@@ -119,9 +109,7 @@ pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> 
             };
             let title = format!("the image does not fit {}'s memory", partition.label());
             found.push(
-                Finding::new(named.place, title, label)
-                    .note(memory_of(partition))
-                    .help(help),
+                Finding::new(named.place, title, label).note(memory_of(partition)).help(help),
             );
         }
     }
@@ -157,17 +145,11 @@ pub fn image_overlap(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
 pub fn image_entry(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     images(m, programs)
         .filter(|(_, image, _)| {
-            !image
-                .segments
-                .iter()
-                .any(|segment| inside((image.entry, 4), filled(segment)))
+            !image.segments.iter().any(|segment| inside((image.entry, 4), filled(segment)))
                 || !image.entry.is_multiple_of(4)
         })
         .filter_map(|(partition, image, named)| {
-            let given = partition
-                .image
-                .as_ref()
-                .and_then(|image| image.get_ref().entry.as_ref());
+            let given = partition.image.as_ref().and_then(|image| image.get_ref().entry.as_ref());
             let parts: Vec<String> = image.segments.iter().map(|s| span_of(filled(s))).collect();
             let title = match image.entry.is_multiple_of(4) {
                 true => format!("{} would start outside its image", partition.label()),
@@ -222,15 +204,8 @@ pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
             continue;
         };
         // A RAM disk larger than the memory would lie over all of the image in it.
-        let room = (
-            place.0.max(ipa),
-            ipa.saturating_add(size) - place.0.max(ipa),
-        );
-        let hit = program
-            .image
-            .iter()
-            .flat_map(|image| &image.segments)
-            .map(filled);
+        let room = (place.0.max(ipa), ipa.saturating_add(size) - place.0.max(ipa));
+        let hit = program.image.iter().flat_map(|image| &image.segments).map(filled);
         let top = hit
             .filter(|segment| overlap(*segment, room))
             .map(|(base, size)| base.saturating_add(size))
@@ -240,10 +215,7 @@ pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
             None if place.0 < ipa => place.1.saturating_sub(size),
             None => continue,
         };
-        let title = format!(
-            "the initial RAM disk does not fit {}'s memory",
-            partition.label()
-        );
+        let title = format!("the initial RAM disk does not fit {}'s memory", partition.label());
         let label = format!("its {} are {} too many", bytes(place.1), bytes(over));
         found.push(
             Finding::new(named.span(), title, label)
@@ -263,31 +235,19 @@ pub fn device_tree_place(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
         let address_of = *tree.get_ref();
         // A tree is a page at least; its exact size is known when the plan is made.
         let room = (address_of, PAGE);
-        let on = program
-            .image
-            .iter()
-            .flat_map(|image| &image.segments)
-            .map(filled);
-        let on = on
-            .chain(initrd_place(partition, program))
-            .find(|other| overlap(*other, room));
+        let on = program.image.iter().flat_map(|image| &image.segments).map(filled);
+        let on = on.chain(initrd_place(partition, program)).find(|other| overlap(*other, room));
         let label = if !address_of.is_multiple_of(8) {
             "must be a multiple of 8".to_owned()
-        } else if !partition
-            .pieces()
-            .any(|(_, ipa, size)| inside(room, (ipa, size)))
-        {
+        } else if !partition.pieces().any(|(_, ipa, size)| inside(room, (ipa, size))) {
             "outside its memory".to_owned()
         } else if let Some(other) = on {
             format!("{} is loaded here", span_of(other))
         } else {
             continue;
         };
-        let title = format!(
-            "{}'s device tree cannot be at {}",
-            partition.label(),
-            address(address_of)
-        );
+        let title =
+            format!("{}'s device tree cannot be at {}", partition.label(), address(address_of));
         found.push(
             Finding::new(tree.span(), title, label)
                 .note(memory_of(partition))
@@ -307,19 +267,12 @@ pub fn device_tree_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
         let top =
             initrd_place(partition, program).map_or(ipa.saturating_add(size), |(base, _)| base);
         let room = (top.saturating_sub(PAGE), PAGE);
-        let segments = program
-            .image
-            .iter()
-            .flat_map(|image| &image.segments)
-            .map(filled);
+        let segments = program.image.iter().flat_map(|image| &image.segments).map(filled);
         // An image beyond the memory, or on the initial RAM disk, is another rule's.
         let mut hit = segments.filter(|segment| overlap(*segment, room));
         if let Some(segment) = hit.find(|segment| inside(*segment, (ipa, top.saturating_sub(ipa))))
         {
-            let title = format!(
-                "{}'s memory has no room for its device tree",
-                partition.label()
-            );
+            let title = format!("{}'s memory has no room for its device tree", partition.label());
             found.push(
                 Finding::new(
                     piece.span.clone(),

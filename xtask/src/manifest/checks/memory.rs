@@ -24,10 +24,7 @@ fn common((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> u64 {
 
 /// Pieces with a fixed physical address: owner, the address as written, range.
 fn fixed(m: &Manifest) -> Vec<(&Partition, &At<u64>, (u64, u64))> {
-    let pieces = m
-        .partitions
-        .iter()
-        .flat_map(|p| p.pieces().map(move |piece| (p, piece)));
+    let pieces = m.partitions.iter().flat_map(|p| p.pieces().map(move |piece| (p, piece)));
     pieces
         .filter_map(|(partition, (piece, _, size))| {
             let physical = piece.physical.as_ref()?;
@@ -37,10 +34,7 @@ fn fixed(m: &Manifest) -> Vec<(&Partition, &At<u64>, (u64, u64))> {
 }
 
 pub fn memory_none(m: &Manifest) -> Vec<Finding> {
-    let lists = m
-        .partitions
-        .iter()
-        .filter_map(|p| Some((p, p.memory.as_ref()?)));
+    let lists = m.partitions.iter().filter_map(|p| Some((p, p.memory.as_ref()?)));
     lists
         .filter(|(_, memory)| memory.get_ref().is_empty())
         .map(|(partition, memory)| {
@@ -79,19 +73,11 @@ pub fn memory_empty(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn memory_unaligned(m: &Manifest) -> Vec<Finding> {
-    let pieces = m
-        .partitions
-        .iter()
-        .filter_map(|p| p.memory.as_ref())
-        .flat_map(|memory| memory.get_ref());
-    let values = pieces.flat_map(
-        |Memory {
-             ipa,
-             size,
-             physical,
-             ..
-         }| { [("ipa", ipa), ("size", size), ("physical", physical)] },
-    );
+    let pieces =
+        m.partitions.iter().filter_map(|p| p.memory.as_ref()).flat_map(|memory| memory.get_ref());
+    let values = pieces.flat_map(|Memory { ipa, size, physical, .. }| {
+        [("ipa", ipa), ("size", size), ("physical", physical)]
+    });
     values
         .filter_map(|(key, value)| Some((key, value.as_ref()?)))
         .filter(|(_, value)| value.get_ref() % PAGE != 0)
@@ -102,12 +88,8 @@ pub fn memory_unaligned(m: &Manifest) -> Vec<Finding> {
                 None => ("down", value.get_ref() / PAGE * PAGE),
             };
             let title = format!("`{key}` is no multiple of a page, 4 KiB");
-            Finding::new(
-                value.span(),
-                title,
-                format!("{} over", bytes(value.get_ref() % PAGE)),
-            )
-            .help(format!("round it {way}: `{key} = {}`", address(near)))
+            Finding::new(value.span(), title, format!("{} over", bytes(value.get_ref() % PAGE)))
+                .help(format!("round it {way}: `{key} = {}`", address(near)))
         })
         .collect()
 }
@@ -127,10 +109,7 @@ pub fn memory_overlap(m: &Manifest) -> Vec<Finding> {
             found.push(
                 Finding::new(second.0.span.clone(), title, span_of(place(second)))
                     .other(first.0.span.clone(), span_of(place(first)))
-                    .help(format!(
-                        "move it: `ipa = {}` is behind all of them",
-                        address(free)
-                    )),
+                    .help(format!("move it: `ipa = {}` is behind all of them", address(free))),
             );
             free = behind([(free, second.2)].into_iter());
         }
@@ -141,28 +120,20 @@ pub fn memory_overlap(m: &Manifest) -> Vec<Finding> {
 pub fn memory_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
     let mut found = Vec::new();
     for partition in &m.partitions {
-        let vcpus = partition
-            .vcpus
-            .as_ref()
-            .map_or(0, |vcpus| vcpus.get_ref().len() as u64);
+        let vcpus = partition.vcpus.as_ref().map_or(0, |vcpus| vcpus.get_ref().len() as u64);
         let mut taken = vec![
             ("the GIC's distributor", pair(&GICD)),
             // Whichever of the board's GICs the system is built for.
             ("the GIC's CPU interface", pair(&GICC)),
-            (
-                "the GIC's redistributors",
-                (GICR, vcpus.saturating_mul(GICR_SIZE)),
-            ),
+            ("the GIC's redistributors", (GICR, vcpus.saturating_mul(GICR_SIZE))),
         ];
         if partition.console {
             taken.push(("the console's PL011", pair(&PL011)));
         }
-        let passed = board.devices.iter().filter(|device| {
-            partition
-                .devices
-                .iter()
-                .any(|name| *name.get_ref() == device.name)
-        });
+        let passed = board
+            .devices
+            .iter()
+            .filter(|device| partition.devices.iter().any(|name| *name.get_ref() == device.name));
         taken.extend(passed.map(|device| (device.name.as_str(), pair(&device.regs))));
         let pieces = partition.pieces().map(|(_, ipa, size)| (ipa, size));
         let devices = taken.iter().map(|(_, range)| *range);
@@ -175,10 +146,7 @@ pub fn memory_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
                 found.push(
                     Finding::new(piece.span.clone(), title, span_of((ipa, size)))
                         .note(format!("a guest sees {what} at {}", span_of(*range)))
-                        .help(format!(
-                            "move the memory: `ipa = {}` is behind all",
-                            address(free)
-                        )),
+                        .help(format!("move the memory: `ipa = {}` is behind all", address(free))),
                 );
                 free = behind([(free, size)].into_iter());
             }
@@ -193,10 +161,7 @@ pub fn memory_too_high(m: &Manifest, board: &Board) -> Vec<Finding> {
     pieces
         .filter(|(_, ipa, size)| !inside((*ipa, *size), (0, limit)))
         .map(|(piece, ipa, size)| {
-            let title = format!(
-                "the memory ends beyond what a core of {} can address",
-                board.name
-            );
+            let title = format!("the memory ends beyond what a core of {} can address", board.name);
             Finding::new(piece.span.clone(), title, span_of((ipa, size))).help(format!(
                 "stay below {}: addresses have {} bits there",
                 address(limit),
@@ -212,11 +177,8 @@ pub fn physical_outside_ram(m: &Manifest, board: &Board) -> Vec<Finding> {
         .filter(|(_, _, range)| !board.ram.iter().any(|ram| inside(*range, pair(ram))))
         .map(|(partition, physical, range)| {
             let ram: Vec<String> = board.ram.iter().map(|ram| span_of(pair(ram))).collect();
-            let title = format!(
-                "{}'s memory lies outside the RAM of {}",
-                partition.label(),
-                board.name
-            );
+            let title =
+                format!("{}'s memory lies outside the RAM of {}", partition.label(), board.name);
             Finding::new(physical.span(), title, span_of(range))
                 .note(format!("its RAM: {}", ram.join(", ")))
                 .help("leave `physical` out: the planner finds a place")
@@ -227,11 +189,7 @@ pub fn physical_outside_ram(m: &Manifest, board: &Board) -> Vec<Finding> {
 pub fn physical_reserved(m: &Manifest, board: &Board) -> Vec<Finding> {
     let mut found = Vec::new();
     for (partition, physical, range) in fixed(m) {
-        for kept in board
-            .reserved
-            .iter()
-            .filter(|kept| overlap(range, pair(kept)))
-        {
+        for kept in board.reserved.iter().filter(|kept| overlap(range, pair(kept))) {
             let title = format!(
                 "{}'s memory lies where the firmware of {} is",
                 partition.label(),
@@ -252,21 +210,10 @@ pub fn physical_overlap(m: &Manifest) -> Vec<Finding> {
     pairs(&fixed)
         .filter(|((_, _, a), (_, _, b))| overlap(*a, *b))
         .map(|((first, first_at, a), (second, second_at, b))| {
-            let title = format!(
-                "{} and {} get the same memory",
-                first.label(),
-                second.label()
-            );
-            Finding::new(
-                second_at.span(),
-                title,
-                format!("{}: {}", second.label(), span_of(*b)),
-            )
-            .other(
-                first_at.span(),
-                format!("{}: {}", first.label(), span_of(*a)),
-            )
-            .help("move one, or leave `physical` out: the planner finds a place")
+            let title = format!("{} and {} get the same memory", first.label(), second.label());
+            Finding::new(second_at.span(), title, format!("{}: {}", second.label(), span_of(*b)))
+                .other(first_at.span(), format!("{}: {}", first.label(), span_of(*a)))
+                .help("move one, or leave `physical` out: the planner finds a place")
         })
         .collect()
 }
@@ -281,50 +228,31 @@ pub fn memory_exceeds_board(m: &Manifest, board: &Board) -> Vec<Finding> {
     let there = ram.saturating_sub(total(&mut kept));
     let mut takes = Vec::new();
     for partition in &m.partitions {
-        let size = partition
-            .pieces()
-            .fold(0u64, |sum, (_, _, size)| sum.saturating_add(size));
+        let size = partition.pieces().fold(0u64, |sum, (_, _, size)| sum.saturating_add(size));
         takes.push((partition.label(), size));
     }
-    let data = m
-        .channels
-        .iter()
-        .filter_map(|channel| channel.bytes.as_ref());
-    let channels = data
-        .flat_map(|bytes| bytes.get_ref())
-        .flatten()
-        .fold(0u64, |sum, bytes| {
-            // Each direction has a page of indices before its data.
-            sum.saturating_add(*bytes.get_ref()).saturating_add(PAGE)
-        });
+    let data = m.channels.iter().filter_map(|channel| channel.bytes.as_ref());
+    let channels = data.flat_map(|bytes| bytes.get_ref()).flatten().fold(0u64, |sum, bytes| {
+        // Each direction has a page of indices before its data.
+        sum.saturating_add(*bytes.get_ref()).saturating_add(PAGE)
+    });
     takes.push(("channels", channels));
-    let asked = takes
-        .iter()
-        .fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
+    let asked = takes.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
     let Some(board_name) = m.board.as_ref().filter(|_| asked > there) else {
         return Vec::new();
     };
-    let takes: Vec<String> = takes
-        .iter()
-        .map(|(who, size)| format!("{who} {}", bytes(*size)))
-        .collect();
-    let title = format!(
-        "the system asks for {} more than {} has",
-        bytes(asked - there),
-        board.name
-    );
-    let finding = Finding::new(
-        board_name.span(),
-        title,
-        format!("{} for partitions", bytes(there)),
-    );
-    let finding = m
-        .partitions
-        .iter()
-        .filter_map(|p| Some((p, p.memory.as_ref()?)))
-        .fold(finding, |finding, (partition, memory)| {
+    let takes: Vec<String> =
+        takes.iter().map(|(who, size)| format!("{who} {}", bytes(*size))).collect();
+    let title =
+        format!("the system asks for {} more than {} has", bytes(asked - there), board.name);
+    let finding =
+        Finding::new(board_name.span(), title, format!("{} for partitions", bytes(there)));
+    let finding = m.partitions.iter().filter_map(|p| Some((p, p.memory.as_ref()?))).fold(
+        finding,
+        |finding, (partition, memory)| {
             finding.other(memory.span(), format!("{}'s", partition.label()))
-        });
+        },
+    );
     vec![
         finding
             .note(format!("asked for: {}", takes.join(", ")))

@@ -20,9 +20,7 @@ fn overlap((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> bool {
 
 /// Whether the first range lies in the second.
 fn inside((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> bool {
-    a >= b
-        && a.checked_add(a_size)
-            .is_some_and(|end| end <= b.saturating_add(b_size))
+    a >= b && a.checked_add(a_size).is_some_and(|end| end <= b.saturating_add(b_size))
 }
 
 /// A range as a pair.

@@ -12,42 +12,28 @@ const LONGEST_LINE: usize = 2047;
 
 pub fn partition_none(m: &Manifest) -> Vec<Finding> {
     match m.partitions.as_slice() {
-        [] => vec![
-            Finding::new(0..0, "the system has no partition", "nothing here runs").help(
-                "add one: `[[partition]]` with name, vcpus, memory and image (docs/manifest.md has \
+        [] => vec![Finding::new(0..0, "the system has no partition", "nothing here runs").help(
+            "add one: `[[partition]]` with name, vcpus, memory and image (docs/manifest.md has \
                  an example)",
-            ),
-        ],
+        )],
         _ => Vec::new(),
     }
 }
 
 pub fn partition_name(m: &Manifest) -> Vec<Finding> {
-    bad_names(
-        "partition",
-        m.partitions.iter().map(|partition| partition.name.as_ref()),
-    )
+    bad_names("partition", m.partitions.iter().map(|partition| partition.name.as_ref()))
 }
 
 pub fn partition_name_twice(m: &Manifest) -> Vec<Finding> {
-    names_twice(
-        "partition",
-        m.partitions.iter().map(|partition| partition.name.as_ref()),
-    )
+    names_twice("partition", m.partitions.iter().map(|partition| partition.name.as_ref()))
 }
 
 pub fn channel_name(m: &Manifest) -> Vec<Finding> {
-    bad_names(
-        "channel",
-        m.channels.iter().map(|channel| channel.name.as_ref()),
-    )
+    bad_names("channel", m.channels.iter().map(|channel| channel.name.as_ref()))
 }
 
 pub fn channel_name_twice(m: &Manifest) -> Vec<Finding> {
-    names_twice(
-        "channel",
-        m.channels.iter().map(|channel| channel.name.as_ref()),
-    )
+    names_twice("channel", m.channels.iter().map(|channel| channel.name.as_ref()))
 }
 
 /// Whether a partition or a channel may be called that.
@@ -87,10 +73,7 @@ fn names_twice<'a>(
     let names: Vec<_> = names.flatten().collect();
     let mut found = Vec::new();
     for (index, name) in names.iter().enumerate() {
-        if let Some(first) = names[..index]
-            .iter()
-            .find(|first| first.get_ref() == name.get_ref())
-        {
+        if let Some(first) = names[..index].iter().find(|first| first.get_ref() == name.get_ref()) {
             let title = format!("two {what}s are named \"{}\"", name.get_ref());
             found.push(
                 Finding::new(name.span(), title, "the second")
@@ -103,10 +86,7 @@ fn names_twice<'a>(
 }
 
 pub fn command_line_length(m: &Manifest) -> Vec<Finding> {
-    let lines = m
-        .partitions
-        .iter()
-        .filter_map(|partition| partition.command_line.as_ref());
+    let lines = m.partitions.iter().filter_map(|partition| partition.command_line.as_ref());
     lines
         .filter(|line| line.get_ref().len() > LONGEST_LINE)
         .map(|line| {
@@ -118,10 +98,7 @@ pub fn command_line_length(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn command_line_text(m: &Manifest) -> Vec<Finding> {
-    let lines = m
-        .partitions
-        .iter()
-        .filter_map(|partition| partition.command_line.as_ref());
+    let lines = m.partitions.iter().filter_map(|partition| partition.command_line.as_ref());
     lines
         .filter_map(|line| {
             let bad = line.get_ref().chars().find(|c| c.is_control())?;

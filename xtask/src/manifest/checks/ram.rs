@@ -36,14 +36,10 @@ pub fn ram_range(m: &Manifest, board: &Board) -> Vec<Finding> {
                 true => size.span(),
                 false => base.span(),
             };
-            Some(
-                Finding::new(place, title, span_of((at, bytes)))
-                    .note(label)
-                    .help(
-                        "write what the machine has, or leave `ram` out for the least that all \
+            Some(Finding::new(place, title, span_of((at, bytes))).note(label).help(
+                "write what the machine has, or leave `ram` out for the least that all \
                          have",
-                    ),
-            )
+            ))
         })
         .collect()
 }

@@ -33,16 +33,12 @@ pub fn shared_cluster(m: &Manifest, board: &Board) -> Vec<Finding> {
     let cluster = |core: u64| board.cores.get(core as usize).map(|core| core.cluster);
     let mut clusters: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for compute in of_class(m, CLASS_COMPUTE) {
-        clusters
-            .entry(cluster(compute.2))
-            .or_default()
-            .push(compute);
+        clusters.entry(cluster(compute.2)).or_default().push(compute);
     }
     let mut found = Vec::new();
     for (shared, computing) in clusters {
-        let comm: Vec<_> = of_class(m, CLASS_COMM)
-            .filter(|comm| cluster(comm.2) == shared)
-            .collect();
+        let comm: Vec<_> =
+            of_class(m, CLASS_COMM).filter(|comm| cluster(comm.2) == shared).collect();
         let Some((first, rest)) = computing.split_first().filter(|_| !comm.is_empty()) else {
             continue;
         };
@@ -55,9 +51,9 @@ pub fn shared_cluster(m: &Manifest, board: &Board) -> Vec<Finding> {
             format!("{}/{} {what} here", vcpu.0.label(), vcpu.1)
         };
         let finding = Finding::new(first.3.clone(), title, label(first, "computes"));
-        let finding = rest.iter().fold(finding, |finding, vcpu| {
-            finding.other(vcpu.3.clone(), label(vcpu, "computes"))
-        });
+        let finding = rest
+            .iter()
+            .fold(finding, |finding, vcpu| finding.other(vcpu.3.clone(), label(vcpu, "computes")));
         let finding = comm.iter().fold(finding, |finding, vcpu| {
             finding.other(vcpu.3.clone(), label(vcpu, "communicates"))
         });
@@ -147,10 +143,7 @@ pub fn small_mappings(m: &Manifest, _: &Board) -> Vec<Finding> {
             };
             // Whether it fits there, the other rules say.
             let help = match key {
-                "size" => format!(
-                    "`size = \"{}MiB\"` is one, if RAM has as much",
-                    wanted >> 20
-                ),
+                "size" => format!("`size = \"{}MiB\"` is one, if RAM has as much", wanted >> 20),
                 "ipa" => format!(
                     "start at one, such as {} or {}; what is loaded there moves with it",
                     address(wanted),
@@ -169,12 +162,8 @@ pub fn rate_unlimited(m: &Manifest, _: &Board) -> Vec<Finding> {
         let (Some(ends), Some(rates)) = (&channel.ends, &channel.rates) else {
             continue;
         };
-        let names: Vec<&str> = ends
-            .get_ref()
-            .iter()
-            .flatten()
-            .map(|end| end.get_ref().as_str())
-            .collect();
+        let names: Vec<&str> =
+            ends.get_ref().iter().flatten().map(|end| end.get_ref().as_str()).collect();
         for (index, rate) in rates.get_ref().iter().flatten().enumerate() {
             let (Some(from), Some(to)) = (names.get(index), names.get(1 - index.min(1))) else {
                 continue;

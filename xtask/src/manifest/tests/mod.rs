@@ -16,22 +16,15 @@ pub(crate) fn elf(machine: u16, segments: &[(u64, u64)]) -> Vec<u8> {
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
     file.resize(16, 0);
     let half = |file: &mut Vec<u8>, values: &[u16]| {
-        values
-            .iter()
-            .for_each(|value| file.extend(value.to_le_bytes()));
+        values.iter().for_each(|value| file.extend(value.to_le_bytes()));
     };
     let word = |file: &mut Vec<u8>, values: &[u64]| {
-        values
-            .iter()
-            .for_each(|value| file.extend(value.to_le_bytes()));
+        values.iter().for_each(|value| file.extend(value.to_le_bytes()));
     };
     // ET_EXEC, version 1; entry, program headers at 64, no sections; flags 0; sizes and numbers of
     // headers.
     half(&mut file, &[2, machine, 1, 0]);
-    word(
-        &mut file,
-        &[segments.first().map_or(0, |(address, _)| *address), 64, 0],
-    );
+    word(&mut file, &[segments.first().map_or(0, |(address, _)| *address), 64, 0]);
     half(&mut file, &[0, 0, 64, 56, segments.len() as u16, 0, 0, 0]);
     let data = 64 + 56 * segments.len() as u64;
     for (address, size) in segments {
@@ -69,14 +62,8 @@ fn files() -> TempDir {
         ("x86-64.elf", elf(62, &[(0x4008_0000, 32)])),
         ("cut.elf", program[..130].to_vec()),
         ("no-segment.elf", elf(183, &[])),
-        (
-            "bss-64MiB.elf",
-            elf(183, &[(0x4008_0000, 32), (0x4100_0000, 64 << 20)]),
-        ),
-        (
-            "overlap.elf",
-            elf(183, &[(0x4008_0000, 4096), (0x4008_0800, 16)]),
-        ),
+        ("bss-64MiB.elf", elf(183, &[(0x4008_0000, 32), (0x4100_0000, 64 << 20)])),
+        ("overlap.elf", elf(183, &[(0x4008_0000, 4096), (0x4008_0800, 16)])),
         ("program.bin", vec![0x1f; 4096]),
         ("64KiB.bin", vec![0; 65536]),
         ("empty.bin", Vec::new()),
@@ -93,10 +80,7 @@ fn files() -> TempDir {
 
 /// The repository.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the repository")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository").to_owned()
 }
 
 /// A folder for a test's files, which goes when the test lets go of it.

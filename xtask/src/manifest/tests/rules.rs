@@ -31,11 +31,7 @@ fn findings_of(rule: &str, folder: &Path) -> Option<Diagnostics> {
         }
         Ok((_, findings)) | Err(findings) => findings,
     };
-    Some(Diagnostics::new(
-        format!("tests/manifests/{rule}.toml"),
-        text,
-        findings,
-    ))
+    Some(Diagnostics::new(format!("tests/manifests/{rule}.toml"), text, findings))
 }
 
 /// Every rule's bad manifest breaks that rule and gives exactly the text beside it.
@@ -68,10 +64,7 @@ fn every_rule_has_its_exact_message() {
 fn every_finding_names_a_rule() {
     let folder = files();
     for rule in RULES {
-        for id in findings_of(rule.id, folder.path())
-            .iter()
-            .flat_map(Diagnostics::rules)
-        {
+        for id in findings_of(rule.id, folder.path()).iter().flat_map(Diagnostics::rules) {
             assert!(RULES.iter().any(|rule| rule.id == id), "{id} is no rule");
         }
     }
@@ -83,22 +76,14 @@ fn every_finding_names_a_rule() {
 fn rules_files_and_reference_agree() {
     for file in names(&bad()) {
         let stem = file.trim_end_matches(".toml").trim_end_matches(".txt");
-        assert!(
-            RULES.iter().any(|rule| rule.id == stem),
-            "tests/manifests/{file} has no rule"
-        );
+        assert!(RULES.iter().any(|rule| rule.id == stem), "tests/manifests/{file} has no rule");
     }
     let page = std::fs::read_to_string(root().join("docs/manifest.md")).expect("the reference");
     // An item may go on in the next line.
     let page = page.replace("\n  ", " ");
-    let listed: Vec<&str> = page
-        .lines()
-        .filter(|line| line.starts_with("- `"))
-        .collect();
-    let rules: Vec<String> = RULES
-        .iter()
-        .map(|rule| format!("- `{}`: {}", rule.id, rule.says))
-        .collect();
+    let listed: Vec<&str> = page.lines().filter(|line| line.starts_with("- `")).collect();
+    let rules: Vec<String> =
+        RULES.iter().map(|rule| format!("- `{}`: {}", rule.id, rule.says)).collect();
     assert_eq!(listed, rules);
 }
 
@@ -137,17 +122,12 @@ fn the_reference_shows_real_text() {
 
     let message = std::fs::read_to_string(bad().join("core-given-twice.txt")).expect("its message");
     let (message, _) = message.split_once("\n\n").expect("a message and a count");
-    assert!(
-        page.contains(message),
-        "docs/manifest.md has another message than this:\n{message}"
-    );
+    assert!(page.contains(message), "docs/manifest.md has another message than this:\n{message}");
 }
 
 /// The lines that say something; no string of theirs has a `#`.
 fn without_comments(text: &str) -> Vec<&str> {
-    let lines = text
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or("").trim_end());
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim_end());
     lines.filter(|line| !line.is_empty()).collect()
 }
 

@@ -33,10 +33,8 @@ fn every_shipped_system_is_valid() {
         for name in names(&folder).iter().filter(|name| name.ends_with(".toml")) {
             let file = folder.join(name);
             let system = document(&file).expect("TOML");
-            let errors: Vec<_> = validator
-                .iter_errors(&system)
-                .map(|error| error.to_string())
-                .collect();
+            let errors: Vec<_> =
+                validator.iter_errors(&system).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{}: {errors:?}", file.display());
             count += 1;
         }
@@ -53,9 +51,7 @@ fn the_schema_refuses_what_its_rules_refuse_and_nothing_else() {
     let mut wrong = Vec::new();
     // What is no TOML, no schema gets to see.
     for rule in RULES.iter().filter(|rule| rule.id != "syntax") {
-        let file = root()
-            .join("tests/manifests")
-            .join(format!("{}.toml", rule.id));
+        let file = root().join("tests/manifests").join(format!("{}.toml", rule.id));
         let valid = validator.is_valid(&document(&file).expect("TOML"));
         if valid == structural.contains(&rule.id) {
             wrong.push((rule.id, valid));
@@ -71,25 +67,12 @@ fn all_readers_take_the_same_spellings() {
     let size = (
         "\"4MiB\"",
         ["\"4 MiB\"", "4194304"].as_slice(),
-        [
-            "\"+4MiB\"",
-            "\"4\\tMiB\"",
-            "\"4\\u00a0MiB\"",
-            "\"4mib\"",
-            "\" 4MiB\"",
-        ]
-        .as_slice(),
+        ["\"+4MiB\"", "\"4\\tMiB\"", "\"4\\u00a0MiB\"", "\"4mib\"", "\" 4MiB\""].as_slice(),
     );
     let end = (
         "\"sensor/0\"",
         [].as_slice(),
-        [
-            "\"sensor/+0\"",
-            "\"sensor/00\"",
-            "\"sensor/ 0\"",
-            "\"sensor\"",
-        ]
-        .as_slice(),
+        ["\"sensor/+0\"", "\"sensor/00\"", "\"sensor/ 0\"", "\"sensor\""].as_slice(),
     );
     for (good, right, wrong) in [size, end] {
         let all = right.iter().map(|text| (text, true));
@@ -106,10 +89,7 @@ fn all_readers_take_the_same_spellings() {
     // What the verifier's reader leaves to the planner's.
     for (good, wrong) in [
         ("image", "command-line = \"a\\u0085b\"\nimage"),
-        (
-            "bytes",
-            "rate = [{ per-second = 1, burst = 0 }, { per-second = 1, burst = 1 }]\nbytes",
-        ),
+        ("bytes", "rate = [{ per-second = 1, burst = 0 }, { per-second = 1, burst = 1 }]\nbytes"),
         (
             "bytes",
             "rate = [{ per-second = 5000000000, burst = 1 }, { per-second = 1, burst = 1 }]\nbytes",

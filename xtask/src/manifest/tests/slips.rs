@@ -81,22 +81,13 @@ fn an_entry_without_an_end_is_one_error() {
     let text = slip(&slips, &["syntax", "channel-bytes"]);
     assert!(text.contains("bad.toml:6:38\n"), "{text}");
     assert!(text.contains("unclosed array"), "{text}");
-    let lines = [(
-        "vcpus = [{ core = 0, class = \"comm\" }]",
-        "vcpus = [\n{ core = 0 },\n",
-    )];
+    let lines = [("vcpus = [{ core = 0, class = \"comm\" }]", "vcpus = [\n{ core = 0 },\n")];
     slip(&lines, &["syntax"]);
-    let head = [
-        ("console-core = 0", "console-core: 2"),
-        ("qemu-virt", "qemu-vrit"),
-    ];
+    let head = [("console-core = 0", "console-core: 2"), ("qemu-virt", "qemu-vrit")];
     slip(&head, &["board-unknown", "syntax"]);
     slip(&[("name = \"sensor\"", "name = sensor")], &["syntax"]);
     // Nothing is left where a 0 could stand: the whole table goes.
-    slip(
-        &[("memory = [{ size = \"4MiB\" }]", "memory=")],
-        &["syntax"],
-    );
+    slip(&[("memory = [{ size = \"4MiB\" }]", "memory=")], &["syntax"]);
 }
 
 #[test]
@@ -122,10 +113,7 @@ fn a_misspelt_key_is_one_error() {
     slip(&[("vcpus", "vpcus")], &["unknown-key"]);
     slip(&[("console-core", "console_core")], &["unknown-key"]);
     let text = slip(
-        &[
-            ("[[partition]]", "[[partitions]]"),
-            ("[[partition]]", "[[partitions]]"),
-        ],
+        &[("[[partition]]", "[[partitions]]"), ("[[partition]]", "[[partitions]]")],
         &["unknown-key"],
     );
     assert!(text.contains("did you mean `partition`?"), "{text}");
@@ -138,10 +126,7 @@ fn a_key_of_the_head_in_a_partition_is_one_error() {
         ("[[partition]]", "[[partition]]\nboard = \"qemu-virt\""),
     ];
     let text = slip(&head, &["unknown-key"]);
-    assert!(
-        text.contains("belongs above the first `[[partition]]`"),
-        "{text}"
-    );
+    assert!(text.contains("belongs above the first `[[partition]]`"), "{text}");
 }
 
 /// A wrong element of an array hides none of the others.
@@ -151,10 +136,7 @@ fn elements_are_read_each() {
     slip(&bytes, &["bad-size", "channel-bytes"]);
     let ends = [("sensor/0\"", "nobody/0\""), ("\"control/0\"", "3")];
     slip(&ends, &["channel-end-partition", "wrong-type"]);
-    let vcpus = [(
-        "{ core = 0, class = \"comm\" }",
-        "{ core = 99, class = \"comm\" }, 3",
-    )];
+    let vcpus = [("{ core = 0, class = \"comm\" }", "{ core = 99, class = \"comm\" }, 3")];
     slip(&vcpus, &["core-unknown", "wrong-type"]);
     let memory = [("{ size = \"4MiB\" }", "{ size = 5 }, 3")];
     slip(&memory, &["memory-unaligned", "wrong-type"]);
@@ -170,9 +152,7 @@ fn files_are_read_each() {
                  0x4020_0000 }] }";
     let good = "image = { elf = \"files/program.elf\" }";
     slip(&[(good, image)], &["image-file"; 3]);
-    let outside = image
-        .replace("no.bin", "files/64KiB.bin")
-        .replace("0x4000_0000", "0x9000_0000");
+    let outside = image.replace("no.bin", "files/64KiB.bin").replace("0x4000_0000", "0x9000_0000");
     let rules = ["image-file", "image-file", "image-outside-memory"];
     let (text, mut found) = errors(&[(good, &outside)]);
     found.sort_unstable();
@@ -183,10 +163,7 @@ fn files_are_read_each() {
 #[test]
 fn a_wrong_name_is_one_error() {
     slip(&[("\"control\"", "\"Control\"")], &["partition-name"]);
-    slip(
-        &[("\"control\"", "\"sensor\""), ("control/0", "sensor/0")],
-        &["partition-name-twice"],
-    );
+    slip(&[("\"control\"", "\"sensor\""), ("control/0", "sensor/0")], &["partition-name-twice"]);
 }
 
 /// Numbers near the end of the address space are wrong, and no panic.
@@ -200,14 +177,8 @@ fn numbers_overflow() {
     let size = "ram = [{ base = 0, size = \"17179869183GiB\" }, { base = 0, size = \
                 \"17179869183GiB\" }]\n\n[[partition]]";
     let (text, found) = errors(&[("[[partition]]", size)]);
-    assert!(
-        found.contains(&"ram-overlap") && found.contains(&"ram-range"),
-        "{text}"
-    );
-    let ipa = [(
-        "{ size = \"4MiB\" }",
-        "{ size = \"4MiB\", ipa = 0xffff_ffff_ffff_ffff }",
-    )];
+    assert!(found.contains(&"ram-overlap") && found.contains(&"ram-range"), "{text}");
+    let ipa = [("{ size = \"4MiB\" }", "{ size = \"4MiB\", ipa = 0xffff_ffff_ffff_ffff }")];
     let (text, found) = errors(&ipa);
     assert!(found.contains(&"memory-unaligned"), "{text}");
 }
@@ -217,10 +188,7 @@ fn numbers_overflow() {
 fn reserved_memory_elsewhere_is_no_loss() {
     let ram = [
         ("qemu-virt", "rpi4"),
-        (
-            "[[partition]]",
-            "ram = [{ base = 0x4000_0000, size = \"16MiB\" }]\n\n[[partition]]",
-        ),
+        ("[[partition]]", "ram = [{ base = 0x4000_0000, size = \"16MiB\" }]\n\n[[partition]]"),
     ];
     slip(&ram, &[]);
 }
@@ -237,15 +205,9 @@ fn a_misfit_has_a_place() {
         })
         .collect();
     let lists = lists + "\n[[channel]]";
-    let tree = [
-        ("[[channel]]", &*lists),
-        ("image =", "device-tree = 0x403f_f000\nimage ="),
-    ];
+    let tree = [("[[channel]]", &*lists), ("image =", "device-tree = 0x403f_f000\nimage =")];
     let text = slip(&tree, &["does-not-fit"]);
-    assert!(
-        text.contains("the device tree of sensor does not fit"),
-        "{text}"
-    );
+    assert!(text.contains("the device tree of sensor does not fit"), "{text}");
     assert!(text.contains("^^^^^^^^^^^ this"), "{text}");
     let pages = [
         ("\"64KiB\"", "\"1GiB\""),
@@ -255,10 +217,7 @@ fn a_misfit_has_a_place() {
         ),
     ];
     let text = slip(&pages, &["does-not-fit"]);
-    assert!(
-        text.contains("pages of channel samples does not fit"),
-        "{text}"
-    );
+    assert!(text.contains("pages of channel samples does not fit"), "{text}");
     assert!(text.contains("bytes = [\"1GiB\", \"16KiB\"]"), "{text}");
 }
 

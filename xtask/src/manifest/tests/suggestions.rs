@@ -6,10 +6,7 @@ use super::slips::{errors, slip};
 /// `followed` there, all is well.
 fn follow(good: &str, bad: &str, rule: &'static str, suggestion: &str, followed: &str) {
     let text = slip(&[(good, bad)], &[rule]);
-    assert!(
-        text.contains(suggestion),
-        "`{suggestion}` is not in\n{text}"
-    );
+    assert!(text.contains(suggestion), "`{suggestion}` is not in\n{text}");
     slip(&[(good, followed)], &[]);
 }
 
@@ -25,13 +22,7 @@ fn sizes() {
         follow(MEMORY, &bad, "bad-size", "write \"4MiB\"", MEMORY);
     }
     let plain = ["\"4194304\"", "4194304"].map(size);
-    follow(
-        MEMORY,
-        &plain[0],
-        "bad-size",
-        "write 4194304 without quotes",
-        &plain[1],
-    );
+    follow(MEMORY, &plain[0], "bad-size", "write 4194304 without quotes", &plain[1]);
     for text in ["\"+4MiB\"", "\"99999999999GiB\"", "\"\""] {
         let text = slip(&[(MEMORY, &size(text))], &["bad-size"]);
         assert!(text.contains("write a size such as"), "{text}");
@@ -44,35 +35,16 @@ fn types() {
     let cases = [
         ("core = 0", "core = \"0\"", "write 0 without quotes"),
         ("core = 0", "core = -1", "an integer from 0 to 2^64 - 1"),
-        (
-            "core = 0",
-            "core = 99999999999999999999999",
-            "from 0 to 2^64 - 1",
-        ),
+        ("core = 0", "core = 99999999999999999999999", "from 0 to 2^64 - 1"),
         (IMAGE, "image = \"control\"", "an image must be a table"),
-        (
-            "bytes = [\"64KiB\", \"16KiB\"]",
-            "bytes = \"64KiB\"",
-            "write `bytes = [ … ]`",
-        ),
-        (
-            "image",
-            "interrupts = [33, 40]\nimage",
-            "an interrupt must be a table",
-        ),
-        (
-            "[[partition]]",
-            "mixed-clusters = true\n\n[[partition]]",
-            "text in quotes",
-        ),
+        ("bytes = [\"64KiB\", \"16KiB\"]", "bytes = \"64KiB\"", "write `bytes = [ … ]`"),
+        ("image", "interrupts = [33, 40]\nimage", "an interrupt must be a table"),
+        ("[[partition]]", "mixed-clusters = true\n\n[[partition]]", "text in quotes"),
     ];
     for (good, bad, suggestion) in cases {
         let (text, rules) = errors(&[(good, bad)]);
         assert!(rules.iter().all(|rule| *rule == "wrong-type"), "{text}");
-        assert!(
-            text.contains(suggestion),
-            "`{suggestion}` is not in\n{text}"
-        );
+        assert!(text.contains(suggestion), "`{suggestion}` is not in\n{text}");
     }
     // `[[vcpus]]` would be a table of the file.
     let vcpus = "vcpus = { core = 0, class = \"comm\" }";
@@ -81,29 +53,13 @@ fn types() {
 
 #[test]
 fn channel_ends() {
-    for bad in [
-        "sensor:0",
-        "sensor / 0",
-        "sensor/00",
-        "sensor/+0",
-        "sensr",
-        "",
-    ] {
+    for bad in ["sensor:0", "sensor / 0", "sensor/00", "sensor/+0", "sensr", ""] {
         let bad = format!("\"{bad}\"");
-        follow(
-            "\"sensor/0\"",
-            &bad,
-            "channel-end-form",
-            "write `\"sensor/0\"`",
-            "\"sensor/0\"",
-        );
+        follow("\"sensor/0\"", &bad, "channel-end-form", "write `\"sensor/0\"`", "\"sensor/0\"");
     }
     let far = "\"sensor/99999999999999999999\"";
     let text = slip(&[("\"sensor/0\"", far)], &["channel-end-vcpu"]);
-    assert!(
-        text.contains("sensor has no vCPU 99999999999999999999"),
-        "{text}"
-    );
+    assert!(text.contains("sensor has no vCPU 99999999999999999999"), "{text}");
 }
 
 #[test]
@@ -119,27 +75,16 @@ fn guest_addresses() {
     let apart =
         memory("{ size = \"1MiB\", ipa = 0x4040_0000 }, { size = \"1MiB\", ipa = 0x4060_0000 }");
     let text = slip(&[(MEMORY, &over)], &["memory-overlap"; 2]);
-    assert!(
-        text.contains(behind) && text.contains("`ipa = 0x4060_0000`"),
-        "{text}"
-    );
+    assert!(text.contains(behind) && text.contains("`ipa = 0x4060_0000`"), "{text}");
     slip(&[(MEMORY, &apart)], &[]);
 
     let none = memory("{ size = \"1MiB\" }, { size = \"1MiB\" }");
     let text = slip(&[(MEMORY, &none)], &["missing-key"; 2]);
-    assert!(
-        text.contains("`ipa = 0x4040_0000`") && text.contains("`ipa = 0x4060_0000`"),
-        "{text}"
-    );
+    assert!(text.contains("`ipa = 0x4040_0000`") && text.contains("`ipa = 0x4060_0000`"), "{text}");
 
-    let (text, _) = errors(&[(
-        MEMORY,
-        "memory = [{ size = \"4MiB\", ipa = 0xffff_ffff_ffff_ffff }]",
-    )]);
-    assert!(
-        text.contains("round it down: `ipa = 0xffff_ffff_ffff_f000`"),
-        "{text}"
-    );
+    let (text, _) =
+        errors(&[(MEMORY, "memory = [{ size = \"4MiB\", ipa = 0xffff_ffff_ffff_ffff }]")]);
+    assert!(text.contains("round it down: `ipa = 0xffff_ffff_ffff_f000`"), "{text}");
 }
 
 /// What a partition needs is counted with its device tree.
@@ -160,13 +105,7 @@ fn room() {
         &raw("1MiB"),
     );
     let disk = |size| format!("{}\ninitrd = \"files/64KiB.bin\"", raw(size));
-    follow(
-        &both,
-        &disk("96KiB"),
-        "initrd-room",
-        "give sensor at least 1 MiB",
-        &disk("1MiB"),
-    );
+    follow(&both, &disk("96KiB"), "initrd-room", "give sensor at least 1 MiB", &disk("1MiB"));
 }
 
 /// A file beside the program has its own place.
@@ -181,14 +120,8 @@ fn files_beside_the_program() {
     let far = slip(&[(IMAGE, &image("0x5000_0000"))], &["image-outside-memory"]);
     assert!(far.contains("^^^^^^^^^^^ the file is 0x5000_0000"), "{far}");
     let over = slip(&[(IMAGE, &image("0x4008_0000"))], &["image-overlap"]);
-    assert!(
-        over.contains("^^^^^^^^^^^ segment 0 is 0x4008_0000"),
-        "{over}"
-    );
-    assert!(
-        over.contains("help: load it where nothing else is"),
-        "{over}"
-    );
+    assert!(over.contains("^^^^^^^^^^^ segment 0 is 0x4008_0000"), "{over}");
+    assert!(over.contains("help: load it where nothing else is"), "{over}");
     slip(&[(IMAGE, &image("0x4010_0000"))], &[]);
     let empty = image("0x4010_0000").replace("64KiB", "empty");
     slip(&[(IMAGE, &empty)], &["image-file"]);
@@ -197,10 +130,7 @@ fn files_beside_the_program() {
 /// What does not fit is told once, and not when the memory itself is wrong.
 #[test]
 fn memory_that_is_wrong() {
-    slip(
-        &[(MEMORY, "memory = [{ size = 32 }]")],
-        &["memory-unaligned"],
-    );
+    slip(&[(MEMORY, "memory = [{ size = 32 }]")], &["memory-unaligned"]);
     slip(&[(MEMORY, "memory = [{ size = 0 }]")], &["memory-empty"]);
     let far = "memory = [{ size = \"4MiB\", ipa = 0x5000_0000 }]";
     slip(&[(MEMORY, far)], &["image-outside-memory"]);

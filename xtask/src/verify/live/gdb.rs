@@ -56,19 +56,11 @@ impl Gdb {
                 Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         };
-        let mut gdb = Self {
-            stream,
-            exchange,
-            received: Vec::new(),
-            registers: HashMap::new(),
-        };
+        let mut gdb = Self { stream, exchange, received: Vec::new(), registers: HashMap::new() };
         gdb.command("qSupported:xmlRegisters=aarch64")?;
         gdb.describe()?;
         let answer = gdb.command("Qqemu.PhyMemMode:1")?;
-        ensure!(
-            answer == b"OK",
-            "QEMU's gdbstub cannot read physical memory"
-        );
+        ensure!(answer == b"OK", "QEMU's gdbstub cannot read physical memory");
         Ok(gdb)
     }
 
@@ -83,19 +75,11 @@ impl Gdb {
             .collect();
         for name in included {
             let text = self.file(&name)?;
-            let options = roxmltree::ParsingOptions {
-                allow_dtd: true,
-                ..Default::default()
-            };
+            let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
             let document = roxmltree::Document::parse_with_options(&text, options)
                 .with_context(|| format!("QEMU's {name}"))?;
-            for node in document
-                .descendants()
-                .filter(|node| node.has_tag_name("reg"))
-            {
-                let number = node
-                    .attribute("regnum")
-                    .and_then(|number| number.parse().ok());
+            for node in document.descendants().filter(|node| node.has_tag_name("reg")) {
+                let number = node.attribute("regnum").and_then(|number| number.parse().ok());
                 if let (Some(name), Some(number)) = (node.attribute("name"), number) {
                     self.registers.insert(name.to_owned(), number);
                 }
@@ -245,9 +229,7 @@ impl Gdb {
     fn send(&mut self, packet: &str) -> Result<()> {
         let sum = packet.bytes().fold(0u8, u8::wrapping_add);
         let framed = format!("${packet}#{sum:02x}");
-        self.stream
-            .write_all(framed.as_bytes())
-            .context("lost QEMU")
+        self.stream.write_all(framed.as_bytes()).context("lost QEMU")
     }
 
     /// The next packet's contents, acknowledged; none after `limit`.
@@ -299,9 +281,7 @@ fn take_packet(received: &mut Vec<u8>) -> Option<Vec<u8>> {
 fn hex(digits: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(digits).ok()?;
     let pairs = (0..text.len()).step_by(2);
-    pairs
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect()
+    pairs.map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]
@@ -311,10 +291,7 @@ mod tests {
     #[test]
     fn packets_are_taken_whole() {
         let mut received = b"+$T02thread:1;#aa$part".to_vec();
-        assert_eq!(
-            take_packet(&mut received).as_deref(),
-            Some(&b"T02thread:1;"[..])
-        );
+        assert_eq!(take_packet(&mut received).as_deref(), Some(&b"T02thread:1;"[..]));
         assert_eq!(take_packet(&mut received), None);
         received.extend(b"s}\x03#00");
         assert_eq!(take_packet(&mut received).as_deref(), Some(&b"parts#"[..]));

@@ -58,12 +58,7 @@ impl Standard {
         let design = &image.design;
         let base = design.places.image.base;
         let relocated = relocated(el2_elf, &image.bytes[..design.el2.bytes.len()], base)?;
-        for segment in design
-            .el2
-            .segments
-            .iter()
-            .filter(|s| s.access == Access::Read)
-        {
+        for segment in design.el2.segments.iter().filter(|s| s.access == Access::Read) {
             let start = segment.offset as usize;
             expected.memory.push(verify::Constant {
                 what: "EL2's rodata".into(),
@@ -82,11 +77,7 @@ impl Standard {
         for core in &mut expected.cores {
             core.registers.push(("SCTLR_EL2", SCTLR_EL2));
         }
-        Ok(Self {
-            expected,
-            walkers: walkers(system, design),
-            fields: fields(system, design),
-        })
+        Ok(Self { expected, walkers: walkers(system, design), fields: fields(system, design) })
     }
 
     /// Bytes of memory and number of registers that are compared.
@@ -127,9 +118,7 @@ impl Standard {
                     "MDCR_EL2" => core.mdcr_open,
                     _ => 0,
                 };
-                let lacking = OPTIONAL
-                    .iter()
-                    .filter(|row| row.0 == *name && !gdb.has(row.2));
+                let lacking = OPTIONAL.iter().filter(|row| row.0 == *name && !gdb.has(row.2));
                 open |= lacking.fold(0, |bits, row| bits | 1 << row.1);
                 let value = gdb.register(core.number, name)?;
                 if (value ^ planned) & !open != 0 {
@@ -153,10 +142,7 @@ impl Standard {
         planned: u64,
         open: u64,
     ) -> String {
-        let mut text = format!(
-            "{}: {name} is {value:#x}, the image says {planned:#x}",
-            core.name
-        );
+        let mut text = format!("{}: {name} is {value:#x}, the image says {planned:#x}", core.name);
         let wrong = (value ^ planned) & !open;
         let known = self.fields.iter().filter(|register| register.name == name);
         for field in known.flat_map(|register| &register.fields) {
@@ -191,23 +177,15 @@ impl Standard {
         if then == now {
             return;
         }
-        let word = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .rev()
-                .fold(0u64, |word, &byte| word << 8 | u64::from(byte))
-        };
+        let word =
+            |bytes: &[u8]| bytes.iter().rev().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
         let pairs = then.chunks(8).zip(now.chunks(8)).enumerate();
         let wrong: Vec<_> = pairs.filter(|(_, (then, now))| then != now).collect();
         for (index, (then, now)) in wrong.iter().take(SHOWN) {
             let at = base + 8 * *index as u64;
             let table = at & !(PAGE - 1);
             let place = match self.walkers.get(&table) {
-                Some(who) => format!(
-                    "entry {} of a table of {}",
-                    (at - table) / 8,
-                    who.join(", ")
-                ),
+                Some(who) => format!("entry {} of a table of {}", (at - table) / 8, who.join(", ")),
                 None => what.to_owned(),
             };
             found.push(format!(
@@ -218,10 +196,7 @@ impl Standard {
             ));
         }
         if wrong.len() > SHOWN {
-            found.push(format!(
-                "{} more words of {what} differ",
-                wrong.len() - SHOWN
-            ));
+            found.push(format!("{} more words of {what} differ", wrong.len() - SHOWN));
         }
     }
 }
@@ -251,13 +226,7 @@ fn fields(system: &System, design: &Design) -> Vec<Register> {
         traps::tcr(design.maps.el2, pa_bits),
     ];
     // One shape is enough for the names: values come from each core's row.
-    registers.extend(
-        design
-            .maps
-            .guest
-            .first()
-            .map(|&shape| traps::vtcr(shape, pa_bits)),
-    );
+    registers.extend(design.maps.guest.first().map(|&shape| traps::vtcr(shape, pa_bits)));
     registers
 }
 
@@ -268,34 +237,15 @@ fn walkers(system: &System, design: &Design) -> BTreeMap<u64, Vec<String>> {
     let (bytes, base) = (maps.pool.bytes(), maps.pool.base());
     let mut add = |shape: Shape, root: u64, who: &str| {
         for n in 0..shape.root_tables() as u64 {
-            visit(
-                &bytes,
-                base,
-                shape.start_level(),
-                root + n * PAGE,
-                who,
-                &mut walkers,
-            );
+            visit(&bytes, base, shape.start_level(), root + n * PAGE, who, &mut walkers);
         }
     };
     for (p, map) in maps.stage2.iter().enumerate() {
-        add(
-            maps.guest[p],
-            map.root,
-            &format!("{}'s stage 2", system.partitions[p].name),
-        );
+        add(maps.guest[p], map.root, &format!("{}'s stage 2", system.partitions[p].name));
     }
     for (index, core) in design.places.cores.iter().enumerate() {
-        add(
-            maps.el2,
-            maps.run[index].root,
-            &format!("EL2 on core {core}"),
-        );
-        add(
-            maps.el2,
-            maps.load[index].root,
-            &format!("EL2 on core {core} while loading"),
-        );
+        add(maps.el2, maps.run[index].root, &format!("EL2 on core {core}"));
+        add(maps.el2, maps.load[index].root, &format!("EL2 on core {core} while loading"));
     }
     walkers
 }
@@ -316,10 +266,7 @@ fn visit(
         names.push(who.to_owned());
     }
     let start = (table - base) as usize;
-    let Some(entries) = bytes
-        .get(start..start + PAGE as usize)
-        .filter(|_| level < 3)
-    else {
+    let Some(entries) = bytes.get(start..start + PAGE as usize).filter(|_| level < 3) else {
         return;
     };
     for entry in entries.chunks_exact(8) {

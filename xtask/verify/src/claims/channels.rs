@@ -10,9 +10,7 @@ use crate::manifest::{Class, End, FIRST_SPI, Manifest, Wait};
 /// "Channel pages").
 #[must_use]
 pub fn region_size(manifest: &Manifest, end: End) -> u64 {
-    manifest.channel[end.channel].bytes[end.side]
-        .0
-        .saturating_add(PAGE)
+    manifest.channel[end.channel].bytes[end.side].0.saturating_add(PAGE)
 }
 
 /// Checks the rows of every core.
@@ -25,23 +23,13 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         let declared: Vec<_> = context.ends.iter().filter(mine).copied().collect();
         let what = "the number of channel ends";
         let who = [context.name(p)];
-        findings.expect(
-            Claim::Channels,
-            &place,
-            &who,
-            what,
-            rows.len(),
-            declared.len(),
-        );
+        findings.expect(Claim::Channels, &place, &who, what, rows.len(), declared.len());
         if class == Class::Compute && !rows.is_empty() {
             let what = "a compute core is an end of a channel";
             findings.add(Claim::Channels, &place, &who, what);
         }
         if declared.len() > MAX_ENDS {
-            let what = format!(
-                "{} channel ends, a pending word has {MAX_ENDS}",
-                declared.len()
-            );
+            let what = format!("{} channel ends, a pending word has {MAX_ENDS}", declared.len());
             findings.add(Claim::Channels, &place, &who, what);
         }
         for (end, row) in declared.into_iter().zip(rows) {
@@ -104,37 +92,22 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
         findings.add(Claim::Channels, &place, &who, what);
     } else if row.intid == context.board().console.intid {
         // On the console's core, EL2 would take the UART's interrupt for the guest's.
-        let what = format!(
-            "its doorbell's INTID is {}, which is the console UART's",
-            row.intid
-        );
+        let what = format!("its doorbell's INTID is {}, which is the console UART's", row.intid);
         findings.add(Claim::Channels, &place, &who, what);
     }
     let channel = &manifest.channel[end.channel];
     let rate = channel.rate[end.side];
     for (what, found, must) in [
         ("the peer's handle", row.peer_handle, peer.handle as u32),
-        (
-            "the peer's partition",
-            row.peer_partition,
-            peer.partition as u32,
-        ),
+        ("the peer's partition", row.peer_partition, peer.partition as u32),
         ("its rate", row.rate, rate.per_second),
         ("its burst", row.burst, rate.burst),
     ] {
         findings.expect(Claim::Channels, &place, &who, what, found, must);
     }
     for (what, found, must) in [
-        (
-            "the size of what it sends",
-            row.tx_size,
-            region_size(manifest, end),
-        ),
-        (
-            "the size of what it receives",
-            row.rx_size,
-            region_size(manifest, peer),
-        ),
+        ("the size of what it sends", row.tx_size, region_size(manifest, end)),
+        ("the size of what it receives", row.rx_size, region_size(manifest, peer)),
     ] {
         findings.expect(Claim::Channels, &place, &who, what, found, must);
     }

@@ -17,12 +17,7 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
                 let given = p.vcpus.iter().any(|vcpu| vcpu.core == pair[0]);
                 given.then(|| p.name.clone())
             };
-            let names: Vec<_> = context
-                .manifest()
-                .partition
-                .iter()
-                .filter_map(name)
-                .collect();
+            let names: Vec<_> = context.manifest().partition.iter().filter_map(name).collect();
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             let place = format!("core {}", pair[0]);
             findings.add(Claim::Cores, place, &names, "the core is given twice");
@@ -137,10 +132,8 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
     let vcpus = (0..declared.vcpus.len()).map(|vcpu| context.core_of(p, vcpu) as u32);
     let vcpus: Vec<_> = vcpus.collect();
     if rows.vcpus != vcpus {
-        let what = format!(
-            "its vCPUs run on cores {:?} of the plan, must be {vcpus:?}",
-            rows.vcpus
-        );
+        let what =
+            format!("its vCPUs run on cores {:?} of the plan, must be {vcpus:?}", rows.vcpus);
         findings.add(Claim::Cores, &place, &who, what);
     }
 
@@ -154,11 +147,7 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
     };
     let gic = &row.gic;
     for (what, found, must) in [
-        (
-            "its GIC's version",
-            gic.version,
-            context.board().gic[0].version,
-        ),
+        ("its GIC's version", gic.version, context.board().gic[0].version),
         ("its GIC's number of INTIDs", gic.intids, intids),
         ("its PL011's INTID", row.uart_intid, uart_intid),
     ] {
@@ -183,20 +172,13 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
         Outside::Halt => PARTITION_HALT_OUTSIDE,
     };
     for (what, found, must) in [
-        (
-            "its flags (1: an access outside halts it)",
-            row.flags,
-            flags,
-        ),
+        ("its flags (1: an access outside halts it)", row.flags, flags),
         ("a reserved word", row.reserved, 0),
     ] {
         findings.expect(Claim::Cores, &place, &who, what, found, must);
     }
     if row.colour != 0 && !(31..=36).contains(&row.colour) {
-        let what = format!(
-            "the colour of its console is {}: 0 or 31 to 36 are",
-            row.colour
-        );
+        let what = format!("the colour of its console is {}: 0 or 31 to 36 are", row.colour);
         findings.add(Claim::Cores, &place, &who, what);
     }
 }

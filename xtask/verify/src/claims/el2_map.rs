@@ -33,10 +33,7 @@ pub fn check(context: &Context<'_>, places: &Places, findings: &mut Findings) ->
         })
         .collect();
     let all = declared.iter().flat_map(|(_, _, list)| list);
-    let end = all
-        .map(|m| m.input.saturating_add(m.size))
-        .max()
-        .unwrap_or(0);
+    let end = all.map(|m| m.input.saturating_add(m.size)).max().unwrap_or(0);
     let mut maps = Vec::new();
     for (core, load, mut declared) in declared {
         let row = &context.image.cores[core].row;
@@ -45,24 +42,14 @@ pub fn check(context: &Context<'_>, places: &Places, findings: &mut Findings) ->
             false => (row.ttbr_run, "runs"),
         };
         let name = format!("EL2 on {} while it {word}", context.core_name(core));
-        let who = vec![
-            "EL2".to_string(),
-            context.name(context.owner(core).0).to_string(),
-        ];
+        let who = vec!["EL2".to_string(), context.name(context.owner(core).0).to_string()];
         let (tcr, board) = (context.image.header.tcr, context.board());
         let named = (name, who);
         let Some(regime) = registers::el2_regime(tcr, root, end, board, named, findings) else {
             continue;
         };
         let leaves = regime.walk(context.image, findings);
-        compare(
-            Claim::El2Map,
-            &regime,
-            &mut declared,
-            &leaves,
-            places,
-            findings,
-        );
+        compare(Claim::El2Map, &regime, &mut declared, &leaves, places, findings);
         maps.push(El2Map { core, load, leaves });
     }
     maps
@@ -77,16 +64,10 @@ fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     let normal = |at: Range, rights, what: &str| Mapping::normal(at.base, at, rights, what);
     let mut list = Vec::new();
     for segment in &context.inputs.el2.segments {
-        let at = Range {
-            base: header.el2_base.wrapping_add(segment.offset),
-            size: segment.size,
-        };
+        let at = Range { base: header.el2_base.wrapping_add(segment.offset), size: segment.size };
         list.push(normal(at, segment.rights, segment_name(segment.rights)));
     }
-    let plan = Range {
-        base: image.plan_base(),
-        size: image.plan.len() as u64,
-    };
+    let plan = Range { base: image.plan_base(), size: image.plan.len() as u64 };
     list.push(normal(plan, "r--", "the plan"));
     // The first page stays unmapped, so that a stack which grows too far faults.
     let private = Range {
@@ -108,10 +89,7 @@ fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
         list.push(Mapping::device(own, "its own redistributor"));
     } else {
         list.push(Mapping::device(paged(gic.gicc), "the GIC's CPU interface"));
-        list.push(Mapping::device(
-            paged(gic.gich),
-            "the GIC's virtual interface control",
-        ));
+        list.push(Mapping::device(paged(gic.gich), "the GIC's virtual interface control"));
     }
     if context.cores[core] == context.manifest().console_core {
         let uart = paged(context.board().console.regs);
@@ -130,16 +108,8 @@ fn loading(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     let row = &context.image.partitions[p];
     let mut list = Vec::new();
     for piece in &row.memory {
-        let at = Range {
-            base: piece.base,
-            size: piece.size,
-        };
-        list.push(Mapping::normal(
-            at.base,
-            at,
-            "rw-",
-            format!("memory of {name}"),
-        ));
+        let at = Range { base: piece.base, size: piece.size };
+        list.push(Mapping::normal(at.base, at, "rw-", format!("memory of {name}")));
     }
     for end in context.ends.iter().filter(|end| end.partition == p) {
         if let Some(at) = context.region(*end) {
@@ -148,12 +118,7 @@ fn loading(context: &Context<'_>, core: usize) -> Vec<Mapping> {
         }
     }
     let sources = row.loads.iter().filter(|load| load.size > 0);
-    let sources = sources.map(|load| {
-        paged(Range {
-            base: load.source,
-            size: load.size,
-        })
-    });
+    let sources = sources.map(|load| paged(Range { base: load.source, size: load.size }));
     for at in merged(&sources.collect::<Vec<_>>()) {
         let what = format!("pristine images of {name}");
         list.push(Mapping::normal(at.base, at, "r--", what));

@@ -40,14 +40,7 @@ pub fn check(
     let core = context.core_row(p, 0);
     let regime = registers::guest_regime(core, end, context.board(), &place, name, findings)?;
     let leaves = regime.walk(context.image, findings);
-    compare(
-        Claim::Stage2,
-        &regime,
-        &mut declared,
-        &leaves,
-        places,
-        findings,
-    );
+    compare(Claim::Stage2, &regime, &mut declared, &leaves, places, findings);
     Some(leaves)
 }
 
@@ -63,11 +56,7 @@ fn memory(context: &Context<'_>, p: usize, findings: &mut Findings) {
         for (what, found, must) in [
             ("the guest address", row.ipa, must.ipa()),
             ("the size", row.size, must.size.0),
-            (
-                "the physical address",
-                row.base,
-                must.physical.unwrap_or(row.base),
-            ),
+            ("the physical address", row.base, must.physical.unwrap_or(row.base)),
         ] {
             findings.expect(Claim::Stage2, of(n), &who, what, found, must);
         }
@@ -79,27 +68,17 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     let mut list = Vec::new();
     let declared = &context.manifest().partition[p].memory;
     for (n, row) in context.image.partitions[p].memory.iter().enumerate() {
-        let at = Range {
-            base: row.base,
-            size: row.size,
-        };
+        let at = Range { base: row.base, size: row.size };
         // A row that no piece declares is reported by `memory`.
         let rights = match declared.get(n).map(|piece| piece.kind) {
             Some(Kind::Rom) => "r-x",
             _ => "rwx",
         };
-        list.push(Mapping::normal(
-            row.ipa,
-            at,
-            rights,
-            format!("memory of {name}"),
-        ));
+        list.push(Mapping::normal(row.ipa, at, rights, format!("memory of {name}")));
     }
     for (end, row) in context.ends_of(p) {
-        for (end, ipa, rights) in [
-            (end, row.tx_ipa, "rw-"),
-            (context.peer(end), row.rx_ipa, "r--"),
-        ] {
+        for (end, ipa, rights) in [(end, row.tx_ipa, "rw-"), (context.peer(end), row.rx_ipa, "r--")]
+        {
             if let Some(region) = context.region(end) {
                 let what = format!("pages of {}", context.direction(end));
                 list.push(Mapping::normal(ipa, region, rights, what));
@@ -113,10 +92,7 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     let gic = &context.board().gic[0];
     if gic.version == 2 {
         // Its first page: EL2 answers for GICV_DIR, which is alone in the second one.
-        let gicv = Range {
-            size: gic.gicv.size.min(PAGE),
-            ..gic.gicv
-        };
+        let gicv = Range { size: gic.gicv.size.min(PAGE), ..gic.gicv };
         list.push(Mapping {
             input: GUEST_GICC.base,
             ..Mapping::device(gicv, "the GIC's virtual CPU interface")

@@ -42,10 +42,7 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
         match must.iter().find(|(must, _)| must.intid == row.intid) {
             None => add(intid, format!("{} is not declared", words(row))),
             Some((must, what)) if must != row => {
-                add(
-                    intid,
-                    format!("{what} is {}, must be {}", words(row), words(must)),
-                );
+                add(intid, format!("{what} is {}, must be {}", words(row), words(must)));
             }
             Some(_) => {}
         }
@@ -100,11 +97,7 @@ fn words(row: &Interrupt) -> String {
         flag(INTERRUPT_FIXED, "fixed ", ""),
         row.intid,
         row.vcpu,
-        if rest != 0 {
-            format!(" with flags {rest:#x}")
-        } else {
-            String::new()
-        }
+        if rest != 0 { format!(" with flags {rest:#x}") } else { String::new() }
     )
 }
 
@@ -114,10 +107,7 @@ fn owners(context: &Context<'_>, findings: &mut Findings) {
     let uart = context.board().console.intid;
     let mut known: Vec<(u16, usize)> = Vec::new();
     for (p, _, row) in context.partitions() {
-        let shared = row
-            .interrupts
-            .iter()
-            .filter(|row| u32::from(row.intid) >= FIRST_SPI);
+        let shared = row.interrupts.iter().filter(|row| u32::from(row.intid) >= FIRST_SPI);
         for row in shared.filter(|row| row.flags & INTERRUPT_PHYSICAL != 0) {
             let intid = u32::from(row.intid);
             let name = context.name(p);

@@ -40,26 +40,14 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         findings.expect(Claim::Machine, "Machine", &["EL2"], what, found, must);
     }
     let must = board.core_type.iter();
-    let must: Vec<Midr> = must
-        .map(|kind| Midr {
-            mask: kind.mask,
-            value: kind.value,
-        })
-        .collect();
+    let must: Vec<Midr> = must.map(|kind| Midr { mask: kind.mask, value: kind.value }).collect();
     if context.image.midrs != must {
-        let what = format!(
-            "core types are {:x?}, the board has {must:x?}",
-            context.image.midrs
-        );
+        let what = format!("core types are {:x?}, the board has {must:x?}", context.image.midrs);
         findings.add(Claim::Machine, "Machine::midrs", &["EL2"], what);
     }
     let must = board.power_off.iter();
     let must: Vec<Write> = must
-        .map(|write| Write {
-            address: write.address,
-            value: write.value,
-            reserved: 0,
-        })
+        .map(|write| Write { address: write.address, value: write.value, reserved: 0 })
         .collect();
     if context.image.off != must {
         let what = format!(
@@ -81,31 +69,16 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         AtEnd::PowerOff => END_POWER_OFF,
         AtEnd::Wait => END_WAIT,
     };
-    findings.expect(
-        Claim::Machine,
-        "Header",
-        &["EL2"],
-        "at_end",
-        header.at_end,
-        at_end,
-    );
+    findings.expect(Claim::Machine, "Header", &["EL2"], "at_end", header.at_end, at_end);
     let share = context.manifest().console_share;
-    for (what, found, must) in [
-        ("console_share", header.console_share, share),
-        ("a reserved word", header.reserved, 0),
-    ] {
+    for (what, found, must) in
+        [("console_share", header.console_share, share), ("a reserved word", header.reserved, 0)]
+    {
         findings.expect(Claim::Machine, "Header", &["EL2"], what, found, must);
     }
     let console = context.core_index(context.manifest().console_core);
     let what = "console_core";
-    findings.expect(
-        Claim::Cores,
-        "Header",
-        &["EL2"],
-        what,
-        header.console_core as usize,
-        console,
-    );
+    findings.expect(Claim::Cores, "Header", &["EL2"], what, header.console_core as usize, console);
     let number = context.manifest().console_core;
     if context.cores.get(console) != Some(&number) {
         let what = format!("core {number}, which drains the console, is no partition's");
@@ -114,12 +87,7 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         let (p, _, class) = context.owner(console);
         if class != Class::Comm {
             let what = "the console is drained by a compute core";
-            findings.add(
-                Claim::Cores,
-                context.core_name(console),
-                &[context.name(p)],
-                what,
-            );
+            findings.add(Claim::Cores, context.core_name(console), &[context.name(p)], what);
         }
     }
 }
@@ -148,11 +116,6 @@ pub fn check_el2(context: &Context<'_>, findings: &mut Findings) {
              damaged",
             found[at], must[at]
         );
-        findings.add(
-            Claim::Image,
-            format!("byte {at:#x} of the image"),
-            &["EL2"],
-            what,
-        );
+        findings.add(Claim::Image, format!("byte {at:#x} of the image"), &["EL2"], what);
     }
 }

@@ -17,22 +17,13 @@ use crate::manifest::{Class, End, Manifest, Partition};
 use crate::walk::{Regime, Stage};
 
 /// The emulated distributor (`docs/guest-abi.md`, "Where things are").
-pub const GUEST_GICD: Range = Range {
-    base: 0x0800_0000,
-    size: 0x1_0000,
-};
+pub const GUEST_GICD: Range = Range { base: 0x0800_0000, size: 0x1_0000 };
 /// GICv2: the guest's CPU interface. Its first page is the hardware's GICV, its second EL2's.
-pub const GUEST_GICC: Range = Range {
-    base: 0x0801_0000,
-    size: 0x2000,
-};
+pub const GUEST_GICC: Range = Range { base: 0x0801_0000, size: 0x2000 };
 /// GICv3: the emulated redistributors.
 pub const GUEST_GICR: u64 = 0x080a_0000;
 /// The emulated PL011.
-pub const GUEST_PL011: Range = Range {
-    base: 0x0900_0000,
-    size: PAGE,
-};
+pub const GUEST_PL011: Range = Range { base: 0x0900_0000, size: PAGE };
 /// Its INTID.
 pub const GUEST_PL011_INTID: u32 = 33;
 
@@ -71,9 +62,7 @@ impl<'a> Context<'a> {
     pub fn partitions(&self) -> impl Iterator<Item = (usize, &'a Partition, &'a PartitionRow)> {
         let declared = self.manifest().partition.iter().enumerate();
         let rows = self.image.partitions.iter();
-        declared
-            .zip(rows)
-            .map(|((p, declared), row)| (p, declared, row))
+        declared.zip(rows).map(|((p, declared), row)| (p, declared, row))
     }
 
     /// Devices passed through to a partition.
@@ -104,9 +93,7 @@ impl<'a> Context<'a> {
             vcpus.map(move |(v, vcpu)| (vcpu.core, (p, v, vcpu.class)))
         });
         let mut found = found.filter(|&(core, _)| core == number);
-        found
-            .next()
-            .map_or((0, 0, Class::Compute), |(_, owner)| owner)
+        found.next().map_or((0, 0, Class::Compute), |(_, owner)| owner)
     }
 
     /// `core 2 (control/0)`: the board's number, who runs there.
@@ -124,10 +111,7 @@ impl<'a> Context<'a> {
 
     /// Row and declaration of every end of a partition that has a row.
     pub fn ends_of(&self, partition: usize) -> impl Iterator<Item = (End, plan::End)> {
-        let ends = self
-            .ends
-            .iter()
-            .filter(move |end| end.partition == partition);
+        let ends = self.ends.iter().filter(move |end| end.partition == partition);
         ends.filter_map(|&end| Some((end, self.end_row(end)?)))
     }
 
@@ -198,13 +182,8 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn region(&self, end: End) -> Option<Range> {
         let peer = self.peer(end);
-        let own = self
-            .end_row(end)
-            .and_then(|row| self.translated(end, row.tx_ipa));
-        let peers = || {
-            self.end_row(peer)
-                .and_then(|row| self.translated(peer, row.rx_ipa))
-        };
+        let own = self.end_row(end).and_then(|row| self.translated(end, row.tx_ipa));
+        let peers = || self.end_row(peer).and_then(|row| self.translated(peer, row.rx_ipa));
         let base = own.or_else(peers)?;
         let size = channels::region_size(self.manifest(), end);
         Some(Range { base, size })
@@ -217,8 +196,5 @@ pub fn paged(range: Range) -> Range {
     let base = range.base & !(PAGE - 1);
     let end = range.base.saturating_add(range.size);
     let size = (end - base).checked_next_multiple_of(PAGE);
-    Range {
-        base,
-        size: size.unwrap_or(u64::MAX - base),
-    }
+    Range { base, size: size.unwrap_or(u64::MAX - base) }
 }

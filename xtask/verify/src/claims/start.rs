@@ -9,12 +9,7 @@ use crate::tree;
 
 /// Checks a partition's start.
 pub fn check(context: &Context<'_>, p: usize, findings: &mut Findings) {
-    let mut start = Start {
-        context,
-        p,
-        left: context.image.partitions[p].loads.clone(),
-        findings,
-    };
+    let mut start = Start { context, p, left: context.image.partitions[p].loads.clone(), findings };
     start.bounds();
     start.tree();
     start.program();
@@ -53,12 +48,8 @@ impl<'a> Start<'_, 'a> {
     /// write the same bytes.
     fn bounds(&mut self) {
         let image = self.context.image;
-        let pristine = self
-            .context
-            .image
-            .header
-            .el2_base
-            .wrapping_add(image.pristine_offset() as u64);
+        let pristine =
+            self.context.image.header.el2_base.wrapping_add(image.pristine_offset() as u64);
         let end = image.header.el2_base.wrapping_add(image.bytes.len() as u64);
         let mut sorted = self.left.clone();
         sorted.sort_by_key(|load| load.target);
@@ -70,10 +61,7 @@ impl<'a> Start<'_, 'a> {
                     && all(load) <= m.size - (load.target - m.base)
             };
             if !self.memory().iter().any(inside) {
-                self.add(
-                    load,
-                    "it lies outside one piece of the partition's memory".into(),
-                );
+                self.add(load, "it lies outside one piece of the partition's memory".into());
             }
             let last = load.source.checked_add(load.size);
             if load.source < pristine || last.is_none_or(|last| last > end) {
@@ -143,8 +131,7 @@ impl<'a> Start<'_, 'a> {
         let dtb = row.dtb;
         let what = "the address of its device tree (x0 of vCPU 0)";
         let must = declared.device_tree.unwrap_or(dtb);
-        self.findings
-            .expect(Claim::Start, &place, &who, what, dtb, must);
+        self.findings.expect(Claim::Start, &place, &who, what, dtb, must);
         if !dtb.is_multiple_of(8) {
             let what = format!("its device tree lies at {dtb:#x}, not at a multiple of 8");
             self.findings.add(Claim::Start, &place, &who, what);
@@ -156,8 +143,7 @@ impl<'a> Start<'_, 'a> {
             return;
         };
         let what = "the number of zeros behind its device tree";
-        self.findings
-            .expect(Claim::Start, &place, &who, what, load.clear, 0);
+        self.findings.expect(Claim::Start, &place, &who, what, load.clear, 0);
         let place = format!("device tree of {} at IPA {dtb:#x}", self.name());
         let found = match tree::Node::read(bytes) {
             Ok(found) => found,
@@ -178,8 +164,7 @@ impl<'a> Start<'_, 'a> {
         }
         let must = tree::expected(self.context, self.p, at);
         must.compare(&found, "", &mut |path, what| {
-            self.findings
-                .add(Claim::DeviceTree, format!("{place}, {path}"), &who, what);
+            self.findings.add(Claim::DeviceTree, format!("{place}, {path}"), &who, what);
         });
     }
 
@@ -202,8 +187,7 @@ impl<'a> Start<'_, 'a> {
             self.content(piece.ipa, &piece.bytes, piece.zero, "image");
         }
         let what = "the entry of vCPU 0";
-        self.findings
-            .expect(Claim::Start, &place, &who, what, row.entry, program.entry);
+        self.findings.expect(Claim::Start, &place, &who, what, row.entry, program.entry);
     }
 }
 
@@ -214,10 +198,7 @@ pub fn check_pristine(context: &Context<'_>, findings: &mut Findings) {
     let mut loads: Vec<_> = rows.map(|load| (load.source, load.size)).collect();
     loads.sort_unstable();
     loads.push((u64::MAX, 0));
-    let first = image
-        .header
-        .el2_base
-        .wrapping_add(image.pristine_offset() as u64);
+    let first = image.header.el2_base.wrapping_add(image.pristine_offset() as u64);
     let last = image.header.el2_base.wrapping_add(image.bytes.len() as u64);
     let mut end = first;
     for (source, size) in loads {

@@ -21,10 +21,7 @@ const UART_HZ: u32 = 24_000_000;
 
 impl Node {
     fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            ..Self::default()
-        }
+        Self { name: name.into(), ..Self::default() }
     }
 
     fn set(mut self, name: &str, value: Vec<u8>) -> Self {
@@ -42,10 +39,7 @@ impl Node {
     }
 
     fn cells(self, name: &str, cells: &[u32]) -> Self {
-        self.set(
-            name,
-            cells.iter().flat_map(|cell| cell.to_be_bytes()).collect(),
-        )
+        self.set(name, cells.iter().flat_map(|cell| cell.to_be_bytes()).collect())
     }
 
     fn empty(self, name: &str) -> Self {
@@ -53,10 +47,7 @@ impl Node {
     }
 
     fn words(self, name: &str, words: &[u64]) -> Self {
-        self.set(
-            name,
-            words.iter().flat_map(|word| word.to_be_bytes()).collect(),
-        )
+        self.set(name, words.iter().flat_map(|word| word.to_be_bytes()).collect())
     }
 
     fn refers(self, name: &str, paths: &[&str]) -> Self {
@@ -105,9 +96,7 @@ pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> 
         root.children.push(clocks(node, &["uartclk", "apb_pclk"]));
     }
     root.children.extend(channels(context, p));
-    let devices = context
-        .devices(p)
-        .filter(|device| !device.compatible.is_empty());
+    let devices = context.devices(p).filter(|device| !device.compatible.is_empty());
     root.children.extend(devices.flat_map(device));
     root
 }
@@ -139,9 +128,7 @@ fn chosen(partition: &Partition, initrd: Option<(u64, u64)>) -> Node {
 }
 
 fn cpus(partition: &Partition) -> Node {
-    let mut cpus = Node::new("cpus")
-        .cells("#address-cells", &[1])
-        .cells("#size-cells", &[0]);
+    let mut cpus = Node::new("cpus").cells("#address-cells", &[1]).cells("#size-cells", &[0]);
     for (number, vcpu) in (0..).zip(&partition.vcpus) {
         cpus = cpus.with(
             Node::new(format!("cpu@{number:x}"))
@@ -198,16 +185,12 @@ fn controller(context: &Context<'_>, partition: &Partition) -> Node {
         .cells("#interrupt-cells", &[3])
         .cells("#address-cells", &[2])
         .cells("#size-cells", &[2])
-        .words(
-            "reg",
-            &[GUEST_GICD.base, GUEST_GICD.size, second.base, second.size],
-        )
+        .words("reg", &[GUEST_GICD.base, GUEST_GICD.size, second.base, second.size])
 }
 
 /// Every clock is the fixed one.
 fn clocks(node: Node, names: &[&str]) -> Node {
-    node.refers("clocks", &vec!["/apb-pclk/"; names.len()])
-        .texts("clock-names", names)
+    node.refers("clocks", &vec!["/apb-pclk/"; names.len()]).texts("clock-names", names)
 }
 
 /// One node an end, with what its row says.
@@ -223,10 +206,7 @@ fn channels(context: &Context<'_>, p: usize) -> Vec<Node> {
             node = node.cells("interrupts", &line(row.intid, Trigger::Edge));
         }
         node.text("bulkhead,wait", wait.word())
-            .text(
-                "bulkhead,peer-wait",
-                manifest.wait(context.peer(end)).word(),
-            )
+            .text("bulkhead,peer-wait", manifest.wait(context.peer(end)).word())
             .text("bulkhead,name", &manifest.channel[end.channel].name)
             .cells("bulkhead,handle", &[end.handle as u32])
             .refers("bulkhead,cpu", &[&format!("/cpus/cpu@{:x}/", end.vcpu)])
@@ -246,10 +226,7 @@ fn device(device: &Device) -> Vec<Node> {
         if !device.clock_names.is_empty() {
             node = clocks(node, &strings(&device.clock_names));
         }
-        device
-            .flags
-            .iter()
-            .fold(node, |node, flag| node.empty(flag))
+        device.flags.iter().fold(node, |node, flag| node.empty(flag))
     });
     nodes.collect()
 }

@@ -90,10 +90,7 @@ impl Node {
             *value = match targets {
                 Some(targets) => self::references(targets.into_iter()),
                 None => {
-                    return Err(format!(
-                        "{path}/: {name} = {} leads nowhere",
-                        shown(name, value)
-                    ));
+                    return Err(format!("{path}/: {name} = {} leads nowhere", shown(name, value)));
                 }
             };
         }
@@ -126,27 +123,17 @@ impl Node {
         let at = if path.is_empty() { "/" } else { path };
         for (name, must) in &self.properties {
             match found.property(name) {
-                None => report(
-                    at,
-                    format!("{name} is missing, must be {}", shown(name, must)),
-                ),
+                None => report(at, format!("{name} is missing, must be {}", shown(name, must))),
                 Some(value) if value != must => report(
                     at,
-                    format!(
-                        "{name} is {}, must be {}",
-                        shown(name, value),
-                        shown(name, must)
-                    ),
+                    format!("{name} is {}, must be {}", shown(name, value), shown(name, must)),
                 ),
                 Some(_) => {}
             }
         }
         for (n, (name, value)) in found.properties.iter().enumerate() {
             if self.property(name).is_none() {
-                report(
-                    at,
-                    format!("{name} = {} has no reason to be there", shown(name, value)),
-                );
+                report(at, format!("{name} = {} has no reason to be there", shown(name, value)));
             }
             if found.properties[..n].iter().any(|(known, _)| known == name) {
                 report(at, format!("{name} is there twice"));
@@ -164,10 +151,7 @@ impl Node {
             if self.child(&child.name).is_none() {
                 report(&path, "the node has no reason to be there".into());
             }
-            if found.children[..n]
-                .iter()
-                .any(|known| known.name == child.name)
-            {
+            if found.children[..n].iter().any(|known| known.name == child.name) {
                 report(&path, "the node is there twice".into());
             }
         }
@@ -176,9 +160,7 @@ impl Node {
 
 /// The value of a reference whose phandles are resolved.
 fn references<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<u8> {
-    paths
-        .flat_map(|path| format!("&{path} ").into_bytes())
-        .collect()
+    paths.flat_map(|path| format!("&{path} ").into_bytes()).collect()
 }
 
 /// A value as people read it.
@@ -186,17 +168,12 @@ fn shown(name: &str, value: &[u8]) -> String {
     let text = value.strip_suffix(&[0]).unwrap_or(value);
     let printable = |byte: &u8| (0x20..0x7f).contains(byte) || *byte == 0;
     if !text.is_empty() && text[0] != 0 && text.iter().all(printable) {
-        return format!(
-            "\"{}\"",
-            String::from_utf8_lossy(text).replace('\0', "\", \"")
-        );
+        return format!("\"{}\"", String::from_utf8_lossy(text).replace('\0', "\", \""));
     }
     if !value.len().is_multiple_of(4) {
         return format!("{value:02x?}");
     }
-    let cells = value
-        .chunks_exact(4)
-        .filter_map(|cell| cell.try_into().ok());
+    let cells = value.chunks_exact(4).filter_map(|cell| cell.try_into().ok());
     let cells: Vec<_> = cells.map(u32::from_be_bytes).collect();
     let all: Vec<_> = cells.iter().map(|cell| format!("{cell:#x}")).collect();
     let all = format!("<{}>", all.join(" "));

@@ -22,18 +22,8 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     for (n, word_of) in header.iter_mut().enumerate() {
         *word_of = word(4 * n)?;
     }
-    let [
-        magic,
-        total,
-        structure,
-        strings,
-        reserved,
-        version,
-        compatible,
-        boot,
-        strings_size,
-        size,
-    ] = header;
+    let [magic, total, structure, strings, reserved, version, compatible, boot, strings_size, size] =
+        header;
     if magic != 0xd00d_feed || (version, compatible, boot) != (17, 16, 0) {
         return Err(format!(
             "its header has magic number {magic:#x}, version {version}, compatible with \
@@ -41,24 +31,15 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
         ));
     }
     if total != bytes.len() {
-        return Err(format!(
-            "its header says {total} bytes, {} are loaded",
-            bytes.len()
-        ));
+        return Err(format!("its header says {total} bytes, {} are loaded", bytes.len()));
     }
     if total > LARGEST {
-        return Err(format!(
-            "it has {total} bytes, Linux maps the first {LARGEST}"
-        ));
+        return Err(format!("it has {total} bytes, Linux maps the first {LARGEST}"));
     }
     // Header, an empty list of reservations, structure, strings; each where the one before ends, up
     // to alignment.
-    let blocks = [
-        (HEADER, 0, 1),
-        (reserved, 16, 8),
-        (structure, size, 4),
-        (strings, strings_size, 1),
-    ];
+    let blocks =
+        [(HEADER, 0, 1), (reserved, 16, 8), (structure, size, 4), (strings, strings_size, 1)];
     let mut end = 0;
     for (start, size, align) in blocks {
         let gap = bytes.get(end.min(start)..start);
@@ -74,10 +55,7 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     if bytes[end..].iter().any(|&byte| byte != 0) || bytes[reserved..reserved + 16] != [0; 16] {
         return Err("bytes outside its blocks are not zero, or it reserves memory".into());
     }
-    structure_block(
-        &bytes[structure..structure + size],
-        &bytes[strings..strings + strings_size],
-    )
+    structure_block(&bytes[structure..structure + size], &bytes[strings..strings + strings_size])
 }
 
 /// Tokens: nodes nest, properties come before children, names end, padding is zero, every string
@@ -131,9 +109,7 @@ fn take_word(rest: &mut &[u8]) -> Result<u32, String> {
 
 /// Takes bytes and their padding to a word.
 fn take(rest: &mut &[u8], length: usize) -> Result<(), String> {
-    let padded = length
-        .checked_next_multiple_of(4)
-        .filter(|&padded| padded <= rest.len());
+    let padded = length.checked_next_multiple_of(4).filter(|&padded| padded <= rest.len());
     let (all, tail) = rest.split_at(padded.ok_or("a device tree cut short")?);
     *rest = tail;
     match all[length..].iter().all(|&byte| byte == 0) {
@@ -144,10 +120,7 @@ fn take(rest: &mut &[u8], length: usize) -> Result<(), String> {
 
 /// Length of a printable name that ends.
 fn name(bytes: &[u8]) -> Result<usize, String> {
-    let length = bytes
-        .iter()
-        .position(|&byte| byte == 0)
-        .ok_or("a name without an end")?;
+    let length = bytes.iter().position(|&byte| byte == 0).ok_or("a name without an end")?;
     match bytes[..length].iter().all(u8::is_ascii_graphic) {
         true => Ok(length),
         false => Err("a name of more than letters".into()),

@@ -1,9 +1,6 @@
 //! Good images in memory, and what is needed to spoil them: a planner that errs, the check sum made
 //! right again, a small walker that finds the descriptor to change.
-#![allow(
-    dead_code,
-    reason = "each test program uses a part; what none uses is found by reading"
-)]
+#![allow(dead_code, reason = "each test program uses a part; what none uses is found by reading")]
 
 use std::collections::BTreeMap;
 use std::ops::Range as Span;
@@ -41,11 +38,7 @@ pub fn root() -> PathBuf {
 
 /// Every shipped system, and one with everything that a manifest can say.
 pub fn shipped() -> Vec<Good> {
-    of_folders(&[
-        "boards/qemu-virt/systems",
-        "boards/rpi4/systems",
-        "xtask/verify/tests/systems",
-    ])
+    of_folders(&["boards/qemu-virt/systems", "boards/rpi4/systems", "xtask/verify/tests/systems"])
 }
 
 /// These, and every one of the system tests.
@@ -114,35 +107,18 @@ fn good(path: &Path) -> Good {
     })
     .unwrap_or_else(|errors| panic!("{errors}"));
     let el2 = el2_elf();
-    let mut guests = |name: &str| {
-        Ok(if is_guest(name) {
-            guest_elf()
-        } else {
-            kernel_image()
-        })
-    };
+    let mut guests = |name: &str| Ok(if is_guest(name) { guest_elf() } else { kernel_image() });
     let inputs = Inputs::read(&root(), path, &el2, &mut guests).expect("a good system");
     let image = compile(&system, |_, _| ());
     let name = system.name.clone();
-    Good {
-        name,
-        system,
-        inputs,
-        image,
-    }
+    Good { name, system, inputs, image }
 }
 
 /// The inputs of a manifest's text on the board of QEMU.
 pub fn manifest(text: &str) -> anyhow::Result<Inputs> {
     let board = std::fs::read_to_string(root().join("boards/qemu-virt/board.toml"))?;
     let mut guests = |_: &str| Ok(guest_elf());
-    Inputs::of(
-        Manifest::read(text)?,
-        &board,
-        &el2_elf(),
-        &mut |_| Ok(vec![1; 64]),
-        &mut guests,
-    )
+    Inputs::of(Manifest::read(text)?, &board, &el2_elf(), &mut |_| Ok(vec![1; 64]), &mut guests)
 }
 
 /// The planner with a mistake: `change` may alter what it has decided, and every later step follows
@@ -166,11 +142,7 @@ impl<'a> Parts<'a> {
     pub fn of(image: &'a [u8]) -> Self {
         let plan = u64::read_from_bytes(&image[64..72]).expect("eight bytes") as usize;
         let (header, _) = Header::read_from_prefix(&image[plan..]).expect("a header");
-        Self {
-            image,
-            plan,
-            header,
-        }
+        Self { image, plan, header }
     }
 
     /// Where the elements of an array lie in the image.
@@ -180,11 +152,7 @@ impl<'a> Parts<'a> {
     }
 
     pub fn array<T: FromBytes + KnownLayout + Immutable>(&self, array: Array) -> Vec<T> {
-        let read = |at| {
-            T::read_from_prefix(&self.image[at..])
-                .expect("an element")
-                .0
-        };
+        let read = |at| T::read_from_prefix(&self.image[at..]).expect("an element").0;
         self.span::<T>(array).map(read).collect()
     }
 
@@ -206,10 +174,7 @@ impl<'a> Parts<'a> {
         let mut found = BTreeMap::new();
         for core in self.cores() {
             let bits = 64 - (self.header.tcr & 0x3f) as u32;
-            let start = (0..3)
-                .rev()
-                .find(|level| bits <= 48 - 9 * level)
-                .unwrap_or(0);
+            let start = (0..3).rev().find(|level| bits <= 48 - 9 * level).unwrap_or(0);
             for root in [core.ttbr_run, core.ttbr_load] {
                 self.collect(self.offset(root), start, &mut found);
             }
@@ -240,11 +205,7 @@ impl<'a> Parts<'a> {
         let mut table = root;
         for level in start..4 {
             let span = 39 - 9 * level;
-            let mask = if level == start {
-                (1 << (bits - span)) - 1
-            } else {
-                511
-            };
+            let mask = if level == start { (1 << (bits - span)) - 1 } else { 511 };
             let at = self.offset(table + (input >> span & mask) * 8);
             let entry = word(self.image, at);
             match (entry & 3, level) {
@@ -266,10 +227,7 @@ impl<'a> Parts<'a> {
     /// Where EL2's descriptor lies that maps an address.
     pub fn el2_leaf(&self, root: u64, address: u64) -> usize {
         let bits = 64 - (self.header.tcr & 0x3f) as u32;
-        let start = (0..3)
-            .rev()
-            .find(|level| bits <= 48 - 9 * level)
-            .unwrap_or(0);
+        let start = (0..3).rev().find(|level| bits <= 48 - 9 * level).unwrap_or(0);
         self.leaf(root, bits, start, address)
     }
 
@@ -277,9 +235,7 @@ impl<'a> Parts<'a> {
     pub fn trees(&self) -> Vec<Span<usize>> {
         let trees = self.partitions().into_iter().map(|partition| {
             let memory: Vec<plan::Memory> = self.array(partition.memory);
-            let piece = memory
-                .iter()
-                .find(|m| partition.dtb.wrapping_sub(m.ipa) < m.size);
+            let piece = memory.iter().find(|m| partition.dtb.wrapping_sub(m.ipa) < m.size);
             let piece = piece.expect("the tree lies in memory");
             let target = piece.base + (partition.dtb - piece.ipa);
             let loads: Vec<plan::Load> = self.array(partition.loads);
@@ -344,14 +300,7 @@ fn elf(kind: u16, entry: u64, segments: &[(u32, u64, Vec<u8>, u64)]) -> Vec<u8> 
     let mut offset = 0x1000;
     for (flags, address, bytes, memory) in segments {
         file.extend([1, *flags].map(u32::to_le_bytes).concat());
-        let row = [
-            offset,
-            *address,
-            *address,
-            bytes.len() as u64,
-            *memory,
-            0x1000,
-        ];
+        let row = [offset, *address, *address, bytes.len() as u64, *memory, 0x1000];
         file.extend(row.map(u64::to_le_bytes).concat());
         offset += (bytes.len() as u64).next_multiple_of(0x1000);
     }
@@ -386,9 +335,7 @@ pub fn kernel_image() -> Vec<u8> {
 
 /// A guest of two segments, one with zeros behind it.
 pub fn guest_elf() -> Vec<u8> {
-    let segments = [
-        (5, 0x4008_0000, vec![0x61; 5000], 5000),
-        (6, 0x4008_2000, vec![0x62; 100], 9000),
-    ];
+    let segments =
+        [(5, 0x4008_0000, vec![0x61; 5000], 5000), (6, 0x4008_2000, vec![0x62; 100], 9000)];
     elf(2, 0x4008_0004, &segments)
 }

@@ -5,13 +5,7 @@ use super::*;
 impl<const V2: bool> Pair<V2> {
     pub fn apply(&mut self, op: Op) {
         match self.banked(op) {
-            Op::Bit {
-                by,
-                of,
-                register,
-                intid,
-                extra,
-            } => {
+            Op::Bit { by, of, register, intid, extra } => {
                 let (by, of) = (by % self.vcpus, of % self.vcpus);
                 let word = intid / 32;
                 let mask = 1 << (intid % 32) | extra;
@@ -47,12 +41,7 @@ impl<const V2: bool> Pair<V2> {
                 let irq = self.model.irq(of, intid);
                 irq.group1 = irq.owned && on;
             }
-            Op::Priority {
-                by,
-                of,
-                intid,
-                priority,
-            } => {
+            Op::Priority { by, of, intid, priority } => {
                 let (by, of) = (by % self.vcpus, of % self.vcpus);
                 let irq = self.model.irq(of, intid);
                 if irq.owned {
@@ -120,13 +109,7 @@ impl<const V2: bool> Pair<V2> {
                 irq.latch |= irq.owned && !(V2 && intid < 16);
                 self.machine.vcpu(by).inject(intid);
             }
-            Op::Sgi {
-                by,
-                targets,
-                broadcast,
-                intid,
-                register,
-            } => {
+            Op::Sgi { by, targets, broadcast, intid, register } => {
                 let by = by % self.vcpus;
                 if V2 {
                     return self.sgir(by, targets as u8, broadcast, register, intid);
@@ -135,23 +118,14 @@ impl<const V2: bool> Pair<V2> {
                     u64::from(targets) | u64::from(intid) << 24 | u64::from(broadcast) << 40;
                 self.machine.vcpu(by).send_sgi(value, register != 0);
                 for vcpu in 0..self.vcpus {
-                    let named = if broadcast {
-                        vcpu != by
-                    } else {
-                        targets >> vcpu & 1 != 0
-                    };
+                    let named = if broadcast { vcpu != by } else { targets >> vcpu & 1 != 0 };
                     let irq = self.model.irq(vcpu, intid);
                     if named && (register == 0 || !irq.group1) {
                         irq.latch = true;
                     }
                 }
             }
-            Op::Sources {
-                by,
-                intid,
-                set,
-                mask,
-            } => {
+            Op::Sources { by, intid, set, mask } => {
                 let by = by % self.vcpus;
                 if !V2 {
                     return;
@@ -183,11 +157,7 @@ impl<const V2: bool> Pair<V2> {
                     irq.latch = false;
                     irq.active = true;
                     let priority = irq.priority;
-                    self.model.running[core].push(Running {
-                        intid,
-                        priority,
-                        cancelled: false,
-                    });
+                    self.model.running[core].push(Running { intid, priority, cancelled: false });
                 }
             }
             Op::End { core } => self.end(core % self.vcpus),
@@ -241,12 +211,9 @@ impl<const V2: bool> Pair<V2> {
                     false => self.machine.vcpu(core).unpark(),
                 }
             }
-            Op::Read {
-                by,
-                of,
-                register,
-                intid,
-            } => self.read(by % self.vcpus, of % self.vcpus, register, intid),
+            Op::Read { by, of, register, intid } => {
+                self.read(by % self.vcpus, of % self.vcpus, register, intid)
+            }
         }
     }
 
@@ -256,9 +223,7 @@ impl<const V2: bool> Pair<V2> {
         let Some(&running) = self.model.running[core].last() else {
             return;
         };
-        let Running {
-            intid, cancelled, ..
-        } = running;
+        let Running { intid, cancelled, .. } = running;
         let is_active = self.model.irq(core, intid).active;
         if self.model.split[core] {
             self.machine.cores[core].drop_priority();

@@ -55,33 +55,18 @@ impl Machine {
             ram: (RAM, 1 << 30),
             cores: 2,
             release: vec![RELEASE],
-            gic: Gic {
-                gicd: (GICD, 0x1_0000),
-                gicr: (GICR, 0x4_0000),
-                gicc: (GICC, 0x2000),
-            },
+            gic: Gic { gicd: (GICD, 0x1_0000), gicr: (GICR, 0x4_0000), gicc: (GICC, 0x2000) },
         });
         model.loaded(RAM, 0x2000_0000);
         let stage_2 = RAM | 0xf << 2 | 1 << 10 | 1;
-        let memory = Words(BTreeMap::from([
-            (TABLE_ENTRY, VALID_ENTRY),
-            (STAGE_2 + 8, stage_2),
-        ]));
-        Self {
-            model,
-            memory,
-            pc: 0x1000,
-        }
+        let memory = Words(BTreeMap::from([(TABLE_ENTRY, VALID_ENTRY), (STAGE_2 + 8, stage_2)]));
+        Self { model, memory, pc: 0x1000 }
     }
 
     /// `core` does something at EL2, each time at another instruction.
     pub fn does(&mut self, core: usize, event: Event) {
         self.pc += 4;
-        let site = self.model.site(Site {
-            pc: self.pc,
-            el: 2,
-            firmware: false,
-        });
+        let site = self.model.site(Site { pc: self.pc, el: 2, firmware: false });
         self.model.step(&mut self.memory, At { core, site }, event);
     }
 
@@ -92,26 +77,13 @@ impl Machine {
 
     fn access(&mut self, core: usize, pa: u64, store: bool, exclusive: bool) {
         let size = 8;
-        self.does(
-            core,
-            Event::Access(Access {
-                pa,
-                size,
-                store,
-                exclusive,
-            }),
-        );
+        self.does(core, Event::Access(Access { pa, size, store, exclusive }));
     }
 
     /// Firmware reads `pa` with its caches off.
     pub fn firmware_load(&mut self, core: usize, pa: u64) {
         let (size, store, exclusive) = (8, false, false);
-        let access = Access {
-            pa,
-            size,
-            store,
-            exclusive,
-        };
+        let access = Access { pa, size, store, exclusive };
         let at = At { core, site: 0 };
         self.model.step(&mut self.memory, at, Event::Access(access));
     }
@@ -155,13 +127,7 @@ impl Machine {
         self.translation(core);
         self.does(core, Event::Isb);
         let scope = Scope::El2;
-        self.does(
-            core,
-            Event::Tlbi(Tlbi {
-                scope,
-                broadcast: false,
-            }),
-        );
+        self.does(core, Event::Tlbi(Tlbi { scope, broadcast: false }));
         self.does(core, Event::Dsb(Barrier::LOCAL));
         self.does(core, Event::Isb);
         self.does(core, Event::Write(Register::SctlrEl2, 0x1005));
