@@ -35,19 +35,9 @@ pub const TRANSMIT: u32 = 1 << 5;
 
 /// A PL011.
 #[derive(Clone, Copy)]
-pub struct Uart(&'static Pl011Registers);
+pub struct Uart(pub &'static Pl011Registers);
 
 impl Uart {
-    /// Drives the PL011 with these registers.
-    pub fn of(registers: &'static Pl011Registers) -> Self {
-        Self(registers)
-    }
-
-    /// The registers.
-    pub fn registers(self) -> &'static Pl011Registers {
-        self.0
-    }
-
     /// Drives the PL011 at `base`.
     ///
     /// # Safety

@@ -60,7 +60,7 @@ pub fn init(cpu: &mut PerCpu) {
     }
     uart.enable();
     uart.interrupt_on(RECEIVE);
-    cpu.console.uart = Some(uart.registers());
+    cpu.console.uart = Some(uart.0);
     let intid = header.machine.uart_intid;
     cpu.vgic.backend.write_bank(Bank::SetEnable, intid as usize / 32, 1 << (intid % 32));
     // It was awake so far, and nobody told it what came in.
@@ -247,7 +247,7 @@ impl Partitions for Shared {
 /// Does nothing on other cores than the console's. The caller arms the timer. Returns whether
 /// something is left.
 pub fn drain(cpu: &mut PerCpu) -> bool {
-    let Some(uart) = cpu.console.uart.map(Uart::of) else {
+    let Some(uart) = cpu.console.uart.map(Uart) else {
         return false;
     };
     let start = timer::now();
@@ -362,6 +362,6 @@ pub fn flush(cpu: &mut PerCpu) {
     cpu.console.pace = Pace::new(100, timer::frequency());
     while drain(cpu) {}
     if let Some(uart) = cpu.console.uart {
-        Uart::of(uart).flush();
+        Uart(uart).flush();
     }
 }

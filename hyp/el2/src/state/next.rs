@@ -56,11 +56,4 @@ pub struct Fault {
     pub registers: [u64; 4],
 }
 
-impl Fault {
-    /// A fault with these registers.
-    pub fn new(cause: &'static str, registers: [u64; 4]) -> Self {
-        Self { cause, detail: "", registers }
-    }
-}
-
 const _: () = assert!(size_of::<Next>() <= 8);

@@ -190,9 +190,6 @@ impl PartitionState {
     }
 }
 
-/// Of a vCPU that nobody has started yet.
-const NOT_STARTED: Start = Start { entry: 0, context: 0 };
-
 impl PerCpu {
     /// Makes this core's state from its row, in the private region that the plan gives it. The
     /// channel ends are empty.
@@ -248,7 +245,7 @@ impl PerCpu {
                 console: ConsoleState::default(),
                 deadlines: Deadlines::NONE,
                 injected: None,
-                start: NOT_STARTED,
+                start: Start { entry: 0, context: 0 },
                 fault: Fault::default(),
                 fail_code: 0,
                 stopped: false,

@@ -84,7 +84,6 @@ fn vector(cpu: &mut PerCpu) -> Result<u64, Next> {
 #[inline(never)]
 fn stuck(cpu: &mut PerCpu, cause: &'static str, registers: [u64; 4]) -> Next {
     cpu.count(Reason::Other);
-    let mut stuck = Fault::new(cause, registers);
-    stuck.detail = ", and its vector faults";
-    fault::stop_for(cpu, stuck)
+    let detail = ", and its vector faults";
+    fault::stop_for(cpu, Fault { cause, detail, registers })
 }

@@ -21,7 +21,7 @@ pub fn halt(cpu: &mut PerCpu, esr: u64) -> Next {
 #[inline(never)]
 pub fn stop(cpu: &mut PerCpu, cause: &'static str) -> Next {
     cpu.count(Reason::Other);
-    stop_for(cpu, Fault::new(cause, fault_registers()))
+    stop_for(cpu, Fault { cause, detail: "", registers: fault_registers() })
 }
 
 /// Stops the partition for a fault.
@@ -47,7 +47,7 @@ pub extern "C" fn fault(cpu: *mut PerCpu) -> ! {
 }
 
 fn give_up(cpu: &mut PerCpu, cause: &'static str, registers: [u64; 4]) -> ! {
-    let next = stop_for(cpu, Fault::new(cause, registers));
+    let next = stop_for(cpu, Fault { cause, detail: "", registers });
     irq::follow(cpu, next);
     unreachable_state()
 }
