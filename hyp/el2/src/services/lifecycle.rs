@@ -50,8 +50,8 @@ pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
 /// part of it.
 pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
     end(cpu, stop);
-    // Once: where EL2 faults at one of these it comes here again, and the console's core has others'
-    // lines to print.
+    // Once: where EL2 faults at one of these it comes here again, and the console's core has
+    // others' lines to print.
     if !replace(&mut cpu.stopped, true) {
         console::end_partition(cpu);
         doorbell::notify_peers_of_stop(cpu);
@@ -70,7 +70,7 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
             state::RESET
         }
         Stop::Failed => {
-            vcpu_name(cpu, &mut line);
+            line.str("vCPU ").dec(cpu.row.vcpu.into());
             line.str(" gave the partition up: code ").hex(cpu.fail_code);
             state::FAILED
         }
@@ -102,7 +102,7 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
 
 fn describe_fault(cpu: &PerCpu, line: &mut Line) {
     let fault = &cpu.fault;
-    vcpu_name(cpu, line);
+    line.str("vCPU ").dec(cpu.row.vcpu.into());
     line.str(" on core ").dec(cpu.index as u64);
     line.str(" halted: ").str(fault.cause).str(fault.detail);
     let names = [" (ESR ", " ELR ", " FAR ", " HPFAR "];
@@ -110,8 +110,4 @@ fn describe_fault(cpu: &PerCpu, line: &mut Line) {
         line.str(name).hex(value);
     }
     line.str(")");
-}
-
-fn vcpu_name(cpu: &PerCpu, line: &mut Line) {
-    line.str("vCPU ").dec(cpu.row.vcpu.into());
 }

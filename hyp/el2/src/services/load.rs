@@ -87,8 +87,8 @@ fn fill(loads: &[Load], range: Range) {
     }
 }
 
-/// Waits until `count` cores have come here, counted in `arrived`, the caller among them, saying how far
-/// loading is.
+/// Waits until `count` cores have come here, counted in `arrived`, the caller among them, saying
+/// how far loading is.
 pub fn meet(cpu: &PerCpu, arrived: &AtomicU32, count: usize, pause: &mut Progress) {
     arrived.fetch_add(1, AcqRel);
     barrier::dsb(barrier::ISHST);

@@ -22,7 +22,7 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     for (n, word_of) in header.iter_mut().enumerate() {
         *word_of = word(4 * n)?;
     }
-    let [magic, total, structure, strings, reserved, version, compatible, boot, strings_size, size] =
+    let [magic, total, structure, strings, reserved, version, compatible, boot, text_size, size] =
         header;
     if magic != 0xd00d_feed || (version, compatible, boot) != (17, 16, 0) {
         return Err(format!(
@@ -38,8 +38,7 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     }
     // Header, an empty list of reservations, structure, strings; each where the one before ends, up
     // to alignment.
-    let blocks =
-        [(HEADER, 0, 1), (reserved, 16, 8), (structure, size, 4), (strings, strings_size, 1)];
+    let blocks = [(HEADER, 0, 1), (reserved, 16, 8), (structure, size, 4), (strings, text_size, 1)];
     let mut end = 0;
     for (start, size, align) in blocks {
         let gap = bytes.get(end.min(start)..start);
@@ -55,7 +54,7 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     if bytes[end..].iter().any(|&byte| byte != 0) || bytes[reserved..reserved + 16] != [0; 16] {
         return Err("bytes outside its blocks are not zero, or it reserves memory".into());
     }
-    structure_block(&bytes[structure..structure + size], &bytes[strings..strings + strings_size])
+    structure_block(&bytes[structure..structure + size], &bytes[strings..strings + text_size])
 }
 
 /// Tokens: nodes nest, properties come before children, names end, padding is zero, every string
