@@ -28,7 +28,7 @@ use crate::state::plan_view::PlanView;
 const EVENTS: u64 = 1 << 2 | 15 << 4;
 
 /// Loads the partition of `core`. Each core of the partition calls it, with its loading tables in
-/// use and a [`Loading`] of zeros, and is back with its running tables in use when all is done.
+/// use and its counters zero, and is back with its running tables in use when all is done.
 /// `pause` is called often.
 pub fn load(cpu: &PerCpu, pause: &mut Progress) {
     let (plan, row) = (&cpu.plan, cpu.row);
