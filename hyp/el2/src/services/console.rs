@@ -244,17 +244,16 @@ impl Partitions for Shared {
 
 /// Brings a byte that was typed to its ring, or a few of what is printed to the UART: so little
 /// that the guest of this core hardly notices, and not again before its share of time has passed.
-/// Does nothing on other cores than the console's. The caller arms the timer. Returns whether
-/// something is left.
-pub fn drain(cpu: &mut PerCpu) -> bool {
+/// Does nothing on other cores than the console's. The caller arms the timer.
+pub fn drain(cpu: &mut PerCpu) -> After {
     let Some(uart) = cpu.console.uart.map(Uart) else {
-        return false;
+        return After::Nothing;
     };
     let start = timer::now();
     if let Some(at) = cpu.console.pace.wait(start) {
         cpu.deadlines.set(Deadline::ConsoleDrain, at);
         uart.interrupt_on(0);
-        return true;
+        return After::More;
     }
     // By turns: neither who types nor who prints keeps the other waiting.
     cpu.console.listens = !cpu.console.listens;
@@ -289,7 +288,7 @@ pub fn drain(cpu: &mut PerCpu) -> bool {
     };
     cpu.deadlines.set(Deadline::ConsoleDrain, at);
     uart.interrupt_on(interrupts);
-    at != timer::NEVER || interrupts & TRANSMIT != 0
+    after
 }
 
 /// Takes a byte from the UART, if there is one and its partition has room for it.
@@ -360,8 +359,11 @@ fn command(cpu: &mut PerCpu, key: u8) -> Line {
 /// to be kept waiting.
 pub fn flush(cpu: &mut PerCpu) {
     cpu.console.pace = Pace::new(100, timer::frequency());
-    while drain(cpu) {}
-    if let Some(uart) = cpu.console.uart {
-        Uart(uart).flush();
+    loop {
+        // What is typed stays where it is: nobody is left to read it.
+        cpu.console.listens = true;
+        if drain(cpu) == After::Nothing && cpu.shared.global.waiting.next(0).is_none() {
+            return cpu.console.uart.map_or((), |uart| Uart(uart).flush());
+        }
     }
 }

@@ -80,8 +80,7 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
         }
     };
     // Of several vCPUs that stop their partition at once one wins; the others do nothing here.
-    let index = cpu.row.partition as usize;
-    if !cpu.shared.change_state(index, state::RUNNING, to) {
+    if !cpu.shared.change_state(cpu.row.partition as usize, state::RUNNING, to) {
         return;
     }
     cpu.state.power.halt_all();

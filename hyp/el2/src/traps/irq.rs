@@ -185,8 +185,9 @@ fn control(cpu: &mut PerCpu) -> Next {
     if bits & control::INPUT != 0 && !cpu.stopped {
         console::update(cpu);
     }
-    // A start is taken by the loop that waits for one.
-    if bits & control::STOP != 0 {
+    // A start is taken by the loop that waits for one. The end of the system comes before a stop:
+    // the bit that said so is taken.
+    if bits & control::STOP != 0 && !matches!(next, Next::Off) {
         return Next::Stop(Stop::BySibling);
     }
     next

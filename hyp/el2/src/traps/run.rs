@@ -49,14 +49,13 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
 /// Waits until every core is here: no guest runs before all are loaded and the interrupt controller
 /// is set up.
 fn boot_barrier(cpu: &PerCpu, progress: &mut Progress) {
-    let global = cpu.shared.global;
     if cpu.row.vcpu == 0 {
         cpu.shared.change_state(
             cpu.row.partition as usize,
             abi::state::LOADING,
             abi::state::RUNNING,
         );
-        global.alive.fetch_add(1, AcqRel);
+        cpu.shared.global.alive.fetch_add(1, AcqRel);
     }
-    load::meet(cpu, &global.ready, cpu.cores.len(), progress);
+    load::meet(cpu, &cpu.shared.global.ready, cpu.cores.len(), progress);
 }
