@@ -1,7 +1,7 @@
 //! EL2: all of Bulkhead that needs privilege. Pure logic is in the crates beside this one.
 //!
 //! The folders are floors. A file imports only from its own folder or from a floor below it
-//! (`cargo xtask test el2/floors`), so each floor can be read without the ones above:
+//! (`xtask/tests/floors`), so each floor can be read without the ones above:
 //!
 //! 1. `vectors/`: the first instructions of an entry
 //! 2. `traps/`: why EL2 was entered; handlers return `Next` to one loop

@@ -27,7 +27,7 @@ use crate::state::plan_view::PlanView;
 /// `CNTHCTL_EL2`: EVNTEN, and EVNTI for an event every 2^16 ticks.
 const EVENTS: u64 = 1 << 2 | 15 << 4;
 
-/// Loads the partition of `core`. Each core of the partition calls it, with its loading tables in
+/// Loads the partition of `cpu`. Each core of the partition calls it, with its loading tables in
 /// use and its counters zero, and is back with its running tables in use when all is done.
 /// `pause` is called often.
 pub fn load(cpu: &PerCpu, pause: &mut Progress) {
