@@ -3,14 +3,16 @@
 
 use anyhow::{Context, Result, bail};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines of a failed command's output that are worth showing.
 const TAIL: usize = 40;
@@ -176,12 +178,33 @@ impl Drop for Progress {
 /// # Errors
 /// If it cannot be started or fails; the error carries the end of its output.
 pub fn run(title: &str, command: &mut Command) -> Result<Vec<String>> {
+    or_its_end(title, command, attempt)
+}
+
+/// As [`run`], for tests that may hang: `command` and all that it started are ended when nothing
+/// was printed for `silence`, and what came last is in the error.
+///
+/// # Errors
+/// As [`run`], and if it is ended.
+pub fn run_watched(title: &str, command: &mut Command, silence: Duration) -> Result<Vec<String>> {
+    or_its_end(title, command, |title, command| answer(title, command, Some(silence)))
+}
+
+/// What `attempt` answers; the end of the output as an error if the command failed.
+fn or_its_end(
+    title: &str,
+    command: &mut Command,
+    attempt: impl FnOnce(&str, &mut Command) -> Result<(bool, Vec<String>)>,
+) -> Result<Vec<String>> {
     let (ok, output) = attempt(title, command)?;
     if !ok {
-        let tail = &output[output.len().saturating_sub(TAIL)..];
-        bail!("{title}: this command failed: {}\n{}", shown(command), tail.join("\n"));
+        bail!("{title}: this command failed: {}\n{}", shown(command), end(&output));
     }
     Ok(output)
+}
+
+fn end(output: &[String]) -> String {
+    output[output.len().saturating_sub(TAIL)..].join("\n")
 }
 
 /// As [`run`], but a command that fails is an answer: whether it succeeded, and what it printed.
@@ -189,7 +212,20 @@ pub fn run(title: &str, command: &mut Command) -> Result<Vec<String>> {
 /// # Errors
 /// If it cannot be started, or someone asked to stop.
 pub fn attempt(title: &str, command: &mut Command) -> Result<(bool, Vec<String>)> {
+    answer(title, command, None)
+}
+
+fn answer(
+    title: &str,
+    command: &mut Command,
+    silence: Option<Duration>,
+) -> Result<(bool, Vec<String>)> {
     let step = Step::start(title);
+    if silence.is_some() {
+        // What the command starts ends with it. Not for the others: one of them may have to ask
+        // for a password, which only the terminal's own group can.
+        command.process_group(0);
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -202,9 +238,24 @@ pub fn attempt(title: &str, command: &mut Command) -> Result<(bool, Vec<String>)
         child.stderr.take().map(|pipe| forward(pipe, sender)),
     ];
     let mut output = Vec::new();
-    for line in lines {
-        step.detail(&line);
-        output.push(line);
+    let mut last = Instant::now();
+    let mut hangs = false;
+    loop {
+        match lines.recv_timeout(Duration::from_millis(200)) {
+            Ok(line) => {
+                step.detail(&line);
+                output.push(line);
+                last = Instant::now();
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                hangs |= silence.is_some_and(|silence| last.elapsed() > silence);
+                if silence.is_some() && (hangs || interrupted()) {
+                    // It may have ended meanwhile; its pipes end in any case.
+                    let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                }
+            }
+        }
     }
     for reader in readers.into_iter().flatten() {
         // A reader ends with its pipe; there is nothing to learn from it.
@@ -213,6 +264,14 @@ pub fn attempt(title: &str, command: &mut Command) -> Result<(bool, Vec<String>)
     let status = child.wait().with_context(|| format!("{title}: lost `{}`", shown(command)))?;
     if interrupted() {
         bail!("interrupted while {title}");
+    }
+    if hangs {
+        let seconds = silence.unwrap_or_default().as_secs();
+        bail!(
+            "{title}: ended, for nothing was printed for {seconds} s: {}\n{}",
+            shown(command),
+            end(&output)
+        );
     }
     Ok((status.success(), output))
 }
@@ -240,4 +299,38 @@ pub fn shown(command: &Command) -> String {
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) { word.to_string() } else { format!("'{word}'") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    /// Its children hold the pipe too: all of them end, and the last words are told.
+    #[test]
+    fn what_hangs_is_ended_and_says_what_it_did_last() {
+        let mut command =
+            sh("echo test one ... ok; echo test two has been running; sleep 1000 & wait");
+        let error = run_watched("tests", &mut command, Duration::from_secs(1)).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("tests: ended, for nothing was printed for 1 s: sh -c "),
+            "{text}"
+        );
+        assert!(text.ends_with("\ntest one ... ok\ntest two has been running"), "{text}");
+    }
+
+    #[test]
+    fn what_speaks_now_and_then_is_not_ended() {
+        let mut command = sh("for i in 1 2 3 4; do echo $i; sleep 0.4; done");
+        let output = run_watched("tests", &mut command, Duration::from_secs(60)).unwrap();
+        assert_eq!(output, ["1", "2", "3", "4"]);
+        let error = run_watched("tests", &mut sh("echo no; exit 3"), Duration::from_secs(60));
+        assert!(error.unwrap_err().to_string().ends_with("exit 3'\nno"));
+    }
 }

@@ -63,3 +63,15 @@ proptest! {
         run::<true>(vcpus, registers, &priorities, linked, ops);
     }
 }
+
+/// A read of the pending bits looks at the line, not before it.
+#[test]
+fn a_withdrawn_level_may_be_seen_until_the_read() {
+    for linked in [false, true] {
+        let line = |high| Op::Line { core: 0, intid: 45, high };
+        let read = Op::Read { by: 0, of: 0, register: 2, intid: 45 };
+        let ops = vec![(line(true), true), (line(false), false), (read, true)];
+        run::<true>(1, 1, &[0; INTIDS.len()], linked, ops.clone());
+        run::<false>(1, 1, &[0; INTIDS.len()], true, ops);
+    }
+}

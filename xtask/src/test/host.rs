@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// A check.
 pub struct Check {
@@ -198,8 +199,12 @@ fn miri(name: &str) -> Result<usize> {
     tests(name, &mut command)
 }
 
+/// A test that hangs fails, and its name is told: without a word for so long, it does. The longest
+/// silence is loom's, 5 minutes on a busy host.
+const SILENCE: Duration = Duration::from_secs(20 * 60);
+
 fn tests(name: &str, command: &mut Command) -> Result<usize> {
-    let output = ui::run(&format!("running {name}"), command)?;
+    let output = ui::run_watched(&format!("running {name}"), command, SILENCE)?;
     let passed = count(&output);
     ensure!(passed > 0, "no test ran: {}", ui::shown(command));
     Ok(passed)

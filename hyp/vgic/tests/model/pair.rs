@@ -139,6 +139,8 @@ impl<const V2: bool> Pair<V2> {
     }
 
     fn read(&mut self, by: usize, of: usize, register: u8, intid: u32) {
+        // What the read samples is not sampled before it.
+        self.settle();
         let word = intid / 32;
         let mut expected = 0;
         let mut unsure = 0;
@@ -159,7 +161,6 @@ impl<const V2: bool> Pair<V2> {
         }
         let offset =
             BASES.get(usize::from(register)).copied().unwrap_or(0x80) + u64::from(word) * 4;
-        self.settle();
         self.access(by, of, intid, offset, None);
         self.settle();
         let value = self.access(by, of, intid, offset, None);
