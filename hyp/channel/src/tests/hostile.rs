@@ -201,6 +201,15 @@ proptest! {
     }
 }
 
+/// Ends the other thread, also when this one panics: the scope waits for both.
+struct Stop<'a>(&'a core::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// A peer that scribbles at the very same time, so that words change inside a call too.
 #[test]
 fn a_peer_that_never_stops_writing() {
@@ -219,12 +228,12 @@ fn a_peer_that_never_stops_writing() {
                 theirs.index(layout::CONSUMED).store(value >> 2 & 0xf8, Relaxed);
             }
         });
+        let _stop = Stop(&stop);
         let mut counts = Counts::default();
         for round in 0..rounds {
             let (mut tx, mut rx) = open(mine.region(), theirs.region());
             (0..4).for_each(|_| honest(&mut tx, &mut rx, round % 90, &mut counts));
             counts.check(&mine, 0);
         }
-        stop.store(true, Relaxed);
     });
 }

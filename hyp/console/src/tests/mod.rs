@@ -11,6 +11,7 @@ mod port;
 
 use super::*;
 use crate::output::{KEPT, SLOTS};
+use std::time::Instant;
 use std::{boxed::Box, vec::Vec};
 use zerocopy::FromZeros;
 
@@ -88,10 +89,16 @@ fn a_ring_of_output_keeps_order_and_bounds() {
     }
 }
 
+/// Lets another thread go on. If one of them has failed, the others must not wait for ever.
+fn wait(start: Instant) {
+    assert!(start.elapsed().as_secs() < 60, "it waits for another thread that does nothing");
+    std::thread::yield_now();
+}
+
 /// Two vCPUs that print at once: each one's bytes in its order, none lost, none twice.
 #[test]
 fn a_ring_of_output_joins_several_producers() {
-    let output = output();
+    let (output, start) = (output(), Instant::now());
     let total = if cfg!(miri) { 500 } else { 50_000u32 };
     std::thread::scope(|scope| {
         for producer in 0..2u8 {
@@ -99,7 +106,7 @@ fn a_ring_of_output_joins_several_producers() {
                 for i in 0..total {
                     let byte = producer << 7 | (i % 128) as u8;
                     while output.put(byte, 8).is_none() {
-                        std::thread::yield_now();
+                        wait(start);
                     }
                 }
             });
@@ -112,7 +119,7 @@ fn a_ring_of_output_joins_several_producers() {
                     assert_eq!(u32::from(byte & 127), *next % 128);
                     *next += 1;
                 }
-                None => std::thread::yield_now(),
+                None => wait(start),
             }
         }
     });
@@ -121,13 +128,13 @@ fn a_ring_of_output_joins_several_producers() {
 
 #[test]
 fn a_ring_of_input_works_between_threads() {
-    let ring = ring();
+    let (ring, start) = (ring(), Instant::now());
     let total = 200_000u32;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for i in 0..total {
                 while ring.room() == 0 {
-                    std::thread::yield_now();
+                    wait(start);
                 }
                 assert!(ring.put(i as u8));
             }
@@ -136,7 +143,7 @@ fn a_ring_of_input_works_between_threads() {
             let byte = loop {
                 match ring.pop() {
                     Some(byte) => break byte,
-                    None => std::thread::yield_now(),
+                    None => wait(start),
                 }
             };
             assert_eq!(byte, i as u8);
@@ -148,7 +155,7 @@ fn a_ring_of_input_works_between_threads() {
 /// Two vCPUs that read the same PL011: each byte goes to one of them, and the ring stays whole.
 #[test]
 fn several_take_each_byte_once() {
-    let ring = ring();
+    let (ring, start) = (ring(), Instant::now());
     let counts: Vec<Vec<u8>> = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..2)
             .map(|_| {
@@ -157,7 +164,7 @@ fn several_take_each_byte_once() {
                     while seen.last() != Some(&255) {
                         match ring.pop() {
                             Some(byte) => seen.push(byte),
-                            None => std::thread::yield_now(),
+                            None => wait(start),
                         }
                     }
                     seen
@@ -166,13 +173,13 @@ fn several_take_each_byte_once() {
             .collect();
         for i in 0..20_000u32 {
             while ring.room() == 0 {
-                std::thread::yield_now();
+                wait(start);
             }
             assert!(ring.put((i % 255) as u8));
         }
         for _ in 0..2 {
             while ring.room() == 0 {
-                std::thread::yield_now();
+                wait(start);
             }
             assert!(ring.put(255));
         }
