@@ -75,3 +75,23 @@ fn a_withdrawn_level_may_be_seen_until_the_read() {
         run::<false>(1, 1, &[0; INTIDS.len()], true, ops);
     }
 }
+
+/// vCPU 1 acknowledges an SPI again that vCPU 0 has not ended, and only drops its priority: vCPU
+/// 0's end is open then, and the test must end all the same.
+#[test]
+fn an_spi_that_two_vcpus_acknowledged_is_ended_on_both() {
+    let bit = |register, intid| Op::Bit { by: 0, of: 0, register, intid, extra: 0 };
+    let ops = [
+        Op::Mode { core: 1, split: true },
+        Op::Route { by: 0, intid: 40, to: 0 },
+        bit(2, 40),
+        Op::Acknowledge { core: 0 },
+        bit(2, 128),
+        Op::Acknowledge { core: 0 },
+        bit(5, 40),
+        Op::Route { by: 0, intid: 40, to: 1 },
+        bit(2, 40),
+    ];
+    let priorities = INTIDS.map(|intid| if intid == 128 { 0 } else { 0x80 });
+    run::<false>(2, 4, &priorities, true, ops.map(|op| (op, true)).into());
+}

@@ -211,10 +211,9 @@ impl<const V2: bool> Pair<V2> {
         }
     }
 
-    /// The guest takes and ends everything that is left.
-    pub fn drain(&mut self) {
+    /// The guest writes ICACTIVER of everything.
+    fn deactivate_all(&mut self) {
         for core in 0..self.vcpus {
-            self.apply(Op::Interface { core, groups: 3 });
             for word in 0..WORDS as u32 {
                 self.apply(Op::Bit {
                     by: core,
@@ -225,6 +224,14 @@ impl<const V2: bool> Pair<V2> {
                 });
             }
         }
+    }
+
+    /// The guest takes and ends everything that is left.
+    pub fn drain(&mut self) {
+        for core in 0..self.vcpus {
+            self.apply(Op::Interface { core, groups: 3 });
+        }
+        self.deactivate_all();
         for intid in INTIDS {
             for core in 0..self.vcpus {
                 self.apply(Op::Line { core, intid, high: false });
@@ -236,10 +243,14 @@ impl<const V2: bool> Pair<V2> {
                 self.apply(Op::End { core });
             }
         }
+        // With EOImode = 1 they are still active, and one that another vCPU had before keeps its
+        // end open there.
+        self.deactivate_all();
         for core in 0..self.vcpus {
-            while !self.model.running[core].is_empty() {
+            for _ in 0..self.model.running[core].len() {
                 self.apply(Op::End { core });
             }
+            assert!(self.model.running[core].is_empty(), "vCPU {core} cannot end what it runs");
         }
         self.settle();
         for word in 0..WORDS as u32 {
