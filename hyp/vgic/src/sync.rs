@@ -358,6 +358,8 @@ impl<H: Hardware> Vcpu<'_, H> {
                 self.make_pending(index, bit);
             } else {
                 word.put(SOFT, bit & !word.get(EDGE), true);
+                // Its next arrival finds out anew what is behind it.
+                self.gic.outdate(self.own, index);
                 word.put(PENDING, bit, true);
             }
         }
