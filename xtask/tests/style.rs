@@ -2,9 +2,9 @@
 //! House style that a machine can check: widths, words, and the licence line of sources. Each list
 //! names what keeps a rule already; a folder means everything in it, an empty path everything.
 
+use runner::workspace::root;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use xtask::build::root;
 use xtask::prose::{Kind, WIDTH, filled, wide};
 
 /// Files whose lines are held to their width by another test, or are inputs byte for byte.

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The runner: builds systems and what they need, and runs them on QEMU.
+
+pub mod build;
+pub mod errands;
+pub mod linux;
+pub mod qemu;
+pub mod ui;
+pub mod workspace;
