@@ -5,5 +5,7 @@ pub mod build;
 pub mod errands;
 pub mod linux;
 pub mod qemu;
+#[cfg(test)]
+mod tests;
 pub mod ui;
 pub mod workspace;

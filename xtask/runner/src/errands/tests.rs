@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whose shells are typed at.
 
-#[path = "../../../planner/tests/support/mod.rs"]
-mod systems;
-
 use super::*;
+use crate::tests::systems::duo;
 use crate::workspace::target_dir;
 use std::path::PathBuf;
 
@@ -12,7 +10,7 @@ use std::path::PathBuf;
 /// input after that.
 #[test]
 fn errands_go_to_shells() {
-    let mut system = systems::duo();
+    let mut system = duo();
     assert!(errands(&system).is_empty(), "no Linux");
     system.partitions[1].initrd = Some((target_dir().join("debian/initramfs.cpio"), Vec::new()));
     let typed: Vec<_> = errands(&system)

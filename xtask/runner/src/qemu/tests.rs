@@ -1,16 +1,14 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The console reader against what guests may try, the verdict for every way a run can go, and
 //! QEMU's arguments.
 
-#[path = "../../../planner/tests/support/mod.rs"]
-mod systems;
-
 use super::machine::arguments;
 use super::*;
+use crate::tests::systems::duo;
 use proptest::prelude::*;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
-use systems::duo;
 
 const NONCE: u64 = 0x0123_4567_89ab_cdef;
 const PAIR: [&str; 2] = ["sensor", "control"];
