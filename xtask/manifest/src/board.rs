@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `boards/NAME/board.toml`: what a board has. Written by whoever ports Bulkhead, so the first
 //! error is enough and serde's derived types do. docs/porting.md explains every key.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reading TOML tables key by key, so that every wrong key and value is reported and not the first
 //! alone.
 //!

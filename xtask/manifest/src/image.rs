@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs: ELF, raw bytes and the arm64 Image, read into segments.
 
 use std::path::PathBuf;

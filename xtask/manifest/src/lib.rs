@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The system manifest: `boards/BOARD/systems/NAME.toml` to a validated [`System`].
 //!
 //! `decode` and `values` read TOML, `raw` holds what is written, `rules` lists every rule and its

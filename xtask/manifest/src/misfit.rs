@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What does not fit although its sizes add up: the planner's refusal, with the key of the manifest
 //! that it is about.
 

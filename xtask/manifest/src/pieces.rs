@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A partition's `memory`: pieces, of which the first has a default address and the others say
 //! theirs.
 

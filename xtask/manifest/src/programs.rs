@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finding and reading the files that partitions name: programs and initial RAM disks.
 
 use std::ops::Range;

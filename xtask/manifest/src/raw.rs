@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The manifest as written: every value with its place, nothing resolved. A value that was missing
 //! or wrong is `None` (and has been reported), so that the rules can still look at the rest.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is left of a manifest that is no TOML: everything but the entries with a syntax error, so
 //! that one slip hides no other.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Findings: what is wrong or unwise, where, who else is concerned, and what to write instead.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A manifest that holds every rule, with its names resolved.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every rule that a manifest must hold, and after them those that it should: id, check, what it
 //! says and why.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The manifest's JSON schema, for editors: the keys as `raw` reads them, their meaning from
 //! docs/manifest.md, and what of the rules a schema can say.
 

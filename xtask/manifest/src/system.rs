@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A system as validated: what the manifest and its board say together, every name resolved to an
 //! index and every rule held. The reader makes it, the planner turns it into a plan.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a key's value may be: each kind reads itself, reports what is wrong, and says so in the
 //! schema.
 

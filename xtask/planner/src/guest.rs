@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What each partition's guest sees: its address map, its interrupts, its channel ends and what is
 //! loaded into it. Guest addresses (IPA) only; where they lie in RAM is [`super::place`]'s.
 

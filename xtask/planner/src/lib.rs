@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The planner: a validated system and EL2's executable in, one arm64 Image out.
 //!
 //! In the order things are decided: what each guest sees ([`guest`], [`guests`], [`tree`]), where

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who may reach what: stage 2 of every partition, and EL2's own two translations of every core.
 
 use std::collections::BTreeSet;

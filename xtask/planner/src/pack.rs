@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The file that boot loaders start: an arm64 Image (Linux
 //! `Documentation/arch/arm64/booting.rst`) of EL2's segments, the plan and the pristine guest
 //! images.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where everything lies in RAM: EL2's block, partition memory, channel regions.
 //!
 //! A buddy allocator hands out naturally aligned blocks, so that partition memory is mapped by the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The plan's header and arrays, as [`plan`] defines them.
 
 use anyhow::{Context, Result, ensure};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Translation tables with the 4 KiB granule, stage 1 of EL2 and stage 2 (DDI 0487, D8 "The AArch64
 //! Virtual Memory System Architecture": D8.2 table walks and start levels, D8.3 descriptors, D8.4
 //! and D8.5 their attributes).

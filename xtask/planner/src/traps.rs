@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The trap registers of every core, field by field, each with its reason. Names and positions are
 //! DDI 0487's (D24); a field that is not named here is zero, which is also what an older core
 //! demands of fields it does not have. Fields of later extensions are set only where DDI 0487 makes

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device tree a guest gets: its cores, memory, PSCI, timers, GIC, PL011, channels and
 //! passed-through devices. Bindings are those of the Devicetree Specification and Linux
 //! `Documentation/devicetree/bindings`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! From a system's name to the bytes of its image: builds the hypervisor and the guests, then
 //! compiles the plan.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the commands say while they work: one line a step, a spinner where someone watches, colours
 //! where they are wanted.
 

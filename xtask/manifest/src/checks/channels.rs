@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules on channels: their ends, sizes and rates.
 
 use std::collections::BTreeSet;

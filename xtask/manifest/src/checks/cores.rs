@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules on vCPUs, their cores and classes, and on the board.
 
 use crate::decode::At;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules on passed-through devices and interrupts.
 
 use std::ops::Range;

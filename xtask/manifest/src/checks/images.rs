@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules on where programs, device trees and initial RAM disks go in a partition's memory.
 
 use std::ops::Range;

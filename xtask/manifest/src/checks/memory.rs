@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules on partition memory: guest addresses and physical ones.
 
 use plan::PAGE;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The checks behind the rules, one function a rule. `rules` lists them; each answers every breach
 //! it finds.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules on partitions as such: their number, names and command lines.
 
 use crate::decode::At;

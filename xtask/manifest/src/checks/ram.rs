@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules on RAM that a manifest gives in place of its board's least.
 
 use plan::PAGE;

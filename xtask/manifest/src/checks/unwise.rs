@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is legal but unwise: warnings, looked for in manifests without errors.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules on the texts that a runner judges a partition by.
 
 use crate::decode::At;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Good systems, boards and programs.
 
 use std::path::PathBuf;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every rule: its bad manifest, its exact message, its line of the reference.
 
 use std::path::{Path, PathBuf};

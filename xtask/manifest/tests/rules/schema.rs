@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The schema against manifests: what it must accept and what it must refuse.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One slip is one error, and hides no other.
 
 use super::el2::el2_elf;

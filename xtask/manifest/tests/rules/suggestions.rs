@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a message suggests helps whoever follows it to the letter.
 
 use super::slips::{errors, slip};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory in the report: who reaches which physical addresses, and what each guest's addresses are.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report: a compiled system for a reader. Every line comes from what was compiled, none from
 //! the manifest alone.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Channels of every shape: rows, pages and interrupts at both ends.
 
 use plan::{CLASS_COMM, MAX_ENDS, NO_CORE, PAGE};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whole images, read back as EL2 and the hardware read them.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Placement: nothing over anything else, everything in RAM, blocks where they fit.
 
 use plan::CLASS_COMM;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads a plan back from an image's bytes, as EL2 does.
 
 use plan::{Array, Core, End, Header, Interrupt, Load, Memory, Partition};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report says what was compiled, within a page's width.
 
 use super::support::{duo, el2_elf};

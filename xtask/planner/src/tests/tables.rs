@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Translation tables against the walker.
 
 use proptest::prelude::*;

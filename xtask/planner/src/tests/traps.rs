@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Trap values, as whole numbers, and that their tables are sound.
 
 use crate::tables::{Shape, Stage};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Guest device trees: what they say, and that dtc has nothing to say against them.
 
 use std::io::Write;

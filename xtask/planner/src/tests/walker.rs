@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A table walker that shares nothing with the builder: it reads bytes as the architecture does
 //! (DDI 0487, D8.2 and D8.3) and panics where a descriptor is not one.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Fetching a file of a Debian arm64 package, on a Debian system of any architecture: apt with
 //! folders of its own, the system's sources and keys, and no root. The system's packages and apt's
 //! view of them stay as they are.

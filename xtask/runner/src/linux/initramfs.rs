@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The initial RAM disk: `/init`, the checks and busybox as a cpio archive, the `newc` format of
 //! Linux `Documentation/driver-api/early-userspace/buffer-format.rst`.
 

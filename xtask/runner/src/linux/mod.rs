@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a manifest means by `debian:PACKAGE`: Debian's arm64 kernel, and an initial RAM disk of its
 //! busybox. Both are fetched when they are first needed, and kept in Cargo's target folder: from
 //! then on nothing touches the network.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be seen without a network: the archive, what manifests name, what apt says.
 
 use super::*;

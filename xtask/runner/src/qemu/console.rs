@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine's console as it arrives: whole lines without escape sequences, and EL2's last line
 //! among them.
 //!

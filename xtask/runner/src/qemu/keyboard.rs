@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is typed at a running system: by a person at a terminal, from a pipe, or by a test.
 //!
 //! At a terminal every key goes to the machine, Ctrl-C too, so there is Ctrl-A x to leave. EL2

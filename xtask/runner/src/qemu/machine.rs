@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The QEMU process: its command line from the board's data, its life, and what it left behind.
 
 use super::console::Console;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs of a system on QEMU: the machine of its board, its console, and one verdict.
 
 mod console;

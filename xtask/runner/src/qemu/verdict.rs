@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One line about a run: whether it passed, and why or why not.
 
 /// What is said about a run.

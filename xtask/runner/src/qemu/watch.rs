@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Texts that settle a run before EL2's last line: a manifest's `pass` and `fail`, and `--until`.
 //!
 //! A text counts for a partition only in a line that EL2 gave that partition's name. So no guest
