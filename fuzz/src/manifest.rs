@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use bulkhead_verify::{Inputs, manifest::Manifest};
-use xtask::manifest;
 
 use crate::support;
 
@@ -30,7 +29,7 @@ pub fn run(data: &[u8]) {
     };
     let el2 = support::el2_elf();
     // The compiler may find that a system does not fit, in words.
-    let image = match xtask::compile::compile(&system, &el2) {
+    let image = match planner::compile(&system, &el2) {
         Ok(image) => image,
         Err(error) => {
             assert!(!error.to_string().is_empty());

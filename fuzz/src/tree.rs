@@ -42,7 +42,7 @@ pub fn answer(data: &[u8]) -> Answer {
 /// What it answers where the board gives the plan this range, although the tree may reserve it.
 pub fn answer_reclaiming(base: u64, size: u64, data: &[u8]) -> Answer {
     let mut system = support::duo().system;
-    system.board.reclaimed = vec![xtask::system::Range { base, size }];
+    system.board.reclaimed = vec![manifest::system::Range { base, size }];
     answer_of(&loaded(&support::compile(&system, |_, _| ())), data)
 }
 

@@ -1,12 +1,13 @@
 //! `cargo xtask check`: everything that is wrong with a system, or unwise, at once.
 
-use crate::build::{Builder, root};
-use crate::compile::Image;
-use crate::manifest;
-use crate::system::System;
-use crate::ui::{self, count};
 use crate::verify;
 use anyhow::Result;
+use manifest::system::System;
+use manifest::words::count;
+use planner::Image;
+use runner::build::Builder;
+use runner::ui;
+use runner::workspace::root;
 
 /// Checks `spec`, for GIC version `gic` or its board's first, and prints what there is to say;
 /// answers whether it may be built, and whether it is wise too if `deny_warnings`.

@@ -1,10 +1,11 @@
 //! `cargo xtask explain`: a rule's reason, and for one of manifests an example that breaks it.
 
-use crate::build::root;
-use crate::manifest::nearest;
-use crate::manifest::rules::{RULES, Rule};
-use crate::{silicon, ui};
+use crate::silicon;
 use anyhow::{Context, Result, bail};
+use manifest::rules::{RULES, Rule};
+use manifest::words::nearest;
+use runner::ui;
+use runner::workspace::root;
 use std::fmt::Write;
 
 /// Explains the rule `id`, or lists all rules.

@@ -5,9 +5,9 @@
 //! toolchain has. So neither a nightly one nor cargo-fuzz is needed, a C++ compiler is. With both,
 //! `cargo +nightly fuzz run TARGET --features engine` works too.
 
-use crate::build::{cargo, root, target_dir};
-use crate::ui;
 use anyhow::{Context, Result, bail};
+use runner::ui;
+use runner::workspace::{cargo, root, target_dir};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

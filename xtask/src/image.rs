@@ -1,9 +1,11 @@
 //! `cargo xtask image`: a system's image in a file, and what else the board's firmware wants beside
 //! it.
 
-use crate::build::{self, Builder};
-use crate::{ui, verify};
+use crate::verify;
 use anyhow::{Context, Result};
+use runner::build::Builder;
+use runner::ui;
+use runner::workspace;
 use std::path::PathBuf;
 
 /// Builds `spec`, for GIC version `gic` or its board's first, verifies its image and writes it to
@@ -19,7 +21,7 @@ pub fn command(spec: &str, gic: Option<u32>, output: Option<PathBuf>) -> Result<
         .or_else(|| Some(PathBuf::from(&card?.image)))
         .with_context(|| format!("{spec}: say where to write the image: `-o FILE`"))?;
     let image = verify::image(&mut builder, &system)?;
-    build::write(&output, &image.bytes)?;
+    workspace::write(&output, &image.bytes)?;
     ui::say(format_args!("{}: {} bytes", output.display(), image.bytes.len()));
     if let Some(card) = card {
         ui::say(format_args!(

@@ -2,9 +2,9 @@
 //! the tables of docs/guest-abi.md. Values and texts come from the constants and their doc
 //! comments.
 
-use crate::build::{self, root};
-use crate::ui;
 use anyhow::{Context, Result, ensure};
+use runner::ui;
+use runner::workspace::{self, root};
 
 /// The sources: calls, and what channels look like.
 const SOURCES: [&str; 2] = ["hyp/abi/src/lib.rs", "hyp/channel/src/shape.rs"];
@@ -87,7 +87,7 @@ pub fn command() -> Result<()> {
         let path = root().join(file);
         let same = std::fs::read_to_string(&path).is_ok_and(|old| old == text);
         if !same {
-            build::write(&path, text.as_bytes())?;
+            workspace::write(&path, text.as_bytes())?;
         }
         ui::say(format_args!("{file}: {}", if same { "unchanged" } else { "written" }));
     }

@@ -1,24 +1,18 @@
-//! Bulkhead's command line: one file a command, the manifest reader and the plan compiler.
+//! Bulkhead's command line: one file per command. What they share is in the crates below it.
 pub mod bench;
-pub mod build;
 pub mod callgraph;
 pub mod check;
-pub mod compile;
 pub mod draw;
 pub mod explain;
 pub mod fuzz;
 pub mod image;
 pub mod interface;
-pub mod linux;
-pub mod manifest;
 pub mod prose;
 pub mod qemu;
 pub mod schema;
 pub mod setup;
 pub mod silicon;
 pub mod size;
-pub mod system;
 pub mod test;
 pub mod trace;
-pub mod ui;
 pub mod verify;

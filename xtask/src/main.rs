@@ -2,15 +2,17 @@
 
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
+use runner::build::Builder;
+use runner::linux::Instead;
+use runner::qemu::{Input, Options, restore_terminal};
+use runner::ui;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use xtask::build::Builder;
-use xtask::linux::Instead;
 use xtask::setup::{self, Scope};
 use xtask::{
-    bench, callgraph, check, compile, draw, explain, fuzz, image, interface, qemu, schema, silicon,
-    size, test, ui, verify,
+    bench, callgraph, check, draw, explain, fuzz, image, interface, qemu, schema, silicon, size,
+    test, verify,
 };
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
@@ -269,7 +271,7 @@ struct SiliconArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match ui::catch_interrupts().and_then(|()| dispatch(cli.command)) {
+    match ui::catch_interrupts(restore_terminal).and_then(|()| dispatch(cli.command)) {
         Ok(true) if ui::all_said() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -292,7 +294,7 @@ fn dispatch(command: Command) -> Result<bool> {
     match command {
         Command::Qemu(args) => {
             let gic = args.system.board.gic;
-            let options = qemu::Options {
+            let options = Options {
                 icount: args.icount,
                 cores: args.smp,
                 memory: args.memory,
@@ -308,7 +310,7 @@ fn dispatch(command: Command) -> Result<bool> {
                 })),
                 limit: limit(args.time_limit.unwrap_or(120)),
                 limit_ends_with_key: args.time_limit.is_none(),
-                input: qemu::Input::Stdin,
+                input: Input::Stdin,
             };
             if !args.no_setup {
                 setup::ensure(Scope::Run)?;
@@ -393,7 +395,7 @@ fn dispatch(command: Command) -> Result<bool> {
             let mut builder = Builder::for_gic(system.board.gic);
             let system = builder.system(&system.spec()?)?;
             let image = builder.image(&system)?;
-            ui::say(compile::report(&system, &image).trim_end());
+            ui::say(planner::report(&system, &image).trim_end());
             Ok(true)
         }
     }

@@ -324,7 +324,8 @@ mod tests {
     #[test]
     fn filling_changes_no_word() {
         for path in ["docs/boot.md", "docs/SPECIFICATION.md", "hyp/plan/src/lib.rs"] {
-            let text = std::fs::read_to_string(crate::build::root().join(path)).expect("a file");
+            let text =
+                std::fs::read_to_string(runner::workspace::root().join(path)).expect("a file");
             let narrow = filled(kind(path), &text);
             let plain = |text: &str| {
                 let words = text.split_whitespace();

@@ -1,8 +1,8 @@
 //! `cargo xtask schema`: the manifest's JSON schema, for editors.
 
-use crate::build::{self, root};
-use crate::{manifest, ui};
 use anyhow::{Context, Result, anyhow};
+use runner::ui;
+use runner::workspace::{self, root};
 use std::path::Path;
 
 /// Where the schema is committed: manifests name it in their first line.
@@ -16,7 +16,7 @@ pub const FILE: &str = "docs/system.schema.json";
 pub fn command(output: Option<&Path>) -> Result<()> {
     let text = text()?;
     match output {
-        Some(path) => build::write(path, text.as_bytes()),
+        Some(path) => workspace::write(path, text.as_bytes()),
         None => {
             ui::say(text.trim_end());
             Ok(())

@@ -9,10 +9,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use verify::{Inputs, Proof};
 
-use crate::build::{self, Builder};
-use crate::compile::Image;
-use crate::linux;
-use crate::system::System;
+use manifest::system::System;
+use planner::Image;
+use runner::build::Builder;
+use runner::workspace;
 
 /// Verifies the image file of the system `spec` for GIC version `gic` or the board's first, builds
 /// what its manifest names, and writes the report as JSON to `json` if wanted.
@@ -27,7 +27,7 @@ pub fn command(image: &Path, spec: &str, gic: Option<u32>, json: Option<&Path>) 
     let inputs = inputs(&mut builder, &system)?;
     let proof = verify::verify(&bytes, &inputs);
     if let Some(json) = json {
-        build::write(json, proof.json()?.as_bytes())?;
+        workspace::write(json, proof.json()?.as_bytes())?;
     }
     Ok(proof)
 }
@@ -57,10 +57,10 @@ pub fn inputs(builder: &mut Builder, system: &System) -> Result<Inputs> {
     };
     let gic = system.board.gic.version;
     let el2 = read(&builder.hypervisor(gic)?)?;
-    let root = build::root();
+    let root = workspace::root();
     let mut guests = |name: &str| -> Result<Vec<u8>> {
         let guest = root.join("guests").join(name).join("Cargo.toml").exists();
-        ensure!(guest || name.starts_with(linux::SCHEME), "there is no guest \"{name}\"");
+        ensure!(guest || name.starts_with(manifest::SCHEME), "there is no guest \"{name}\"");
         read(&builder.file(name)?)
     };
     let mut inputs = Inputs::read(&root, &system.path, &el2, &mut guests)?;

@@ -2,9 +2,9 @@
 //! Licences and sources of every dependency against deny.toml, without cargo-deny: cargo's metadata
 //! has both.
 
+use runner::workspace::root;
 use serde_json::Value;
 use std::process::Command;
-use xtask::build::root;
 
 /// Where dependencies may come from: this repository, or one registry. cargo-deny checks which.
 const REGISTRY: &str = "registry+";
@@ -75,7 +75,7 @@ fn every_dependency_is_allowed() {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked"])
         .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
-        .args(["--filter-platform", xtask::build::TARGET])
+        .args(["--filter-platform", runner::build::TARGET])
         .current_dir(root())
         .output()
         .expect("cargo runs");

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use xtask::build::root;
-use xtask::manifest::rules::RULES;
+use manifest::rules::RULES;
+use runner::workspace::root;
 
 /// A numbered claim.
 struct Claim {

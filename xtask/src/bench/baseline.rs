@@ -2,8 +2,9 @@
 
 use super::figure::{self, Figure, Stored};
 use super::report;
-use crate::build;
+use super::task::{self, Task};
 use anyhow::{Context, Result, ensure};
+use runner::workspace;
 use std::path::PathBuf;
 
 /// Where they are, from the repository's root.
@@ -16,7 +17,7 @@ const END: &str = "<!-- end -->\n";
 const ALLOWED: f64 = 0.03;
 
 fn file() -> PathBuf {
-    build::root().join(FILE)
+    workspace::root().join(FILE)
 }
 
 /// Runs the operations and holds them against the baseline; how many figures were compared.
@@ -25,7 +26,7 @@ fn file() -> PathBuf {
 /// If a figure rose by more than 3 %, or there is none of that name.
 pub fn check() -> Result<usize> {
     let old = figure::load(&file())?;
-    let new = super::operations()?;
+    let new = task::run(&[Task::Operations(3)], 1)?;
     let risen = risen(&old, &new);
     ensure!(
         risen.is_empty(),
@@ -57,8 +58,8 @@ pub fn risen(old: &[Stored], new: &[Figure]) -> Vec<String> {
 pub fn bless(figures: &[Figure]) -> Result<()> {
     let operations: Vec<_> =
         figures.iter().filter(|figure| figure.name.starts_with("el2.")).cloned().collect();
-    build::write(&file(), figure::to_json(&operations).as_bytes())?;
-    let page = build::root().join(PAGE);
+    workspace::write(&file(), figure::to_json(&operations).as_bytes())?;
+    let page = workspace::root().join(PAGE);
     let text = std::fs::read_to_string(&page)
         .with_context(|| format!("cannot read {}", page.display()))?;
     let parts =
@@ -68,5 +69,5 @@ pub fn bless(figures: &[Figure]) -> Result<()> {
     })?;
     let tables = report::tables(figures);
     let text = format!("{before}{BEGIN}\n{tables}\n{END}{after}");
-    build::write(&page, text.as_bytes())
+    workspace::write(&page, text.as_bytes())
 }

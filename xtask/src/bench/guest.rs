@@ -1,8 +1,8 @@
 //! What bench guests print, read: lines `span` (guests/bench/src/meter.rs), `phase` (count.rs
 //! there) and `figure`.
 
-use crate::qemu::Console;
 use anyhow::{Context, Result, bail};
+use runner::qemu::Console;
 use std::collections::BTreeMap;
 
 /// EL2's work between two readings of its counter on one vCPU.

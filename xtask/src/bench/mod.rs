@@ -21,14 +21,15 @@ mod wall;
 
 pub use baseline::check as check_baseline;
 
-use crate::build::{self, Builder};
-use crate::{size, ui};
+use crate::size;
 use anyhow::Result;
 use figure::{Bounds, Figure};
 use operations::Operations;
 use run::Bench;
+use runner::build::Builder;
+use runner::ui;
+use runner::workspace;
 use std::path::PathBuf;
-use task::Task;
 
 /// What is asked of the bench.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +63,7 @@ pub fn command(options: &Options) -> Result<bool> {
     if options.wall {
         let ratios = wall::ratios()?;
         let file = run::folder().join("wall.json");
-        build::write(&file, figure::to_json(&ratios).as_bytes())?;
+        workspace::write(&file, figure::to_json(&ratios).as_bytes())?;
         ui::say(wall::table(&ratios).trim_end());
         if let Some(doubt) = wall::doubt() {
             ui::say(format_args!("\n{doubt}"));
@@ -77,9 +78,9 @@ pub fn command(options: &Options) -> Result<bool> {
     figures.extend(sizes()?);
 
     let folder = run::folder();
-    build::write(&folder.join("bench.json"), figure::to_json(&figures).as_bytes())?;
-    build::write(&folder.join("bench.md"), report::markdown(&figures).as_bytes())?;
-    build::write(&folder.join("bench.html"), report::html(&figures).as_bytes())?;
+    workspace::write(&folder.join("bench.json"), figure::to_json(&figures).as_bytes())?;
+    workspace::write(&folder.join("bench.md"), report::markdown(&figures).as_bytes())?;
+    workspace::write(&folder.join("bench.html"), report::html(&figures).as_bytes())?;
     ui::say(report::summary(&figures).trim_end());
     ui::say(format_args!("\nwritten: {}/bench.html, bench.md, bench.json", folder.display()));
     if let Some(old) = old {
@@ -93,11 +94,6 @@ pub fn command(options: &Options) -> Result<bool> {
         baseline::bless(&figures)?;
     }
     Ok(figures.iter().all(Figure::held))
-}
-
-/// The operations alone.
-fn operations() -> Result<Vec<Figure>> {
-    task::run(&[Task::Operations(3)], 1)
 }
 
 /// What runs at EL2, in bytes and lines.

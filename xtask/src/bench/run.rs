@@ -1,12 +1,13 @@
 //! Builds a bench system and runs it, repeatable to the instruction.
 
 use super::guest::Printed;
-use crate::build::{self, Builder};
-use crate::compile::Image;
-use crate::qemu::{self, Options, Outcome, Watch};
-use crate::system::System;
 use crate::trace::{Code, Trace};
 use anyhow::{Context, Result, bail, ensure};
+use manifest::system::System;
+use planner::Image;
+use runner::build::Builder;
+use runner::qemu::{self, Options, Outcome, Watch};
+use runner::workspace;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub struct Bench {
 /// Where the bench's files go.
 #[must_use]
 pub fn folder() -> PathBuf {
-    build::target_dir().join("bench")
+    workspace::target_dir().join("bench")
 }
 
 impl Bench {
@@ -43,7 +44,7 @@ impl Bench {
         let Image { bytes, design } = builder.image(&system)?;
         let gic = system.board.gic.version;
         let image = folder().join(format!("{}-gicv{gic}.img", system.name));
-        build::write(&image, &bytes)?;
+        workspace::write(&image, &bytes)?;
         let code = Code { base: design.places.image.base, size: design.el2.segments[0].size };
         Ok(Self { system, image, code, append: None })
     }

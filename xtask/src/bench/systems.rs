@@ -1,8 +1,8 @@
 //! The bench's systems that differ in a number or a word: their manifests, written from here.
 
 use super::run::folder;
-use crate::build;
 use anyhow::Result;
+use runner::workspace;
 use std::fmt::Write;
 
 /// Sizes of messages, bytes: those of guests/bench/src/phase.rs.
@@ -81,7 +81,7 @@ impl Manifest {
     /// Writes it to the bench's folder; its path.
     fn save(self, name: &str) -> Result<String> {
         let path = folder().join("systems").join(format!("{name}.toml"));
-        build::write(&path, self.0.as_bytes())?;
+        workspace::write(&path, self.0.as_bytes())?;
         Ok(path.display().to_string())
     }
 }

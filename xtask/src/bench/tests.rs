@@ -4,8 +4,7 @@ use super::baseline::risen;
 use super::figure::{Change, Figure, Stored, compare, load, number, to_json};
 use super::guest::Printed;
 use super::{growth, report};
-use crate::manifest::tests::scratch;
-use crate::qemu::Console;
+use runner::qemu::Console;
 
 fn read(lines: &str) -> anyhow::Result<Printed> {
     let mut console = Console::new(0);
@@ -59,9 +58,9 @@ fn a_span_without_the_cost_of_reading_is_no_figure() {
 #[test]
 fn figures_come_back_from_their_file() {
     let figures = [figure("a.b", 1.5), figure("c", 300_000.0)];
-    let folder = scratch();
+    let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let file = folder.path().join("figures.json");
-    crate::build::write(&file, to_json(&figures).as_bytes()).expect("a file");
+    runner::workspace::write(&file, to_json(&figures).as_bytes()).expect("a file");
     let back = load(&file);
     std::fs::write(&file, "[1]").expect("a file");
     let bad = load(&file);

@@ -6,9 +6,9 @@ use super::figure::{Figure, number};
 use super::run::Bench;
 use super::stream::Stream;
 use super::systems::{self, Path, SIZES, WAITS};
-use crate::build::Builder;
-use crate::ui::{self, Progress};
 use anyhow::{Result, bail};
+use runner::build::Builder;
+use runner::ui::{self, Progress};
 
 /// Runs both paths by every way of waiting, one run at a time, and answers relayed time over direct
 /// time.

@@ -9,8 +9,14 @@ use super::code::Code;
 use super::decode::{Instruction, LINK, decode};
 use super::graph::{self, Functions, Need, Needs};
 use super::lists::{Branch, Does, Indirect, Open};
+use super::report::{Report, Stack};
 use super::walk::{Base, Edge, Function, Program};
-use super::{CORE_STACK, Report, SLOTS, Stack};
+
+/// Bytes of a core's own stack: its private region without the state on top and the unmapped page
+/// below.
+pub const CORE_STACK: u64 = plan::PRIVATE_SIZE - plan::PRIVATE_STATE - plan::PAGE;
+/// How many slots there are; the first half is for exceptions of EL2 itself.
+pub const SLOTS: u32 = 16;
 
 /// Names the source line of an instruction.
 type Lines<'a> = &'a dyn Fn(u32) -> Option<String>;

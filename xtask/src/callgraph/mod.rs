@@ -12,53 +12,26 @@ mod code;
 mod decode;
 mod graph;
 mod lists;
+mod report;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-use std::fmt::{Display, Formatter};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::build::{self, Builder};
 use crate::trace::Symbols;
-use crate::ui;
-use checks::{Entries, Lists, look};
+use checks::{Entries, Lists, SLOTS, look};
 use code::Code;
+use report::Report;
+use runner::build::{self, Builder};
+use runner::ui;
 
-/// Bytes of a core's own stack: its private region without the state on top and the unmapped page
-/// below.
-const CORE_STACK: u64 = plan::PRIVATE_SIZE - plan::PRIVATE_STATE - plan::PAGE;
 /// Bytes of the vector table's slots (DDI 0487, D1.3.1).
 const SLOT: u32 = 128;
-/// How many slots there are; the first half is for exceptions of EL2 itself.
-const SLOTS: u32 = 16;
 /// Where firmware enters, the vectors apart.
 const STARTS: &[&str] = &["_image_start", "secondary_start"];
-
-/// What a stack is compared with.
-#[derive(Clone, Debug)]
-struct Stack {
-    name: &'static str,
-    limit: u64,
-    /// The deepest way, a fault of EL2's own on top of it included.
-    bytes: u64,
-    /// Of these the fault's.
-    fault: u64,
-    /// The way.
-    path: Vec<(String, i32)>,
-}
-
-/// One flavour's call graph.
-struct Report {
-    functions: usize,
-    calls: usize,
-    indirect: usize,
-    /// What the lists let pass, a line each.
-    listed: Vec<String>,
-    stacks: Vec<Stack>,
-}
 
 /// `cargo xtask callgraph`: prints both flavours' figures; answers whether the stacks suffice.
 ///
@@ -89,10 +62,10 @@ pub fn check() -> Result<()> {
 /// Builds the hypervisor (release) for a GIC of this version and looks at it.
 fn measure(gic: u32) -> Result<Report> {
     let path = Builder::default().hypervisor(gic)?;
-    report(&path, gic).with_context(|| format!("EL2 for GICv{gic}"))
+    read(&path, gic).with_context(|| format!("EL2 for GICv{gic}"))
 }
 
-fn report(path: &Path, gic: u32) -> Result<Report> {
+fn read(path: &Path, gic: u32) -> Result<Report> {
     let elf = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let code = Code::read(&elf)?;
     let lines = Symbols::read(path)?;
@@ -105,35 +78,4 @@ fn report(path: &Path, gic: u32) -> Result<Report> {
         vectors: (0..SLOTS).map(|slot| vectors + SLOT * slot).collect(),
     };
     look(&code, &lists, &entries, &|at| lines.line(at))
-}
-
-impl Report {
-    /// Whether each stack has room for the deepest way.
-    fn fits(&self) -> bool {
-        self.stacks.iter().all(|stack| stack.bytes <= stack.limit)
-    }
-}
-
-impl Display for Report {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Self { functions, calls, indirect, .. } = self;
-        writeln!(
-            f,
-            "  {functions} functions, {calls} calls, {indirect} indirect branches; listed:"
-        )?;
-        for entry in &self.listed {
-            writeln!(f, "    {entry}")?;
-        }
-        for stack in &self.stacks {
-            let Stack { name, limit, bytes, fault, path } = stack;
-            let word = if bytes <= limit { "of" } else { "OVER the" };
-            writeln!(
-                f,
-                "  {name} stack: {bytes} {word} {limit} bytes, {fault} of them for a fault of EL2"
-            )?;
-            let path: Vec<_> = path.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect();
-            writeln!(f, "    {}", path.join(" > "))?;
-        }
-        Ok(())
-    }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The checks can fail: tiny programs by hand, each with one thing wrong.
 
-use super::checks::{Entries, Lists, look};
+use super::checks::{CORE_STACK, Entries, Lists, look};
 use super::code::{Code, Symbol};
 use super::decode::{Instruction, decode};
 use super::lists::{Branch, Does, Indirect, Open};
-use super::{CORE_STACK, Report};
+use super::report::Report;
 
 const RET: u32 = 0xd65f_03c0;
 const NOP: u32 = 0xd503_201f;

@@ -1,14 +1,14 @@
 //! The upper half of a drawing: a panel for each partition with its cores, and the channels below,
 //! from core to core.
 
-use super::bytes;
 use super::canvas::{Canvas, MARGIN, width};
-use crate::compile::Design;
-use crate::compile::guest::PL011_INTID;
-use crate::manifest::address;
-use crate::system::{End, System};
-use crate::ui::count;
+use super::units::bytes;
+use manifest::guest_machine::PL011_INTID;
+use manifest::system::{End, System};
+use manifest::words::address;
+use manifest::words::count;
 use plan::{CLASS_COMM, INTERRUPT_PHYSICAL};
+use planner::Design;
 
 /// A core's box.
 const CARD: [f64; 2] = [132.0, 62.0];

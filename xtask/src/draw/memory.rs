@@ -1,12 +1,12 @@
 //! The lower half of a drawing: RAM to scale with who may do what to each part of it, and the
 //! devices.
 
-use super::bytes;
 use super::canvas::{Canvas, MARGIN, width};
-use crate::compile::Design;
-use crate::compile::tables::Access;
-use crate::manifest::address;
-use crate::system::{Range, System};
+use super::units::bytes;
+use manifest::system::{Range, System};
+use manifest::words::address;
+use planner::Design;
+use planner::tables::Access;
 
 /// Height of a row.
 const ROW: f64 = 24.0;
@@ -120,7 +120,7 @@ fn parts(system: &System, design: &Design) -> Vec<Part> {
             within: false,
             class: "memory",
             what: format!("{} of {}", piece.what(), partition.name),
-            who: format!("{} {}", partition.name, piece.access().letters()),
+            who: format!("{} {}", partition.name, Access::of(piece).letters()),
         }));
     }
     for (channel, regions) in system.channels.iter().zip(&places.regions) {

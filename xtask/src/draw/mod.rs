@@ -8,13 +8,16 @@ mod cores;
 mod memory;
 #[cfg(test)]
 mod tests;
+mod units;
 
-use crate::build::{self, Builder};
-use crate::compile::Design;
-use crate::system::System;
-use crate::ui::{self, count};
 use anyhow::Result;
 use canvas::{Canvas, MARGIN, width};
+use manifest::system::System;
+use manifest::words::count;
+use planner::Design;
+use runner::build::Builder;
+use runner::ui;
+use runner::workspace;
 use std::path::Path;
 
 /// Draws `spec`, for GIC version `gic` or its board's first, on standard output or to the file
@@ -28,7 +31,7 @@ pub fn command(spec: &str, gic: Option<u32>, output: Option<&Path>) -> Result<()
     let image = builder.image(&system)?;
     let drawing = draw(&system, &image.design);
     match output {
-        Some(path) => build::write(path, drawing.as_bytes()),
+        Some(path) => workspace::write(path, drawing.as_bytes()),
         None => {
             ui::say(drawing.trim_end());
             Ok(())
@@ -72,13 +75,4 @@ pub fn draw(system: &System, design: &Design) -> String {
         canvas.text(x + 32.0, y + 11.0, "muted", words);
     }
     canvas.finish(&format!("{} on {}", system.name, system.board.name))
-}
-
-/// Bytes for people: the largest unit that divides them.
-fn bytes(n: u64) -> String {
-    match n {
-        n if n >= 1 << 30 && n.is_multiple_of(1 << 30) => format!("{} GiB", n >> 30),
-        n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
-        n => format!("{} KiB", n >> 10),
-    }
 }

@@ -1,13 +1,17 @@
 //! What drawings show, and that the one in the documentation shows what there is.
 
+#[path = "../../manifest/tests/support/mod.rs"]
+mod files;
+#[path = "../../planner/tests/support/mod.rs"]
+mod systems;
+
 use super::canvas::width;
 use super::draw;
-use crate::build::root;
-use crate::compile::tests::{channel, duo, el2_elf, partition};
-use crate::compile::{Image, compile};
-use crate::manifest;
-use crate::manifest::tests::{elf, scratch};
-use crate::system::System;
+use files::{elf, scratch};
+use manifest::system::System;
+use planner::{Image, compile};
+use runner::workspace::root;
+use systems::{channel, duo, el2_elf, partition};
 
 fn compiled(system: &System, el2: &[u8]) -> Image {
     compile(system, el2).expect("a system that fits")

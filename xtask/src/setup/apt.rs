@@ -3,8 +3,8 @@
 
 use super::needs::{QEMU_MAJOR, major, on_path};
 use super::sources::{Source, backports, suites};
-use crate::ui;
 use anyhow::{Context, Result, bail};
+use runner::ui;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

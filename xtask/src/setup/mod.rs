@@ -11,9 +11,9 @@ mod tests;
 
 pub use needs::Scope;
 
-use crate::ui;
 use anyhow::{Context, Result, bail};
 use needs::{Fix, Manager, NEEDS, Need, Package, missing, on_path};
+use runner::ui;
 use std::process::Command;
 
 /// Gets what `scope` needs and is missing; says nothing if nothing is.
@@ -69,7 +69,7 @@ fn rustup(need: &Need, arguments: &[&str]) -> Result<()> {
         );
     }
     let mut command = Command::new("rustup");
-    command.args(arguments).current_dir(crate::build::root());
+    command.args(arguments).current_dir(runner::workspace::root());
     ui::run(&format!("adding {} to the Rust toolchain", need.name), &mut command).with_context(
         || format!("{} is missing; where there is a network, run: {shown}", need.name),
     )?;

@@ -1,8 +1,8 @@
 //! What Bulkhead needs on the machine it is built on: one row a need, with how to see it and how to
 //! get it.
 
-use crate::build::TARGET;
 use anyhow::{Context, Result, bail, ensure};
+use runner::build::TARGET;
 use std::process::{Command, Stdio};
 
 /// Oldest QEMU whose `virt` machine behaves as the tests expect.
@@ -192,12 +192,12 @@ fn rust_target() -> Result<String> {
 }
 
 fn qemu() -> Result<String> {
-    let line = first_line(crate::qemu::PROGRAM, &["--version"])?;
+    let line = first_line(runner::qemu::PROGRAM, &["--version"])?;
     let version = line.split(' ').find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     let version = version.context("it does not say its version")?;
     let number = major(version).context("it does not say its version")?;
     ensure!(number >= QEMU_MAJOR, "version {version} is there, {QEMU_MAJOR} is needed");
-    Ok(format!("{} {version}", crate::qemu::PROGRAM))
+    Ok(format!("{} {version}", runner::qemu::PROGRAM))
 }
 
 /// First number of a version.
@@ -209,7 +209,7 @@ pub fn major(version: &str) -> Option<u32> {
 fn first_line(program: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(program);
     // Rust's tools are those of the repository's toolchain.
-    command.args(arguments).current_dir(crate::build::root()).stdin(Stdio::null());
+    command.args(arguments).current_dir(runner::workspace::root()).stdin(Stdio::null());
     let Ok(output) = command.output() else { bail!("{program} is not installed") };
     ensure!(output.status.success(), "{program} is not installed");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

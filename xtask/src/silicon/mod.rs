@@ -13,12 +13,13 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use silicon_model::rules::{self, Rule};
 
-use crate::build::{self, Builder};
-use crate::manifest::nearest;
-use crate::ui::{self, Step};
+use manifest::words::nearest;
 use print::Findings;
 use run::Prepared;
 pub use run::{Checked, Options};
+use runner::build::Builder;
+use runner::ui::{self, Step};
+use runner::workspace;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +39,7 @@ pub fn command(spec: &str, gic: Option<u32>, request: &Request) -> Result<bool> 
     let mut builder = Builder::for_gic(gic);
     let findings = check(&mut builder, spec, &request.run)?;
     if let Some(json) = &request.json {
-        build::write(json, serde_json::to_string_pretty(&findings.json())?.as_bytes())?;
+        workspace::write(json, serde_json::to_string_pretty(&findings.json())?.as_bytes())?;
     }
     ui::say(&findings);
     Ok(findings.holds())

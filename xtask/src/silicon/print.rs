@@ -11,8 +11,8 @@ use silicon_model::rules;
 use super::names::Names;
 use super::run::{Checked, Prepared};
 use super::waivers::{self, Waiver};
-use crate::qemu::Verdict;
-use crate::ui::count;
+use manifest::words::count;
+use runner::qemu::Verdict;
 
 /// A violation with its names.
 pub struct Finding {

@@ -9,11 +9,12 @@ use anyhow::{Context, Result, bail, ensure};
 use silicon_model::observer::Settings;
 use silicon_model::{Config, Gic, Report};
 
-use crate::build::{self, Builder};
-use crate::compile::Image;
-use crate::qemu::{self, Outcome, Verdict, Watch};
-use crate::system::{self, System};
-use crate::{linux, ui};
+use manifest::system::{self, System};
+use planner::Image;
+use runner::build::Builder;
+use runner::qemu::{self, Outcome, Verdict, Watch};
+use runner::workspace;
+use runner::{errands, ui};
 
 /// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -72,8 +73,8 @@ fn plugin() -> Result<PathBuf> {
     if let Some(path) = &*built {
         return Ok(path.clone());
     }
-    let target = build::target_dir();
-    let mut command = build::cargo("build");
+    let target = workspace::target_dir();
+    let mut command = workspace::cargo("build");
     command.args(["--locked", "--package", PLUGIN, "--target-dir"]).arg(&target);
     ui::run("building the checker", &mut command)?;
     let name =
@@ -164,13 +165,13 @@ impl Prepared {
     /// # Errors
     /// If QEMU cannot be run, or the checker leaves no report.
     pub fn run(&self, bytes: &[u8], options: &Options) -> Result<Checked> {
-        let id = build::unique();
-        let folder = build::target_dir().join("silicon");
+        let id = workspace::unique();
+        let folder = workspace::target_dir().join("silicon");
         let file = |extension| folder.join(format!("{}-{id}.{extension}", self.system.name));
         let (image, settings, report) = (file("img"), file("settings"), file("report"));
-        build::write(&image, bytes)?;
+        workspace::write(&image, bytes)?;
         let text = serde_json::to_string(&self.settings(options, &report))?;
-        build::write(&settings, text.as_bytes())?;
+        workspace::write(&settings, text.as_bytes())?;
         let argument = format!("{},settings={}", self.plugin.display(), settings.display());
         let run = qemu::Options {
             icount: !self.threads(options),
@@ -178,7 +179,7 @@ impl Prepared {
             nonce: Some(NONCE),
             limit: Some(LIMIT),
             limit_ends_with_key: false,
-            input: match linux::errands(&self.system) {
+            input: match errands::errands(&self.system) {
                 steps if steps.is_empty() => qemu::Input::Nobody,
                 steps => qemu::Input::Typed(steps),
             },

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use silicon_model::rules;
 
-use crate::build;
+use runner::workspace;
 
 /// Where they are.
 pub const FILE: &str = "xtask/silicon/waivers.toml";
@@ -28,7 +28,7 @@ pub struct Waiver {
 /// # Errors
 /// If the file cannot be read, names no rule, or gives no reason.
 pub fn read() -> Result<Vec<Waiver>> {
-    let path = build::root().join(FILE);
+    let path = workspace::root().join(FILE);
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}", path.display()))?;
     parse(&text).context(FILE)

@@ -5,9 +5,10 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-use crate::build::{self, Builder, HYPERVISOR, TARGET};
-use crate::ui;
 use anyhow::{Context, Result, ensure};
+use runner::build::{self, Builder, HYPERVISOR, TARGET};
+use runner::ui;
+use runner::workspace;
 use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
@@ -106,7 +107,7 @@ fn table(f: &mut Formatter<'_>, rows: &[(String, u64)], budget: u64) -> std::fmt
 
 /// The first-party crates linked into EL2, with their folders: those that Cargo takes from a path.
 fn crates() -> Result<Vec<(String, PathBuf)>> {
-    let mut command = build::cargo("tree");
+    let mut command = workspace::cargo("tree");
     command.args(["--locked", "--package", HYPERVISOR, "--target", TARGET, "--edges", "normal"]);
     command.args(["--prefix", "none", "--no-dedupe", "--format", "{p}"]);
     let output = command.output().context("cannot start cargo")?;

@@ -1,7 +1,7 @@
 //! Damages images, for tests of what EL2 does then.
 
-use crate::compile::rows;
 use plan::{Core, Header, Partition};
+use planner::rows;
 use std::mem::offset_of;
 use std::ops::Range;
 use system_tests::Damage;

@@ -1,9 +1,11 @@
 //! What is checked without QEMU: formatting, lints, the tests of every crate, all interleavings,
 //! the budgets.
 
-use crate::build::{self, HYPERVISOR, TARGET};
-use crate::{callgraph, fuzz, setup, size, ui};
+use crate::{callgraph, fuzz, setup, size};
 use anyhow::{Context, Result, ensure};
+use runner::build::{self, HYPERVISOR, TARGET};
+use runner::ui;
+use runner::workspace;
 use serde::Deserialize;
 use std::path::Path;
 use std::process::Command;
@@ -35,7 +37,7 @@ impl std::error::Error for Skipped {}
 pub const CHECKS: &[Check] = &[
     Check {
         name: "format",
-        run: |name| checked(name, build::cargo("fmt").args(["--all", "--check"])),
+        run: |name| checked(name, workspace::cargo("fmt").args(["--all", "--check"])),
     },
     Check { name: "clippy/host", run: |name| clippy(name, &["--all-targets"]) },
     Check { name: "clippy/bare-metal", run: clippy_bare_metal },
@@ -63,10 +65,10 @@ fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
 
 /// The tests of every crate that builds for the host, in whole or its library alone.
 fn crates(name: &str) -> Result<usize> {
-    let others = bare_metal(&build::root())?;
+    let others = bare_metal(&workspace::root())?;
     let others = others.iter().filter(|name| !GUEST_LIBRARIES.contains(&name.as_str()));
     let excluded = others.flat_map(|name| ["--exclude", name]);
-    tests(name, build::cargo("test").args(["--locked", "--workspace"]).args(excluded))
+    tests(name, workspace::cargo("test").args(["--locked", "--workspace"]).args(excluded))
 }
 
 fn checked(name: &str, command: &mut Command) -> Result<usize> {
@@ -76,12 +78,12 @@ fn checked(name: &str, command: &mut Command) -> Result<usize> {
 fn clippy(name: &str, arguments: &[&str]) -> Result<usize> {
     checked(
         name,
-        build::cargo("clippy").arg("--locked").args(arguments).args(["--", "-D", "warnings"]),
+        workspace::cargo("clippy").arg("--locked").args(arguments).args(["--", "-D", "warnings"]),
     )
 }
 
 fn clippy_bare_metal(name: &str) -> Result<usize> {
-    let names = bare_metal(&build::root())?;
+    let names = bare_metal(&workspace::root())?;
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut arguments = vec!["--release", "--target", TARGET];
     arguments.extend(packages(&names));
@@ -97,14 +99,14 @@ fn clippy_bare_metal(name: &str) -> Result<usize> {
 /// failure.
 fn documentation(name: &str) -> Result<usize> {
     let doc = |arguments: &[&str]| {
-        let mut command = build::cargo("doc");
+        let mut command = workspace::cargo("doc");
         command.args(["--locked", "--no-deps"]).args(arguments);
         // The flags of .cargo/config.toml go with these.
         command.env("RUSTDOCFLAGS", "-D warnings");
         checked(name, &mut command)
     };
     doc(&[])?;
-    let names = bare_metal(&build::root())?;
+    let names = bare_metal(&workspace::root())?;
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let target = ["--release", "--target", TARGET];
     doc(&[&target[..], &packages(&names).collect::<Vec<_>>()].concat())?;
@@ -118,14 +120,14 @@ fn documentation(name: &str) -> Result<usize> {
 /// Holds dependencies to deny.toml with cargo-deny. Licences and sources are held to it by a test
 /// in any case.
 fn dependencies(name: &str) -> Result<usize> {
-    let mut version = build::cargo("deny");
+    let mut version = workspace::cargo("deny");
     let installed = version.arg("--version").output();
     if !installed.is_ok_and(|output| output.status.success()) {
         return Err(Skipped("cargo-deny is missing: cargo install --locked cargo-deny").into());
     }
     // Not the advisories: they change from day to day, and come from the network.
     let what = ["--locked", "check", "licenses", "bans", "sources"];
-    checked(name, build::cargo("deny").args(what))
+    checked(name, workspace::cargo("deny").args(what))
 }
 
 /// Names of the workspace's crates that do not build for the host: its members that are not default
@@ -162,14 +164,14 @@ pub fn bare_metal(root: &Path) -> Result<Vec<String>> {
 }
 
 fn interleavings(name: &str) -> Result<usize> {
-    let mut command = build::cargo("test");
+    let mut command = workspace::cargo("test");
     command.arg("--locked").args(packages(LOOM)).args(LOOM_TESTS);
     // Another configuration of the same crates: a folder of its own keeps the others from being
     // built again.
     command
         .env("RUSTFLAGS", "--cfg loom")
         .arg("--target-dir")
-        .arg(build::target_dir().join("loom"));
+        .arg(workspace::target_dir().join("loom"));
     tests(name, &mut command)
 }
 
@@ -184,12 +186,12 @@ fn miri(name: &str) -> Result<usize> {
     setup::miri().map_err(Skipped)?;
     let mut command = Command::new("rustup");
     command
-        .current_dir(build::root())
+        .current_dir(workspace::root())
         .args(["run", "nightly", "cargo", "miri", "test", "--locked"])
         .args(packages(MIRI))
         // Interpreted code and native code of another compiler: a folder of its own.
         .arg("--target-dir")
-        .arg(build::target_dir().join("miri"))
+        .arg(workspace::target_dir().join("miri"))
         // Property tests ask for the working folder.
         .env("MIRIFLAGS", "-Zmiri-disable-isolation")
         // An interpreter is some hundred times slower.

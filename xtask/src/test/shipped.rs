@@ -1,14 +1,15 @@
 //! Every shipped system through every command that looks at one: check, verify, draw, and the live
 //! machine; and machines that are not what their image says, which the last of these must notice.
 
-use super::{Tally, each};
-use crate::build::{Builder, root};
-use crate::compile::{Image, rows};
-use crate::system::System;
+use super::tally::{Tally, each};
 use crate::verify::live::{self, Meddling, Report};
-use crate::{draw, manifest, verify};
+use crate::{draw, verify};
 use anyhow::{Context, Result, bail, ensure};
+use manifest::system::System;
 use plan::{Core, Header};
+use planner::{Image, rows};
+use runner::build::Builder;
+use runner::workspace::root;
 use std::collections::VecDeque;
 use std::mem::offset_of;
 

@@ -2,14 +2,14 @@
 //! The checker of caches, TLBs and barriers: on every shipped system of every board, on cases of
 //! their own, and on planted faults, which it must name.
 
-use super::{Tally, each};
-use crate::build::{Builder, root};
-use crate::manifest;
+use super::tally::{Tally, each};
 use crate::silicon::code::{Code, patched};
 use crate::silicon::print::{Finding, Findings};
 use crate::silicon::run::Prepared;
 use crate::silicon::{self, Options};
 use anyhow::{Context, Result, bail, ensure};
+use runner::build::Builder;
+use runner::workspace::root;
 use silicon_model::decode::{NOP, words};
 use std::collections::VecDeque;
 
@@ -148,7 +148,8 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
 
 /// The GICs of the board that the shipped system `BOARD/NAME` is for.
 fn gics(system: &str) -> Vec<u32> {
-    let board = system.split_once('/').map_or(manifest::DEFAULT_BOARD, |(board, _)| board);
+    let board =
+        system.split_once('/').map_or(manifest::catalogue::DEFAULT_BOARD, |(board, _)| board);
     // A board that cannot be read fails every other check of its systems.
     manifest::board(&root(), board)
         .map_or(Vec::new(), |board| board.gics.iter().map(|gic| gic.version).collect())

@@ -1,11 +1,14 @@
 //! Runs the whole-system tests of `tests/` on QEMU, several at a time, and judges them.
 
-use super::{Tally, damage, each, loader};
-use crate::build::{self, Builder};
-use crate::qemu::{self, Outcome, REFUSED, Watch};
-use crate::system::{Qemu, System};
-use crate::{linux, manifest, verify};
+use super::tally::{Tally, each};
+use super::{damage, loader};
+use crate::verify;
 use anyhow::{Context, Result, bail, ensure};
+use manifest::system::{Qemu, System};
+use runner::build::Builder;
+use runner::linux;
+use runner::qemu::{self, Outcome, REFUSED, Watch};
+use runner::workspace;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,13 +97,13 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
         damage::inflict(damage, &mut bytes).context("the image has no such place")?;
     }
     let path = file(case, "img");
-    build::write(&path, &bytes)?;
+    workspace::write(&path, &bytes)?;
     Ok((Arc::new(system), path))
 }
 
 /// Where a case's files are.
 fn file(case: &Case, extension: &str) -> PathBuf {
-    build::target_dir().join("tests").join(format!("{}.{extension}", case.name))
+    workspace::target_dir().join("tests").join(format!("{}.{extension}", case.name))
 }
 
 fn judge(job: &Job) -> Result<()> {
@@ -147,19 +150,19 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         extra.extend(["-icount", "shift=4"].map(String::from));
     }
     if let Some(name) = firmware {
-        let package = name.strip_prefix(linux::SCHEME).unwrap_or(name);
+        let package = name.strip_prefix(manifest::SCHEME).unwrap_or(name);
         let path = linux::file(package, &linux::Instead::default())?;
         extra.extend(["-bios".to_string(), path.display().to_string()]);
     }
     let second = file(&job.case, "uart1");
     if devices.is_some() {
         let disk = file(&job.case, "disk");
-        build::write(&disk, &[])?;
+        workspace::write(&disk, &[])?;
         std::fs::File::create(&disk)?.set_len(DISK)?;
         // A sink of this case alone, so that nothing of an earlier run is in it.
-        build::write(&second, &[])?;
+        workspace::write(&second, &[])?;
         let typed = file(&job.case, "uart1.in");
-        build::write(&typed, "who is there?\n".repeat(64).as_bytes())?;
+        workspace::write(&typed, "who is there?\n".repeat(64).as_bytes())?;
         extra.extend([
             "-chardev".to_string(),
             format!("file,id=second,path={},input-path={}", second.display(), typed.display()),
@@ -198,7 +201,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         },
     };
     let machine = match board {
-        Some(name) => manifest::board(&build::root(), name)
+        Some(name) => manifest::board(&workspace::root(), name)
             .map_err(anyhow::Error::msg)?
             .qemu
             .context("QEMU has no machine for that board")?,
@@ -216,7 +219,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
         outcome.console.lines.join("\n"),
         outcome.stderr
     );
-    build::write(&file(&job.case, log), text.as_bytes())?;
+    workspace::write(&file(&job.case, log), text.as_bytes())?;
     if let Some(words) = devices {
         let said = std::fs::read(&second).context("the second UART left nothing")?;
         ensure!(
@@ -266,12 +269,12 @@ fn behind_loader(
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
     let made = file(&job.case, "dtb");
-    build::write(&made, &[])?;
+    workspace::write(&made, &[])?;
     qemu::device_tree(machine, &job.image, options, &made)?;
     let tree = loader::edited(&read(&made)?, loader.tree)?;
     let bytes = loader::in_front(&read(elf)?, loader, &read(&job.image)?, &tree)?;
     let path = file(&job.case, "loaded.img");
-    build::write(&path, &bytes)?;
+    workspace::write(&path, &bytes)?;
     Ok(path)
 }
 

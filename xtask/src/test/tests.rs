@@ -2,6 +2,7 @@
 
 use super::*;
 use std::path::Path;
+use std::time::Duration;
 
 #[test]
 fn results_are_summed_up() {

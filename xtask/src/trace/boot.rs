@@ -2,7 +2,8 @@
 //! that ran them.
 
 use super::entries::first_return;
-use super::{Symbols, Trace};
+use super::listing::Symbols;
+use super::log::Trace;
 use std::collections::BTreeMap;
 
 /// A part of boot.

@@ -1,6 +1,6 @@
 //! Cuts a core's instructions into entries: from a vector to the ERET that ends it.
 
-use super::Trace;
+use super::log::Trace;
 use std::ops::Range;
 
 /// ERET.

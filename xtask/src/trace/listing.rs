@@ -1,7 +1,8 @@
 //! Names for instructions, and a path written out: each instruction with the functions it was
 //! inlined from.
 
-use super::{Entry, Trace};
+use super::entries::Entry;
+use super::log::Trace;
 use addr2line::Loader;
 use anyhow::{Context, Result};
 use object::{Object, ObjectSymbol};

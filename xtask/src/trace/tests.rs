@@ -1,6 +1,8 @@
 //! The reader of QEMU's log on a made-up one, and the cutting into entries.
 
+use super::log::LOADED;
 use super::*;
+use anyhow::Result;
 
 const CODE: Code = Code { base: 0x7000_0000, size: 0x10_0000 };
 
@@ -53,7 +55,8 @@ fn a_log_that_is_none_is_refused() {
 
 /// A trace of one core that ran `(offset, opcode)` in this order.
 fn trace(ran: &[(u32, u32)]) -> Trace {
-    let mut trace = Trace { cores: vec![Vec::new()], ..Trace::default() };
+    let mut trace = Trace::default();
+    trace.cores.push(Vec::new());
     for &(offset, opcode) in ran {
         trace.cores[0].push(offset);
         let text = String::new();

@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::{self, Builder};
-use crate::compile::Image;
-use crate::linux;
-use crate::qemu::{self, Console, Verdict, Watch};
-use crate::system::System;
-use crate::ui::{Step, count};
 use gdb::{Gdb, Stop};
 use hold::Standard;
+use manifest::system::System;
+use manifest::words::count;
+use planner::Image;
+use runner::build::Builder;
+use runner::errands;
+use runner::qemu::{self, Console, Verdict, Watch};
+use runner::ui::Step;
+use runner::workspace;
 
 /// What a run may take.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -120,7 +122,7 @@ pub fn run(
     let standard = Standard::new(system, image, expected, &el2)?;
 
     let files = Files::new(&system.name);
-    build::write(&files.image, started)?;
+    workspace::write(&files.image, started)?;
     let socket = format!("unix:{},server=on,wait=off", files.socket.display());
     let options = qemu::Options {
         // Power-off leaves cores and memory as they are, to be looked at.
@@ -128,7 +130,7 @@ pub fn run(
         boot_limit: Some(LIMIT),
         limit: Some(LIMIT),
         limit_ends_with_key: false,
-        input: match linux::errands(system) {
+        input: match errands::errands(system) {
             steps if steps.is_empty() => qemu::Input::Nobody,
             steps => qemu::Input::Typed(steps),
         },
@@ -169,8 +171,8 @@ struct Files {
 
 impl Files {
     fn new(name: &str) -> Self {
-        let id = build::unique();
-        let folder = build::target_dir().join("images");
+        let id = workspace::unique();
+        let folder = workspace::target_dir().join("images");
         Self {
             image: folder.join(format!("{name}-live-{id}.img")),
             memory: folder.join(format!("{name}-live-{id}.memory")),

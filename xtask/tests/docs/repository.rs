@@ -3,9 +3,9 @@
 
 use crate::commands::Commands;
 use crate::rust_items::Items;
+use runner::workspace::root;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use xtask::build::root;
 
 /// What the repository has.
 pub struct Repository {
@@ -51,7 +51,7 @@ impl Repository {
                             constants.entry(name).or_default().push(value);
                         }
                     }
-                    if path.starts_with("hyp/channel/src") || path.starts_with("xtask/src/compile")
+                    if path.starts_with("hyp/channel/src") || path.starts_with("xtask/planner/src")
                     {
                         let strings = source.split('"').skip(1).step_by(2);
                         let name = |c: char| c.is_ascii_alphanumeric() || ",-".contains(c);

@@ -42,8 +42,12 @@ impl Tree {
 
     /// The crate of these files: their paths from `src`, and their texts.
     pub fn of(texts: &BTreeMap<PathBuf, String>) -> Self {
+        // A library's `main.rs` is another crate, which names the library's files by its name.
+        let beside =
+            |path: &Path| path == Path::new("main.rs") && texts.contains_key(Path::new("lib.rs"));
         let sources: BTreeMap<_, _> = texts
             .iter()
+            .filter(|(path, _)| !beside(path))
             .map(|(path, text)| {
                 let tokens: TokenStream =
                     text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -69,6 +69,59 @@ fn a_circle_in_a_folder_is_seen() {
     assert_eq!(circles(&tree), ["a circle: top/a.rs -> top/b.rs -> top/mod.rs -> top/a.rs"]);
 }
 
+/// As on the host: a library with its command, folders, and what the two share.
+#[test]
+fn circles_of_a_library_are_seen() {
+    let library = |shared: &str, report: &str| {
+        tree(&[
+            ("lib.rs", "mod reader; mod report; mod shared; pub use reader::read; pub fn all() {}"),
+            ("main.rs", "use library::read; fn main() { library::all() }"),
+            ("reader/mod.rs", "mod part; use crate::report::Finding; pub fn read() { part::f() }"),
+            ("reader/part.rs", "use crate::shared::count; pub fn f() {}"),
+            ("report.rs", report),
+            ("shared.rs", shared),
+        ])
+    };
+    let finding = "use crate::shared::count; pub struct Finding;";
+    let count = "pub fn count() {}";
+    assert_eq!(circles(&library(count, finding)), [""; 0]);
+    for (shared, report, circle) in [
+        // Between files of different folders.
+        (count, "fn f() { crate::reader::part::f() }", ""),
+        (count, "use crate::reader::read;", "reader/mod.rs -> report.rs -> reader/mod.rs"),
+        ("use crate::reader::part::f;", finding, "reader/part.rs -> shared.rs -> reader/part.rs"),
+        // With the root, and with what it only hands on.
+        (
+            "use crate::all;",
+            "pub struct Finding;",
+            "lib.rs -> reader/mod.rs -> reader/part.rs -> shared.rs -> lib.rs",
+        ),
+        (count, "use crate::read;", "lib.rs -> reader/mod.rs -> report.rs -> lib.rs"),
+    ] {
+        let expected: Vec<_> =
+            (!circle.is_empty()).then(|| format!("a circle: {circle}")).into_iter().collect();
+        assert_eq!(circles(&library(shared, report)), expected, "{shared} {report}");
+    }
+}
+
+/// A parent and its child, which Rust allows.
+#[test]
+fn a_folder_that_its_own_file_uses_is_a_circle() {
+    let folder = |child: &str| {
+        tree(&[
+            ("lib.rs", "mod folder;"),
+            ("folder/mod.rs", "mod child; use child::f; pub fn shared() {}"),
+            ("folder/child.rs", child),
+        ])
+    };
+    assert_eq!(circles(&folder("pub fn f() {}")), [""; 0]);
+    for child in ["use super::shared;", "pub fn f() { super::shared() }", "use crate::folder;"] {
+        let failures = circles(&folder(&format!("{child} pub fn g() {{}}")));
+        let expected = "a circle: folder/child.rs -> folder/mod.rs -> folder/child.rs";
+        assert_eq!(failures, [expected], "{child}");
+    }
+}
+
 #[test]
 fn link_names_from_above_are_listed() {
     let above = "global_asm!(\".global entry\\nentry: ret\");";

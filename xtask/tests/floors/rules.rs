@@ -23,11 +23,8 @@ fn floor(path: &Path, floors: &[&str]) -> Option<usize> {
 
 /// Imports from a floor above, files on no floor that import, and `#[path]`.
 pub fn upward(tree: &Tree, floors: &[&str]) -> Vec<String> {
-    let mut failures = Vec::new();
+    let mut failures = hidden(tree);
     for (path, file) in &tree.files {
-        if file.has_path {
-            failures.push(format!("{}: `#[path]` hides where a file is", path.display()));
-        }
         let own = floor(path, floors);
         for import in &file.imports {
             let (path, import) = (path.display(), import.display());
@@ -42,6 +39,12 @@ pub fn upward(tree: &Tree, floors: &[&str]) -> Vec<String> {
         }
     }
     failures
+}
+
+/// Files with `#[path]`.
+pub fn hidden(tree: &Tree) -> Vec<String> {
+    let hidden = tree.files.iter().filter(|(_, file)| file.has_path);
+    hidden.map(|(path, _)| format!("{}: `#[path]` hides where a file is", path.display())).collect()
 }
 
 /// Circles of files that import each other, each once, by its smallest file.

@@ -3,7 +3,7 @@
 use plan::{PAGE, Range};
 use serde::{Deserialize, Deserializer, de::Error};
 
-use crate::places::merged;
+use crate::ranges::merged;
 
 /// A board.
 #[derive(Clone, Debug, Deserialize)]

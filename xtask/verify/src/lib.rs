@@ -18,6 +18,7 @@ pub mod manifest;
 mod ownership;
 mod places;
 pub mod programs;
+mod ranges;
 mod registers;
 mod report;
 mod tree;

@@ -7,6 +7,7 @@ use plan::{PRIVATE_SIZE, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTI
 use crate::board::GICR_SIZE;
 use crate::claims::{Context, paged};
 use crate::finding::{Claim, Findings, range};
+use crate::ranges::{end, merged};
 
 /// A physical range with one owner.
 #[derive(Clone, Debug)]
@@ -232,25 +233,4 @@ pub fn segment_name(rights: &str) -> &'static str {
         "r--" => "EL2's rodata",
         _ => "EL2's data",
     }
-}
-
-fn end(range: Range) -> u64 {
-    range.base.saturating_add(range.size)
-}
-
-/// Ranges by address, touching ones joined.
-#[must_use]
-pub fn merged(ranges: &[Range]) -> Vec<Range> {
-    let mut sorted = ranges.to_vec();
-    sorted.sort_by_key(|range| range.base);
-    let mut result: Vec<Range> = Vec::new();
-    for range in sorted {
-        match result.last_mut() {
-            Some(last) if range.base <= end(*last) => {
-                last.size = last.size.max(end(range) - last.base);
-            }
-            _ => result.push(range),
-        }
-    }
-    result
 }

@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 #[test]
 fn every_system_verifies() {
@@ -117,27 +120,73 @@ fn a_machine_can_be_held_against_it() {
     assert!(bulkhead_verify::expectations(&image, &good.inputs).1.is_none());
 }
 
-/// Of this project's crates the plan's types alone; and not the library that writes device trees.
+/// The crates that `package` is built of, itself included, as Cargo resolves them: name, and
+/// whether the crate is this project's. What only its tests need is left out.
+fn built_of(package: &str) -> BTreeSet<(String, bool)> {
+    let cargo = std::env::var_os("CARGO").expect("tests run under cargo");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&cargo).args(arguments).output().expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let version = run(&["-vV"]);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("the host");
+    let arguments = ["metadata", "--format-version=1", "--locked", "--offline"];
+    let text = run(&[&arguments[..], &["--filter-platform", host]].concat());
+    let metadata: Value = serde_json::from_str(&text).expect("JSON");
+    let packages: BTreeMap<_, _> =
+        list(&metadata["packages"]).iter().map(|p| (text_of(&p["id"]), p)).collect();
+    let nodes: BTreeMap<_, _> =
+        list(&metadata["resolve"]["nodes"]).iter().map(|n| (text_of(&n["id"]), n)).collect();
+    let start = packages.iter().find(|(_, p)| text_of(&p["name"]) == package).expect("the package");
+    let mut seen = BTreeSet::from([*start.0]);
+    let mut open = vec![*start.0];
+    while let Some(id) = open.pop() {
+        let is_built = |kind: &Value| kind["kind"] != "dev";
+        let needed = list(&nodes[id]["deps"]).iter();
+        let needed = needed.filter(|dep| list(&dep["dep_kinds"]).iter().any(is_built));
+        for id in needed.map(|dep| text_of(&dep["pkg"])) {
+            if seen.insert(id) {
+                open.push(id);
+            }
+        }
+    }
+    let named = |id| (text_of(&packages[id]["name"]).to_owned(), packages[id]["source"].is_null());
+    seen.into_iter().map(named).collect()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().expect("a list")
+}
+
+fn text_of(value: &Value) -> &str {
+    value.as_str().expect("text")
+}
+
+/// Of this project's crates only the plan's types: not the planner, not the manifest reader; and
+/// not the library that writes device trees.
 #[test]
 fn the_verifier_is_independent() {
-    let cargo = std::env::var_os("CARGO").expect("tests run under cargo");
-    let output = Command::new(cargo)
-        .args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none"])
-        .args(["--package", "bulkhead-verify"])
-        .output()
-        .expect("cargo tree");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("text");
-    let names: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert!(names.contains(&"bulkhead-plan") && names.contains(&"fdt"));
-    let own = text.lines().filter(|line| line.contains("(/") && !line.contains("(proc-macro)"));
-    let mut own: Vec<_> = own.filter_map(|line| line.split(' ').next()).collect();
-    own.sort_unstable();
-    own.dedup();
+    let crates = built_of("bulkhead-verify");
+    let names: BTreeSet<_> = crates.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains("bulkhead-plan") && names.contains("fdt"));
+    let own: Vec<_> =
+        crates.iter().filter(|(_, own)| *own).map(|(name, _)| name.as_str()).collect();
     assert_eq!(own, ["bulkhead-plan", "bulkhead-verify"]);
-    assert!(!names.contains(&"dtoolkit"));
+    for other in ["bulkhead-planner", "bulkhead-manifest", "dtoolkit"] {
+        assert!(!names.contains(other), "the verifier is built of {other}");
+    }
     let source = include_str!("../src/lib.rs");
     assert!(source.contains("#![forbid(unsafe_code)]"));
+}
+
+/// The test above can fail: what the planner is built of is seen, and what that is built of.
+#[test]
+fn the_planner_is_not() {
+    let crates = built_of("bulkhead-planner");
+    for (name, own) in [("bulkhead-manifest", true), ("dtoolkit", false), ("toml", false)] {
+        assert!(crates.contains(&(name.to_owned(), own)), "{name}");
+    }
 }
 
 /// A manifest that the planner's reader knows and this one does not is refused, not half read.

@@ -195,7 +195,7 @@ fn what_switches_the_board_off_is_given_away() {
 fn more_is_reclaimed_than_the_board_says() {
     let mut good = support::full();
     let base = good.system.board.ram[0].base;
-    good.system.board.reclaimed = vec![xtask::system::Range { base, size: 0x1000 }];
+    good.system.board.reclaimed = vec![manifest::system::Range { base, size: 0x1000 }];
     let image = support::compile(&good.system, |_, _| ());
     let text = bulkhead_verify::verify(&image, &good.inputs).refusal();
     says(&text, &["refused[machine]: the boot tree may reserve [Range { base: 40000000"]);

@@ -3,10 +3,10 @@
 
 mod support;
 
+use manifest::system::{Interrupt, System};
 use plan::PAGE;
+use planner::{guest::Guest, place::Places};
 use support::{compile, full};
-use xtask::compile::{guest::Guest, place::Places};
-use xtask::system::{Interrupt, System};
 
 /// A mistake of the planner's own, and the words of the finding that names it.
 type Placed = (&'static str, fn(&mut Places, &mut Vec<Guest>), &'static [&'static str]);

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::decode::Register;
 use crate::event::{Dc, SiteId};
 use crate::lines::Ranges;
+use crate::register::Register;
 
 /// `SCTLR_ELx`: MMU, data cache and instruction cache on.
 pub const SCTLR_M: u64 = 1 << 0;

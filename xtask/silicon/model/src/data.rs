@@ -3,12 +3,12 @@
 
 use crate::core::Tlb;
 use crate::core::{Pending, SCTLR_C, SCTLR_M};
-use crate::decode::Register;
 use crate::event::{Access, At, Dc};
 use crate::lines::{
     BY_CACHE, CLEANING, EXECUTED, FIRMWARE, LINE, Line, NOT_UNIFIED, TABLE, mask, within,
 };
 use crate::model::{Memory, Model};
+use crate::register::Register;
 use crate::rules::{
     CLEAN_NOT_COMPLETE, EXCLUSIVE_UNCACHED, INVALIDATE_DIRTY, READ_UNDER_DIRTY, STALE_READ,
     TLB_STALE, WRITE_UNDER_DIRTY,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the model is told: one event per thing that a core did, in the order in which it happened.
 
-use crate::decode::Register;
+use crate::register::Register;
 
 /// Index of a site: an instruction's address and exception level ([`crate::Model::site`]).
 pub type SiteId = u32;

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::core::Core;
 use crate::event::{At, Event, Site, SiteId};
 use crate::lines::{self, Line, Lines, Mappings, Ranges};
+use crate::live_tables::Tables;
 use crate::report::{Place, Violation};
 use crate::rules::Rule;
-use crate::tables::Tables;
 
 /// Physical memory, as table walkers read it.
 pub trait Memory {

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use crate::core::{HCR_VM, SCTLR_C, SCTLR_M, Tlb};
-use crate::decode::Register;
 use crate::event::{At, Scope, Tlbi};
 use crate::lines::Ranges;
 use crate::model::{Memory, Model};
+use crate::register::Register;
 use crate::rules::{
     BEFORE_ISB, LIST_REGISTER_BEFORE_ISB, NOT_COMPLETE, Rule, SGI_BEFORE_DSB, STAGE_2_ORDER,
     TLB_UNKNOWN,

@@ -2,12 +2,12 @@
 //! Translation tables: what they map cacheable, whether their walker sees them, and changes to live
 //! ones.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::core::SCTLR_C;
 use crate::event::{At, Tlbi};
 use crate::lines::{LINE, TABLE};
+use crate::live_tables::{Broken, WORDS};
 use crate::model::{Memory, Model};
 use crate::rules::{TABLE_CHANGED, WALK_STALE};
 
@@ -20,22 +20,6 @@ const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 const WALK: u64 = 3 << 8;
 const VALID: u64 = 1 << 0;
 const TABLE_OR_PAGE: u64 = 1 << 1;
-const WORDS: usize = (LINE / 8) as usize;
-
-/// What is known of live tables.
-#[derive(Default)]
-pub struct Tables {
-    /// Lines of live tables as they were last seen.
-    lines: BTreeMap<u64, [u64; WORDS]>,
-    /// Descriptors that were valid and are not any more, until their TLBI is complete.
-    broken: BTreeMap<u64, Broken>,
-}
-
-struct Broken {
-    by: At,
-    /// A TLBI was issued; whether it was broadcast.
-    issued: Option<bool>,
-}
 
 /// One walk's parameters.
 struct Walk {

@@ -4,8 +4,8 @@
 
 mod support;
 
-use silicon_model::decode::Register;
 use silicon_model::event::{Barrier, Dc, Ic, Scope, Tlbi};
+use silicon_model::register::Register;
 use silicon_model::rules::RULES;
 use silicon_model::{Event, Violation};
 use support::{DATA, GICC, GICD, GICR, Machine, RELEASE, ROOT, TABLE_ENTRY, UNCLEAN, VALID_ENTRY};

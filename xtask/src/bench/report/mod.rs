@@ -4,17 +4,12 @@
 mod page;
 mod plot;
 mod sections;
+mod table;
 
 use super::figure::{Figure, number};
 use crate::prose::{self, Kind};
 use sections::{Section, sections};
-
-/// A table: heads, then rows as long as they.
-#[derive(Clone, Debug, Default)]
-pub struct Table {
-    head: Vec<String>,
-    rows: Vec<Vec<String>>,
-}
+use table::verdict;
 
 /// Everything as Markdown.
 #[must_use]
@@ -56,16 +51,6 @@ pub fn summary(figures: &[Figure]) -> String {
         }
     }
     format!("{text}{held} of {count} budgets held\n")
-}
-
-/// Held or not, and whether the peers are beaten.
-fn verdict(figure: &Figure) -> &'static str {
-    match (figure.held(), figure.beats_peers()) {
-        (true, true) => "held",
-        (true, false) => "held, but a peer needs less",
-        (false, true) => "OVER",
-        (false, false) => "OVER, and a peer needs less",
-    }
 }
 
 impl Section {

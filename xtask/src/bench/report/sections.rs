@@ -1,7 +1,7 @@
 //! What the report says, section by section. Nothing is measured here.
 
 use super::plot::{Bars, Lines, Series};
-use super::{Table, verdict};
+use super::table::{Table, verdict};
 use crate::bench::figure::{Figure, number};
 use crate::bench::growth::POINTS;
 use crate::bench::stream::BY_REASON;

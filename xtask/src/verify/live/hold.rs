@@ -10,11 +10,11 @@ use plan::PAGE;
 use verify::{CoreRegisters, Expected};
 
 use super::gdb::Gdb;
-use crate::compile::tables::{Access, Shape};
-use crate::compile::traps::{self, Register};
-use crate::compile::{Design, Image};
-use crate::manifest::address;
-use crate::system::System;
+use manifest::system::System;
+use manifest::words::address;
+use planner::tables::{Access, Shape};
+use planner::traps::{self, Register};
+use planner::{Design, Image};
 
 /// `SCTLR_EL2` while guests run (`hyp/el2/src/boot/entry.rs`): MMU, caches, stack alignment and
 /// W^X, and the RES1 bits.

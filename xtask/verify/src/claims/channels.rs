@@ -1,17 +1,10 @@
 //! Each channel row joins the two ends of one channel of the manifest, and rings a comm core.
 
-use plan::{CLASS_COMM, MAX_ENDS, NO_CORE, PAGE};
+use plan::{CLASS_COMM, MAX_ENDS, NO_CORE};
 
-use super::Context;
+use super::{Context, region_size};
 use crate::finding::{Claim, Findings};
-use crate::manifest::{Class, End, FIRST_SPI, Manifest, Wait};
-
-/// Bytes of the pages that an end writes: a page of indices, then its data (`docs/guest-abi.md`,
-/// "Channel pages").
-#[must_use]
-pub fn region_size(manifest: &Manifest, end: End) -> u64 {
-    manifest.channel[end.channel].bytes[end.side].0.saturating_add(PAGE)
-}
+use crate::manifest::{Class, End, FIRST_SPI, Wait};
 
 /// Checks the rows of every core.
 pub fn check(context: &Context<'_>, findings: &mut Findings) {

@@ -8,7 +8,8 @@ use super::{Context, paged};
 use crate::board::GICR_SIZE;
 use crate::compare::{Mapping, compare};
 use crate::finding::{Claim, Findings};
-use crate::places::{Places, merged, segment_name};
+use crate::places::{Places, segment_name};
+use crate::ranges::merged;
 use crate::registers;
 use crate::walk::Leaf;
 

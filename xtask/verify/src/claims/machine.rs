@@ -8,7 +8,7 @@ use crate::board::Start;
 use crate::finding::{Claim, Findings};
 use crate::image::FILLED;
 use crate::manifest::{AtEnd, Class};
-use crate::places::merged;
+use crate::ranges::merged;
 
 /// Checks header and machine.
 pub fn check(context: &Context<'_>, findings: &mut Findings) {

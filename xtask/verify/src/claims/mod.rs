@@ -185,9 +185,16 @@ impl<'a> Context<'a> {
         let own = self.end_row(end).and_then(|row| self.translated(end, row.tx_ipa));
         let peers = || self.end_row(peer).and_then(|row| self.translated(peer, row.rx_ipa));
         let base = own.or_else(peers)?;
-        let size = channels::region_size(self.manifest(), end);
+        let size = region_size(self.manifest(), end);
         Some(Range { base, size })
     }
+}
+
+/// Bytes of the pages that an end writes: a page of indices, then its data (`docs/guest-abi.md`,
+/// "Channel pages").
+#[must_use]
+pub fn region_size(manifest: &Manifest, end: End) -> u64 {
+    manifest.channel[end.channel].bytes[end.side].0.saturating_add(PAGE)
 }
 
 /// Whole pages around a range.

@@ -3,7 +3,7 @@
 //! against (`docs/guest-abi.md`, "Device tree"; bindings of Linux,
 //! Documentation/devicetree/bindings).
 
-use super::{Node, references};
+use super::node::{Node, references};
 use crate::board::{Device, GICR_SIZE, Trigger};
 use crate::claims::interrupts::TIMERS;
 use crate::claims::{Context, GUEST_GICC, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};

@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 
 use bulkhead_verify::{Inputs, manifest::Manifest};
 use crc::{CRC_32_ISCSI, Crc, Table};
+use manifest::system::System;
 use plan::{Array, Core, Header, PAGE, Partition};
-use xtask::compile::{guest, place};
-use xtask::system::System;
+use planner::{guest, place};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
@@ -67,9 +67,9 @@ pub fn full() -> Good {
 /// The path of a program's file, which always holds the same `bytes`. Another process may write it
 /// at this moment, so it comes to its name whole.
 pub fn program(name: &str, bytes: &[u8]) -> PathBuf {
-    let path = xtask::build::target_dir().join("tmp").join(name);
-    let new = path.with_extension(xtask::build::unique());
-    xtask::build::write(&new, bytes).expect("the target folder can be written");
+    let path = runner::workspace::target_dir().join("tmp").join(name);
+    let new = path.with_extension(runner::workspace::unique());
+    runner::workspace::write(&new, bytes).expect("the target folder can be written");
     std::fs::rename(&new, &path).expect("the target folder can be written");
     path
 }
@@ -102,7 +102,7 @@ fn good(path: &Path) -> Good {
     });
     let is_guest = |name: &str| !name.starts_with("debian:");
     let spec = path.to_str().expect("a path of text");
-    let system = xtask::manifest::load(&root(), spec, &mut |name| {
+    let system = manifest::load(&root(), spec, &mut |name| {
         Ok(if is_guest(name) { guest } else { kernel }.clone())
     })
     .unwrap_or_else(|errors| panic!("{errors}"));
@@ -127,7 +127,7 @@ pub fn compile(
     system: &System,
     change: impl Fn(&mut place::Places, &mut Vec<guest::Guest>),
 ) -> Vec<u8> {
-    let image = xtask::compile::erring(system, &el2_elf(), &change);
+    let image = planner::erring(system, &el2_elf(), &change);
     image.expect("an image").bytes
 }
 

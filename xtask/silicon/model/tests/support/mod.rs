@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use silicon_model::decode::Register;
 use silicon_model::event::{Access, Barrier, Device, Scope, Tlbi};
+use silicon_model::register::Register;
 use silicon_model::{At, Config, Event, Gic, Memory, Model, Site};
 
 /// RAM, 1 GiB. The loader cleaned its first half.

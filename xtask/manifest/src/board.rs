@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `boards/NAME/board.toml`: what a board has. Written by whoever ports Bulkhead, so the first
+//! error is enough and serde's derived types do. docs/porting.md explains every key.
+
+use serde::Deserialize;
+
+use super::values::parse_size;
+use crate::system::{Board, BoardCore, Card, Device, Gic, Interrupt, Qemu, Range, merged};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    ram: Vec<Span>,
+    #[serde(default)]
+    reserved: Vec<Span>,
+    #[serde(default)]
+    reclaimed: Vec<Span>,
+    start: Start,
+    #[serde(default)]
+    power_off: Vec<Write>,
+    pa_bits: u32,
+    core: Vec<Core>,
+    core_type: Vec<CoreType>,
+    gic: Vec<Controller>,
+    console: Console,
+    #[serde(default)]
+    device: Vec<Peripheral>,
+    qemu: Option<Emulator>,
+    card: Option<Medium>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Span {
+    base: u64,
+    #[serde(deserialize_with = "size")]
+    size: u64,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+enum Start {
+    Psci,
+    SpinTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Write {
+    address: u64,
+    value: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Core {
+    mpidr: u64,
+    cluster: u32,
+    #[serde(default)]
+    release: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CoreType {
+    name: String,
+    mask: u32,
+    value: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Controller {
+    version: u32,
+    list_registers: u32,
+    intids: u32,
+    gicd: Span,
+    #[serde(default)]
+    gicr: Span,
+    #[serde(default)]
+    gicc: Span,
+    #[serde(default)]
+    gich: Span,
+    #[serde(default)]
+    gicv: Span,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Console {
+    regs: Span,
+    intid: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Peripheral {
+    name: String,
+    regs: Span,
+    #[serde(default)]
+    interrupts: Vec<Line>,
+    node: Option<String>,
+    #[serde(default)]
+    compatible: Vec<String>,
+    #[serde(default)]
+    clock_names: Vec<String>,
+    #[serde(default)]
+    flags: Vec<String>,
+    units: Option<usize>,
+    dma: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    intid: u32,
+    trigger: Trigger,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Trigger {
+    Edge,
+    Level,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Emulator {
+    machine: String,
+    cpu: Option<String>,
+    cores: u32,
+    #[serde(deserialize_with = "size")]
+    memory: u64,
+    dtb: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Medium {
+    image: String,
+    files: Vec<String>,
+    config: String,
+}
+
+/// A size as manifests write it.
+fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_size(&text).ok_or_else(|| serde::de::Error::custom("write a size such as \"64KiB\""))
+}
+
+impl From<Span> for Range {
+    fn from(span: Span) -> Range {
+        Range { base: span.base, size: span.size }
+    }
+}
+
+impl From<Controller> for Gic {
+    fn from(gic: Controller) -> Gic {
+        Gic {
+            version: gic.version,
+            list_registers: gic.list_registers,
+            intids: gic.intids,
+            gicd: gic.gicd.into(),
+            gicr: gic.gicr.into(),
+            gicc: gic.gicc.into(),
+            gich: gic.gich.into(),
+            gicv: gic.gicv.into(),
+        }
+    }
+}
+
+/// Reads the board `name` from its file's text.
+///
+/// # Errors
+/// The first thing that is wrong, with its place.
+pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
+    let file: File = toml::from_str(text)?;
+    let error = |text: String| <toml::de::Error as serde::de::Error>::custom(text);
+    let gics: Vec<Gic> = file.gic.into_iter().map(Gic::from).collect();
+    if let Some(gic) = gics.iter().find(|gic| !(2..=3).contains(&gic.version)) {
+        return Err(error(format!("EL2 drives a GICv2 or GICv3: version = {}", gic.version)));
+    }
+    // A board may list several controllers that it can be built with; the first is what it runs
+    // with.
+    let gic = gics.first().cloned();
+    let gic = gic.ok_or_else(|| error("a board needs one [[gic]] at least".into()))?;
+    let wrong = |device: &&Peripheral| {
+        let units = device.units.unwrap_or(1);
+        units == 0
+            || !device.regs.size.is_multiple_of(units as u64)
+            || !device.interrupts.len().is_multiple_of(units)
+    };
+    if let Some(device) = file.device.iter().find(wrong) {
+        let why = format!(
+            "the registers and interrupts of {} are not divisible by its `units`",
+            device.name
+        );
+        return Err(error(why));
+    }
+    let ranges = |spans: Vec<Span>| spans.into_iter().map(Range::from).collect::<Vec<_>>();
+    let (reserved, reclaimed) = (ranges(file.reserved), ranges(file.reclaimed));
+    let both = |range: &&Range| {
+        let apart = |kept: &Range| {
+            range.base >= kept.base.saturating_add(kept.size)
+                || kept.base >= range.base.saturating_add(range.size)
+        };
+        !reserved.iter().all(apart)
+    };
+    if let Some(range) = reclaimed.iter().find(both) {
+        return Err(error(format!(
+            "the range at {:#x} is both in `reserved` and in `reclaimed`: firmware keeps it, or \
+             the plan may have it",
+            range.base
+        )));
+    }
+    let reclaimed = merged(reclaimed.iter());
+    Ok(Board {
+        name: name.to_owned(),
+        ram: file.ram.into_iter().map(Range::from).collect(),
+        reserved,
+        reclaimed,
+        cores: file
+            .core
+            .into_iter()
+            .map(|Core { mpidr, cluster, release }| BoardCore { mpidr, cluster, release })
+            .collect(),
+        midrs: file.core_type.into_iter().map(|kind| (kind.name, kind.mask, kind.value)).collect(),
+        pa_bits: file.pa_bits,
+        start: match file.start {
+            Start::Psci => plan::START_PSCI,
+            Start::SpinTable => plan::START_SPIN_TABLE,
+        },
+        off: file.power_off.into_iter().map(|Write { address, value }| (address, value)).collect(),
+        gic,
+        gics,
+        uart: (file.console.regs.into(), file.console.intid),
+        devices: file
+            .device
+            .into_iter()
+            .map(|device| Device {
+                node: device.node.unwrap_or_else(|| device.name.clone()),
+                name: device.name,
+                regs: device.regs.into(),
+                interrupts: device
+                    .interrupts
+                    .iter()
+                    .map(|line| Interrupt {
+                        intid: line.intid,
+                        edge: line.trigger == Trigger::Edge,
+                    })
+                    .collect(),
+                compatible: device.compatible,
+                clock_names: device.clock_names,
+                flags: device.flags,
+                units: device.units.unwrap_or(1),
+                dma: device.dma,
+            })
+            .collect(),
+        card: file.card.map(|Medium { image, files, config }| Card { image, files, config }),
+        qemu: file.qemu.map(|Emulator { machine, cpu, cores, memory, dtb }| Qemu {
+            machine,
+            cpu,
+            cores,
+            memory,
+            dtb,
+        }),
+    })
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What does not fit although its sizes add up: the planner's refusal, with the key of the manifest
+//! that it is about.
+
+use std::fmt;
+
+/// What of the manifest does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The system as a whole.
+    System,
+    /// A partition's piece of memory, by their indices.
+    Memory(usize, usize),
+    /// A partition's device tree.
+    DeviceTree(usize),
+    /// A channel's pages.
+    Channel(usize),
+}
+
+/// Something that does not fit.
+#[derive(Clone, Debug)]
+pub struct Misfit {
+    /// What of the manifest.
+    pub of: Of,
+    /// What does not fit where, in a sentence.
+    pub what: String,
+    /// Why not, in numbers.
+    pub why: String,
+    /// What to write instead.
+    pub help: &'static str,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+impl std::error::Error for Misfit {}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A manifest that holds every rule, with its names resolved.
+
+use std::path::Path;
+
+use super::decode::At;
+use super::programs::Program;
+use super::raw::{self, DEFAULT_RATE, Manifest};
+use crate::system::{Board, Channel, End, Interrupt, Memory, Partition, System, Vcpu};
+
+/// First SPI's INTID (IHI 0069, 2.2.1).
+pub const FIRST_SPI: u64 = 32;
+
+/// Makes the system; none if a value is missing, which has been reported then.
+pub fn resolve(
+    path: &Path,
+    manifest: Manifest,
+    board: Board,
+    programs: Vec<Program>,
+) -> Option<System> {
+    let channels = manifest
+        .channels
+        .iter()
+        .map(|channel| channel_of(channel, &manifest))
+        .collect::<Option<_>>()?;
+    let partitions = manifest
+        .partitions
+        .into_iter()
+        .zip(programs)
+        .map(|(partition, program)| partition_of(partition, program, &board))
+        .collect::<Option<_>>()?;
+    Some(System {
+        name: path.file_stem()?.to_string_lossy().into_owned(),
+        path: path.to_owned(),
+        board,
+        partitions,
+        channels,
+        console_core: number(manifest.console_core)?,
+        console_share: match manifest.console_share {
+            Some(share) => number(Some(share))?,
+            None => plan::CONSOLE_SHARE,
+        },
+        at_end: manifest.at_end,
+    })
+}
+
+/// A number that a rule has bounded.
+fn number(value: Option<At<u64>>) -> Option<u32> {
+    u32::try_from(value?.into_inner()).ok()
+}
+
+fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<Partition> {
+    let devices: Vec<usize> = raw
+        .devices
+        .iter()
+        .map(|name| board.devices.iter().position(|device| device.name == *name.get_ref()))
+        .collect::<Option<_>>()?;
+    let mut interrupts: Vec<Interrupt> =
+        devices.iter().flat_map(|&index| board.devices[index].interrupts.clone()).collect();
+    for interrupt in raw.interrupts {
+        let spi = interrupt.spi?.into_inner();
+        interrupts.push(Interrupt {
+            intid: u32::try_from(FIRST_SPI.checked_add(spi)?).ok()?,
+            edge: interrupt.edge,
+        });
+    }
+    let memory = raw.memory?.into_inner().into_iter().map(|piece| {
+        Some(Memory {
+            ipa: piece.ipa?.into_inner(),
+            size: piece.size?.into_inner(),
+            physical: piece.physical.map(At::into_inner),
+            rom: piece.rom.is_some_and(At::into_inner),
+        })
+    });
+    let vcpus = raw
+        .vcpus?
+        .into_inner()
+        .into_iter()
+        .map(|vcpu| Some(Vcpu { core: number(vcpu.core)?, class: vcpu.class?.into_inner() }));
+    Some(Partition {
+        name: raw.name?.into_inner(),
+        vcpus: vcpus.collect::<Option<_>>()?,
+        memory: memory.collect::<Option<_>>()?,
+        image: program.image?,
+        command_line: raw.command_line.map(At::into_inner),
+        initrd: program.initrd,
+        device_tree: raw.device_tree.map(At::into_inner),
+        devices,
+        interrupts,
+        console: raw.console,
+        outside: raw.outside,
+        pass: raw.pass.map(At::into_inner),
+        fail: raw.fail.map(At::into_inner),
+    })
+}
+
+fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
+    let end = |index: usize| {
+        let (name, vcpu) = split_end(raw.ends.as_ref()?.get_ref().get(index)?.as_ref()?.get_ref())?;
+        let named = |partition: &raw::Partition| partition.label() == name;
+        let rate = match &raw.rates {
+            Some(rates) => *rates.get_ref().get(index)?.as_ref()?.get_ref(),
+            None => DEFAULT_RATE,
+        };
+        let wait = match &raw.waits {
+            Some(waits) => *waits.get_ref().get(index)?.as_ref()?.get_ref(),
+            None => channel::wait::DOORBELL,
+        };
+        Some(End {
+            partition: manifest.partitions.iter().position(named)?,
+            vcpu,
+            bytes: *raw.bytes.as_ref()?.get_ref().get(index)?.as_ref()?.get_ref(),
+            wait,
+            rate: u32::try_from(rate.per_second).ok()?,
+            burst: u32::try_from(rate.burst).ok()?,
+        })
+    };
+    Some(Channel { name: raw.name.as_ref()?.get_ref().clone(), ends: [end(0)?, end(1)?] })
+}
+
+/// Partition and vCPU number of an end such as `sensor/0`. A number that is too large is the
+/// largest.
+pub fn split_end(end: &str) -> Option<(&str, usize)> {
+    let (partition, vcpu) = end.split_once('/')?;
+    let is_number = vcpu.bytes().all(|digit| digit.is_ascii_digit())
+        && (vcpu == "0" || !vcpu.starts_with('0'))
+        && !vcpu.is_empty();
+    is_number.then(|| (partition, vcpu.parse().unwrap_or(usize::MAX)))
+}

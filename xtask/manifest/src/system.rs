@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A system as validated: what the manifest and its board say together, every name resolved to an
+//! index and every rule held. The reader makes it, the planner turns it into a plan.
+
+use std::path::PathBuf;
+
+/// A validated system.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// The manifest's file name without `.toml`.
+    pub name: String,
+    /// The manifest.
+    pub path: PathBuf,
+    /// The board it runs on.
+    pub board: Board,
+    /// Partitions, in the manifest's order.
+    pub partitions: Vec<Partition>,
+    /// Channels, in the manifest's order.
+    pub channels: Vec<Channel>,
+    /// Board core number of the core that drains the console.
+    pub console_core: u32,
+    /// Percent of that core's time that draining may take.
+    pub console_share: u32,
+    /// What happens after the last partition has stopped: `plan::END_*`.
+    pub at_end: u32,
+}
+
+/// A range of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// First address.
+    pub base: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Ranges sorted by address, touching ones joined.
+pub fn merged<'a>(ranges: impl Iterator<Item = &'a Range>) -> Vec<Range> {
+    let mut sorted: Vec<_> = ranges.copied().collect();
+    sorted.sort_by_key(|range| range.base);
+    let mut result: Vec<Range> = Vec::new();
+    for range in sorted {
+        match result.last_mut() {
+            Some(last) if range.base <= last.base + last.size => {
+                last.size = last.size.max(range.base + range.size - last.base);
+            }
+            _ => result.push(range),
+        }
+    }
+    result
+}
+
+/// A board: data from `boards/NAME/board.toml`.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// Its folder's name.
+    pub name: String,
+    /// RAM that every such board has.
+    pub ram: Vec<Range>,
+    /// Parts of it that firmware keeps.
+    pub reserved: Vec<Range>,
+    /// Parts of it that the boot device tree may reserve and the plan may use all the same, merged.
+    pub reclaimed: Vec<Range>,
+    /// Cores; a core's number is its place here.
+    pub cores: Vec<BoardCore>,
+    /// Core types admitted, as (mask, value) of `MIDR_EL1`, with a word for people.
+    pub midrs: Vec<(String, u32, u32)>,
+    /// Physical address width that every such board has, bits.
+    pub pa_bits: u32,
+    /// `plan::START_*`.
+    pub start: u32,
+    /// Writes to device registers, address and value, that switch the board off where firmware has
+    /// no PSCI.
+    pub off: Vec<(u64, u32)>,
+    /// Interrupt controller that the system is for: the first of [`Self::gics`] unless another is
+    /// asked for.
+    pub gic: Gic,
+    /// All that it can have.
+    pub gics: Vec<Gic>,
+    /// The console's PL011 and its INTID.
+    pub uart: (Range, u32),
+    /// Devices that can be passed through.
+    pub devices: Vec<Device>,
+    /// What its boot medium holds, if firmware starts the image from one.
+    pub card: Option<Card>,
+    /// How QEMU runs it, if it does.
+    pub qemu: Option<Qemu>,
+}
+
+/// A physical core.
+#[derive(Clone, Debug)]
+pub struct BoardCore {
+    /// Affinity fields of `MPIDR_EL1`.
+    pub mpidr: u64,
+    /// Cores with the same number share a cluster (and its L2).
+    pub cluster: u32,
+    /// Spin-table release address, or 0.
+    pub release: u64,
+}
+
+/// The board's interrupt controller. Ranges it does not have are empty (size 0).
+#[derive(Clone, Debug)]
+pub struct Gic {
+    /// 2 or 3.
+    pub version: u32,
+    /// Least number of list registers.
+    pub list_registers: u32,
+    /// INTIDs of the distributor.
+    pub intids: u32,
+    /// Distributor.
+    pub gicd: Range,
+    /// Redistributors: 128 KiB a core, in core order.
+    pub gicr: Range,
+    /// CPU interface (GICv2).
+    pub gicc: Range,
+    /// Virtual interface control (GICv2).
+    pub gich: Range,
+    /// Virtual CPU interface (GICv2).
+    pub gicv: Range,
+}
+
+/// A device of the board.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its name in manifests.
+    pub name: String,
+    /// Registers, whole pages.
+    pub regs: Range,
+    /// Interrupts.
+    pub interrupts: Vec<Interrupt>,
+    /// Name of its nodes in the guest's tree, without their addresses.
+    pub node: String,
+    /// `compatible` strings for them, most specific first; none means no node.
+    pub compatible: Vec<String>,
+    /// Names of the clocks that its driver asks for: each is the tree's one clock.
+    pub clock_names: Vec<String>,
+    /// Properties without a value.
+    pub flags: Vec<String>,
+    /// How many equal devices its registers are divided among, each with a node and an interrupt of
+    /// its own.
+    pub units: usize,
+    /// Whether the device can write memory on its own.
+    pub dma: bool,
+}
+
+/// A physical interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupt {
+    /// INTID.
+    pub intid: u32,
+    /// Edge-triggered; otherwise level-sensitive.
+    pub edge: bool,
+}
+
+/// The medium that a board's firmware boots from.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// The image's name on it.
+    pub image: String,
+    /// What else firmware wants there.
+    pub files: Vec<String>,
+    /// Firmware's settings: the lines of config.txt.
+    pub config: String,
+}
+
+/// How QEMU runs a board.
+#[derive(Clone, Debug)]
+pub struct Qemu {
+    /// `-M`.
+    pub machine: String,
+    /// `-cpu`, or none where the machine fixes it.
+    pub cpu: Option<String>,
+    /// `-smp`.
+    pub cores: u32,
+    /// `-m`, bytes.
+    pub memory: u64,
+    /// `-dtb`, where the machine makes none itself: `debian:` and a device tree of Debian's kernel
+    /// for arm64, or its file once the runner has got that.
+    pub dtb: Option<String>,
+}
+
+/// A virtual machine.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// Name.
+    pub name: String,
+    /// vCPUs: board core number and `plan::CLASS_*`.
+    pub vcpus: Vec<Vcpu>,
+    /// Memory; the first piece holds the device tree.
+    pub memory: Vec<Memory>,
+    /// What it runs.
+    pub image: Image,
+    /// Command line for its device tree.
+    pub command_line: Option<String>,
+    /// Initial RAM disk: file and contents.
+    pub initrd: Option<(PathBuf, Vec<u8>)>,
+    /// IPA of the device tree, if fixed.
+    pub device_tree: Option<u64>,
+    /// Devices passed through: indices into `Board::devices`.
+    pub devices: Vec<usize>,
+    /// Interrupts passed through, those of its devices included.
+    pub interrupts: Vec<Interrupt>,
+    /// Whether it has an emulated PL011.
+    pub console: bool,
+    /// What an access outside all that it has comes to.
+    pub outside: Outside,
+    /// Text of a console line with which it has passed, whatever it does then.
+    pub pass: Option<String>,
+    /// Text of a console line with which it has failed.
+    pub fail: Option<String>,
+}
+
+/// What a partition gets for an access outside all that it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outside {
+    /// A synchronous external abort, as on a machine where nothing answers.
+    #[default]
+    Abort,
+    /// It is halted.
+    Halt,
+}
+
+/// A vCPU and the core it owns.
+#[derive(Clone, Copy, Debug)]
+pub struct Vcpu {
+    /// Board core number.
+    pub core: u32,
+    /// `plan::CLASS_*`.
+    pub class: u32,
+}
+
+/// A piece of memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Guest address.
+    pub ipa: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Physical address, if the manifest fixes it.
+    pub physical: Option<u64>,
+    /// Whether it stands for a ROM or flash: read-only to the guest, and not in its tree's memory
+    /// node.
+    pub rom: bool,
+}
+
+impl Memory {
+    /// What people call it.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        match self.rom {
+            true => "ROM",
+            false => "memory",
+        }
+    }
+}
+
+/// A partition's program, read and understood.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Where it came from.
+    pub file: PathBuf,
+    /// Pieces to load.
+    pub segments: Vec<Segment>,
+    /// IPA where vCPU 0 starts.
+    pub entry: u64,
+}
+
+/// Bytes that go to one place.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// IPA.
+    pub ipa: u64,
+    /// Contents.
+    pub bytes: Vec<u8>,
+    /// Bytes cleared behind them.
+    pub clear: u64,
+}
+
+/// A channel.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// Name.
+    pub name: String,
+    /// The two ends.
+    pub ends: [End; 2],
+}
+
+/// One end of a channel.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// Index of the partition.
+    pub partition: usize,
+    /// vCPU number in it.
+    pub vcpu: usize,
+    /// Data bytes that this end sends: a power of two, at least a page, or 0. Its region has one
+    /// page more.
+    pub bytes: u64,
+    /// How it waits for the other end: `channel::wait`. Only `DOORBELL` ends have an interrupt.
+    pub wait: u32,
+    /// Doorbells a second it may send in the long run; 0 is no limit.
+    pub rate: u32,
+    /// Doorbells it may send back to back.
+    pub burst: u32,
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the planner decided, and the image made of it.
+
+use crate::el2::El2;
+use crate::guest::Guest;
+use crate::maps::Maps;
+use crate::place::Places;
+
+/// A compiled system.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The arm64 Image: EL2's segments, the plan, the pristine guest images.
+    pub bytes: Vec<u8>,
+    /// What was decided on the way, for the report.
+    pub design: Design,
+}
+
+/// Everything the planner decided.
+#[derive(Clone, Debug)]
+pub struct Design {
+    /// EL2's executable.
+    pub el2: El2,
+    /// What each partition's guest sees, in the system's order.
+    pub guests: Vec<Guest>,
+    /// Pristine contents that guests are loaded from, each once.
+    pub pristine: Vec<Vec<u8>>,
+    /// Physical addresses.
+    pub places: Places,
+    /// Translations.
+    pub maps: Maps,
+    /// The plan's rows: header and arrays, up to the tables.
+    pub rows: usize,
+    /// Bytes of the plan.
+    pub plan_size: u64,
+}

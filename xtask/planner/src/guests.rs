@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Designs every guest: where a partition's channel ends, device tree and initial RAM disk are, and
+//! what is loaded into it.
+
+use anyhow::{Result, bail, ensure};
+use manifest::guest_machine::{
+    CHANNEL_INTIDS, CHANNELS, GICC_DIR, GICD, GICR, GICR_SIZE, PL011, PL011_INTID, TIMERS,
+};
+use manifest::misfit::{Misfit, Of};
+use manifest::system::{Partition, Range, System};
+use manifest::words::bytes;
+use plan::{
+    INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_ENDS, PAGE,
+};
+
+use super::guest::{End, Guest, Load, devices};
+use super::tree;
+
+/// Where a channel's pages may use stage-2 blocks, they are aligned for them.
+const BLOCK: u64 = 2 << 20;
+
+/// Designs every guest. Contents to load go to `pristine`, equal ones once.
+///
+/// # Errors
+/// When something does not fit a partition's address map or memory.
+pub fn design(system: &System, pristine: &mut Vec<Vec<u8>>) -> Result<Vec<Guest>> {
+    let mut guests = Vec::new();
+    for index in 0..system.partitions.len() {
+        guests.push(one(system, index, pristine)?);
+    }
+    Ok(guests)
+}
+
+fn one(system: &System, index: usize, pristine: &mut Vec<Vec<u8>>) -> Result<Guest> {
+    let partition = &system.partitions[index];
+    let emulated = emulated(system, partition);
+    let mut interrupts = owned_interrupts(partition)?;
+    let ends = ends(system, index, &emulated, &mut interrupts)?;
+    interrupts.sort_by_key(|interrupt| interrupt.intid);
+
+    let Some(first) = partition.memory.first() else {
+        bail!("partition {} has no memory", partition.name);
+    };
+    let mut guest = Guest { dtb: 0, initrd: None, ends, interrupts, loads: Vec::new(), emulated };
+    // From the top of the first memory down: initial RAM disk, device tree.
+    let mut top = first.ipa + first.size;
+    if let Some((_, bytes)) = &partition.initrd {
+        let size = bytes.len() as u64;
+        top = below(system, index, top, size, "initial RAM disk")?;
+        guest.initrd = Some(Range { base: top, size });
+    }
+    let dtb = tree::build(system, index, &guest)?;
+    guest.dtb = match partition.device_tree {
+        Some(ipa) => ipa,
+        None => below(system, index, top, dtb.len() as u64, "device tree")?,
+    };
+
+    let mut load = |what, ipa, bytes: &[u8], clear| {
+        let known = pristine.iter().position(|p| p == bytes);
+        guest.loads.push(Load {
+            what,
+            ipa,
+            pristine: known.unwrap_or_else(|| {
+                pristine.push(bytes.to_vec());
+                pristine.len() - 1
+            }),
+            size: bytes.len() as u64,
+            clear,
+        });
+    };
+    for segment in &partition.image.segments {
+        load("image", segment.ipa, &segment.bytes, segment.clear);
+    }
+    if let (Some(range), Some((_, bytes))) = (&guest.initrd, &partition.initrd) {
+        load("initial RAM disk", range.base, bytes, 0);
+    }
+    load("device tree", guest.dtb, &dtb, 0);
+    check_loads(system, index, &guest.loads)?;
+    Ok(guest)
+}
+
+/// The last page-aligned place for `size` bytes below `top` in the partition's first memory.
+fn below(system: &System, index: usize, top: u64, size: u64, what: &str) -> Result<u64> {
+    let partition = &system.partitions[index];
+    let memory = &partition.memory[0];
+    match top.checked_sub(size).map(|base| base & !(PAGE - 1)) {
+        Some(base) if base >= memory.ipa => Ok(base),
+        _ => bail!(Misfit {
+            of: Of::Memory(index, 0),
+            what: format!("the {what} of {} does not fit", partition.name),
+            why: format!(
+                "it has {}, and the first piece of memory {}",
+                bytes(size),
+                bytes(memory.size)
+            ),
+            help: "make the first piece of memory larger",
+        }),
+    }
+}
+
+/// Every load within one piece of memory, no two over each other.
+fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
+    let partition = &system.partitions[index];
+    let misfit = |what: &str, why: String| Misfit {
+        of: match what {
+            "device tree" => Of::DeviceTree(index),
+            _ => Of::Memory(index, 0),
+        },
+        what: format!("the {what} of {} does not fit", partition.name),
+        why,
+        help: "make the first piece of memory larger, and leave `device-tree` out: the planner \
+               finds a place",
+    };
+    let mut sorted: Vec<_> =
+        loads.iter().map(|load| (load.ipa, load.size + load.clear, load.what)).collect();
+    sorted.sort_unstable();
+    for &(ipa, size, what) in &sorted {
+        let fits = |m: &&manifest::system::Memory| ipa >= m.ipa && ipa - m.ipa + size <= m.size;
+        if !partition.memory.iter().any(|m| fits(&m)) {
+            let why = format!("at {ipa:#x} it has {}, which lie outside its memory", bytes(size));
+            bail!(misfit(what, why));
+        }
+    }
+    for pair in sorted.windows(2) {
+        if let [(a, size, one), (b, _, other)] = pair
+            && a + size > *b
+        {
+            let why =
+                format!("the {one} at {a:#x} has {}, and the {other} is at {b:#x}", bytes(*size));
+            // What the planner has placed must give way.
+            let what = if *one == "image" { other } else { one };
+            bail!(misfit(what, why));
+        }
+    }
+    Ok(())
+}
+
+/// What EL2 answers for itself at this partition's IPAs.
+fn emulated(system: &System, partition: &Partition) -> Vec<(&'static str, Range)> {
+    let mut ranges = vec![("GICD", GICD)];
+    if system.board.gic.version == 3 {
+        let size = partition.vcpus.len() as u64 * GICR_SIZE;
+        ranges.push(("GICR", Range { base: GICR, size }));
+    } else {
+        ranges.push(("GICC_DIR", GICC_DIR));
+    }
+    if partition.console {
+        ranges.push(("PL011", PL011));
+    }
+    ranges
+}
+
+/// Timers, passed-through SPIs and the console's: everything but channels.
+fn owned_interrupts(partition: &Partition) -> Result<Vec<Interrupt>> {
+    let mut rows: Vec<_> =
+        TIMERS.map(|intid| Interrupt { intid, flags: INTERRUPT_PHYSICAL, vcpu: 0 }).into();
+    for interrupt in &partition.interrupts {
+        rows.push(Interrupt {
+            intid: intid(partition, interrupt.intid)?,
+            flags: INTERRUPT_PHYSICAL | if interrupt.edge { INTERRUPT_EDGE } else { 0 },
+            vcpu: 0,
+        });
+    }
+    if partition.console {
+        ensure!(
+            rows.iter().all(|row| u32::from(row.intid) != PL011_INTID),
+            "partition {}: interrupt {PL011_INTID} is its emulated PL011's: pass another through, \
+             or write `console = false`",
+            partition.name
+        );
+        rows.push(Interrupt { intid: PL011_INTID as u16, flags: 0, vcpu: 0 });
+    }
+    Ok(rows)
+}
+
+fn intid(partition: &Partition, intid: u32) -> Result<u16> {
+    match u16::try_from(intid) {
+        Ok(n) if (16..INTIDS).contains(&usize::from(n)) => Ok(n),
+        _ => {
+            bail!("partition {}: interrupt {intid} is not in 16 to {}", partition.name, INTIDS - 1)
+        }
+    }
+}
+
+/// The partition's channel ends, each with its handle, its interrupt (added to `interrupts`) and
+/// its pages.
+fn ends(
+    system: &System,
+    index: usize,
+    emulated: &[(&'static str, Range)],
+    interrupts: &mut Vec<Interrupt>,
+) -> Result<Vec<End>> {
+    let partition = &system.partitions[index];
+    let mut taken: Vec<Range> = emulated.iter().map(|(_, range)| *range).collect();
+    taken.extend(partition.memory.iter().map(|m| Range { base: m.ipa, size: m.size }));
+    taken.extend(devices(system, index).map(|m| Range { base: m.input, size: m.size }));
+    let mut next_ipa = CHANNELS;
+    let mut handles = vec![0; partition.vcpus.len()];
+    let mut rows = Vec::new();
+    for (channel, row) in system.channels.iter().enumerate() {
+        for (side, end) in row.ends.iter().enumerate() {
+            if end.partition != index {
+                continue;
+            }
+            let mut spi = None;
+            if end.wait == channel::wait::DOORBELL {
+                // Not the console UART's either: on its core EL2 must be able to tell them apart.
+                let taken = |intid| {
+                    intid == system.board.uart.1
+                        || interrupts.iter().any(|row| u32::from(row.intid) == intid)
+                };
+                let free = (CHANNEL_INTIDS..).find(|&intid| !taken(intid));
+                let number = intid(partition, free.unwrap_or(u32::MAX))?;
+                interrupts.push(Interrupt {
+                    intid: number,
+                    flags: INTERRUPT_EDGE | INTERRUPT_FIXED,
+                    vcpu: end.vcpu as u32,
+                });
+                spi = Some(number.into());
+            }
+            let Some(handle) = handles.get_mut(end.vcpu) else {
+                bail!("partition {} has no vCPU {}", partition.name, end.vcpu);
+            };
+            ensure!(
+                *handle < MAX_ENDS,
+                "partition {}: more than {MAX_ENDS} channel ends on vCPU {}",
+                partition.name,
+                end.vcpu
+            );
+            rows.push(End {
+                channel,
+                side,
+                vcpu: end.vcpu,
+                handle: *handle,
+                intid: spi,
+                tx: free_ipa(&mut next_ipa, &taken, PAGE + end.bytes),
+                rx: free_ipa(&mut next_ipa, &taken, PAGE + row.ends[1 - side].bytes),
+            });
+            *handle += 1;
+        }
+    }
+    Ok(rows)
+}
+
+/// The next `size` bytes of IPA from `next` on that touch nothing taken.
+fn free_ipa(next: &mut u64, taken: &[Range], size: u64) -> Range {
+    let align = if size >= BLOCK { BLOCK } else { PAGE };
+    let mut base = next.next_multiple_of(align);
+    while let Some(hit) =
+        taken.iter().find(|range| range.base < base + size && base < range.base + range.size)
+    {
+        base = (hit.base + hit.size).next_multiple_of(align);
+    }
+    *next = base + size;
+    Range { base, size }
+}

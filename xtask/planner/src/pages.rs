@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whole pages.
+
+use anyhow::{Result, ensure};
+use plan::PAGE;
+
+/// Rounds up to whole pages.
+#[must_use]
+pub fn pages(bytes: u64) -> u64 {
+    bytes.next_multiple_of(PAGE)
+}
+
+/// Checks that a range is whole pages and within the address space.
+///
+/// # Errors
+/// Naming `what` the range is.
+pub fn check_pages(what: &str, base: u64, size: u64) -> Result<()> {
+    ensure!(
+        base.is_multiple_of(PAGE) && size.is_multiple_of(PAGE) && size > 0,
+        "{what}: {base:#x} and {size:#x} must be whole pages"
+    );
+    ensure!(
+        base.checked_add(size).is_some_and(|end| end <= 1 << 48),
+        "{what}: {base:#x} and {size:#x} bytes reach beyond 48 address bits"
+    );
+    Ok(())
+}

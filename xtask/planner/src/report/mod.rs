@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The report: a compiled system for a reader. Every line comes from what was compiled, none from
+//! the manifest alone.
+
+/// A row of cells of any kind.
+macro_rules! row {
+    ($($cell:expr),* $(,)?) => { vec![$($cell.to_string()),*] };
+}
+
+mod memory;
+mod text;
+
+use plan::CLASS_COMM;
+
+use manifest::system::System;
+use manifest::words::count;
+use text::{Rows, bytes, note, section};
+
+use super::design::{Design, Image};
+use super::maps::{Map, owner};
+use super::tables::Shape;
+use super::traps::{self, Register};
+
+/// Describes a compiled system.
+#[must_use]
+pub fn report(system: &System, image: &Image) -> String {
+    let design = &image.design;
+    let mut text = format!(
+        "{} on {}: {}, {}, {}, image of {}\n",
+        system.name,
+        system.board.name,
+        count(design.places.cores.len(), "core"),
+        count(system.partitions.len(), "partition"),
+        count(system.channels.len(), "channel"),
+        bytes(image.bytes.len() as u64)
+    );
+    section(&mut text, "Cores", &cores(system, design));
+    section(&mut text, "Physical memory and devices", &memory::physical(system, design));
+    note(
+        &mut text,
+        "EL2 maps what it marks `loading` only until the guest starts, on the core that loads it. \
+         No core maps\n\
+         another partition's memory. The first page of each private region is unmapped: the \
+         stack's guard.",
+    );
+    for p in 0..system.partitions.len() {
+        memory::partition(&mut text, system, design, p);
+    }
+    if !system.channels.is_empty() {
+        section(&mut text, "Channels", &channels(system, design));
+    }
+    section(&mut text, "Sizes", &sizes(design));
+    section(&mut text, "Translations", &translations(system, design));
+    section(&mut text, "Trap registers", &registers(system, design));
+    text
+}
+
+fn class(class: u32) -> &'static str {
+    if class == CLASS_COMM { "comm" } else { "compute" }
+}
+
+fn cores(system: &System, design: &Design) -> Rows {
+    let mut rows =
+        vec![row!["core", "mpidr", "partition", "vCPU", "class", "channel ends", "console"]];
+    for &core in &design.places.cores {
+        let (p, v) = owner(system, core);
+        let partition = &system.partitions[p];
+        let ends = design.guests[p].ends.iter().filter(|end| end.vcpu == v);
+        let mpidr = system.board.cores[core as usize].mpidr;
+        rows.push(row![
+            core,
+            format!("{mpidr:#x}"),
+            partition.name,
+            v,
+            class(partition.vcpus[v].class),
+            ends.count(),
+            if core == system.console_core {
+                format!("drains it, {} % of its time at most", system.console_share)
+            } else {
+                String::new()
+            },
+        ]);
+    }
+    rows
+}
+
+fn channels(system: &System, design: &Design) -> Rows {
+    let mut rows =
+        vec![row!["channel", "from", "to", "data", "doorbells", "handle", "rings", "INTID there"]];
+    for (c, channel) in system.channels.iter().enumerate() {
+        for side in [0, 1] {
+            let ends = [side, 1 - side].map(|side| (&channel.ends[side], side));
+            let [from, to] = ends.map(|(end, side)| {
+                let mut ends = design.guests[end.partition].ends.iter();
+                let seen = ends.find(|seen| seen.channel == c && seen.side == side);
+                let partition = &system.partitions[end.partition];
+                let name = format!("{}/{}", partition.name, end.vcpu);
+                (name, partition.vcpus[end.vcpu].core, seen)
+            });
+            let end = ends[0].0;
+            let wait = channel::wait::NAMES[ends[1].0.wait as usize];
+            let (rate, rings) = match (to.2.and_then(|end| end.intid), end.rate) {
+                (None, _) => (format!("none, the other end waits by {wait}"), String::new()),
+                (_, 0) => ("unlimited".into(), format!("core {} to {}", from.1, to.1)),
+                (_, rate) => (
+                    format!("{rate}/s, burst {}", end.burst),
+                    format!("core {} to {}", from.1, to.1),
+                ),
+            };
+            rows.push(row![
+                channel.name,
+                from.0,
+                to.0,
+                bytes(end.bytes),
+                rate,
+                from.2.map_or(0, |end| end.handle),
+                rings,
+                to.2.and_then(|end| end.intid).map_or_else(String::new, |intid| intid.to_string()),
+            ]);
+        }
+    }
+    rows
+}
+
+fn sizes(design: &Design) -> Rows {
+    let mut rows = vec![row!["bytes", "what"]];
+    for segment in &design.el2.segments {
+        rows.push(row![segment.size, format!("EL2 {}, whole pages", segment.what())]);
+    }
+    let tables = design.maps.pool.bytes().len() as u64;
+    rows.push(row![design.rows, "plan: header and rows"]);
+    rows.push(row![
+        tables,
+        format!("plan: {} translation tables, equal ones once", tables / plan::PAGE)
+    ]);
+    let pristine: u64 = design.places.pristine.iter().map(|range| range.size).sum();
+    rows.push(row![
+        pristine,
+        format!("{} pristine guest contents, whole pages", design.pristine.len())
+    ]);
+    rows
+}
+
+fn translations(system: &System, design: &Design) -> Rows {
+    let maps = &design.maps;
+    let mut rows = vec![row!["of", "root", "bits", "start level", "1 GiB", "2 MiB", "4 KiB"]];
+    let mut add = |of: String, shape: Shape, map: &Map| {
+        let leaves = maps.pool.leaves(shape, map.root);
+        rows.push(row![
+            of,
+            format!("{:#x}", map.root),
+            shape.bits,
+            shape.start_level(),
+            leaves[0],
+            leaves[1],
+            leaves[2],
+        ]);
+    };
+    for (p, map) in maps.stage2.iter().enumerate() {
+        add(format!("{}, stage 2", system.partitions[p].name), maps.guest[p], map);
+    }
+    for (index, core) in design.places.cores.iter().enumerate() {
+        add(format!("EL2 on core {core}"), maps.el2, &maps.run[index]);
+        if maps.load[index].root != maps.run[index].root {
+            add(format!("EL2 on core {core}, loading"), maps.el2, &maps.load[index]);
+        }
+    }
+    rows
+}
+
+fn registers(system: &System, design: &Design) -> Rows {
+    let pa_bits = system.board.pa_bits;
+    let mut all: Vec<(String, Register)> = Vec::new();
+    for register in [
+        traps::hcr(),
+        traps::cptr(),
+        traps::mdcr(),
+        traps::hstr(),
+        traps::cnthctl(),
+        traps::cntvoff(),
+        traps::tcr(design.maps.el2, pa_bits),
+    ] {
+        all.push((register.name.to_string(), register));
+    }
+    for (p, &shape) in design.maps.guest.iter().enumerate() {
+        let register = traps::vtcr(shape, pa_bits);
+        let name = format!("{} of {}", register.name, system.partitions[p].name);
+        all.push((name, register));
+    }
+    let mut rows = Rows::new();
+    for (name, register) in all {
+        rows.push(row![format!("{name} = {:#x}", register.value())]);
+        for field in &register.fields {
+            let what = format!("{} = {:#x}", field.name, field.value);
+            rows.push(row![format!("  {what:16} {}", field.reason)]);
+        }
+    }
+    rows
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The device tree a guest gets: its cores, memory, PSCI, timers, GIC, PL011, channels and
+//! passed-through devices. Bindings are those of the Devicetree Specification and Linux
+//! `Documentation/devicetree/bindings`.
+
+use anyhow::{Result, ensure};
+use dtoolkit::ToPropertyValue;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use plan::CLASS_COMM;
+
+use super::guest::{End, Guest};
+use manifest::guest_machine::{GICC, GICD, GICR, GICR_SIZE, PL011, PL011_INTID, TIMERS};
+use manifest::system::{Channel, Device, Partition, Range, System};
+
+/// The clock the emulated PL011 is said to run at; nothing depends on it.
+const UART_HZ: u32 = 24_000_000;
+const GIC_PHANDLE: u32 = 1;
+const CLOCK_PHANDLE: u32 = 2;
+/// Phandle of vCPU 0's node; the others follow.
+const CPU_PHANDLE: u32 = 3;
+
+/// Interrupt types and triggers of the GIC binding (`arm,gic.yaml`, `arm,gic-v3.yaml`).
+const SPI: u32 = 0;
+const PPI: u32 = 1;
+const EDGE: u32 = 1;
+const LEVEL: u32 = 4;
+/// First INTID of each type.
+const FIRST_PPI: u32 = 16;
+const FIRST_SPI: u32 = 32;
+
+/// Builds the device tree of partition `index`. Its size does not depend on where it and the RAM
+/// disk lie.
+///
+/// # Errors
+/// When a name does not make a node, or the tree grows beyond the 2 MiB that Linux maps.
+pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
+    let partition = &system.partitions[index];
+    let mut tree = DeviceTree::new();
+    let root = &mut tree.root;
+    set(root, "compatible", "bulkhead,guest-v1")?;
+    set(root, "model", format!("Bulkhead partition {}", partition.name))?;
+    set(root, "#address-cells", 2u32)?;
+    set(root, "#size-cells", 2u32)?;
+    set(root, "interrupt-parent", GIC_PHANDLE)?;
+    root.add_child(chosen(partition, guest)?);
+    root.add_child(cpus(partition)?);
+    root.add_child(memory(partition)?);
+    root.add_child(psci()?);
+    root.add_child(timer(system, partition)?);
+    root.add_child(gic(system, partition)?);
+    root.add_child(clock()?);
+    let mut hypervisor = node("hypervisor")?;
+    set(&mut hypervisor, "compatible", channel::tree::HYPERVISOR)?;
+    root.add_child(hypervisor);
+    if partition.console {
+        root.add_child(pl011(PL011, PL011_INTID)?);
+    }
+    for end in &guest.ends {
+        root.add_child(channel(&system.channels[end.channel], end)?);
+    }
+    for &device in &partition.devices {
+        let device = &system.board.devices[device];
+        let units = if device.compatible.is_empty() { 0 } else { device.units };
+        for unit in 0..units {
+            root.add_child(passed_through(device, unit)?);
+        }
+    }
+    let bytes = tree.to_dtb();
+    ensure!(
+        bytes.len() <= 2 << 20,
+        "partition {}: its device tree has {} bytes, more than 2 MiB",
+        partition.name,
+        bytes.len()
+    );
+    Ok(bytes)
+}
+
+fn chosen(partition: &Partition, guest: &Guest) -> Result<DeviceTreeNode> {
+    let mut node = node("chosen")?;
+    if let Some(line) = &partition.command_line {
+        set(&mut node, "bootargs", line.as_str())?;
+    }
+    if partition.console {
+        set(&mut node, "stdout-path", format!("/serial@{:x}", PL011.base))?;
+    }
+    if let Some(initrd) = guest.initrd {
+        set(&mut node, "linux,initrd-start", initrd.base)?;
+        set(&mut node, "linux,initrd-end", initrd.base + initrd.size)?;
+    }
+    Ok(node)
+}
+
+fn cpus(partition: &Partition) -> Result<DeviceTreeNode> {
+    let mut cpus = node("cpus")?;
+    set(&mut cpus, "#address-cells", 1u32)?;
+    set(&mut cpus, "#size-cells", 0u32)?;
+    for (number, vcpu) in (0u32..).zip(&partition.vcpus) {
+        let mut cpu = node(&format!("cpu@{number:x}"))?;
+        set(&mut cpu, "device_type", "cpu")?;
+        set(&mut cpu, "compatible", "arm,armv8")?;
+        set(&mut cpu, "reg", number)?;
+        set(&mut cpu, "enable-method", "psci")?;
+        let class = if vcpu.class == CLASS_COMM { "comm" } else { "compute" };
+        set(&mut cpu, channel::tree::CLASS, class)?;
+        set(&mut cpu, "phandle", CPU_PHANDLE + number)?;
+        cpus.add_child(cpu);
+    }
+    Ok(cpus)
+}
+
+fn memory(partition: &Partition) -> Result<DeviceTreeNode> {
+    let mut node = node(&format!("memory@{:x}", partition.memory[0].ipa))?;
+    set(&mut node, "device_type", "memory")?;
+    let ram = partition.memory.iter().filter(|piece| !piece.rom);
+    let pieces = ram.map(|piece| Range { base: piece.ipa, size: piece.size });
+    set(&mut node, "reg", reg(pieces))?;
+    Ok(node)
+}
+
+fn psci() -> Result<DeviceTreeNode> {
+    let mut node = node("psci")?;
+    set(&mut node, "compatible", ["arm,psci-1.0", "arm,psci-0.2"].as_slice())?;
+    set(&mut node, "method", "hvc")?;
+    Ok(node)
+}
+
+/// The binding wants the secure physical, physical, virtual and EL2 timers in this order; only the
+/// middle two are there.
+fn timer(system: &System, partition: &Partition) -> Result<DeviceTreeNode> {
+    const SECURE: u32 = 29;
+    const EL2: u32 = 26;
+    let [virt, phys] = TIMERS.map(u32::from);
+    // The GICv2 binding has the cores a PPI goes to in bits 15:8.
+    let cores = match system.board.gic.version {
+        2 => ((1 << partition.vcpus.len()) - 1) << 8,
+        _ => 0,
+    };
+    let cells = [SECURE, phys, virt, EL2].map(|intid| [PPI, intid - FIRST_PPI, LEVEL | cores]);
+    let mut node = node("timer")?;
+    set(&mut node, "compatible", "arm,armv8-timer")?;
+    set(&mut node, "interrupts", cells.concat().as_slice())?;
+    empty(&mut node, "always-on")?;
+    Ok(node)
+}
+
+fn gic(system: &System, partition: &Partition) -> Result<DeviceTreeNode> {
+    let (compatible, second) = match system.board.gic.version {
+        2 => ("arm,cortex-a15-gic", GICC),
+        _ => {
+            let size = partition.vcpus.len() as u64 * GICR_SIZE;
+            let base = GICR;
+            ("arm,gic-v3", Range { base, size })
+        }
+    };
+    let mut node = node(&format!("interrupt-controller@{:x}", GICD.base))?;
+    set(&mut node, "compatible", compatible)?;
+    empty(&mut node, "interrupt-controller")?;
+    set(&mut node, "#interrupt-cells", 3u32)?;
+    set(&mut node, "#address-cells", 2u32)?;
+    set(&mut node, "#size-cells", 2u32)?;
+    set(&mut node, "reg", reg([GICD, second]))?;
+    set(&mut node, "phandle", GIC_PHANDLE)?;
+    Ok(node)
+}
+
+fn clock() -> Result<DeviceTreeNode> {
+    let mut node = node("apb-pclk")?;
+    set(&mut node, "compatible", "fixed-clock")?;
+    set(&mut node, "#clock-cells", 0u32)?;
+    set(&mut node, "clock-frequency", UART_HZ)?;
+    set(&mut node, "clock-output-names", "clk24mhz")?;
+    set(&mut node, "phandle", CLOCK_PHANDLE)?;
+    Ok(node)
+}
+
+fn pl011(range: Range, intid: u32) -> Result<DeviceTreeNode> {
+    let mut node = node(&format!("serial@{:x}", range.base))?;
+    set(&mut node, "compatible", ["arm,pl011", "arm,primecell"].as_slice())?;
+    set(&mut node, "reg", reg([range]))?;
+    set(&mut node, "interrupts", [SPI, intid - FIRST_SPI, LEVEL].as_slice())?;
+    clocks(&mut node, &["uartclk", "apb_pclk"])?;
+    Ok(node)
+}
+
+/// Whatever clock a driver asks for is the fixed one: a guest changes none.
+fn clocks(node: &mut DeviceTreeNode, names: &[&str]) -> Result<()> {
+    set(node, "clocks", vec![CLOCK_PHANDLE; names.len()].as_slice())?;
+    set(node, "clock-names", names)
+}
+
+fn channel(channel: &Channel, end: &End) -> Result<DeviceTreeNode> {
+    let mut node = node(&format!("channel@{:x}", end.tx.base))?;
+    set(&mut node, "compatible", channel::tree::CHANNEL)?;
+    set(&mut node, "reg", reg([end.tx, end.rx]))?;
+    if let Some(intid) = end.intid {
+        let cells = [SPI, intid - FIRST_SPI, EDGE];
+        set(&mut node, "interrupts", cells.as_slice())?;
+    }
+    let wait = |side: usize| channel::wait::NAMES[channel.ends[side].wait as usize];
+    set(&mut node, channel::tree::WAIT, wait(end.side))?;
+    set(&mut node, channel::tree::PEER_WAIT, wait(1 - end.side))?;
+    set(&mut node, channel::tree::NAME, channel.name.as_str())?;
+    set(&mut node, channel::tree::HANDLE, end.handle as u32)?;
+    set(&mut node, channel::tree::CPU, CPU_PHANDLE + end.vcpu as u32)?;
+    Ok(node)
+}
+
+/// A device, or one of the equal ones that share its registers.
+fn passed_through(device: &Device, unit: usize) -> Result<DeviceTreeNode> {
+    let size = device.regs.size / device.units as u64;
+    let base = device.regs.base + unit as u64 * size;
+    let compatible: Vec<_> = device.compatible.iter().map(String::as_str).collect();
+    let mut node = node(&format!("{}@{base:x}", device.node))?;
+    set(&mut node, "compatible", compatible.as_slice())?;
+    set(&mut node, "reg", reg([Range { base, size }]))?;
+    let lines = device.interrupts.len() / device.units;
+    let cells: Vec<_> = device.interrupts[unit * lines..][..lines]
+        .iter()
+        .flat_map(|i| [SPI, i.intid - FIRST_SPI, if i.edge { EDGE } else { LEVEL }])
+        .collect();
+    if !cells.is_empty() {
+        set(&mut node, "interrupts", cells.as_slice())?;
+    }
+    let names: Vec<_> = device.clock_names.iter().map(String::as_str).collect();
+    if !names.is_empty() {
+        clocks(&mut node, &names)?;
+    }
+    for flag in &device.flags {
+        empty(&mut node, flag)?;
+    }
+    Ok(node)
+}
+
+fn node(name: &str) -> Result<DeviceTreeNode> {
+    Ok(DeviceTreeNode::new(name)?)
+}
+
+fn set(node: &mut DeviceTreeNode, name: &str, value: impl ToPropertyValue) -> Result<()> {
+    node.add_property(DeviceTreeProperty::new(name, value)?);
+    Ok(())
+}
+
+fn empty(node: &mut DeviceTreeNode, name: &str) -> Result<()> {
+    set(node, name, [].as_slice() as &[u32])
+}
+
+/// A `reg` of 64-bit addresses and sizes.
+fn reg(ranges: impl IntoIterator<Item = Range>) -> Vec<u32> {
+    let numbers = ranges.into_iter().flat_map(|range| [range.base, range.size]);
+    numbers.flat_map(|n| [(n >> 32) as u32, n as u32]).collect()
+}

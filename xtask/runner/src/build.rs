@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From a system's name to the bytes of its image: builds the hypervisor and the guests, then
+//! compiles the plan.
+
+use crate::linux::{self, Instead};
+use crate::ui;
+use crate::workspace::{cargo, root, target_dir};
+use anyhow::{Context, Result, anyhow, bail};
+use manifest::SCHEME;
+use manifest::system::System;
+use planner::Image;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What EL2 and the bundled guests are built for: no floating point, so that EL2 leaves a guest's
+/// registers alone.
+pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+/// Package of the hypervisor.
+pub const HYPERVISOR: &str = "bulkhead-el2";
+/// What the hypervisor is built for: a GIC's version, the feature of its package for that (none is
+/// the default), and the binary.
+pub const FLAVOURS: [(u32, Option<&str>, &str); 2] =
+    [(3, None, HYPERVISOR), (2, Some("gicv2"), "bulkhead-el2-gicv2")];
+
+/// Builds bare-metal programs and gets Debian's, each once.
+#[derive(Default)]
+pub struct Builder {
+    built: BTreeMap<String, PathBuf>,
+    /// What to take instead of Debian's.
+    pub instead: Instead,
+    /// GIC version to make systems for, instead of the first that their board lists.
+    pub gic: Option<u32>,
+}
+
+impl Builder {
+    /// A builder of systems for GIC version `gic`, or for the first that each board lists.
+    #[must_use]
+    pub fn for_gic(gic: Option<u32>) -> Self {
+        Self { gic, ..Self::default() }
+    }
+
+    /// Builds a package's program of the same name (release) and answers the path of its ELF file.
+    ///
+    /// # Errors
+    /// If it does not build; the compiler's messages are in the error.
+    pub fn program(&mut self, package: &str) -> Result<PathBuf> {
+        self.binary(package, package, None)
+    }
+
+    /// Builds the hypervisor for a GIC of this version.
+    ///
+    /// # Errors
+    /// If it does not build, or drives no such GIC.
+    pub fn hypervisor(&mut self, gic: u32) -> Result<PathBuf> {
+        let flavour = FLAVOURS.iter().find(|(version, ..)| *version == gic);
+        let (_, feature, binary) = flavour.with_context(|| format!("EL2 drives no GICv{gic}"))?;
+        self.binary(HYPERVISOR, binary, *feature)
+    }
+
+    fn binary(&mut self, package: &str, name: &str, feature: Option<&str>) -> Result<PathBuf> {
+        if let Some(path) = self.built.get(name) {
+            return Ok(path.clone());
+        }
+        let target = target_dir();
+        let mut command = cargo("build");
+        command.args([
+            "--locked",
+            "--release",
+            "--target",
+            TARGET,
+            "--package",
+            package,
+            "--bin",
+            name,
+        ]);
+        command.args(feature.into_iter().flat_map(|feature| ["--features", feature]));
+        command.arg("--target-dir").arg(&target);
+        let output = ui::run(&format!("building {name}"), &mut command)?;
+        if output.iter().any(|line| line.starts_with("warning")) {
+            let progress = ["   Compiling", "    Finished", " Downloading", "  Downloaded"];
+            let words =
+                output.iter().filter(|line| !progress.iter().any(|start| line.starts_with(start)));
+            eprintln!("{}", words.map(String::as_str).collect::<Vec<_>>().join("\n"));
+        }
+        let path = target.join(TARGET).join("release").join(name);
+        if !path.is_file() {
+            bail!(
+                "{name} was built, but {} is not there: is build.target-dir set in a Cargo \
+                 configuration?",
+                path.display()
+            );
+        }
+        self.built.insert(name.to_string(), path.clone());
+        Ok(path)
+    }
+
+    /// What a manifest names without a path: the guest crate of a name, built, or what
+    /// `debian:PACKAGE` stands for.
+    ///
+    /// # Errors
+    /// If it does not build or cannot be fetched.
+    pub fn file(&mut self, name: &str) -> Result<PathBuf> {
+        let Some(package) = name.strip_prefix(SCHEME) else {
+            return self.program(name);
+        };
+        if let Some(path) = self.built.get(name) {
+            return Ok(path.clone());
+        }
+        let path = linux::file(package, &self.instead)?;
+        self.built.insert(name.to_string(), path.clone());
+        Ok(path)
+    }
+
+    /// Reads a system's manifest, building the guests that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the manifest, or a guest that does not build.
+    pub fn system(&mut self, spec: &str) -> Result<System> {
+        let mut system = manifest::load(&root(), spec, &mut |name| self.file(name))
+            .map_err(|errors| anyhow!(errors.render(ui::coloured(&std::io::stderr()))))?;
+        self.choose_gic(&mut system)?;
+        Ok(system)
+    }
+
+    /// Makes `system` one for [`Self::gic`].
+    ///
+    /// # Errors
+    /// If its board has no such GIC.
+    pub fn choose_gic(&self, system: &mut System) -> Result<()> {
+        let Some(version) = self.gic else {
+            return Ok(());
+        };
+        let gics = &system.board.gics;
+        let Some(gic) = gics.iter().find(|gic| gic.version == version) else {
+            let known: Vec<_> = gics.iter().map(|gic| gic.version.to_string()).collect();
+            bail!(
+                "--gic: board {} has no GICv{version}; its [[gic]] tables are of version {}",
+                system.board.name,
+                known.join(" and ")
+            );
+        };
+        system.board.gic = gic.clone();
+        Ok(())
+    }
+
+    /// Compiles a system to its image.
+    ///
+    /// # Errors
+    /// If the hypervisor does not build or the system does not fit its board.
+    pub fn image(&mut self, system: &System) -> Result<Image> {
+        let elf = self.hypervisor(system.board.gic.version)?;
+        let bytes =
+            std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        planner::compile(system, &bytes).with_context(|| format!("{}: no image", system.name))
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Fetching a file of a Debian arm64 package, on a Debian system of any architecture: apt with
+//! folders of its own, the system's sources and keys, and no root. The system's packages and apt's
+//! view of them stay as they are.
+
+use crate::ui::{self, Step};
+use crate::workspace::unique;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How kernel packages start, those that depend on the current one (`linux-image-cloud-arm64`)
+/// included.
+pub const KERNEL: &str = "linux-image-";
+
+/// The packages cannot be fetched here: no apt, no network, or a distribution without them.
+#[derive(Clone, Copy, Debug)]
+pub struct Unavailable;
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Debian's packages cannot be fetched here")
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Files of `package`, or of the package that it depends on to be current: of each pattern the one
+/// whose path matches. What is kept is of one version; a file that the package has not, the first
+/// apart, is empty.
+///
+/// # Errors
+/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when the package has no first
+/// file.
+pub fn members<const N: usize>(
+    cache: &Path,
+    package: &str,
+    patterns: [&str; N],
+) -> Result<[PathBuf; N]> {
+    let wanted = std::array::from_fn(|number| match number {
+        0 => cache.join(package),
+        _ => cache.join(format!("{package}.{number}")),
+    });
+    if wanted.iter().all(|file: &PathBuf| file.is_file()) {
+        return Ok(wanted);
+    }
+    let folder = cache.join(format!("fetch.{}", unique()));
+    let deb = download(&folder, package).context(Unavailable);
+    let kept = deb.and_then(|deb| {
+        for (number, (pattern, wanted)) in patterns.iter().zip(&wanted).enumerate() {
+            let file = folder.join("member");
+            let found = unpack(&deb, pattern, &file)?;
+            ensure!(found || number > 0, "{} has no {pattern}", deb.display());
+            std::fs::rename(&file, wanted)
+                .with_context(|| format!("cannot write {}", wanted.display()))?;
+        }
+        Ok(())
+    });
+    // What remains there is of no use, whatever came out.
+    let _ = std::fs::remove_dir_all(&folder);
+    kept.map(|()| wanted)
+}
+
+/// Fetches the package's file to `folder`.
+fn download(folder: &Path, package: &str) -> Result<PathBuf> {
+    for empty in ["state/lists/partial", "cache/archives/partial", "deb"] {
+        let path = folder.join(empty);
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    File::create(folder.join("state/status")).context("cannot write apt's state")?;
+    let mut update = apt(folder, "apt-get");
+    update.arg("update");
+    ui::run("fetching Debian's list of arm64 packages", &mut update)?;
+    let current = current(folder, package)?;
+    let mut get = apt(folder, "apt-get");
+    get.args(["download", &current]).current_dir(folder.join("deb"));
+    ui::run(&format!("fetching {current}"), &mut get)?;
+    let files: Vec<_> = std::fs::read_dir(folder.join("deb"))?.flatten().collect();
+    match files.as_slice() {
+        [file] => Ok(file.path()),
+        _ => bail!("apt-get download left {} files", files.len()),
+    }
+}
+
+/// The package that `package` stands for: Debian's `linux-image-cloud-arm64` is empty and depends
+/// on a version's.
+fn current(folder: &Path, package: &str) -> Result<String> {
+    let mut show = apt(folder, "apt-cache");
+    show.args(["show", "--no-all-versions", package]);
+    let output = ui::run(&format!("looking for {package}"), &mut show);
+    let output = output.with_context(|| format!("apt's sources have no {package} for arm64"))?;
+    Ok(dependency(&output).unwrap_or_else(|| package.to_string()))
+}
+
+/// The kernel package of a `Depends:` field.
+pub(super) fn dependency(fields: &[String]) -> Option<String> {
+    let depends = fields.iter().find_map(|line| line.strip_prefix("Depends:"))?;
+    let names = depends.split([',', '|']).filter_map(|item| item.split_whitespace().next());
+    names
+        .map(|name| name.split(':').next().unwrap_or(name))
+        .find(|name| name.starts_with(KERNEL))
+        .map(String::from)
+}
+
+/// An apt program with folders of its own and arm64 as its only architecture.
+fn apt(folder: &Path, program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
+    let set = |key: &str, path: &str| format!("{key}={}", folder.join(path).display());
+    let options = [
+        "APT::Architecture=arm64".into(),
+        "APT::Architectures=arm64".into(),
+        set("Dir::State", "state"),
+        set("Dir::State::status", "state/status"),
+        set("Dir::Cache", "cache"),
+        // Package lists alone: no translations, no icons.
+        "Acquire::Languages=none".into(),
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
+        // The folders belong to this user, and apt's own could not write there.
+        "APT::Sandbox::User=root".into(),
+    ];
+    for option in options {
+        command.arg("-o").arg(option);
+    }
+    command
+}
+
+/// Takes the one file that matches `pattern` out of a package to `to`, which is empty (false) if
+/// there is none.
+fn unpack(deb: &Path, pattern: &str, to: &Path) -> Result<bool> {
+    let _step = Step::start(format!("unpacking {pattern}"));
+    let file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+    let mut archive = Command::new("dpkg-deb");
+    archive.arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped());
+    let mut archive = archive.spawn().context("cannot start dpkg-deb")?;
+    let pipe = archive.stdout.take().context("no pipe from dpkg-deb")?;
+    let mut tar = Command::new("tar");
+    tar.args(["-xO", "--wildcards", &format!("./{pattern}")]);
+    // It fails if nothing matches, and says so; what matters is below.
+    tar.stdin(pipe).stdout(file).stderr(Stdio::null()).status().context("cannot start tar")?;
+    let whole = archive.wait().context("lost dpkg-deb")?;
+    ensure!(whole.success(), "{} is no package", deb.display());
+    let size = std::fs::metadata(to).map_or(0, |data| data.len());
+    Ok(size > 0)
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a manifest means by `debian:PACKAGE`: Debian's arm64 kernel, and an initial RAM disk of its
+//! busybox. Both are fetched when they are first needed, and kept in Cargo's target folder: from
+//! then on nothing touches the network.
+
+mod fetch;
+mod initramfs;
+#[cfg(test)]
+mod tests;
+
+use crate::workspace::{root, target_dir, unique, write};
+use anyhow::{Context, Result, bail, ensure};
+use fetch::KERNEL;
+use manifest::{SCHEME, locate};
+use std::path::{Path, PathBuf};
+
+pub use fetch::Unavailable;
+
+/// The package of the initial RAM disk's one program.
+const BUSYBOX: &str = "busybox-static";
+/// U-Boot for QEMU's machine, and the file of it for arm64.
+const U_BOOT: (&str, &str) = ("u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin");
+/// What is taken of a kernel's package: itself, and what a disk behind virtio-mmio needs, in the
+/// order it is loaded; what there is no module for is built in.
+const KERNEL_FILES: [&str; 5] = [
+    "boot/vmlinuz-*",
+    "lib/modules/*/virtio_ring.ko*",
+    "lib/modules/*/virtio.ko*",
+    "lib/modules/*/virtio_mmio.ko*",
+    "lib/modules/*/virtio_blk.ko*",
+];
+
+/// Files to use instead of the fetched ones.
+#[derive(Clone, Debug, Default)]
+pub struct Instead {
+    /// A kernel.
+    pub kernel: Option<PathBuf>,
+    /// An initial RAM disk.
+    pub initrd: Option<PathBuf>,
+}
+
+impl Instead {
+    /// Checks that the system `spec` has something that these files stand for, and makes their
+    /// paths absolute.
+    ///
+    /// # Errors
+    /// When a file is not there, or no partition names what it replaces.
+    pub fn of(self, spec: &str) -> Result<Self> {
+        let packages = packages(spec);
+        let checked = |option: &str, file: Option<PathBuf>, wanted: fn(&str) -> bool| {
+            let Some(file) = file else { return Ok(None) };
+            ensure!(
+                packages.iter().any(|package| wanted(package)),
+                "--{option}: no partition of {spec} takes Debian's; name {} in its manifest",
+                file.display()
+            );
+            let absolute = file.canonicalize();
+            let absolute =
+                absolute.with_context(|| format!("--{option}: cannot read {}", file.display()))?;
+            Ok(Some(absolute))
+        };
+        Ok(Self {
+            kernel: checked("kernel", self.kernel, is_kernel)?,
+            initrd: checked("initrd", self.initrd, |package| {
+                package.split('+').next() == Some(BUSYBOX)
+            })?,
+        })
+    }
+}
+
+fn is_kernel(package: &str) -> bool {
+    package.starts_with(KERNEL)
+}
+
+/// Packages that the manifest of `spec` names, without their scheme. None if it cannot be read: who
+/// needs it says so. `debian:PACKAGE` is that package itself.
+pub fn packages(spec: &str) -> Vec<String> {
+    if let Some(package) = spec.strip_prefix(SCHEME) {
+        return vec![package.to_owned()];
+    }
+    let path = locate(&root(), spec);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let partitions = table.get("partition").and_then(toml::Value::as_array);
+    let named = partitions.into_iter().flatten().flat_map(|partition| {
+        let image = partition.get("image");
+        let of_image = |key| image.and_then(|image| image.get(key));
+        let files = of_image("files").and_then(toml::Value::as_array);
+        let files = files.into_iter().flatten();
+        let one = of_image("linux").or(of_image("raw"));
+        one.into_iter()
+            .chain(files.filter_map(|file| file.get("path")))
+            .chain(partition.get("initrd"))
+    });
+    named.filter_map(|name| name.as_str()?.strip_prefix(SCHEME)).map(String::from).collect()
+}
+
+/// Gets what the system `spec` takes from Debian, or the one package that `spec` is, so that what
+/// else is wrong with it can be told from having no network.
+///
+/// # Errors
+/// [`Unavailable`], and why.
+pub fn fetched(spec: &str) -> Result<()> {
+    let files = packages(spec).into_iter().map(|package| file(&package, &Instead::default()));
+    let tree = board_tree(spec).map(|name| device_tree(&name));
+    let failed = files.chain(tree).filter_map(Result::err).find(anyhow::Error::is::<Unavailable>);
+    failed.map_or(Ok(()), Err)
+}
+
+/// The device tree that QEMU takes for the board of the system `spec`, if its machine makes none
+/// itself.
+fn board_tree(spec: &str) -> Option<String> {
+    let table =
+        |path: PathBuf| -> Option<toml::Table> { std::fs::read_to_string(path).ok()?.parse().ok() };
+    let system = table(locate(&root(), spec))?;
+    let board = root().join("boards").join(system.get("board")?.as_str()?);
+    let name = table(board.join("board.toml"))?;
+    Some(name.get("qemu")?.get("dtb")?.as_str()?.to_owned())
+}
+
+/// The board's device tree that `debian:PACKAGE/FILE` stands for: Debian's kernels for arm64 come
+/// with those of their boards.
+///
+/// # Errors
+/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such package
+/// or file in it.
+pub fn device_tree(name: &str) -> Result<PathBuf> {
+    let parts = name.strip_prefix(SCHEME).and_then(|name| name.split_once('/'));
+    let Some((package, file)) = parts.filter(|(package, _)| is_kernel(package)) else {
+        bail!("{name} is no device tree: write {SCHEME}{KERNEL}…/FILE.dtb");
+    };
+    // Beside what else is kept of the package.
+    let cache = cache().join(file);
+    let [tree] = fetch::members(&cache, package, [&format!("usr/lib/*/{file}")])?;
+    Ok(tree)
+}
+
+/// Whether `file` is one that was fetched, or made of what was.
+pub fn is_kept(file: &Path) -> bool {
+    file.parent() == Some(&cache())
+}
+
+/// Where packages and what is made of them are kept.
+fn cache() -> PathBuf {
+    target_dir().join("debian")
+}
+
+/// The file that `debian:` and `package` stand for.
+///
+/// # Errors
+/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such
+/// package, or it is not what it should be.
+pub fn file(package: &str, instead: &Instead) -> Result<PathBuf> {
+    let cache = cache();
+    match package {
+        _ if is_kernel(package) => match &instead.kernel {
+            Some(file) => Ok(file.clone()),
+            None => Ok(fetch::members(&cache, package, KERNEL_FILES)?[0].clone()),
+        },
+        _ if package == U_BOOT.0 => {
+            let [file] = fetch::members(&cache, package, [U_BOOT.1])?;
+            Ok(file)
+        }
+        _ => match (package.split_once('+'), &instead.initrd) {
+            (None, Some(file)) if package == BUSYBOX => Ok(file.clone()),
+            (Some((BUSYBOX, _)), Some(file)) => Ok(file.clone()),
+            (None, None) if package == BUSYBOX => initial_ram_disk(&cache, None),
+            (Some((BUSYBOX, kernel)), None) if is_kernel(kernel) => {
+                initial_ram_disk(&cache, Some(kernel))
+            }
+            _ => bail!(
+                "{SCHEME} names a kernel ({KERNEL}…), {}, or for an initial RAM disk {BUSYBOX} or \
+                 {BUSYBOX}+{KERNEL}…",
+                U_BOOT.0
+            ),
+        },
+    }
+}
+
+/// Busybox and guests/linux, with modules of `kernel` if one is named. Packed anew each time: what
+/// a change of guests/linux needs, and done at once.
+fn initial_ram_disk(cache: &Path, kernel: Option<&str>) -> Result<PathBuf> {
+    let [busybox] = fetch::members(cache, BUSYBOX, ["*bin/busybox"])?;
+    let modules = match kernel {
+        Some(kernel) => fetch::members(cache, kernel, KERNEL_FILES)?[1..].to_vec(),
+        None => Vec::new(),
+    };
+    let busybox =
+        std::fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
+    let folder = root().join("guests/linux");
+    let archive = initramfs::pack(&folder, &busybox, &modules)
+        .with_context(|| format!("cannot pack {}", folder.display()))?;
+    let path = cache.join(format!("initramfs{}.cpio", kernel.unwrap_or_default()));
+    // Others may do so at the same time: whoever reads it finds a whole one.
+    let part = cache.join(format!("initramfs.{}", unique()));
+    write(&part, &archive)?;
+    std::fs::rename(&part, &path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}

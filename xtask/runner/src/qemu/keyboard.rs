@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is typed at a running system: by a person at a terminal, from a pipe, or by a test.
+//!
+//! At a terminal every key goes to the machine, Ctrl-C too, so there is Ctrl-A x to leave. EL2
+//! takes the other commands behind Ctrl-A. The terminal is what it was again on every way out.
+
+use anyhow::{Context, Result};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp,
+    tcsetattr,
+};
+use std::io::{IsTerminal, Read, Write};
+use std::process::ChildStdin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use console::{BREAK, CONTINUED};
+
+use crate::ui;
+
+/// Where a machine's input comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Input {
+    /// Nobody types.
+    #[default]
+    Nobody,
+    /// This process's standard input: a terminal, or a pipe or file to its end.
+    Stdin,
+    /// A test's [`Step`]s, one after the other.
+    Typed(Vec<Step>),
+}
+
+/// What a test types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What the console must have shown since the step before: any bytes, whole lines or not, also
+    /// with others' lines where EL2 broke a line off to go on behind them. Empty: nothing is waited
+    /// for.
+    pub seen: String,
+    /// What is typed then, as fast as it is taken.
+    pub keys: Vec<u8>,
+}
+
+/// The key before a command.
+const CTRL_A: u8 = 0x01;
+/// What makes the first partition live, so that its prompts show: the first key says that somebody
+/// is there.
+const FIRST: &[u8] = b"\x011";
+
+/// What the terminal was before.
+static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Bytes of others' lines behind which a broken line goes on at the latest.
+const REACH: usize = 1 << 16;
+
+/// Whether a key was pressed at the terminal.
+static PRESSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a key was pressed at a terminal since this process started.
+pub fn pressed() -> bool {
+    PRESSED.load(Ordering::Relaxed)
+}
+
+/// A terminal whose keys go to the machine, for as long as this value lives.
+pub struct Raw;
+
+impl Raw {
+    /// Makes standard input raw if it is a terminal that is ours to read: a background process
+    /// would be stopped for it.
+    ///
+    /// # Errors
+    /// If the terminal does not take the settings.
+    pub fn enter() -> Result<Option<Self>> {
+        let stdin = std::io::stdin();
+        let ours = || tcgetpgrp(&stdin).is_ok_and(|group| group == rustix::process::getpgrp());
+        if !stdin.is_terminal() || !ours() {
+            return Ok(None);
+        }
+        let before = tcgetattr(&stdin).context("cannot read the terminal's settings")?;
+        let mut raw = before.clone();
+        // Output stays as it is: this process's own lines end with a line feed alone.
+        raw.local_modes -=
+            LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
+        raw.input_modes -= InputModes::ICRNL
+            | InputModes::INLCR
+            | InputModes::IGNCR
+            | InputModes::IXON
+            | InputModes::ISTRIP;
+        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
+        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
+        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        let raw = tcsetattr(&stdin, OptionalActions::Now, &raw).map(|()| Self);
+        raw.map(Some).context("cannot set the terminal")
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Makes the terminal what it was, if it was changed.
+pub fn restore() {
+    let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(before) = saved {
+        // There is nobody to tell but the terminal itself.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+    }
+}
+
+/// Feeds `machine` from `input`, until one of them ends. `raw` says that keys come from a terminal.
+/// What a test types goes to the sender that is returned. `alone` becomes true before a partition
+/// gets the terminal to itself.
+pub fn feed(
+    input: &Input,
+    machine: ChildStdin,
+    raw: bool,
+    alone: Arc<AtomicBool>,
+) -> Option<Sender<Vec<u8>>> {
+    let (sender, chunks) = channel::<Vec<u8>>();
+    // Two threads: while the machine takes nothing, Ctrl-A x must still be read.
+    std::thread::spawn(move || {
+        let mut machine = machine;
+        let mut focus = Focus::default();
+        for chunk in chunks {
+            if focus.take(&chunk) {
+                alone.store(true, Ordering::Relaxed);
+            }
+            if machine.write_all(&chunk).is_err() || machine.flush().is_err() {
+                return;
+            }
+        }
+    });
+    match input {
+        Input::Nobody => None,
+        Input::Typed(_) => Some(sender),
+        Input::Stdin => {
+            std::thread::spawn(move || pass_on(&sender, raw));
+            None
+        }
+    }
+}
+
+/// How far a test's typing has come.
+pub struct Script<'a> {
+    steps: &'a [Step],
+    /// Where in the console's bytes the next step starts to look.
+    from: usize,
+}
+
+impl<'a> Script<'a> {
+    /// At the start of what `input` types.
+    pub fn new(input: &'a Input) -> Self {
+        let steps = match input {
+            Input::Typed(steps) => steps.as_slice(),
+            _ => &[],
+        };
+        Self { steps, from: 0 }
+    }
+
+    /// What is typed now that the console has shown `bytes`, all it ever did.
+    pub fn due(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut keys = Vec::new();
+        while let Some((step, rest)) = self.steps.split_first() {
+            if !step.seen.is_empty() {
+                let Some(end) = end_of(step.seen.as_bytes(), &bytes[self.from..]) else {
+                    // Words may have begun, as far back as the line that goes on behind others'.
+                    self.from = self.from.max(bytes.len().saturating_sub(REACH));
+                    break;
+                };
+                self.from += end;
+            }
+            keys.extend(&step.keys);
+            self.steps = rest;
+        }
+        keys
+    }
+
+    /// What it waits for.
+    pub fn unseen(&self) -> Option<String> {
+        self.steps.first().map(|step| step.seen.clone())
+    }
+}
+
+/// Where `words` end in `bytes`, for the first time.
+fn end_of(words: &[u8], bytes: &[u8]) -> Option<usize> {
+    let begins = |at: &usize| bytes[*at] == words[0];
+    (0..bytes.len()).filter(begins).find_map(|begin| {
+        words[1..].iter().try_fold(begin + 1, |at, byte| {
+            let at = at + broken_off(&bytes[at..]);
+            (bytes.get(at) == Some(byte)).then_some(at + 1)
+        })
+    })
+}
+
+/// Length of what is not of the line: its break, others' lines, and the mark where it goes on.
+fn broken_off(bytes: &[u8]) -> usize {
+    if !bytes.starts_with(BREAK.as_bytes()) {
+        return 0;
+    }
+    let mark = ["\r\n", CONTINUED].concat();
+    let mut places = bytes.windows(mark.len());
+    let place = places.position(|place| place == mark.as_bytes());
+    place.map_or(0, |place| place + mark.len())
+}
+
+fn pass_on(machine: &Sender<Vec<u8>>, raw: bool) {
+    let mut keys = Keys::default();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = std::io::stdin().read(&mut buffer) {
+        let chunk = if raw {
+            PRESSED.store(true, Ordering::Relaxed);
+            keys.take(&buffer[..count])
+        } else {
+            Some(buffer[..count].to_vec())
+        };
+        let Some(chunk) = chunk else {
+            return ui::interrupt();
+        };
+        if machine.send(chunk).is_err() {
+            return;
+        }
+    }
+}
+
+/// Who has the input, as far as the keys tell.
+#[derive(Default)]
+pub(super) struct Focus {
+    /// The last key was a Ctrl-A that makes the next one a command.
+    command: bool,
+    /// The digit of the last partition that was given the input.
+    digit: u8,
+}
+
+impl Focus {
+    /// Whether these keys give a partition the terminal to itself: its digit a second time.
+    pub(super) fn take(&mut self, keys: &[u8]) -> bool {
+        let mut alone = false;
+        for &key in keys {
+            if self.command && key.is_ascii_digit() {
+                alone |= key == self.digit && key != b'0';
+                self.digit = key;
+            }
+            self.command = key == CTRL_A && !self.command;
+        }
+        alone
+    }
+}
+
+/// Keys from a terminal.
+#[derive(Default)]
+pub(super) struct Keys {
+    /// Something was typed before.
+    begun: bool,
+    /// The last key was a Ctrl-A that makes the next one a command.
+    command: bool,
+}
+
+impl Keys {
+    /// What the machine gets of these keys; none if Ctrl-A x is among them.
+    pub(super) fn take(&mut self, keys: &[u8]) -> Option<Vec<u8>> {
+        let mut passed = Vec::new();
+        for &key in keys {
+            if self.command && key == b'x' {
+                return None;
+            }
+            if !self.begun && key != CTRL_A {
+                passed.extend(FIRST);
+            }
+            self.begun = true;
+            self.command = key == CTRL_A && !self.command;
+            passed.push(key);
+        }
+        Some(passed)
+    }
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The QEMU process: its command line from the board's data, its life, and what it left behind.
+
+use super::console::Console;
+use super::keyboard::{self, Input, Raw, Script};
+use super::watch::Watch;
+use crate::ui;
+use anyhow::{Context, Result};
+use manifest::system::Qemu;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// QEMU's program.
+pub const PROGRAM: &str = "qemu-system-aarch64";
+/// How often the time limit and Ctrl-C are looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How long QEMU goes on after the line that ends the run: what follows that line at once is shown
+/// too.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// An exception level that no loader should start an image at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The machine has no EL2.
+    El1,
+    /// The image is there before any firmware, where firmware would put it, and the boot core
+    /// starts it. No device tree.
+    El3,
+}
+
+/// Where the image is at EL3.
+const AT_EL3: u64 = 0x20_0000;
+
+/// How a run differs from what the board says.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Count instructions instead of time: the same run every time, one core after another.
+    pub icount: bool,
+    /// Number of cores (`-smp`).
+    pub cores: Option<u32>,
+    /// RAM (`-m`), as QEMU writes it.
+    pub memory: Option<String>,
+    /// Core type (`-cpu`).
+    pub cpu: Option<String>,
+    /// GIC version of the machine, whatever the image is for.
+    pub gic: Option<u32>,
+    /// Further words for EL2 on the boot command line.
+    pub append: Option<String>,
+    /// The exception level that the image is entered at, if not EL2.
+    pub level: Option<Level>,
+    /// Further arguments.
+    pub extra: Vec<String>,
+    /// The number in EL2's last line; a random one if none.
+    pub nonce: Option<u64>,
+    /// How long the machine may take until partitions start.
+    pub boot_limit: Option<Duration>,
+    /// How long the run may take from there.
+    pub limit: Option<Duration>,
+    /// There is no limit any more once a key was pressed at the terminal.
+    pub limit_ends_with_key: bool,
+    /// What is typed.
+    pub input: Input,
+}
+
+/// What a run left behind.
+pub struct Outcome {
+    /// QEMU's command line, for people to repeat it.
+    pub command: String,
+    /// The console.
+    pub console: Console,
+    /// Its bytes, as they came.
+    pub bytes: Vec<u8>,
+    /// QEMU's own words.
+    pub stderr: String,
+    /// How QEMU ended; none if this process ended it.
+    pub status: Option<ExitStatus>,
+    /// Whether the time limit passed.
+    pub timed_out: bool,
+    /// How long it ran since partitions started, or since QEMU did if they never started.
+    pub time: Duration,
+    /// Words that the test's typing still waited for.
+    pub unseen: Option<String>,
+}
+
+/// Runs `image` on the board's QEMU machine until it ends or its time is over. `show` gets the
+/// console's bytes as they come. With `stays_up` the system does not power the machine off, so QEMU
+/// is ended after EL2's last line. It is ended too once `watch` is settled.
+///
+/// # Errors
+/// If QEMU cannot be started, or `show` fails.
+pub fn run(
+    board: &Qemu,
+    image: &Path,
+    options: &Options,
+    stays_up: bool,
+    watch: Watch,
+    show: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<Outcome> {
+    let nonce = options.nonce.unwrap_or_else(random);
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments(board, options, nonce));
+    match options.level {
+        Some(Level::El3) => command.args([
+            "-device".to_string(),
+            format!("loader,file={},addr={AT_EL3:#x},force-raw=on", image.display()),
+            "-device".to_string(),
+            format!("loader,addr={AT_EL3:#x},cpu-num=0"),
+        ]),
+        _ => command.arg("-kernel").arg(image),
+    };
+    let shown = ui::shown(&command);
+    let mut start = Instant::now();
+    let child = command
+        .stdin(match options.input {
+            Input::Nobody => Stdio::null(),
+            _ => Stdio::piped(),
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut machine = Machine(child.with_context(|| {
+        format!("cannot start {PROGRAM}: `cargo xtask doctor` says how to install it")
+    })?);
+
+    let (sender, chunks) = channel();
+    let stdout = machine.0.stdout.take().context("no console pipe")?;
+    let stderr = machine.0.stderr.take().context("no error pipe")?;
+    let words = collect(stderr);
+    std::thread::spawn(move || {
+        let mut stdout = stdout;
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stdout.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+
+    let raw = match options.input {
+        Input::Stdin => Raw::enter()?,
+        _ => None,
+    };
+    if raw.is_some() {
+        eprintln!("Ctrl-A x leaves, Ctrl-A ? says who gets what is typed");
+    }
+
+    let mut console = Console::new(nonce).watching(watch);
+    let mut bytes = Vec::new();
+    let mut script = Script::new(&options.input);
+    let mut keys = None;
+    let alone = Arc::new(AtomicBool::new(false));
+    let mut deadline = options.boot_limit.map(|limit| start + limit);
+    let mut timed_out = false;
+    let mut started = false;
+    let mut ended = false;
+    loop {
+        match chunks.recv_timeout(TICK) {
+            Ok(chunk) => {
+                // Before EL2's first line its UART is not set up, and forgets what it got.
+                if let Some(stdin) = machine.0.stdin.take() {
+                    let alone = Arc::clone(&alone);
+                    keys = keyboard::feed(&options.input, stdin, raw.is_some(), alone);
+                }
+                if alone.load(Ordering::Relaxed) {
+                    console.watch.lose_names();
+                }
+                show(&chunk)?;
+                console.feed(&chunk);
+                bytes.extend(chunk);
+                if let Some(keys) = &keys {
+                    // A machine that has gone takes nothing, and that is seen below.
+                    let _ = keys.send(script.due(&bytes));
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if !started && console.started {
+            started = true;
+            start = Instant::now();
+            deadline = options.limit.map(|limit| start + limit);
+        }
+        let over = stays_up && console.end.is_some() || console.watch.is_settled();
+        if over && !ended {
+            ended = true;
+            deadline = Some(Instant::now() + LINGER);
+        }
+        if options.limit_ends_with_key && keyboard::pressed() && !ended {
+            deadline = None;
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            timed_out = !ended;
+            machine.kill();
+            break;
+        }
+        if ui::interrupted() {
+            machine.kill();
+            break;
+        }
+    }
+    console.finish();
+    let killed = timed_out || ended || ui::interrupted();
+    let status = machine.0.wait().context("lost QEMU")?;
+    let stderr = words.join().unwrap_or_default();
+    let status = (!killed).then_some(status);
+    Ok(Outcome {
+        command: shown,
+        console,
+        bytes,
+        stderr,
+        status,
+        timed_out,
+        time: start.elapsed(),
+        unseen: script.unseen(),
+    })
+}
+
+/// Writes the boot device tree that QEMU makes for a run of `image` to `path`.
+///
+/// # Errors
+/// If QEMU does not.
+pub fn device_tree(board: &Qemu, image: &Path, options: &Options, path: &Path) -> Result<()> {
+    let mut board = board.clone();
+    board.machine = with_property(&board.machine, "dumpdtb", &path.display().to_string());
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments(&board, options, options.nonce.unwrap_or_default()))
+        .arg("-kernel")
+        .arg(image)
+        .stdin(Stdio::null());
+    let output = command.output().with_context(|| format!("cannot start {PROGRAM}"))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{}: {}",
+        ui::shown(&command),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// QEMU's arguments, the image apart.
+pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<String> {
+    let cores = options.cores.unwrap_or(board.cores);
+    let memory = options.memory.clone().unwrap_or_else(|| format!("{}M", board.memory >> 20));
+    let mut machine = board.machine.clone();
+    if let Some(version) = options.gic {
+        machine = with_gic(&machine, version);
+    }
+    if options.level == Some(Level::El1) {
+        machine = with_property(&machine, "virtualization", "off");
+    }
+    let mut arguments = vec!["-M".to_string(), machine];
+    if let Some(mut cpu) = options.cpu.clone().or_else(|| board.cpu.clone()) {
+        if options.icount {
+            // The counter then ticks once an instruction.
+            cpu = with_property(&cpu, "cntfrq", "1000000000");
+        }
+        arguments.extend(["-cpu".to_string(), cpu]);
+    }
+    let fixed = ["-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot"];
+    arguments.extend(["-smp".to_string(), cores.to_string(), "-m".to_string(), memory]);
+    arguments.extend(fixed.map(String::from));
+    // Never -semihosting: a guest could write the host's files with it.
+    arguments.extend(
+        ["-chardev", "stdio,id=console,signal=on", "-serial", "chardev:console"].map(String::from),
+    );
+    if options.icount {
+        let exact =
+            ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"];
+        arguments.extend(exact.map(String::from));
+    }
+    if let Some(tree) = &board.dtb {
+        arguments.extend(["-dtb".to_string(), tree.clone()]);
+    }
+    let mut words = format!("bulkhead.nonce={nonce:016x}");
+    if let Some(append) = &options.append {
+        words = format!("{words} {append}");
+    }
+    // QEMU has a command line for kernels alone.
+    if options.level != Some(Level::El3) {
+        arguments.extend(["-append".to_string(), words]);
+    }
+    arguments.extend(options.extra.iter().cloned());
+    arguments
+}
+
+/// The machine `text` with a GIC of this version.
+pub(super) fn with_gic(text: &str, version: u32) -> String {
+    with_property(text, "gic-version", &version.to_string())
+}
+
+/// `text` is `name,key=value,…`: sets one key.
+fn with_property(text: &str, key: &str, value: &str) -> String {
+    let others = text.split(',').filter(|part| part.split('=').next() != Some(key));
+    let mut parts: Vec<&str> = others.collect();
+    let property = format!("{key}={value}");
+    parts.push(&property);
+    parts.join(",")
+}
+
+/// A number that no guest can know. The standard library seeds each of these hashers from the
+/// system.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // What was read before an error is all there is to say.
+        let _ = pipe.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).trim_end().to_string()
+    })
+}
+
+/// A running QEMU, which does not outlive this value.
+struct Machine(Child);
+
+impl Machine {
+    fn kill(&mut self) {
+        // It fails only if QEMU has gone already.
+        let _ = self.0.kill();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Texts that settle a run before EL2's last line: a manifest's `pass` and `fail`, and `--until`.
+//!
+//! A text counts for a partition only in a line that EL2 gave that partition's name. So no guest
+//! can pass or fail another one. A partition is settled once, by whichever comes first: its `fail`,
+//! its `pass`, or its halt by EL2.
+
+use super::verdict::Verdict;
+use console::CONTINUED;
+use manifest::system::System;
+
+/// First words of EL2's own lines.
+pub const EL2: &str = "bulkhead: ";
+
+/// The texts of a run, and which were seen.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    until: Option<String>,
+    until_seen: bool,
+    partitions: Vec<Partition>,
+    /// The beginning of a line that EL2 may have broken off to let others' lines in.
+    begun: Option<String>,
+    /// Lines of several partitions may have been broken off: whose line goes on cannot be told any
+    /// more.
+    ambiguous: bool,
+    /// A partition may print without its name: lines no longer say whose they are.
+    nameless: bool,
+}
+
+/// One partition's texts.
+#[derive(Clone, Debug)]
+struct Partition {
+    name: String,
+    pass: Option<String>,
+    fail: Option<String>,
+    settled: Option<Settled>,
+}
+
+/// How a partition was settled, with the line's text.
+#[derive(Clone, Debug)]
+enum Settled {
+    Passed,
+    Failed(String),
+    Halted(String),
+}
+
+impl Watch {
+    /// Watches for the texts of `system`'s manifest, and for `until` in any line.
+    pub fn new(system: &System, until: Option<String>) -> Self {
+        let partitions = system.partitions.iter().map(|partition| Partition {
+            name: partition.name.clone(),
+            pass: partition.pass.clone(),
+            fail: partition.fail.clone(),
+            settled: None,
+        });
+        Self { until, partitions: partitions.collect(), ..Self::default() }
+    }
+
+    /// From here on a partition may print without its name.
+    pub fn lose_names(&mut self) {
+        self.nameless = true;
+    }
+
+    /// Takes a line that has ended; `cut` says that it ended as broken lines do.
+    pub fn line(&mut self, line: &str, cut: bool) {
+        let whole = match (line.strip_prefix(CONTINUED), &self.begun) {
+            (Some(rest), Some(begun)) if !self.ambiguous => format!("{begun}{rest}"),
+            _ => line.to_string(),
+        };
+        if cut {
+            let owner = owner(&whole);
+            self.ambiguous |= matches!(&self.begun, Some(begun) if self::owner(begun) != owner);
+            self.begun = Some(whole.clone());
+        }
+        if !self.is_settled() {
+            self.unfinished(&whole);
+            self.settle(&whole);
+        }
+    }
+
+    /// Takes a line that has not ended: `--until` may name a prompt.
+    pub fn unfinished(&mut self, line: &str) {
+        let holds = |text: &String| line.contains(text.as_str());
+        self.until_seen |= self.until.as_ref().is_some_and(holds);
+    }
+
+    fn settle(&mut self, line: &str) {
+        if self.nameless {
+            return;
+        }
+        let about = line.strip_prefix(EL2);
+        let owner = owner(line);
+        for partition in &mut self.partitions {
+            if partition.settled.is_some() {
+                continue;
+            }
+            let holds = |text: &Option<String>| {
+                let text = text.as_ref().filter(|_| owner == Some(&partition.name));
+                text.is_some_and(|text| said(line).contains(text.as_str()))
+            };
+            partition.settled = if holds(&partition.fail) {
+                Some(Settled::Failed(said(line).to_string()))
+            } else if holds(&partition.pass) {
+                Some(Settled::Passed)
+            } else {
+                // Without a text of its own, EL2's last line says how it ended.
+                about
+                    .filter(|_| partition.pass.is_some())
+                    .and_then(|about| halt(about, &partition.name))
+                    .map(|why| Settled::Halted(why.to_string()))
+            };
+        }
+    }
+
+    /// Whether the run need not go on.
+    pub fn is_settled(&self) -> bool {
+        self.verdict().is_some()
+    }
+
+    /// What the texts say about the run; none if its end has to.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let failed = self.partitions.iter().find_map(|partition| {
+            let name = &partition.name;
+            match (&partition.settled, &partition.fail) {
+                (Some(Settled::Failed(line)), Some(text)) => {
+                    Some(format!("{name} printed {text:?}: {line}"))
+                }
+                (Some(Settled::Halted(why)), _) => Some(format!("{name}: {why}")),
+                _ => None,
+            }
+        });
+        if let Some(why) = failed {
+            return Some(Verdict::Fail(why));
+        }
+        if let Some(text) = &self.until {
+            let seen = || Verdict::Pass(format!("a line holds {text:?}"));
+            return self.until_seen.then(seen);
+        }
+        let mut passes = self.partitions.iter().filter(|p| p.pass.is_some());
+        let words: Vec<_> = passes.clone().filter_map(Partition::passed).collect();
+        let all = passes.all(|partition| partition.passed().is_some());
+        (all && !words.is_empty()).then(|| Verdict::Pass(words.join(", ")))
+    }
+
+    /// What `partition` is taken for, where its `pass` was seen.
+    pub fn passed(&self, partition: &str) -> Option<String> {
+        let mut partitions = self.partitions.iter();
+        partitions.find(|p| p.name == partition)?.passed()
+    }
+
+    /// What was waited for and never came.
+    pub fn missing(&self) -> Option<String> {
+        if let Some(text) = self.until.as_ref().filter(|_| !self.until_seen) {
+            return Some(format!("no line held {text:?}"));
+        }
+        self.partitions.iter().find_map(|partition| {
+            let text = partition.pass.as_ref()?;
+            (partition.settled.is_none())
+                .then(|| format!("{} did not print {text:?}", partition.name))
+        })
+    }
+}
+
+impl Partition {
+    fn passed(&self) -> Option<String> {
+        let text = self.pass.as_ref()?;
+        matches!(self.settled, Some(Settled::Passed))
+            .then(|| format!("{} printed {text:?}", self.name))
+    }
+}
+
+/// The partition whose name EL2 put before a line.
+fn owner(line: &str) -> Option<&str> {
+    let (name, _) = line.strip_prefix('[')?.split_once("] ")?;
+    Some(name)
+}
+
+/// What a partition's line says after its name.
+fn said(line: &str) -> &str {
+    line.split_once("] ").map_or(line, |(_, said)| said)
+}
+
+/// Why EL2 halted partition `name`, or that it gave up, if EL2's line `about` says so.
+pub fn halt<'a>(about: &'a str, name: &str) -> Option<&'a str> {
+    let why = about.strip_prefix(name)?.strip_prefix(": ")?;
+    ["halted", "gave the partition up"].iter().any(|word| why.contains(word)).then_some(why)
+}

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the commands say while they work: one line a step, a spinner where someone watches, colours
+//! where they are wanted.
+
+use anyhow::{Context, Result, bail};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lines of a failed command's output that are worth showing.
+const TAIL: usize = 40;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// A line of output was lost.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Everything on the terminal that moves: several threads may have some.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Turns Ctrl-C and a request to terminate into a flag, so that QEMU is ended and the verdict still
+/// said. The second one ends this process at once, after `restore_terminal`.
+///
+/// # Errors
+/// If the handler cannot be installed.
+pub fn catch_interrupts(restore_terminal: fn()) -> Result<()> {
+    ctrlc::set_handler(move || {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            restore_terminal();
+            std::process::exit(130);
+        }
+    })
+    .context("cannot install the Ctrl-C handler")
+}
+
+/// Asks this process to stop.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Whether someone asked this process to stop.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// The next of the jobs that several threads take turns at, unless someone asked this process to
+/// stop.
+pub fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
+    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    job.filter(|_| !interrupted())
+}
+
+/// Whether `stream` wants colours: it is a terminal and `NO_COLOR` (<https://no-color.org>) is
+/// unset or empty.
+pub fn coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Prints a line on standard output. A reader that has gone away (`| head`) wants no more; a line
+/// that is lost otherwise is told, once, and shows in the exit code.
+pub fn say(line: impl std::fmt::Display) {
+    let written = BARS.suspend(|| {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush())
+    });
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        eprintln!("error: cannot write to standard output: {error}");
+    }
+}
+
+/// Whether every line that was to be printed has been: what lost one has not done what it was
+/// asked.
+pub fn all_said() -> bool {
+    !LOST.load(Ordering::Relaxed)
+}
+
+/// A line of progress on standard error: a spinner on a terminal, one plain line elsewhere.
+pub struct Step {
+    title: String,
+    bar: ProgressBar,
+}
+
+impl Step {
+    /// Starts a step. `title` says what is done, in the form "building the hypervisor".
+    pub fn start(title: impl Into<String>) -> Self {
+        let title = title.into();
+        let bar = if std::io::stderr().is_terminal() {
+            let bar = BARS.add(ProgressBar::new_spinner().with_message(title.clone()));
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        } else {
+            eprintln!("{title}");
+            ProgressBar::hidden()
+        };
+        Self { title, bar }
+    }
+
+    /// Shows what the step is busy with.
+    pub fn detail(&self, detail: &str) {
+        self.bar.set_message(format!("{}: {}", self.title, detail.trim()));
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Several things being done, one after the other or at once: a bar on a terminal, a line for each
+/// elsewhere.
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Starts with nothing done of `total`.
+    pub fn start(title: &'static str, total: usize) -> Self {
+        let bar = if std::io::stderr().is_terminal() {
+            let bar = BARS.add(ProgressBar::new(total as u64).with_prefix(title));
+            if let Ok(style) =
+                ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {wide_msg} {elapsed}")
+            {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { bar }
+    }
+
+    /// Shows what is being done.
+    pub fn begin(&self, what: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{what}");
+        }
+        self.bar.set_message(what.to_string());
+    }
+
+    /// One more is done.
+    pub fn done(&self) {
+        self.bar.inc(1);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Runs `command` as a step, without standard input, its output shown as progress only. Answers
+/// what it printed (standard output and error, line by line).
+///
+/// # Errors
+/// If it cannot be started or fails; the error carries the end of its output.
+pub fn run(title: &str, command: &mut Command) -> Result<Vec<String>> {
+    or_its_end(title, command, attempt)
+}
+
+/// As [`run`], for tests that may hang: `command` and all that it started are ended when nothing
+/// was printed for `silence`, and what came last is in the error.
+///
+/// # Errors
+/// As [`run`], and if it is ended.
+pub fn run_watched(title: &str, command: &mut Command, silence: Duration) -> Result<Vec<String>> {
+    or_its_end(title, command, |title, command| answer(title, command, Some(silence)))
+}
+
+/// What `attempt` answers; the end of the output as an error if the command failed.
+fn or_its_end(
+    title: &str,
+    command: &mut Command,
+    attempt: impl FnOnce(&str, &mut Command) -> Result<(bool, Vec<String>)>,
+) -> Result<Vec<String>> {
+    let (ok, output) = attempt(title, command)?;
+    if !ok {
+        bail!("{title}: this command failed: {}\n{}", shown(command), end(&output));
+    }
+    Ok(output)
+}
+
+fn end(output: &[String]) -> String {
+    output[output.len().saturating_sub(TAIL)..].join("\n")
+}
+
+/// As [`run`], but a command that fails is an answer: whether it succeeded, and what it printed.
+///
+/// # Errors
+/// If it cannot be started, or someone asked to stop.
+pub fn attempt(title: &str, command: &mut Command) -> Result<(bool, Vec<String>)> {
+    answer(title, command, None)
+}
+
+fn answer(
+    title: &str,
+    command: &mut Command,
+    silence: Option<Duration>,
+) -> Result<(bool, Vec<String>)> {
+    let step = Step::start(title);
+    if silence.is_some() {
+        // What the command starts ends with it. Not for the others: one of them may have to ask
+        // for a password, which only the terminal's own group can.
+        command.process_group(0);
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{title}: cannot start `{}`", shown(command)))?;
+    let (sender, lines) = channel();
+    let readers = [
+        child.stdout.take().map(|pipe| forward(pipe, sender.clone())),
+        child.stderr.take().map(|pipe| forward(pipe, sender)),
+    ];
+    let mut output = Vec::new();
+    let mut last = Instant::now();
+    let mut hangs = false;
+    loop {
+        match lines.recv_timeout(Duration::from_millis(200)) {
+            Ok(line) => {
+                step.detail(&line);
+                output.push(line);
+                last = Instant::now();
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                hangs |= silence.is_some_and(|silence| last.elapsed() > silence);
+                if silence.is_some() && (hangs || interrupted()) {
+                    // It may have ended meanwhile; its pipes end in any case.
+                    let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                }
+            }
+        }
+    }
+    for reader in readers.into_iter().flatten() {
+        // A reader ends with its pipe; there is nothing to learn from it.
+        let _ = reader.join();
+    }
+    let status = child.wait().with_context(|| format!("{title}: lost `{}`", shown(command)))?;
+    if interrupted() {
+        bail!("interrupted while {title}");
+    }
+    if hangs {
+        let seconds = silence.unwrap_or_default().as_secs();
+        bail!(
+            "{title}: ended, for nothing was printed for {seconds} s: {}\n{}",
+            shown(command),
+            end(&output)
+        );
+    }
+    Ok((status.success(), output))
+}
+
+fn forward(pipe: impl Read + Send + 'static, lines: Sender<String>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_string();
+            if lines.send(text).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    })
+}
+
+/// A command as one would type it.
+pub fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(OsStr::to_string_lossy).map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_string() } else { format!("'{word}'") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    /// Its children hold the pipe too: all of them end, and the last words are told.
+    #[test]
+    fn what_hangs_is_ended_and_says_what_it_did_last() {
+        let mut command =
+            sh("echo test one ... ok; echo test two has been running; sleep 1000 & wait");
+        let error = run_watched("tests", &mut command, Duration::from_secs(1)).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("tests: ended, for nothing was printed for 1 s: sh -c "),
+            "{text}"
+        );
+        assert!(text.ends_with("\ntest one ... ok\ntest two has been running"), "{text}");
+    }
+
+    #[test]
+    fn what_speaks_now_and_then_is_not_ended() {
+        let mut command = sh("for i in 1 2 3 4; do echo $i; sleep 0.4; done");
+        let output = run_watched("tests", &mut command, Duration::from_secs(60)).unwrap();
+        assert_eq!(output, ["1", "2", "3", "4"]);
+        let error = run_watched("tests", &mut sh("echo no; exit 3"), Duration::from_secs(60));
+        assert!(error.unwrap_err().to_string().ends_with("exit 3'\nno"));
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One flavour's call graph in figures, and its stacks against what they have.
+
+use std::fmt::{Display, Formatter};
+
+/// What a stack is compared with.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes that it has.
+    pub limit: u64,
+    /// The deepest way, a fault of EL2's own on top of it included.
+    pub bytes: u64,
+    /// Of these the fault's.
+    pub fault: u64,
+    /// The way.
+    pub path: Vec<(String, i32)>,
+}
+
+/// One flavour's call graph.
+pub struct Report {
+    /// Functions that were walked.
+    pub functions: usize,
+    /// Calls between them.
+    pub calls: usize,
+    /// Indirect branches, each listed.
+    pub indirect: usize,
+    /// What the lists let pass, a line each.
+    pub listed: Vec<String>,
+    /// Stacks.
+    pub stacks: Vec<Stack>,
+}
+
+impl Report {
+    /// Whether each stack has room for the deepest way.
+    pub fn fits(&self) -> bool {
+        self.stacks.iter().all(|stack| stack.bytes <= stack.limit)
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Self { functions, calls, indirect, .. } = self;
+        writeln!(
+            f,
+            "  {functions} functions, {calls} calls, {indirect} indirect branches; listed:"
+        )?;
+        for entry in &self.listed {
+            writeln!(f, "    {entry}")?;
+        }
+        for stack in &self.stacks {
+            let Stack { name, limit, bytes, fault, path } = stack;
+            let word = if bytes <= limit { "of" } else { "OVER the" };
+            writeln!(
+                f,
+                "  {name} stack: {bytes} {word} {limit} bytes, {fault} of them for a fault of EL2"
+            )?;
+            let path: Vec<_> = path.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect();
+            writeln!(f, "    {}", path.join(" > "))?;
+        }
+        Ok(())
+    }
+}

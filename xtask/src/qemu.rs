@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask qemu`: builds a system, runs it on QEMU, shows its console, and ends with one
+//! verdict.
+
+use crate::verify;
+use anyhow::{Context, Result};
+use runner::build::Builder;
+use runner::linux::Instead;
+use runner::qemu::{Options, Plain, Verdict, Watch, board, judge, partitions, run};
+use runner::{ui, workspace};
+use std::io::Write;
+
+/// Builds `spec` for GIC version `gic` or its board's first, with `instead` of what it takes from
+/// Debian, runs it and prints its console and the verdict on standard output. The run ends with a
+/// line that holds `until`, if that is given.
+///
+/// # Errors
+/// If it cannot be built or run; a run that fails is a [`Verdict`].
+pub fn command(
+    spec: &str,
+    gic: Option<u32>,
+    instead: Instead,
+    until: Option<String>,
+    options: &Options,
+) -> Result<Verdict> {
+    let mut builder = Builder::for_gic(gic);
+    builder.instead = instead.of(spec)?;
+    let system = builder.system(spec)?;
+    let image = verify::image(&mut builder, &system)?;
+    let path = workspace::target_dir().join("images").join(format!("{}.img", system.name));
+    workspace::write(&path, &image.bytes)?;
+
+    let mut stdout = std::io::stdout();
+    let raw = ui::coloured(&stdout);
+    let mut plain = Plain::default();
+    let outcome = run(
+        &board(&system)?,
+        &path,
+        options,
+        system.at_end == plan::END_WAIT,
+        Watch::new(&system, until),
+        &mut |bytes| {
+            if raw {
+                stdout.write_all(bytes)?;
+            } else {
+                let text: Vec<u8> = bytes.iter().filter_map(|&byte| plain.filter(byte)).collect();
+                stdout.write_all(&text)?;
+            }
+            stdout.flush().context("cannot write the console's output")
+        },
+    )?;
+    if outcome.bytes.last().is_some_and(|&byte| byte != b'\n') {
+        ui::say("");
+    }
+    if !outcome.stderr.is_empty() {
+        eprintln!("{}", outcome.stderr);
+    }
+    let verdict = judge(&partitions(&system), &outcome);
+    ui::say(&verdict);
+    Ok(verdict)
+}
