@@ -80,7 +80,7 @@ macro_rules! fast_macros {
 macro_rules! fast_paths {
     () => {
         r#"
-    .if     {is_v3}
+    .if     {fast_gic}
 ring:                                   // as `doorbell::ring`
     ldr     x0, [sp, #8]
     ldr     x2, [x1, #{bell_count}]
