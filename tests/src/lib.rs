@@ -7,7 +7,8 @@
 //! `ticks/` many interrupts of every kind, `stream/` numbers without end on the console, `payload/`
 //! what others bring, `linux/` Linux beside it, `typed/` what is typed, `verdict/` what a run is
 //! judged by before it ends, `rpi4/` the Raspberry Pi 4's machine, `boot/` another loader than
-//! QEMU, `fast-paths/` EL2 with and without its fast paths, `refusal/` a machine or an image that EL2 must not start.
+//! QEMU, `fast-paths/` EL2 with and without its fast paths, `refusal/` a machine or an image that
+//! EL2 must not start.
 
 mod attacks;
 mod boot;

@@ -3,9 +3,9 @@
 //!
 //! A step is a list of orders to three vCPUs: this one, a sibling and a peer at the other end of
 //! channels. Its lines have what each order saw, and how many entries EL2 counted on each core for
-//! each reason; the calls that ask for the counts are among these. Nothing in it depends on how many instructions EL2 takes: a step waits until all
-//! cores have come to rest, and what must arrive at once is sent while no other core runs, which
-//! the beats of the others show.
+//! each reason; the calls that ask for the counts are among these. Nothing in it depends on how
+//! many instructions EL2 takes: a step waits until all cores have come to rest, and what must
+//! arrive at once is sent while no other core runs, which the beats of the others show.
 
 mod actor;
 mod steps;

@@ -5,8 +5,8 @@
 //! would save eighteen registers first: the doorbell call, the doorbell SGI, a private interrupt of
 //! the guest's. Each does what the Rust function it names does in the usual case, looks at
 //! everything before it changes anything, and leaves all other cases to that function.
-//! `docs/performance.md` has their lengths. On both GICs the vector answers `VERSION` itself, and an
-//! access that `traps::trapped` can answer is left before x20 to x29 are saved.
+//! `docs/performance.md` has their lengths. On both GICs the vector answers `VERSION` itself, and
+//! an access that `traps::trapped` can answer is left before x20 to x29 are saved.
 //!
 //! All of this is the feature `fast-paths`, on by default. Without it every entry saves its frame
 //! and calls the Rust function for all cases. A guest sees no difference, and EL2 counts the same
