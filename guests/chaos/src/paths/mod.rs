@@ -8,6 +8,7 @@
 //! arrive at once is sent while no other core runs, which the beats of the others show.
 
 mod actor;
+mod orders;
 mod steps;
 
 use alloc::string::String;

@@ -8,98 +8,13 @@ use rt::timer;
 use rt::tree::ChannelNode;
 
 use super::actor::{Order, Place, Task};
+use super::orders::{
+    ACKNOWLEDGE, ARM, AWAIT, CTLR, DISARM, DOORBELLS, FIRST, FLAGS, ICENABLER, ICFGR, ICPENDR,
+    IPRIORITYR, IROUTER, ISACTIVER, ISENABLER, ISPENDR, ITARGETSR, POLLED, PSCI_VERSION, SECOND,
+    SGIS, SIBLINGS, SIGNALLED, SLOW, SPI, STEP, TAKE, TYPER, URGENT, end, get, hvc, mask, read,
+    ring, send, set, status, write, write_byte,
+};
 use super::{Do, Driver, Me, Peer, Sibling, Who};
-
-/// Registers of the distributor and of what a GICv3 has of it per vCPU (IHI 0069, 12.8; IHI 0048,
-/// 4.3).
-const CTLR: u64 = 0x000;
-const TYPER: u64 = 0x004;
-const ISENABLER: u64 = 0x100;
-const ICENABLER: u64 = 0x180;
-const ISPENDR: u64 = 0x200;
-const ICPENDR: u64 = 0x280;
-const ISACTIVER: u64 = 0x300;
-const IPRIORITYR: u64 = 0x400;
-const ITARGETSR: u64 = 0x800;
-const ICFGR: u64 = 0xc00;
-const IROUTER: u64 = 0x6000;
-/// `PSCI_VERSION`.
-const PSCI_VERSION: u32 = 0x8400_0000;
-/// UARTFR.
-const FLAGS: u64 = 0x18;
-
-/// The SPI that `tests/systems/paths.toml` gives, which no device raises.
-const SPI: u64 = 208;
-/// Interrupts of channel ends from here on, in the order of the channels.
-const DOORBELLS: u64 = 128;
-/// The most urgent priority used, and the least difference that a virtual CPU interface with 32
-/// priorities knows.
-const URGENT: u64 = 0x20;
-const STEP: u64 = 8;
-/// More SGIs than there are list registers.
-const SGIS: core::ops::Range<u64> = 0..8;
-/// Handles, by the order of the channels in the manifest.
-const FIRST: u64 = 0;
-const SECOND: u64 = 1;
-const SLOW: u64 = 2;
-const POLLED: u64 = 3;
-/// The peer's end of the sibling's channel.
-const SIBLINGS: u64 = 4;
-
-const TAKE: Order = (Task::Take, [0; 4]);
-const SIGNALLED: Order = (Task::Signalled, [0; 4]);
-const AWAIT: Order = (Task::Await, [0; 4]);
-const ACKNOWLEDGE: Order = (Task::Acknowledge, [0; 4]);
-const ARM: Order = (Task::Arm, [0; 4]);
-const DISARM: Order = (Task::Disarm, [0; 4]);
-
-fn hvc(function: u32, a: u64, b: u64) -> Order {
-    (Task::Hvc, [function.into(), a, b, 0])
-}
-
-fn ring(handle: u64) -> Order {
-    hvc(call::RING, handle, 0)
-}
-
-fn status(handle: u64) -> Order {
-    (Task::Status, [handle, 0, 0, 0])
-}
-
-fn send(intid: u64, vcpu: u64) -> Order {
-    (Task::Send, [intid, vcpu, 0, 0])
-}
-
-fn end(intid: u64) -> Order {
-    (Task::End, [intid, 0, 0, 0])
-}
-
-fn mask(priority: u64) -> Order {
-    (Task::Mask, [priority, 0, 0, 0])
-}
-
-fn read(place: Place, offset: u64) -> Order {
-    (Task::Read, [place as u64, offset, 0, 0])
-}
-
-fn write(place: Place, offset: u64, value: u64) -> Order {
-    (Task::Write, [place as u64, offset, value, 0])
-}
-
-fn write_byte(place: Place, offset: u64, value: u64) -> Order {
-    (Task::WriteByte, [place as u64, offset, value, 0])
-}
-
-/// Writes the bit of `intid` in the bank at `register`.
-fn set(register: u64, intid: u64) -> Order {
-    let place = if intid < 32 { Place::Private } else { Place::Distributor };
-    write(place, register + intid / 32 * 4, 1 << (intid % 32))
-}
-
-/// Reads the word with that bit.
-fn get(register: u64, intid: u64) -> Order {
-    let place = if intid < 32 { Place::Private } else { Place::Distributor };
-    read(place, register + intid / 32 * 4)
-}
 
 fn of(who: Who, orders: impl IntoIterator<Item = Order>) -> Vec<Do> {
     orders.into_iter().map(|order| Do::One(who, order)).collect()
@@ -250,8 +165,8 @@ fn arrivals(driver: &mut Driver, nodes: &[ChannelNode]) {
     let own = |order| Do::One(Me, order);
     let intid = u64::from(nodes[0].intid.unwrap_or(0));
     driver.step("arrival", Vec::from([rung(FIRST), own(SIGNALLED), own(TAKE)]));
-    let again = [rung(FIRST), rung(SECOND), rung(FIRST), own(TAKE)];
-    driver.step("three arrivals", again.into());
+    let three = [rung(FIRST), rung(SECOND), rung(FIRST), own(TAKE)];
+    driver.step("three arrivals", three.into());
     let masked = [own(mask(0)), rung(FIRST), own(SIGNALLED), own(mask(0xff)), own(TAKE)];
     driver.step("arrival, priority masked", masked.into());
     let disabled = [
@@ -285,6 +200,11 @@ fn arrivals(driver: &mut Driver, nodes: &[ChannelNode]) {
     let mut full: Vec<_> = SGIS.map(|sgi| Do::One(Sibling, send(sgi, 0))).collect();
     full.extend([rung(FIRST), rung(SECOND), own(get(ISPENDR, intid)), own(TAKE)]);
     driver.step("arrival, list registers full", full);
+    let mixed = |n: u64| match n % 2 {
+        0 => Do::One(Sibling, send(n, 0)),
+        _ => rung([FIRST, SECOND, POLLED, FIRST][n as usize / 2]),
+    };
+    driver.step("each of seven, twice", again(Me, mixed));
     driver.step("own doorbells", mine([status(FIRST), status(SECOND)]));
 }
 
@@ -313,6 +233,7 @@ fn sgis(driver: &mut Driver) {
     driver.step("three at once", taken(Vec::from([burst(&[9, 2, 4])])));
     driver.step("eight at once", taken(Vec::from([burst(&SGIS.collect::<Vec<_>>())])));
     driver.step("eight, one after the other", taken(mine(SGIS.map(|sgi| send(sgi, 1)))));
+    driver.step("each of eight, twice", again(Sibling, |sgi| Do::One(Me, send(sgi, 1))));
     driver.step("to itself", mine([send(3, 0), SIGNALLED, TAKE]));
     let back = [Do::One(Sibling, send(6, 0)), Do::One(Me, SIGNALLED), Do::One(Me, TAKE)];
     driver.step("from the sibling", back.into());
@@ -335,6 +256,16 @@ fn sgis(driver: &mut Driver) {
         todo.extend(mine([TAKE]));
         driver.step("ICC_SGI1R", todo);
     }
+}
+
+/// Each of more interrupts than there are list registers, twice before `who` takes it: by then
+/// another one is where it was listed last, and it must be found where it is.
+fn again(who: Who, arrival: impl Fn(u64) -> Do) -> Vec<Do> {
+    let mut todo = Vec::new();
+    for n in SGIS.chain(SGIS) {
+        todo.extend([arrival(n), arrival(n), Do::One(who, TAKE)]);
+    }
+    todo
 }
 
 fn timers(driver: &mut Driver) {
@@ -378,9 +309,14 @@ fn spis(driver: &mut Driver) {
 
 /// A doorbell and an SGI that one entry of the sibling's core finds.
 fn both(driver: &mut Driver) {
-    let mut todo = Vec::from([Do::Pair(ring(SIBLINGS), send(5, 1))]);
-    todo.extend(of(Sibling, [SIGNALLED, TAKE, status(FIRST)]));
-    driver.step("doorbell and SGI at once", todo);
+    let pair = || {
+        let mut todo = Vec::from([Do::Pair(ring(SIBLINGS), send(5, 1))]);
+        todo.extend(of(Sibling, [SIGNALLED, TAKE, status(FIRST)]));
+        todo
+    };
+    driver.step("doorbell and SGI at once", pair());
+    // What an arrival needs is ready from the last time on.
+    driver.step("again", pair());
     let mut full: Vec<_> = SGIS.map(|sgi| Do::One(Me, send(sgi, 1))).collect();
     full.push(Do::Pair(ring(SIBLINGS), send(9, 1)));
     full.extend(of(Sibling, [TAKE, status(FIRST)]));

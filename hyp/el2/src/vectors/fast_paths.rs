@@ -208,7 +208,7 @@ bell_room:
     find_room
     b       bell_listable
 
-owned_interrupt:                        // the end of the short path: flags = not an SPI
+owned_interrupt:                        // the end of the fast path: flags = not an SPI
     b.eq    1f
     ldr     x3, [x1, #{holders}]
     add     x3, x3, x0

@@ -1,7 +1,7 @@
 //! The exception vectors (DDI 0487, D1.3): save what the path clobbers, call one Rust function,
 //! restore, return.
 //!
-//! On GICv3 what happens most has a short path in assembly (`fast_paths.rs`), for a Rust function
+//! On GICv3 what happens most has a fast path in assembly (`fast_paths.rs`), for a Rust function
 //! would save eighteen registers first: the doorbell call, the doorbell SGI, a private interrupt of
 //! the guest's. Each does what the Rust function it names does in the usual case, looks at
 //! everything before it changes anything, and leaves all other cases to that function.
