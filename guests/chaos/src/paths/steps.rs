@@ -196,6 +196,18 @@ fn arrivals(driver: &mut Driver, nodes: &[ChannelNode]) {
         own(TAKE),
     ];
     driver.step("arrival while active", active.into());
+    let routed = [
+        own(route(driver, intid, 1)),
+        rung(FIRST),
+        own(SIGNALLED),
+        Do::One(Sibling, TAKE),
+        own(route(driver, intid, 0)),
+        rung(FIRST),
+        own(TAKE),
+        rung(FIRST),
+        own(TAKE),
+    ];
+    driver.step("arrival, routed to the sibling and back", routed.into());
     // Nothing is taken here before the list registers are full.
     let mut full: Vec<_> = SGIS.map(|sgi| Do::One(Sibling, send(sgi, 0))).collect();
     full.extend([rung(FIRST), rung(SECOND), own(get(ISPENDR, intid)), own(TAKE)]);
