@@ -4,7 +4,7 @@
 use super::{COMPLETE, Case, DEFAULT, DUO, Expect, GICV2, Machine, PAIR};
 
 /// One sequence of every entry that has a fast path, with both builds. Under the instruction clock
-/// a step sees the same in every run of one build.
+/// every run of one build is the same.
 const ALIKE: Case = Case {
     name: "fast-paths/alike",
     system: "tests/systems/paths.toml",

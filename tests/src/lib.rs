@@ -151,6 +151,13 @@ pub enum Expect {
     Refused(&'static [&'static str]),
 }
 
+impl Expect {
+    /// Whether it takes EL2 with its fast paths and EL2 without them.
+    pub fn compares_builds(&self) -> bool {
+        matches!(self, Self::EndsAlike(_))
+    }
+}
+
 /// One whole-system test.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {

@@ -70,9 +70,9 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
             Ok(images.entry(key).or_insert(made).clone())
         };
         let (system, first) = image(&mut builder, case.without_fast_paths)?;
-        let other = match case.expect {
-            Expect::EndsAlike(_) => Some(image(&mut builder, true)?.1),
-            _ => None,
+        let other = match case.expect.compares_builds() {
+            true => Some(image(&mut builder, true)?.1),
+            false => None,
         };
         let loader = case.machine.loader.map(|_| builder.program(LOADER)).transpose()?;
         jobs.push_back(Job { loader, case: *case, system, image: first, other });

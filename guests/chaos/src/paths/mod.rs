@@ -191,7 +191,7 @@ fn open(tree: &Tree) -> Vec<ChannelNode> {
 /// Orders in the pages at `orders`, reports in those at `reports`.
 fn post(orders: u64, reports: u64) -> Post {
     // SAFETY: pages of Normal memory that the device tree gives this end, mapped for good, zero at
-    // the start, and used by both ends as these atomics alone. Each end only loads from the pages
+    // the start, and used by both ends only as these atomics. Each end only loads from the pages
     // that it may not write.
     unsafe { Post { orders: &*(orders as *const Orders), reports: &*(reports as *const Reports) } }
 }

@@ -52,8 +52,8 @@ fn prepare(driver: &mut Driver, nodes: &[ChannelNode]) {
     driver.step("prepare", todo);
 }
 
-/// Gives every interrupt a priority of its own: which of two with the same one comes first is the
-/// hardware's to say, from where they are listed, and that is where the two builds differ.
+/// Gives every interrupt a priority of its own. Among equals the hardware chooses by list register,
+/// and the two builds choose list registers in another order.
 fn order(driver: &mut Driver) {
     let mut todo = Vec::new();
     for (n, who) in (0..16).flat_map(|n| [(n, Me), (n, Sibling)]) {
@@ -327,7 +327,7 @@ fn both(driver: &mut Driver) {
         todo
     };
     driver.step("doorbell and SGI at once", pair());
-    // What an arrival needs is ready from the last time on.
+    // The first arrival left its list register's content ready, and the second one finds it.
     driver.step("again", pair());
     let mut full: Vec<_> = SGIS.map(|sgi| Do::One(Me, send(sgi, 1))).collect();
     full.push(Do::Pair(ring(SIBLINGS), send(9, 1)));
