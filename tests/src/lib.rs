@@ -7,10 +7,12 @@
 //! `ticks/` many interrupts of every kind, `stream/` numbers without end on the console, `payload/`
 //! what others bring, `linux/` Linux beside it, `typed/` what is typed, `verdict/` what a run is
 //! judged by before it ends, `rpi4/` the Raspberry Pi 4's machine, `boot/` another loader than
-//! QEMU, `refusal/` a machine or an image that EL2 must not start.
+//! QEMU, `fast-paths/` EL2 with and without its fast paths, `refusal/` a machine or an image that
+//! EL2 must not start.
 
 mod attacks;
 mod boot;
+mod fast_paths;
 mod gic;
 mod linux;
 mod rpi4;
@@ -139,11 +141,21 @@ pub enum Expect {
     Ends(&'static [(&'static str, &'static str)]),
     /// So does this run, and a second one prints the same bytes.
     EndsTwice(&'static [(&'static str, &'static str)]),
+    /// So does this run, and in one of EL2 without its fast paths each partition prints the same
+    /// lines.
+    EndsAlike(&'static [(&'static str, &'static str)]),
     /// `cargo xtask qemu` gives this verdict.
     Verdict(&'static str),
     /// EL2 prints one line that refuses, which holds these words; no guest prints anything, and
     /// QEMU exits with 0.
     Refused(&'static [&'static str]),
+}
+
+impl Expect {
+    /// Whether it takes EL2 with its fast paths and EL2 without them.
+    pub fn compares_builds(&self) -> bool {
+        matches!(self, Self::EndsAlike(_))
+    }
 }
 
 /// One whole-system test.
@@ -178,6 +190,8 @@ pub struct Case {
     pub numbers: usize,
     /// Words of which each stands for the first time in a later line than the one before.
     pub order: &'static [&'static str],
+    /// EL2 is built without its fast paths.
+    pub without_fast_paths: bool,
     /// Too long for CI: `cargo xtask test --long` runs it too.
     pub is_long: bool,
 }
@@ -209,6 +223,7 @@ const DUO: Case = Case {
     unwanted: &["bulkhead: refused"],
     numbers: 0,
     order: &[],
+    without_fast_paths: false,
     is_long: false,
 };
 const DEFAULT: Machine = Machine {
@@ -357,6 +372,7 @@ pub fn cases() -> Vec<Case> {
     // The longest first: the others then go on beside it.
     let mut cases = linux::CASES.to_vec();
     cases.extend_from_slice(ticks::CASES);
+    cases.extend_from_slice(fast_paths::CASES);
     cases.extend_from_slice(DUOS);
     cases.extend_from_slice(attacks::CASES);
     cases.extend_from_slice(gic::CASES);

@@ -36,15 +36,17 @@ fn every_attack_of_chaos_is_tried() {
     let attacks: BTreeSet<_> = table.split('"').skip(1).step_by(4).collect();
     assert!(attacks.contains("read-outside") && attacks.len() > 20, "{attacks:?}");
 
-    let manifest =
-        std::fs::read_to_string(root().join("tests/systems/storm.toml")).expect("a manifest");
+    let read = |name| {
+        std::fs::read_to_string(root().join("tests/systems").join(name)).expect("a manifest")
+    };
+    let manifests = read("storm.toml") + &read("paths.toml");
     let mut tried: BTreeSet<_> = cases()
         .iter()
         .filter_map(|case| case.command_line?.1.strip_prefix("attack=")?.split(' ').next())
         .map(String::from)
         .collect();
     tried.extend(
-        manifest
+        manifests
             .split("attack=")
             .skip(1)
             .filter_map(|rest| rest.split('"').next())

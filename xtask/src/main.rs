@@ -88,6 +88,9 @@ enum Command {
         /// The cases too that take too long for CI
         #[arg(long)]
         long: bool,
+        /// Only whole systems, with EL2 built without its fast paths
+        #[arg(long, conflicts_with = "host_only")]
+        without_fast_paths: bool,
         /// Checks to make at a time, instead of one a core
         #[arg(long, value_name = "N")]
         jobs: Option<usize>,
@@ -355,9 +358,16 @@ fn dispatch(command: Command) -> Result<bool> {
         Command::Abi => interface::command().map(|()| true),
         Command::Setup => setup::command(),
         Command::Doctor => Ok(setup::doctor()),
-        Command::Test { filter, host_only, system_only, long, jobs } => {
+        Command::Test { filter, host_only, system_only, long, without_fast_paths, jobs } => {
             setup::ensure(Scope::Test)?;
-            test::command(&test::Options { filter, host_only, system_only, long, jobs })
+            test::command(&test::Options {
+                filter,
+                host_only,
+                system_only,
+                long,
+                without_fast_paths,
+                jobs,
+            })
         }
         Command::Verify { image, live, board, .. } if live => {
             setup::ensure(Scope::Run)?;

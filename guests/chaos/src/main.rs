@@ -17,6 +17,7 @@ mod gic;
 mod interrupts;
 mod memory;
 mod odd;
+mod paths;
 mod probe;
 mod registers;
 mod stray;
@@ -188,6 +189,13 @@ const ATTACKS: &[Attack] = &[
         registers::left,
         "looks for what the loader left in its core's registers",
     ),
+    (
+        "paths",
+        Survives,
+        paths::drive,
+        "what EL2 has fast paths for, with what it saw and what EL2 counted",
+    ),
+    ("paths-peer", Survives, paths::answer, "the peer of paths"),
     ("listen", Survives, channels::listen, "the honest peer of channel-storm"),
 ];
 

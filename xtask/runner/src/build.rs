@@ -10,7 +10,7 @@ use manifest::SCHEME;
 use manifest::system::System;
 use planner::Image;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What EL2 and the bundled guests are built for: no floating point, so that EL2 leaves a guest's
 /// registers alone.
@@ -28,6 +28,8 @@ pub struct Builder {
     built: BTreeMap<String, PathBuf>,
     /// What to take instead of Debian's.
     pub instead: Instead,
+    /// EL2 is built without its fast paths: tests compare both builds.
+    pub without_fast_paths: bool,
     /// GIC version to make systems for, instead of the first that their board lists.
     pub gic: Option<u32>,
 }
@@ -44,24 +46,39 @@ impl Builder {
     /// # Errors
     /// If it does not build; the compiler's messages are in the error.
     pub fn program(&mut self, package: &str) -> Result<PathBuf> {
-        self.binary(package, package, None)
+        self.binary(package, package, &[], &target_dir())
     }
 
-    /// Builds the hypervisor for a GIC of this version.
+    /// Builds the hypervisor for a GIC of this version, with or without its fast paths.
     ///
     /// # Errors
     /// If it does not build, or drives no such GIC.
     pub fn hypervisor(&mut self, gic: u32) -> Result<PathBuf> {
         let flavour = FLAVOURS.iter().find(|(version, ..)| *version == gic);
         let (_, feature, binary) = flavour.with_context(|| format!("EL2 drives no GICv{gic}"))?;
-        self.binary(HYPERVISOR, binary, *feature)
+        let mut arguments: Vec<_> = feature.iter().flat_map(|name| ["--features", name]).collect();
+        let mut target = target_dir();
+        if self.without_fast_paths {
+            arguments.push("--no-default-features");
+            // Another program of the same name: in a folder of its own, both can exist.
+            target = target.join("without-fast-paths");
+        }
+        self.binary(HYPERVISOR, binary, &arguments, &target)
     }
 
-    fn binary(&mut self, package: &str, name: &str, feature: Option<&str>) -> Result<PathBuf> {
-        if let Some(path) = self.built.get(name) {
+    /// Builds the program `name` of a package below `target`, with `arguments` for Cargo.
+    fn binary(
+        &mut self,
+        package: &str,
+        name: &str,
+        arguments: &[&str],
+        target: &Path,
+    ) -> Result<PathBuf> {
+        let path = target.join(TARGET).join("release").join(name);
+        let key = path.display().to_string();
+        if let Some(path) = self.built.get(&key) {
             return Ok(path.clone());
         }
-        let target = target_dir();
         let mut command = cargo("build");
         command.args([
             "--locked",
@@ -73,8 +90,7 @@ impl Builder {
             "--bin",
             name,
         ]);
-        command.args(feature.into_iter().flat_map(|feature| ["--features", feature]));
-        command.arg("--target-dir").arg(&target);
+        command.args(arguments).arg("--target-dir").arg(target);
         let output = ui::run(&format!("building {name}"), &mut command)?;
         if output.iter().any(|line| line.starts_with("warning")) {
             let progress = ["   Compiling", "    Finished", " Downloading", "  Downloaded"];
@@ -82,7 +98,6 @@ impl Builder {
                 output.iter().filter(|line| !progress.iter().any(|start| line.starts_with(start)));
             eprintln!("{}", words.map(String::as_str).collect::<Vec<_>>().join("\n"));
         }
-        let path = target.join(TARGET).join("release").join(name);
         if !path.is_file() {
             bail!(
                 "{name} was built, but {} is not there: is build.target-dir set in a Cargo \
@@ -90,7 +105,7 @@ impl Builder {
                 path.display()
             );
         }
-        self.built.insert(name.to_string(), path.clone());
+        self.built.insert(key, path.clone());
         Ok(path)
     }
 

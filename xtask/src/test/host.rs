@@ -82,20 +82,34 @@ fn clippy(name: &str, arguments: &[&str]) -> Result<usize> {
     )
 }
 
+/// Arguments for Cargo that build EL2 otherwise than by default: for another GIC, without its fast
+/// paths, both.
+fn el2_builds() -> Vec<Vec<&'static str>> {
+    let mut builds = Vec::new();
+    for (_, feature, _) in build::FLAVOURS {
+        let flavour: Vec<_> = feature.into_iter().flat_map(|name| ["--features", name]).collect();
+        if feature.is_some() {
+            builds.push(flavour.clone());
+        }
+        builds.push([&["--no-default-features"], &flavour[..]].concat());
+    }
+    builds
+}
+
 fn clippy_bare_metal(name: &str) -> Result<usize> {
     let names = bare_metal(&workspace::root())?;
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut arguments = vec!["--release", "--target", TARGET];
     arguments.extend(packages(&names));
     let mut count = clippy(name, &arguments)?;
-    for feature in build::FLAVOURS.iter().filter_map(|(_, feature, _)| *feature) {
-        let el2 = ["--package", HYPERVISOR, "--features", feature];
-        count += clippy(name, &[&arguments[..3], &el2[..]].concat())?;
+    for build in el2_builds() {
+        let el2 = ["--package", HYPERVISOR];
+        count += clippy(name, &[&arguments[..3], &el2[..], &build[..]].concat())?;
     }
     Ok(count)
 }
 
-/// Builds the documentation of every crate, EL2's two flavours and guests included. A warning is a
+/// Builds the documentation of every crate, every build of EL2 and guests included. A warning is a
 /// failure.
 fn documentation(name: &str) -> Result<usize> {
     let doc = |arguments: &[&str]| {
@@ -110,9 +124,9 @@ fn documentation(name: &str) -> Result<usize> {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let target = ["--release", "--target", TARGET];
     doc(&[&target[..], &packages(&names).collect::<Vec<_>>()].concat())?;
-    for feature in build::FLAVOURS.iter().filter_map(|(_, feature, _)| *feature) {
-        let el2 = ["--package", HYPERVISOR, "--features", feature];
-        doc(&[&target[..], &el2[..]].concat())?;
+    for build in el2_builds() {
+        let el2 = ["--package", HYPERVISOR];
+        doc(&[&target[..], &el2[..], &build[..]].concat())?;
     }
     Ok(0)
 }

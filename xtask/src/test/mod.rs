@@ -31,6 +31,8 @@ pub struct Options {
     pub system_only: bool,
     /// The cases too that take too long for CI.
     pub long: bool,
+    /// Whole systems only, with EL2 built without its fast paths.
+    pub without_fast_paths: bool,
     /// Checks at a time.
     pub jobs: Option<usize>,
 }
@@ -45,7 +47,7 @@ pub fn command(options: &Options) -> Result<bool> {
     let chosen = |name: &str| name.contains(&options.filter);
     let jobs =
         options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    if !options.system_only {
+    if !options.system_only && !options.without_fast_paths {
         let checks = host::CHECKS.iter().filter(|check| chosen(check.name));
         each(checks.collect(), jobs, &mut tally, |(): &mut (), check| {
             (check.name.to_owned(), (check.run)(check.name))
@@ -58,22 +60,31 @@ pub fn command(options: &Options) -> Result<bool> {
         let mut cases: Vec<_> = system_tests::cases()
             .into_iter()
             .filter(|case| chosen(case.name) && (options.long || !case.is_long))
+            // One build cannot be compared with itself.
+            .filter(|case| !(options.without_fast_paths && case.expect.compares_builds()))
             .collect();
+        for case in &mut cases {
+            case.without_fast_paths |= options.without_fast_paths;
+        }
         cases.retain(|case| {
             let mut wants = once(case.system).chain(case.machine.firmware);
             wants.all(|what| tally.can_run(case.name, what))
         });
         system::run(&cases, jobs, &mut tally)?;
-        shipped::run(&chosen, jobs, &mut tally);
+        // What follows is about the images that ship.
+        let ships = !options.without_fast_paths;
+        if ships {
+            shipped::run(&chosen, jobs, &mut tally);
+        }
         // Two minutes on two cores: CI has no room for them.
-        if options.long {
+        if options.long && ships {
             silicon::run(&chosen, jobs, &mut tally);
         }
         if ui::interrupted() {
             bail!("interrupted");
         }
     }
-    if !options.host_only && chosen(BASELINE) {
+    if !options.host_only && !options.without_fast_paths && chosen(BASELINE) {
         let start = Instant::now();
         let result = bench::check_baseline();
         ui::say(tally.record(BASELINE, start.elapsed(), result));

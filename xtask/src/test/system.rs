@@ -34,6 +34,8 @@ struct Job {
     case: Case,
     system: Arc<System>,
     image: PathBuf,
+    /// The image that must do the same, with EL2 built without its fast paths.
+    other: Option<PathBuf>,
     /// The tests' boot loader, an ELF file, where the case has one in front of the image.
     loader: Option<PathBuf>,
 }
@@ -58,23 +60,25 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
     let mut images = BTreeMap::new();
     let mut jobs = VecDeque::new();
     for case in cases {
-        let key = (case.system, case.command_line, case.damage, case.machine.gic);
         builder.gic = case.machine.gic;
-        let (system, image) = match images.get(&key) {
-            Some(known) => known,
-            None => {
-                let made = build_image(&mut builder, case)
-                    .with_context(|| format!("{}: no image", case.name))?;
-                images.entry(key).or_insert(made)
+        let mut image = |builder: &mut Builder, without_fast_paths| -> Result<_> {
+            builder.without_fast_paths = without_fast_paths;
+            let Case { system, command_line, damage, machine, .. } = *case;
+            let key = (system, command_line, damage, machine.gic, without_fast_paths);
+            if let Some(known) = images.get(&key) {
+                return Ok(Clone::clone(known));
             }
+            let made =
+                build_image(builder, case).with_context(|| format!("{}: no image", case.name))?;
+            Ok(images.entry(key).or_insert(made).clone())
         };
-        let loader = case.machine.loader.map(|_| builder.program(LOADER));
-        jobs.push_back(Job {
-            loader: loader.transpose()?,
-            case: *case,
-            system: Arc::clone(system),
-            image: image.clone(),
-        });
+        let (system, first) = image(&mut builder, case.without_fast_paths)?;
+        let other = match case.expect.compares_builds() {
+            true => Some(image(&mut builder, true)?.1),
+            false => None,
+        };
+        let loader = case.machine.loader.map(|_| builder.program(LOADER)).transpose()?;
+        jobs.push_back(Job { loader, case: *case, system, image: first, other });
     }
     Ok(jobs)
 }
@@ -96,7 +100,7 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
     if let Some(damage) = case.damage {
         damage::inflict(damage, &mut bytes).context("the image has no such place")?;
     }
-    let path = file(case, "img");
+    let path = file(case, if builder.without_fast_paths { "plain.img" } else { "img" });
     workspace::write(&path, &bytes)?;
     Ok((Arc::new(system), path))
 }
@@ -107,14 +111,24 @@ fn file(case: &Case, extension: &str) -> PathBuf {
 }
 
 fn judge(job: &Job) -> Result<()> {
-    let first = run_once(job, "log")?;
+    let first = run_once(job, &job.image, "log")?;
     let result = check(job, &first).and_then(|()| {
         if matches!(job.case.expect, Expect::EndsTwice(_)) {
-            let second = run_once(job, "second.log")?;
+            let second = run_once(job, &job.image, "second.log")?;
             ensure!(
                 first.bytes == second.bytes,
                 "a second run printed something else; {}",
-                difference(&first, &second)
+                difference(&first.console.lines, &second.console.lines)
+            );
+        }
+        if let Some(other) = &job.other {
+            let second = run_once(job, other, "second.log")?;
+            check(job, &second).context("without fast paths")?;
+            let [with, without] = [&first, &second].map(by_partition);
+            ensure!(
+                with == without,
+                "EL2 without fast paths is not alike; {}",
+                difference(&with, &without)
             );
         }
         Ok(())
@@ -126,7 +140,7 @@ fn judge(job: &Job) -> Result<()> {
     })
 }
 
-fn run_once(job: &Job, log: &str) -> Result<Outcome> {
+fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
     let Machine {
         board,
         icount,
@@ -210,7 +224,7 @@ fn run_once(job: &Job, log: &str) -> Result<Outcome> {
     let watch = Watch::new(&job.system, job.case.until.map(String::from));
     let image = match (&job.loader, loader) {
         (Some(elf), Some(loader)) => &behind_loader(job, elf, loader, &machine, &options)?,
-        _ => &job.image,
+        _ => image,
     };
     let outcome = qemu::run(&machine, image, &options, false, watch, &mut |_| Ok(()))?;
     let text = format!(
@@ -296,7 +310,7 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
         bail!("the console did not show {words:?}, which the next keys wait for");
     }
     match case.expect {
-        Expect::Ends(expected) | Expect::EndsTwice(expected) => {
+        Expect::Ends(expected) | Expect::EndsTwice(expected) | Expect::EndsAlike(expected) => {
             let ends =
                 qemu::ends(&qemu::partitions(&job.system), outcome).map_err(anyhow::Error::msg)?;
             let same = |((name, state), expected): (&(String, String), &(&str, &str))| {
@@ -387,12 +401,17 @@ fn pairs(ends: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
+/// What guests printed, by partition: how their lines mix depends on the time they take.
+fn by_partition(outcome: &Outcome) -> Vec<String> {
+    let mut lines: Vec<_> = outcome.console.guest_lines().map(String::from).collect();
+    lines.sort_by(|a, b| a.split(' ').next().cmp(&b.split(' ').next()));
+    lines
+}
+
 /// The first line in which two runs differ.
-fn difference(first: &Outcome, second: &Outcome) -> String {
-    let (first, second) = (&first.console.lines, &second.console.lines);
+fn difference(first: &[String], second: &[String]) -> String {
     let at = first.iter().zip(second).take_while(|(a, b)| a == b).count();
-    let line = |lines: &Vec<String>| {
-        lines.get(at).map_or("nothing".to_string(), |line| format!("`{line}`"))
-    };
+    let line =
+        |lines: &[String]| lines.get(at).map_or("nothing".to_string(), |line| format!("`{line}`"));
     format!("line {}: {} and then {}", at + 1, line(first), line(second))
 }

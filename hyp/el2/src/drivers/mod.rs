@@ -17,5 +17,5 @@ pub use gicv2::Gicv2 as Gic;
 #[cfg(not(feature = "gicv2"))]
 pub use gicv3::Gicv3 as Gic;
 
-/// Whether this EL2 drives a GICv3, for which the vectors have fast paths.
+/// Whether this EL2 drives a GICv3, for which the vectors have most of their fast paths.
 pub const IS_V3: bool = Gic::VERSION == 3;

@@ -6,10 +6,8 @@ use abi::Reason;
 use psci::Start;
 
 use crate::arch::{cache, el1_context, timer};
-use crate::drivers::{
-    Gic,
-    gic::{self, GicDriver},
-};
+use crate::drivers::Gic;
+use crate::drivers::gic::{self, GicDriver};
 use crate::services::{console, doorbell, ipi, lifecycle, shutdown, vgic};
 use crate::state::frame::Frame;
 use crate::state::next::{Next, Stop, Until};
@@ -24,8 +22,7 @@ unsafe extern "C" {
 
 /// Takes a physical interrupt where the vectors have no fast paths for it.
 pub extern "C" fn take_interrupt(cpu: &mut PerCpu) {
-    let intid = acknowledge();
-    interrupt(cpu, intid);
+    interrupt(cpu, acknowledge());
 }
 
 /// Handles physical interrupt `intid`, which the vectors have acknowledged: [`gic::SPECIAL`] and up

@@ -80,7 +80,7 @@ macro_rules! fast_macros {
 macro_rules! fast_paths {
     () => {
         r#"
-    .if     {is_v3}
+    .if     {fast_gic}
 ring:                                   // as `doorbell::ring`
     ldr     x0, [sp, #8]
     ldr     x2, [x1, #{bell_count}]
@@ -208,7 +208,7 @@ bell_room:
     find_room
     b       bell_listable
 
-owned_interrupt:                        // the end of the short path: flags = not an SPI
+owned_interrupt:                        // the end of the fast path: flags = not an SPI
     b.eq    1f
     ldr     x3, [x1, #{holders}]
     add     x3, x3, x0

@@ -1,11 +1,16 @@
 //! The exception vectors (DDI 0487, D1.3): save what the path clobbers, call one Rust function,
 //! restore, return.
 //!
-//! On GICv3 what happens most has a short path in assembly (`fast_paths.rs`), for a Rust function
+//! On GICv3 what happens most has a fast path in assembly (`fast_paths.rs`), for a Rust function
 //! would save eighteen registers first: the doorbell call, the doorbell SGI, a private interrupt of
 //! the guest's. Each does what the Rust function it names does in the usual case, looks at
 //! everything before it changes anything, and leaves all other cases to that function.
-//! `docs/performance.md` has their lengths.
+//! `docs/performance.md` has their lengths. On both GICs the vector answers `VERSION` itself, and
+//! an access that `traps::trapped` can answer is left before x20 to x29 are saved.
+//!
+//! All of this is the feature `fast-paths`, on by default. Without it every entry saves its frame
+//! and calls the Rust function for all cases. A guest sees no difference, and EL2 counts the same
+//! entries: `cargo xtask test fast-paths/` compares both builds.
 //!
 //! A frame holds x0 to x30. Rust keeps x19 to x29 across calls, so the interrupt and hypercall
 //! paths save the others alone; only emulation, which may name any register, saves all. Nothing at
@@ -50,7 +55,8 @@ global_asm!(
     table::table!(),
     save_restore::restore!(),
     fast_paths::fast_paths!(),
-    is_v3 = const IS_V3 as u32,
+    fast = const cfg!(feature = "fast-paths") as u32,
+    fast_gic = const (IS_V3 && cfg!(feature = "fast-paths")) as u32,
     take_interrupt = sym crate::traps::irq::take_interrupt,
     fault = sym crate::traps::fault::fault,
     hypercall = sym crate::traps::hypercall,

@@ -8,13 +8,10 @@ macro_rules! table {
     .balign 2048
     .global vectors
 vectors:
-// DDI 0487, table D1-8; the assembler refuses one that runs into the next
-    .macro slot index
-    .org    vectors + 128 * \index
-    .endm
+// DDI 0487, table D1-8; the assembler refuses a slot that runs into the next
 
     .macro from_el2 index               // a fault of EL2 itself, or SP_EL0, which it never uses
-    slot    \index
+    .org    vectors + 128 * \index
 // the state, right above the stack: nothing on that is needed any more
     mrs     x0, TPIDR_EL2
     cbz     x0, 9f
@@ -23,7 +20,7 @@ vectors:
     .endm
 
     .macro enter index
-    slot    \index
+    .org    vectors + 128 * \index
     stp     x0, x1, [sp, #-256]!
     stp     x2, x3, [sp, #16]
     mrs     x1, TPIDR_EL2
@@ -39,16 +36,18 @@ vectors:
     cmp     w2, w3
     b.eq    call
     save_rest
+    .if     {fast}
     mov     x0, sp
     bl      {trapped}
     cbnz    w0, return_clobbered
+    .endif
     save_all
     mrs     x1, TPIDR_EL2
     bl      {synchronous}
     b       return_all
 
     enter   9                           // IRQ
-    .if     {is_v3}
+    .if     {fast_gic}
     private_interrupt
     .else
     save_rest
@@ -80,6 +79,7 @@ vectors:
 call:                                   // HVC #0; x0 = function, x1 = core
     ldr     x2, [x1, #{mine}]
     count   x2, {count_hvc}, x3
+    .if     {fast}
     mov     w2, #{version}
     subs    w2, w0, w2
     b.ne    1f
@@ -90,11 +90,13 @@ call_done:
     ldr     x1, [sp, #8]
     add     sp, sp, #256
     return_to_guest
-1:  .if     {is_v3}
+1:
+    .if     {fast_gic}
     cmp     w2, #{ring}
     b.eq    ring
     .endif
     b       call_rust
+    .endif
 
 call_rust:
     save_rest
