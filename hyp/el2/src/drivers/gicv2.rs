@@ -339,11 +339,11 @@ impl GicDriver for Gicv2 {
 
     #[inline(always)]
     fn fast_write(mut vcpu: Vcpu<VgicBackend>, offset: u64, value: u32) -> bool {
-        vcpu.send_sgi_to_one_v2(offset, value)
+        vcpu.fast_send_sgi_v2(offset, value)
     }
 
     #[inline(always)]
     fn fast_inbox(mut vcpu: Vcpu<VgicBackend>) -> bool {
-        vcpu.take_sgi()
+        vcpu.fast_take_sgi()
     }
 }

@@ -77,7 +77,7 @@ pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
     for handle in Handles(bits) {
         deliver(cpu, handle.into());
     }
-    let sibling = vgic::vcpu(cpu).inbox();
+    let sibling = vgic::vcpu(cpu).take_requests();
     // An SGI may find everything taken along by an earlier one: on a core without ends a sibling
     // sent it.
     let foreign = bits != 0 || !sibling && cpu.doorbell.count != 0;

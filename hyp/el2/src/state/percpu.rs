@@ -69,7 +69,7 @@ const _: () = assert!(size_of::<PerCpu>() as u64 <= PRIVATE_STATE);
 #[repr(C)]
 pub struct VgicState {
     /// Zero as long as what [`Delivery`] keeps ready holds and no sibling wants anything.
-    pub mail: &'static AtomicU32,
+    pub requests: &'static AtomicU32,
     /// Who holds each SPI: [`Gic::holders`].
     pub holders: &'static [AtomicU8; INTIDS - 32],
     /// What says there that this core does.
@@ -231,7 +231,7 @@ impl PerCpu {
             place.write(Self {
                 mine,
                 vgic: VgicState {
-                    mail: (*state).gic.mail(row.vcpu as usize),
+                    requests: (*state).gic.requests(row.vcpu as usize),
                     holders: (*state).gic.holders(),
                     holder: row.vcpu + 1,
                     delivery: Delivery::new_zeroed(),
