@@ -89,8 +89,12 @@ impl<H: Hardware> Vcpu<'_, H> {
         let free = empty & self.delivery.free_for_arrival;
         if free != 0 && entry != 0 {
             // The vectors' fast path uses list register 0 only.
-            self.list_arrival(free.trailing_zeros() as usize, intid, entry);
-            self.sample_listed(!empty);
+            let register = free.trailing_zeros();
+            self.list_arrival(register as usize, intid, entry);
+            if self.delivery.to_sample(empty) != 0 {
+                self.sample();
+            }
+            self.delivery.physical |= 1 << register;
         } else {
             self.latch_acknowledged(index, bit);
         }
@@ -118,24 +122,13 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     /// Retracts pending levels that their devices have withdrawn since the last entry, unless the
-    /// guest has acknowledged them meanwhile. EL2 calls it on every entry.
-    #[inline(always)]
-    pub fn sample(&mut self) {
-        self.sample_listed(!self.hardware.empty());
-    }
-
-    /// [`Self::sample`] of the list registers `registers`.
-    #[inline(always)]
-    fn sample_listed(&mut self, registers: u32) {
-        if registers & self.delivery.usable != 0 {
-            self.compare_lines(registers);
-        }
-    }
-
+    /// guest has acknowledged them meanwhile. EL2 calls it on every entry on which
+    /// [`Delivery::to_sample`](crate::Delivery::to_sample) is not zero.
     #[cold]
     #[inline(never)]
-    fn compare_lines(&mut self, registers: u32) {
-        for register in Bits(registers & self.delivery.usable) {
+    pub fn sample(&mut self) {
+        let empty = self.hardware.empty();
+        for register in Bits(self.delivery.to_sample(empty)) {
             let register = register as usize;
             // In this order, because reading a list register costs most.
             if let Some(intid) = self.delivery.lr_intid(register)

@@ -23,6 +23,9 @@ pub struct Delivery {
     /// List registers with an active interrupt whose pending half stays in the latch, because it
     /// must not be signalled now.
     pub(crate) active_latched_pending: u32,
+    /// List registers that may hold a physical interrupt, whose line is to be sampled. The vectors
+    /// list them in register 0 only, which always counts.
+    pub(crate) physical: u32,
     /// List registers that were given an interrupt as active.
     pub(crate) active: u32,
     /// The list register that each INTID was last in. Valid only where `lr_intid` agrees.
@@ -44,6 +47,13 @@ pub struct Delivery {
 pub(crate) const ACKNOWLEDGED: u8 = 1 << 1;
 
 impl Delivery {
+    /// Returns the list registers that are not `empty` (`ICH_ELRSR_EL2`) and may hold a physical
+    /// interrupt: [`Vcpu::sample`](crate::Vcpu::sample) compares their lines.
+    #[inline(always)]
+    pub fn to_sample(&self, empty: u32) -> u32 {
+        !empty & self.usable & (self.physical | 1)
+    }
+
     /// Returns the list register that was given `intid` last, unless it was given another since.
     /// The guest may have ended `intid` there.
     pub(crate) fn find(&self, intid: u32) -> Option<usize> {

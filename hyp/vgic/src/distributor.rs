@@ -13,7 +13,9 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// [`Physical::write_bank`](crate::Physical::write_bank), not inlined: many paths end with it.
     #[inline(never)]
     pub(crate) fn write_bank(&mut self, bank: Bank, index: usize, mask: u32) {
-        self.hardware.write_bank(bank, index, mask);
+        if mask != 0 {
+            self.hardware.write_bank(bank, index, mask);
+        }
     }
 
     /// Returns whether hardware raises the interrupt `bit` of word `index`.

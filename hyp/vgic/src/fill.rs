@@ -66,6 +66,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
         self.delivery.active_latched_pending = 0;
         self.delivery.active = 0;
+        self.delivery.physical = 0;
         self.delivery.lr_intid = [0; 16];
         let mut free = usable;
         for register in Bits(usable) {
@@ -182,7 +183,9 @@ impl<H: Hardware> Vcpu<'_, H> {
         let is_fixed = index == 0 || word.fixed.get() & bit != 0;
         let is_silent = is_fixed && word.edge.get() & bit != 0;
         let mut flags = 0;
-        if !is_silent && !self.is_physical(index, bit) {
+        if self.is_physical(index, bit) {
+            self.delivery.physical |= 1 << register;
+        } else if !is_silent {
             flags = Entry::REPORT_END;
         }
         if latch.active.get() & bit != 0 {

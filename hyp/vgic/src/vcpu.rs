@@ -53,11 +53,9 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         self.hardware.set_control(0);
         for index in 0..if self.own == 0 { WORDS } else { 1 } {
             let physical = self.word(index).physical.get();
-            if physical != 0 {
-                self.write_bank(Bank::ClearEnable, index, physical);
-                self.write_bank(Bank::ClearPending, index, physical);
-                self.write_bank(Bank::ClearActive, index, physical);
-            }
+            self.write_bank(Bank::ClearEnable, index, physical);
+            self.write_bank(Bank::ClearPending, index, physical);
+            self.write_bank(Bank::ClearActive, index, physical);
             for number in Bits(physical) {
                 self.route(index, 1 << number);
             }

@@ -163,10 +163,9 @@ fn set_level(cpu: &mut PerCpu) -> bool {
     look
 }
 
-/// EL2's timer: a full ring may have room. Returns whether the next drain is due, which is its
-/// neighbours' doing.
-pub fn on_timer(cpu: &mut PerCpu) -> bool {
-    let now = timer::now();
+/// EL2's timer, at tick `now`: a full ring may have room. Returns whether the next drain is due,
+/// which is its neighbours' doing.
+pub fn on_timer(cpu: &mut PerCpu, now: u64) -> bool {
     if cpu.deadlines.is_due(Deadline::ConsoleLook, now) {
         cpu.deadlines.set(Deadline::ConsoleLook, timer::NEVER);
         if !cpu.stopped {

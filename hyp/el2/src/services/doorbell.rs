@@ -122,9 +122,9 @@ pub fn notify_peers_of_stop(cpu: &mut PerCpu) {
     }
 }
 
-/// Sends the doorbells whose time has come. The caller arms the timer.
-pub fn retry_deferred(cpu: &mut PerCpu) {
-    let now = timer::now();
+/// Sends the doorbells whose time has come by tick `now`. The caller arms the timer.
+#[inline(never)]
+pub fn retry_deferred(cpu: &mut PerCpu, now: u64) {
     for handle in cpu.doorbell.deferred.due(now) {
         let Some(end) = cpu.doorbell.end(handle.into()) else {
             continue;

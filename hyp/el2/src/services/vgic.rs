@@ -1,6 +1,6 @@
 //! This core's vCPU in its partition's vGIC.
 
-use vgic::Vcpu;
+use vgic::{ListRegisters, Vcpu};
 
 use crate::state::percpu::{PerCpu, VgicBackend};
 
@@ -12,7 +12,15 @@ pub fn vcpu(cpu: &mut PerCpu) -> Vcpu<'_, VgicBackend> {
 
 /// Samples the levels of listed interrupts (see [`Vcpu::sample`]): what every entry does but those
 /// that the vectors answer themselves, doorbells and the commonest traps.
-#[inline(never)]
+#[inline(always)]
 pub fn sample(cpu: &mut PerCpu) {
+    if cpu.vgic.delivery.to_sample(cpu.vgic.backend.empty()) != 0 {
+        sample_lines(cpu);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn sample_lines(cpu: &mut PerCpu) {
     vcpu(cpu).sample();
 }

@@ -136,7 +136,7 @@ pub fn emulate(frame: &mut Frame, cpu: &mut PerCpu, esr: u64, registers: u32) ->
     } else {
         let value = match device {
             Device::Gic(part) => {
-                vgic::vcpu(cpu).sample();
+                vgic::sample(cpu);
                 Gic::guest_read(vgic::vcpu(cpu), part, offset, size)
             }
             Device::Uart => access.stored(console::guest_read(cpu, offset)),
