@@ -6,7 +6,7 @@ use ::console::{After, LINE, Line, Output, PREFIX, Pace, Partitions, Typed, Wait
 use ::vgic::{Bank, Physical};
 
 use super::{ipi, vgic};
-use crate::arch::timer;
+use crate::arch::{opaque_true, timer};
 use crate::drivers::pl011::{RECEIVE, TRANSMIT, Uart};
 use crate::state::deadlines::Deadline;
 use crate::state::percpu::PerCpu;
@@ -105,21 +105,37 @@ pub fn guest_write(cpu: &mut PerCpu, offset: u64, value: u64) {
 #[inline(never)]
 pub fn send(cpu: &mut PerCpu, byte: u8) -> bool {
     let (uart, output) = (&cpu.state.uart, &cpu.terminal.output);
-    let mut changed = true;
-    if let Some(used) = uart.send(byte, output) {
+    let used = uart.send(byte, output);
+    if let Some(used) = used {
         published();
-        let own = cpu.row.partition + 1;
-        let is_live = cpu.shared.global.focus.load(Relaxed) & !ALONE == own;
-        if is_live || byte == b'\n' || used >= LINE {
-            mark(cpu);
+        let is_live = cpu.shared.global.focus.load(Relaxed) & !ALONE == cpu.focus;
+        let shows = is_live || byte == b'\n' || used >= LINE;
+        if !shows && !uart.changed_by(used, output) {
+            return opaque_true();
         }
-        changed = uart.changed_by(used, output);
+        if shows {
+            return send_shown(cpu, used);
+        }
     }
-    if changed {
+    send_changed(cpu)
+}
+
+/// The rest of [`send`], outside so that it saves no registers for it: the console core has
+/// something to print.
+#[inline(never)]
+fn send_shown(cpu: &mut PerCpu, used: u32) -> bool {
+    mark(cpu);
+    if cpu.state.uart.changed_by(used, &cpu.terminal.output) {
         update(cpu);
     }
-    // As in `settle`.
-    core::hint::black_box(true)
+    opaque_true()
+}
+
+/// Likewise: the interrupt may have changed.
+#[inline(never)]
+fn send_changed(cpu: &mut PerCpu) -> bool {
+    update(cpu);
+    opaque_true()
 }
 
 /// Brings the PL011's interrupt in line with its registers, and looks again later if that may

@@ -55,6 +55,8 @@ pub struct PerCpu {
     pub cores: &'static [plan::Core],
     /// Indices there of its partition's vCPUs.
     pub vcpus: &'static [u32],
+    /// What [`Global::focus`](super::shared::Global) says while its partition is live.
+    pub focus: u32,
     /// Its partition's console rings.
     pub terminal: &'static Terminal,
     /// What its partition's cores share.
@@ -255,6 +257,7 @@ impl PerCpu {
                 plan,
                 cores,
                 vcpus: plan.slice(partition.vcpus),
+                focus: row.partition + 1,
                 terminal,
                 state: &*state,
                 shared,
