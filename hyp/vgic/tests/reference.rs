@@ -101,3 +101,18 @@ fn an_spi_that_two_vcpus_acknowledged_is_ended_on_both() {
     let priorities = INTIDS.map(|intid| if intid == 128 { 0 } else { 0x80 });
     run::<false>(2, 4, &priorities, true, ops.map(|op| (op, true)).into());
 }
+
+/// A register write made a level pending that is in a list register; the guest took it, and it came
+/// again before its core folded: what the write did is over.
+#[test]
+fn a_written_pending_bit_ends_with_its_acknowledgement() {
+    let ops = [
+        (Op::Line { core: 0, intid: 64, high: true }, true),
+        (Op::Bit { by: 0, of: 0, register: 2, intid: 64, extra: 0 }, false),
+        (Op::Acknowledge { core: 1 }, false),
+        (Op::End { core: 1 }, false),
+        (Op::Park { core: 1, on: true }, false),
+    ];
+    run::<true>(2, 1, &[0; INTIDS.len()], true, ops.to_vec());
+    run::<false>(2, 1, &[0; INTIDS.len()], true, ops.to_vec());
+}
