@@ -112,9 +112,11 @@ impl Mux {
         if output.used() == 0 {
             return None;
         }
-        let whole = partitions.live(index).0 || source.is_whole(output);
         let stopped = partitions.stopped(index);
-        (whole || stopped).then(|| stopped || output.front() != Front::Unfilled)
+        if !(stopped || partitions.live(index).0 || source.is_whole(output)) {
+            return None;
+        }
+        Some(stopped || output.front() != Front::Unfilled)
     }
 
     /// Does one thing at the time `now`: gives at most `most` bytes, one at least, to `send`.
