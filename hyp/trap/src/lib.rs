@@ -155,19 +155,16 @@ pub const fn fault_ipa(hpfar: u64, far: u64) -> u64 {
 
 impl Access {
     /// Bytes: 1, 2, 4 or 8.
-    #[inline(always)]
     pub const fn size(self) -> u64 {
         1 << (self.0 >> 22 & 3)
     }
 
     /// General register, 31 for XZR.
-    #[inline(always)]
     pub const fn rt(self) -> u8 {
         field(self.0, 16, 5)
     }
 
     /// It is a store.
-    #[inline(always)]
     pub const fn is_write(self) -> bool {
         is_write(self.0)
     }

@@ -124,7 +124,6 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// Retracts pending levels that their devices have withdrawn since the last entry, unless the
     /// guest has acknowledged them meanwhile. EL2 calls it on every entry on which
     /// [`Delivery::to_sample`](crate::Delivery::to_sample) is not zero.
-    #[cold]
     #[inline(never)]
     pub fn sample(&mut self) {
         let empty = self.hardware.empty();

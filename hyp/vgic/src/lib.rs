@@ -150,12 +150,10 @@
 #![forbid(unsafe_code)]
 
 mod arrival;
-mod delivery;
 mod distributor;
 mod fill;
 mod fold;
 mod hardware;
-mod holder;
 mod registers;
 mod state;
 mod sync;
@@ -164,12 +162,12 @@ mod v3;
 mod vcpu;
 mod words;
 
-#[cfg(not(loom))]
-use core::sync::atomic;
+// Loom's atomics are not made of zeroes.
 #[cfg(loom)]
-use loom::sync::atomic;
+use {core::default::Default as Zeroed, loom::sync::atomic};
+#[cfg(not(loom))]
+use {core::sync::atomic, zerocopy::FromZeros as Zeroed};
 
-pub use delivery::Delivery;
 pub use hardware::{Bank, Entry, Hardware, ListRegisters, Physical, Siblings, control, interface};
 pub use state::Gic;
-pub use vcpu::Vcpu;
+pub use vcpu::{Delivery, Vcpu};

@@ -230,7 +230,7 @@ impl PerCpu {
                 mine,
                 vgic: VgicState {
                     requests: (*state).gic.requests(row.vcpu as usize),
-                    holders: (*state).gic.holders(),
+                    holders: &(*state).gic.holders,
                     holder: row.vcpu + 1,
                     delivery: Delivery::new_zeroed(),
                     backend,
