@@ -21,13 +21,11 @@ impl Pace {
     }
 
     /// When the next drain may begin, if that is later than `now`.
-    #[inline(always)]
     pub fn wait(&self, now: u64) -> Option<u64> {
         (now < self.next).then_some(self.next)
     }
 
     /// A drain has taken from `start` to `end`. Answers when the next may begin.
-    #[inline(always)]
     pub fn charge(&mut self, start: u64, end: u64) -> u64 {
         // Entry and return are not between the two: half as much again.
         let spent = end.wrapping_sub(start).min(self.most).max(1) * 3 / 2;

@@ -73,14 +73,12 @@ static IS_LINKED: AtomicBool = AtomicBool::new(false);
 const GIC_400: u32 = 0x0202_043b;
 const REVISION: u32 = 0xf000;
 
-#[inline(always)]
 fn gicc() -> &'static Gicc {
     // SAFETY: the machine check saw the CPU interface there, and every core's tables map it; each
     // core has its own behind it.
     unsafe { &*(GICC.load(Relaxed) as *const Gicc) }
 }
 
-#[inline(always)]
 fn gich() -> &'static Gich {
     // SAFETY: as above.
     unsafe { &*(GICH.load(Relaxed) as *const Gich) }
@@ -134,7 +132,6 @@ impl ListRegisters for VgicBackend {
         self.list_registers
     }
 
-    #[inline(never)]
     fn read(&self, index: usize) -> u64 {
         gich().lr.get(index).map_or(0, |register| widen(register.get()))
     }
@@ -258,7 +255,6 @@ impl GicDriver for Gicv2 {
         u64::from(target(mpidr)) << 16 | u64::from(intid)
     }
 
-    #[inline(always)]
     fn send(sgi: u64) {
         barrier::dsb(barrier::ISHST);
         distributor(GICD.load(Relaxed)).sgir.set(sgi as u32);
@@ -280,12 +276,10 @@ impl GicDriver for Gicv2 {
         intid
     }
 
-    #[inline(always)]
     fn drop_priority(intid: u32) {
         gicc().eoir.set(intid);
     }
 
-    #[inline(always)]
     fn deactivate(intid: u32) {
         gicc().dir.set(intid);
     }
@@ -318,12 +312,10 @@ impl GicDriver for Gicv2 {
         }
     }
 
-    #[inline(always)]
     fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32> {
         gic.distributor_state_v2(offset)
     }
 
-    #[inline(always)]
     fn fast_write(mut vcpu: Vcpu<VgicBackend>, offset: u64, value: u32) -> bool {
         vcpu.fast_send_sgi_v2(offset, value)
     }
