@@ -76,6 +76,9 @@
 //!   (`a_write_of_a_siblings_icpendr0_also_takes_an_edge_before_its_kick`).
 //! - A write of ICPENDR does not clear an edge that EL2 has acknowledged on a sibling's core and
 //!   not listed yet (`an_edge_that_el2_acknowledged_before_a_siblings_icpendr_is_signalled`).
+//! - If siblings change an enable bit eight times while EL2 handles one write of the same register,
+//!   the physical GIC may have an earlier state until the next change
+//!   (`eight_changes_during_one_enable_may_reach_hardware_with_the_next`).
 //! - One-of-N routing is not offered (GICD_TYPER.No1N = 1): a write of IROUTER.IRM = 1 selects vCPU
 //!   0 (`one_of_n_routing_selects_vcpu_0`).
 //! - IAR and WFI do not enter EL2. A level that its device withdraws between EL2's acknowledgement
