@@ -15,8 +15,8 @@ impl Pace {
     /// Drains take `share` percent of the time at most, which runs at `frequency` ticks a second.
     pub fn new(share: u32, frequency: u64) -> Self {
         let share = u64::from(share.clamp(1, 100));
-        // Rounded up: the share is the most.
-        let pause = ((100 - share) << 8).div_ceil(share);
+        // Rounded up: the share is the most. Not `/`, which can panic.
+        let pause = (((100 - share) << 8) + share - 1).checked_div(share).unwrap_or(0);
         Self { pause, most: (frequency / 50_000).max(1), next: 0 }
     }
 
