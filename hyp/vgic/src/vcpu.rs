@@ -59,6 +59,7 @@ impl Delivery {
 
     /// Returns the list register that was given `intid` last, unless it was given another since.
     /// The guest may have ended `intid` there.
+    #[inline(always)]
     pub(crate) fn find(&self, intid: u32) -> Option<usize> {
         let register = usize::from(*self.last_lr.get(intid as usize)?) & 15;
         (u32::from(self.lr_intid[register]) == intid + 1).then_some(register)
