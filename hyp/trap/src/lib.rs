@@ -80,7 +80,6 @@ pub struct SysReg {
 pub struct Access(u64);
 
 /// The general register whose value is written to `ICC_SGI1R_EL1`, if `esr` is of such a write.
-#[inline(always)]
 pub fn sgi1r_source(esr: u64) -> Option<u8> {
     const RT: u64 = 0x1f << 5;
     // EC, IL, op0 3, op2 5, op1 0, CRn 12, CRm 11, and a write.
@@ -91,7 +90,6 @@ pub fn sgi1r_source(esr: u64) -> Option<u8> {
 /// The access that `esr` is of, if EL2 can carry it out: nothing is mapped there, the address is
 /// known, and the hardware described a plain load or store. Any other access to an emulated device
 /// is an external abort.
-#[inline(always)]
 pub fn access(esr: u64) -> Option<Access> {
     /// `EC`, `ISV`, `FnV`, `CM`, `S1PTW` and the kind of fault, without its level.
     const SHAPE: u64 = 0x3f << 26 | 1 << 24 | 1 << 10 | 1 << 8 | 1 << 7 | 0x3c;
@@ -183,7 +181,6 @@ impl Access {
     }
 
     /// What a store of register value `value` writes: its low bytes.
-    #[inline(always)]
     pub const fn stored(self, value: u64) -> u64 {
         value & u64::MAX >> (64 - 8 * self.size())
     }
