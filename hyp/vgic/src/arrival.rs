@@ -124,7 +124,6 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// Retracts pending levels that their devices have withdrawn since the last entry, unless the
     /// guest has acknowledged them meanwhile. EL2 calls it on every entry on which
     /// [`Delivery::to_sample`](crate::Delivery::to_sample) is not zero.
-    #[cold]
     #[inline(never)]
     pub fn sample(&mut self) {
         let empty = self.hardware.empty();
@@ -156,19 +155,19 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// this vCPU.
     pub(crate) fn cached_entry(&mut self, intid: u32) -> u64 {
         let stale = self.word(0).requests.get() & ALL_STALE;
-        if stale != 0 {
-            self.word(0).requests.clear(stale);
-            self.drop_cached(stale);
-        }
         match self.delivery.cached_entry.get(intid as usize) {
-            None | Some(0) => self.compute_entry(intid),
-            Some(&entry) => entry,
+            Some(&entry @ 1..) if stale == 0 => entry,
+            _ => self.compute_entry(intid, stale),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn compute_entry(&mut self, intid: u32) -> u64 {
+    fn compute_entry(&mut self, intid: u32, stale: u32) -> u64 {
+        if stale != 0 {
+            self.word(0).requests.clear(stale);
+            self.drop_cached(stale);
+        }
         let (index, bit) = place(intid);
         let word = self.word(index);
         let is_physical = word.physical.get() & bit != 0;

@@ -4,9 +4,9 @@
 use crate::hardware::{Bank, Hardware};
 use crate::vcpu::{Vcpu, intid};
 
-/// How often hardware is written again because a sibling changed the words meanwhile. If a guest's
-/// vCPUs write one of these registers more often than that while EL2 handles one write of it,
-/// hardware may keep an earlier state until the next write.
+/// How often hardware is written, because a sibling changed the words meanwhile, for one write of a
+/// register. If a guest's vCPUs change these as often, hardware may keep an earlier state until the
+/// next change.
 const BOUND: usize = 8;
 
 impl<H: Hardware> Vcpu<'_, H> {

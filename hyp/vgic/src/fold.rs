@@ -4,10 +4,9 @@
 
 use plan::INTIDS;
 
-use crate::delivery::ACKNOWLEDGED;
 use crate::fill::{INTID, IS_ACTIVE};
 use crate::hardware::{Entry, Hardware, control, interface};
-use crate::vcpu::{Vcpu, place};
+use crate::vcpu::{ACKNOWLEDGED, Vcpu, place};
 use crate::words::Bits;
 
 impl<H: Hardware> Vcpu<'_, H> {

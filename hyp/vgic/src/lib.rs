@@ -76,6 +76,9 @@
 //!   (`a_write_of_a_siblings_icpendr0_also_takes_an_edge_before_its_kick`).
 //! - A write of ICPENDR does not clear an edge that EL2 has acknowledged on a sibling's core and
 //!   not listed yet (`an_edge_that_el2_acknowledged_before_a_siblings_icpendr_is_signalled`).
+//! - If siblings change an enable bit eight times while EL2 handles one write of the same register,
+//!   the physical GIC may have an earlier state until the next change
+//!   (`eight_changes_during_one_enable_may_reach_hardware_with_the_next`).
 //! - One-of-N routing is not offered (GICD_TYPER.No1N = 1): a write of IROUTER.IRM = 1 selects vCPU
 //!   0 (`one_of_n_routing_selects_vcpu_0`).
 //! - IAR and WFI do not enter EL2. A level that its device withdraws between EL2's acknowledgement
@@ -150,12 +153,10 @@
 #![forbid(unsafe_code)]
 
 mod arrival;
-mod delivery;
 mod distributor;
 mod fill;
 mod fold;
 mod hardware;
-mod holder;
 mod registers;
 mod state;
 mod sync;
@@ -164,12 +165,12 @@ mod v3;
 mod vcpu;
 mod words;
 
-#[cfg(not(loom))]
-use core::sync::atomic;
+// Loom's atomics are not made of zeroes.
 #[cfg(loom)]
-use loom::sync::atomic;
+use {core::default::Default as Zeroed, loom::sync::atomic};
+#[cfg(not(loom))]
+use {core::sync::atomic, zerocopy::FromZeros as Zeroed};
 
-pub use delivery::Delivery;
 pub use hardware::{Bank, Entry, Hardware, ListRegisters, Physical, Siblings, control, interface};
 pub use state::Gic;
-pub use vcpu::Vcpu;
+pub use vcpu::{Delivery, Vcpu};

@@ -115,7 +115,6 @@ impl<H: Hardware> Vcpu<'_, H> {
     /// Writes `value` to the word at `offset` of the distributor for the guest, if that is
     /// ISENABLER of SPIs; otherwise returns `None` and does nothing. Returns the interrupts for
     /// which [`Self::settle_spis`] has something to do.
-    #[inline(always)]
     pub fn enable_spis(&mut self, offset: u64, value: u32) -> Option<u32> {
         let index = (offset & offset::IN_BIT_FILE) as usize / 4;
         if offset & !offset::IN_BIT_FILE != offset::GICD_ISENABLER

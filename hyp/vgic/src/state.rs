@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The state that the cores of a partition share.
+//!
+//! Among it is which vCPU holds an SPI: the one that acts on requests for it. A physical SPI's
+//! arrival makes its vCPU the holder: hardware has it active then, so that it arrives nowhere else
+//! until it has ended, and whatever an earlier holder still has of it is over. A software SPI is
+//! claimed, from no holder only, and released by its holder.
 
 use plan::{
     GuestGic, INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_VCPUS,
 };
 
-use crate::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use crate::Zeroed;
+use crate::atomic::{
+    AtomicU8, AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Ordering::SeqCst, fence,
+};
 use crate::words::Shared;
 
 /// Words of 32 INTIDs that a vCPU sees. Word 0 is private to it (SGIs, PPIs), the others are SPIs.
@@ -26,8 +34,7 @@ pub(crate) const STALE: u32 = 1 << 16;
 pub(crate) const ALL_STALE: u32 = (STALE << WORDS) - STALE;
 
 /// The shared state of 32 interrupts: one row per register, one bit per interrupt.
-#[cfg_attr(not(loom), derive(zerocopy::FromZeros))]
-#[cfg_attr(loom, derive(Default))]
+#[derive(Zeroed)]
 #[repr(align(64))]
 pub(crate) struct Word {
     /// The partition owns it. All others read as zero and ignore writes. This row and the next
@@ -70,8 +77,7 @@ pub(crate) struct Word {
 
 /// One vCPU's part in 32 interrupts: what is pending or active there, as of its last fold. Only the
 /// vCPU's own core writes it.
-#[cfg_attr(not(loom), derive(zerocopy::FromZeros))]
-#[cfg_attr(loom, derive(Default))]
+#[derive(Zeroed)]
 pub(crate) struct Latches {
     /// Pending. Of a physical interrupt: acknowledged by EL2 and physically active.
     pub pending: Shared,
@@ -116,17 +122,17 @@ impl Word {
 
 /// The virtual GIC of one partition, shared by its cores. All bytes zero is a GIC without vCPUs and
 /// interrupts.
-#[cfg_attr(not(loom), derive(zerocopy::FromZeros))]
-#[cfg_attr(loom, derive(Default))]
+#[derive(Zeroed)]
 #[repr(C, align(64))]
 pub struct Gic {
     words: [Word; ALL_WORDS],
     latches: [[Latches; WORDS]; MAX_VCPUS],
     priority: [[AtomicU8; 32]; ALL_WORDS],
     /// Per SPI: the affinity that it is routed to in bits 23:0, its ITARGETSR byte (GICv2) above.
-    pub(crate) route: [Shared; SPIS],
-    /// Per SPI: 1 + the vCPU that holds it, 0 for none. See [`Gic::holder`].
-    pub(crate) holder: [AtomicU8; SPIS],
+    route: [Shared; SPIS],
+    /// Per SPI: 1 + the vCPU that holds it, 0 for none. A core that lists an SPI writes its own
+    /// number here.
+    pub holders: [AtomicU8; SPIS],
     /// GICD_CTLR.EnableGrp0 and EnableGrp1.
     pub(crate) enable_groups: Shared,
     /// GICv2, by receiving vCPU and SGI: the vCPUs whose SGI waits for a list register, one bit per
@@ -182,7 +188,6 @@ impl Gic {
     }
 
     /// Returns the number of words that the guest sees.
-    #[inline(always)]
     pub(crate) fn visible(&self) -> usize {
         self.visible.load(Relaxed) as usize
     }
@@ -194,7 +199,6 @@ impl Gic {
     }
 
     /// Returns vCPU `vcpu`'s latches of the interrupts of word `index`.
-    #[inline(always)]
     pub(crate) fn latches(&self, vcpu: usize, index: usize) -> &Latches {
         &self.latches[vcpu % MAX_VCPUS][index % WORDS]
     }
@@ -215,7 +219,6 @@ impl Gic {
     }
 
     /// Returns the vCPUs whose SGI `sgi` waits at `vcpu`, one bit each (GICv2).
-    #[inline(always)]
     pub(crate) fn sources(&self, vcpu: usize, sgi: u32) -> &Shared {
         &self.sources[vcpu % MAX_VCPUS][sgi as usize % 16]
     }
@@ -239,7 +242,7 @@ impl Gic {
     pub(crate) fn mark_stale(&self, vcpu: usize, index: usize) {
         let all = 0..self.vcpus();
         for seen in if index == 0 { vcpu..vcpu + 1 } else { all } {
-            self.word(seen, 0).requests.set(STALE << index);
+            self.word(seen, 0).requests.fast_set(STALE << index);
         }
     }
 
@@ -248,13 +251,76 @@ impl Gic {
     pub fn requests(&self, vcpu: usize) -> &AtomicU32 {
         &self.word(vcpu, 0).requests.0
     }
+
+    /// Returns the affinity that SPI `intid` is routed to: IROUTER bits 23:0.
+    pub(crate) fn route(&self, intid: u32) -> u32 {
+        self.route[spi(intid)].get() & 0x00ff_ffff
+    }
+
+    /// Returns ITARGETSR's byte of SPI `intid`.
+    pub(crate) fn targets(&self, intid: u32) -> u32 {
+        self.route[spi(intid)].get() >> 24
+    }
+
+    /// Routes SPI `intid`. Returns the affinity that it was routed to.
+    pub(crate) fn set_route(&self, intid: u32, route: u32) -> u32 {
+        self.route[spi(intid)].swap(route) & 0x00ff_ffff
+    }
+
+    /// Returns the vCPU that SPI `intid` is routed to.
+    pub(crate) fn target(&self, intid: u32) -> Option<usize> {
+        Some(self.route(intid) as usize).filter(|&vcpu| vcpu < self.vcpus())
+    }
+
+    /// Returns the vCPU that holds SPI `intid`. Of a physical interrupt, or one that cannot be
+    /// routed, this may be a vCPU whose guest has ended it since.
+    pub(crate) fn holder(&self, intid: u32) -> Option<usize> {
+        usize::from(self.holders[spi(intid)].load(Relaxed)).checked_sub(1)
+    }
+
+    /// Makes `vcpu` the holder of `intid`, if that is an SPI.
+    pub(crate) fn set_holder(&self, intid: u32, vcpu: usize) {
+        if intid >= 32 {
+            let byte = &self.holders[spi(intid)];
+            #[cfg(not(loom))]
+            byte.store(vcpu as u8 + 1, Relaxed);
+            // Loom may order a read-modify-write of an older value after a plain store, which
+            // coherence forbids.
+            #[cfg(loom)]
+            byte.swap(vcpu as u8 + 1, Relaxed);
+        }
+    }
+
+    /// Makes `vcpu` the holder of SPI `intid`, unless another vCPU holds it. Returns the holder.
+    pub(crate) fn claim(&self, intid: u32, vcpu: usize) -> usize {
+        let claimed = self.change_holder(intid, 0, vcpu as u8 + 1);
+        claimed.map_or_else(|holder| usize::from(holder) - 1, |_| vcpu)
+    }
+
+    /// Ends `vcpu`'s hold on `intid`, if that is an SPI that it holds.
+    pub(crate) fn release(&self, intid: u32, vcpu: usize) {
+        if intid >= 32 {
+            let _ = self.change_holder(intid, vcpu as u8 + 1, 0);
+        }
+    }
+
+    #[inline(never)]
+    fn change_holder(&self, intid: u32, old: u8, new: u8) -> Result<u8, u8> {
+        let changed = self.holders[spi(intid)].compare_exchange(old, new, AcqRel, Relaxed);
+        fence(SeqCst);
+        changed
+    }
 }
 
 /// Returns where word `index` of vCPU `vcpu` is.
-#[inline(always)]
 fn slot(vcpu: usize, index: usize) -> usize {
     match index {
         0 => vcpu % MAX_VCPUS,
         _ => MAX_VCPUS + (index - 1) % (WORDS - 1),
     }
+}
+
+/// Returns the index of SPI `intid`.
+fn spi(intid: u32) -> usize {
+    (intid as usize).wrapping_sub(32) % SPIS
 }

@@ -15,7 +15,6 @@ use crate::words::Bits;
 impl<H: Hardware> Vcpu<'_, H> {
     /// Makes list registers, latches and hardware of this vCPU agree. EL2 calls it on a maintenance
     /// interrupt: list registers have room, or an interrupt ended that EL2 must know of.
-    #[inline(never)]
     pub fn sync(&mut self) {
         self.fold_list_registers();
         self.fill_list_registers();
@@ -70,7 +69,6 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     /// Adds `requests` to vCPU `target`'s request word and kicks its core, unless a kick is on its
     /// way already.
-    #[inline(never)]
     pub(crate) fn post(&mut self, target: usize, requests: u32) {
         self.fast_post(target, requests);
     }

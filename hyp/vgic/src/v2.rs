@@ -169,7 +169,6 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     /// [`Self::write_v2`] for what guests write most: SGIR with one other vCPU. Returns false, with
     /// nothing done, for everything else.
-    #[inline(always)]
     pub fn fast_send_sgi_v2(&mut self, offset: u64, value: u32) -> bool {
         let targets = (value >> 16) & 0x3ff;
         let target = targets.trailing_zeros() as usize;
@@ -241,7 +240,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         let Some(&entry) = self.delivery.cached_entry.get(sgi as usize) else {
             return false;
         };
-        let Some(register) = self.delivery.fast_find(sgi) else {
+        let Some(register) = self.delivery.find(sgi) else {
             return false;
         };
         let sources = self.gic.sources(self.own, sgi);

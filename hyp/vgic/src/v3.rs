@@ -175,7 +175,6 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     /// [`Self::send_sgi`] for what guests write most: `ICC_SGI1R_EL1` with one other vCPU. Returns
     /// false, with nothing done, for everything else.
-    #[inline(always)]
     pub fn fast_send_sgi(&mut self, value: u64) -> bool {
         const AFFINITY3_TO_1_RS_AND_BROADCAST: u64 = 0x00ff_ffff_00ff_0000;
         let targets = value as u32 & 0xffff;

@@ -5,11 +5,11 @@
 //! two cores that each change one word and then read the other's, at least one sees the other's
 //! change. The core that sees a change acts on it.
 
+use crate::Zeroed;
 use crate::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Ordering::SeqCst, fence};
 
 /// A word that cores share.
-#[cfg_attr(not(loom), derive(zerocopy::FromZeros))]
-#[cfg_attr(loom, derive(Default))]
+#[derive(Zeroed)]
 pub(crate) struct Shared(pub AtomicU32);
 
 impl Shared {
@@ -39,7 +39,6 @@ impl Shared {
     }
 
     /// [`Self::clear`] without a call, for the fast paths.
-    #[inline(always)]
     pub fn fast_clear(&self, mask: u32) -> u32 {
         let old = self.0.fetch_and(!mask, AcqRel);
         fence(SeqCst);
@@ -47,7 +46,6 @@ impl Shared {
     }
 
     /// Clears the bits `mask`. Returns whether any of them was set.
-    #[inline(never)]
     pub fn take(&self, mask: u32) -> bool {
         self.get() & mask != 0 && self.fast_clear(mask) & mask != 0
     }

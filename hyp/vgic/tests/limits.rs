@@ -4,7 +4,7 @@
 
 mod machine;
 
-use bulkhead_vgic::Entry;
+use bulkhead_vgic::{Entry, Vcpu};
 use machine::{DISK, DOORBELL, Machine, TIMER, partition, row};
 use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_PHYSICAL as PHYSICAL};
 
@@ -66,6 +66,46 @@ fn one_of_n_routing_selects_vcpu_0() {
     machine.vcpu(0).write(None, router, 8, 1 << 31 | 1);
     assert_eq!(machine.vcpu(0).read(None, router, 8), 0);
     assert_ne!(machine.gicd(0, 0x4) & 1 << 25, 0, "GICD_TYPER.No1N");
+}
+
+/// EL2 handles a write of vCPU 0 to ISENABLER1, while vCPU 1 disables and enables the disk's
+/// interrupt by turns: `changes` times in all, each between EL2's look at the words and its write
+/// to hardware.
+fn enabled_while_a_sibling_writes(changes: usize) -> Machine {
+    let mut machine = partition(2, 4);
+    machine.set_gicd(0, 0x184, 1 << 13);
+    let (mut delivery, mut hardware) = (machine.deliveries.remove(1), machine.cores.remove(1));
+    let gic = machine.gic.clone();
+    let mut offsets = [0x184, 0x104].into_iter().cycle().take(changes);
+    machine.cores[0].meanwhile = Some(Box::new(move || {
+        if let Some(offset) = offsets.next() {
+            Vcpu::new(&gic, 1, &mut delivery, &mut hardware).write(None, offset, 4, 1 << 13);
+        }
+    }));
+    machine.set_gicd(0, 0x104, 1 << 13);
+    machine.cores[0].meanwhile = None;
+    machine
+}
+
+/// EL2 writes hardware again as often as a sibling has changed the words, 7 times at most. After
+/// that hardware has an earlier state than the register, which the next change puts right.
+#[test]
+fn eight_changes_during_one_enable_may_reach_hardware_with_the_next() {
+    for changes in 0..9 {
+        let mut machine = enabled_while_a_sibling_writes(changes);
+        let register = machine.gicd(0, 0x104) >> 13 & 1;
+        assert_eq!(register as usize, (changes + 1) % 2);
+        let hardware = machine.physical.borrow().enable[0][1] >> 13 & 1;
+        assert_eq!(hardware == register, changes < 8, "{changes} changes");
+    }
+    let mut machine = enabled_while_a_sibling_writes(8);
+    machine.set_line(0, DISK, true);
+    machine.settle();
+    assert_eq!(machine.cores[0].signalled(), None, "enabled in the register only");
+    machine.set_gicd(0, 0x184, 1 << 13);
+    machine.set_gicd(0, 0x104, 1 << 13);
+    machine.settle();
+    assert_eq!(machine.cores[0].acknowledge(), Some(DISK));
 }
 
 /// No entry looks at the line between the withdrawal and the guest's acknowledgement.

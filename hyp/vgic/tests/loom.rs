@@ -293,6 +293,20 @@ fn two_routes_at_once_end_in_one() {
     });
 }
 
+/// One vCPU disables it while another enables it: hardware has the state that the register shows.
+#[test]
+fn a_disable_and_an_enable_at_once_end_in_one_state() {
+    model(|| {
+        let mut machine = partition();
+        let disable = |core: &mut Core| core.vcpu().write(None, 0x184, 4, 1 << 13);
+        let enable = |core: &mut Core| core.vcpu().write(None, 0x104, 4, 1 << 13);
+        at_once(&mut machine, &[(1, disable), (2, enable)]);
+        machine.settle();
+        let register = machine.gicd(0, 0x104) >> 13 & 1;
+        assert_eq!(machine.physical.borrow().enable[0][1] >> 13 & 1, register);
+    });
+}
+
 /// A software interrupt becomes pending while another vCPU routes it away.
 #[test]
 fn a_software_spi_that_is_routed_away_follows_its_route() {

@@ -68,7 +68,6 @@ pub fn init(cpu: &mut PerCpu) {
 }
 
 /// A guest reads its PL011's flags.
-#[inline(always)]
 pub fn flags(cpu: &PerCpu) -> u64 {
     let terminal = cpu.terminal;
     let flags = cpu.state.uart.flags(&terminal.output, &terminal.input);
@@ -102,7 +101,6 @@ pub fn guest_write(cpu: &mut PerCpu, offset: u64, value: u64) {
 
 /// A guest writes `byte` to its PL011's data register. Answers true, as whoever carries out an
 /// access does.
-#[inline(never)]
 pub fn send(cpu: &mut PerCpu, byte: u8) -> bool {
     let (uart, output) = (&cpu.state.uart, &cpu.terminal.output);
     let used = uart.send(byte, output);
@@ -140,7 +138,6 @@ fn send_changed(cpu: &mut PerCpu) -> bool {
 
 /// Brings the PL011's interrupt in line with its registers, and looks again later if that may
 /// change with the ring: the drain does not tell the producer.
-#[inline(never)]
 pub fn update(cpu: &mut PerCpu) {
     // What the registers hold now is seen by whoever changes the level after this look at it.
     published();
@@ -158,7 +155,6 @@ pub fn update(cpu: &mut PerCpu) {
 
 /// Says how many bytes of the guest's were lost, once that is over or `at_end`.
 #[cold]
-#[inline(never)]
 pub fn say_lost(cpu: &PerCpu, at_end: bool) {
     let lost = cpu.state.uart.lost(&cpu.terminal.output, at_end);
     if lost == 0 {
@@ -225,7 +221,6 @@ fn mark(cpu: &PerCpu) {
 }
 
 /// The console core sleeps.
-#[inline(never)]
 pub fn wake_console_core(cpu: &PerCpu) {
     let console = cpu.plan.header.console_core as usize;
     ipi::send_control(cpu, console, control::CONSOLE);
@@ -233,12 +228,10 @@ pub fn wake_console_core(cpu: &PerCpu) {
 
 /// The partitions as the console core sees them.
 impl Partitions for Shared {
-    #[inline(always)]
     fn waiting(&self) -> &Waiting {
         &self.global.waiting
     }
 
-    #[inline(always)]
     fn output(&self, index: usize) -> Option<&Output> {
         Some(&self.terminals.get(index)?.output)
     }
@@ -250,7 +243,6 @@ impl Partitions for Shared {
         (focus & !ALONE == own, focus == own | ALONE)
     }
 
-    #[inline(always)]
     fn stopped(&self, index: usize) -> bool {
         // Nobody prints before it runs.
         self.state(index) != abi::state::RUNNING
@@ -307,7 +299,6 @@ pub fn drain(cpu: &mut PerCpu) -> After {
 }
 
 /// Takes a byte from the UART, if there is one and its partition has room for it.
-#[inline(never)]
 fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
     let listener = cpu.console.listener;
     let ring = listener.and_then(|index| Some(&cpu.shared.terminals.get(index)?.input));

@@ -68,7 +68,6 @@ pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
 
 /// The doorbell SGI: every doorbell that waits becomes its end's virtual interrupt, and so does
 /// what siblings left.
-#[inline(never)]
 pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
     let bits = cpu.mine.line.take();
     if bits == 0 && Gic::fast_inbox(vgic::vcpu(cpu)) {

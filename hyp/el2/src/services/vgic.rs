@@ -5,7 +5,6 @@ use vgic::{ListRegisters, Vcpu};
 use crate::state::percpu::{PerCpu, VgicBackend};
 
 /// Returns this core's vCPU.
-#[inline(always)]
 pub fn vcpu(cpu: &mut PerCpu) -> Vcpu<'_, VgicBackend> {
     Vcpu::new(&cpu.state.gic, cpu.row.vcpu as usize, &mut cpu.vgic.delivery, &mut cpu.vgic.backend)
 }

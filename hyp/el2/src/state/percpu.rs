@@ -1,6 +1,6 @@
 //! A core's own state, one part per service, and its partition's.
 
-use ::core::sync::atomic::{AtomicU8, AtomicU32};
+use ::core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use ::core::{array, ptr};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
@@ -86,8 +86,6 @@ pub struct VgicState {
 pub struct VgicBackend {
     /// Number of list registers.
     pub list_registers: usize,
-    /// See [`vgic::ListRegisters::deactivation_trap`].
-    pub deactivation_trap: u32,
     /// Address of the distributor.
     pub gicd: u64,
     /// Address of the registers whose word 0 is this core's.
@@ -234,7 +232,7 @@ impl PerCpu {
                 mine,
                 vgic: VgicState {
                     requests: (*state).gic.requests(row.vcpu as usize),
-                    holders: (*state).gic.holders(),
+                    holders: &(*state).gic.holders,
                     holder: row.vcpu + 1,
                     delivery: Delivery::new_zeroed(),
                     backend,
@@ -267,8 +265,10 @@ impl PerCpu {
         place
     }
 
-    /// Counts why EL2 was entered.
+    /// Counts why EL2 was entered. Only this core writes its counters, so a load and a store do.
     pub fn count(&self, reason: Reason) {
-        self.mine.count(reason);
+        if let Some(entries) = self.mine.entries.get(reason as usize) {
+            entries.store(entries.load(Relaxed).wrapping_add(1), Relaxed);
+        }
     }
 }

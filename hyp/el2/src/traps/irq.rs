@@ -55,7 +55,6 @@ pub fn follow(cpu: &mut PerCpu, next: Next) {
 
 /// What takes a core away from its guest: for a time, or for good.
 #[cold]
-#[inline(never)]
 fn leave(cpu: &mut PerCpu, mut next: Next) {
     loop {
         next = match next {

@@ -90,6 +90,8 @@ pub struct Hardware<const V2: bool = false> {
     pub writes: Cell<u32>,
     /// GICv2: who sent the SGI that was acknowledged last.
     pub source: u32,
+    /// What siblings do just before a write of this core's reaches the physical GIC.
+    pub meanwhile: Option<Box<dyn FnMut()>>,
 }
 
 impl<const V2: bool> Hardware<V2> {
@@ -266,6 +268,9 @@ pub fn barrier() {
 impl<const V2: bool> Physical for Hardware<V2> {
     fn write_bank(&mut self, bank: Bank, word: usize, mask: u32) {
         barrier();
+        if let Some(meanwhile) = &mut self.meanwhile {
+            meanwhile();
+        }
         self.check(word, mask);
         let physical = &mut *self.physical.borrow_mut();
         let words = match bank {

@@ -91,6 +91,7 @@ impl<const V2: bool> Machine<V2> {
                     running: Vec::new(),
                     writes: Cell::new(0),
                     source: 0,
+                    meanwhile: None,
                 })
                 .collect(),
             kicks,
