@@ -8,21 +8,12 @@ impl gic::GicDriver for Gic {
 }
 
 pub mod gic {
-    use console::Line;
-
     /// What boot asks of it.
     pub trait GicDriver {
         /// The GIC version that this EL2 is taken to drive.
         const VERSION: u32;
 
         fn attach(_: &plan::Machine, _: Option<bool>) {}
-    }
-
-    /// What a GIC has otherwise than the plan.
-    pub struct GicError;
-
-    impl GicError {
-        pub fn describe(&self, _: &mut Line) {}
     }
 }
 

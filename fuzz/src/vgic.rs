@@ -136,7 +136,12 @@ fn take<const V2: bool>(machine: &mut Machine<V2>, step: Step, vcpus: usize) {
                 _ => machine.set_gicd(core(by), offset, value),
             }
         }
-        Step::Inject(by, intid) => machine.vcpu(core(by)).inject(intid.into()),
+        Step::Inject(by, intid) => {
+            let is_physical = |row: &(u16, u16, u32)| row.0 == intid && row.1 & PHYSICAL != 0;
+            if !ROWS.iter().any(is_physical) {
+                machine.vcpu(core(by)).inject(intid.into());
+            }
+        }
         Step::Level(by, intid, high) => machine.vcpu(core(by)).set_level(intid.into(), high),
         Step::Line(by, which, high) => {
             let (intid, flags, _) = ROWS[usize::from(which) % ROWS.len()];
@@ -151,10 +156,10 @@ fn take<const V2: bool>(machine: &mut Machine<V2>, step: Step, vcpus: usize) {
             machine.vcpu(core(by)).send_sgi(value, only_group0);
         }
         Step::SgiToOne(by, value) if V2 => {
-            machine.vcpu(core(by)).send_sgi_to_one_v2(SGIR, value as u32);
+            machine.vcpu(core(by)).fast_send_sgi_v2(SGIR, value as u32);
         }
         Step::SgiToOne(by, value) => {
-            machine.vcpu(core(by)).send_sgi_to_one(value);
+            machine.vcpu(core(by)).fast_send_sgi(value);
         }
         Step::Acknowledge(by) => {
             machine.cores[core(by)].acknowledge();

@@ -21,19 +21,16 @@ pub struct Filter(u8);
 
 impl Filter {
     /// After the character `byte`.
-    #[inline(always)]
     pub fn after(byte: u8) -> Self {
         Self(byte)
     }
 
     /// Whether no sequence has begun, so that printable characters are kept.
-    #[inline(always)]
     pub fn is_plain(&self) -> bool {
         !matches!(self.0, ESC | SEQUENCE)
     }
 
     /// Takes the next byte of a line: whether the terminal gets it.
-    #[inline(always)]
     pub fn keeps(&mut self, byte: u8) -> bool {
         let (last, keep) = match (self.0, byte) {
             (_, ESC) => (ESC, false),

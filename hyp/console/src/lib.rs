@@ -52,33 +52,24 @@
 #[cfg(test)]
 extern crate std;
 
-#[cfg(not(loom))]
 mod filter;
-#[cfg(not(loom))]
 mod input;
 mod line;
-#[cfg(not(loom))]
 mod mux;
 mod output;
-#[cfg(not(loom))]
 mod pace;
-#[cfg(not(loom))]
 mod pl011;
-#[cfg(not(loom))]
 mod ring;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+pub use input::{Keys, Typed};
 pub use line::Line;
+pub use mux::{After, BREAK, CONTINUED, LINE, Mux, Partitions, Port};
 pub use output::{Front, Output, Waiting, published};
-#[cfg(not(loom))]
-pub use {
-    input::{Keys, Typed},
-    mux::{After, BREAK, CONTINUED, LINE, Mux, Partitions, Port},
-    pace::Pace,
-    pl011::Pl011,
-    ring::Ring,
-};
+pub use pace::Pace;
+pub use pl011::Pl011;
+pub use ring::Ring;
 
 /// How EL2's own lines start, and no guest's.
 pub const PREFIX: &str = "bulkhead: ";

@@ -33,7 +33,6 @@ impl Line {
     }
 
     /// Appends a name of the plan: bytes up to the first zero.
-    #[inline(never)]
     pub fn name(&mut self, name: &[u8]) -> &mut Self {
         for &byte in name.iter().take_while(|&&byte| byte != 0) {
             self.byte(byte);

@@ -104,17 +104,14 @@ impl Mux {
         }
     }
 
-    /// Whether a line that can be shown waits at partition `index`: `Some(true)` if its first byte
-    /// is there.
+    /// What is first at partition `index`, if a line that can be shown waits there.
     #[inline(always)]
-    fn offers(&self, index: usize, partitions: &impl Partitions) -> Option<bool> {
+    fn offers(&self, index: usize, partitions: &impl Partitions) -> Option<Front> {
         let (output, source) = (partitions.output(index)?, self.sources.get(index)?);
-        if output.used() == 0 {
-            return None;
-        }
-        let whole = partitions.live(index).0 || source.is_whole(output);
-        let stopped = partitions.stopped(index);
-        (whole || stopped).then(|| stopped || output.front() != Front::Unfilled)
+        let front = output.front();
+        let is_shown = front != Front::Empty
+            && (partitions.live(index).0 || source.is_whole(output) || partitions.stopped(index));
+        if is_shown { Some(front) } else { None }
     }
 
     /// Does one thing at the time `now`: gives at most `most` bytes, one at least, to `send`.
@@ -174,24 +171,22 @@ impl Mux {
             return self.break_off();
         }
         match self.offers(next, partitions) {
-            Some(true) => {
-                (self.at, self.open, self.run, self.last) = (next, true, 0, now);
-                if let (Some(output), Some(source)) =
-                    (partitions.output(next), self.sources.get_mut(next))
-                    && !source.begun
-                    && matches!(output.front(), Front::Guest(_))
-                {
-                    self.name = source.begin(partitions.live(next).1);
-                }
-            }
-            Some(false) => {
+            None => waiting.clear(next, || self.offers(next, partitions).is_some()),
+            Some(Front::Unfilled) if !partitions.stopped(next) => {
                 // It is on its way. Others go first.
                 let before = replace(&mut self.at, next);
                 if before == next {
                     return None;
                 }
             }
-            None => waiting.clear(next, || self.offers(next, partitions).is_some()),
+            Some(front) => {
+                (self.at, self.open, self.run, self.last) = (next, true, 0, now);
+                if let (Front::Guest(_), Some(source)) = (front, self.sources.get_mut(next))
+                    && !source.begun
+                {
+                    self.name = source.begin(partitions.live(next).1);
+                }
+            }
         }
         Some(0)
     }
@@ -241,39 +236,31 @@ impl Mux {
                 self.last = now;
                 source.unfilled = None;
                 source.styled |= live;
-                if source.filter.is_plain() && matches!(byte, 0x20..=0x7e) {
+                let is_end = byte == b'\n';
+                let (count, sent) = if source.filter.is_plain() && matches!(byte, 0x20..=0x7e) {
                     let most = match live {
                         true => most,
                         false => most.min(LINE.saturating_sub(source.taken)),
                     };
                     let (count, last) = output.take_text(most, send);
-                    self.run += count;
-                    source.taken += count;
                     source.filter = Filter::after(last);
-                    if !live && source.taken >= LINE {
-                        self.staged = source.finish();
-                        self.open = false;
+                    (count, count)
+                } else {
+                    output.take();
+                    let sends = !is_end && (source.filter.keeps(byte) || live);
+                    if sends {
+                        send(byte);
                     }
-                    return Some(count);
-                }
-                output.take();
-                self.run += 1;
-                source.taken += 1;
-                if byte == b'\n' {
-                    source.lines = source.lines.wrapping_add(1);
-                    self.staged = source.finish();
-                    self.open = false;
-                    return Some(0);
-                }
-                let sends = source.filter.keeps(byte) || live;
-                if sends {
-                    send(byte);
-                }
-                if !live && source.taken >= LINE {
+                    (1, sends.into())
+                };
+                self.run += count;
+                source.taken += count;
+                if is_end || !live && source.taken >= LINE {
+                    source.lines = source.lines.wrapping_add(is_end.into());
                     self.staged = source.finish();
                     self.open = false;
                 }
-                Some(sends.into())
+                Some(sent)
             }
             Front::El2(byte) => {
                 if source.begun {
@@ -334,7 +321,6 @@ impl Mux {
 }
 
 /// Sends all of `bytes`; how many.
-#[inline(always)]
 fn send_all(bytes: &[u8], mut send: impl FnMut(u8)) -> u32 {
     for &byte in bytes {
         send(byte);

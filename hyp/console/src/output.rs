@@ -86,13 +86,11 @@ impl<const N: usize> Output<N> {
     }
 
     /// Lines ended so far, modulo 2^32.
-    #[inline(always)]
     pub fn lines(&self) -> u32 {
         self.lines.0.load(Acquire)
     }
 
     /// Puts in a guest's byte, if less than `limit` slots are in use. Answers how many are now.
-    #[inline(always)]
     pub fn put(&self, byte: u8, limit: u32) -> Option<u32> {
         let (at, used) = self.reserve(1, limit)?;
         self.fill(at, FILLED | u16::from(byte));
@@ -153,13 +151,11 @@ impl<const N: usize> Output<N> {
         assert!(self.reserve(count, N as u32).is_some());
     }
 
-    #[inline(always)]
     fn slot(&self, at: u32) -> &AtomicU16 {
         // A remainder, so an index is always below `N`.
         &self.slots[at as usize % N]
     }
 
-    #[inline(always)]
     fn fill(&self, at: u32, slot: u16) {
         self.slot(at).store(slot, Release);
     }
@@ -201,7 +197,6 @@ impl<const N: usize> Output<N> {
     }
 
     /// Takes out what is first.
-    #[inline(always)]
     pub fn take(&self) {
         let at = self.taken.0.load(Relaxed);
         self.slot(at).store(0, Relaxed);
@@ -257,7 +252,6 @@ impl Waiting {
 }
 
 /// Goes between what was put in and what depends on the console core: see [`Waiting::mark`].
-#[inline(always)]
 pub fn published() {
     fence(SeqCst);
 }

@@ -126,7 +126,6 @@ impl Pl011 {
 
     /// A store of `byte` to DR. Answers how many slots of the ring are in use now, or none if the
     /// transmitter is full: then the byte is lost, as the hardware's FIFO loses it, and counted.
-    #[inline(always)]
     pub fn send(&self, byte: u8, output: &Output) -> Option<u32> {
         let used = output.put(byte, ROOM + PROMISED);
         if used.is_none() {
@@ -177,7 +176,6 @@ impl Pl011 {
     }
 
     /// What was last written to `offset`, if it keeps that.
-    #[inline(always)]
     fn get(&self, offset: u64) -> u32 {
         self.plain(offset)
             .map_or(0, |(index, register)| register.load(Relaxed) ^ u32::from(RESET[index]))
@@ -244,7 +242,6 @@ impl Pl011 {
         }
     }
 
-    #[inline(never)]
     fn raw(&self, is_low: bool, output: &Output, input: &Ring) -> u32 {
         let sent = is_low && output.put_in() != self.cleared_at.load(Relaxed);
         let received = match input.waiting() {

@@ -30,7 +30,6 @@ impl Ring {
     }
 
     /// Bytes waiting.
-    #[inline(always)]
     pub fn waiting(&self) -> u32 {
         // In this order: what was taken is never more than what was put in.
         let taken = self.taken.0.load(Acquire);
@@ -48,7 +47,6 @@ impl Ring {
     }
 
     /// Puts in `byte`. False: there is no room for it, and it is dropped.
-    #[inline(never)]
     pub fn put(&self, byte: u8) -> bool {
         let at = self.put_in();
         if self.room() == 0 {

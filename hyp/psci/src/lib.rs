@@ -203,14 +203,6 @@ impl Power {
         }
     }
 
-    /// Every vCPU off, ready for [`Power::start`]. Only while all cores of the partition wait in
-    /// EL2.
-    pub fn reset(&self) {
-        for vcpu in &self.vcpus {
-            vcpu.state.store(OFF, Ordering::SeqCst);
-        }
-    }
-
     /// Answers PSCI call `fid` with X1 to X3 in `args`, from vCPU `me` of a partition of `vcpus`
     /// vCPUs.
     ///

@@ -80,7 +80,6 @@ pub struct SysReg {
 pub struct Access(u64);
 
 /// The general register whose value is written to `ICC_SGI1R_EL1`, if `esr` is of such a write.
-#[inline(always)]
 pub fn sgi1r_source(esr: u64) -> Option<u8> {
     const RT: u64 = 0x1f << 5;
     // EC, IL, op0 3, op2 5, op1 0, CRn 12, CRm 11, and a write.
@@ -91,7 +90,6 @@ pub fn sgi1r_source(esr: u64) -> Option<u8> {
 /// The access that `esr` is of, if EL2 can carry it out: nothing is mapped there, the address is
 /// known, and the hardware described a plain load or store. Any other access to an emulated device
 /// is an external abort.
-#[inline(always)]
 pub fn access(esr: u64) -> Option<Access> {
     /// `EC`, `ISV`, `FnV`, `CM`, `S1PTW` and the kind of fault, without its level.
     const SHAPE: u64 = 0x3f << 26 | 1 << 24 | 1 << 10 | 1 << 8 | 1 << 7 | 0x3c;
@@ -155,19 +153,16 @@ pub const fn fault_ipa(hpfar: u64, far: u64) -> u64 {
 
 impl Access {
     /// Bytes: 1, 2, 4 or 8.
-    #[inline(always)]
     pub const fn size(self) -> u64 {
         1 << (self.0 >> 22 & 3)
     }
 
     /// General register, 31 for XZR.
-    #[inline(always)]
     pub const fn rt(self) -> u8 {
         field(self.0, 16, 5)
     }
 
     /// It is a store.
-    #[inline(always)]
     pub const fn is_write(self) -> bool {
         is_write(self.0)
     }
@@ -186,7 +181,6 @@ impl Access {
     }
 
     /// What a store of register value `value` writes: its low bytes.
-    #[inline(always)]
     pub const fn stored(self, value: u64) -> u64 {
         value & u64::MAX >> (64 - 8 * self.size())
     }

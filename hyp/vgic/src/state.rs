@@ -1,188 +1,165 @@
-//! The state: what the cores of a partition share, and what each keeps to itself.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The state that the cores of a partition share.
 //!
-//! Every change is an atomic read-modify-write followed by a full barrier, every read is plain: a core that
-//! changes one word and then reads another, while a sibling does so the other way round, cannot miss the sibling's
-//! change if the sibling misses its own. Whoever sees the change acts on it.
-
-use core::sync::atomic::Ordering::{AcqRel, Relaxed};
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::SeqCst, fence};
+//! Among it is which vCPU holds an SPI: the one that acts on requests for it. A physical SPI's
+//! arrival makes its vCPU the holder: hardware has it active then, so that it arrives nowhere else
+//! until it has ended, and whatever an earlier holder still has of it is over. A software SPI is
+//! claimed, from no holder only, and released by its holder.
 
 use plan::{
     GuestGic, INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_VCPUS,
 };
-use zerocopy::FromZeros;
 
-/// Words of 32 INTIDs that a vCPU sees: word 0 is private to it (SGIs and PPIs), the others are SPIs.
-pub(crate) const WORDS: usize = INTIDS / 32;
+use crate::Zeroed;
+use crate::atomic::{
+    AtomicU8, AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Ordering::SeqCst, fence,
+};
+use crate::words::Shared;
+
+/// Words of 32 INTIDs that a vCPU sees. Word 0 is private to it (SGIs, PPIs), the others are SPIs.
+pub(crate) const WORDS: usize = if cfg!(loom) { 2 } else { INTIDS / 32 };
 /// SPIs.
-const SPIS: usize = INTIDS - 32;
+pub(crate) const SPIS: usize = (WORDS - 1) * 32;
 /// Words of a partition: word 0 of each vCPU, then those of the SPIs.
 const ALL_WORDS: usize = MAX_VCPUS + WORDS - 1;
 /// SGIs: INTIDs 0 to 15, in the low bits of word 0.
 pub(crate) const SGIS: u32 = 0xffff;
-/// In [`MAIL`] beside the SGIs' bits: bring list registers, latches and hardware into step with the shared words.
+/// In [`Word::requests`], beside a bit per SGI: make list registers, latches and hardware agree
+/// with the shared words.
 pub(crate) const RESYNC: u32 = 1 << 31;
-/// In [`MAIL`]: enables, groups, priorities or routes of word 0 changed, and in the bits above of the others. Set without a
-/// kick: it counts at the next arrival.
+/// In [`Word::requests`]: enables, groups, priorities or routes of word 0 changed, and in the bits
+/// above those of the other words. Set without a kick: it matters at the next arrival.
 pub(crate) const STALE: u32 = 1 << 16;
-/// Every word's [`STALE`] bit.
+/// The [`STALE`] bits of all words.
 pub(crate) const ALL_STALE: u32 = (STALE << WORDS) - STALE;
 
-/// `N` words that cores share. An index beyond them reads as zero and ignores writes.
-#[derive(FromZeros)]
+/// The shared state of 32 interrupts: one row per register, one bit per interrupt.
+#[derive(Zeroed)]
 #[repr(align(64))]
-pub(crate) struct Words<const N: usize>([AtomicU32; N]);
-
-impl<const N: usize> Words<N> {
-    #[inline(always)]
-    pub fn get(&self, index: usize) -> u32 {
-        self.0.get(index).map_or(0, |word| word.load(Relaxed))
-    }
-
-    #[inline(always)]
-    fn change(&self, index: usize, change: impl FnOnce(&AtomicU32) -> u32) -> u32 {
-        let old = self.0.get(index).map_or(0, change);
-        fence(SeqCst);
-        old
-    }
-
-    /// Sets the bits `mask`. Returns what was there.
-    #[inline(never)]
-    pub fn set(&self, index: usize, mask: u32) -> u32 {
-        self.set_at_once(index, mask)
-    }
-
-    /// [`Self::set`] without a call, for short paths.
-    #[inline(always)]
-    pub fn set_at_once(&self, index: usize, mask: u32) -> u32 {
-        self.change(index, |word| word.fetch_or(mask, AcqRel))
-    }
-
-    /// Clears the bits `mask`. Returns what was there.
-    #[inline(never)]
-    pub fn clear(&self, index: usize, mask: u32) -> u32 {
-        self.clear_at_once(index, mask)
-    }
-
-    /// [`Self::clear`] without a call, for short paths.
-    #[inline(always)]
-    pub fn clear_at_once(&self, index: usize, mask: u32) -> u32 {
-        self.change(index, |word| word.fetch_and(!mask, AcqRel))
-    }
-
-    /// Clears the bits `mask`. Returns whether any was set.
-    #[inline(never)]
-    pub fn take(&self, index: usize, mask: u32) -> bool {
-        self.get(index) & mask != 0 && self.clear(index, mask) & mask != 0
-    }
-
-    /// Sets or clears the bits `mask`.
-    #[inline(never)]
-    pub fn put(&self, index: usize, mask: u32, on: bool) {
-        match on {
-            true => self.set(index, mask),
-            false => self.clear(index, mask),
-        };
-    }
-
-    /// Writes a word. Returns what was there.
-    pub fn swap(&self, index: usize, value: u32) -> u32 {
-        self.change(index, |word| word.swap(value, AcqRel))
-    }
+pub(crate) struct Word {
+    /// The partition owns it. All others read as zero and ignore writes. This row and the next
+    /// three never change after [`Gic::init`].
+    pub owned: Shared,
+    /// Hardware raises it.
+    pub physical: Shared,
+    /// Edge-triggered.
+    pub edge: Shared,
+    /// The guest cannot route it.
+    pub fixed: Shared,
+    /// ISENABLER.
+    pub enable: Shared,
+    /// IGROUPR.
+    pub group: Shared,
+    /// The line of a software level-sensitive interrupt.
+    pub line_level: Shared,
+    /// A software SPI that is pending and held by no vCPU, because it may be signalled to none or
+    /// is on its way to another.
+    pub unheld: Shared,
+    /// [`Request::SetPending`].
+    pub set_pending: Shared,
+    /// [`Request::ClearPending`].
+    pub clear_pending: Shared,
+    /// [`Request::SetActive`].
+    pub set_active: Shared,
+    /// [`Request::ClearActive`].
+    pub clear_active: Shared,
+    /// A register write made a physical level-sensitive interrupt pending in hardware, and it has
+    /// not arrived yet.
+    pub sw_pending_ahead: Shared,
+    /// Word 0 only, not a bit per interrupt: what siblings request of this vCPU's core: SGIs in
+    /// the low half, [`STALE`] bits, [`RESYNC`].
+    pub requests: Shared,
+    /// Word 0 only: GICR_WAKER.ProcessorSleep, inverted so that zero is the reset value.
+    pub awake: Shared,
+    /// Word 0 only: the PPIs pending in the core's redistributor when it last published them.
+    pub published_ppis: Shared,
 }
 
-/// 32 interrupts, one bit each in every row below.
-pub(crate) type Word = Words<19>;
-/// The partition has it. All others read as zero and ignore writes. This and the next three never change after [`Gic::init`].
-pub(crate) const OWNED: usize = 0;
-/// Hardware raises it.
-pub(crate) const PHYSICAL: usize = 1;
-/// Edge-triggered.
-pub(crate) const EDGE: usize = 2;
-/// The guest cannot route it.
-pub(crate) const FIXED: usize = 3;
-/// ISENABLER.
-pub(crate) const ENABLE: usize = 4;
-/// IGROUPR.
-pub(crate) const GROUP: usize = 5;
-/// IROUTER names no vCPU.
-pub(crate) const UNROUTED: usize = 6;
-/// The latch: pending when its holder last looked. On a physical interrupt: acknowledged by EL2, physically active. Only the holder writes it.
-pub(crate) const PENDING: usize = 7;
-/// The latch: active when its holder last looked. Only the holder writes it.
-pub(crate) const ACTIVE: usize = 8;
-/// The line of a software level-sensitive interrupt.
-pub(crate) const LEVEL: usize = 9;
-/// The latch, of a level-sensitive interrupt: a register write made it pending, so it stays that until it is acknowledged.
-pub(crate) const SOFT: usize = 10;
-/// A register write made a physical level-sensitive interrupt pending in hardware, from where it has not arrived yet.
-pub(crate) const SOFT_AHEAD: usize = 11;
-/// Requests to the core in charge: become pending, and, in this order, no longer pending, active, no longer active.
-pub(crate) const SET_PENDING: usize = 12;
-/// See [`SET_PENDING`].
-pub(crate) const CLEAR_PENDING: usize = 13;
-/// See [`SET_PENDING`].
-pub(crate) const SET_ACTIVE: usize = 14;
-/// See [`SET_PENDING`].
-pub(crate) const CLEAR_ACTIVE: usize = 15;
-/// Word 0 alone: what siblings want of this vCPU's core: SGIs in the low half, [`RESYNC`].
-pub(crate) const MAIL: usize = 16;
-/// Word 0 alone: GICR_WAKER.ProcessorSleep, inverted so that zero is the reset value.
-pub(crate) const AWAKE: usize = 17;
-/// Word 0 alone: what is pending in the core's redistributor, as it last published.
-pub(crate) const SHOWN: usize = 18;
+/// One vCPU's part in 32 interrupts: what is pending or active there, as of its last fold. Only the
+/// vCPU's own core writes it.
+#[derive(Zeroed)]
+pub(crate) struct Latches {
+    /// Pending. Of a physical interrupt: acknowledged by EL2 and physically active.
+    pub pending: Shared,
+    /// Active.
+    pub active: Shared,
+    /// Level-sensitive, and made pending by a register write: pending until it is acknowledged.
+    pub sw_pending: Shared,
+}
+
+/// What a register write asks of the core that is responsible for an interrupt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// ISPENDR.
+    SetPending,
+    /// ICPENDR.
+    ClearPending,
+    /// ISACTIVER.
+    SetActive,
+    /// ICACTIVER, DIR.
+    ClearActive,
+}
 
 impl Word {
-    /// What is asked of the core in charge.
-    pub(crate) fn asked(&self) -> u32 {
-        self.get(SET_PENDING)
-            | self.get(CLEAR_PENDING)
-            | self.get(SET_ACTIVE)
-            | self.get(CLEAR_ACTIVE)
+    /// Returns the row of `request`, and that of its opposite.
+    pub(crate) fn rows(&self, request: Request) -> (&Shared, &Shared) {
+        match request {
+            Request::SetPending => (&self.set_pending, &self.clear_pending),
+            Request::ClearPending => (&self.clear_pending, &self.set_pending),
+            Request::SetActive => (&self.set_active, &self.clear_active),
+            Request::ClearActive => (&self.clear_active, &self.set_active),
+        }
     }
 
-    /// Pending or active as far as the latches know, or about to be.
-    pub(crate) fn live(&self) -> u32 {
-        self.get(PENDING) | self.get(LEVEL) | self.get(ACTIVE) | self.asked()
+    /// Returns the interrupts with a request to the core that is responsible for them.
+    pub(crate) fn requested(&self) -> u32 {
+        self.set_pending.get()
+            | self.clear_pending.get()
+            | self.set_active.get()
+            | self.clear_active.get()
     }
 }
 
-/// The virtual GIC of one partition, shared by its cores. All bytes zero is a GIC without vCPUs and interrupts.
-#[derive(FromZeros)]
+/// The virtual GIC of one partition, shared by its cores. All bytes zero is a GIC without vCPUs and
+/// interrupts.
+#[derive(Zeroed)]
 #[repr(C, align(64))]
 pub struct Gic {
     words: [Word; ALL_WORDS],
-    priority: [AtomicU8; ALL_WORDS * 32],
-    /// Of each SPI: the affinity that it is routed to in bits 23:0, its ITARGETSR byte (GICv2) above.
-    route: Words<SPIS>,
-    /// 1 + the vCPU that has the SPI latched or in a list register; 0 for none. Of a physical interrupt or one that cannot be routed
-    /// it may name a vCPU whose guest has ended it since.
-    holder: [AtomicU8; SPIS],
-    /// GICD_CTLR.EnableGrp0 and EnableGrp1 (one word).
-    pub(crate) enable_groups: Words<1>,
-    /// GICv2: the vCPUs that sent each SGI of each vCPU and whose SGI waits for a list register, one bit each.
-    sources: Words<{ MAX_VCPUS * 16 }>,
+    latches: [[Latches; WORDS]; MAX_VCPUS],
+    priority: [[AtomicU8; 32]; ALL_WORDS],
+    /// Per SPI: the affinity that it is routed to in bits 23:0, its ITARGETSR byte (GICv2) above.
+    route: [Shared; SPIS],
+    /// Per SPI: 1 + the vCPU that holds it, 0 for none. A core that lists an SPI writes its own
+    /// number here.
+    pub holders: [AtomicU8; SPIS],
+    /// GICD_CTLR.EnableGrp0 and EnableGrp1.
+    pub(crate) enable_groups: Shared,
+    /// GICv2, by receiving vCPU and SGI: the vCPUs whose SGI waits for a list register, one bit per
+    /// sender.
+    sources: [[Shared; 16]; MAX_VCPUS],
     /// Number of vCPUs.
     vcpus: AtomicU32,
     /// INTIDs / 32.
     visible: AtomicU32,
 }
 
-const _: () = assert!(size_of::<Gic>() <= 12 * 1024);
+const _: () = assert!(cfg!(loom) || size_of::<Gic>() <= 12 * 1024);
 
 impl Gic {
-    /// From all zero to the state after a reset: `vcpus` vCPUs (at most [`MAX_VCPUS`]) and the interrupts of `rows`, all disabled, group 0, priority 0, inactive.
-    /// Rows with an INTID outside 16..`INTIDS` or a vCPU beyond `vcpus` are left out; the verifier refuses such plans.
+    /// Turns the zeroed GIC into one after a reset: `vcpus` vCPUs (at most [`MAX_VCPUS`]) and the
+    /// interrupts of `rows`, all disabled, Group 0, priority 0, inactive. Rows with an INTID
+    /// outside 16..`INTIDS` or a vCPU beyond `vcpus` are left out; the verifier rejects such plans.
     ///
-    /// One core calls it while no other uses `self`. Each core then calls [`Vcpu::reset`](crate::Vcpu::reset).
+    /// One core calls it while no other uses `self`. Each core then calls
+    /// [`Vcpu::reset`](crate::Vcpu::reset).
     pub fn init(&self, vcpus: usize, gic: &GuestGic, rows: &[Interrupt]) {
         let vcpus = vcpus.min(MAX_VCPUS) as u32;
         self.vcpus.store(vcpus, Relaxed);
-        let visible = (gic.intids / 32).clamp(1, WORDS as u32);
-        self.visible.store(visible, Relaxed);
+        self.visible.store((gic.intids / 32).clamp(1, WORDS as u32), Relaxed);
         for vcpu in 0..MAX_VCPUS {
-            self.word(vcpu, 0).set(OWNED, SGIS);
-            self.word(vcpu, 0).set(EDGE, SGIS);
+            self.word(vcpu, 0).owned.set(SGIS);
+            self.word(vcpu, 0).edge.set(SGIS);
         }
         for row in rows {
             let intid = u32::from(row.intid);
@@ -193,10 +170,10 @@ impl Gic {
             let bit = 1 << (intid % 32);
             for vcpu in 0..if is_private { MAX_VCPUS } else { 1 } {
                 let word = self.word(vcpu, intid as usize / 32);
-                word.set(OWNED, bit);
-                word.put(PHYSICAL, bit, row.flags & INTERRUPT_PHYSICAL != 0);
-                word.put(EDGE, bit, row.flags & INTERRUPT_EDGE != 0);
-                word.put(FIXED, bit, row.flags & INTERRUPT_FIXED != 0);
+                word.owned.set(bit);
+                word.physical.put(bit, row.flags & INTERRUPT_PHYSICAL != 0);
+                word.edge.put(bit, row.flags & INTERRUPT_EDGE != 0);
+                word.fixed.put(bit, row.flags & INTERRUPT_FIXED != 0);
             }
             if !is_private {
                 self.set_route(intid, row.vcpu | 1 << (24 + row.vcpu));
@@ -204,144 +181,138 @@ impl Gic {
         }
     }
 
-    /// Number of vCPUs.
+    /// Returns the number of vCPUs.
     #[inline(always)]
     pub(crate) fn vcpus(&self) -> usize {
         self.vcpus.load(Relaxed) as usize
     }
 
-    /// Number of words the guest sees.
-    #[inline(always)]
+    /// Returns the number of words that the guest sees.
     pub(crate) fn visible(&self) -> usize {
         self.visible.load(Relaxed) as usize
     }
 
-    /// Word `index` as vCPU `vcpu` sees it.
+    /// Returns word `index` as vCPU `vcpu` sees it.
     #[inline(always)]
     pub(crate) fn word(&self, vcpu: usize, index: usize) -> &Word {
         &self.words[slot(vcpu, index)]
     }
 
-    /// Priority of `intid` as vCPU `vcpu` sees it.
+    /// Returns vCPU `vcpu`'s latches of the interrupts of word `index`.
+    pub(crate) fn latches(&self, vcpu: usize, index: usize) -> &Latches {
+        &self.latches[vcpu % MAX_VCPUS][index % WORDS]
+    }
+
+    /// Returns the pending and the active bits of word `index` of `vcpu` as they were last latched.
+    /// A physical level that is latched is not among the pending ones: its line says more.
+    pub(crate) fn latched(&self, vcpu: usize, index: usize) -> (u32, u32) {
+        let word = self.word(vcpu, index);
+        let levels = word.physical.get() & !word.edge.get();
+        let all = 0..self.vcpus();
+        let (mut pending, mut active) = (word.unheld.get(), 0);
+        for seen in if index == 0 { vcpu..vcpu + 1 } else { all } {
+            let latches = self.latches(seen, index);
+            pending |= latches.pending.get() & (!levels | latches.sw_pending.get());
+            active |= latches.active.get();
+        }
+        (pending, active)
+    }
+
+    /// Returns the vCPUs whose SGI `sgi` waits at `vcpu`, one bit each (GICv2).
+    pub(crate) fn sources(&self, vcpu: usize, sgi: u32) -> &Shared {
+        &self.sources[vcpu % MAX_VCPUS][sgi as usize % 16]
+    }
+
+    /// Returns the priority of `intid` as vCPU `vcpu` sees it.
     pub(crate) fn priority(&self, vcpu: usize, intid: u32) -> &AtomicU8 {
-        let at = slot(vcpu, intid as usize / 32) * 32 + intid as usize % 32;
-        &self.priority[at % (ALL_WORDS * 32)]
+        &self.priority[slot(vcpu, intid as usize / 32)][intid as usize % 32]
     }
 
-    /// GICv2: the vCPUs whose SGI `sgi` waits at `vcpu`.
-    #[inline(always)]
-    pub(crate) fn sources(&self, vcpu: usize, sgi: usize) -> Sources<'_> {
-        Sources(&self.sources, vcpu % MAX_VCPUS * 16 + sgi % 16)
-    }
-
-    /// Which of `word`'s interrupts may be signalled: enabled, their group too, and routed to a vCPU that exists.
+    /// Returns which of `word`'s interrupts may be signalled: enabled, and their group too.
     #[inline(always)]
     pub(crate) fn on(&self, word: &Word) -> u32 {
-        let groups = self.enable_groups.get(0);
-        let group = word.get(GROUP);
+        let groups = self.enable_groups.get();
+        let group = word.group.get();
         let group0 = 0u32.wrapping_sub(groups & 1);
         let group1 = 0u32.wrapping_sub(groups >> 1 & 1);
-        word.get(ENABLE) & !word.get(UNROUTED) & (group & group1 | !group & group0)
+        word.enable.get() & ((group & group1) | (!group & group0))
     }
 
-    /// The affinity that SPI `intid` is routed to: IROUTER bits 23:0.
-    pub(crate) fn route(&self, intid: u32) -> u32 {
-        self.route.get(spi(intid)) & 0x00ff_ffff
-    }
-
-    /// ITARGETSR's byte of SPI `intid`.
-    pub(crate) fn targets(&self, intid: u32) -> u32 {
-        self.route.get(spi(intid)) >> 24
-    }
-
-    /// What the vCPUs that see word `index` of `vcpu` keep ready for its interrupts no longer holds.
-    pub(crate) fn outdate(&self, vcpu: usize, index: usize) {
+    /// Marks the cached entries of word `index` of `vcpu` as stale at each vCPU that sees the word.
+    pub(crate) fn mark_stale(&self, vcpu: usize, index: usize) {
         let all = 0..self.vcpus();
         for seen in if index == 0 { vcpu..vcpu + 1 } else { all } {
-            self.word(seen, 0).set(MAIL, STALE << index);
+            self.word(seen, 0).requests.fast_set(STALE << index);
         }
     }
 
-    /// Where siblings tell vCPU `vcpu` that it has to look again: zero as long as what its core keeps ready holds.
-    pub fn mail(&self, vcpu: usize) -> &AtomicU32 {
-        &self.word(vcpu, 0).0[MAIL]
+    /// Returns vCPU `vcpu`'s request word. Zero means the cached entries are valid and no sibling
+    /// has a request.
+    pub fn requests(&self, vcpu: usize) -> &AtomicU32 {
+        &self.word(vcpu, 0).requests.0
     }
 
-    /// 1 + the vCPU that holds each SPI, 0 for none; a core that lists one says so here.
-    pub fn holders(&self) -> &[AtomicU8; SPIS] {
-        &self.holder
+    /// Returns the affinity that SPI `intid` is routed to: IROUTER bits 23:0.
+    pub(crate) fn route(&self, intid: u32) -> u32 {
+        self.route[spi(intid)].get() & 0x00ff_ffff
     }
 
-    pub(crate) fn set_route(&self, intid: u32, route: u32) {
-        self.route.swap(spi(intid), route);
+    /// Returns ITARGETSR's byte of SPI `intid`.
+    pub(crate) fn targets(&self, intid: u32) -> u32 {
+        self.route[spi(intid)].get() >> 24
     }
 
-    /// The vCPU that SPI `intid` is routed to.
+    /// Routes SPI `intid`. Returns the affinity that it was routed to.
+    pub(crate) fn set_route(&self, intid: u32, route: u32) -> u32 {
+        self.route[spi(intid)].swap(route) & 0x00ff_ffff
+    }
+
+    /// Returns the vCPU that SPI `intid` is routed to.
     pub(crate) fn target(&self, intid: u32) -> Option<usize> {
         Some(self.route(intid) as usize).filter(|&vcpu| vcpu < self.vcpus())
     }
 
-    /// The vCPU that holds SPI `intid`.
+    /// Returns the vCPU that holds SPI `intid`. Of a physical interrupt, or one that cannot be
+    /// routed, this may be a vCPU whose guest has ended it since.
     pub(crate) fn holder(&self, intid: u32) -> Option<usize> {
-        usize::from(self.holder[spi(intid)].load(Relaxed)).checked_sub(1)
+        usize::from(self.holders[spi(intid)].load(Relaxed)).checked_sub(1)
     }
 
+    /// Makes `vcpu` the holder of `intid`, if that is an SPI.
     pub(crate) fn set_holder(&self, intid: u32, vcpu: usize) {
         if intid >= 32 {
-            self.holder[spi(intid)].store(vcpu as u8 + 1, Relaxed);
+            let byte = &self.holders[spi(intid)];
+            #[cfg(not(loom))]
+            byte.store(vcpu as u8 + 1, Relaxed);
+            // Loom may order a read-modify-write of an older value after a plain store, which
+            // coherence forbids.
+            #[cfg(loom)]
+            byte.swap(vcpu as u8 + 1, Relaxed);
         }
     }
 
-    /// Takes SPI `intid` for `vcpu` unless another holds it.
-    pub(crate) fn claim(&self, intid: u32, vcpu: usize) -> bool {
-        self.change_holder(intid, 0, vcpu as u8 + 1) || self.holder(intid) == Some(vcpu)
+    /// Makes `vcpu` the holder of SPI `intid`, unless another vCPU holds it. Returns the holder.
+    pub(crate) fn claim(&self, intid: u32, vcpu: usize) -> usize {
+        let claimed = self.change_holder(intid, 0, vcpu as u8 + 1);
+        claimed.map_or_else(|holder| usize::from(holder) - 1, |_| vcpu)
     }
 
-    /// `vcpu` no longer holds `intid`, if it is an SPI.
+    /// Ends `vcpu`'s hold on `intid`, if that is an SPI that it holds.
     pub(crate) fn release(&self, intid: u32, vcpu: usize) {
         if intid >= 32 {
-            self.change_holder(intid, vcpu as u8 + 1, 0);
+            let _ = self.change_holder(intid, vcpu as u8 + 1, 0);
         }
     }
 
-    fn change_holder(&self, intid: u32, old: u8, new: u8) -> bool {
-        let byte = &self.holder[spi(intid)];
-        let is_changed = byte.compare_exchange(old, new, AcqRel, Relaxed).is_ok();
+    #[inline(never)]
+    fn change_holder(&self, intid: u32, old: u8, new: u8) -> Result<u8, u8> {
+        let changed = self.holders[spi(intid)].compare_exchange(old, new, AcqRel, Relaxed);
         fence(SeqCst);
-        is_changed
+        changed
     }
 }
 
-/// One of [`Gic::sources`].
-#[derive(Clone, Copy)]
-pub(crate) struct Sources<'a>(&'a Words<{ MAX_VCPUS * 16 }>, usize);
-
-impl Sources<'_> {
-    pub fn get(self) -> u32 {
-        self.0.get(self.1)
-    }
-
-    pub fn set(self, mask: u32) {
-        self.0.set(self.1, mask);
-    }
-
-    #[inline(always)]
-    pub fn set_at_once(self, mask: u32) {
-        self.0.set_at_once(self.1, mask);
-    }
-
-    pub fn clear(self, mask: u32) {
-        self.0.clear(self.1, mask);
-    }
-
-    #[inline(always)]
-    pub fn clear_at_once(self, mask: u32) {
-        self.0.clear_at_once(self.1, mask);
-    }
-}
-
-/// Where word `index` of vCPU `vcpu` is.
-#[inline(always)]
+/// Returns where word `index` of vCPU `vcpu` is.
 fn slot(vcpu: usize, index: usize) -> usize {
     match index {
         0 => vcpu % MAX_VCPUS,
@@ -349,95 +320,7 @@ fn slot(vcpu: usize, index: usize) -> usize {
     }
 }
 
-/// Index of SPI `intid`.
+/// Returns the index of SPI `intid`.
 fn spi(intid: u32) -> usize {
     (intid as usize).wrapping_sub(32) % SPIS
-}
-
-/// Which interrupt sits in which list register of one core; private to that core. All bytes zero: nothing is delivered, the
-/// vCPU is parked.
-///
-/// EL2's vectors read and write the public fields as [`Vcpu::physical`] and [`Vcpu::inject`] do at first.
-///
-/// [`Vcpu::physical`]: crate::Vcpu::physical
-/// [`Vcpu::inject`]: crate::Vcpu::inject
-#[derive(FromZeros)]
-#[repr(C)]
-pub struct Delivery {
-    /// List registers in use, one bit each; none while the vCPU is parked.
-    pub(crate) usable: u32,
-    /// List registers that an arrival may take without looking further: none while others wait for room, lest it overtake them, nor
-    /// those whose interrupt is latched too.
-    pub open: u32,
-    /// List registers with an active interrupt that is pending too, but must not be signalled now: that half stays in the latch.
-    pub(crate) partial: u32,
-    /// List registers that were given an interrupt as active.
-    pub(crate) active: u32,
-    /// The list register that each INTID was last in. True only where `noted` agrees.
-    pub register: [u8; INTIDS],
-    /// 1 + the INTID that each list register was last given, 0 for none.
-    pub noted: [u16; 16],
-    /// What an arrival of each INTID puts into a list register, 0 if that has to be found out. True only while [`Gic::mail`]
-    /// has no word for it.
-    pub ready: [u64; INTIDS],
-    /// GICv2: who sent each SGI that is latched as active.
-    pub(crate) source: [u8; 16],
-    /// Of what the guest has acknowledged and not ended, as far as is known: [`TAKEN`], and with what priority and group.
-    pub(crate) taken: [u8; INTIDS],
-}
-
-/// In [`Delivery::taken`]: the guest has acknowledged it. The group is in bit 0, the priority in bits 7:3.
-pub(crate) const TAKEN: u8 = 1 << 1;
-
-impl Delivery {
-    /// The list register that was given `intid` last and nothing since. The guest may have ended it there.
-    pub(crate) fn find(&self, intid: u32) -> Option<usize> {
-        self.find_at_once(intid)
-    }
-
-    /// [`Self::find`] without a call, for the short path.
-    #[inline(always)]
-    pub(crate) fn find_at_once(&self, intid: u32) -> Option<usize> {
-        let register = usize::from(*self.register.get(intid as usize)?) & 15;
-        (u32::from(self.noted[register]) == intid + 1).then_some(register)
-    }
-
-    /// What list register `register` was given.
-    pub(crate) fn noted(&self, register: usize) -> Option<u32> {
-        u32::from(self.noted[register & 15]).checked_sub(1)
-    }
-
-    /// Notes that list register `register` is given `intid`.
-    pub(crate) fn note(&mut self, register: usize, intid: u32) {
-        if let Some(last) = self.register.get_mut(intid as usize) {
-            *last = register as u8;
-        }
-        self.noted[register & 15] = intid as u16 + 1;
-    }
-
-    /// Notes that no list register holds anything.
-    pub(crate) fn forget(&mut self) {
-        self.partial = 0;
-        self.active = 0;
-        self.noted = [0; 16];
-    }
-}
-
-/// The bits of `mask`, lowest first.
-pub(crate) fn bits(mask: u32) -> Bits {
-    Bits(mask)
-}
-
-/// See [`bits`].
-pub(crate) struct Bits(u32);
-
-impl Iterator for Bits {
-    type Item = u32;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<u32> {
-        let bit = (self.0 != 0).then(|| self.0.trailing_zeros());
-        self.0 &= self.0.wrapping_sub(1);
-        bit
-    }
 }

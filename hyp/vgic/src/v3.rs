@@ -1,76 +1,93 @@
-//! The GICv3 face: distributor, redistributors and SGI registers as a guest sees them (IHI 0069, sections 12.2 and 12.8 to 12.11).
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The GICv3 face: distributor, redistributors and SGI registers as a guest sees them (IHI 0069,
+//! 12.2 and 12.8 to 12.11).
 //!
-//! One security state (GICD_CTLR.DS = 1), affinity routing only (GICD_CTLR.ARE = 1), no LPIs, no extended ranges, no message-based SPIs.
-//! Sections 12.1.3 to 12.1.5: registers are accessed as words, IPRIORITYR also by the byte, 64-bit ones also as a whole. Any other size, a misaligned
-//! offset, a reserved register and the bit of an INTID that the partition does not own read as zero and ignore writes.
+//! One security state (GICD_CTLR.DS = 1), affinity routing only (GICD_CTLR.ARE = 1), no LPIs, no
+//! extended ranges, no message-based SPIs. Registers are accessed as words, IPRIORITYR also by the
+//! byte, 64-bit registers also as a whole (12.1.3 to 12.1.5). Accesses of another size, misaligned
+//! offsets, reserved registers and the bits of INTIDs that the partition does not own read as zero
+//! and ignore writes.
 
 use crate::hardware::Hardware;
-use crate::registers::{IIDR, Place, file, is_priority};
-use crate::state::{AWAKE, GROUP, Gic, OWNED, bits};
+use crate::registers::{File, IIDR, Place, offset};
+use crate::state::Gic;
 use crate::vcpu::Vcpu;
+use crate::words::Bits;
 
-/// PIDR2: architecture revision 3.
+/// GICD_PIDR2 and GICR_PIDR2: architecture revision 3.
 const PIDR2: u32 = 0x30;
 /// GICD_CTLR: DS and ARE read as one.
 const CTLR_FIXED: u32 = 1 << 6 | 1 << 4;
 /// GICD_TYPER: No1N, and 10 bits of INTID.
 const TYPER_FIXED: u32 = 1 << 25 | 9 << 19;
+/// GICR_WAKER.ProcessorSleep.
+const PROCESSOR_SLEEP: u32 = 1 << 1;
 /// GICR_WAKER: ProcessorSleep and ChildrenAsleep.
-const WAKER_ASLEEP: u32 = 1 << 2 | 1 << 1;
-/// IROUTER: Aff2 to Aff0.
+const WAKER_ASLEEP: u32 = 1 << 2 | PROCESSOR_SLEEP;
+/// GICD_IROUTER: Aff2 to Aff0.
 const AFFINITY: u32 = 0x00ff_ffff;
-/// IROUTER.Interrupt_Routing_Mode.
-const ANY: u32 = 1 << 31;
+/// GICD_IROUTER.Interrupt_Routing_Mode.
+const ROUTING_MODE: u32 = 1 << 31;
+/// Offsets of registers in the frames of distributor and redistributor.
+const GICR_IIDR: u64 = 0x0004;
+const GICR_TYPER: u64 = 0x0008;
+const GICR_TYPER_UPPER: u64 = 0x000c;
+const GICR_WAKER: u64 = 0x0014;
+/// GICD_PIDR2, GICR_PIDR2.
+const PIDR2_OFFSET: u64 = 0xffe8;
 /// Offset of a redistributor's SGI frame, which follows its RD frame.
 const SGI_FRAME: u64 = 0x1_0000;
 
 impl Gic {
-    /// What reading the word at `offset` of the distributor shows, for those registers whose value is in the state alone:
-    /// GICD_TYPER, and enable bits beyond word 0, which is the redistributors'.
+    /// Returns what reading the word at `offset` of the distributor shows, for the registers whose
+    /// value is in the shared state only: GICD_TYPER, and enable bits except those of word 0, which
+    /// are the redistributors'.
     #[inline(always)]
     pub fn distributor_state(&self, offset: u64) -> Option<u32> {
         match offset {
-            0x4 => Some(TYPER_FIXED | self.visible().wrapping_sub(1) as u32 & 0x1f),
+            offset::GICD_TYPER => {
+                Some(TYPER_FIXED | (self.visible().wrapping_sub(1) as u32 & 0x1f))
+            }
             _ => self.enabled_spis(offset),
         }
     }
 }
 
 impl<H: Hardware> Vcpu<'_, H> {
-    /// The guest reads `size` bytes at `offset`, a multiple of `size`, of the distributor (64 KiB), or of the redistributor of
-    /// vCPU `frame` (128 KiB).
+    /// Reads `size` bytes at `offset`, a multiple of `size`, for the guest: of the distributor
+    /// (64 KiB), or of the redistributor of vCPU `frame` (128 KiB).
     pub fn read(&mut self, frame: Option<usize>, offset: u64, size: u64) -> u64 {
         let word = u64::from(self.word_read(frame, offset & !3));
-        match (size, frame, offset >> 7) {
+        match (size, frame, offset) {
             (4, ..) => word,
-            // The same in both frames; the RD frame has nothing there.
-            (1, _, file) if is_priority(file & 0x1ff) => word >> (8 * (offset & 3)) & 0xff,
-            // Upper halves: Aff3, which GICD_TYPER.A3V = 0 says is not there; the vCPU's affinity in GICR_TYPER.
-            (8, None, file::ROUTE..=file::ROUTE_LAST) => word,
-            (8, Some(vcpu), 0) if offset == 0x8 => word | (vcpu as u64) << 32,
+            // The same in both frames; the RD frame has no register there.
+            (1, ..) if is_priority(offset) => (word >> (8 * (offset & 3))) & 0xff,
+            // Upper halves: Aff3 is zero, as GICD_TYPER.A3V = 0 says; GICR_TYPER has the vCPU's
+            // affinity.
+            (8, None, offset::GICD_IROUTER..offset::GICD_IROUTER_END) => word,
+            (8, Some(vcpu), GICR_TYPER) => word | (vcpu as u64) << 32,
             _ => 0,
         }
     }
 
-    /// The guest writes: see [`Self::read`].
+    /// Writes for the guest: see [`Self::read`].
     pub fn write(&mut self, frame: Option<usize>, offset: u64, size: u64, value: u64) {
         match (size, frame, offset) {
-            (4, None, 0) => self.set_groups(value as u32 & 3),
-            // ChildrenAsleep follows ProcessorSleep at once. Delivery does not depend on it: a guest that sleeps has its groups disabled
-            // (IHI 0069, section 11.1).
-            (4, Some(vcpu), 0x14) if vcpu < self.gic.vcpus() => {
-                let word = self.gic.word(vcpu, 0);
-                word.swap(AWAKE, u32::from(value & 2 == 0));
+            (4, None, offset::GICD_CTLR) => self.set_groups(value as u32 & 3),
+            // ChildrenAsleep follows ProcessorSleep at once. Delivery does not depend on it: a
+            // guest that sleeps has its groups disabled (IHI 0069, 11.1).
+            (4, Some(vcpu), GICR_WAKER) if vcpu < self.gic.vcpus() => {
+                let is_awake = value as u32 & PROCESSOR_SLEEP == 0;
+                self.gic.word(vcpu, 0).awake.swap(u32::from(is_awake));
             }
             _ => {
-                if let Some(place) = self.locate(frame, offset)
-                    && (size == 4
-                        || size == 1 && is_priority(place.file)
-                        || size == 8 && place.file >= file::ROUTE)
-                {
-                    match place.file {
-                        file::ROUTE.. => self.set_router(place.first, value as u32),
-                        _ => self.file_write(&place, size as u32, value as u32),
+                if let Some(place) = self.locate(frame, offset) {
+                    match (size, place.file) {
+                        (4 | 8, File::Route) => self.set_router(place.first, value as u32),
+                        (4, _) | (1, File::Priority) => {
+                            self.file_write(&place, size as u32, value as u32);
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -81,16 +98,18 @@ impl<H: Hardware> Vcpu<'_, H> {
         let vcpus = self.gic.vcpus();
         match (frame, offset) {
             (Some(vcpu), _) if vcpu >= vcpus => 0,
-            (None, 0x0) => self.gic.enable_groups.get(0) | CTLR_FIXED,
-            (None, 0x4 | 0x100..0x200) => self.gic.distributor_state(offset).unwrap_or(0),
-            (None, 0x8) | (Some(_), 0x4) => IIDR,
-            (Some(vcpu), 0x8) => (vcpu as u32) << 8 | u32::from(vcpu + 1 == vcpus) << 4,
-            (Some(vcpu), 0xc) => vcpu as u32,
-            (Some(vcpu), 0x14) if self.gic.word(vcpu, 0).get(AWAKE) == 0 => WAKER_ASLEEP,
-            (_, 0xffe8) => PIDR2,
+            (None, offset::GICD_CTLR) => self.gic.enable_groups.get() | CTLR_FIXED,
+            (None, offset::GICD_TYPER | offset::GICD_ISENABLER..offset::GICD_ISPENDR) => {
+                self.gic.distributor_state(offset).unwrap_or(0)
+            }
+            (None, offset::GICD_IIDR) | (Some(_), GICR_IIDR) => IIDR,
+            (Some(vcpu), GICR_TYPER) => (vcpu as u32) << 8 | u32::from(vcpu + 1 == vcpus) << 4,
+            (Some(vcpu), GICR_TYPER_UPPER) => vcpu as u32,
+            (Some(vcpu), GICR_WAKER) if self.gic.word(vcpu, 0).awake.get() == 0 => WAKER_ASLEEP,
+            (_, PIDR2_OFFSET) => PIDR2,
             _ => match self.locate(frame, offset) {
-                Some(place) if place.file >= file::ROUTE => {
-                    let owned = self.word(place.index).get(OWNED) >> (place.first % 32) & 1;
+                Some(place) if matches!(place.file, File::Route) => {
+                    let owned = (self.word(place.index).owned.get() >> (place.first % 32)) & 1;
                     owned * self.gic.route(place.first)
                 }
                 Some(place) => self.file_read(&place),
@@ -99,8 +118,8 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
     }
 
-    /// What `offset` is in the register files, which distributor and SGI frame lay out alike. The distributor shows no private words:
-    /// affinity routing is on.
+    /// Returns what `offset` is in the register files, which distributor and SGI frame lay out
+    /// alike. The distributor does not show private words, because affinity routing is on.
     fn locate(&self, frame: Option<usize>, offset: u64) -> Option<Place> {
         let offset = match frame {
             Some(vcpu) if vcpu < self.gic.vcpus() => offset.checked_sub(SGI_FRAME)?,
@@ -110,24 +129,24 @@ impl<H: Hardware> Vcpu<'_, H> {
         let place = Place::at(frame.unwrap_or(self.own), offset)?;
         let is_there = place.index < self.gic.visible()
             && (place.index == 0) == frame.is_some()
-            && (frame.is_none() || place.file < file::ROUTE)
-            && !(file::TARGET..=file::TARGET_LAST).contains(&place.file);
+            && (frame.is_none() || !matches!(place.file, File::Route))
+            && !matches!(place.file, File::Target);
         is_there.then_some(place)
     }
 
-    /// IROUTER: an affinity that no vCPU has leaves the interrupt pending until it is routed again.
+    /// Writes IROUTER. An affinity that no vCPU has leaves the interrupt pending until it is routed
+    /// again. One-of-N routing selects vCPU 0 (GICD_TYPER.No1N = 1).
     fn set_router(&mut self, intid: u32, value: u32) {
-        let route = match value & ANY {
-            0 => value & AFFINITY,
-            _ => 0,
-        };
-        self.set_route(intid, route);
+        let is_one_of_n = value & ROUTING_MODE != 0;
+        self.set_route(intid, if is_one_of_n { 0 } else { value & AFFINITY });
     }
 
-    /// The guest wrote `value` to an SGI register. vCPU n has affinity 0.0.0.n; SGIs to any other affinity go nowhere.
+    /// Sends what the guest wrote to an SGI register. vCPU n has affinity 0.0.0.n; SGIs to any
+    /// other affinity are ignored.
     ///
-    /// With a single security state (GICD_CTLR.DS = 1), `ICC_SGI1R_EL1` sends SGIs of both groups, `ICC_SGI0R_EL1` and
-    /// `ICC_ASGI1R_EL1` those that the target has in Group 0 (`only_group0`; IHI 0069, section 12.1, SGI forwarding).
+    /// With a single security state (GICD_CTLR.DS = 1), `ICC_SGI1R_EL1` sends SGIs of both groups,
+    /// `ICC_SGI0R_EL1` and `ICC_ASGI1R_EL1` those that the target has in Group 0 (`only_group0`;
+    /// IHI 0069, 12.1, SGI forwarding).
     pub fn send_sgi(&mut self, value: u64, only_group0: bool) {
         const AFFINITY3_TO_1_AND_RS: u64 = 0x00ff_f0ff_00ff_0000;
         const BROADCAST: u64 = 1 << 40;
@@ -140,10 +159,10 @@ impl<H: Hardware> Vcpu<'_, H> {
         } else {
             all & value as u32 & 0xffff
         };
-        for target in bits(targets) {
+        for target in Bits(targets) {
             let target = target as usize;
-            let group1 = self.gic.word(target, 0).get(GROUP) >> intid & 1 != 0;
-            if group1 && only_group0 {
+            let group = self.gic.word(target, 0).group.get();
+            if only_group0 && group >> intid & 1 != 0 {
                 continue;
             }
             if target == self.own {
@@ -154,9 +173,9 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
     }
 
-    /// [`Self::send_sgi`] for what guests write most: `ICC_SGI1R_EL1` with one other vCPU. False, with nothing done, for all else.
-    #[inline(always)]
-    pub fn send_sgi_to_one(&mut self, value: u64) -> bool {
+    /// [`Self::send_sgi`] for what guests write most: `ICC_SGI1R_EL1` with one other vCPU. Returns
+    /// false, with nothing done, for everything else.
+    pub fn fast_send_sgi(&mut self, value: u64) -> bool {
         const AFFINITY3_TO_1_RS_AND_BROADCAST: u64 = 0x00ff_ffff_00ff_0000;
         let targets = value as u32 & 0xffff;
         let target = targets.trailing_zeros() as usize;
@@ -167,7 +186,12 @@ impl<H: Hardware> Vcpu<'_, H> {
         {
             return false;
         }
-        self.post_at_once(target, 1 << (value >> 24 & 15));
+        self.fast_post(target, 1 << ((value >> 24) & 15));
         true
     }
+}
+
+/// Returns whether `offset`, of either kind of frame, is in IPRIORITYR.
+fn is_priority(offset: u64) -> bool {
+    (offset::GICD_IPRIORITYR..offset::GICD_ITARGETSR).contains(&(offset & 0xffff))
 }

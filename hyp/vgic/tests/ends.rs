@@ -1,4 +1,6 @@
-//! EOImode = 1: what a write of ICC_DIR_EL1 or GICC_DIR ends; and levels that are withdrawn before anybody took them.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! EOImode = 1: what a write of ICC_DIR_EL1 or GICC_DIR ends; and levels that are withdrawn before
+//! anybody took them.
 
 mod machine;
 
@@ -90,10 +92,10 @@ fn the_priority_of_the_acknowledgement_stays_until_the_end() {
     assert!(entry.is_only_pending() && entry.priority() == 0x40);
 }
 
-/// A timer that was listed as active, ended, and came again into another list register is not the one that a later end without
-/// a list register is about.
+/// A timer that was listed as active, ended, and came again into another list register is not the
+/// one that a later end without a list register is about.
 #[test]
-fn an_interrupt_that_came_again_and_ended_takes_no_other_ones_end() {
+fn an_interrupt_that_came_again_and_ended_does_not_take_anothers_end() {
     let mut machine = partition(1, 4);
     machine.set_line(0, TIMER, true);
     machine.settle();
@@ -201,7 +203,8 @@ fn a_second_edge_before_the_first_is_taken_is_the_same() {
     assert_eq!(machine.cores[0].signalled(), None);
 }
 
-/// Interrupts of a group that the guest has off leave the list registers to others, and come when it is on.
+/// Interrupts of a group that the guest has off leave the list registers to others, and come when
+/// it is on.
 #[test]
 fn a_group_that_is_off_holds_no_list_register_that_the_other_needs() {
     let mut machine = partition(1, 2);
@@ -246,7 +249,8 @@ fn a_group_that_is_switched_off_makes_room() {
     assert_eq!(machine.cores[0].acknowledge(), Some(8));
 }
 
-/// The same where physical interrupts are not linked, as on QEMU's GICv2: DIR ends the physical one too, once.
+/// The same where physical interrupts are not linked, as on QEMU's GICv2: DIR ends the physical one
+/// too, once.
 #[test]
 fn without_link_dir_ends_the_physical_interrupt() {
     let mut machine =

@@ -1,5 +1,7 @@
-//! What siblings do in the middle of an entry: between any two accesses to the core's hardware they may send SGIs. None is
-//! lost, also when the vCPU goes off and comes back meanwhile, and none comes that nobody sent.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What siblings do in the middle of an entry: between any two accesses to the core's hardware they
+//! may send SGIs. None is lost, also when the vCPU goes off and comes back meanwhile, and none
+//! comes that was not sent.
 
 use bulkhead_vgic::{
     Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, control, interface,
@@ -14,7 +16,8 @@ const VCPUS: usize = 3;
 /// SGIs that are sent: more than there are list registers.
 const SGIS: usize = 3;
 
-/// How often each SGI was sent or taken, by SGI and sender. GICv3 does not tell senders: all are 0 there.
+/// How often each SGI was sent or taken, by SGI and sender. GICv3 does not tell senders: all are 0
+/// there.
 type Counts = [[u32; VCPUS]; SGIS];
 
 /// What the partition's cores share.
@@ -33,7 +36,7 @@ fn send<const V2: bool>(partition: &Partition, from: usize, sgi: usize) {
     let (mut delivery, mut core) = (Delivery::new_zeroed(), Core::<V2>::new(partition));
     let mut vcpu = Vcpu::new(&partition.gic, from, &mut delivery, &mut core);
     if V2 {
-        assert!(vcpu.send_sgi_to_one_v2(0xf00, 1 << 16 | sgi as u32));
+        assert!(vcpu.fast_send_sgi_v2(0xf00, 1 << 16 | sgi as u32));
     } else {
         vcpu.send_sgi(1 | (sgi as u64) << 24, true);
     }
@@ -44,7 +47,8 @@ struct Core<'a, const V2: bool> {
     partition: &'a Partition,
     registers: [u64; 2],
     control: u32,
-    /// What siblings send: from which vCPU, which SGI, and before which of this core's accesses to come.
+    /// What siblings send: from which vCPU, which SGI, and before which of this core's accesses to
+    /// come.
     events: RefCell<Vec<(usize, usize, u32)>>,
 }
 
@@ -90,7 +94,8 @@ impl<'a, const V2: bool> Core<'a, V2> {
         taken
     }
 
-    /// Whether the maintenance interrupt is signalled: the end of an entry that reports it, or nothing pending any more.
+    /// Whether the maintenance interrupt is signalled: the end of an entry that reports it, or
+    /// nothing pending any more.
     fn maintenance(&self) -> bool {
         let pending = |register: &u64| Entry(*register).has(Entry::PENDING);
         let report = |register: &u64| Entry(*register).has(Entry::REPORT_END);
@@ -193,7 +198,7 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
             vcpu.write(None, 0, 4, 3);
         }
         new.enable(0xffff, true);
-        new.vcpu().inbox();
+        new.vcpu().take_requests();
         new.core.leave();
         new
     }
@@ -230,8 +235,8 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
     fn enter(&mut self) -> bool {
         if self.partition.kick.take() {
             // As EL2 does: GICv3's short path is in assembly.
-            if !(V2 && self.vcpu().take_sgi()) {
-                self.vcpu().inbox();
+            if !(V2 && self.vcpu().fast_take_sgi()) {
+                self.vcpu().take_requests();
             }
         } else if self.core.maintenance() {
             self.vcpu().sync();
@@ -285,7 +290,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// All that was sent is taken, no more often than it was sent, and once at least since it was sent last.
+/// All that was sent is taken, no more often than it was sent, and once at least since it was sent
+/// last.
 fn nothing_is_lost<const V2: bool>(steps: &[Step]) {
     let partition = partition();
     let mut receiver = Receiver::<V2>::new(&partition);
@@ -353,9 +359,10 @@ proptest! {
     }
 }
 
-/// A sender that finds mail does not kick: whoever takes that mail takes what was added to it too.
+/// A sender that finds a request does not kick: the core that takes the request takes what was
+/// added to it too.
 #[test]
-fn mail_that_comes_meanwhile_is_taken_along() {
+fn a_request_that_comes_meanwhile_is_taken_along() {
     let partition = partition();
     let mut receiver = Receiver::<true>::new(&partition);
     send::<true>(&partition, 1, 2);
@@ -366,20 +373,20 @@ fn mail_that_comes_meanwhile_is_taken_along() {
     send::<true>(&partition, 1, 2);
     assert!(partition.kick.take());
     receiver.core.events.borrow_mut().push((2, 1, 0));
-    assert!(receiver.vcpu().take_sgi(), "SGI 2 has a list register");
+    assert!(receiver.vcpu().fast_take_sgi(), "SGI 2 has a list register");
     assert_eq!(receiver.acknowledge(), [(1, 2), (2, 1)]);
     assert!(!partition.kick.get(), "one kick for both");
     send::<true>(&partition, 2, 1);
     assert!(partition.kick.get(), "the next one kicks again");
 }
 
-/// A kick whose SGI was taken along by an earlier one brings nothing.
+/// A kick has no effect if an earlier one brought its SGI along.
 #[test]
 fn a_kick_without_a_sender_brings_no_sgi() {
     let partition = partition();
     let mut receiver = Receiver::<true>::new(&partition);
     send::<true>(&partition, 1, 2);
-    // Between the mail and its sender.
+    // Between the request and its sender.
     receiver.core.events.borrow_mut().push((1, 2, 0));
     assert!(receiver.enter());
     assert_eq!(receiver.acknowledge(), [(2, 1)]);

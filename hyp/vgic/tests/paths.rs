@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Single paths: what delivery costs, and the corners that random tests seldom meet.
 
 mod machine;
@@ -7,6 +8,7 @@ use machine::{DISK, DOORBELL, Face, Machine, TIMER, UART, partition, row};
 use plan::{
     GuestGic, INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL,
 };
+use std::rc::Rc;
 use zerocopy::FromZeros;
 
 #[test]
@@ -204,7 +206,7 @@ fn a_deactivation_finds_what_left_its_list_register() {
 }
 
 #[test]
-fn sgis_reach_own_vcpus_alone_and_kick_each_once() {
+fn sgis_reach_only_own_vcpus_and_kick_each_once() {
     let mut machine = partition(3, 4);
     let send = |machine: &mut Machine, value| machine.vcpu(1).send_sgi(value, false);
     send(&mut machine, 0xffff | 3 << 24);
@@ -256,7 +258,7 @@ fn reset_leaves_nothing_behind() {
     machine.settle();
     machine.vcpu(0).inject(DOORBELL);
     let rows = [row(27, PHYSICAL, 0), row(128, EDGE | FIXED, 0)];
-    *machine.gic = Gic::new_zeroed();
+    machine.gic = Rc::new(Gic::new_zeroed());
     machine.gic.init(1, &GuestGic { version: 3, intids: 160, gicd_ipa: 0, gicr_ipa: 0 }, &rows);
     machine.vcpu(0).reset();
     assert_eq!(machine.cores[0].control, 0);
@@ -269,7 +271,8 @@ fn reset_leaves_nothing_behind() {
     assert!(machine.cores[0].signalled().is_none());
 }
 
-/// On QEMU's GICv2: the timer's line falls and rises again, and so does an edge come, before the guest's end. Whether both arrive once more.
+/// On QEMU's GICv2: the timer's line falls and rises again, and so does an edge come, before the
+/// guest's end. Whether both arrive once more.
 fn comes_again(linked: bool) -> [bool; 2] {
     [(TIMER, true), (46, false)].map(|(intid, is_level)| {
         let mut machine =
@@ -325,7 +328,7 @@ fn without_link_the_physical_interrupt_ends_with_the_guests_deactivation() {
     machine.settle();
     assert_eq!(machine.maintenances, 0);
     assert_eq!(machine.cores[0].acknowledge(), Some(TIMER));
-    // Dropping the priority alone (EOImode = 1) ends nothing.
+    // Only dropping the priority (EOImode = 1) does not end it.
     let running = std::mem::take(&mut machine.cores[0].running);
     machine.settle();
     assert_eq!(active(&machine), 1);

@@ -1,16 +1,22 @@
-//! Random register accesses, arrivals, acknowledgements and ends, against a plain model of the GIC that knows no list registers.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Random register accesses, arrivals, acknowledgements and ends, against a plain model of the GIC
+//! that knows no list registers.
 //!
-//! Whenever all entries to EL2 are done, each vCPU must see exactly the interrupt that the model would signal: as
-//! important as the most important one that may be signalled (which of equals is free), and none if the model has none.
-//! Registers must read as the model says; a second read may be needed for what a sibling's list registers hold.
+//! Whenever all entries to EL2 are done, each vCPU must see exactly the interrupt that the model
+//! would signal: as important as the most important one that may be signalled (which of equals is
+//! free), and none if the model has none. Registers must read as the model says; a second read may
+//! be needed for what a sibling's list registers hold.
 //!
-//! Both faces are driven; with GICv2's an SGI is pending once for each vCPU that sent it, and each must be signalled. A GICv2 lists
-//! physical interrupts with HW = 1, or with HW = 0 on hardware that forgets what QEMU's does.
+//! Both faces are driven; with GICv2's an SGI is pending once for each vCPU that sent it, and each
+//! must be signalled. A GICv2 lists physical interrupts with HW = 1, or with HW = 0 on hardware
+//! that forgets what QEMU's does.
 //!
-//! One thing may be signalled that the model does not: once, a level that was withdrawn, or a second edge, while its interrupt was
-//! pending in a list register, if that core has not entered EL2 since. Whatever enters looks at the line, and then none may be.
-//! Two things come one after the other here, as on a core: a register write for a sibling's private interrupts is handled
-//! there before a device raises one; and so is the maintenance interrupt of an end, before the guest changes EOImode.
+//! One thing may be signalled that the model does not: once, a level that was withdrawn, or a
+//! second edge, while its interrupt was pending in a list register, if that core has not entered
+//! EL2 since. Whatever enters looks at the line, and then none may be. Two things come one after
+//! the other here, as on a core: a register write for a sibling's private interrupts is handled
+//! there before a device raises one; and so is the maintenance interrupt of an end, before the
+//! guest changes EOImode.
 
 mod machine;
 mod model;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What each register of the GICv3 face reads and takes.
 
 mod machine;
@@ -36,7 +37,7 @@ fn waker_answers_at_once() {
 }
 
 #[test]
-fn registers_show_owned_interrupts_alone() {
+fn registers_show_only_owned_interrupts() {
     let mut machine = partition(2, 4);
     assert_eq!(machine.gicd(0, 0x104), 1 << 1 | 1 << 13 | 1 << 14);
     assert_eq!(machine.gicd(0, 0x110), 3);
@@ -46,7 +47,7 @@ fn registers_show_owned_interrupts_alone() {
     for offset in (0x400..0x520).step_by(4) {
         machine.set_gicd(0, offset, u32::MAX);
     }
-    assert_eq!(machine.gicd(0, 0x420), 0xf800, "33 alone, five bits of it");
+    assert_eq!(machine.gicd(0, 0x420), 0xf800, "only 33, five bits of it");
     assert_eq!(machine.vcpu(0).read(None, 0x421, 1), 0xf8);
     assert_eq!(machine.vcpu(0).read(None, 0x420, 1), 0);
     assert_eq!(machine.gicd(0, 0x404), 0);
@@ -96,7 +97,7 @@ fn router_takes_affinities_and_leaves_fixed_interrupts_alone() {
     machine.set_gicd(0, router(47), 1);
     assert_eq!(machine.gicd(0, router(DOORBELL)), 0);
     assert_eq!(machine.gicd(0, router(47)), 0);
-    // To nobody: hardware must not signal it, or no core could be rid of it.
+    // To no vCPU: it waits, and EL2 is not entered again and again for it.
     machine.set_gicd(0, router(DISK), 0x10000);
     machine.set_line(0, DISK, true);
     machine.settle();

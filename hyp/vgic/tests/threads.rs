@@ -1,4 +1,5 @@
-//! What cores that really run at once do to the mail: no SGI is lost, whichever way it takes.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Cores that run at once: no SGI is lost in the request word, on any of its paths.
 
 use bulkhead_vgic::{
     Bank, Delivery, Entry, Gic, ListRegisters, Physical, Siblings, Vcpu, interface,
@@ -7,7 +8,8 @@ use plan::GuestGic;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use zerocopy::FromZeros;
 
-/// One core of the thread test: every list register is consumed as soon as it is written. `V2`: as GICv2's, with senders.
+/// One core of the thread test, whose list registers are consumed as soon as they are written. With
+/// `V2` they are a GICv2's, with senders.
 struct Sink<'a, const V2: bool> {
     kicks: &'a [AtomicU32],
     seen: [u32; 16],
@@ -65,8 +67,8 @@ fn gic(vcpus: usize, version: u32) -> Gic {
     gic
 }
 
-/// Every sibling sends two SGIs of its own to vCPU 0, one right after the other, and waits until both are seen there: a lost
-/// one hangs, so there is a limit.
+/// Every sibling sends two SGIs of its own to vCPU 0, one right after the other, and waits until
+/// both are seen there: a lost one hangs, so there is a limit.
 fn siblings_send<const V2: bool>() {
     const ROUNDS: u32 = 2000;
     let gic = gic(4, if V2 { 2 } else { 3 });
@@ -93,7 +95,7 @@ fn siblings_send<const V2: bool>() {
                     for round in 1..=ROUNDS {
                         for sgi in own {
                             if V2 {
-                                assert!(vcpu.send_sgi_to_one_v2(0xf00, 1 << 16 | sgi));
+                                assert!(vcpu.fast_send_sgi_v2(0xf00, 1 << 16 | sgi));
                             } else {
                                 vcpu.send_sgi(1 | u64::from(sgi) << 24, true);
                             }
@@ -114,8 +116,8 @@ fn siblings_send<const V2: bool>() {
                     assert!(start.elapsed().as_secs() < 60, "SGIs are lost");
                     if kicks[0].swap(0, SeqCst) != 0 {
                         let mut vcpu = Vcpu::new(gic, 0, &mut delivery, &mut sink);
-                        if !(V2 && vcpu.take_sgi()) {
-                            vcpu.inbox();
+                        if !(V2 && vcpu.fast_take_sgi()) {
+                            vcpu.take_requests();
                         }
                         for (seen, answered) in sink.seen.iter().zip(answered) {
                             answered.store(*seen, SeqCst);

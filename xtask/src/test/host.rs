@@ -55,8 +55,13 @@ pub const CHECKS: &[Check] = &[
 /// it there.
 const GUEST_LIBRARIES: &[&str] = &["sensor"];
 /// Crates whose interleavings loom tries, and the test programs that do so.
-const LOOM: &[&str] =
-    &["bulkhead-channel", "bulkhead-console", "bulkhead-doorbell", "bulkhead-psci"];
+const LOOM: &[&str] = &[
+    "bulkhead-channel",
+    "bulkhead-console",
+    "bulkhead-doorbell",
+    "bulkhead-psci",
+    "bulkhead-vgic",
+];
 const LOOM_TESTS: &[&str] = &["--test", "loom", "--test", "races"];
 
 fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {

@@ -11,7 +11,6 @@ use aarch64_cpu::registers::{MDCR_EL2, Readable};
 macro_rules! readable {
     ($($(#[$doc:meta])* $name:ident = $encoding:literal;)*) => { $(
         $(#[$doc])*
-        #[inline(always)]
         pub fn $name() -> u64 {
             let value;
             // SAFETY: EL2 may read the register, and reading touches no memory.
@@ -27,7 +26,6 @@ macro_rules! readable {
 macro_rules! writable {
     ($($(#[$doc:meta])* $name:ident = $encoding:literal;)*) => { $(
         $(#[$doc])*
-        #[inline(always)]
         pub fn $name(value: u64) {
             // SAFETY: EL2 may write the register. The compiler keeps memory accesses in order
             // around it (no `nomem`).

@@ -15,7 +15,9 @@ pub fn init_distributor(plan: &PlanView) {
     Gic::enable_distributor(gicd);
     let cores = plan.cores();
     let route = |intid, core: &plan::Core| {
-        Gic::plan_route(gicd, intid, core.mpidr).unwrap_or_else(|error| refuse_gic(&error));
+        if let Some(words) = Gic::plan_route(gicd, intid, core.mpidr) {
+            refuse_gic(&words)
+        }
     };
     for partition in plan.partitions() {
         let vcpus: &[u32] = plan.slice(partition.vcpus);

@@ -209,7 +209,9 @@ pub extern "C" fn check_core(core: &Core) {
         refuse!(str "address width: the plan needs ", dec machine.pa_bits.into(),
             str " bits, core ", hex core.mpidr, str " has ", dec bits)
     }
-    Gic::check_core(core).unwrap_or_else(|error| refuse_gic(&error));
+    if let Some(words) = Gic::check_core(core) {
+        refuse_gic(&words)
+    }
     let registers = Gic::list_register_count();
     if registers < u64::from(machine.list_registers) {
         refuse!(str "list registers: the plan needs ", dec machine.list_registers.into(),

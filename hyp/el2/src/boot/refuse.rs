@@ -2,8 +2,6 @@
 
 use console::Line;
 
-use super::power_off;
-use crate::drivers::gic::GicError;
 use crate::state::plan_view::PlanView;
 
 /// Refuses with a line of the parts given, each a method of [`Line`] and its argument: what does
@@ -25,10 +23,8 @@ pub fn refusal() -> Line {
 }
 
 /// Refuses a machine for what its interrupt controller has otherwise than the plan.
-pub fn refuse_gic(error: &GicError) -> ! {
-    let mut line = refusal();
-    error.describe(&mut line);
-    power_off::power_off_with(&mut line)
+pub fn refuse_gic(words: &Line) -> ! {
+    refuse!(name words.as_bytes())
 }
 
 /// Refuses an image whose plan does not have the CRC32C its header says.

@@ -17,24 +17,6 @@ const NOP: u32 = 4;
 /// The format's version (5.2): readers of this one can read every tree that says so.
 const VERSION: u64 = 17;
 
-/// The properties that the machine check reads: an index of [`NAMES`] each.
-#[derive(Clone, Copy)]
-pub enum Property {
-    AddressCells,
-    SizeCells,
-    Bootargs,
-    ClockFrequency,
-    Compatible,
-    DeviceType,
-    InitrdEnd,
-    InitrdStart,
-    Method,
-    Ranges,
-    Reg,
-    ReleaseAddress,
-    Status,
-}
-
 /// A text and at least one zero behind it: an array of these has no pointers, which boot would have
 /// to relocate.
 pub type Text = [u8; 20];
@@ -65,23 +47,34 @@ fn starts(bytes: &[u8], text: &Text) -> bool {
     false
 }
 
-/// Their names.
-const NAMES: [Text; 13] = [
-    text("#address-cells"),
-    text("#size-cells"),
-    text("bootargs"),
-    text("clock-frequency"),
-    text("compatible"),
-    text("device_type"),
-    text("linux,initrd-end"),
-    text("linux,initrd-start"),
-    text("method"),
-    text("ranges"),
-    text("reg"),
-    text("cpu-release-addr"),
-    text("status"),
-];
-const _: () = assert!(NAMES.len() == Property::Status as usize + 1);
+macro_rules! properties {
+    ($($property:ident = $name:literal,)*) => {
+        /// The properties that the machine check reads: an index of [`NAMES`] each.
+        #[derive(Clone, Copy)]
+        pub enum Property {
+            $($property,)*
+        }
+
+        /// Their names.
+        const NAMES: [Text; [$($name),*].len()] = [$(text($name)),*];
+    };
+}
+
+properties! {
+    AddressCells = "#address-cells",
+    SizeCells = "#size-cells",
+    Bootargs = "bootargs",
+    ClockFrequency = "clock-frequency",
+    Compatible = "compatible",
+    DeviceType = "device_type",
+    InitrdEnd = "linux,initrd-end",
+    InitrdStart = "linux,initrd-start",
+    Method = "method",
+    Ranges = "ranges",
+    Reg = "reg",
+    ReleaseAddress = "cpu-release-addr",
+    Status = "status",
+}
 
 /// A node.
 #[derive(Clone, Copy, Default)]

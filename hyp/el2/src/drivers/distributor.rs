@@ -18,7 +18,7 @@ register_structs! {
         (0x0000 => pub ctlr: ReadWrite<u32>),
         (0x0004 => pub typer: ReadOnly<u32>),
         (0x0008 => _reserved0),
-        (0x0080 => pub igroupr: [ReadWrite<u32>; 32]),
+        (0x0080 => igroupr: [ReadWrite<u32>; 32]),
         (0x0100 => banks: [[ReadWrite<u32>; 32]; 6]),
         (0x0400 => pub ipriorityr: [ReadWrite<u32>; 256]),
         /// GICv2.
@@ -71,13 +71,16 @@ impl Distributor {
     }
 
     /// Boot: the 32 interrupts of `word` are disabled, what firmware left of them is forgotten, and
-    /// they are level-sensitive, of one priority.
-    pub fn reset(&self, word: usize) {
+    /// they are level-sensitive, of one priority, and in the groups `igroupr`, one bit each.
+    pub fn reset(&self, word: usize, igroupr: u32) {
         self.write(Bank::ClearEnable, word, !0);
         self.write(Bank::ClearPending, word, !0);
         self.write(Bank::ClearActive, word, !0);
         for register in self.ipriorityr.iter().skip(8 * word).take(8) {
             register.set(PRIORITIES);
+        }
+        if let Some(register) = self.igroupr.get(word) {
+            register.set(igroupr);
         }
         // SGIs are edge-triggered whatever is written (IHI 0069, GICR_ICFGR0).
         for register in self.icfgr.iter().skip(2 * word).take(2) {

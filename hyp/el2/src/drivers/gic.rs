@@ -26,26 +26,6 @@ pub const SPECIAL: u32 = 1020;
 /// What EL2 keeps of the private interrupts, a bit each.
 pub const OWN: u32 = 1 << DOORBELL | 1 << CONTROL | 1 << MAINTENANCE | 1 << timer::INTID;
 
-/// What a machine has otherwise than the plan or EL2 needs it, in words that name both sides.
-pub struct GicError {
-    /// Words, each with a number after it; the last ones may be missing.
-    pub parts: [(&'static str, u64); 3],
-    /// Base of the numbers.
-    pub base: u64,
-    /// What follows them.
-    pub end: &'static str,
-}
-
-impl GicError {
-    /// Adds it to `line`.
-    pub fn describe(&self, line: &mut Line) {
-        for (words, number) in self.parts.iter().filter(|(words, _)| !words.is_empty()) {
-            line.str(words).digits(*number, self.base);
-        }
-        line.str(self.end);
-    }
-}
-
 /// What EL2 needs of an interrupt controller. Defaults are for what one of the two versions does
 /// not have.
 pub trait GicDriver {
@@ -56,20 +36,13 @@ pub trait GicDriver {
     /// `link` is the loader's word on `GICH_LR.HW`.
     fn attach(_machine: &Machine, _link: Option<bool>) {}
 
-    /// Checks that core `row` has the interrupt controller that the plan gives it.
-    ///
-    /// # Errors
-    /// What differs, or what firmware or a loader has set up otherwise than EL2 needs it.
-    fn check_core(row: &Core) -> Result<(), GicError>;
+    /// Checks that core `row` has the interrupt controller that the plan gives it. Returns what
+    /// differs, or what firmware or a loader has set up otherwise than EL2 needs it, in words that
+    /// name both sides.
+    fn check_core(row: &Core) -> Option<Line>;
 
     /// Returns the number of this core's list registers, 16 at most.
     fn list_register_count() -> u64;
-
-    /// Returns the bits of `ICH_HCR_EL2` that trap the guest's deactivations, or 0 where stage 2
-    /// does.
-    fn deactivation_trap() -> u32 {
-        0
-    }
 
     /// Switches the distributor on, with every interrupt disabled.
     fn enable_distributor(gicd: &Distributor);
@@ -77,13 +50,10 @@ pub trait GicDriver {
     /// Routes SPI `intid` to the core with affinity fields `mpidr`.
     fn route(gicd: &Distributor, intid: u32, mpidr: u64);
 
-    /// Routes SPI `intid` at boot.
-    ///
-    /// # Errors
-    /// EL2 cannot enable it.
-    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Result<(), GicError> {
+    /// Routes SPI `intid` at boot. Returns why EL2 cannot enable it, if it cannot.
+    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Option<Line> {
         Self::route(gicd, intid, mpidr);
-        Ok(())
+        None
     }
 
     /// Returns the address of the registers whose word 0 is that of core `row`, on a machine whose

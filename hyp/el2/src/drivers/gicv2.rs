@@ -11,6 +11,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use aarch64_cpu::asm::barrier;
+use console::Line;
 use plan::{Core, Machine};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
@@ -18,7 +19,7 @@ use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use vgic::{Bank, ListRegisters, Vcpu};
 
 use super::distributor::{Distributor, distributor};
-use super::gic::{GicDriver, GicError, OWN};
+use super::gic::{GicDriver, OWN};
 use crate::state::percpu::VgicBackend;
 
 /// `GICC_CTLR`: this world's group (bit 0), and EOImode: ending an interrupt drops its priority
@@ -72,14 +73,12 @@ static IS_LINKED: AtomicBool = AtomicBool::new(false);
 const GIC_400: u32 = 0x0202_043b;
 const REVISION: u32 = 0xf000;
 
-#[inline(always)]
 fn gicc() -> &'static Gicc {
     // SAFETY: the machine check saw the CPU interface there, and every core's tables map it; each
     // core has its own behind it.
     unsafe { &*(GICC.load(Relaxed) as *const Gicc) }
 }
 
-#[inline(always)]
 fn gich() -> &'static Gich {
     // SAFETY: as above.
     unsafe { &*(GICH.load(Relaxed) as *const Gich) }
@@ -92,27 +91,18 @@ const fn target(mpidr: u64) -> u8 {
 }
 
 /// Checks that interrupt `intid` can be enabled. Firmware may have left it to the Secure world:
-/// then its bits ignore writes (IHI 0048, 4.3.5).
-fn check_enable(gicd: &Distributor, intid: u32) -> Result<(), GicError> {
+/// then its bits ignore writes (IHI 0048, 4.3.5), and this returns the refusal.
+fn check_enable(gicd: &Distributor, intid: u32) -> Option<Line> {
     let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
     gicd.write(Bank::SetEnable, word, bit);
     let is_enabled = gicd.read(Bank::SetEnable, word) & bit != 0;
     gicd.write(Bank::ClearEnable, word, bit);
-    if is_enabled {
-        return Ok(());
-    }
-    Err(GicError {
-        parts: [("GIC: the plan needs INTID ", intid.into()), ("", 0), ("", 0)],
-        base: 10,
-        end: ", firmware keeps it in Group 0",
+    (!is_enabled).then(|| {
+        let mut line = Line::default();
+        line.str("GIC: the plan needs INTID ").dec(intid.into());
+        line.str(", firmware keeps it in Group 0");
+        line
     })
-}
-
-fn reset(words: &Distributor, word: usize) {
-    words.reset(word);
-    if let Some(group) = words.igroupr.get(word) {
-        group.set(0);
-    }
 }
 
 /// `GICH_LR<n>` of an entry (IHI 0048, 5.3.10). Its highest four bits are HW, Grp1, active,
@@ -142,7 +132,6 @@ impl ListRegisters for VgicBackend {
         self.list_registers
     }
 
-    #[inline(never)]
     fn read(&self, index: usize) -> u64 {
         gich().lr.get(index).map_or(0, |register| widen(register.get()))
     }
@@ -171,7 +160,7 @@ impl ListRegisters for VgicBackend {
     }
 
     fn deactivation_trap(&self) -> u32 {
-        self.deactivation_trap
+        0
     }
 
     fn is_linked(&self) -> bool {
@@ -196,25 +185,20 @@ impl GicDriver for Gicv2 {
         IS_LINKED.store(link.unwrap_or(is_gic_400), Relaxed);
     }
 
-    fn check_core(row: &Core) -> Result<(), GicError> {
+    fn check_core(row: &Core) -> Option<Line> {
         let gicd = distributor(GICD.load(Relaxed));
         // ITARGETSR0 names the reader (IHI 0048, 4.3.12), but where there is one CPU interface
         // (GICD_TYPER.CPUNumber, 7:5).
         let found = gicd.itargetsr.first().map_or(0, |byte| byte.get());
         if gicd.typer.get() & 0xe0 != 0 && found != target(row.mpidr) {
-            return Err(GicError {
-                parts: [
-                    ("GIC: the plan has core 0x", row.mpidr),
-                    (" at target bit 0x", target(row.mpidr).into()),
-                    (", the machine at 0x", found.into()),
-                ],
-                base: 16,
-                end: "",
-            });
+            let mut line = Line::default();
+            line.str("GIC: the plan has core ").hex(row.mpidr);
+            line.str(" at target bit ").hex(target(row.mpidr).into());
+            line.str(", the machine at ").hex(found.into());
+            return Some(line);
         }
-        (0..32)
-            .filter(|intid| (OWN | TIMERS) >> intid & 1 != 0)
-            .try_for_each(|intid| check_enable(gicd, intid))
+        let mut needed = (0..32).filter(|intid| (OWN | TIMERS) >> intid & 1 != 0);
+        needed.find_map(|intid| check_enable(gicd, intid))
     }
 
     /// `GICH_VTR.ListRegs`.
@@ -225,7 +209,7 @@ impl GicDriver for Gicv2 {
     fn enable_distributor(gicd: &Distributor) {
         gicd.ctlr.set(0);
         for word in 1..gicd.count() as usize {
-            reset(gicd, word);
+            gicd.reset(word, 0);
         }
         gicd.ctlr.set(1);
     }
@@ -237,10 +221,9 @@ impl GicDriver for Gicv2 {
         }
     }
 
-    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Result<(), GicError> {
-        check_enable(gicd, intid)?;
+    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Option<Line> {
         Self::route(gicd, intid, mpidr);
-        Ok(())
+        check_enable(gicd, intid)
     }
 
     /// The distributor shows each core its own word 0.
@@ -249,7 +232,7 @@ impl GicDriver for Gicv2 {
     }
 
     fn init_core(_: &Core, words: &Distributor) {
-        reset(words, 0);
+        words.reset(0, 0);
         for register in &words.cpendsgir {
             register.set(!0);
         }
@@ -272,7 +255,6 @@ impl GicDriver for Gicv2 {
         u64::from(target(mpidr)) << 16 | u64::from(intid)
     }
 
-    #[inline(always)]
     fn send(sgi: u64) {
         barrier::dsb(barrier::ISHST);
         distributor(GICD.load(Relaxed)).sgir.set(sgi as u32);
@@ -294,12 +276,10 @@ impl GicDriver for Gicv2 {
         intid
     }
 
-    #[inline(always)]
     fn drop_priority(intid: u32) {
         gicc().eoir.set(intid);
     }
 
-    #[inline(always)]
     fn deactivate(intid: u32) {
         gicc().dir.set(intid);
     }
@@ -332,18 +312,16 @@ impl GicDriver for Gicv2 {
         }
     }
 
-    #[inline(always)]
     fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32> {
         gic.distributor_state_v2(offset)
     }
 
-    #[inline(always)]
     fn fast_write(mut vcpu: Vcpu<VgicBackend>, offset: u64, value: u32) -> bool {
-        vcpu.send_sgi_to_one_v2(offset, value)
+        vcpu.fast_send_sgi_v2(offset, value)
     }
 
     #[inline(always)]
     fn fast_inbox(mut vcpu: Vcpu<VgicBackend>) -> bool {
-        vcpu.take_sgi()
+        vcpu.fast_take_sgi()
     }
 }

@@ -11,13 +11,14 @@ use aarch64_cpu::registers::{
 use arm_gic::UniqueMmioPointer;
 use arm_gic::gicv3::registers::GicrSgi;
 use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
+use console::Line;
 use plan::Core;
 use tock_registers::interfaces::{Readable, Writeable};
 use trap::Common;
 use vgic::{Bank, ListRegisters, Vcpu, control};
 
 use super::distributor::{Distributor, distributor};
-use super::gic::{GicDriver, GicError, OWN, SPECIAL};
+use super::gic::{GicDriver, OWN, SPECIAL};
 use crate::arch::gic_registers;
 use crate::state::percpu::VgicBackend;
 
@@ -45,13 +46,9 @@ const CTLR_ARE: u32 = 1 << 4;
 const CTLR_GROUP1: u32 = 1 << 1;
 /// `GICD_CTLR.RWP`: a write is still on its way.
 const CTLR_RWP: u32 = 1 << 31;
-fn reset(words: &Distributor, word: usize) {
-    words.reset(word);
-    if let Some(group) = words.igroupr.get(word) {
-        group.set(!0);
-    }
-}
 
+/// `GICD_IGROUPR`: all of a word in Group 1.
+const GROUP1: u32 = !0;
 /// The `IROUTER`s (IHI 0069, 12.9.22), one of 8 bytes an INTID.
 const IROUTER: usize = 0x6000 / 8;
 
@@ -95,7 +92,10 @@ impl ListRegisters for VgicBackend {
     }
 
     fn deactivation_trap(&self) -> u32 {
-        self.deactivation_trap
+        match ICH_VTR_EL2.get() & VTR_TDS {
+            0 => control::TC,
+            _ => control::TDIR,
+        }
     }
 }
 
@@ -105,28 +105,24 @@ pub struct Gicv3;
 impl GicDriver for Gicv3 {
     const VERSION: u32 = 3;
 
-    fn check_core(row: &Core) -> Result<(), GicError> {
-        let (mpidr, gicr) = (row.mpidr, row.gicr);
+    fn check_core(row: &Core) -> Option<Line> {
+        let mut line = Line::default();
         let found = redistributor(row).map_or(u64::MAX, |gicr| gicr.typer().core_mpidr());
-        let error = |parts, end| Err(GicError { parts, base: 16, end });
-        if found != mpidr {
-            let parts = [
-                ("redistributor: the plan has core 0x", mpidr),
-                ("'s at 0x", gicr),
-                (", the machine has core 0x", found),
-            ];
-            return error(parts, "'s there");
+        if found != row.mpidr {
+            line.str("redistributor: the plan has core ").hex(row.mpidr);
+            line.str("'s at ").hex(row.gicr);
+            line.str(", the machine has core ").hex(found).str("'s there");
+            return Some(line);
         }
         // With LPIs on, the redistributor writes to the loader's table in memory, for ever on some
         // (IHI 0069, GICR_CTLR).
-        let frame = distributor(gicr);
+        let frame = distributor(row.gicr);
         frame.ctlr.set(0);
-        if frame.ctlr.get() & ENABLE_LPIS != 0 {
-            let loader = ("redistributor: the loader has switched LPIs of core 0x", mpidr);
-            let parts = [loader, ("", 0), ("", 0)];
-            return error(parts, " on, the plan needs them off and they stay on");
-        }
-        Ok(())
+        (frame.ctlr.get() & ENABLE_LPIS != 0).then(|| {
+            line.str("redistributor: the loader has switched LPIs of core ").hex(row.mpidr);
+            line.str(" on, the plan needs them off and they stay on");
+            line
+        })
     }
 
     /// List registers of this core. Switches the system register interface on, without which EL2
@@ -135,14 +131,6 @@ impl GicDriver for Gicv3 {
         GicCpuInterface::enable_system_register_el2(true);
         barrier::isb(barrier::SY);
         ICH_VTR_EL2.read(ICH_VTR_EL2::ListRegs) + 1
-    }
-
-    /// What this core has to trap the guest's deactivations with.
-    fn deactivation_trap() -> u32 {
-        match ICH_VTR_EL2.get() & VTR_TDS {
-            0 => control::TC,
-            _ => control::TDIR,
-        }
     }
 
     /// Switches the distributor at `gicd` on, with every interrupt disabled and in Group 1.
@@ -155,7 +143,7 @@ impl GicDriver for Gicv3 {
         wait_for_write(gicd);
         // Groups and triggers may change while nothing is forwarded.
         for word in 1..gicd.count() as usize {
-            reset(gicd, word);
+            gicd.reset(word, GROUP1);
         }
         wait_for_write(gicd);
         gicd.ctlr.set(CTLR_ARE | CTLR_GROUP1);
@@ -184,7 +172,7 @@ impl GicDriver for Gicv3 {
             words.write(Bank::ClearEnable, 0, !0);
             gicr.wait_for_pending_write();
         }
-        reset(words, 0);
+        words.reset(0, GROUP1);
         words.write(Bank::SetEnable, 0, OWN);
         // What a loader has left active would keep everything away.
         gic_registers::clear_active_priorities();

@@ -25,7 +25,6 @@ impl VgicBackend {
         let gicd = plan.header.machine.gicd.base;
         Self {
             list_registers: Gic::list_register_count() as usize,
-            deactivation_trap: Gic::deactivation_trap(),
             gicd,
             private: Gic::private(row, gicd),
             siblings,

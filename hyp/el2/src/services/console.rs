@@ -6,7 +6,7 @@ use ::console::{After, LINE, Line, Output, PREFIX, Pace, Partitions, Typed, Wait
 use ::vgic::{Bank, Physical};
 
 use super::{ipi, vgic};
-use crate::arch::timer;
+use crate::arch::{opaque_true, timer};
 use crate::drivers::pl011::{RECEIVE, TRANSMIT, Uart};
 use crate::state::deadlines::Deadline;
 use crate::state::percpu::PerCpu;
@@ -68,7 +68,6 @@ pub fn init(cpu: &mut PerCpu) {
 }
 
 /// A guest reads its PL011's flags.
-#[inline(always)]
 pub fn flags(cpu: &PerCpu) -> u64 {
     let terminal = cpu.terminal;
     let flags = cpu.state.uart.flags(&terminal.output, &terminal.input);
@@ -102,29 +101,43 @@ pub fn guest_write(cpu: &mut PerCpu, offset: u64, value: u64) {
 
 /// A guest writes `byte` to its PL011's data register. Answers true, as whoever carries out an
 /// access does.
-#[inline(never)]
 pub fn send(cpu: &mut PerCpu, byte: u8) -> bool {
     let (uart, output) = (&cpu.state.uart, &cpu.terminal.output);
-    let mut changed = true;
-    if let Some(used) = uart.send(byte, output) {
+    let used = uart.send(byte, output);
+    if let Some(used) = used {
         published();
-        let own = cpu.row.partition + 1;
-        let is_live = cpu.shared.global.focus.load(Relaxed) & !ALONE == own;
-        if is_live || byte == b'\n' || used >= LINE {
-            mark(cpu);
+        let is_live = cpu.shared.global.focus.load(Relaxed) & !ALONE == cpu.focus;
+        let shows = is_live || byte == b'\n' || used >= LINE;
+        if !shows && !uart.changed_by(used, output) {
+            return opaque_true();
         }
-        changed = uart.changed_by(used, output);
+        if shows {
+            return send_shown(cpu, used);
+        }
     }
-    if changed {
+    send_changed(cpu)
+}
+
+/// The rest of [`send`], outside so that it saves no registers for it: the console core has
+/// something to print.
+#[inline(never)]
+fn send_shown(cpu: &mut PerCpu, used: u32) -> bool {
+    mark(cpu);
+    if cpu.state.uart.changed_by(used, &cpu.terminal.output) {
         update(cpu);
     }
-    // As in `settle`.
-    core::hint::black_box(true)
+    opaque_true()
+}
+
+/// Likewise: the interrupt may have changed.
+#[inline(never)]
+fn send_changed(cpu: &mut PerCpu) -> bool {
+    update(cpu);
+    opaque_true()
 }
 
 /// Brings the PL011's interrupt in line with its registers, and looks again later if that may
 /// change with the ring: the drain does not tell the producer.
-#[inline(never)]
 pub fn update(cpu: &mut PerCpu) {
     // What the registers hold now is seen by whoever changes the level after this look at it.
     published();
@@ -142,7 +155,6 @@ pub fn update(cpu: &mut PerCpu) {
 
 /// Says how many bytes of the guest's were lost, once that is over or `at_end`.
 #[cold]
-#[inline(never)]
 pub fn say_lost(cpu: &PerCpu, at_end: bool) {
     let lost = cpu.state.uart.lost(&cpu.terminal.output, at_end);
     if lost == 0 {
@@ -163,10 +175,9 @@ fn set_level(cpu: &mut PerCpu) -> bool {
     look
 }
 
-/// EL2's timer: a full ring may have room. Returns whether the next drain is due, which is its
-/// neighbours' doing.
-pub fn on_timer(cpu: &mut PerCpu) -> bool {
-    let now = timer::now();
+/// EL2's timer, at tick `now`: a full ring may have room. Returns whether the next drain is due,
+/// which is its neighbours' doing.
+pub fn on_timer(cpu: &mut PerCpu, now: u64) -> bool {
     if cpu.deadlines.is_due(Deadline::ConsoleLook, now) {
         cpu.deadlines.set(Deadline::ConsoleLook, timer::NEVER);
         if !cpu.stopped {
@@ -210,7 +221,6 @@ fn mark(cpu: &PerCpu) {
 }
 
 /// The console core sleeps.
-#[inline(never)]
 pub fn wake_console_core(cpu: &PerCpu) {
     let console = cpu.plan.header.console_core as usize;
     ipi::send_control(cpu, console, control::CONSOLE);
@@ -218,12 +228,10 @@ pub fn wake_console_core(cpu: &PerCpu) {
 
 /// The partitions as the console core sees them.
 impl Partitions for Shared {
-    #[inline(always)]
     fn waiting(&self) -> &Waiting {
         &self.global.waiting
     }
 
-    #[inline(always)]
     fn output(&self, index: usize) -> Option<&Output> {
         Some(&self.terminals.get(index)?.output)
     }
@@ -235,7 +243,6 @@ impl Partitions for Shared {
         (focus & !ALONE == own, focus == own | ALONE)
     }
 
-    #[inline(always)]
     fn stopped(&self, index: usize) -> bool {
         // Nobody prints before it runs.
         self.state(index) != abi::state::RUNNING
@@ -292,7 +299,6 @@ pub fn drain(cpu: &mut PerCpu) -> After {
 }
 
 /// Takes a byte from the UART, if there is one and its partition has room for it.
-#[inline(never)]
 fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
     let listener = cpu.console.listener;
     let ring = listener.and_then(|index| Some(&cpu.shared.terminals.get(index)?.input));

@@ -68,7 +68,6 @@ pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
 
 /// The doorbell SGI: every doorbell that waits becomes its end's virtual interrupt, and so does
 /// what siblings left.
-#[inline(never)]
 pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
     let bits = cpu.mine.line.take();
     if bits == 0 && Gic::fast_inbox(vgic::vcpu(cpu)) {
@@ -77,7 +76,7 @@ pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
     for handle in Handles(bits) {
         deliver(cpu, handle.into());
     }
-    let sibling = vgic::vcpu(cpu).inbox();
+    let sibling = vgic::vcpu(cpu).take_requests();
     // An SGI may find everything taken along by an earlier one: on a core without ends a sibling
     // sent it.
     let foreign = bits != 0 || !sibling && cpu.doorbell.count != 0;
@@ -122,9 +121,9 @@ pub fn notify_peers_of_stop(cpu: &mut PerCpu) {
     }
 }
 
-/// Sends the doorbells whose time has come. The caller arms the timer.
-pub fn retry_deferred(cpu: &mut PerCpu) {
-    let now = timer::now();
+/// Sends the doorbells whose time has come by tick `now`. The caller arms the timer.
+#[inline(never)]
+pub fn retry_deferred(cpu: &mut PerCpu, now: u64) {
     for handle in cpu.doorbell.deferred.due(now) {
         let Some(end) = cpu.doorbell.end(handle.into()) else {
             continue;

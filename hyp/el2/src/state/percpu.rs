@@ -1,6 +1,6 @@
 //! A core's own state, one part per service, and its partition's.
 
-use ::core::sync::atomic::{AtomicU8, AtomicU32};
+use ::core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use ::core::{array, ptr};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
@@ -55,6 +55,8 @@ pub struct PerCpu {
     pub cores: &'static [plan::Core],
     /// Indices there of its partition's vCPUs.
     pub vcpus: &'static [u32],
+    /// What [`Global::focus`](super::shared::Global) says while its partition is live.
+    pub focus: u32,
     /// Its partition's console rings.
     pub terminal: &'static Terminal,
     /// What its partition's cores share.
@@ -69,7 +71,7 @@ const _: () = assert!(size_of::<PerCpu>() as u64 <= PRIVATE_STATE);
 #[repr(C)]
 pub struct VgicState {
     /// Zero as long as what [`Delivery`] keeps ready holds and no sibling wants anything.
-    pub mail: &'static AtomicU32,
+    pub requests: &'static AtomicU32,
     /// Who holds each SPI: [`Gic::holders`].
     pub holders: &'static [AtomicU8; INTIDS - 32],
     /// What says there that this core does.
@@ -84,8 +86,6 @@ pub struct VgicState {
 pub struct VgicBackend {
     /// Number of list registers.
     pub list_registers: usize,
-    /// See [`vgic::ListRegisters::deactivation_trap`].
-    pub deactivation_trap: u32,
     /// Address of the distributor.
     pub gicd: u64,
     /// Address of the registers whose word 0 is this core's.
@@ -231,8 +231,8 @@ impl PerCpu {
             place.write(Self {
                 mine,
                 vgic: VgicState {
-                    mail: (*state).gic.mail(row.vcpu as usize),
-                    holders: (*state).gic.holders(),
+                    requests: (*state).gic.requests(row.vcpu as usize),
+                    holders: &(*state).gic.holders,
                     holder: row.vcpu + 1,
                     delivery: Delivery::new_zeroed(),
                     backend,
@@ -255,6 +255,7 @@ impl PerCpu {
                 plan,
                 cores,
                 vcpus: plan.slice(partition.vcpus),
+                focus: row.partition + 1,
                 terminal,
                 state: &*state,
                 shared,
@@ -264,8 +265,10 @@ impl PerCpu {
         place
     }
 
-    /// Counts why EL2 was entered.
+    /// Counts why EL2 was entered. Only this core writes its counters, so a load and a store do.
     pub fn count(&self, reason: Reason) {
-        self.mine.count(reason);
+        if let Some(entries) = self.mine.entries.get(reason as usize) {
+            entries.store(entries.load(Relaxed).wrapping_add(1), Relaxed);
+        }
     }
 }

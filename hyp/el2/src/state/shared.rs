@@ -144,12 +144,3 @@ impl Shared {
             .is_some_and(|state| state.compare_exchange(from, to, AcqRel, Relaxed).is_ok())
     }
 }
-
-impl SharedPerCpu {
-    /// Counts an entry. The core alone writes its counters, so a load and a store do.
-    pub fn count(&self, reason: Reason) {
-        if let Some(entries) = self.entries.get(reason as usize) {
-            entries.store(entries.load(Relaxed).wrapping_add(1), Relaxed);
-        }
-    }
-}

@@ -11,14 +11,11 @@ use crate::state::percpu::PerCpu;
 
 /// Halts the partition for what `esr` says.
 #[cold]
-#[inline(never)]
 pub fn halt(cpu: &mut PerCpu, esr: u64) -> Next {
     stop(cpu, trap::cause(esr))
 }
 
 /// Halts the partition for `cause`, with the registers of the exception that EL2 was entered for.
-#[cold]
-#[inline(never)]
 pub fn stop(cpu: &mut PerCpu, cause: &'static str) -> Next {
     cpu.count(Reason::Other);
     stop_for(cpu, Fault { cause, detail: "", registers: fault_registers() })

@@ -18,7 +18,6 @@ use crate::state::percpu::{ChannelEnd, PerCpu};
 const OURS: u32 = 0xff;
 
 /// Answers the call in `frame`.
-#[inline(never)]
 pub fn call(frame: &mut Frame, cpu: &mut PerCpu) -> Next {
     let function = frame.get(0) as u32;
     if function != call::RING {

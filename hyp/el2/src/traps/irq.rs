@@ -9,6 +9,7 @@ use crate::arch::{cache, el1_context, timer};
 use crate::drivers::Gic;
 use crate::drivers::gic::{self, GicDriver};
 use crate::services::{console, doorbell, ipi, lifecycle, shutdown, vgic};
+use crate::state::deadlines::Deadline;
 use crate::state::frame::Frame;
 use crate::state::next::{Next, Stop, Until};
 use crate::state::percpu::PerCpu;
@@ -51,7 +52,6 @@ pub fn follow(cpu: &mut PerCpu, next: Next) {
 
 /// What takes a core away from its guest: for a time, or for good.
 #[cold]
-#[inline(never)]
 fn leave(cpu: &mut PerCpu, mut next: Next) {
     loop {
         next = match next {
@@ -134,24 +134,27 @@ fn owned_interrupt(cpu: &mut PerCpu, intid: u32) {
 /// Handles an interrupt of EL2's own that is not a doorbell. All but the control SGI are levels:
 /// they end after their source is quiet.
 fn own(cpu: &mut PerCpu, intid: u32) -> Next {
-    if intid >= gic::SPECIAL {
-        cpu.count(Reason::Other);
-        return Next::Resume;
-    }
-    if intid == gic::MAINTENANCE {
-        cpu.count(Reason::Maintenance);
-        vgic::vcpu(cpu).sync();
-        end_level(intid);
-        return Next::Resume;
-    }
-    if intid == gic::CONTROL {
-        Gic::end_sgi(intid);
-    }
-    vgic::sample(cpu);
     let next = match intid {
-        gic::CONTROL => return control(cpu),
-        timer::INTID => on_timer(cpu),
+        gic::CONTROL => {
+            Gic::end_sgi(intid);
+            vgic::sample(cpu);
+            return control(cpu);
+        }
+        gic::SPECIAL.. => {
+            cpu.count(Reason::Other);
+            return Next::Resume;
+        }
+        gic::MAINTENANCE => {
+            cpu.count(Reason::Maintenance);
+            vgic::vcpu(cpu).sync();
+            Next::Resume
+        }
+        timer::INTID => {
+            vgic::sample(cpu);
+            on_timer(cpu)
+        }
         _ => {
+            vgic::sample(cpu);
             cpu.count(Reason::Console);
             drain(cpu)
         }
@@ -162,8 +165,11 @@ fn own(cpu: &mut PerCpu, intid: u32) -> Next {
 
 /// EL2's timer: deferred doorbells, the console.
 fn on_timer(cpu: &mut PerCpu) -> Next {
-    doorbell::retry_deferred(cpu);
-    if console::on_timer(cpu) {
+    let now = timer::now();
+    if cpu.deadlines.is_due(Deadline::Doorbell, now) {
+        doorbell::retry_deferred(cpu, now);
+    }
+    if console::on_timer(cpu, now) {
         cpu.count(Reason::Console);
         drain(cpu)
     } else {

@@ -3,7 +3,7 @@
 use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, Readable};
 use abi::Reason;
 
-use crate::arch::el1_context;
+use crate::arch::{el1_context, opaque_true};
 use crate::drivers::{Gic, IS_V3, gic::GicDriver};
 use crate::services::{console, vgic};
 use crate::state::frame::{CALLER_SAVED, Frame};
@@ -87,28 +87,31 @@ pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
 fn fast_uart(frame: &mut Frame, cpu: &PerCpu, access: trap::Access, ipa: u64) -> Fast {
     let base = cpu.partition.uart_ipa;
     let (offset, rt) = (ipa.wrapping_sub(base), access.rt());
-    let done = match access.is_write() {
-        _ if base == 0 => Fast::Nothing,
-        true if offset == console::DATA => Fast::Send(frame.get(rt) as u8),
-        false if offset == console::FLAGS => {
+    if base == 0 {
+        return Fast::Nothing;
+    }
+    // Each counts for itself: one answer for both would be looked at once more.
+    match (access.is_write(), offset) {
+        (true, console::DATA) => {
+            cpu.count(Reason::Mmio);
+            el1_context::skip_instruction();
+            Fast::Send(frame.get(rt) as u8)
+        }
+        (false, console::FLAGS) => {
+            cpu.count(Reason::Mmio);
+            el1_context::skip_instruction();
             frame.set(rt, access.loaded(console::flags(cpu)));
             Fast::All
         }
         _ => Fast::Nothing,
-    };
-    if !matches!(done, Fast::Nothing) {
-        cpu.count(Reason::Mmio);
-        el1_context::skip_instruction();
     }
-    done
 }
 
 /// The rest of [`fast`], outside so that this saves no registers for it. True.
 #[inline(never)]
 pub fn settle(cpu: &mut PerCpu, offset: u64, waits: u32) -> bool {
     vgic::vcpu(cpu).settle_spis(offset, waits);
-    // Not to be seen through, so that the caller ends with this call and needs no frame either.
-    core::hint::black_box(true)
+    opaque_true()
 }
 
 /// Carries out an access to an emulated device whose register is one of `registers`, a bit each.
@@ -136,7 +139,7 @@ pub fn emulate(frame: &mut Frame, cpu: &mut PerCpu, esr: u64, registers: u32) ->
     } else {
         let value = match device {
             Device::Gic(part) => {
-                vgic::vcpu(cpu).sample();
+                vgic::sample(cpu);
                 Gic::guest_read(vgic::vcpu(cpu), part, offset, size)
             }
             Device::Uart => access.stored(console::guest_read(cpu, offset)),

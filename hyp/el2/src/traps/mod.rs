@@ -48,7 +48,7 @@ pub extern "C" fn trapped(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> bool
     if IS_V3
         && let Some(rt) = trap::sgi1r_source(esr)
         && CALLER_SAVED >> rt & 1 != 0
-        && vgic::vcpu(cpu).send_sgi_to_one(frame.get(rt))
+        && vgic::vcpu(cpu).fast_send_sgi(frame.get(rt))
     {
         cpu.count(Reason::Sysreg);
         el1_context::skip_instruction();

@@ -10,19 +10,19 @@ macro_rules! fast_macros {
 // this.
 .macro listable room
     add     x5, x1, x6, lsl #3
-    ldr     x5, [x5, #{ready}]
+    ldr     x5, [x5, #{cached_entry}]
     cbz     x5, doorbell_rust
     add     x0, x1, x6
-    ldrb    w0, [x0, #{register}]
+    ldrb    w0, [x0, #{last_lr}]
     add     x7, x1, x0, lsl #1
-    ldrh    w7, [x7, #{noted}]
+    ldrh    w7, [x7, #{lr_intid}]
     sub     w7, w7, #1
     cmp     w7, w6
     b.ne    \room
     mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
     lsr     w7, w7, w0
     tbz     w7, #0, doorbell_rust
-    ldr     w7, [x1, #{open}]
+    ldr     w7, [x1, #{free_for_arrival}]
     lsr     w7, w7, w0
     tbz     w7, #0, doorbell_rust
 .endm
@@ -30,7 +30,7 @@ macro_rules! fast_macros {
 // x1 = core, x6 = INTID that is in no list register: x0 = one that is free, and noted as its.
 .macro find_room
     isb                                 // ICH_ELRSR_EL2 may not show yet what this entry listed
-    ldr     w0, [x1, #{open}]
+    ldr     w0, [x1, #{free_for_arrival}]
     mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
     and     w0, w0, w7
     and     w0, w0, #0xfffe             // 0 is for physical ones
@@ -38,10 +38,10 @@ macro_rules! fast_macros {
     rbit    w0, w0
     clz     w0, w0
     add     x7, x1, x6
-    strb    w0, [x7, #{register}]
+    strb    w0, [x7, #{last_lr}]
     add     x7, x1, x0, lsl #1
     add     w6, w6, #1
-    strh    w6, [x7, #{noted}]
+    strh    w6, [x7, #{lr_intid}]
     sub     w6, w6, #1
 .endm
 
@@ -52,22 +52,22 @@ macro_rules! fast_macros {
     sub     w2, w0, #16
     cmp     w2, #({intids} - 16)
     b.hs    interrupt
-    ldr     x2, [x1, #{mail}]           // the guest's: as `Vcpu::physical`
+    ldr     x2, [x1, #{requests}]           // the guest's: as `Vcpu::physical`
     ldr     w2, [x2]
     cbnz    w2, interrupt
     add     x2, x1, x0, lsl #3
-    ldr     x3, [x2, #{ready}]
+    ldr     x3, [x2, #{cached_entry}]
     cbz     x3, interrupt
     mrs     x2, S3_4_C12_C11_5          // ICH_ELRSR_EL2
     tbz     w2, #0, interrupt
-    ldr     w2, [x1, #{open}]
+    ldr     w2, [x1, #{free_for_arrival}]
     tbz     w2, #0, interrupt
     msr     S3_4_C12_C12_0, x3          // ICH_LR0_EL2
     msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
     add     x2, x1, x0
-    strb    wzr, [x2, #{register}]
+    strb    wzr, [x2, #{last_lr}]
     add     w2, w0, #1
-    strh    w2, [x1, #{noted}]
+    strh    w2, [x1, #{lr_intid}]
     ldr     x2, [x1, #{mine}]
     tst     w0, #~0x1f
     b       owned_interrupt
@@ -134,10 +134,10 @@ doorbell:                               // w0 = INTID, x1 = core: as `doorbell::
     dsb     sy
     stp     x4, x5, [sp, #16 * 2]
     stp     x6, x7, [sp, #16 * 3]
-    ldr     x4, [x1, #{mail}]
+    ldr     x4, [x1, #{requests}]
     ldr     w0, [x4]
     cbz     w0, 3f
-// siblings' SGIs, as `Vcpu::inbox`; anything else is for Rust
+// siblings' SGIs, as `Vcpu::take_requests`; anything else is for Rust
 2:  lsr     w3, w0, #16
     cbnz    w3, doorbell_rust
     rbit    w6, w0

@@ -28,7 +28,6 @@ use abi::{Reason, call, state};
 use doorbell::{Bucket, End, Line};
 use plan::INTIDS;
 use trap::ec;
-use vgic::Delivery;
 
 use crate::drivers::{IS_V3, gic};
 use crate::state::percpu::{ChannelEnd, PerCpu};
@@ -77,12 +76,12 @@ global_asm!(
     running = const state::RUNNING,
     ring_sent = const abi::ring::SENT,
     mine = const offset_of!(PerCpu, mine),
-    mail = const offset_of!(PerCpu, vgic.mail),
+    requests = const offset_of!(PerCpu, vgic.requests),
     bell_count = const offset_of!(PerCpu, doorbell.count),
-    open = const offset_of!(PerCpu, vgic.delivery) + offset_of!(Delivery, open),
-    register = const offset_of!(PerCpu, vgic.delivery) + offset_of!(Delivery, register),
-    noted = const offset_of!(PerCpu, vgic.delivery) + offset_of!(Delivery, noted),
-    ready = const offset_of!(PerCpu, vgic.delivery) + offset_of!(Delivery, ready),
+    free_for_arrival = const offset_of!(PerCpu, vgic.delivery.free_for_arrival),
+    last_lr = const offset_of!(PerCpu, vgic.delivery.last_lr),
+    lr_intid = const offset_of!(PerCpu, vgic.delivery.lr_intid),
+    cached_entry = const offset_of!(PerCpu, vgic.delivery.cached_entry),
     bells = const BELLS,
     peer = const offset_of!(ChannelEnd, peer),
     line = const offset_of!(ChannelEnd, line),

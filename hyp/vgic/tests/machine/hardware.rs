@@ -1,4 +1,5 @@
-//! What hardware does: the physical GIC, and a core's virtual CPU interface with its list registers.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The hardware: the physical GIC, and a core's virtual CPU interface with its list registers.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,8 +18,9 @@ pub struct PhysicalGic {
     pub route: Vec<usize>,
     /// INTIDs that the partition owns: any write to another is an error.
     pub owned: [u32; WORDS],
-    /// As QEMU's GICv2 (`hw/intc/arm_gic.c`): a deactivation through the virtual CPU interface changes a linked interrupt's state,
-    /// and nobody looks whether a core is to be signalled until something else happens to the physical side.
+    /// As QEMU's GICv2 (`hw/intc/arm_gic.c`): a deactivation through the virtual CPU interface
+    /// changes a linked interrupt's state, and no core is signalled for it until something else
+    /// changes in the physical GIC.
     pub forgets: bool,
     /// By core: something is signalled, as of the last look.
     pub irq: Vec<bool>,
@@ -88,6 +90,8 @@ pub struct Hardware<const V2: bool = false> {
     pub writes: Cell<u32>,
     /// GICv2: who sent the SGI that was acknowledged last.
     pub source: u32,
+    /// What siblings do just before a write of this core's reaches the physical GIC.
+    pub meanwhile: Option<Box<dyn FnMut()>>,
 }
 
 impl<const V2: bool> Hardware<V2> {
@@ -157,7 +161,8 @@ impl<const V2: bool> Hardware<V2> {
         Some(self.running.remove(at))
     }
 
-    /// Some hardware (QEMU's) leaves alone what was acknowledged with another priority than the one that drops.
+    /// Some hardware (QEMU's) does not deactivate what was acknowledged with another priority than
+    /// the one that drops.
     fn deactivate(&mut self, intid: u32, dropped: u8) -> bool {
         let Some(index) = self
             .registers
@@ -254,8 +259,18 @@ impl<const V2: bool> ListRegisters for Hardware<V2> {
     }
 }
 
+/// EL2's barrier around an access that other cores see: between threads of loom it orders too.
+pub fn barrier() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
+}
+
 impl<const V2: bool> Physical for Hardware<V2> {
     fn write_bank(&mut self, bank: Bank, word: usize, mask: u32) {
+        barrier();
+        if let Some(meanwhile) = &mut self.meanwhile {
+            meanwhile();
+        }
         self.check(word, mask);
         let physical = &mut *self.physical.borrow_mut();
         let words = match bank {
@@ -282,6 +297,7 @@ impl<const V2: bool> Physical for Hardware<V2> {
         self.physical.borrow().pending(self.core, word) | !owned
     }
     fn route(&mut self, intid: u32, vcpu: usize) {
+        barrier();
         self.check(intid as usize / 32, 1 << (intid % 32));
         let mut physical = self.physical.borrow_mut();
         physical.route[intid as usize] = vcpu;
@@ -292,6 +308,7 @@ impl<const V2: bool> Physical for Hardware<V2> {
 impl<const V2: bool> Siblings for Hardware<V2> {
     fn kick(&self, vcpu: usize) {
         assert_ne!(vcpu, self.core, "a core kicked itself");
+        barrier();
         self.kicks.borrow_mut()[vcpu] += 1;
     }
 }

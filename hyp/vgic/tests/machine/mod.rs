@@ -1,8 +1,12 @@
-//! A small machine for the tests: a physical GIC, a virtual CPU interface a core, and EL2's part of each entry.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A small machine for the tests: a physical GIC, a virtual CPU interface per core, and EL2's part
+//! of each entry.
 #![allow(dead_code)]
 
 mod hardware;
 
+#[cfg(loom)]
+pub use hardware::barrier;
 pub use hardware::{Hardware, PhysicalGic};
 
 use bulkhead_vgic as vgic;
@@ -35,7 +39,7 @@ impl<H: vgic::Hardware> Face for Vcpu<'_, H> {
 
 /// A partition on its cores, with a GICv2's face or a GICv3's.
 pub struct Machine<const V2: bool = false> {
-    pub gic: Box<Gic>,
+    pub gic: Rc<Gic>,
     pub deliveries: Vec<Delivery>,
     pub cores: Vec<Hardware<V2>>,
     pub kicks: Rc<RefCell<Vec<u32>>>,
@@ -65,7 +69,7 @@ impl<const V2: bool> Machine<V2> {
             }
         }
         let physical = Rc::new(RefCell::new(physical));
-        let gic = Box::new(Gic::new_zeroed());
+        let gic = Rc::new(new_gic());
         gic.init(
             vcpus,
             &GuestGic { version: if V2 { 2 } else { 3 }, intids: 288, gicd_ipa: 0, gicr_ipa: 0 },
@@ -87,6 +91,7 @@ impl<const V2: bool> Machine<V2> {
                     running: Vec::new(),
                     writes: Cell::new(0),
                     source: 0,
+                    meanwhile: None,
                 })
                 .collect(),
             kicks,
@@ -102,7 +107,8 @@ impl<const V2: bool> Machine<V2> {
         machine
     }
 
-    /// From here on, before anything has arrived: as QEMU's GICv2, with physical interrupts linked or not.
+    /// From here on, before anything has arrived: as QEMU's GICv2, with physical interrupts linked
+    /// or not.
     pub fn as_qemu(&mut self, linked: bool) {
         self.physical.borrow_mut().forgets = true;
         for core in &mut self.cores {
@@ -114,12 +120,13 @@ impl<const V2: bool> Machine<V2> {
         Vcpu::new(&self.gic, core, &mut self.deliveries[core], &mut self.cores[core])
     }
 
-    /// Interrupts to EL2 on `core`: kicks, owned physical interrupts, maintenance. False: there is none.
+    /// Interrupts to EL2 on `core`: kicks, owned physical interrupts, maintenance. False: there is
+    /// none.
     pub fn entry(&mut self, core: usize) -> bool {
         if std::mem::take(&mut self.kicks.borrow_mut()[core]) != 0 {
             // As EL2 does: GICv3's short path is in assembly.
-            if !(V2 && self.vcpu(core).take_sgi()) {
-                self.vcpu(core).inbox();
+            if !(V2 && self.vcpu(core).fast_take_sgi()) {
+                self.vcpu(core).take_requests();
             }
             return true;
         }
@@ -193,6 +200,14 @@ impl<const V2: bool> Machine<V2> {
     }
 }
 
+/// A GIC without vCPUs. Loom's atomics are not made of zeroes.
+pub fn new_gic() -> Gic {
+    #[cfg(not(loom))]
+    return Gic::new_zeroed();
+    #[cfg(loom)]
+    return Gic::default();
+}
+
 pub fn row(intid: u16, flags: u16, vcpu: u32) -> Interrupt {
     Interrupt { intid, flags, vcpu }
 }
@@ -202,7 +217,8 @@ pub const UART: u32 = 33;
 pub const TIMER: u32 = 27;
 pub const DISK: u32 = 45;
 
-/// Two physical SPIs, the timer, the UART and two doorbells, all enabled in Group 1, of equal priority.
+/// Two physical SPIs, the timer, the UART and two doorbells, all enabled in Group 1, of equal
+/// priority.
 pub fn partition(vcpus: usize, registers: usize) -> Machine {
     let rows = [
         row(27, PHYSICAL, 0),

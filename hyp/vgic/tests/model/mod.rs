@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A plain model of the GIC that knows no list registers, and what happens to it.
 
 pub mod pair;
@@ -25,8 +26,8 @@ pub struct Irq {
     pub active: bool,
     /// GICv2: its ITARGETSR byte.
     pub targets: u8,
-    /// May be signalled once though it is not pending: it was pending in a list register when its device withdrew it, or raised it
-    /// again, and that core has not entered EL2 since.
+    /// May be signalled once though it is not pending: it was pending in a list register when its
+    /// device withdrew it, or raised it again, and that core has not entered EL2 since.
     pub stale: bool,
 }
 
@@ -42,7 +43,8 @@ pub struct Model {
     pub groups: u32,
     /// Per vCPU, what it has acknowledged and whose priority it has not dropped.
     pub running: Vec<Vec<Running>>,
-    /// Per vCPU, what it has acknowledged and dropped, and nobody deactivated (EOImode = 1).
+    /// Per vCPU, what it has acknowledged and dropped, and what has not been deactivated (EOImode =
+    /// 1).
     pub dropped: Vec<Vec<u32>>,
     pub parked: Vec<bool>,
     /// Per vCPU, the groups that its CPU interface has enabled.
@@ -95,7 +97,8 @@ impl Model {
 
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER of one INTID and its neighbours in `extra`.
+    /// ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER of one INTID and its neighbours
+    /// in `extra`.
     Bit {
         by: usize,
         of: usize,
@@ -170,7 +173,7 @@ pub enum Op {
         core: usize,
         groups: u32,
     },
-    /// An entry to EL2 for whatever reason.
+    /// An entry to EL2 for another reason.
     Enter {
         core: usize,
     },
@@ -191,23 +194,43 @@ pub fn op() -> impl Strategy<Value = Op> {
     let intid = || prop::sample::select(&INTIDS[..]);
     prop_oneof![
         4 => (core.clone(), core.clone(), 0..6u8, intid(), any::<u32>())
-            .prop_map(|(by, of, register, intid, extra)| Op::Bit { by, of, register, intid, extra: if extra % 4 == 0 { extra } else { 0 } }),
-        1 => (core.clone(), core.clone(), intid(), any::<bool>()).prop_map(|(by, of, intid, on)| Op::Group { by, of, intid, on }),
-        2 => (core.clone(), core.clone(), intid(), any::<u8>()).prop_map(|(by, of, intid, priority)| Op::Priority { by, of, intid, priority }),
-        2 => (core.clone(), intid(), prop_oneof![0..5u32, Just(0x100), Just(1 << 31), Just(0xff00_0001)]).prop_map(|(by, intid, to)| Op::Route { by, intid, to }),
-        1 => (core.clone(), prop_oneof![3 => Just(3u32), 1 => 0..4u32]).prop_map(|(by, groups)| Op::Control { by, groups }),
-        4 => (core.clone(), intid(), any::<bool>()).prop_map(|(core, intid, high)| Op::Line { core, intid, high }),
+
+                .prop_map(|(by, of, register, intid, extra)| {
+                    let extra = if extra % 4 == 0 { extra } else { 0 };
+                    Op::Bit { by, of, register, intid, extra }
+                }),
+        1 => (core.clone(), core.clone(), intid(), any::<bool>())
+            .prop_map(|(by, of, intid, on)| Op::Group { by, of, intid, on }),
+        2 => (core.clone(), core.clone(), intid(), any::<u8>())
+            .prop_map(|(by, of, intid, priority)| Op::Priority { by, of, intid, priority }),
+        2 => (
+            core.clone(),
+            intid(),
+            prop_oneof![0..5u32, Just(0x100), Just(1 << 31), Just(0xff00_0001)],
+        )
+            .prop_map(|(by, intid, to)| Op::Route { by, intid, to }),
+        1 => (core.clone(), prop_oneof![3 => Just(3u32), 1 => 0..4u32])
+            .prop_map(|(by, groups)| Op::Control { by, groups }),
+        4 => (core.clone(), intid(), any::<bool>())
+            .prop_map(|(core, intid, high)| Op::Line { core, intid, high }),
         3 => (core.clone(), intid()).prop_map(|(by, intid)| Op::Inject { by, intid }),
         3 => (core.clone(), any::<u16>(), any::<bool>(), 0..16u32, 0..3u8)
-            .prop_map(|(by, targets, broadcast, intid, register)| Op::Sgi { by, targets, broadcast, intid, register }),
-        1 => (core.clone(), 0..16u32, any::<bool>(), any::<u8>()).prop_map(|(by, intid, set, mask)| Op::Sources { by, intid, set, mask }),
+
+                .prop_map(|(by, targets, broadcast, intid, register)| {
+                    Op::Sgi { by, targets, broadcast, intid, register }
+                }),
+        1 => (core.clone(), 0..16u32, any::<bool>(), any::<u8>())
+            .prop_map(|(by, intid, set, mask)| Op::Sources { by, intid, set, mask }),
         6 => core.clone().prop_map(|core| Op::Acknowledge { core }),
         5 => core.clone().prop_map(|core| Op::End { core }),
-        3 => (core.clone(), any::<usize>(), intid()).prop_map(|(by, pick, intid)| Op::Deactivate { by, pick, intid }),
+        3 => (core.clone(), any::<usize>(), intid())
+            .prop_map(|(by, pick, intid)| Op::Deactivate { by, pick, intid }),
         2 => (core.clone(), any::<bool>()).prop_map(|(core, split)| Op::Mode { core, split }),
-        2 => (core.clone(), prop_oneof![2 => Just(3u32), 1 => 0..4u32]).prop_map(|(core, groups)| Op::Interface { core, groups }),
+        2 => (core.clone(), prop_oneof![2 => Just(3u32), 1 => 0..4u32])
+            .prop_map(|(core, groups)| Op::Interface { core, groups }),
         3 => core.clone().prop_map(|core| Op::Enter { core }),
         1 => (core.clone(), any::<bool>()).prop_map(|(core, on)| Op::Park { core, on }),
-        2 => (core.clone(), core, 0..8u8, intid()).prop_map(|(by, of, register, intid)| Op::Read { by, of, register, intid }),
+        2 => (core.clone(), core, 0..8u8, intid())
+            .prop_map(|(by, of, register, intid)| Op::Read { by, of, register, intid }),
     ]
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine beside the model: every operation is done to both, and what a vCPU sees is compared.
 
 mod apply;
@@ -71,7 +72,8 @@ impl<const V2: bool> Pair<V2> {
         pair
     }
 
-    /// Where a guest finds the registers of `intid`: its word's frame, and the offset of a one-bit register.
+    /// Where a guest finds the registers of `intid`: its word's frame, and the offset of a one-bit
+    /// register.
     fn access(&mut self, by: usize, of: usize, intid: u32, offset: u64, write: Option<u32>) -> u32 {
         match (intid < 32 && !V2, write) {
             (true, Some(value)) => self.machine.set_gicr(by, of, 0x1_0000 + offset, value),
@@ -82,7 +84,7 @@ impl<const V2: bool> Pair<V2> {
         0
     }
 
-    /// GICv2 shows a vCPU its own private words alone.
+    /// GICv2 shows a vCPU only its own private words.
     fn banked(&self, mut op: Op) -> Op {
         if let Op::Bit { by, of, intid, .. }
         | Op::Group { by, of, intid, .. }
@@ -111,7 +113,7 @@ impl<const V2: bool> Pair<V2> {
         assert_eq!(self.machine.read(by, register, 1), shown.into());
     }
 
-    /// SGIR: register 2 stands for the filter that names the writer alone.
+    /// SGIR: register 2 is the filter that names only the writer.
     fn sgir(&mut self, by: usize, targets: u8, broadcast: bool, register: u8, intid: u32) {
         let (filter, named) = match (register, broadcast) {
             (2, _) => (2, 1 << by),

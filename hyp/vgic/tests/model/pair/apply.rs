@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One operation, done to the machine and to the model.
 
 use super::*;
@@ -151,7 +152,7 @@ impl<const V2: bool> Pair<V2> {
                     let irq = self.model.irq(core, intid);
                     irq.stale &= irq.edge && irq.latch;
                     if V2 && intid < 16 {
-                        assert!(irq.sources & source != 0, "nobody sent SGI {intid} so");
+                        assert!(irq.sources & source != 0, "no vCPU sent SGI {intid} so");
                         irq.sources &= !source;
                     }
                     irq.latch = false;
@@ -178,7 +179,7 @@ impl<const V2: bool> Pair<V2> {
             }
             Op::Mode { core, split } => {
                 let core = core % self.vcpus;
-                // The maintenance interrupt of an end comes right behind it.
+                // The maintenance interrupt of an end comes right after it.
                 self.settle();
                 if self.model.running[core].is_empty() && self.model.dropped[core].is_empty() {
                     self.machine.cores[core].split = split;
