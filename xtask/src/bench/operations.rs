@@ -263,17 +263,23 @@ impl Operations {
             let figure = Figure::new(name, row.says, INSTRUCTIONS, self.value(&row.measure)?);
             figures.push(Figure { bounds: row.bounds, ..figure });
         }
-        let drains = self.drains()?;
-        let most = |work: fn(&Drain) -> usize| drains.iter().map(work).max().unwrap_or(0) as f64;
-        for (part, says, value) in [
-            ("", "console drain, the longest entry", most(|drain| drain.entry.work())),
-            ("-alone", "the longest drain, without the entry it is in", most(|drain| drain.work)),
-        ] {
-            let name = format!("el2.{DRAIN}{part}");
-            figures.push(Figure::new(name, says, INSTRUCTIONS, value).at_most(DRAIN_BUDGET));
-        }
+        figures.extend(self.drain_figures("el2")?);
         figures.extend(self.boot());
         Ok(figures)
+    }
+
+    /// What draining the console takes of an entry at most, with the GIC that `gic` names.
+    fn drain_figures(&self, gic: &str) -> Result<[Figure; 2]> {
+        let drains = self.drains()?;
+        let most = |work: fn(&Drain) -> usize| drains.iter().map(work).max().unwrap_or(0) as f64;
+        Ok([
+            ("", "console drain, the longest entry", most(|drain| drain.entry.work())),
+            ("-alone", "the longest drain, without the entry it is in", most(|drain| drain.work)),
+        ]
+        .map(|(part, says, value)| {
+            let name = format!("{gic}.{DRAIN}{part}");
+            Figure::new(name, says, INSTRUCTIONS, value).at_most(DRAIN_BUDGET)
+        }))
     }
 
     /// The entries in which the console is drained: one at least.
@@ -300,7 +306,7 @@ impl Operations {
     }
 
     /// The same with a GICv2. The bound is the better peer's figure, which is for GICv3, the faster
-    /// interface. Where peers count from trap to handler, here all of both cores is counted: the
+    /// interface, and the design's where no peer was measured. Where peers count from trap to handler, here all of both cores is counted: the
     /// write that sends an SGI is a store like others.
     ///
     /// # Errors
@@ -308,7 +314,11 @@ impl Operations {
     pub fn gicv2_figures(&self) -> Result<Vec<Figure>> {
         let rows = ROWS.iter().filter_map(|row| {
             let peers = row.bounds.as_ref()?;
-            Some((row, peers, peers.bao?.min(peers.hvisor?)))
+            let budget = match (peers.bao, peers.hvisor) {
+                (Some(bao), Some(hvisor)) => bao.min(hvisor),
+                _ => peers.budget,
+            };
+            Some((row, peers, budget))
         });
         let figures = rows.map(|(row, peers, budget)| {
             let value = match row.measure {
@@ -319,7 +329,9 @@ impl Operations {
             let figure = Figure::new(format!("gicv2.{}", row.name), row.says, INSTRUCTIONS, value);
             Ok(Figure { bounds: Some(bounds), ..figure })
         });
-        figures.collect()
+        let mut figures = figures.collect::<Result<Vec<_>>>()?;
+        figures.extend(self.drain_figures("gicv2")?);
+        Ok(figures)
     }
 
     /// What a physical interrupt costs with a GICv2 that may not be linked to: the maintenance
