@@ -306,8 +306,9 @@ impl Operations {
     }
 
     /// The same with a GICv2. The bound is the better peer's figure, which is for GICv3, the faster
-    /// interface, and the design's where no peer was measured. Where peers count from trap to handler, here all of both cores is counted: the
-    /// write that sends an SGI is a store like others.
+    /// interface, and the design's where no peer was measured. Where peers count from trap to
+    /// handler, here all of both cores is counted: the write that sends an SGI is a store like
+    /// others.
     ///
     /// # Errors
     /// If a guest did not measure one.
