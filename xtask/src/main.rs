@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use runner::build::Builder;
-use runner::linux::Instead;
+use runner::linux::Overrides;
 use runner::qemu::{Input, Options, restore_terminal};
 use runner::ui;
 use std::path::PathBuf;
@@ -318,9 +318,9 @@ fn dispatch(command: Command) -> Result<bool> {
             if !args.no_setup {
                 setup::ensure(Scope::Run)?;
             }
-            let instead = Instead { kernel: args.kernel, initrd: args.initrd };
+            let overrides = Overrides { kernel: args.kernel, initrd: args.initrd };
             let spec = args.system.spec()?;
-            Ok(qemu::command(&spec, gic, instead, args.until, &options)?.passed())
+            Ok(qemu::command(&spec, gic, overrides, args.until, &options)?.passed())
         }
         Command::Image { system, output } => {
             setup::ensure(Scope::Run)?;

@@ -5,7 +5,7 @@
 use crate::verify;
 use anyhow::{Context, Result};
 use runner::build::Builder;
-use runner::linux::Instead;
+use runner::linux::Overrides;
 use runner::qemu::{Options, Plain, Verdict, Watch, board, judge, partitions, run};
 use runner::{ui, workspace};
 use std::io::Write;
@@ -19,12 +19,12 @@ use std::io::Write;
 pub fn command(
     spec: &str,
     gic: Option<u32>,
-    instead: Instead,
+    overrides: Overrides,
     until: Option<String>,
     options: &Options,
 ) -> Result<Verdict> {
     let mut builder = Builder::for_gic(gic);
-    builder.instead = instead.of(spec)?;
+    builder.overrides = overrides.of(spec)?;
     let system = builder.system(spec)?;
     let image = verify::image(&mut builder, &system)?;
     let path = workspace::target_dir().join("images").join(format!("{}.img", system.name));

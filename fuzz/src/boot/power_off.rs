@@ -4,7 +4,7 @@
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use console::Line;
+use console::LineBuffer;
 
 /// Where EL2 would complain.
 pub static UART: AtomicU64 = AtomicU64::new(0);
@@ -18,6 +18,6 @@ pub static HVC: AtomicBool = AtomicBool::new(false);
 pub struct Refused(pub Vec<u8>);
 
 /// Ends boot with `line`.
-pub fn power_off_with(line: &mut Line) -> ! {
+pub fn power_off_with(line: &mut LineBuffer) -> ! {
     resume_unwind(Box::new(Refused(line.as_bytes().to_vec())))
 }

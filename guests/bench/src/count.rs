@@ -54,7 +54,7 @@ pub struct Counter {
 }
 
 fn work() -> u32 {
-    hv::hvc(call::WORK.into(), [0; 3])[0] as u32
+    hv::hvc(call::EL2_INSTRUCTIONS.into(), [0; 3])[0] as u32
 }
 
 fn entries(reason: usize) -> u64 {

@@ -8,10 +8,10 @@
 
 extern crate alloc;
 
-mod board;
 mod flood;
 mod meter;
 mod operations;
+mod rendezvous;
 mod stream;
 
 use rt::{Tree, fail};

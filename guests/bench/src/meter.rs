@@ -35,7 +35,7 @@ impl Meter {
     /// EL2's instructions on this core so far.
     fn read(&mut self) -> u32 {
         self.readings += 1;
-        let answer = hv::hvc(call::WORK.into(), [0; 3])[0];
+        let answer = hv::hvc(call::EL2_INSTRUCTIONS.into(), [0; 3])[0];
         u32::try_from(answer).unwrap_or_else(|_| fail!("this core has no PMU that EL2 can use"))
     }
 

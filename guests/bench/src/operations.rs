@@ -10,8 +10,8 @@ use aarch64_cpu::registers::{CNTP_CTL_EL0, CNTP_CVAL_EL0, Writeable};
 use rt::link::Link;
 use rt::{Tree, fail, hv, interrupt, mmio, mmu, smp, timer};
 
-use crate::board::{Board, pause};
 use crate::meter::Meter;
+use crate::rendezvous::{Rendezvous, pause};
 
 /// Repetitions of each operation: all cost the same, as a trace shows, so few are enough.
 const COUNT: u32 = 64;
@@ -48,12 +48,12 @@ const SETTLE: u64 = 5;
 /// Rings the channel `last` alone, which is one of many in a system of many partitions, and then
 /// wakes the others.
 pub fn ring(tree: &'static Tree) {
-    let board = Board::open(tree, "last");
-    board.meet(1);
+    let rendezvous = Rendezvous::open(tree, "last");
+    rendezvous.meet(1);
     settle();
     let mut meter = Meter::new();
-    doorbells(&mut meter, &board);
-    board.meet(2);
+    doorbells(&mut meter, &rendezvous);
+    rendezvous.meet(2);
     meter.print();
     for node in tree.channels().filter(|node| node.name.starts_with("wake")) {
         if hv::ring(node.handle) != Ok(0) {
@@ -64,12 +64,12 @@ pub fn ring(tree: &'static Tree) {
 
 /// Its peer.
 pub fn rung(tree: &'static Tree) {
-    let board = Board::open(tree, "last");
-    interrupt::enable(board.intid);
-    board.meet(1);
+    let rendezvous = Rendezvous::open(tree, "last");
+    interrupt::enable(rendezvous.intid);
+    rendezvous.meet(1);
     let mut meter = Meter::new();
-    take_doorbells(&mut meter, &board);
-    board.meet(2);
+    take_doorbells(&mut meter, &rendezvous);
+    rendezvous.meet(2);
     meter.print();
 }
 
@@ -83,11 +83,11 @@ pub fn sleep(tree: &'static Tree) {
 
 /// Does and measures everything.
 pub fn lead(tree: &'static Tree) {
-    let board = Board::open(tree, "board");
+    let rendezvous = Rendezvous::open(tree, "board");
     let mut link = open(tree);
     let (taken, done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     sibling(&taken, &done);
-    board.meet(1);
+    rendezvous.meet(1);
     settle();
     let mut meter = Meter::new();
     calls(&mut meter);
@@ -96,12 +96,12 @@ pub fn lead(tree: &'static Tree) {
     device(&mut meter);
     console(tree, &mut meter);
     sgis(&mut meter, &taken);
-    doorbells(&mut meter, &board);
+    doorbells(&mut meter, &rendezvous);
     messages(&mut meter, &mut link);
 
     // Draining the console enters EL2 on the console core, so nobody prints before all have
     // measured.
-    board.meet(2);
+    rendezvous.meet(2);
     meter.print();
     done.store(1, Ordering::Release);
     await_count(&done, 2);
@@ -109,14 +109,14 @@ pub fn lead(tree: &'static Tree) {
 
 /// The other partition.
 pub fn answer(tree: &'static Tree) {
-    let board = Board::open(tree, "board");
-    interrupt::enable(board.intid);
+    let rendezvous = Rendezvous::open(tree, "board");
+    interrupt::enable(rendezvous.intid);
     let mut link = open(tree);
-    board.meet(1);
+    rendezvous.meet(1);
     let mut meter = Meter::new();
-    take_doorbells(&mut meter, &board);
+    take_doorbells(&mut meter, &rendezvous);
     take_messages(&mut meter, &mut link);
-    board.meet(2);
+    rendezvous.meet(2);
     meter.print();
 }
 
@@ -270,23 +270,23 @@ fn sgis(meter: &mut Meter, taken: &AtomicU32) {
     });
 }
 
-fn doorbells(meter: &mut Meter, board: &Board) {
+fn doorbells(meter: &mut Meter, rendezvous: &Rendezvous) {
     let mut sent = 0;
     warm(meter, "doorbell-send", || {
-        if hv::ring(board.handle) != Ok(0) {
+        if hv::ring(rendezvous.handle) != Ok(0) {
             fail!("a doorbell was not sent");
         }
         sent += 1;
-        board.await_word(1, sent);
+        rendezvous.await_word(1, sent);
     });
 }
 
-fn take_doorbells(meter: &mut Meter, board: &Board) {
+fn take_doorbells(meter: &mut Meter, rendezvous: &Rendezvous) {
     let mut taken = 0;
     warm(meter, "doorbell-receive", || {
-        take(board.intid, || ());
+        take(rendezvous.intid, || ());
         taken += 1;
-        board.tell(1, taken);
+        rendezvous.tell(1, taken);
     });
 }
 

@@ -93,7 +93,8 @@ fn specified(function: u32) -> bool {
     // PSCI has 0x00 to 0x1f of the standard service (DEN 0028, section 7).
     let psci = function & !(1 << 30) & !0x1f == 0x8400_0000;
     let others = [smccc::VERSION, smccc::ARCH_FEATURES, smccc::VENDOR_UID, smccc::VENDOR_REVISION];
-    psci || others.contains(&function) || (call::VERSION..=call::WORK).contains(&function)
+    psci || others.contains(&function)
+        || (call::VERSION..=call::EL2_INSTRUCTIONS).contains(&function)
 }
 
 /// All function numbers: 64 owners, fast and yielding, 32 and 64 bit, 1024 functions and the edges.

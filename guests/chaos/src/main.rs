@@ -16,12 +16,12 @@ mod channels;
 mod gic;
 mod interrupts;
 mod memory;
-mod odd;
 mod paths;
 mod probe;
 mod registers;
 mod stray;
 mod typed;
+mod unemulatable;
 
 pub(crate) use alloc::format;
 use alloc::string::String;
@@ -152,20 +152,25 @@ const ATTACKS: &[Attack] = &[
     (
         "mmio-odd",
         Survives,
-        odd::mmio_odd,
+        unemulatable::mmio_odd,
         "accesses to emulated pages whose syndrome says too little",
     ),
-    ("uart-garbage", Survives, odd::uart, "every PL011 offset in every size; forged verdicts"),
+    (
+        "uart-garbage",
+        Survives,
+        unemulatable::uart,
+        "every PL011 offset in every size; forged verdicts",
+    ),
     (
         "uart-flood",
         Survives,
-        odd::uart_flood,
+        unemulatable::uart_flood,
         "short lines and unseen bytes for a second, each of which wakes the console core",
     ),
     (
         "uart-stream",
         Survives,
-        odd::uart_stream,
+        unemulatable::uart_stream,
         "`lines=COUNT` numbers, half a FIFO at each transmit interrupt, as Linux's driver writes",
     ),
     ("ring-storm", Survives, channels::ring_storm, "rings a channel of its own for a second"),

@@ -120,7 +120,7 @@ pub mod call {
     ///
     /// - Result: the count modulo 2^32.
     /// - Errors: [`super::error::NOT_SUPPORTED`] on a core without a PMU.
-    pub const WORK: u32 = 0xc600_0009;
+    pub const EL2_INSTRUCTIONS: u32 = 0xc600_0009;
 }
 
 /// Errors in X0.

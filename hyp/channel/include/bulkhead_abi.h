@@ -35,7 +35,7 @@
 #define BULKHEAD_CALL_FAIL 0xc6000008
 /* Returns the instructions that EL2 retired on the caller's core since it started (PMU event
  * INST_RETIRED). */
-#define BULKHEAD_CALL_WORK 0xc6000009
+#define BULKHEAD_CALL_EL2_INSTRUCTIONS 0xc6000009
 
 /* Errors of calls, in X0. */
 

@@ -27,7 +27,7 @@ const NUMBERS: &[(&str, i64)] = &[
     ("CALL_PEER", abi::call::PEER as i64),
     ("CALL_ENTRIES", abi::call::ENTRIES as i64),
     ("CALL_FAIL", abi::call::FAIL as i64),
-    ("CALL_WORK", abi::call::WORK as i64),
+    ("CALL_EL2_INSTRUCTIONS", abi::call::EL2_INSTRUCTIONS as i64),
     ("ERROR_NOT_SUPPORTED", abi::error::NOT_SUPPORTED),
     ("ERROR_BAD_HANDLE", abi::error::BAD_HANDLE),
     ("ERROR_BAD_ARGUMENT", abi::error::BAD_ARGUMENT),

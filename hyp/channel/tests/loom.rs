@@ -5,7 +5,7 @@
 
 use bulkhead_channel::word::{AtomicU32, AtomicU64};
 use bulkhead_channel::{Doorbell, Error, Indices, Region, Wait, open};
-use doorbell::{End, Line, Outcome};
+use doorbell::{End, Outcome, PendingWord};
 use loom::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Relaxed, SeqCst},
@@ -22,12 +22,12 @@ enum How {
     Poll,
 }
 
-/// One end: its region, and its core's line and SGI.
+/// One end: its region, and its core's word and SGI.
 struct Side {
     how: How,
     indices: [AtomicU32; 4],
     data: Vec<AtomicU64>,
-    line: Line,
+    word: PendingWord,
     sgi: Notify,
     /// The core's exclusive monitor, and the event that the peer's store to a marked word is.
     marked: AtomicBool,
@@ -40,7 +40,7 @@ impl Side {
             how,
             indices: [0; 4].map(AtomicU32::new),
             data: (0..words).map(|_| AtomicU64::new(0)).collect(),
-            line: Line::default(),
+            word: PendingWord::default(),
             sgi: Notify::new(),
             marked: AtomicBool::new(false),
             event: Notify::new(),
@@ -65,7 +65,7 @@ impl Side {
     fn published(&self, end: &mut End, doorbell: Doorbell) {
         match self.how {
             How::Doorbell => {
-                if doorbell.needed() && end.ring(&self.line, 0, || 0) == Outcome::Notify {
+                if doorbell.needed() && end.ring(&self.word, 0, || 0) == Outcome::Notify {
                     self.sgi.notify();
                 }
             }
@@ -84,7 +84,7 @@ impl Side {
     fn nap(&self, word: &AtomicU32, seen: u32) {
         match self.how {
             How::Doorbell => {
-                while self.line.take() == 0 {
+                while self.word.take() == 0 {
                     self.sgi.wait();
                 }
             }

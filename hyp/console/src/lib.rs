@@ -64,7 +64,7 @@ mod ring;
 mod tests;
 
 pub use input::{Keys, Typed};
-pub use line::Line;
+pub use line::LineBuffer;
 pub use mux::{After, BREAK, CONTINUED, LINE, Mux, Partitions, Port};
 pub use output::{Front, Output, Waiting, published};
 pub use pace::Pace;

@@ -2,18 +2,18 @@
 //! along.
 
 /// Text of bounded length; what does not fit is cut off.
-pub struct Line {
+pub struct LineBuffer {
     bytes: [u8; Self::SIZE],
     len: usize,
 }
 
-impl Default for Line {
+impl Default for LineBuffer {
     fn default() -> Self {
         Self { bytes: [0; Self::SIZE], len: 0 }
     }
 }
 
-impl Line {
+impl LineBuffer {
     /// Most bytes of a line.
     pub const SIZE: usize = 240;
 

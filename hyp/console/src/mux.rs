@@ -9,7 +9,7 @@
 
 use core::mem::{replace, take};
 
-use crate::Line;
+use crate::LineBuffer;
 use crate::filter::Filter;
 use crate::output::{Front, Output, Waiting};
 
@@ -92,7 +92,7 @@ impl Mux {
     /// Partition `index` has this name, up to the first zero, and this SGR colour (31 to 36, or 0
     /// for the terminal's own).
     pub fn set_name(&mut self, index: usize, name: &[u8], colour: u32) {
-        let mut line = Line::default();
+        let mut line = LineBuffer::default();
         line.str("\x1b[").dec(colour.into()).str("m[");
         line.name(name).str("]\x1b[0m ");
         let text = line.as_bytes();

@@ -1,11 +1,11 @@
 //! A doorbell on its way: the receiver's pending word, the sender's rate limit, and what is put
 //! off.
 //!
-//! [`End::ring`] runs on the sender's core, [`Line::take`] on the receiver's, after the SGI. A
-//! doorbell is one bit from the moment it is set in [`Line`] until the receiver takes it; nothing
-//! else can lose or invent one:
+//! [`End::ring`] runs on the sender's core, [`PendingWord::take`] on the receiver's, after the SGI.
+//! A doorbell is one bit from the moment it is set in [`PendingWord`] until the receiver takes it;
+//! nothing else can lose or invent one:
 //!
-//! - A bit has one setter (its peer end's core) and one clearer (the line's own core). A set bit
+//! - A bit has one setter (its peer end's core) and one clearer (the word's own core). A set bit
 //!   therefore means that its setter has sent the SGI, has it in its [`Deferred`] set, or found the
 //!   end masked and left the rest to `unmask`.
 //! - Over the rate limit the bit stays set and only the SGI waits. Rings meanwhile coalesce into
@@ -18,9 +18,9 @@
 //! Two cores, one doorbell, and a rate limit of one per second:
 //!
 //! ```
-//! use bulkhead_doorbell::{Bucket, End, Line, Outcome};
+//! use bulkhead_doorbell::{Bucket, End, PendingWord, Outcome};
 //!
-//! let receiver = Line::default();
+//! let receiver = PendingWord::default();
 //! let mut sender = End { bucket: Bucket::new(1_000, 1, 1), ..End::default() };
 //! let now = || 5_000; // the counter, at 1 kHz
 //! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Notify); // the sender's core sends the SGI
@@ -48,29 +48,29 @@ use core::sync::atomic::AtomicU64;
 #[cfg(loom)]
 use loom::sync::atomic::AtomicU64;
 
-/// Doorbells on their way to one core. All zero is a valid, empty line. Only its own core masks and
+/// Doorbells on their way to one core. All zero is a valid, empty word. Only its own core masks and
 /// takes.
 ///
 /// A cache line of its own, so that ringing one core disturbs no other.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
-pub struct Line {
+pub struct PendingWord {
     /// One bit for each handle that was rung.
     pub pending: AtomicU64,
     /// Handles whose doorbells wait.
     pub masked: AtomicU64,
 }
 
-impl Line {
+impl PendingWord {
     /// Sets `bit` (modulo 64), making all the caller wrote before it visible to whoever takes it:
     /// [`Outcome::Notify`] if it is new and its end listens.
     ///
     /// No wake-up is lost to a mask that is lifted meanwhile: the read-modify-writes of the pending
-    /// word here and in [`Line::unmask`] have one order. If this one is first, `unmask` finds the
-    /// bit; if `unmask` is first, this one acquires what it released, and the mask read next is
-    /// already lifted. So no sequential consistency and no DMB are needed (LDAXR/STLXR on Arm). The
-    /// SGI is a system register write, which these do not order: the caller puts a DSB ISHST before
-    /// it.
+    /// word here and in [`PendingWord::unmask`] have one order. If this one is first, `unmask`
+    /// finds the bit; if `unmask` is first, this one acquires what it released, and the mask read
+    /// next is already lifted. So no sequential consistency and no DMB are needed (LDAXR/STLXR on
+    /// Arm). The SGI is a system register write, which these do not order: the caller puts a DSB
+    /// ISHST before it.
     pub fn ring(&self, bit: u32) -> Outcome {
         let bit = one(bit);
         if self.pending.fetch_or(bit, AcqRel) & bit != 0 {
@@ -89,7 +89,7 @@ impl Line {
         self.pending.load(Relaxed) & !self.masked.load(Relaxed) & one(bit) != 0
     }
 
-    /// Takes every doorbell that is not masked; masked ones stay set. To be called on the line's
+    /// Takes every doorbell that is not masked; masked ones stay set. To be called on the word's
     /// own core.
     pub fn take(&self) -> u64 {
         // Its own core alone writes the mask, so it cannot change between these two.
@@ -97,13 +97,13 @@ impl Line {
         self.pending.fetch_and(masked, Acquire) & !masked
     }
 
-    /// Holds back doorbells of `bit` from now on. To be called on the line's own core.
+    /// Holds back doorbells of `bit` from now on. To be called on the word's own core.
     pub fn mask(&self, bit: u32) {
         self.masked.store(self.masked.load(Relaxed) | one(bit), Relaxed);
     }
 
     /// Lets doorbells of `bit` through again; true if one waited: it is taken, and the caller
-    /// delivers it. To be called on the line's own core.
+    /// delivers it. To be called on the word's own core.
     pub fn unmask(&self, bit: u32) -> bool {
         let bit = one(bit);
         self.masked.store(self.masked.load(Relaxed) & !bit, Relaxed);
@@ -121,8 +121,8 @@ const fn one(bit: u32) -> u64 {
     1 << (bit & 63)
 }
 
-/// What [`Line::ring`], and after it the limit ([`End::ring`], [`End::retry`]), ask of the sender's
-/// core.
+/// What [`PendingWord::ring`], and after it the limit ([`End::ring`], [`End::retry`]), ask of the
+/// sender's core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Send the SGI now.
@@ -156,10 +156,10 @@ pub struct End {
 }
 
 impl End {
-    /// Rings `bit` of the peer's `line`. `now` reads the counter (ticks), only where the limit has
+    /// Rings `bit` of the peer's `word`. `now` reads the counter (ticks), only where the limit has
     /// to be asked.
-    pub fn ring(&mut self, line: &Line, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
-        let outcome = match line.ring(bit) {
+    pub fn ring(&mut self, word: &PendingWord, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
+        let outcome = match word.ring(bit) {
             Outcome::Notify => self.bucket.admit(now),
             Outcome::Coalesced => {
                 self.coalesced = self.coalesced.wrapping_add(1);
@@ -175,8 +175,8 @@ impl End {
 
     /// Asks the limit again for a doorbell that was put off: [`Outcome::Held`] if it needs no SGI
     /// any more.
-    pub fn retry(&mut self, line: &Line, bit: u32, now: u64) -> Outcome {
-        match line.wants_notify(bit) {
+    pub fn retry(&mut self, word: &PendingWord, bit: u32, now: u64) -> Outcome {
+        match word.wants_notify(bit) {
             true => self.bucket.admit(|| now),
             false => Outcome::Held,
         }

@@ -10,7 +10,7 @@ const LENGTH: usize = if cfg!(miri) { 1 } else { 20 };
 
 #[test]
 fn a_line_is_one_cache_line() {
-    assert_eq!((size_of::<Line>(), align_of::<Line>()), (64, 64));
+    assert_eq!((size_of::<PendingWord>(), align_of::<PendingWord>()), (64, 64));
 }
 
 #[test]
@@ -38,22 +38,22 @@ fn no_limit_admits_without_a_look_at_the_counter() {
 
 #[test]
 fn every_outcome_and_its_count() {
-    let line = Line::default();
+    let word = PendingWord::default();
     let mut end = End { bucket: Bucket::new(1000, 10, 1), ..End::default() };
-    assert_eq!(end.ring(&line, 5, || 0), Outcome::Notify);
+    assert_eq!(end.ring(&word, 5, || 0), Outcome::Notify);
     let unread = || -> u64 { unreachable!("the counter is read for a new bit only") };
-    assert_eq!(end.ring(&line, 5, unread), Outcome::Coalesced);
-    assert_eq!(line.take(), 1 << 5);
-    assert_eq!(end.ring(&line, 5, || 1), Outcome::Deferred(100));
-    assert!(line.is_pending(5));
-    assert_eq!(end.retry(&line, 5, 99), Outcome::Deferred(100));
-    assert_eq!(end.retry(&line, 5, 100), Outcome::Notify);
+    assert_eq!(end.ring(&word, 5, unread), Outcome::Coalesced);
+    assert_eq!(word.take(), 1 << 5);
+    assert_eq!(end.ring(&word, 5, || 1), Outcome::Deferred(100));
+    assert!(word.is_pending(5));
+    assert_eq!(end.retry(&word, 5, 99), Outcome::Deferred(100));
+    assert_eq!(end.retry(&word, 5, 100), Outcome::Notify);
     // Taken with another's SGI before its own time came.
-    assert_eq!(line.take(), 1 << 5);
-    assert_eq!(end.retry(&line, 5, 200), Outcome::Held);
-    line.mask(5);
-    assert_eq!(end.ring(&line, 5, || 300), Outcome::Held);
-    assert_eq!((line.take(), line.unmask(5), line.unmask(5)), (0, true, false));
+    assert_eq!(word.take(), 1 << 5);
+    assert_eq!(end.retry(&word, 5, 200), Outcome::Held);
+    word.mask(5);
+    assert_eq!(end.ring(&word, 5, || 300), Outcome::Held);
+    assert_eq!((word.take(), word.unmask(5), word.unmask(5)), (0, true, false));
     assert_eq!((end.sent, end.coalesced, end.deferred), (3, 1, 1));
 }
 
@@ -90,9 +90,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A sender with four ends, a receiver with one line.
+/// A sender with four ends, a receiver with one word.
 struct World {
-    line: Line,
+    word: PendingWord,
     ends: [End; 64],
     deferred: Deferred,
     sgi: bool,
@@ -122,25 +122,25 @@ impl World {
         match *step {
             Step::Ring(bit) => {
                 let now = self.now;
-                let outcome = self.ends[bit as usize].ring(&self.line, bit, || now);
+                let outcome = self.ends[bit as usize].ring(&self.word, bit, || now);
                 self.rings += 1;
                 self.did(bit, outcome);
             }
-            Step::Mask(bit) => self.line.mask(bit),
+            Step::Mask(bit) => self.word.mask(bit),
             Step::Unmask(bit) => {
-                let waited = self.line.unmask(bit);
+                let waited = self.word.unmask(bit);
                 self.receive(u64::from(waited) << bit);
             }
             Step::Sgi => {
                 if std::mem::take(&mut self.sgi) {
-                    let bits = self.line.take();
+                    let bits = self.word.take();
                     self.receive(bits);
                 }
             }
             Step::Pass(ticks) => {
                 self.now += ticks;
                 for bit in self.deferred.due(self.now) {
-                    let outcome = self.ends[bit as usize].retry(&self.line, bit, self.now);
+                    let outcome = self.ends[bit as usize].retry(&self.word, bit, self.now);
                     self.did(bit, outcome);
                 }
             }
@@ -157,7 +157,7 @@ proptest! {
     ) {
         let bucket = Bucket::new(1000, rate, burst);
         let mut world = World {
-            line: Line::default(),
+            word: PendingWord::default(),
             ends: [End { bucket, ..End::default() }; 64],
             deferred: Deferred::default(),
             sgi: false,
@@ -168,17 +168,17 @@ proptest! {
         let settle = settle.chain([Step::Pass(1000), Step::Sgi]);
         for step in steps.iter().cloned().chain(settle) {
             world.step(&step);
-            let waiting = |bit: u32| u64::from(world.line.is_pending(bit));
+            let waiting = |bit: u32| u64::from(world.word.is_pending(bit));
             for (bit, end) in (0..).zip(&world.ends) {
                 prop_assert_eq!(end.sent, end.received + waiting(bit));
                 let mut deferred = world.deferred;
                 let covered = world.sgi || deferred.due(u64::MAX).any(|due| due == bit);
-                prop_assert!(!world.line.wants_notify(bit) || covered);
+                prop_assert!(!world.word.wants_notify(bit) || covered);
             }
             let counted: u64 = world.ends.iter().map(|end| end.sent + end.coalesced).sum();
             prop_assert_eq!(counted, world.rings);
         }
-        prop_assert_eq!((0..64).filter(|bit| world.line.is_pending(*bit)).count(), 0);
+        prop_assert_eq!((0..64).filter(|bit| world.word.is_pending(*bit)).count(), 0);
     }
 
     /// In no window are there more than the burst and what the rate gives; a refusal names the

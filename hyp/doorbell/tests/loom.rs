@@ -2,14 +2,14 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-doorbell --release --test loom`.
 #![cfg(loom)]
 
-use bulkhead_doorbell::{Bucket, End, Handles, Line, Outcome};
+use bulkhead_doorbell::{Bucket, End, Handles, Outcome, PendingWord};
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-/// One core's line, its SGI, and for each bit what its sender says before it rings.
+/// One core's word, its SGI, and for each bit what its sender says before it rings.
 struct Core {
-    line: Line,
+    word: PendingWord,
     sgi: Notify,
     said: [AtomicU32; 2],
 }
@@ -17,7 +17,7 @@ struct Core {
 impl Core {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            line: Line::default(),
+            word: PendingWord::default(),
             sgi: Notify::new(),
             said: [AtomicU32::new(0), AtomicU32::new(0)],
         })
@@ -29,14 +29,14 @@ impl Core {
         let mut put_off = None;
         for word in words {
             self.said[bit as usize].store(*word, Relaxed);
-            match end.ring(&self.line, bit, || 0) {
+            match end.ring(&self.word, bit, || 0) {
                 Outcome::Notify => self.sgi.notify(),
                 Outcome::Deferred(at) => put_off = Some(at),
                 Outcome::Coalesced | Outcome::Held => {}
             }
         }
         if let Some(at) = put_off {
-            match end.retry(&self.line, bit, at) {
+            match end.retry(&self.word, bit, at) {
                 Outcome::Notify => self.sgi.notify(),
                 outcome => assert_eq!(outcome, Outcome::Held),
             }
@@ -58,12 +58,12 @@ impl Core {
     fn listen(&self, last: [u32; 2], heard: &mut [u32; 2], received: &mut u64) {
         while *heard != last {
             self.sgi.wait();
-            self.handle(self.line.take(), heard, received);
+            self.handle(self.word.take(), heard, received);
         }
     }
 
     fn unmask(&self, bit: u32, heard: &mut [u32; 2], received: &mut u64) {
-        if self.line.unmask(bit) {
+        if self.word.unmask(bit) {
             self.handle(1 << bit, heard, received);
         }
     }
@@ -88,13 +88,13 @@ fn two_senders_and_a_masking_receiver() {
             })
         });
         let (mut heard, mut received) = ([0; 2], 0);
-        core.line.mask(0);
-        core.handle(core.line.take(), &mut heard, &mut received);
+        core.word.mask(0);
+        core.handle(core.word.take(), &mut heard, &mut received);
         core.unmask(0, &mut heard, &mut received);
         core.listen([2, 1], &mut heard, &mut received);
         let sent: u64 = senders.into_iter().map(|s| s.join().unwrap()).sum();
         // The word may be heard before its own doorbell, which is then still there.
-        core.handle(core.line.take(), &mut heard, &mut received);
+        core.handle(core.word.take(), &mut heard, &mut received);
         assert_eq!(sent, received);
     });
 }
@@ -114,12 +114,12 @@ fn a_deferred_sgi_is_neither_lost_nor_repeated() {
             })
         };
         let (mut heard, mut received) = ([0, 7], 0);
-        core.handle(core.line.take(), &mut heard, &mut received);
-        core.line.mask(0);
+        core.handle(core.word.take(), &mut heard, &mut received);
+        core.word.mask(0);
         core.unmask(0, &mut heard, &mut received);
         core.listen([2, 7], &mut heard, &mut received);
         let sent = sender.join().unwrap();
-        core.handle(core.line.take(), &mut heard, &mut received);
+        core.handle(core.word.take(), &mut heard, &mut received);
         assert_eq!(sent, received);
     });
 }
@@ -128,18 +128,18 @@ fn a_deferred_sgi_is_neither_lost_nor_repeated() {
 fn masked_doorbells_send_no_sgi_and_wait() {
     explore(|| {
         let core = Core::new();
-        core.line.mask(0);
+        core.word.mask(0);
         let sender = {
             let core = core.clone();
             thread::spawn(move || {
                 core.said[0].store(1, Relaxed);
-                End::default().ring(&core.line, 0, || 0)
+                End::default().ring(&core.word, 0, || 0)
             })
         };
-        assert_eq!(core.line.take(), 0);
+        assert_eq!(core.word.take(), 0);
         assert_eq!(sender.join().unwrap(), Outcome::Held);
-        assert_eq!(core.line.take(), 0);
-        assert!(core.line.unmask(0));
-        assert!(!core.line.is_pending(0));
+        assert_eq!(core.word.take(), 0);
+        assert!(core.word.unmask(0));
+        assert!(!core.word.is_pending(0));
     });
 }

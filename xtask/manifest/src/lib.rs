@@ -12,9 +12,9 @@ mod checks;
 mod decode;
 pub mod guest_machine;
 mod image;
-pub mod misfit;
 mod names;
 mod pieces;
+pub mod placement_error;
 mod programs;
 mod raw;
 mod recover;
@@ -35,7 +35,7 @@ pub use report::{Diagnostics, Finding};
 
 use catalogue::{known_systems, names, shown};
 use decode::Table;
-use misfit::{Misfit, Of};
+use placement_error::{Of, PlacementError};
 use raw::Manifest;
 use rules::{Check, RULES};
 use system::{Board, Range, System};
@@ -102,7 +102,7 @@ pub fn check_text(
 }
 
 /// The planner's refusal of the system `spec`, shown where the manifest says what does not fit.
-pub fn misfit(root: &Path, spec: &str, misfit: &Misfit) -> Diagnostics {
+pub fn misfit(root: &Path, spec: &str, misfit: &PlacementError) -> Diagnostics {
     let path = locate(root, spec);
     // It has just been read; without it, the refusal stays.
     let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -111,7 +111,7 @@ pub fn misfit(root: &Path, spec: &str, misfit: &Misfit) -> Diagnostics {
 }
 
 /// The planner's refusal as a finding in the manifest's text.
-pub fn refused(text: &str, misfit: &Misfit) -> Finding {
+pub fn refused(text: &str, misfit: &PlacementError) -> Finding {
     let document = DeTable::parse_recoverable(text).0;
     let element = |list: &str, index: usize, keys: &[&str]| {
         let DeValue::Array(items) = document.get_ref().get(list)?.get_ref() else {

@@ -5,7 +5,7 @@
 //! Each has a bad manifest in tests/manifests/ID.toml with the exact message in ID.txt, and a line
 //! in docs/manifest.md.
 
-use super::checks::{channels, cores, devices, images, memory, names, ram, unwise, verdict};
+use super::checks::{channels, cores, devices, images, memory, names, ram, verdict, warnings};
 use super::programs::Program;
 use super::raw::Manifest;
 use super::report::Finding;
@@ -349,20 +349,20 @@ pub const RULES: &[Rule] = &[
         "With a burst of 0 no doorbell would ever be sent; with one rate the other end would have \
          none."),
 
-    rule("shared-cluster", W(unwise::shared_cluster),
+    rule("shared-cluster", W(warnings::shared_cluster),
         "Compute cores share no L2 with comm cores, unless the manifest says `mixed-clusters = \
          \"allow\"`.",
         "What a core loads, another one's cache lines make room for: a neighbour cannot interrupt \
          a compute core, but slow it."),
-    rule("comm-idle", W(unwise::comm_idle),
+    rule("comm-idle", W(warnings::comm_idle),
         "A core of the class `comm` is an end of a channel, or drains the console.",
         "The class is a permission to be interrupted by neighbours: nobody should have it without \
          need."),
-    rule("small-mappings", W(unwise::small_mappings),
+    rule("small-mappings", W(warnings::small_mappings),
         "Memory starts and ends at multiples of 2 MiB, for the guest and in RAM.",
         "Each 4 KiB page then needs a TLB entry of its own and a longer walk, where 2 MiB could \
          share one."),
-    rule("rate-unlimited", W(unwise::rate_unlimited),
+    rule("rate-unlimited", W(warnings::rate_unlimited),
         "A doorbell rate has a limit.",
         "A guest that goes wrong could ring for ever, and its peer's core would do little but take \
          doorbells."),

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use manifest::guest_machine::{
     CHANNEL_INTIDS, CHANNELS, GICC_DIR, GICD, GICR, GICR_SIZE, PL011, PL011_INTID, TIMERS,
 };
-use manifest::misfit::{Misfit, Of};
+use manifest::placement_error::{Of, PlacementError};
 use manifest::system::{Partition, Range, System};
 use manifest::words::bytes;
 use plan::{
@@ -85,7 +85,7 @@ fn below(system: &System, index: usize, top: u64, size: u64, what: &str) -> Resu
     let memory = &partition.memory[0];
     match top.checked_sub(size).map(|base| base & !(PAGE - 1)) {
         Some(base) if base >= memory.ipa => Ok(base),
-        _ => bail!(Misfit {
+        _ => bail!(PlacementError {
             of: Of::Memory(index, 0),
             what: format!("the {what} of {} does not fit", partition.name),
             why: format!(
@@ -101,7 +101,7 @@ fn below(system: &System, index: usize, top: u64, size: u64, what: &str) -> Resu
 /// Every load within one piece of memory, no two over each other.
 fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
     let partition = &system.partitions[index];
-    let misfit = |what: &str, why: String| Misfit {
+    let misfit = |what: &str, why: String| PlacementError {
         of: match what {
             "device tree" => Of::DeviceTree(index),
             _ => Of::Memory(index, 0),

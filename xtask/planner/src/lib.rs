@@ -40,7 +40,7 @@ use place::Places;
 /// When EL2's executable is not one that [`pack`] can lay out, or when the system does not fit its
 /// board or itself.
 pub fn compile(system: &System, el2_elf: &[u8]) -> Result<Image> {
-    erring(system, el2_elf, &|_, _| ())
+    compile_with_fault(system, el2_elf, &|_, _| ())
 }
 
 /// [`compile`] with a mistake: `mistake` alters what was decided before anything follows from it,
@@ -49,7 +49,7 @@ pub fn compile(system: &System, el2_elf: &[u8]) -> Result<Image> {
 ///
 /// # Errors
 /// As [`compile`].
-pub fn erring(
+pub fn compile_with_fault(
     system: &System,
     el2_elf: &[u8],
     mistake: &dyn Fn(&mut Places, &mut Vec<Guest>),

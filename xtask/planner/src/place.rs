@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use anyhow::{Result, bail, ensure};
 use buddy_system_allocator::FrameAllocator;
-use manifest::misfit::{Misfit, Of};
+use manifest::placement_error::{Of, PlacementError};
 use manifest::system::{Range, System, merged};
 use manifest::words::bytes;
 use plan::{PAGE, PRIVATE_SIZE, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION, STATE_SIZE};
@@ -100,7 +100,7 @@ fn place_aligned(
             }
             ensure!(
                 frames.reserve(base, size),
-                Misfit {
+                PlacementError {
                     of: Of::Memory(p, at),
                     what: format!("memory of {} cannot be where it must", partition.name),
                     why: format!(
@@ -266,7 +266,7 @@ impl Frames {
         None
     }
 
-    fn does_not_fit(&self, system: &System, of: Of, who: &str, size: u64) -> Misfit {
+    fn does_not_fit(&self, system: &System, of: Of, who: &str, size: u64) -> PlacementError {
         let ram = self.ram.iter().map(|range| range.size).sum();
         let mut why = format!("RAM has {};", bytes(ram));
         for partition in &system.partitions {
@@ -275,7 +275,7 @@ impl Frames {
             let _ = write!(why, " {} takes {},", partition.name, bytes(size));
         }
         let _ = write!(why, " and no range of {} is free", bytes(size));
-        Misfit {
+        PlacementError {
             of,
             what: format!("{who} does not fit the RAM of {}", system.board.name),
             why,

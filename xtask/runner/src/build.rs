@@ -2,7 +2,7 @@
 //! From a system's name to the bytes of its image: builds the hypervisor and the guests, then
 //! compiles the plan.
 
-use crate::linux::{self, Instead};
+use crate::linux::{self, Overrides};
 use crate::ui;
 use crate::workspace::{cargo, root, target_dir};
 use anyhow::{Context, Result, anyhow, bail};
@@ -27,7 +27,7 @@ pub const FLAVOURS: [(u32, Option<&str>, &str); 2] =
 pub struct Builder {
     built: BTreeMap<String, PathBuf>,
     /// What to take instead of Debian's.
-    pub instead: Instead,
+    pub overrides: Overrides,
     /// EL2 is built without its fast paths: tests compare both builds.
     pub without_fast_paths: bool,
     /// GIC version to make systems for, instead of the first that their board lists.
@@ -121,7 +121,7 @@ impl Builder {
         if let Some(path) = self.built.get(name) {
             return Ok(path.clone());
         }
-        let path = linux::file(package, &self.instead)?;
+        let path = linux::file(package, &self.overrides)?;
         self.built.insert(name.to_string(), path.clone());
         Ok(path)
     }

@@ -165,7 +165,7 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
     }
     if let Some(name) = firmware {
         let package = name.strip_prefix(manifest::SCHEME).unwrap_or(name);
-        let path = linux::file(package, &linux::Instead::default())?;
+        let path = linux::file(package, &linux::Overrides::default())?;
         extra.extend(["-bios".to_string(), path.display().to_string()]);
     }
     let second = file(&job.case, "uart1");

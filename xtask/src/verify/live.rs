@@ -2,8 +2,8 @@
 //! image, stopped three times or more: as soon as every core runs its guest, under load, and after
 //! EL2's last line.
 
+mod compare;
 mod gdb;
-mod hold;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use compare::Standard;
 use gdb::{Gdb, Stop};
-use hold::Standard;
 use manifest::system::System;
 use manifest::words::count;
 use planner::Image;

@@ -141,8 +141,8 @@ fn plain(bytes: &[u8]) -> String {
 
 #[test]
 fn lines_are_put_together() {
-    let text = |line: &Line| String::from_utf8(line.as_bytes().to_vec()).unwrap();
-    let mut line = Line::default();
+    let text = |line: &LineBuffer| String::from_utf8(line.as_bytes().to_vec()).unwrap();
+    let mut line = LineBuffer::default();
     line.name(b"control\0\0\0").str(": core ").dec(0).byte(b' ');
     line.dec(1050).byte(b' ').dec(u64::MAX).byte(b' ');
     line.hex(0).byte(b' ').hex(0x1234).byte(b' ').hex(u64::MAX);
@@ -153,7 +153,7 @@ fn lines_are_put_together() {
     for _ in 0..100 {
         line.str("too long");
     }
-    assert_eq!(line.as_bytes().len(), Line::SIZE);
+    assert_eq!(line.as_bytes().len(), LineBuffer::SIZE);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn a_long_line_outlives_the_input() {
 fn a_guest_leaves_room_for_el2() {
     let mut m = Machine::new();
     m.guest(0, &[b'x'; 9000]);
-    let line = "e".repeat(Line::SIZE);
+    let line = "e".repeat(LineBuffer::SIZE);
     m.el2(0, &line);
     m.wait();
     assert!(m.shown().ends_with(&format!("\r\nbulkhead: {line}\r\n")));
@@ -485,7 +485,7 @@ proptest! {
 #[test]
 fn how_much_is_loaded_has_one_unit() {
     let text = |done: u64, bytes: u64| {
-        let mut line = Line::default();
+        let mut line = LineBuffer::default();
         line.loading(done, bytes);
         String::from_utf8(line.as_bytes().to_vec()).expect("text")
     };

@@ -65,7 +65,7 @@ writable! {
 }
 
 /// Instructions this core has retired at EL2, modulo 2^32, if it has a PMU.
-pub fn work() -> Option<u32> {
+pub fn el2_instructions() -> Option<u32> {
     (MDCR_EL2.read(MDCR_EL2::HPMN) != 0).then(|| pmxevcntr() as u32)
 }
 

@@ -8,7 +8,7 @@
 use core::slice::from_ref;
 use core::sync::atomic::Ordering::Relaxed;
 
-use console::Line;
+use console::LineBuffer;
 use plan::{Core, Machine, PAGE, Range};
 
 use super::power_off::{self, HVC, PSCI, UART};
@@ -349,7 +349,7 @@ fn check_ram(found: &Found, plan: &PlanView) {
             let mut rest = ram.len() as u64 + found.ram_lost;
             for range in ram {
                 // Room for one more and for what ends the line.
-                if line.as_bytes().len() > Line::SIZE - 80 {
+                if line.as_bytes().len() > LineBuffer::SIZE - 80 {
                     break;
                 }
                 between(line.str(" "), range);
@@ -364,7 +364,7 @@ fn check_ram(found: &Found, plan: &PlanView) {
     }
 }
 
-fn between(line: &mut Line, range: &Range) {
+fn between(line: &mut LineBuffer, range: &Range) {
     line.hex(range.base).str("-").hex(end(range).wrapping_sub(1));
 }
 

@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use console::Line;
+use console::LineBuffer;
 
 use crate::arch::{registers, unreachable_state};
 use crate::drivers::pl011::Uart;
@@ -20,12 +20,12 @@ pub static PSCI: AtomicBool = AtomicBool::new(false);
 pub static HVC: AtomicBool = AtomicBool::new(false);
 
 /// Prints `line`, then powers off.
-pub fn power_off_with(line: &mut Line) -> ! {
+pub fn power_off_with(line: &mut LineBuffer) -> ! {
     power_off_on(UART.load(Relaxed), line)
 }
 
 /// Prints `line` on the PL011 at `base`, if there is one, then powers off.
-pub fn power_off_on(base: u64, line: &Line) -> ! {
+pub fn power_off_on(base: u64, line: &LineBuffer) -> ! {
     if base != 0 {
         // SAFETY: the device tree or the plan says a PL011 is there, the MMU is off, and no other
         // core drives it yet.

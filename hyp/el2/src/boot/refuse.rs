@@ -1,11 +1,11 @@
 //! Refusing to boot: one line that names both sides, and the end of the machine.
 
-use console::Line;
+use console::LineBuffer;
 
 use crate::state::plan_view::PlanView;
 
-/// Refuses with a line of the parts given, each a method of [`Line`] and its argument: what does
-/// not fit, and both sides.
+/// Refuses with a line of the parts given, each a method of [`LineBuffer`] and its argument: what
+/// does not fit, and both sides.
 macro_rules! refuse {
     ($($part:ident $value:expr),+ $(,)?) => {{
         let mut line = $crate::boot::refuse::refusal();
@@ -16,14 +16,14 @@ macro_rules! refuse {
 pub(crate) use refuse;
 
 /// The start of a refusal, for those that a loop writes.
-pub fn refusal() -> Line {
-    let mut line = Line::default();
+pub fn refusal() -> LineBuffer {
+    let mut line = LineBuffer::default();
     line.str("bulkhead: refused: ");
     line
 }
 
 /// Refuses a machine for what its interrupt controller has otherwise than the plan.
-pub fn refuse_gic(words: &Line) -> ! {
+pub fn refuse_gic(words: &LineBuffer) -> ! {
     refuse!(name words.as_bytes())
 }
 

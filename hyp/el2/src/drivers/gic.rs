@@ -6,7 +6,7 @@
 //!
 //! [`GicDriver`] is what both architecture versions offer; `mod.rs` names the one that is built.
 
-use console::Line;
+use console::LineBuffer;
 use plan::{Core, Machine};
 use trap::Common;
 use vgic::Vcpu;
@@ -39,7 +39,7 @@ pub trait GicDriver {
     /// Checks that core `row` has the interrupt controller that the plan gives it. Returns what
     /// differs, or what firmware or a loader has set up otherwise than EL2 needs it, in words that
     /// name both sides.
-    fn check_core(row: &Core) -> Option<Line>;
+    fn check_core(row: &Core) -> Option<LineBuffer>;
 
     /// Returns the number of this core's list registers, 16 at most.
     fn list_register_count() -> u64;
@@ -51,7 +51,7 @@ pub trait GicDriver {
     fn route(gicd: &Distributor, intid: u32, mpidr: u64);
 
     /// Routes SPI `intid` at boot. Returns why EL2 cannot enable it, if it cannot.
-    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Option<Line> {
+    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Option<LineBuffer> {
         Self::route(gicd, intid, mpidr);
         None
     }

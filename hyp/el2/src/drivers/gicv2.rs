@@ -11,7 +11,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use aarch64_cpu::asm::barrier;
-use console::Line;
+use console::LineBuffer;
 use plan::{Core, Machine};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
@@ -92,13 +92,13 @@ const fn target(mpidr: u64) -> u8 {
 
 /// Checks that interrupt `intid` can be enabled. Firmware may have left it to the Secure world:
 /// then its bits ignore writes (IHI 0048, 4.3.5), and this returns the refusal.
-fn check_enable(gicd: &Distributor, intid: u32) -> Option<Line> {
+fn check_enable(gicd: &Distributor, intid: u32) -> Option<LineBuffer> {
     let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
     gicd.write(Bank::SetEnable, word, bit);
     let is_enabled = gicd.read(Bank::SetEnable, word) & bit != 0;
     gicd.write(Bank::ClearEnable, word, bit);
     (!is_enabled).then(|| {
-        let mut line = Line::default();
+        let mut line = LineBuffer::default();
         line.str("GIC: the plan needs INTID ").dec(intid.into());
         line.str(", firmware keeps it in Group 0");
         line
@@ -185,13 +185,13 @@ impl GicDriver for Gicv2 {
         IS_LINKED.store(link.unwrap_or(is_gic_400), Relaxed);
     }
 
-    fn check_core(row: &Core) -> Option<Line> {
+    fn check_core(row: &Core) -> Option<LineBuffer> {
         let gicd = distributor(GICD.load(Relaxed));
         // ITARGETSR0 names the reader (IHI 0048, 4.3.12), but where there is one CPU interface
         // (GICD_TYPER.CPUNumber, 7:5).
         let found = gicd.itargetsr.first().map_or(0, |byte| byte.get());
         if gicd.typer.get() & 0xe0 != 0 && found != target(row.mpidr) {
-            let mut line = Line::default();
+            let mut line = LineBuffer::default();
             line.str("GIC: the plan has core ").hex(row.mpidr);
             line.str(" at target bit ").hex(target(row.mpidr).into());
             line.str(", the machine at ").hex(found.into());
@@ -221,7 +221,7 @@ impl GicDriver for Gicv2 {
         }
     }
 
-    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Option<Line> {
+    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Option<LineBuffer> {
         Self::route(gicd, intid, mpidr);
         check_enable(gicd, intid)
     }

@@ -11,7 +11,7 @@ use aarch64_cpu::registers::{
 use arm_gic::UniqueMmioPointer;
 use arm_gic::gicv3::registers::GicrSgi;
 use arm_gic::gicv3::{GicCpuInterface, GicRedistributor};
-use console::Line;
+use console::LineBuffer;
 use plan::Core;
 use tock_registers::interfaces::{Readable, Writeable};
 use trap::Common;
@@ -105,8 +105,8 @@ pub struct Gicv3;
 impl GicDriver for Gicv3 {
     const VERSION: u32 = 3;
 
-    fn check_core(row: &Core) -> Option<Line> {
-        let mut line = Line::default();
+    fn check_core(row: &Core) -> Option<LineBuffer> {
+        let mut line = LineBuffer::default();
         let found = redistributor(row).map_or(u64::MAX, |gicr| gicr.typer().core_mpidr());
         if found != row.mpidr {
             line.str("redistributor: the plan has core ").hex(row.mpidr);

@@ -2,7 +2,9 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use ::console::{After, LINE, Line, Output, PREFIX, Pace, Partitions, Typed, Waiting, published};
+use ::console::{
+    After, LINE, LineBuffer, Output, PREFIX, Pace, Partitions, Typed, Waiting, published,
+};
 use ::vgic::{Bank, Physical};
 
 use super::{ipi, vgic};
@@ -188,14 +190,14 @@ pub fn on_timer(cpu: &mut PerCpu, now: u64) -> bool {
 }
 
 /// Returns the start of a line about this core's partition.
-pub fn partition_line(cpu: &PerCpu) -> Line {
-    let mut line = Line::default();
+pub fn partition_line(cpu: &PerCpu) -> LineBuffer {
+    let mut line = LineBuffer::default();
     line.name(&cpu.partition.name).str(": ");
     line
 }
 
 /// Prints a line of EL2's own.
-pub fn print_line(cpu: &PerCpu, line: &Line) {
+pub fn print_line(cpu: &PerCpu, line: &LineBuffer) {
     // A ring without room for it holds 768 bytes of such lines already.
     cpu.terminal.output.say(&[PREFIX.as_bytes(), line.as_bytes(), b"\r\n"]);
     kick(cpu);
@@ -337,7 +339,7 @@ fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
 /// Does what Ctrl-A and `key` ask for, and what is to be said then: who has the input, who could. A
 /// digit gives it to that partition, counted from 1 in the manifest's order, or to nobody; again,
 /// it has the terminal too.
-fn command(cpu: &mut PerCpu, key: u8) -> Line {
+fn command(cpu: &mut PerCpu, key: u8) -> LineBuffer {
     let number = u32::from(key.wrapping_sub(b'0'));
     let partitions = cpu.plan.partitions();
     if number as usize <= partitions.len() {
@@ -351,7 +353,7 @@ fn command(cpu: &mut PerCpu, key: u8) -> Line {
         }
     }
     let partition = cpu.console.listener.and_then(|index| partitions.get(index));
-    let mut line = Line::default();
+    let mut line = LineBuffer::default();
     line.str("input goes to ");
     line.name(partition.map_or(b"nobody", |partition| &partition.name));
     line.str("; 0 nobody");

@@ -28,7 +28,7 @@ pub fn init(cpu: &mut PerCpu) {
         let partition = peer.map_or(usize::MAX, |_| row.peer_partition as usize);
         new.peer = Some(cpu.shared.state_word(partition));
         if let Some((core, theirs)) = peer {
-            new.line = Some(&theirs.line);
+            new.word = Some(&theirs.word);
             new.bit = 1 << (row.peer_handle & 63);
             new.handle = row.peer_handle;
             new.sgi = Gic::sgi(core.mpidr, DOORBELL);
@@ -43,13 +43,13 @@ pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
     let Some(end) = cpu.doorbell.end(handle) else {
         return error::BAD_HANDLE;
     };
-    let Some(line) = end.line else {
+    let Some(word) = end.word else {
         return error::NO_DOORBELL;
     };
     if end.peer.map(|state| state.load(Acquire)) != Some(state::RUNNING) {
         return error::PEER_DOWN;
     }
-    match end.end.ring(line, end.handle, timer::now) {
+    match end.end.ring(word, end.handle, timer::now) {
         Outcome::Notify => {
             Gic::send(end.sgi);
             ring::SENT
@@ -69,7 +69,7 @@ pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
 /// The doorbell SGI: every doorbell that waits becomes its end's virtual interrupt, and so does
 /// what siblings left.
 pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
-    let bits = cpu.mine.line.take();
+    let bits = cpu.mine.word.take();
     if bits == 0 && Gic::fast_inbox(vgic::vcpu(cpu)) {
         return cpu.count(Reason::Sibling);
     }
@@ -97,9 +97,9 @@ pub fn mask(cpu: &mut PerCpu, handle: u64, on: u64) -> i64 {
         return error::BAD_HANDLE;
     }
     match on {
-        1 => cpu.mine.line.mask(handle as u32),
+        1 => cpu.mine.word.mask(handle as u32),
         0 => {
-            if cpu.mine.line.unmask(handle as u32) {
+            if cpu.mine.word.unmask(handle as u32) {
                 deliver(cpu, handle);
             }
         }
@@ -112,8 +112,8 @@ pub fn mask(cpu: &mut PerCpu, handle: u64, on: u64) -> i64 {
 /// that one that waits for this end looks at `PEER`.
 pub fn notify_peers_of_stop(cpu: &mut PerCpu) {
     for end in &mut cpu.doorbell.ends {
-        if let Some(line) = end.line {
-            if line.ring(end.handle) != Outcome::Coalesced {
+        if let Some(word) = end.word {
+            if word.ring(end.handle) != Outcome::Coalesced {
                 end.end.sent = end.end.sent.wrapping_add(1);
             }
             Gic::send(end.sgi);
@@ -128,7 +128,7 @@ pub fn retry_deferred(cpu: &mut PerCpu, now: u64) {
         let Some(end) = cpu.doorbell.end(handle.into()) else {
             continue;
         };
-        match end.line.map(|line| end.end.retry(line, end.handle, now)) {
+        match end.word.map(|word| end.end.retry(word, end.handle, now)) {
             Some(Outcome::Notify) => Gic::send(end.sgi),
             Some(Outcome::Deferred(at)) => {
                 cpu.doorbell.deferred.defer(handle, at);

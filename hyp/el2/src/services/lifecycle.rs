@@ -4,7 +4,7 @@
 use core::mem::replace;
 use core::sync::atomic::Ordering::AcqRel;
 
-use ::console::Line;
+use ::console::LineBuffer;
 use abi::state;
 
 use super::{console, doorbell, ipi, vgic};
@@ -99,7 +99,7 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
     }
 }
 
-fn describe_fault(cpu: &PerCpu, line: &mut Line) {
+fn describe_fault(cpu: &PerCpu, line: &mut LineBuffer) {
     let fault = &cpu.fault;
     line.str("vCPU ").dec(cpu.row.vcpu.into());
     line.str(" on core ").dec(cpu.index as u64);

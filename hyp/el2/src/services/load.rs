@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{CNTHCTL_EL2, Writeable};
-use console::{Line, PREFIX};
+use console::{LineBuffer, PREFIX};
 use plan::load::{chunk, first_part, ranges, total};
 use plan::{Load, Memory, Partition, Range};
 
@@ -139,7 +139,7 @@ impl Progress {
             let done = |taken: &AtomicU32| chunks.min(taken.load(Relaxed).into());
             let done = done(&loading.filled) + done(&loading.cleaned);
             if done < 2 * chunks {
-                let mut line = Line::default();
+                let mut line = LineBuffer::default();
                 line.str(PREFIX).name(&partition.name).str(": ");
                 line.loading(bytes / (2 * chunks) * done, bytes).str("\r\n");
                 line.as_bytes().iter().for_each(|&byte| uart.write(byte));

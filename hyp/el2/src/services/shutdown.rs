@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Acquire;
 
-use ::console::Line;
+use ::console::LineBuffer;
 use abi::state;
 
 use super::console;
@@ -30,8 +30,8 @@ pub fn shut_down(cpu: &mut PerCpu) -> ! {
 }
 
 /// The system's last line: the nonce, and how each partition ended.
-fn last_line(cpu: &PerCpu) -> Line {
-    let mut line = Line::default();
+fn last_line(cpu: &PerCpu) -> LineBuffer {
+    let mut line = LineBuffer::default();
     line.str("end ").digits(cpu.shared.global.nonce.load(Acquire), 16);
     for (index, partition) in cpu.plan.partitions().iter().enumerate() {
         let word = state::NAMES.get(cpu.shared.state(index) as usize).copied().unwrap_or("?");

@@ -6,7 +6,7 @@ use ::core::{array, ptr};
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::Reason;
 use console::{Keys, Mux, Pace, Pl011};
-use doorbell::{Deferred, Line};
+use doorbell::{Deferred, PendingWord};
 use plan::{INTIDS, Interrupt, MAX_ENDS, MAX_VCPUS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
 use psci::{Power, Start};
 use tock_registers::registers::ReadWrite;
@@ -112,7 +112,7 @@ pub struct ChannelEnd {
     /// Rate limit and counters.
     pub end: doorbell::End,
     /// The peer core's pending word, or none if that end takes no doorbells.
-    pub line: Option<&'static Line>,
+    pub word: Option<&'static PendingWord>,
     /// The peer's bit there.
     pub bit: u64,
     /// The doorbell SGI to the peer's core, in the driver's form.

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 use abi::Reason;
 use console::{Output, Ring, Waiting};
-use doorbell::Line as PendingWord;
+use doorbell::PendingWord;
 use plan::{MAX_PARTITIONS, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION};
 
 /// What belongs to all cores together.
@@ -44,7 +44,7 @@ pub struct Loading {
 #[repr(C, align(4096))]
 pub struct SharedPerCpu {
     /// The pending word and mask of the core's channel ends.
-    pub line: PendingWord,
+    pub word: PendingWord,
     /// What others want of this core: [`control`] bits, sent with the control SGI.
     pub control: AtomicU32,
     /// EL2 entries by `abi::Reason`; the core alone writes.

@@ -61,7 +61,7 @@ fn bulkhead(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
             0
         }
         call::STATUS => {
-            let pending = cpu.mine.line.is_pending(x1 as u32);
+            let pending = cpu.mine.word.is_pending(x1 as u32);
             let Some(ChannelEnd { end, .. }) = cpu.doorbell.end(x1) else {
                 return error::BAD_HANDLE;
             };
@@ -81,7 +81,7 @@ fn bulkhead(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
         call::ENTRIES => ipi::vcpu_core(cpu, x1 as usize)
             .and_then(|index| cpu.shared.core(index)?.entries.get(x2 as usize))
             .map_or(error::BAD_ARGUMENT, |entries| entries.load(Relaxed) as i64),
-        call::WORK => registers::work().map_or(error::NOT_SUPPORTED, i64::from),
+        call::EL2_INSTRUCTIONS => registers::el2_instructions().map_or(error::NOT_SUPPORTED, i64::from),
         _ => error::NOT_SUPPORTED,
     }
 }

@@ -13,7 +13,7 @@ use crate::services::{console, doorbell, vgic};
 use crate::state::next::{Next, Until};
 use crate::state::percpu::{PerCpu, VgicBackend};
 use crate::state::plan_view::PlanView;
-use ::console::{Line, STARTED};
+use ::console::{LineBuffer, STARTED};
 
 /// Step 6 of boot (`boot/entry.rs` calls it by this name). `row` is this core's row of the plan.
 // SAFETY: no other function of EL2 has this name.
@@ -37,7 +37,7 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     console::init(cpu);
     vgic::vcpu(cpu).reset();
     if cpu.index == 0 {
-        let mut line = Line::default();
+        let mut line = LineBuffer::default();
         line.str(STARTED);
         console::print_line(cpu, &line);
     }

@@ -94,7 +94,7 @@ ring:                                   // as `doorbell::ring`
     cmp     w3, #{running}
     b.ne    call_rust
     stp     x4, x5, [sp, #16 * 2]
-    ldp     x3, x4, [x2, #{line}]       // the peer's line, the bit
+    ldp     x3, x4, [x2, #{peer_word}]  // the peer's pending word, the bit
     ldr     x5, [x3]
     tst     x5, x4                      // set: only this core sets it, so clear it stays
     b.ne    4f

@@ -25,7 +25,7 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 
 use abi::{Reason, call, state};
-use doorbell::{Bucket, End, Line};
+use doorbell::{Bucket, End, PendingWord};
 use plan::INTIDS;
 use trap::ec;
 
@@ -43,10 +43,10 @@ const HVC_0: u64 = (ec::HVC64 as u64) << 26 | 1 << 25;
 /// Where the channel ends are in [`PerCpu`].
 const BELLS: usize = offset_of!(PerCpu, doorbell.ends);
 // What the vectors take for granted beside the offsets they are given.
-const _: () = assert!(offset_of!(SharedPerCpu, line) == 0 && offset_of!(Line, pending) == 0);
-const _: () = assert!(offset_of!(ChannelEnd, bit) == offset_of!(ChannelEnd, line) + 8);
+const _: () = assert!(offset_of!(SharedPerCpu, word) == 0 && offset_of!(PendingWord, pending) == 0);
+const _: () = assert!(offset_of!(ChannelEnd, bit) == offset_of!(ChannelEnd, word) + 8);
 const _: () = assert!(offset_of!(Bucket, interval) == offset_of!(Bucket, arrival) + 8);
-const _: () = assert!(offset_of!(Line, masked) == 8);
+const _: () = assert!(offset_of!(PendingWord, masked) == 8);
 
 global_asm!(
     save_restore::save_macros!(),
@@ -84,14 +84,14 @@ global_asm!(
     cached_entry = const offset_of!(PerCpu, vgic.delivery.cached_entry),
     bells = const BELLS,
     peer = const offset_of!(ChannelEnd, peer),
-    line = const offset_of!(ChannelEnd, line),
+    peer_word = const offset_of!(ChannelEnd, word),
     sgi = const offset_of!(ChannelEnd, sgi),
     intid = const BELLS + offset_of!(ChannelEnd, intid),
     arrival = const offset_of!(ChannelEnd, end.bucket) + offset_of!(Bucket, arrival),
     tolerance = const offset_of!(ChannelEnd, end.bucket) + offset_of!(Bucket, tolerance),
     sent = const offset_of!(ChannelEnd, end) + offset_of!(End, sent),
     received = const BELLS + offset_of!(ChannelEnd, end) + offset_of!(End, received),
-    masked = const offset_of!(Line, masked),
+    masked = const offset_of!(PendingWord, masked),
     count_hvc = const entries(Reason::Hvc),
     count_interrupt = const entries(Reason::Interrupt),
     count_sibling = const entries(Reason::Sibling),

@@ -9,8 +9,8 @@ pub mod images;
 pub mod memory;
 pub mod names;
 pub mod ram;
-pub mod unwise;
 pub mod verdict;
+pub mod warnings;
 
 use crate::system::Range;
 

@@ -23,7 +23,7 @@ fn findings_of(rule: &str, folder: &Path) -> Option<Diagnostics> {
     // chaos stands for a guest that does not build.
     let mut guests = |name: &str| match name {
         "chaos" => Err(anyhow::anyhow!("cargo build failed")),
-        "debian:coreutils" => linux::file("coreutils", &linux::Instead::default()),
+        "debian:coreutils" => linux::file("coreutils", &linux::Overrides::default()),
         _ => Ok(folder.join("files/program.elf")),
     };
     let findings = match read(&root(), &folder.join("bad.toml"), &text, &mut guests) {

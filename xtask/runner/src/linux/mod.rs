@@ -32,14 +32,14 @@ const KERNEL_FILES: [&str; 5] = [
 
 /// Files to use instead of the fetched ones.
 #[derive(Clone, Debug, Default)]
-pub struct Instead {
+pub struct Overrides {
     /// A kernel.
     pub kernel: Option<PathBuf>,
     /// An initial RAM disk.
     pub initrd: Option<PathBuf>,
 }
 
-impl Instead {
+impl Overrides {
     /// Checks that the system `spec` has something that these files stand for, and makes their
     /// paths absolute.
     ///
@@ -101,7 +101,7 @@ pub fn packages(spec: &str) -> Vec<String> {
 /// # Errors
 /// [`Unavailable`], and why.
 pub fn fetched(spec: &str) -> Result<()> {
-    let files = packages(spec).into_iter().map(|package| file(&package, &Instead::default()));
+    let files = packages(spec).into_iter().map(|package| file(&package, &Overrides::default()));
     let tree = board_tree(spec).map(|name| device_tree(&name));
     let failed = files.chain(tree).filter_map(Result::err).find(anyhow::Error::is::<Unavailable>);
     failed.map_or(Ok(()), Err)
@@ -150,10 +150,10 @@ fn cache() -> PathBuf {
 /// # Errors
 /// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such
 /// package, or it is not what it should be.
-pub fn file(package: &str, instead: &Instead) -> Result<PathBuf> {
+pub fn file(package: &str, overrides: &Overrides) -> Result<PathBuf> {
     let cache = cache();
     match package {
-        _ if is_kernel(package) => match &instead.kernel {
+        _ if is_kernel(package) => match &overrides.kernel {
             Some(file) => Ok(file.clone()),
             None => Ok(fetch::members(&cache, package, KERNEL_FILES)?[0].clone()),
         },
@@ -161,7 +161,7 @@ pub fn file(package: &str, instead: &Instead) -> Result<PathBuf> {
             let [file] = fetch::members(&cache, package, [U_BOOT.1])?;
             Ok(file)
         }
-        _ => match (package.split_once('+'), &instead.initrd) {
+        _ => match (package.split_once('+'), &overrides.initrd) {
             (None, Some(file)) if package == BUSYBOX => Ok(file.clone()),
             (Some((BUSYBOX, _)), Some(file)) => Ok(file.clone()),
             (None, None) if package == BUSYBOX => initial_ram_disk(&cache, None),

@@ -68,7 +68,7 @@ fn the_current_kernel_is_what_the_empty_package_depends_on() {
 #[test]
 fn files_given_instead_must_stand_for_something() {
     let kernel = || Some(root().join("README.md"));
-    let given = |spec: &str, kernel, initrd| Instead { kernel, initrd }.of(spec);
+    let given = |spec: &str, kernel, initrd| Overrides { kernel, initrd }.of(spec);
     let used = given("linux", kernel(), None).expect("linux has a kernel");
     let file = file("linux-image-cloud-arm64", &used).expect("nothing is fetched");
     assert!(file.is_absolute() && file.ends_with("README.md"));
@@ -82,7 +82,7 @@ fn files_given_instead_must_stand_for_something() {
 
 #[test]
 fn other_packages_are_refused() {
-    let error = file("coreutils", &Instead::default()).expect_err("no kernel");
+    let error = file("coreutils", &Overrides::default()).expect_err("no kernel");
     assert!(error.to_string().contains("busybox-static"), "{error}");
     assert!(!error.is::<Unavailable>());
 }

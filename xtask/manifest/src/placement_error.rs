@@ -19,7 +19,7 @@ pub enum Of {
 
 /// Something that does not fit.
 #[derive(Clone, Debug)]
-pub struct Misfit {
+pub struct PlacementError {
     /// What of the manifest.
     pub of: Of,
     /// What does not fit where, in a sentence.
@@ -30,10 +30,10 @@ pub struct Misfit {
     pub help: &'static str,
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for PlacementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.why)
     }
 }
 
-impl std::error::Error for Misfit {}
+impl std::error::Error for PlacementError {}

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use rt::{Tree, fail, mmu, smp};
 
 /// One end of the channel: a word of its own to say how far it is, and the peer's.
-pub struct Board {
+pub struct Rendezvous {
     own: &'static [AtomicU32],
     peer: &'static [AtomicU32],
     /// Handle of the end, for doorbells.
@@ -16,7 +16,7 @@ pub struct Board {
     pub intid: u32,
 }
 
-impl Board {
+impl Rendezvous {
     /// Opens the channel `name` of the calling vCPU.
     pub fn open(tree: &Tree, name: &str) -> Self {
         let node = tree.channels().find(|node| node.name == name && node.vcpu == smp::vcpu());
