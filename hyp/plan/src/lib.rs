@@ -1,10 +1,10 @@
 //! The plan: the exact bytes that the host computes from a system manifest and EL2 runs from.
 //!
-//! Types only. The host writes them, EL2 and the verifier read them; nobody else interprets the
-//! bytes. Every multi-byte field is little-endian. Addresses are physical unless a name says `ipa`.
-//! EL2 runs with VA = PA, so an address in the plan is also the pointer EL2 uses.
+//! This crate has only types. The host writes them, EL2 and the verifier read them; nobody else
+//! interprets the bytes. Every multi-byte field is little-endian. Addresses are physical unless a
+//! name says `ipa`. EL2 runs with VA = PA, so an address in the plan is also the pointer EL2 uses.
 //!
-//! In an image the parts lie in this order, each starting on a page: EL2's segments, the plan
+//! In an image the parts are in this order, each starting on a page: EL2's segments, the plan
 //! (header, arrays, translation tables), the pristine guest images. The whole image moves to
 //! [`Header::el2_base`] as one block.
 //!
@@ -54,11 +54,11 @@ pub const MAIR_EL2: u64 = 0x44_ff04;
 /// Bytes of EL2's private region of each core: an unmapped guard page, the stack, then the core's
 /// state page.
 pub const PRIVATE_SIZE: u64 = 8 * PAGE;
-/// Bytes at the top of a private region that hold the core's state; between it and the guard page
-/// lies the stack.
+/// Bytes at the top of a private region that hold the core's state; the stack is between it and the
+/// guard page.
 pub const PRIVATE_STATE: u64 = 3 * PAGE;
-/// Bytes of EL2's state of each partition (vGIC distributor and banks, power states), mapped by its
-/// own cores alone.
+/// Bytes of EL2's state of each partition (vGIC distributor and banks, power states), mapped only
+/// by the partition's own cores.
 pub const STATE_SIZE: u64 = 4 * PAGE;
 /// Bytes of the shared region that belong to all cores together.
 pub const SHARED_GLOBAL: u64 = PAGE;
@@ -67,13 +67,12 @@ pub const SHARED_PER_CORE: u64 = PAGE;
 /// Bytes of the shared region of each partition: its console rings.
 pub const SHARED_PER_PARTITION: u64 = 4 * PAGE;
 
-/// Percent of its core's time that the console may take: what a system may choose, and what it is
-/// otherwise.
+/// Percentages of its core's time that the console may take, as a system may choose.
 pub const CONSOLE_SHARES: core::ops::RangeInclusive<u32> = 1..=50;
-/// See [`CONSOLE_SHARES`].
+/// Share of a system that chooses none: one of [`CONSOLE_SHARES`].
 pub const CONSOLE_SHARE: u32 = 10;
 
-/// Where an array of `T` lies: `offset` in bytes from the plan's first byte, `count` in elements.
+/// The place of an array of `T`: `offset` in bytes from the plan's first byte, `count` in elements.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Array {
@@ -193,7 +192,7 @@ pub struct Write {
 
 /// [`Machine::start`]: PSCI `CPU_ON` by SMC.
 pub const START_PSCI: u32 = 0;
-/// [`Machine::start`]: a spin table, one release address a core (Linux
+/// [`Machine::start`]: a spin table, one release address per core (Linux
 /// `Documentation/arch/arm64/booting.rst`).
 pub const START_SPIN_TABLE: u32 = 1;
 
@@ -207,7 +206,7 @@ pub struct Midr {
     pub value: u32,
 }
 
-/// [`Core::class`]: the core does its own work only; never an end of a channel, never rung.
+/// [`Core::class`]: the core does only its own work; it is never a channel end and never rung.
 pub const CLASS_COMPUTE: u32 = 0;
 /// [`Core::class`]: the core may be an end of channels and take doorbells.
 pub const CLASS_COMM: u32 = 1;
@@ -246,7 +245,7 @@ pub struct Core {
     pub hcr: u64,
     /// `CPTR_EL2`.
     pub cptr: u64,
-    /// `MDCR_EL2`; EL2 adds `HPMN`, which the machine alone knows.
+    /// `MDCR_EL2`; EL2 adds `HPMN`, which only the machine knows.
     pub mdcr: u64,
     /// `HSTR_EL2`.
     pub hstr: u64,
@@ -261,8 +260,8 @@ pub struct Core {
     pub ends: Array,
 }
 
-/// [`End::peer_core`] where the peer polls or waits by WFE: no core's index, so that no such end
-/// can send an SGI.
+/// [`End::peer_core`] where the peer polls or waits by WFE: not a core's index, so that such an end
+/// cannot send an SGI.
 pub const NO_CORE: u32 = u32::MAX;
 
 /// One end of a channel, as its vCPU's core sees it. Handles index these rows.
@@ -278,7 +277,7 @@ pub struct End {
     /// The virtual interrupt (SPI) that a doorbell makes pending at this end, or 0 if it takes
     /// none.
     pub intid: u32,
-    /// Doorbells a second that this end may send in the long run; 0 is no limit.
+    /// Doorbells per second that this end may send in the long run; 0 means no limit.
     pub rate: u32,
     /// Doorbells that may be sent back to back before the rate counts; at least 1.
     pub burst: u32,
@@ -343,7 +342,7 @@ pub struct GuestGic {
     pub intids: u32,
     /// IPA of the distributor: 64 KiB, of which a GICv2 uses the first 4 KiB.
     pub gicd_ipa: u64,
-    /// IPA of the first redistributor (128 KiB a vCPU), or of GICC on GICv2.
+    /// IPA of the first redistributor (128 KiB per vCPU), or of GICC on GICv2.
     pub gicr_ipa: u64,
 }
 
@@ -369,8 +368,8 @@ pub struct Load {
     pub target: u64,
     /// Bytes copied.
     pub size: u64,
-    /// Bytes that belong to the piece behind them (an ELF segment's bss): zero, since EL2 clears
-    /// what it does not copy.
+    /// Bytes after the copied ones that belong to the same piece (an ELF segment's bss). They are
+    /// zero, since EL2 clears what it does not copy.
     pub clear: u64,
 }
 

@@ -6,20 +6,20 @@ use crate::{Load, Memory, Range};
 /// Most bytes of a chunk.
 pub const CHUNK: u64 = 4 << 20;
 
-/// What is loaded of a partition: its memory, and the channel pages that it clears.
+/// Returns what is loaded of a partition: its memory, and the channel pages that it clears.
 pub fn ranges<'a>(memory: &'a [Memory], clears: &'a [Range]) -> impl Iterator<Item = Range> + 'a {
     let memory = memory.iter().map(|piece| Range { base: piece.base, size: piece.size });
     memory.chain(clears.iter().copied())
 }
 
-/// How many chunks and bytes there are.
+/// Returns how many chunks and bytes `ranges` have.
 pub fn total(ranges: impl Iterator<Item = Range>) -> (u64, u64) {
     ranges.fold((0, 0), |(chunks, bytes), range| {
         (chunks + range.size.div_ceil(CHUNK), bytes + range.size)
     })
 }
 
-/// Chunk `number` of the ranges, in their order; none if there are fewer.
+/// Returns chunk `number` of the ranges, in their order, or `None` if there are fewer.
 pub fn chunk(ranges: impl Iterator<Item = Range>, number: u64) -> Option<Range> {
     let mut left = number;
     for range in ranges {
@@ -33,9 +33,9 @@ pub fn chunk(ranges: impl Iterator<Item = Range>, number: u64) -> Option<Range> 
     None
 }
 
-/// How `base..end` begins: the end of its first part that is filled in one way, and where that is
-/// copied from. A part that no load fills is cleared. Loads come in any order; no two fill the same
-/// byte.
+/// Returns the end of the first part of `base..end` that is filled in one way, and the address it
+/// is copied from. A part that no load fills is cleared. Loads may be in any order; no two fill the
+/// same byte.
 pub fn first_part(loads: &[Load], base: u64, end: u64) -> (u64, Option<u64>) {
     let mut until = end;
     for load in loads {

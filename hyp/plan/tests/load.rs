@@ -5,7 +5,7 @@ use bulkhead_plan as plan;
 use plan::load::{CHUNK, chunk, first_part, ranges, total};
 use plan::{Load, Memory, Range};
 
-/// Numbers that look random, the same ones every time.
+/// A generator of pseudo-random numbers with a fixed seed.
 struct Numbers(u64);
 
 impl Numbers {
