@@ -1,5 +1,5 @@
-//! A doorbell on its way: the receiver's pending word, the sender's rate limit, and what is put
-//! off.
+//! Doorbells between cores: the receiver's pending word, the sender's rate limit, and deferred
+//! SGIs.
 //!
 //! [`End::ring`] runs on the sender's core, [`PendingWord::take`] on the receiver's, after the SGI.
 //! A doorbell is one bit from the moment it is set in [`PendingWord`] until the receiver takes it;
@@ -8,9 +8,9 @@
 //! - A bit has one setter (its peer end's core) and one clearer (the word's own core). A set bit
 //!   therefore means that its setter has sent the SGI, has it in its [`Deferred`] set, or found the
 //!   end masked and left the rest to `unmask`.
-//! - Over the rate limit the bit stays set and only the SGI waits. Rings meanwhile coalesce into
-//!   the bit, and if the receiver comes by for another doorbell it takes this one along: the limit
-//!   bounds entries at the receiver, it delays nothing else.
+//! - When the rate limit is exceeded the bit stays set and only the SGI waits. Rings meanwhile
+//!   coalesce into the bit, and if the receiver enters EL2 for another doorbell it takes this one
+//!   too: the limit bounds entries at the receiver and delays nothing else.
 //! - Whether *other* bits were set says nothing. A sender that trusted a neighbour's bit to bring
 //!   the SGI would lose its own doorbell where the receiver masks that neighbour between the
 //!   neighbour's two steps (set the bit, read the mask).
@@ -51,7 +51,7 @@ use loom::sync::atomic::AtomicU64;
 /// Doorbells on their way to one core. All zero is a valid, empty word. Only its own core masks and
 /// takes.
 ///
-/// A cache line of its own, so that ringing one core disturbs no other.
+/// It has a cache line of its own, so that ringing one core does not disturb another.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct PendingWord {
@@ -62,8 +62,8 @@ pub struct PendingWord {
 }
 
 impl PendingWord {
-    /// Sets `bit` (modulo 64), making all the caller wrote before it visible to whoever takes it:
-    /// [`Outcome::Notify`] if it is new and its end listens.
+    /// Sets `bit` (modulo 64) and makes all the caller wrote before it visible to the core that
+    /// takes it. Returns [`Outcome::Notify`] if the bit is new and not masked.
     ///
     /// No wake-up is lost to a mask that is lifted meanwhile: the read-modify-writes of the pending
     /// word here and in [`PendingWord::unmask`] have one order. If this one is first, `unmask`
@@ -79,8 +79,8 @@ impl PendingWord {
         if self.masked.load(Relaxed) & bit == 0 { Outcome::Notify } else { Outcome::Held }
     }
 
-    /// Whether `bit` is set and not masked, as the bit's own setter sees it when a deferred SGI
-    /// comes due.
+    /// Returns whether `bit` is set and not masked, as the bit's own setter sees it when a deferred
+    /// SGI comes due.
     ///
     /// The setter never reads a value older than its own write: a clear bit was taken. A mask it
     /// sees is lifted after that write, so `unmask` finds the bit; a mask it does not see yet costs
@@ -92,7 +92,7 @@ impl PendingWord {
     /// Takes every doorbell that is not masked; masked ones stay set. To be called on the word's
     /// own core.
     pub fn take(&self) -> u64 {
-        // Its own core alone writes the mask, so it cannot change between these two.
+        // Only its own core writes the mask, so it cannot change between these two.
         let masked = self.masked.load(Relaxed);
         self.pending.fetch_and(masked, Acquire) & !masked
     }
@@ -102,15 +102,15 @@ impl PendingWord {
         self.masked.store(self.masked.load(Relaxed) | one(bit), Relaxed);
     }
 
-    /// Lets doorbells of `bit` through again; true if one waited: it is taken, and the caller
-    /// delivers it. To be called on the word's own core.
+    /// Lets doorbells of `bit` through again. Returns true if one waited: it is taken, and the
+    /// caller delivers it. To be called on the word's own core.
     pub fn unmask(&self, bit: u32) -> bool {
         let bit = one(bit);
         self.masked.store(self.masked.load(Relaxed) & !bit, Relaxed);
         self.pending.fetch_and(!bit, AcqRel) & bit != 0
     }
 
-    /// Whether a doorbell of `bit` waits, masked or not.
+    /// Returns whether a doorbell of `bit` waits, masked or not.
     pub fn is_pending(&self, bit: u32) -> bool {
         self.pending.load(Relaxed) & one(bit) != 0
     }
@@ -121,22 +121,21 @@ const fn one(bit: u32) -> u64 {
     1 << (bit & 63)
 }
 
-/// What [`PendingWord::ring`], and after it the limit ([`End::ring`], [`End::retry`]), ask of the
-/// sender's core.
+/// What the sender's core must do after [`PendingWord::ring`] and the limit ([`End::ring`],
+/// [`End::retry`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Send the SGI now.
     Notify,
-    /// Nothing: one is still pending at the peer.
+    /// Do nothing: an earlier doorbell is still pending at the peer.
     Coalesced,
-    /// Nothing: it waits behind the peer's mask, or (retry) the peer has already taken it.
+    /// Do nothing: the peer's mask holds it back, or (retry) the peer has already taken it.
     Held,
-    /// Over the rate limit: put the handle into [`Deferred`] until this counter value.
+    /// Put the handle into [`Deferred`] until this counter value: the rate limit is exceeded.
     Deferred(u64),
 }
 
-/// One channel end: its rate limit and its counters. Private to its own core, which is the only one
-/// to read or write it.
+/// One channel end: its rate limit and its counters. Only its own core reads or writes it.
 ///
 /// Every ring counts in `sent` or in `coalesced`, so `sent` here is `received` at the peer, plus
 /// one while one waits there.
@@ -147,7 +146,7 @@ pub struct End {
     pub bucket: Bucket,
     /// Doorbells set at the peer.
     pub sent: u64,
-    /// Rings that found theirs still set.
+    /// Rings that found their bit still set.
     pub coalesced: u64,
     /// Of those sent, the ones whose SGI had to wait for the limit.
     pub deferred: u64,
@@ -156,8 +155,8 @@ pub struct End {
 }
 
 impl End {
-    /// Rings `bit` of the peer's `word`. `now` reads the counter (ticks), only where the limit has
-    /// to be asked.
+    /// Rings `bit` of the peer's `word`. `now` reads the counter (ticks); it is called only if the
+    /// limit has to be checked.
     pub fn ring(&mut self, word: &PendingWord, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
         let outcome = match word.ring(bit) {
             Outcome::Notify => self.bucket.admit(now),
@@ -173,8 +172,8 @@ impl End {
         outcome
     }
 
-    /// Asks the limit again for a doorbell that was put off: [`Outcome::Held`] if it needs no SGI
-    /// any more.
+    /// Checks the limit again for a doorbell that was put off. Returns [`Outcome::Held`] if it no
+    /// longer needs an SGI.
     pub fn retry(&mut self, word: &PendingWord, bit: u32, now: u64) -> Outcome {
         match word.wants_notify(bit) {
             true => self.bucket.admit(|| now),

@@ -6,22 +6,22 @@
 
 use crate::Outcome;
 
-/// Admits `rate` doorbells a second in the long run, `burst` back to back. All zero admits every
+/// Admits `rate` doorbells per second in the long run, `burst` back to back. All zero admits every
 /// one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Bucket {
     /// Theoretical arrival time: when the next doorbell is due at an even rate.
     pub arrival: u64,
-    /// Ticks between doorbells at an even rate; 0 is no limit.
+    /// Ticks between doorbells at an even rate; 0 means no limit.
     pub interval: u64,
     /// How much sooner than `arrival` one is admitted.
     pub tolerance: u64,
 }
 
 impl Bucket {
-    /// A full bucket. `frequency` is the counter's ticks a second; `rate` 0 is no limit; `burst` 0
-    /// is taken as 1.
+    /// Returns a full bucket. `frequency` is the counter's ticks per second; `rate` 0 means no
+    /// limit; `burst` 0 is taken as 1.
     pub fn new(frequency: u64, rate: u32, burst: u32) -> Self {
         let interval = match rate {
             0 => 0,
@@ -35,9 +35,9 @@ impl Bucket {
         }
     }
 
-    /// Admits a doorbell ([`Outcome::Notify`]), or gives the tick at which one will be admitted
-    /// ([`Outcome::Deferred`]). `now` reads the counter, which takes a while and is not needed
-    /// without a limit.
+    /// Admits a doorbell ([`Outcome::Notify`]), or returns the tick at which one will be admitted
+    /// ([`Outcome::Deferred`]). `now` reads the counter, which is slow; it is not called without a
+    /// limit.
     pub fn admit(&mut self, now: impl FnOnce() -> u64) -> Outcome {
         if self.interval == 0 {
             return Outcome::Notify;
@@ -59,8 +59,8 @@ pub struct Deferred {
 }
 
 impl Deferred {
-    /// Puts `handle` (modulo 64) off until the tick `at`; true if the core's timer has to be set to
-    /// [`Deferred::next`] anew.
+    /// Puts `handle` (modulo 64) off until the tick `at`. Returns true if the core's timer has to
+    /// be set to [`Deferred::next`] again.
     pub fn defer(&mut self, handle: u32, at: u64) -> bool {
         let sooner = self.handles == 0 || at < self.next;
         if sooner {
@@ -70,13 +70,13 @@ impl Deferred {
         sooner
     }
 
-    /// The tick at which to look again, if anything waits.
+    /// Returns the tick at which to call [`Deferred::due`], if anything waits.
     pub fn next(&self) -> Option<u64> {
         (self.handles != 0).then_some(self.next)
     }
 
-    /// At the tick `now`: every handle put off, each to be retried (and deferred again if it is
-    /// still too early), or none before [`Deferred::next`].
+    /// Returns at the tick `now` every handle put off, or none before [`Deferred::next`]. The
+    /// caller retries each, and defers it again if it is still too early.
     pub fn due(&mut self, now: u64) -> Handles {
         if now < self.next {
             return Handles(0);

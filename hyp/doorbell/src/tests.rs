@@ -5,7 +5,7 @@ use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// How much longer a case may be where no interpreter runs it.
+/// Factor on the length of a case: longer if Miri does not run it.
 const LENGTH: usize = if cfg!(miri) { 1 } else { 20 };
 
 #[test]
@@ -48,7 +48,7 @@ fn every_outcome_and_its_count() {
     assert!(word.is_pending(5));
     assert_eq!(end.retry(&word, 5, 99), Outcome::Deferred(100));
     assert_eq!(end.retry(&word, 5, 100), Outcome::Notify);
-    // Taken with another's SGI before its own time came.
+    // It is taken with another doorbell's SGI before its own time.
     assert_eq!(word.take(), 1 << 5);
     assert_eq!(end.retry(&word, 5, 200), Outcome::Held);
     word.mask(5);
@@ -69,7 +69,7 @@ fn deferred_gives_all_at_the_earliest_time() {
     assert_eq!(deferred.next(), None);
 }
 
-/// One thing that happens, on the sender's or the receiver's core.
+/// One step, on the sender's or the receiver's core.
 #[derive(Clone, Debug)]
 enum Step {
     Ring(u32),
@@ -181,8 +181,8 @@ proptest! {
         prop_assert_eq!((0..64).filter(|bit| world.word.is_pending(*bit)).count(), 0);
     }
 
-    /// In no window are there more than the burst and what the rate gives; a refusal names the
-    /// first tick that is admitted.
+    /// A window never has more doorbells than the burst plus what the rate allows; a refusal names
+    /// the first tick that is admitted.
     #[test]
     fn the_limit_holds_in_every_window(
         waits in vec(0_u64..3000, 1..100),
@@ -216,7 +216,7 @@ proptest! {
         }
     }
 
-    /// Any numbers at all: no overflow, and a refusal is always for later.
+    /// No numbers cause an overflow, and a refusal always names a later tick.
     #[test]
     fn the_limit_takes_any_numbers(
         frequency: u64, rate: u32, burst: u32, times in vec(any::<u64>(), 0..50),

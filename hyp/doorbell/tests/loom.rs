@@ -7,7 +7,7 @@ use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-/// One core's word, its SGI, and for each bit what its sender says before it rings.
+/// One core's word, its SGI, and for each bit the value that its sender writes before it rings.
 struct Core {
     word: PendingWord,
     sgi: Notify,
@@ -43,7 +43,7 @@ impl Core {
         }
     }
 
-    /// Handles the doorbells in `bits`: what each sender had said is visible now.
+    /// Handles the doorbells in `bits`: what each sender wrote before it rang is visible now.
     fn handle(&self, bits: u64, heard: &mut [u32; 2], received: &mut u64) {
         for bit in Handles(bits) {
             let word = self.said[bit as usize].load(Relaxed);
@@ -53,8 +53,8 @@ impl Core {
         }
     }
 
-    /// Waits for SGIs until everything said was heard. A lost doorbell makes it wait for ever,
-    /// which loom reports.
+    /// Waits for SGIs until every sender's last value was received. A lost doorbell makes it wait
+    /// for ever, which loom reports.
     fn listen(&self, last: [u32; 2], heard: &mut [u32; 2], received: &mut u64) {
         while *heard != last {
             self.sgi.wait();
@@ -93,7 +93,7 @@ fn two_senders_and_a_masking_receiver() {
         core.unmask(0, &mut heard, &mut received);
         core.listen([2, 1], &mut heard, &mut received);
         let sent: u64 = senders.into_iter().map(|s| s.join().unwrap()).sum();
-        // The word may be heard before its own doorbell, which is then still there.
+        // A value may be read before its own doorbell is taken, which is then still pending.
         core.handle(core.word.take(), &mut heard, &mut received);
         assert_eq!(sent, received);
     });
