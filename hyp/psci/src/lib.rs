@@ -1,9 +1,8 @@
-//! The power state machine of one partition: PSCI 1.1 (Arm DEN 0022) for its vCPUs and nobody
-//! else's.
+//! The power state machine of one partition: PSCI 1.1 (Arm DEN 0022), only for its own vCPUs.
 //!
-//! Each vCPU has one state word, moved by compare-and-swap alone, so of two racing calls exactly
-//! one wins and no core ever waits. An entry point is written while the target is *claimed* and
-//! read only once it is *pending*:
+//! Each vCPU has one state word, moved only by atomic read-modify-writes, so of two racing calls
+//! exactly one wins and no core ever waits. An entry point is written while the target is *claimed*
+//! and read only once it is *pending*:
 //!
 //! ```text
 //!          CPU_ON            entry written          take_start
@@ -97,16 +96,16 @@ pub mod ret {
 pub struct Start {
     /// Guest address of the first instruction.
     pub entry: u64,
-    /// What x0 holds there.
+    /// Value of x0 there.
     pub context: u64,
 }
 
 /// What EL2 has to do about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Put this into X0 and go on.
+    /// Put this into X0 and continue.
     Return(i64),
-    /// Wake that vCPU's core, then return [`ret::SUCCESS`]. Its core finds the start in
+    /// Wake that vCPU's core, then return [`ret::SUCCESS`]. The core finds the start in
     /// [`Power::take_start`].
     Wake {
         /// The vCPU that now has a start waiting.
@@ -114,16 +113,16 @@ pub enum Action {
     },
     /// The caller is off: its core waits for [`Power::take_start`].
     Off,
-    /// Wait until an interrupt is pending for the caller, then go on there with the reset state of
-    /// a start, or, if there is none, return [`ret::SUCCESS`] as if nothing had happened (a standby
-    /// state).
+    /// Wait until an interrupt is pending for the caller. Then continue at `resume` with the reset
+    /// state of a start, or, if it is `None` (a standby state), return [`ret::SUCCESS`] with all
+    /// registers kept.
     Suspend {
         /// Where to resume from a powerdown state.
         resume: Option<Start>,
     },
     /// Stop the partition: `SYSTEM_OFF`.
     SystemOff,
-    /// Stop the partition and start it anew: `SYSTEM_RESET`.
+    /// Stop the partition and start it again: `SYSTEM_RESET`.
     SystemReset,
 }
 
@@ -133,7 +132,7 @@ const PENDING: u32 = 2;
 const ON: u32 = 3;
 const HALTED: u32 = 4;
 
-/// One vCPU. Zero is off.
+/// One vCPU's power state. All bytes zero means off.
 #[derive(Default)]
 #[repr(C)]
 struct Vcpu {
@@ -149,10 +148,10 @@ impl Vcpu {
         self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
     }
 
-    /// Off to pending; otherwise what state it was in.
+    /// Moves from off to pending. If the vCPU was not off, the error is its state.
     fn start(&self, start: Start) -> Result<u32, u32> {
         self.moves(OFF, CLAIMED)?;
-        // Nobody reads these before PENDING, nobody else writes them in CLAIMED.
+        // No core reads these before PENDING, and no other core writes them in CLAIMED.
         self.entry.store(start.entry, Ordering::Relaxed);
         self.context.store(start.context, Ordering::Relaxed);
         self.moves(CLAIMED, PENDING)
@@ -168,13 +167,13 @@ pub struct Power {
 }
 
 impl Power {
-    /// Gives a vCPU that is off its start, as `CPU_ON` would: how vCPU 0 begins. False if it was
-    /// not off.
+    /// Gives a vCPU that is off its start, as `CPU_ON` would; vCPU 0 begins in this way. Returns
+    /// false if it was not off.
     pub fn start(&self, vcpu: usize, start: Start) -> bool {
         self.vcpus.get(vcpu).is_some_and(|v| v.start(start).is_ok())
     }
 
-    /// The start that waits for vCPU `me`, which is on from here. Only the core of `me` calls it.
+    /// Takes the start that waits for vCPU `me`, which is then on. Only the core of `me` calls it.
     pub fn take_start(&self, me: usize) -> Option<Start> {
         let vcpu = self.vcpus.get(me)?;
         if vcpu.state.load(Ordering::Acquire) != PENDING {
@@ -187,18 +186,19 @@ impl Power {
         vcpu.moves(PENDING, ON).ok().map(|_| start)
     }
 
-    /// Whether every vCPU is off and none is about to start: nothing can ever run in this partition
-    /// again.
+    /// Returns whether every vCPU is off and none is about to start: nothing can ever run in this
+    /// partition again.
     pub fn all_off(&self) -> bool {
         let off = |v: &Vcpu| matches!(v.state.load(Ordering::SeqCst), OFF | HALTED);
         self.vcpus.iter().all(off)
     }
 
-    /// The partition stops: no vCPU takes a start any more, whatever calls are under way on other
-    /// cores.
+    /// Stops the partition: from now on a vCPU never takes a start, also if a call is under way on
+    /// another core.
     pub fn halt_all(&self) {
         for vcpu in &self.vcpus {
-            // A read-modify-write: a claim under way on another core then fails to become a start.
+            // This is a read-modify-write, so that a claim under way on another core fails to
+            // become a start.
             vcpu.state.swap(HALTED, Ordering::SeqCst);
         }
     }
@@ -206,8 +206,9 @@ impl Power {
     /// Answers PSCI call `fid` with X1 to X3 in `args`, from vCPU `me` of a partition of `vcpus`
     /// vCPUs.
     ///
-    /// `entry_ok` says whether a guest address lies in the partition's memory. Never waits, never
-    /// fails: what is not a PSCI call that this partition has is answered [`ret::NOT_SUPPORTED`].
+    /// `entry_ok` says whether a guest address is in the partition's memory. This function never
+    /// waits and never fails: any other call than the PSCI calls of this partition gets
+    /// [`ret::NOT_SUPPORTED`].
     pub fn call(
         &self,
         fid: u32,
@@ -220,8 +221,8 @@ impl Power {
         let Some(function) = function(fid) else {
             return Action::Return(ret::NOT_SUPPORTED);
         };
-        // An SMC32 call has W registers for arguments; what lies above them is not the caller's
-        // word (DEN 0028, 3.1).
+        // An SMC32 call has W registers for arguments; the bits above them are not part of the call
+        // (DEN 0028, 3.1).
         let width = u64::MAX >> if fid & fid::SMC64 == 0 { 32 } else { 0 };
         let [a, b, c] = args.map(|arg| arg & width);
         // Bits 1:0 of an entry point: AArch64 instructions are aligned, and there is no Thumb here.
@@ -233,8 +234,8 @@ impl Power {
             fid::CPU_SUSPEND => return suspend(a, start(b, c)),
             fid::CPU_OFF => {
                 if let Some(vcpu) = own.get(me) {
-                    // It fails only if the partition was halted meanwhile: the core waits in EL2
-                    // all the same.
+                    // This fails only if the partition was halted meanwhile; the core then waits in
+                    // EL2 too.
                     let _ = vcpu.moves(ON, OFF);
                 }
                 return Action::Off;
@@ -244,8 +245,8 @@ impl Power {
             fid::MIGRATE_INFO_TYPE => ret::NO_TRUSTED_OS,
             fid::SYSTEM_OFF => return Action::SystemOff,
             fid::SYSTEM_RESET => return Action::SystemReset,
-            // W1, whatever lies above it. CPU_SUSPEND's flags are zero too: original StateID
-            // format, no OS-initiated mode.
+            // The argument is W1; the bits above it are ignored. CPU_SUSPEND's flags are zero too:
+            // original StateID format, no OS-initiated mode.
             _ => match a as u32 {
                 SMCCC_VERSION => ret::SUCCESS,
                 asked => self::function(asked).map_or(ret::NOT_SUPPORTED, |_| ret::SUCCESS),
@@ -255,23 +256,24 @@ impl Power {
     }
 }
 
-/// `SMCCC_VERSION` (DEN 0028): `PSCI_FEATURES` is how a caller learns that it may ask.
+/// `SMCCC_VERSION` (DEN 0028): a caller learns from `PSCI_FEATURES` that it may call it.
 const SMCCC_VERSION: u32 = 0x8000_0000;
 
-/// The SMC32 identifier of the function that `fid` names in either form, if the partition has it.
+/// Returns the SMC32 identifier of the function that `fid` names in either form, if the partition
+/// has it.
 fn function(fid: u32) -> Option<u32> {
     let smc32 = fid & !fid::SMC64;
     let number = smc32.wrapping_sub(fid::VERSION);
-    // A bit each by number, as `fid` lists them.
+    // Each bit is a function's number, as `fid` lists them.
     let there = if fid == smc32 { 0x75f } else { 0x1a };
     (number < 32 && there >> number & 1 != 0).then_some(smc32)
 }
 
-/// `CPU_SUSPEND` (5.4), `power_state` in the original format: StateType in bit 16, PowerLevel in
-/// 25:24, StateID in 15:0.
+/// Answers `CPU_SUSPEND` (5.4), with `power_state` in the original format: StateType in bit 16,
+/// PowerLevel in 25:24, StateID in 15:0.
 ///
-/// A vCPU has one standby and one powerdown state, both of the core's level; the StateID chooses
-/// nothing.
+/// A vCPU has one standby and one powerdown state, both of the core's level; the StateID is
+/// ignored.
 fn suspend(power_state: u64, resume: Option<Start>) -> Action {
     const STATE_ID: u64 = 0xffff;
     const POWERDOWN: u64 = 1 << 16;
@@ -283,8 +285,8 @@ fn suspend(power_state: u64, resume: Option<Start>) -> Action {
     }
 }
 
-/// `CPU_ON` (5.6). vCPU n has affinity 0.0.0.n, so the target affinity is the index, and a foreign
-/// one has no row.
+/// Answers `CPU_ON` (5.6). vCPU n has affinity 0.0.0.n, so the target affinity is the index, and a
+/// foreign one has no row.
 fn cpu_on(vcpus: &[Vcpu], target: u64, start: Option<Start>) -> Action {
     let vcpu = target as usize;
     let result = match (vcpus.get(vcpu), start) {
@@ -292,18 +294,18 @@ fn cpu_on(vcpus: &[Vcpu], target: u64, start: Option<Start>) -> Action {
         (_, None) => ret::INVALID_ADDRESS,
         (Some(target), Some(start)) => match target.start(start) {
             Ok(_) => return Action::Wake { vcpu },
-            // Whoever loses a race gets the one answer, however far the target is: KVM and Xen have
-            // no `ON_PENDING`, and what is written for them takes any error but `ALREADY_ON` for a
+            // The loser of a race gets this answer in each of these states: KVM and Xen have no
+            // `ON_PENDING`, and software written for them takes any error but `ALREADY_ON` for a
             // fault (kvm-unit-tests' cpu-on, EDK2's ArmPsciMpServices).
             Err(CLAIMED | PENDING | ON) => ret::ALREADY_ON,
-            // The partition stops; its callers are about to.
+            // The partition stops, and the caller is about to stop.
             Err(_) => ret::DENIED,
         },
     };
     Action::Return(result)
 }
 
-/// `AFFINITY_INFO` (5.7), of one vCPU: PSCI 1.0 and later leave the levels above to the
+/// Answers `AFFINITY_INFO` (5.7) for one vCPU: PSCI 1.0 and later leave the levels above to the
 /// implementation.
 fn affinity_info(vcpus: &[Vcpu], target: u64, level: u64) -> i64 {
     match vcpus.get(target as usize) {

@@ -1,5 +1,5 @@
-//! Every call and argument class by table, and random call sequences against a plain sequential
-//! reference.
+//! Tests every call and argument class by table, and random call sequences against a plain
+//! sequential reference.
 #![cfg(not(loom))]
 
 use bulkhead_psci::{Action, MAX_VCPUS, Power, Start, fid, ret};
@@ -35,7 +35,7 @@ fn functions_and_arguments() {
         (fid::SYSTEM_RESET, [0; 3], SystemReset),
         // MIGRATE, MIGRATE_INFO_UP_CPU, CPU_FREEZE, CPU_DEFAULT_SUSPEND, NODE_HW_STATE,
         // SYSTEM_SUSPEND, SET_SUSPEND_MODE, STAT_RESIDENCY, STAT_COUNT, SYSTEM_RESET2, MEM_PROTECT,
-        // MEM_PROTECT_CHECK_RANGE, and none at all.
+        // MEM_PROTECT_CHECK_RANGE, and numbers that are not PSCI calls.
         (0x8400_0005, [0; 3], Return(ret::NOT_SUPPORTED)),
         (0x8400_0007, [0; 3], Return(ret::NOT_SUPPORTED)),
         (0x8400_000b, [0; 3], Return(ret::NOT_SUPPORTED)),
@@ -52,7 +52,7 @@ fn functions_and_arguments() {
         (0x0400_0003, [1, ENTRY, 0], Return(ret::NOT_SUPPORTED)),
         (0, [0; 3], Return(ret::NOT_SUPPORTED)),
         (u32::MAX, [u64::MAX; 3], Return(ret::NOT_SUPPORTED)),
-        // CPU_ON: the caller itself, no vCPU of this partition, no address of it.
+        // CPU_ON: the caller itself, not a vCPU of this partition, not an address of it.
         (fid::CPU_ON, [0, ENTRY, 0], Return(ret::ALREADY_ON)),
         (fid::CPU_ON, [2, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
         (fid::CPU_ON, [0x100, ENTRY, 0], Return(ret::INVALID_PARAMETERS)),
@@ -63,9 +63,9 @@ fn functions_and_arguments() {
         (fid::CPU_ON, [1, 0, 0], Return(ret::INVALID_ADDRESS)),
         (fid::CPU_ON, [1, ENTRY + 1, 0], Return(ret::INVALID_ADDRESS)),
         (0xc400_0003, [1, ENTRY | HIGH, 0], Return(ret::INVALID_ADDRESS)),
-        // A foreign target is named before a foreign address is.
+        // A foreign target is reported before a foreign address.
         (fid::CPU_ON, [9, 0, 0], Return(ret::INVALID_PARAMETERS)),
-        // AFFINITY_INFO: both vCPUs, levels, no such one.
+        // AFFINITY_INFO: both vCPUs, targets that do not exist, levels.
         (fid::AFFINITY_INFO, [0, 0, 0], Return(ret::AFFINITY_ON)),
         (fid::AFFINITY_INFO, [HIGH, HIGH, 0], Return(ret::AFFINITY_ON)),
         (fid::AFFINITY_INFO, [1, 0, 0], Return(ret::AFFINITY_OFF)),
@@ -76,7 +76,7 @@ fn functions_and_arguments() {
         (0xc400_0004, [0, 1, 0], Return(ret::INVALID_PARAMETERS)),
         (0xc400_0004, [0, 4, 0], Return(ret::INVALID_PARAMETERS)),
         (0xc400_0004, [0, 1 << 32, 0], Return(ret::INVALID_PARAMETERS)),
-        // CPU_SUSPEND: standby, powerdown, what no core state is.
+        // CPU_SUSPEND: standby, powerdown, values that are not a core state.
         (fid::CPU_SUSPEND, [0, 0, 0], Suspend { resume: None }),
         (0xc400_0001, [0xffff, 0, 0], Suspend { resume: None }),
         (0xc400_0001, [0x1_0000, ENTRY, HIGH], suspend(ENTRY, HIGH)),
@@ -136,7 +136,7 @@ fn a_core_is_switched_on_once_and_comes_back() {
     assert_eq!(call(&power, fid::CPU_OFF, [0; 3], 1, 2), Action::Off);
     assert!(!power.all_off());
     assert_eq!(on(4), Action::Wake { vcpu: 1 });
-    // Nobody is on any more, but one is about to be.
+    // Neither vCPU is on, but one is about to be.
     assert_eq!(call(&power, fid::CPU_OFF, [0; 3], 0, 2), Action::Off);
     assert!(!power.all_off());
     assert!(power.take_start(1).is_some());
@@ -167,7 +167,7 @@ fn numbers_out_of_range_are_harmless() {
     assert_eq!(power.take_start(MAX_VCPUS), None);
     assert!(!power.start(usize::MAX, Start { entry: 0, context: 0 }));
     assert_eq!(call(&power, fid::CPU_OFF, [0; 3], 99, 2), Action::Off);
-    // More vCPUs than there can be: as many as there can be.
+    // A count above the maximum is taken as the maximum.
     let last = MAX_VCPUS as u64;
     assert_eq!(
         call(&power, fid::CPU_ON, [last, ENTRY, 0], 0, 99),
@@ -175,7 +175,7 @@ fn numbers_out_of_range_are_harmless() {
     );
 }
 
-/// What one vCPU is, to the reference.
+/// State of one vCPU in the reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Off,
@@ -263,7 +263,8 @@ proptest! {
         for fid in [fid, known] {
             let power = Power::default();
             match call(&power, fid, args, me, vcpus) {
-                // Never a vCPU the partition does not have, nor an address outside it.
+                // The answer never names a vCPU the partition does not have, nor an address outside
+                // it.
                 Action::Wake { vcpu } => prop_assert!(vcpu < vcpus.min(MAX_VCPUS)),
                 Action::Suspend { resume: Some(start) } => {
                     prop_assert!(MEMORY.contains(&start.entry));

@@ -1,5 +1,5 @@
-//! CPU_ON against CPU_ON against CPU_OFF in every order the memory model allows.
-//! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p bulkhead-psci --test races`.
+//! Tests CPU_ON against CPU_ON against CPU_OFF in every order the memory model allows. Run with
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p bulkhead-psci --test races`.
 #![cfg(loom)]
 
 use bulkhead_psci::{Action, Power, Start, fid, ret};
@@ -7,7 +7,7 @@ use loom::{sync::Arc, thread};
 
 const ON64: u32 = fid::CPU_ON | fid::SMC64;
 
-/// A partition of three whose vCPUs `on` run.
+/// Returns a partition of three vCPUs, of which those in `on` run.
 fn partition(on: &[usize]) -> Arc<Power> {
     let power = Power::default();
     for &vcpu in on {
@@ -18,7 +18,7 @@ fn partition(on: &[usize]) -> Arc<Power> {
     Arc::new(power)
 }
 
-/// CPU_ON of vCPU 2 by `me`, with an entry and a context that belong together.
+/// Calls CPU_ON of vCPU 2 from `me`, with an entry and a context that belong together.
 fn on(power: &Power, me: usize) -> Action {
     let id = 0x1000 * (me as u64 + 1);
     power.call(ON64, [2, id, id + 1], me, 3, |_| true)
@@ -67,8 +67,8 @@ fn cpu_off_against_two_cpu_ons() {
         let seen = off.join().unwrap();
         let late = take(&power);
         let wakes = answers.iter().filter(|action| matches!(action, Action::Wake { .. })).count();
-        // A call that found the vCPU still on says so; one that found it off starts it, and then
-        // the other does not.
+        // A call that found the vCPU still on returns that; a call that found it off starts it, and
+        // then the other call does not.
         let starts = usize::from(seen.is_some()) + usize::from(late.is_some());
         assert!(wakes <= 1 && starts == wakes, "{answers:?} {seen:?} {late:?}");
         if wakes == 0 {
