@@ -1,20 +1,21 @@
-//! What a guest gets for an abort that stage 2 raised: the syndrome of the exception that it takes
+//! EL2's answer to an abort that stage 2 raised: the syndrome of the exception that the guest takes
 //! instead.
 //!
-//! Where nothing answers an access, hardware reports a synchronous external abort. So does EL2 for
-//! what a guest has no right to, since to that guest nothing is there.
+//! Where nothing answers an access, hardware reports a synchronous external abort. EL2 does the
+//! same for an access that a guest has no right to, since to that guest nothing is there.
 
 use crate::{bit, class, ec, field, is_walk};
 
-/// What an abort comes to.
+/// What EL2 does about an abort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Cache maintenance by address, where there is nothing to maintain or nothing that may be
-    /// written: it is done.
+    /// Skip the instruction: it is cache maintenance by address, where there is nothing to maintain
+    /// or nothing that may be written.
     Maintained,
     /// The guest takes an abort with [`syndrome`].
     Abort,
-    /// It is no doing of the guest's that an exception could tell it about.
+    /// Halt the partition: the guest did not cause this in a way that an exception could report to
+    /// it.
     Halt,
 }
 
@@ -26,23 +27,23 @@ const ALIGNMENT: u8 = 0x21;
 /// `DFSC`: exclusive or atomic access to a memory type that does not support it.
 const UNSUPPORTED: u8 = 0x35;
 
-/// What the data or instruction abort `esr` comes to.
+/// Returns what EL2 does about the data or instruction abort `esr`.
 pub const fn answer(esr: u64) -> Answer {
     let is_data = class(esr) == ec::DATA_ABORT;
     match field(esr, 0, 6) {
-        // An address translation instruction that fails on its walk is of the same kind, and not
-        // done.
+        // An address translation instruction that fails on its walk also has `CM` set; it gets an
+        // abort.
         0x00..=0x0f if is_data && is_maintenance(esr) && !is_walk(esr) => Answer::Maintained,
         0x00..=0x0f => Answer::Abort,
-        // What a passed-through device's memory type does not allow, though the guest's own tables
-        // say Normal.
+        // The memory type of a passed-through device does not allow the access, though the guest's
+        // own tables say Normal.
         ALIGNMENT | UNSUPPORTED if is_data => Answer::Abort,
         _ => Answer::Halt,
     }
 }
 
-/// `ESR_EL1` of the abort that a guest takes for `esr`, where [`answer`] says so. `level` is that
-/// of the table which a failed walk wanted to read ([`walk_level`]).
+/// Returns `ESR_EL1` of the abort that a guest takes for `esr`, where [`answer`] says so. `level`
+/// is the level of the table that a failed walk tried to read ([`walk_level`]).
 pub const fn syndrome(esr: u64, from_el0: bool, level: i8) -> u64 {
     const IL: u64 = 1 << 25;
     const CM_WNR: u64 = 1 << 8 | 1 << 6;
@@ -60,9 +61,9 @@ pub const fn syndrome(esr: u64, from_el0: bool, level: i8) -> u64 {
     class << 26 | IL | kept | status
 }
 
-/// The level of the guest's table that a walk for the address `far` wanted at `ipa`: of the root,
-/// whose place and level `TTBR<n>_EL1` and `TCR_EL1` say. Of any other table nobody knows more than
-/// that a level 3 has been meant.
+/// Returns the level of the guest's table that a walk for the address `far` tried to read at `ipa`.
+/// For the root, `TTBR<n>_EL1` and `TCR_EL1` give the place and the level. The level of any other
+/// table is not known: the result is then 3.
 pub const fn walk_level(far: u64, ipa: u64, ttbr: [u64; 2], tcr: u64) -> i8 {
     const LAST: i8 = 3;
     // Bit 55 chooses the tables, with top-byte-ignore too.
@@ -72,7 +73,7 @@ pub const fn walk_level(far: u64, ipa: u64, ttbr: [u64; 2], tcr: u64) -> i8 {
     } else {
         (ttbr[0], field(tcr, 0, 6), field(tcr, 14, 2))
     };
-    // TG0 and TG1 name granules differently; what is reserved is taken for 4 KiB.
+    // TG0 and TG1 encode granules differently; a reserved value is taken for 4 KiB.
     let page = match (upper, granule) {
         (false, 0b01) | (true, 0b11) => 16,
         (false, 0b10) | (true, 0b01) => 14,
@@ -89,7 +90,8 @@ pub const fn walk_level(far: u64, ipa: u64, ttbr: [u64; 2], tcr: u64) -> i8 {
     if level < -1 || level > LAST { LAST } else { level }
 }
 
-/// Cache maintenance by address, or an address translation instruction (`CM`).
+/// Returns whether it is cache maintenance by address, or an address translation instruction
+/// (`CM`).
 const fn is_maintenance(esr: u64) -> bool {
     bit(esr, 8)
 }

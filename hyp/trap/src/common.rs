@@ -2,7 +2,7 @@
 //! where they trap together with `ICC_DIR_EL1`. Their state is in `ICH_VMCR_EL2` and the active
 //! priorities (IHI 0069, 12.2 and 12.4).
 
-/// One of them.
+/// One of these registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Common {
     /// `ICC_PMR_EL1`.
@@ -21,9 +21,10 @@ const VEOIM: u64 = 1 << 9;
 const VCBPR: u64 = 1 << 4;
 
 impl Common {
-    /// What it reads as. `vmcr` and `vtr` are `ICH_VMCR_EL2` and `ICH_VTR_EL2`; `active` are the
-    /// active priorities of both groups, `ICH_AP0R0_EL2 | ICH_AP1R0_EL2`: all there are with five
-    /// bits of preemption, which every core has that comes here.
+    /// Returns what the register reads as. `vmcr` and `vtr` are `ICH_VMCR_EL2` and `ICH_VTR_EL2`;
+    /// `active` are the active priorities of both groups, `ICH_AP0R0_EL2 | ICH_AP1R0_EL2`. These
+    /// are all registers of active priorities with five bits of preemption, which every core that
+    /// comes here has.
     pub const fn read(self, vmcr: u64, vtr: u64, active: u32) -> u64 {
         match self {
             Self::PriorityMask => (vmcr & VPMR) >> 24,
@@ -43,7 +44,8 @@ impl Common {
         }
     }
 
-    /// `ICH_VMCR_EL2` once `value` is written. Hardware drops priority bits that it does not have.
+    /// Returns `ICH_VMCR_EL2` after `value` is written. Hardware drops priority bits that it does
+    /// not have.
     pub const fn written(self, vmcr: u64, value: u64) -> u64 {
         match self {
             Self::PriorityMask => vmcr & !VPMR | value << 24 & VPMR,

@@ -1,5 +1,5 @@
-//! What trapped to EL2, in types and words: `ESR_EL2` decoded, emulated accesses, the ID registers
-//! a guest may see.
+//! Traps to EL2, in types and words: `ESR_EL2` decoded, emulated accesses, the ID registers a guest
+//! may see.
 //!
 //! Source for all encodings: Arm Architecture Reference Manual, DDI 0487, D24.2 `ESR_EL2`. Every
 //! function is total: any bit pattern has an answer, since a guest chooses most of them.
@@ -74,12 +74,12 @@ pub struct SysReg {
     pub write: bool,
 }
 
-/// A load or store of one general register that EL2 can carry out in the guest's stead: the
-/// `ESR_EL2` of one.
+/// The `ESR_EL2` of a load or store of one general register that EL2 can carry out for the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access(u64);
 
-/// The general register whose value is written to `ICC_SGI1R_EL1`, if `esr` is of such a write.
+/// Returns the general register whose value is written to `ICC_SGI1R_EL1`, if `esr` describes such
+/// a write.
 pub fn sgi1r_source(esr: u64) -> Option<u8> {
     const RT: u64 = 0x1f << 5;
     // EC, IL, op0 3, op2 5, op1 0, CRn 12, CRm 11, and a write.
@@ -87,23 +87,23 @@ pub fn sgi1r_source(esr: u64) -> Option<u8> {
     (esr & !RT == WRITE).then(|| field(esr, 5, 5))
 }
 
-/// The access that `esr` is of, if EL2 can carry it out: nothing is mapped there, the address is
-/// known, and the hardware described a plain load or store. Any other access to an emulated device
-/// is an external abort.
+/// Returns the access that `esr` describes, if EL2 can carry it out: nothing is mapped there, the
+/// address is known, and the hardware described a plain load or store. Any other access to an
+/// emulated device is an external abort.
 pub fn access(esr: u64) -> Option<Access> {
     /// `EC`, `ISV`, `FnV`, `CM`, `S1PTW` and the kind of fault, without its level.
     const SHAPE: u64 = 0x3f << 26 | 1 << 24 | 1 << 10 | 1 << 8 | 1 << 7 | 0x3c;
-    /// Described, and a translation fault.
+    /// The hardware described the access (`ISV`), and it is a translation fault.
     const PLAIN: u64 = (ec::DATA_ABORT as u64) << 26 | 1 << 24 | 0x04;
     (esr & SHAPE == PLAIN).then_some(Access(esr))
 }
 
-/// `ESR_EL2.EC`: one of [`ec`], or another.
+/// Returns `ESR_EL2.EC`: one of [`ec`], or another.
 pub const fn class(esr: u64) -> u8 {
     field(esr, 26, 6)
 }
 
-/// The trapped MSR or MRS that `esr`, of class [`ec::SYSREG`], is of.
+/// Returns the trapped MSR or MRS that `esr`, of class [`ec::SYSREG`], describes.
 pub const fn sysreg_access(esr: u64) -> SysReg {
     SysReg {
         op: op(
@@ -118,20 +118,20 @@ pub const fn sysreg_access(esr: u64) -> SysReg {
     }
 }
 
-/// Whether `HPFAR_EL2` holds the address of the abort that `esr` is of (D24.2 `HPFAR_EL2`): for
-/// address size, translation and access flag faults, and for a permission fault on a walk of the
-/// guest's own tables.
+/// Returns whether `HPFAR_EL2` holds the address of the abort that `esr` describes (D24.2
+/// `HPFAR_EL2`): for address size, translation and access flag faults, and for a permission fault
+/// on a walk of the guest's own tables.
 pub const fn ipa_known(esr: u64) -> bool {
     let status = field(esr, 0, 6);
     status < 0x0c || is_walk(esr) && status < 0x10
 }
 
-/// The fault was on the walk of the guest's own tables (`S1PTW`).
+/// Returns whether the fault was on the walk of the guest's own tables (`S1PTW`).
 const fn is_walk(esr: u64) -> bool {
     bit(esr, 7)
 }
 
-/// An abort was a store, or cache maintenance (`WnR`).
+/// Returns whether the abort was of a store, or of cache maintenance (`WnR`).
 const fn is_write(esr: u64) -> bool {
     bit(esr, 6)
 }
@@ -140,12 +140,13 @@ const fn bit(value: u64, at: u32) -> bool {
     value >> at & 1 != 0
 }
 
-/// At most eight bits of `value`.
+/// Returns at most eight bits of `value`.
 const fn field(value: u64, at: u32, bits: u32) -> u8 {
     (value >> at) as u8 & (0xff >> (8 - bits))
 }
 
-/// The guest address of a fault: the page from `HPFAR_EL2`, the offset in it from `FAR_EL2`.
+/// Returns the guest address of a fault: the page from `HPFAR_EL2`, the offset in it from
+/// `FAR_EL2`.
 pub const fn fault_ipa(hpfar: u64, far: u64) -> u64 {
     // FIPA is bits 43:4 and holds IPA bits 51:12.
     (hpfar & 0xfff_ffff_fff0) << 8 | far & 0xfff
@@ -162,13 +163,13 @@ impl Access {
         field(self.0, 16, 5)
     }
 
-    /// It is a store.
+    /// Returns whether it is a store.
     pub const fn is_write(self) -> bool {
         is_write(self.0)
     }
 
-    /// What a load that read `value`, no wider than the access, puts into its register: zero- or
-    /// sign-extended.
+    /// Returns what a load that read `value`, not wider than the access, puts into its register:
+    /// zero- or sign-extended.
     #[inline(always)]
     pub const fn loaded(self, value: u64) -> u64 {
         let (is_signed, is_wide) = (bit(self.0, 21), bit(self.0, 15));
@@ -180,7 +181,7 @@ impl Access {
         if is_wide { extended } else { extended as u32 as u64 }
     }
 
-    /// What a store of register value `value` writes: its low bytes.
+    /// Returns what a store of register value `value` writes: its low bytes.
     pub const fn stored(self, value: u64) -> u64 {
         value & u64::MAX >> (64 - 8 * self.size())
     }

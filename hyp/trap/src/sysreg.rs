@@ -1,8 +1,8 @@
-//! Trapped system registers: which a guest may read and what of them it sees.
+//! Trapped system registers: which a guest may read, and what it sees of them.
 //!
 //! The ID registers of group 3 (`HCR_EL2.TID3`) say what the guest may use, so they hide what EL2
-//! does not switch, save or isolate. What is not listed is undefined, as on a machine without it:
-//! the PMU (`MDCR_EL2.TPM`), trace, RAS, LORegions, implementation-defined registers
+//! does not switch, save or isolate. A register that is not listed is undefined, as on a machine
+//! without it: the PMU (`MDCR_EL2.TPM`), trace, RAS, LORegions, implementation-defined registers
 //! (`HCR_EL2.TIDCP`), and any that a later architecture adds.
 
 use crate::common::Common;
@@ -21,22 +21,22 @@ pub enum Policy {
     /// Read as zero, ignore writes.
     Zero,
     /// Send a virtual SGI: `ICC_SGI1R_EL1`; or with `ICC_SGI0R_EL1` and `ICC_ASGI1R_EL1`, which
-    /// name Group 0 and the Group 1 of a Security state that a guest does not have, to vCPUs that
-    /// have it in Group 0 alone.
+    /// name Group 0 and the Group 1 of a Security state that a guest does not have, only to vCPUs
+    /// that have it in Group 0.
     Sgi {
-        /// It was one of the latter two.
+        /// The register was one of the latter two.
         only_group0: bool,
     },
     /// Deactivate a virtual interrupt: `ICC_DIR_EL1`, which the vGIC traps.
     Deactivate,
-    /// One of the registers that trap together with `ICC_DIR_EL1` on cores where it cannot trap
-    /// alone (`ICH_HCR_EL2.TC`).
+    /// Emulate one of the registers that trap together with `ICC_DIR_EL1` on cores where it cannot
+    /// trap by itself (`ICH_HCR_EL2.TC`).
     Common(Common),
     /// The guest takes an Undefined Instruction exception.
     Undefined,
 }
 
-/// ID registers of which a guest sees something. All others of their space read as zero.
+/// ID registers of which a guest sees some fields. All others of their space read as zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum IdRegister {
@@ -61,8 +61,8 @@ pub enum IdRegister {
 }
 
 /// A visible ID register and its ceiling: the highest value each of its sixteen 4-bit fields may
-/// show, so 0 hides a field and `f` shows it as it is. Each field with its reason is in
-/// `docs/id-registers.md`, which a test makes from `fields`.
+/// show, so 0 hides a field and `f` shows it unchanged. Each field with its reason is in
+/// `docs/id-registers.md`, which a test compares with `fields`.
 pub(crate) type Row = (IdRegister, u16, u64);
 
 pub(crate) const VISIBLE: [Row; 9] = [
@@ -81,11 +81,11 @@ pub(crate) const VISIBLE: [Row; 9] = [
 const PFR0_GIC: u64 = 0xf << 24;
 
 impl IdRegister {
-    /// What a guest with a GICv2 (`gicv2`), or a GICv3, sees of the machine's value `raw`.
+    /// Returns what a guest with a GICv2 (`gicv2`), or a GICv3, sees of the machine's value `raw`.
     pub fn visible(self, raw: u64, gicv2: bool) -> u64 {
         let ceiling = VISIBLE.get(self as usize).map_or(0, |(_, _, ceiling)| *ceiling);
-        // A core may have a GICv3's CPU interface where the machine has a GICv2; software that is
-        // told so would use it.
+        // A core may have a GICv3's CPU interface where the machine has a GICv2; software that sees
+        // it would use it.
         let ceiling = match self {
             IdRegister::Pfr0 if gicv2 => ceiling & !PFR0_GIC,
             _ => ceiling,
@@ -112,7 +112,7 @@ const ICC_SGI0R_EL1: u16 = op(3, 0, 12, 11, 7);
 const ID_FIRST: u16 = op(3, 0, 0, 1, 0);
 const ID_LAST: u16 = op(3, 0, 0, 7, 7);
 
-/// What EL2 does about a trapped MSR (`write`) or MRS of register `op`.
+/// Returns what EL2 does about a trapped MSR (`write`) or MRS of register `op`.
 pub fn sysreg(op: u16, write: bool) -> Policy {
     match (op, write) {
         (ICC_SGI1R_EL1, true) => Policy::Sgi { only_group0: false },
@@ -121,7 +121,7 @@ pub fn sysreg(op: u16, write: bool) -> Policy {
         (ICC_PMR_EL1, _) => Policy::Common(Common::PriorityMask),
         (ICC_RPR_EL1, false) => Policy::Common(Common::RunningPriority),
         (ICC_CTLR_EL1, _) => Policy::Common(Common::Control),
-        // HCR_EL2.TACR: implementation-defined controls of the core are not a guest's.
+        // HCR_EL2.TACR: a guest may not use implementation-defined controls of the core.
         (ACTLR_EL1, _) => Policy::Zero,
         (ID_FIRST..=ID_LAST, false) => VISIBLE
             .iter()

@@ -1,12 +1,12 @@
-//! Words for the line that says why a partition was halted.
+//! Words for the console line that says why a partition was halted.
 
 use crate::{class, ec, field, is_walk, is_write};
 
-/// Why a guest that EL2 does not let go on was stopped, in plain words. Next to them stands
-/// `ESR_EL2`, which says it all.
+/// Returns in plain words why EL2 stopped a guest. The console line shows them with `ESR_EL2`,
+/// which has all details.
 ///
 /// Exceptions of other classes than aborts go to EL1, are trapped and answered, or are never taken
-/// (`HCR_EL2` and its like in the plan), so they need no words of their own.
+/// (`HCR_EL2` and the other controls in the plan), so they need no words of their own.
 pub fn cause(esr: u64) -> &'static str {
     let (outside, refused) = match class(esr) {
         ec::DATA_ABORT if is_write(esr) => {

@@ -1,5 +1,5 @@
-//! Every field of the ID registers that a guest reads: what it shows, and what software concludes
-//! from that. The tests hold `sysreg`'s ceilings and `docs/id-registers.md` against it.
+//! Every field of the ID registers that a guest reads: what it shows, and why. The tests compare
+//! `sysreg`'s ceilings and `docs/id-registers.md` with it.
 
 extern crate std;
 
@@ -7,7 +7,7 @@ use std::{format, string::String};
 
 use crate::IdRegister::{self, *};
 
-/// Register, lowest bit, the field's name in DDI 0487, highest value shown (`0xf` as it is, 0
+/// Register, lowest bit, the field's name in DDI 0487, highest value shown (`0xf`: unchanged, 0:
 /// hidden), reason.
 pub type Field = (IdRegister, u32, &'static str, u64, &'static str);
 
@@ -161,7 +161,7 @@ pub const FIELDS: &[Field] = &[
     (Mmfr2, 60, "E0PD", 0xf, "stage 1 is the guest's"),
 ];
 
-/// What a field shows, in words.
+/// Returns in words what a field shows.
 pub fn shown(highest: u64) -> String {
     match highest {
         0 => "hidden (0)".into(),

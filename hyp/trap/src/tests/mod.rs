@@ -1,4 +1,4 @@
-//! Every exception class, every bit pattern, every hidden field.
+//! Tests of every exception class, every bit pattern and every hidden field.
 
 extern crate std;
 
@@ -12,8 +12,8 @@ const fn of_class(ec: u32) -> u64 {
     (ec as u64) << 26
 }
 
-/// `ESR_EL2` as the hardware would have built it for `access`: the decoder's inverse, from the
-/// manual's bit positions.
+/// Returns `ESR_EL2` as the hardware would have built it for `access`: the decoder's inverse, from
+/// the manual's bit positions.
 fn encode(access: SysReg) -> u64 {
     let op = u64::from(access.op);
     of_class(0x18)
@@ -28,8 +28,8 @@ fn encode(access: SysReg) -> u64 {
 
 #[test]
 fn known_syndromes() {
-    // Taken from real traces: the ISS of `hvc #0x4a48`, `mrs x3, id_aa64pfr0_el1`,
-    // `msr icc_sgi1r_el1, x0`, `ldr w1, [x0]`.
+    // These are from real traces: the ISS of `hvc #0x4a48`, `mrs x3, id_aa64pfr0_el1`, `msr
+    // icc_sgi1r_el1, x0`, `ldr w1, [x0]`.
     assert_eq!(class(0x5a00_4a48), ec::HVC64);
     assert_eq!(class(0x5e00_0000), ec::SMC64);
     assert_eq!(
@@ -94,8 +94,8 @@ fn fault_addresses() {
     assert!(!known(0x10, false) && !known(0x21, false));
 }
 
-/// Every status, every flag: an answer for each abort, and of an answered one its ESR_EL1 (D24.2
-/// `ESR_EL1`).
+/// Tests the answer to an abort with every status and every flag, and its ESR_EL1 if the guest
+/// takes one (D24.2 `ESR_EL1`).
 #[test]
 fn aborts_are_answered_as_hardware_would() {
     let (cm, wnr, walk) = (1 << 8, 1 << 6, 1 << 7);
@@ -124,15 +124,16 @@ fn aborts_are_answered_as_hardware_would() {
                     _ if is_walk => (0x14 + i64::from(level)) as u64,
                     _ => 0x10,
                 };
-                // IL, and nothing that is valid at EL2 alone: ISV, FnV, S1PTW, EA, SET.
+                // IL is set, and none of the bits that are valid only at EL2: ISV, FnV, S1PTW, EA,
+                // SET.
                 assert_eq!(seen & 0x3ff_ffff, 1 << 25 | kept | status, "{esr:#x}");
             }
         }
     }
 }
 
-/// Linux's tables (TCR_EL1 with 48 and 39 bits, 4 KiB; 42 bits, 64 KiB; 47 bits, 16 KiB), a root in
-/// each half.
+/// Tests Linux's tables (TCR_EL1 with 48 and 39 bits, 4 KiB; 42 bits, 64 KiB; 47 bits, 16 KiB),
+/// with a root in each half.
 #[test]
 fn walks_are_of_the_root_level_where_they_meet_the_root() {
     let low = |t0sz: u64, tg0: u64| t0sz | tg0 << 14;
@@ -140,10 +141,10 @@ fn walks_are_of_the_root_level_where_they_meet_the_root() {
     const HIGH: u64 = 0xffff_8000_0000_0000;
     let tcr = low(25, 0) | high(16, 2);
     let ttbr = [0x1234_0000_4100_0001, 0x5678_0000_4200_0fc0];
-    // ASID and CnP are not the address; the offset of the entry is not either.
+    // ASID, CnP and the offset of the entry are not part of the root's address.
     assert_eq!(walk_level(0x1000, 0x4100_0ff8, ttbr, tcr), 1);
     assert_eq!(walk_level(HIGH, 0x4200_0ff8, ttbr, tcr), 0);
-    // Bit 55 chooses, whatever tag is above it.
+    // Bit 55 chooses the half; the tag above it is ignored.
     assert_eq!(walk_level(0xab00_0000_0000_1000, 0x4100_0000, ttbr, tcr), 1);
     assert_eq!(walk_level(0x0080_0000_0000_0000, 0x4200_0000, ttbr, tcr), 0);
     for other in [0x4100_1000, 0x4200_0000, 0x1_4100_0000, 0] {
@@ -174,7 +175,7 @@ fn walks_are_of_the_root_level_where_they_meet_the_root() {
     assert_eq!(walk_level(0, 0x4100_f000, [0x4100_0000, 0], low(22, 1)), 2);
 }
 
-/// The access of `size` bytes with these flags.
+/// Returns the access of `size` bytes with these flags.
 fn of(size: u64, signed: bool, wide: bool) -> Access {
     let shape =
         u64::from(size.trailing_zeros()) << 22 | u64::from(signed) << 21 | u64::from(wide) << 15;
@@ -197,7 +198,7 @@ fn loads_extend_and_stores_truncate() {
     assert_eq!(of(8, false, true).stored(all), all);
 }
 
-/// Fields a guest must not see whatever the machine has: register, lowest bit (D24.2).
+/// Fields a guest must not see on any machine: register, lowest bit (D24.2).
 const HIDDEN: [(IdRegister, u32); 43] = [
     (IdRegister::Pfr0, 12),  // EL3
     (IdRegister::Pfr0, 28),  // RAS
@@ -244,7 +245,7 @@ const HIDDEN: [(IdRegister, u32); 43] = [
     (IdRegister::Pfr1, 40),  // MTE_frac
 ];
 
-/// Fields a guest needs as they are: register, lowest bit.
+/// Fields a guest needs unchanged: register, lowest bit.
 const KEPT: [(IdRegister, u32); 14] = [
     (IdRegister::Pfr0, 16),  // FP
     (IdRegister::Pfr0, 20),  // AdvSIMD
@@ -268,15 +269,15 @@ fn a_cortex_a72_and_a_max_core_as_guests_see_them() {
     assert_eq!(IdRegister::Pfr0.visible(0x0100_2222, false), 0x0100_0111);
     assert_eq!(IdRegister::Dfr0.visible(0x1030_5106, false), 0x1030_5006);
     assert_eq!(IdRegister::Mmfr0.visible(0x1124, false), 0x0000_0024);
-    // A GIC interface of version 4.1 and CSV2_2 show as what they extend.
+    // A GIC interface of version 4.1 and CSV2_2 show as the versions that they extend.
     assert_eq!(IdRegister::Pfr0.visible(0x1201_1111_2311_1112, false), 0x1101_0000_0111_0111);
-    // A GICv2 machine's guest does not hear of a GICv3's CPU interface; nothing else differs.
+    // A GICv2 machine's guest does not see a GICv3's CPU interface; nothing else differs.
     assert_eq!(IdRegister::Pfr0.visible(0x0100_2222, true), 0x0000_0111);
     assert_eq!(
         IdRegister::Mmfr0.visible(u64::MAX, true),
         IdRegister::Mmfr0.visible(u64::MAX, false)
     );
-    // FP and SIMD absent stays absent: 0xf is not a high version there.
+    // Absent FP and SIMD stay absent: 0xf is not a high version there.
     assert_eq!(IdRegister::Pfr0.visible(0x00ff_0011, false) >> 16 & 0xff, 0xff);
 }
 
@@ -311,7 +312,7 @@ fn each_id_register_is_its_own_row() {
     }
 }
 
-/// The table of all fields is what the code does, and what docs/id-registers.md says.
+/// The table of all fields agrees with the code and with docs/id-registers.md.
 #[test]
 fn every_field_has_its_reason() {
     let page = include_str!("../../../../docs/id-registers.md");
@@ -377,7 +378,7 @@ proptest! {
             let changed = (register.visible(raw, false) ^ raw) >> shift & 0xf;
             prop_assert_eq!(changed, 0, "{:?} {}", register, shift);
         }
-        // AArch64 at most, at EL0, EL1 and EL2. EL2 is there: EL1 is not the highest level.
+        // EL0, EL1 and EL2 show at most AArch64. EL2 is there: EL1 is not the highest level.
         prop_assert_eq!(IdRegister::Pfr0.visible(raw, false) >> 8 & 0xf, (raw >> 8 & 0xf).min(1));
         prop_assert!(IdRegister::Pfr0.visible(raw, false) & 0xf <= 1);
         prop_assert!(IdRegister::Pfr0.visible(raw, false) >> 4 & 0xf <= 1);
@@ -416,11 +417,12 @@ proptest! {
     }
 }
 
-/// What a guest reads and writes where its common interface registers trap (IHI 0069, 12.2).
+/// Tests what a guest reads and writes where its common interface registers trap (IHI 0069, 12.2).
 #[test]
 fn common_registers_are_those_of_the_virtual_interface() {
     use Common::{Control, PriorityMask, RunningPriority};
-    // Five bits of priority, 16 of INTID, SEIS, A3V; PMR 0xf0, EOImode, both groups.
+    // VTR has five bits of priority, 16 of INTID, SEIS and A3V; VMCR has PMR 0xf0, EOImode and both
+    // groups.
     let (vtr, vmcr) = (4 << 29 | 1 << 23 | 1 << 22 | 1 << 21 | 3, 0xf0 << 24 | 1 << 9 | 3);
     assert_eq!(PriorityMask.read(vmcr, vtr, 0), 0xf0);
     assert_eq!(Control.read(vmcr, vtr, 0), 4 << 8 | 1 << 11 | 1 << 14 | 1 << 15 | 2);
