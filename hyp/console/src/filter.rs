@@ -1,5 +1,5 @@
-//! What a guest may say to the terminal: printable ASCII, tab and UTF-8. All else is dropped, so
-//! that within its own line a guest can write to the right of its name and nothing more. It can
+//! The filter for a guest's output to the terminal: it keeps printable ASCII, tab and UTF-8. It
+//! drops all else, so that a guest can only write to the right of its name in its own line. It can
 //! neither write a line that looks like EL2's or another partition's, nor hide one, nor leave the
 //! terminal in a state that does:
 //!
@@ -8,29 +8,29 @@
 //! - escape sequences are dropped from ESC to their final byte. A string that one opens (`ESC ]`)
 //!   is then plain text.
 //!
-//! A line that is wider than the terminal still wraps. A program that reads the console goes by
-//! line starts, which no guest can forge; a person has the colours, which EL2 alone sets.
+//! A line that is wider than the terminal still wraps. A program that reads the console can rely on
+//! line starts, which a guest cannot forge; a person can rely on the colours, which only EL2 sets.
 
 const ESC: u8 = 0x1b;
-/// In place of a last byte: after `ESC [`.
+/// Value in place of a last byte after `ESC [`.
 const SEQUENCE: u8 = 0x01;
 
-/// The last byte of a line that was kept, or what stands for a sequence that has begun.
+/// The last byte of a line that was kept, or the mark of a sequence that has begun.
 #[derive(Clone, Copy, Default)]
 pub struct Filter(u8);
 
 impl Filter {
-    /// After the character `byte`.
+    /// Returns the state after the character `byte`.
     pub fn after(byte: u8) -> Self {
         Self(byte)
     }
 
-    /// Whether no sequence has begun, so that printable characters are kept.
+    /// Returns whether no sequence has begun, so that printable characters are kept.
     pub fn is_plain(&self) -> bool {
         !matches!(self.0, ESC | SEQUENCE)
     }
 
-    /// Takes the next byte of a line: whether the terminal gets it.
+    /// Takes the next byte of a line. Returns whether the terminal gets it.
     pub fn keeps(&mut self, byte: u8) -> bool {
         let (last, keep) = match (self.0, byte) {
             (_, ESC) => (ESC, false),
@@ -38,10 +38,10 @@ impl Filter {
             (ESC, 0x20..=0x2f) | (SEQUENCE, 0x20..=0x3f) => return false,
             (ESC | SEQUENCE, _) => (0, false),
             (_, b'\t' | 0x20..=0x7e | 0xa0..) => (byte, true),
-            // Within a UTF-8 character, but not the second byte of an 8-bit control.
+            // The byte is within a UTF-8 character, but not the second byte of an 8-bit control.
             (0x80..=0xc1 | 0xc3.., 0x80..) => (byte, true),
-            // A dropped byte ends no character: what the terminal gets next follows on what it got
-            // last.
+            // A dropped byte does not end a character: the terminal's next byte follows the last
+            // one it got.
             _ => return false,
         };
         self.0 = last;

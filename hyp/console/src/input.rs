@@ -1,38 +1,37 @@
-//! What is typed: bytes for the partition that has the input, and commands to EL2 behind Ctrl-A.
+//! Console input: bytes for the partition that has the input, and commands to EL2 after Ctrl-A.
 
 use crate::Ring;
 
-/// The key before a command; twice, it is typed itself.
+/// The key before a command; pressed twice, it is input itself.
 const CTRL_A: u8 = 0x01;
-/// The state between two bytes.
+/// State of the input between two bytes.
 #[derive(Default)]
 pub struct Keys {
     /// The last byte was a Ctrl-A.
     command: bool,
-    /// Since when the ring has been full.
+    /// Time since which the ring has been full.
     full_since: Option<u64>,
 }
 
 /// What [`Keys::take`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Typed {
-    /// It waits for room: look again later.
+    /// Nothing was taken: the ring has no room. Call again later.
     Waits,
-    /// It took what is for nobody.
+    /// A byte was taken that nobody gets, or the first byte of a command.
     Nothing,
-    /// The ring got a byte.
+    /// A byte was put into the ring.
     Text,
-    /// It took a command: the byte behind Ctrl-A.
+    /// A command was taken: the byte after Ctrl-A.
     Command(u8),
 }
 
 impl Keys {
-    /// Takes what `read` gives, if there is something, and puts it into `ring`, that of the
-    /// partition that has the input.
+    /// Takes one byte from `read`, if there is one, and puts it into `ring`, that of the partition
+    /// that has the input.
     ///
-    /// While that is full nothing is taken, so that the sender waits and nothing is lost. After
-    /// `patience` what is typed is dropped: so long can a guest that never reads keep whoever wants
-    /// to type a command.
+    /// While the ring is full nothing is taken, so that the sender waits and nothing is lost. After
+    /// `patience` input is dropped: a guest that never reads can delay a command only so long.
     pub fn take(
         &mut self,
         ring: Option<&Ring>,

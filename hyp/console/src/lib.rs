@@ -1,15 +1,15 @@
-//! The console: the PL011 a guest sees, the rings its bytes wait in, and the one core that joins
-//! them to the real UART.
+//! The console: the PL011 a guest sees, the rings its bytes wait in, and the code of the one core
+//! that connects them to the real UART.
 //!
-//! Each partition has two rings in the shared region: what its vCPUs print, and EL2 on their cores
-//! ([`Output`]), and what was typed for it ([`Ring`]). Only the console core is at their other end
-//! ([`Mux`], [`Keys`]), so no other core ever waits for the UART; a guest that is faster finds its
-//! PL011 full. What the console core does takes a bounded share of its time ([`Pace`]).
+//! Each partition has two rings in the shared region: one for the output of its vCPUs and of EL2 on
+//! their cores ([`Output`]), one for its input ([`Ring`]). Only the console core is at their other
+//! end ([`Mux`], [`Keys`]), so no other core ever waits for the UART; a guest that is faster finds
+//! its PL011 full. The console takes a bounded share of its core's time ([`Pace`]).
 //!
-//! What a guest can do to the terminal: a guest line always starts with its partition's name, and
-//! only EL2's lines start with [`PREFIX`]. `filter.rs` says which bytes a guest may send there.
+//! A guest's line on the terminal always starts with its partition's name, and only EL2's lines
+//! start with [`PREFIX`]. `filter.rs` says which bytes a guest may send there.
 //!
-//! A guest's line on its way from its vCPU to the UART:
+//! This example takes a guest's line from its vCPU to the UART:
 //!
 //! ```
 //! use bulkhead_console::{Mux, Output, Partitions, Pl011, Waiting, published};
@@ -71,7 +71,7 @@ pub use pace::Pace;
 pub use pl011::Pl011;
 pub use ring::Ring;
 
-/// How EL2's own lines start, and no guest's.
+/// Start of EL2's own lines; a guest's line never starts with it.
 pub const PREFIX: &str = "bulkhead: ";
 /// EL2's line before the first guest runs.
 pub const STARTED: &str = "the machine covers the plan, every core is ready: partitions start";

@@ -1,7 +1,7 @@
-//! A line of EL2's, put together without `core::fmt`: that would bring indirect calls and kilobytes
-//! along.
+//! A line of EL2's, put together without `core::fmt`, which would add indirect calls and kilobytes
+//! of code.
 
-/// Text of bounded length; what does not fit is cut off.
+/// Text of bounded length; bytes that do not fit are cut off.
 pub struct LineBuffer {
     bytes: [u8; Self::SIZE],
     len: usize,
@@ -45,7 +45,7 @@ impl LineBuffer {
         self.digits(value, 10)
     }
 
-    /// Appends how many of `bytes` are loaded, in one unit for both.
+    /// Appends that `done` of `bytes` are loaded, in one unit for both.
     pub fn loading(&mut self, done: u64, bytes: u64) -> &mut Self {
         let (shift, unit) = match bytes >> 30 {
             0 => (20, " MiB"),
@@ -72,7 +72,7 @@ impl LineBuffer {
 
     /// Appends a number to a base of 2 to 16.
     pub fn digits(&mut self, value: u64, base: u64) -> &mut Self {
-        // No division here can panic: a panic of EL2's prints numbers itself.
+        // The divisions here cannot panic: EL2's panic handler prints numbers itself.
         let base = base.max(2);
         let mut unit: u64 = 1;
         // `unit * base` is at most `value` each time.
@@ -86,12 +86,12 @@ impl LineBuffer {
         self
     }
 
-    /// Starts anew.
+    /// Removes all text.
     pub fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// What was appended.
+    /// Returns what was appended.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(&[])
     }

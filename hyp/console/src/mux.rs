@@ -1,11 +1,11 @@
-//! Bringing all partitions' rings to one terminal: line by line, in turn, on the console core.
+//! Merges all partitions' rings into one terminal: line by line, in turn, on the console core.
 //!
-//! A ring holds bytes as they were written. What becomes of them is decided here, as they leave:
-//! each line gets its partition's name, and a filter keeps a guest's text within its line. A line
-//! is begun once all of it is there, and then keeps the terminal until it ends. The partition that
-//! has the input is live: its bytes go at once, so that prompts and echoes show, and unfiltered. If
-//! another line waits and a begun one has had nothing to add for a while, or is too long, it is
-//! broken off and goes on behind [`CONTINUED`]: no guest's byte comes first in a line.
+//! A ring holds bytes as they were written. This module decides what is shown of them: each line
+//! gets its partition's name, and a filter keeps a guest's text within its line. A line is begun
+//! once all of it is there, and then keeps the terminal until it ends. The partition that has the
+//! input is live: its bytes go at once, so that prompts and echoes show, and unfiltered. If another
+//! line waits and a begun one has had nothing to add for a while, or is too long, it is broken off
+//! and continues after [`CONTINUED`]: a guest's byte is never first in a line.
 
 use core::mem::{replace, take};
 
@@ -13,50 +13,52 @@ use crate::LineBuffer;
 use crate::filter::Filter;
 use crate::output::{Front, Output, Waiting};
 
-/// Bytes after which a line that is not live goes on in another.
+/// Bytes after which a line that is not live continues in another.
 pub const LINE: u32 = 200;
 /// Bytes of a line, one after the other, after which others that wait may break it.
 const LONG: u32 = 512;
 /// Ends a line that may have left the terminal in any state: CAN ends a sequence, SI and `ESC ( B`
-/// choose ASCII, the last one takes colours away.
+/// choose ASCII, and the last sequence resets colours.
 pub const BREAK: &str = "\x18\x0f\x1b(B\x1b[0m\r\n";
 /// Goes before the rest of a line that was broken off.
 pub const CONTINUED: &str = "... ";
 /// Most bytes of a line's name with its colour.
 const NAME: usize = 32;
 
-/// After so many bytes the transmitter holds more than its level of 4, unless it has gone down to
-/// that since.
+/// Bytes in one step after which the transmitter holds more than its level of 4, unless it has gone
+/// down to that since.
 const SURE: u32 = 8;
 /// Most partitions.
 const PARTITIONS: usize = plan::MAX_PARTITIONS;
 
 /// The partitions as the console core sees them.
 pub trait Partitions {
-    /// Those that have something.
+    /// Returns the set of partitions that have something to show.
     fn waiting(&self) -> &Waiting;
-    /// The ring of partition `index`.
+    /// Returns the ring of partition `index`.
     fn output(&self, index: usize) -> Option<&Output>;
-    /// Whether it has the input, so that its bytes go at once, and whether it has the terminal, so
-    /// that its lines go without its name.
+    /// Returns whether partition `index` has the input, so that its bytes go at once, and whether
+    /// it has the terminal, so that its lines go without its name.
     fn live(&self, index: usize) -> (bool, bool);
-    /// Whether it has stopped: what it left unfinished will stay so.
+    /// Returns whether partition `index` has stopped: a line that it left unfinished stays
+    /// unfinished.
     fn stopped(&self, index: usize) -> bool;
 }
 
-/// The console core's place in all rings. At first nothing is begun.
+/// The console core's place in all rings. By default no line is begun.
 #[derive(Default)]
 pub struct Mux {
-    /// What the UART gets first.
+    /// Bytes that the UART gets first.
     staged: &'static [u8],
-    /// After that: bytes that are left of the name of the line that keeps the terminal.
+    /// Bytes, to be sent after `staged`, that are left of the name of the line that keeps the
+    /// terminal.
     name: usize,
     /// The partition that had its turn last, and whether its line keeps the terminal.
     at: usize,
     open: bool,
-    /// That line is EL2's, and begun.
+    /// Whether that line is EL2's and begun.
     el2: bool,
-    /// Bytes of that line since others were looked for, and when it had the last one.
+    /// Bytes of that line since the last look for other lines, and the time of its last byte.
     run: u32,
     last: u64,
     /// How long a line that has nothing to add keeps the terminal.
@@ -67,19 +69,20 @@ pub struct Mux {
 /// A partition's line.
 #[derive(Clone, Copy, Default)]
 struct Source {
-    /// Its name as lines start with it, at the end of this.
+    /// The name with which its lines start, at the end of the array.
     name: [u8; NAME],
     name_len: usize,
     /// Lines taken so far, modulo 2^32, as the ring counts those that were put in.
     lines: u32,
     /// Bytes taken of the line that is begun.
     taken: u32,
-    /// Its line is begun, broken off, and was live, so that it may leave the terminal in any state.
+    /// Whether its line is begun, is broken off, and was live, so that it may leave the terminal in
+    /// any state.
     begun: bool,
     broken: bool,
     styled: bool,
     filter: Filter,
-    /// When a slot of the stopped partition was found unfilled first.
+    /// Time when a slot of the stopped partition was first found unfilled.
     unfilled: Option<u64>,
 }
 
@@ -89,7 +92,7 @@ impl Mux {
         self.patience = patience;
     }
 
-    /// Partition `index` has this name, up to the first zero, and this SGR colour (31 to 36, or 0
+    /// Sets the name of partition `index`, up to the first zero, and its SGR colour (31 to 36, or 0
     /// for the terminal's own).
     pub fn set_name(&mut self, index: usize, name: &[u8], colour: u32) {
         let mut line = LineBuffer::default();
@@ -104,7 +107,8 @@ impl Mux {
         }
     }
 
-    /// What is first at partition `index`, if a line that can be shown waits there.
+    /// Returns what is first in the ring of partition `index`, if a line that can be shown waits
+    /// there.
     #[inline(always)]
     fn offers(&self, index: usize, partitions: &impl Partitions) -> Option<Front> {
         let (output, source) = (partitions.output(index)?, self.sources.get(index)?);
@@ -114,8 +118,8 @@ impl Mux {
         if is_shown { Some(front) } else { None }
     }
 
-    /// Does one thing at the time `now`: gives at most `most` bytes, one at least, to `send`.
-    /// Answers how many the terminal got; none if there is nothing to do now.
+    /// Does one step at the time `now`: gives at most `most` (at least 1) bytes to `send`. Returns
+    /// how many the terminal got, or `None` if there is nothing to do now.
     #[inline(always)]
     pub fn step(
         &mut self,
@@ -139,7 +143,7 @@ impl Mux {
         }
         if self.open && self.run < LONG {
             let taken = self.take(most, now, &mut send, partitions);
-            // A line of EL2's is not broken off: the rest of it is on its way.
+            // A line of EL2's is not broken off: the rest of it will follow.
             if taken.is_some() || self.el2 {
                 return taken;
             }
@@ -147,7 +151,8 @@ impl Mux {
         self.turn(now, partitions)
     }
 
-    /// No line keeps the terminal, or one has nothing to add or is long: another's turn.
+    /// Chooses the next line, if none keeps the terminal, or the one that does has nothing to add
+    /// or is long.
     #[inline(never)]
     fn turn(&mut self, now: u64, partitions: &impl Partitions) -> Option<u32> {
         let waiting = partitions.waiting();
@@ -158,7 +163,7 @@ impl Mux {
         if self.open {
             let is_long = take(&mut self.run) >= LONG;
             if next == self.at {
-                // Nobody else waits.
+                // No other partition waits.
                 if is_long {
                     return Some(0);
                 }
@@ -173,7 +178,7 @@ impl Mux {
         match self.offers(next, partitions) {
             None => waiting.clear(next, || self.offers(next, partitions).is_some()),
             Some(Front::Unfilled) if !partitions.stopped(next) => {
-                // It is on its way. Others go first.
+                // The slot will be filled. Others go first.
                 let before = replace(&mut self.at, next);
                 if before == next {
                     return None;
@@ -191,7 +196,7 @@ impl Mux {
         Some(0)
     }
 
-    /// The line that keeps the terminal gives way to another.
+    /// Breaks off the line that keeps the terminal.
     fn break_off(&mut self) -> Option<u32> {
         self.open = false;
         if let Some(source) = self.sources.get_mut(self.at)
@@ -204,7 +209,7 @@ impl Mux {
         Some(0)
     }
 
-    /// The next step of the line that keeps the terminal.
+    /// Does the next step of the line that keeps the terminal.
     #[inline(always)]
     fn take(
         &mut self,
@@ -222,7 +227,7 @@ impl Mux {
                     return None;
                 }
                 if !source.begun {
-                    // The rest of a line of EL2's never came, where one is begun.
+                    // If a line of EL2's is begun here, the rest of it never came.
                     if take(&mut self.el2) {
                         self.staged = b"\r\n";
                     }
@@ -286,7 +291,8 @@ impl Mux {
                 self.open = false;
                 Some(0)
             }
-            // Its vCPU failed at EL2 between the two steps, or has not got further yet.
+            // Its vCPU failed at EL2 between reserving and filling the slot, or has not filled it
+            // yet.
             Front::Unfilled if partitions.stopped(self.at) => {
                 let since = *source.unfilled.get_or_insert(now);
                 if now.wrapping_sub(since) < self.patience {
@@ -299,7 +305,7 @@ impl Mux {
         }
     }
 
-    /// Does one thing at the time `now`, if `port` has room, of at most `most` bytes.
+    /// Does one step of at most `most` bytes at the time `now`, if `port` has room.
     #[inline(always)]
     pub fn drain(
         &mut self,
@@ -320,7 +326,7 @@ impl Mux {
     }
 }
 
-/// Sends all of `bytes`; how many.
+/// Sends all of `bytes`. Returns how many they are.
 fn send_all(bytes: &[u8], mut send: impl FnMut(u8)) -> u32 {
     for &byte in bytes {
         send(byte);
@@ -329,20 +335,20 @@ fn send_all(bytes: &[u8], mut send: impl FnMut(u8)) -> u32 {
 }
 
 impl Source {
-    /// Whether a whole line waits in `output`, or as much as is shown of one at a time.
+    /// Returns whether a whole line waits in `output`, or as much as is shown of one at a time.
     #[inline(always)]
     fn is_whole(&self, output: &Output) -> bool {
         (self.lines.wrapping_sub(output.lines()) as i32) < 0
             || output.used().saturating_add(self.taken) >= LINE
     }
 
-    /// Begins a line: how many bytes of its name go before its text.
+    /// Begins a line. Returns how many bytes of its name go before its text.
     fn begin(&mut self, alone: bool) -> usize {
         (self.begun, self.styled, self.filter) = (true, false, Filter::default());
         if alone { 0 } else { self.name_len }
     }
 
-    /// Ends a line that is complete: what goes behind its text.
+    /// Ends a line that is complete. Returns what follows its text.
     fn finish(&mut self) -> &'static [u8] {
         (self.begun, self.taken) = (false, 0);
         match self.styled {
@@ -351,7 +357,7 @@ impl Source {
         }
     }
 
-    /// Ends a line that may be begun: what the terminal gets behind what it shows of it.
+    /// Ends a line that may be begun. Returns what the terminal gets after the part that it shows.
     fn end(&mut self) -> &'static [u8] {
         self.taken = 0;
         let broken = take(&mut self.broken);
@@ -364,12 +370,12 @@ impl Source {
 
 /// The transmitter of the real UART.
 pub trait Port {
-    /// How many bytes can be written, at least: none only if it is full.
+    /// Returns how many bytes can be written at least; 0 only if the transmitter is full.
     fn room(&self) -> u32;
-    /// Whether it asks for more: it has sent so much that what it holds went down to its level, of
+    /// Returns whether the transmitter asks for more: the bytes it holds went down to its level, of
     /// 4 bytes at most.
     fn is_low(&self) -> bool;
-    /// Writes a byte that it has room for.
+    /// Writes a byte that the transmitter has room for.
     fn send(&self, byte: u8);
 }
 

@@ -2,8 +2,8 @@
 //! takes them out in the order in which they were put in. All bytes zero is an empty ring.
 //!
 //! A producer reserves slots by compare-and-swap and then fills them. The console core stops at a
-//! slot that is reserved and not filled yet, so the order is that of the reservations. Nobody
-//! waits: a producer that finds no room is told so.
+//! slot that is reserved and not filled yet, so the order is that of the reservations. No core
+//! waits: a producer that finds no room gets that as its result.
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
@@ -14,15 +14,16 @@ use loom::sync::atomic::{AtomicU16, AtomicU32, fence};
 
 /// Slots of a partition's ring.
 pub const SLOTS: usize = 4096;
-/// Slots of it for which a guest finds its transmitter full, so that EL2's lines find room behind
-/// its own. It may use a quarter of them all the same: what was promised before.
+/// Slots of it that are kept free of a guest's bytes, so that EL2's lines find room: when only
+/// these are free, the guest finds its transmitter full. It may still use a quarter of them, for
+/// bytes that the flags promised room for before.
 pub const KEPT: u32 = 1024;
 
-/// In a slot: it is filled. Bits 7:0 are the byte.
+/// Bit of a slot: it is filled. Bits 7:0 are the byte.
 const FILLED: u16 = 1 << 8;
-/// In a slot: the byte is EL2's, of a whole line.
+/// Bit of a slot: the byte is EL2's, of a whole line.
 const EL2: u16 = 1 << 9;
-/// In a slot, instead of a byte: the partition has stopped, so an unfinished line ends here.
+/// Bit of a slot without a byte: the partition has stopped, so an unfinished line ends here.
 const END: u16 = 1 << 10;
 
 /// A counter modulo 2^32, on a cache line of its own.
@@ -71,26 +72,27 @@ impl<const N: usize> Output<N> {
         }
     }
 
-    /// Slots reserved so far, modulo 2^32.
+    /// Returns how many slots were reserved so far, modulo 2^32.
     #[inline(always)]
     pub fn put_in(&self) -> u32 {
         self.put.0.load(Acquire)
     }
 
-    /// Slots in use. A producer may have been overtaken by the time it looks at the answer: it is
-    /// never too low for a vCPU that prints alone.
+    /// Returns how many slots are in use. If several vCPUs print, the result may be out of date
+    /// when the caller looks at it; it is never too low if only the caller prints.
     #[inline(always)]
     pub fn used(&self) -> u32 {
         let taken = self.taken.0.load(Acquire);
         self.put_in().wrapping_sub(taken)
     }
 
-    /// Lines ended so far, modulo 2^32.
+    /// Returns how many lines ended so far, modulo 2^32.
     pub fn lines(&self) -> u32 {
         self.lines.0.load(Acquire)
     }
 
-    /// Puts in a guest's byte, if less than `limit` slots are in use. Answers how many are now.
+    /// Puts in a guest's byte, if less than `limit` slots are in use. Returns how many are in use
+    /// now.
     pub fn put(&self, byte: u8, limit: u32) -> Option<u32> {
         let (at, used) = self.reserve(1, limit)?;
         self.fill(at, FILLED | u16::from(byte));
@@ -100,8 +102,8 @@ impl<const N: usize> Output<N> {
         Some(used)
     }
 
-    /// Puts in a line of EL2's, all of it or nothing (false). A line feed comes last in it, and
-    /// nowhere else.
+    /// Puts in a line of EL2's, all of it or nothing (false). Its last byte is a line feed, and no
+    /// other byte is.
     #[inline(never)]
     pub fn say(&self, parts: &[&[u8]]) -> bool {
         let bytes = parts.iter().copied().flatten();
@@ -116,7 +118,8 @@ impl<const N: usize> Output<N> {
         true
     }
 
-    /// Ends an unfinished line, if there is one by then: nothing more comes from this vCPU.
+    /// Ends the line that is unfinished at this place in the ring, if there is one: this vCPU
+    /// prints nothing more.
     pub fn end(&self) {
         if let Some((at, _)) = self.reserve(1, N as u32) {
             self.fill(at, FILLED | END);
@@ -124,12 +127,12 @@ impl<const N: usize> Output<N> {
         }
     }
 
-    /// Reserves `count` slots, if at most `limit` are in use with them. Answers the first one's
+    /// Reserves `count` slots, if at most `limit` are in use with them. Returns the first one's
     /// place, and how many are in use with them.
     #[inline(always)]
     fn reserve(&self, count: u32, limit: u32) -> Option<(u32, u32)> {
         loop {
-            // In this order: what was taken is never more than what was put in.
+            // The loads are in this order so that `taken` is never more than `put`.
             let taken = self.taken.0.load(Acquire);
             let at = self.put.0.load(Acquire);
             let used = at.wrapping_sub(taken).wrapping_add(count);
@@ -145,14 +148,14 @@ impl<const N: usize> Output<N> {
         }
     }
 
-    /// A vCPU that reserves `count` slots and gets no further.
+    /// Reserves `count` slots and never fills them, as a vCPU that fails in between.
     #[cfg(test)]
     pub(crate) fn reserve_only(&self, count: u32) {
         assert!(self.reserve(count, N as u32).is_some());
     }
 
     fn slot(&self, at: u32) -> &AtomicU16 {
-        // A remainder, so an index is always below `N`.
+        // The index is a remainder, so it is always below `N`.
         &self.slots[at as usize % N]
     }
 
@@ -160,7 +163,7 @@ impl<const N: usize> Output<N> {
         self.slot(at).store(slot, Release);
     }
 
-    /// What is first in the ring. The console core alone calls this and [`Output::take`].
+    /// Returns what is first in the ring. Only the console core calls this and [`Output::take`].
     #[inline(always)]
     pub fn front(&self) -> Front {
         let at = self.taken.0.load(Relaxed);
@@ -175,7 +178,7 @@ impl<const N: usize> Output<N> {
     }
 
     /// Takes out at most `most` printable characters of a guest's that are first, and gives each to
-    /// `send`. Answers the last.
+    /// `send`. Returns how many they are, and the last.
     #[inline(always)]
     pub fn take_text(&self, most: u32, mut send: impl FnMut(u8)) -> (u32, u8) {
         let at = self.taken.0.load(Relaxed);
@@ -191,7 +194,7 @@ impl<const N: usize> Output<N> {
             send(last);
             count += 1;
         }
-        // As in `take`.
+        // The order is as in `take`.
         self.taken.0.store(at.wrapping_add(count), Release);
         (count, last)
     }
@@ -200,36 +203,37 @@ impl<const N: usize> Output<N> {
     pub fn take(&self) {
         let at = self.taken.0.load(Relaxed);
         self.slot(at).store(0, Relaxed);
-        // Whoever reserves the slot next has seen this, and so that it is empty.
+        // The producer that reserves the slot next has seen this store, and so sees the slot empty.
         self.taken.0.store(at.wrapping_add(1), Release);
     }
 }
 
-/// The partitions that have something for the console core, a bit each. It sleeps while there is
-/// none.
+/// The partitions that have something for the console core, one bit per partition. The core sleeps
+/// while no bit is set.
 #[cfg_attr(not(loom), derive(zerocopy::FromZeros))]
 #[repr(C, align(64))]
 pub struct Waiting(AtomicU32);
 
 impl Waiting {
-    /// Nobody has anything.
+    /// Returns an empty set.
     #[cfg(loom)]
     pub fn new() -> Self {
         Self(AtomicU32::new(0))
     }
 
-    /// Partition `index` has put something in. True: the console core sleeps, so tell it.
+    /// Marks that partition `index` has put something in. Returns true if the console core sleeps
+    /// and has to be woken.
     ///
-    /// A fence goes before this, and before whatever decides that there is something for the
-    /// console core: it sees what was put in when it looks after [`Waiting::clear`], or this sees
-    /// that the bit is clear.
+    /// The caller executes a fence ([`published`]) before this and before it decides that there is
+    /// something for the console core. Then the console core sees what was put in when it looks
+    /// after [`Waiting::clear`], or this sees that the bit is clear.
     #[inline(always)]
     pub fn mark(&self, index: u32) -> bool {
         let bit = 1 << (index % 32);
         self.0.load(Relaxed) & bit == 0 && self.0.fetch_or(bit, AcqRel) == 0
     }
 
-    /// The next after `index` that has something.
+    /// Returns the next partition after `index` that has something.
     #[inline(always)]
     pub fn next(&self, index: usize) -> Option<usize> {
         let from = (index as u32 + 1) % 32;
@@ -239,8 +243,8 @@ impl Waiting {
         }
     }
 
-    /// The console core found nothing of partition `index`, and looks once more after it has said
-    /// so.
+    /// Clears the bit of partition `index`, where the console core found nothing, and looks once
+    /// more after that.
     pub fn clear(&self, index: usize, has_something: impl FnOnce() -> bool) {
         let bit = 1 << (index % 32);
         self.0.fetch_and(!bit, AcqRel);
@@ -251,7 +255,8 @@ impl Waiting {
     }
 }
 
-/// Goes between what was put in and what depends on the console core: see [`Waiting::mark`].
+/// Orders what was put in before the reads of what depends on the console core: see
+/// [`Waiting::mark`].
 pub fn published() {
     fence(SeqCst);
 }

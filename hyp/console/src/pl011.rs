@@ -1,11 +1,11 @@
 //! The PL011 a guest sees (Arm DDI 0183G, chapter 3), one for all vCPUs of its partition.
 //!
-//! Its transmit FIFO is the last part of the partition's ring: what is in front of that has left
-//! it. So a guest that prints less than the ring holds finds its FIFO empty, and one that prints
-//! more finds it as full as the hardware's would be, with the flags and the interrupt level of the
-//! hardware. What was typed waits in a ring too, of which the receive FIFO is the front; its
-//! timeout passes at once. Baud rate, format, modem lines and DMA have no effect. What is not
-//! listed reads as zero and ignores writes.
+//! Its transmit FIFO is the last part of the partition's ring: the bytes in front of that part have
+//! left the FIFO. So a guest that prints less than the ring holds finds its FIFO empty, and one
+//! that prints more finds it as full as the hardware's would be, with the flags and the interrupt
+//! level of the hardware. Input waits in a ring too, of which the receive FIFO is the front; its
+//! timeout passes at once. Baud rate, format, modem lines and DMA have no effect. Registers that
+//! are not listed read as zero and ignore writes.
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -47,20 +47,20 @@ const FEN: u32 = 1 << 4;
 /// Bytes of each FIFO, and how many make its interrupt, by IFLS.TXIFLSEL and RXIFLSEL (3.3.9).
 const FIFO: u32 = 32;
 const TRIGGERS: [u8; 5] = [4, 8, 16, 24, 28];
-/// Slots of the ring that the guest uses: with so many in use the transmit FIFO is full.
+/// Slots of the ring that the guest uses. The transmit FIFO is full when this many are in use.
 const ROOM: u32 = SLOTS as u32 - KEPT;
-/// So many are taken beyond that: a line of EL2's, or a sibling's byte, may come between a look at
-/// the flags and the byte that they promised room for.
+/// Slots that a guest may use beyond [`ROOM`]: a line of EL2's, or a sibling's byte, may come
+/// between a read of the flags and the byte that they promised room for.
 const PROMISED: u32 = KEPT / 4;
-/// With so many, at most, it is empty.
+/// The transmit FIFO is empty when at most this many slots are in use.
 const SENT: u32 = ROOM - FIFO;
-/// A burst of lost bytes is over when so many are in use, at most.
+/// A burst of lost bytes is over when at most this many slots are in use.
 const OVER: u32 = SENT / 2;
 
-/// The registers from ILPR to DMACR hold what was written, except RIS, MIS and ICR: the bits that
-/// exist,
+/// Bits that exist of the registers from ILPR to DMACR. They hold what was written, except RIS, MIS
+/// and ICR.
 const BITS: [u16; 11] = [0xff, 0xffff, 0x3f, 0xff, 0xff87, 0x3f, 0x7ff, 0, 0, 0, 7];
-/// and their values at reset: CR, IFLS.
+/// Values of these registers at reset; those of CR and IFLS are not zero.
 const RESET: [u16; 11] = [0, 0, 0, 0, 0x300, 0x12, 0, 0, 0, 0, 0];
 /// UARTPeriphID0 to 3 (part 0x011, Arm, revision r1p5) and UARTPCellID0 to 3, a byte each from the
 /// lowest.
@@ -70,24 +70,24 @@ const IDS: u64 = 0xb105_f00d_0034_1011;
 #[derive(Default)]
 #[repr(C)]
 pub struct Pl011 {
-    /// Each register of [`BITS`], exclusive-or its value at reset.
+    /// Each register of [`BITS`], XORed with its value at reset.
     plain: [AtomicU32; BITS.len()],
-    /// Bytes that had been sent when the guest cleared the transmit interrupt: it is off until
-    /// another is.
+    /// Count of sent bytes when the guest cleared the transmit interrupt: it stays off until
+    /// another byte is sent.
     cleared_at: AtomicU32,
-    /// Receive interrupts that the guest cleared, and how much had been received then: with the
-    /// next byte they are back.
+    /// Receive interrupts that the guest cleared, and the count of received bytes then: the next
+    /// byte raises them again.
     cleared: AtomicU32,
     received: AtomicU32,
-    /// Overruns of which RSR and DR, and the interrupt, say nothing more.
+    /// Count of overruns that RSR and DR, and the interrupt, no longer report.
     overrun_read: AtomicU32,
     overrun_cleared: AtomicU32,
-    /// Bytes that were written while the transmitter was full, and are lost.
+    /// Count of bytes that were lost, since the transmitter was full when they were written.
     lost: AtomicU32,
 }
 
 impl Pl011 {
-    /// What a load from `offset` reads, in the low bits.
+    /// Returns what a load from `offset` reads, in the low bits.
     #[inline(never)]
     pub fn read(&self, offset: u64, output: &Output, input: &Ring) -> u32 {
         let value = match offset & !3 {
@@ -105,7 +105,7 @@ impl Pl011 {
         value >> (8 * (offset & 3))
     }
 
-    /// A store of `value` to `offset`, for all registers but DR: see [`Pl011::send`].
+    /// Stores `value` to `offset`, for all registers but DR, which [`Pl011::send`] handles.
     #[inline(never)]
     pub fn write(&self, offset: u64, value: u32, output: &Output, input: &Ring) {
         if offset == reg::RSR {
@@ -124,7 +124,7 @@ impl Pl011 {
         }
     }
 
-    /// A store of `byte` to DR. Answers how many slots of the ring are in use now, or none if the
+    /// Stores `byte` to DR. Returns how many slots of the ring are in use now, or `None` if the
     /// transmitter is full: then the byte is lost, as the hardware's FIFO loses it, and counted.
     pub fn send(&self, byte: u8, output: &Output) -> Option<u32> {
         let used = output.put(byte, ROOM + PROMISED);
@@ -134,15 +134,16 @@ impl Pl011 {
         used
     }
 
-    /// Whether a byte that was sent, after which `used` slots are in use, may have changed the
-    /// interrupt line.
+    /// Returns whether a byte that was sent, after which `used` slots are in use, may have changed
+    /// the interrupt line.
     #[inline(always)]
     pub fn changed_by(&self, used: u32, output: &Output) -> bool {
         self.get(reg::IMSC) & TX != 0
             && (used > SENT || output.put_in().wrapping_sub(self.cleared_at.load(Relaxed)) <= FIFO)
     }
 
-    /// How many bytes were lost, once the burst of them is over or `at_end`: each is answered once.
+    /// Returns how many bytes were lost, once the burst of them is over or `at_end`. Each lost byte
+    /// is returned once.
     pub fn lost(&self, output: &Output, at_end: bool) -> u32 {
         match self.lost.load(Relaxed) {
             0 => 0,
@@ -151,9 +152,9 @@ impl Pl011 {
         }
     }
 
-    /// The interrupt line, and whether something changes as the ring drains: the transmit interrupt
-    /// waits for room, or a burst of lost bytes for its end. The drain tells nobody: then look
-    /// again.
+    /// Returns the interrupt line, and whether something changes as the ring drains: the transmit
+    /// interrupt waits for room, or a burst of lost bytes for its end. The drain does not report
+    /// that, so the caller has to call this again.
     #[inline(always)]
     pub fn line(&self, output: &Output, input: &Ring) -> (bool, bool) {
         let enabled = self.get(reg::IMSC);
@@ -161,28 +162,30 @@ impl Pl011 {
         if enabled == 0 {
             return (false, lost);
         }
-        // Of one look at the ring: what has left by the second would be in neither answer.
+        // Both results are from one read of the ring: a byte that leaves before a second read would
+        // be in neither.
         let is_low = self.is_low(output.used());
         let high = self.raw(is_low, output, input) & enabled != 0;
         (high, lost || enabled & TX != 0 && !is_low)
     }
 
-    /// The register at `offset`, and its place in [`BITS`], if it is one of them.
+    /// Returns the place in [`BITS`] of the register at `offset`, and the register, if it is one of
+    /// them.
     #[inline(always)]
     fn plain(&self, offset: u64) -> Option<(usize, &AtomicU32)> {
-        // Rotated, the low bits of an offset between registers make the index too great.
+        // The rotation makes the index of an offset between registers too great.
         let index = offset.wrapping_sub(reg::ILPR).rotate_right(2) as usize;
         Some((index, self.plain.get(index)?))
     }
 
-    /// What was last written to `offset`, if it keeps that.
+    /// Returns what was last written to `offset`, or 0 if no register there keeps that.
     fn get(&self, offset: u64) -> u32 {
         self.plain(offset)
             .map_or(0, |(index, register)| register.load(Relaxed) ^ u32::from(RESET[index]))
     }
 
-    /// How many bytes fill a FIFO, and how many are its interrupt's level by `select`, a field of
-    /// IFLS.
+    /// Returns how many bytes fill a FIFO, and how many are its interrupt's level by `select`, a
+    /// field of IFLS.
     #[inline(always)]
     fn depth(&self, select: u32) -> [u32; 2] {
         match self.get(reg::LCR_H) & FEN {
@@ -191,16 +194,16 @@ impl Pl011 {
         }
     }
 
-    /// Whether the transmit FIFO holds so little, with `used` slots of the ring in use, that it
-    /// asks for more.
+    /// Returns whether the transmit FIFO, with `used` slots of the ring in use, holds so little
+    /// that it asks for more.
     #[inline(always)]
     fn is_low(&self, used: u32) -> bool {
         let level = used.saturating_sub(SENT);
-        // Without FIFOs it is the one byte that must have left (3.4.3).
+        // Without FIFOs the one byte must have left (3.4.3).
         level == 0 || self.get(reg::LCR_H) & FEN != 0 && level <= self.depth(self.get(reg::IFLS))[1]
     }
 
-    /// What a load from FR reads.
+    /// Returns what a load from FR reads.
     #[inline(always)]
     pub fn flags(&self, output: &Output, input: &Ring) -> u32 {
         let level = output.used().saturating_sub(SENT);
@@ -217,23 +220,24 @@ impl Pl011 {
             }
     }
 
-    /// Clears the transmit interrupt, if it is there: one that waits for room comes when there is
-    /// some.
+    /// Clears the transmit interrupt, if it is asserted. An interrupt that waits for room still
+    /// comes when there is some.
     fn clear_sent(&self, output: &Output) {
-        // In this order: a byte that a sibling sends meanwhile brings the interrupt back.
+        // The loads are in this order so that a byte that a sibling sends meanwhile raises the
+        // interrupt again.
         let put = output.put_in();
         if self.is_low(output.used()) {
             self.cleared_at.store(put, Relaxed);
         }
     }
 
-    /// Whether a byte was dropped since the guest was told: what was typed found the ring full for
-    /// too long.
+    /// Returns whether an input byte was dropped since the guest last read or cleared the overrun:
+    /// the ring was full for too long.
     fn overrun(&self, input: &Ring) -> bool {
         input.overruns() != self.overrun_read.load(Relaxed)
     }
 
-    /// Which receive interrupts the guest cleared since something was received last.
+    /// Returns which receive interrupts the guest cleared since the last byte was received.
     fn cleared(&self, input: &Ring) -> u32 {
         if self.received.load(Relaxed) == input.put_in() {
             self.cleared.load(Relaxed) & (RX | RT)

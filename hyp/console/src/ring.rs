@@ -1,5 +1,5 @@
-//! The ring of what was typed for a partition, in the shared region: the console core puts in, the
-//! partition's cores take out. All bytes zero is an empty ring.
+//! The ring of a partition's console input, in the shared region: the console core puts bytes in,
+//! the partition's cores take them out. All bytes zero is an empty ring.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::*};
 
@@ -13,7 +13,8 @@ pub(crate) const SIZE: u32 = 4096;
 #[repr(C, align(64))]
 struct Place(AtomicU32);
 
-/// A ring of bytes. One core puts in. Of several cores that take out at once each byte goes to one.
+/// A ring of bytes. One core puts bytes in. If several cores take bytes out at once, each byte goes
+/// to one of them.
 #[derive(FromZeros)]
 #[repr(C)]
 pub struct Ring {
@@ -24,29 +25,29 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Bytes put in so far, modulo 2^32.
+    /// Returns how many bytes were put in so far, modulo 2^32.
     pub fn put_in(&self) -> u32 {
         self.put.0.load(Acquire)
     }
 
-    /// Bytes waiting.
+    /// Returns how many bytes wait.
     pub fn waiting(&self) -> u32 {
-        // In this order: what was taken is never more than what was put in.
+        // The loads are in this order so that `taken` is never more than `put`.
         let taken = self.taken.0.load(Acquire);
         self.put_in().wrapping_sub(taken)
     }
 
-    /// Bytes there is room for.
+    /// Returns how many bytes there is room for.
     pub fn room(&self) -> u32 {
         SIZE.saturating_sub(self.waiting())
     }
 
-    /// Bytes that were dropped so far, modulo 2^32.
+    /// Returns how many bytes were dropped so far, modulo 2^32.
     pub fn overruns(&self) -> u32 {
         self.overruns.0.load(Relaxed)
     }
 
-    /// Puts in `byte`. False: there is no room for it, and it is dropped.
+    /// Puts in `byte`. Returns false if there is no room: then the byte is dropped.
     pub fn put(&self, byte: u8) -> bool {
         let at = self.put_in();
         if self.room() == 0 {
@@ -54,7 +55,7 @@ impl Ring {
             self.overruns.0.store(overruns.wrapping_add(1), Relaxed);
             return false;
         }
-        // A remainder, so an index is always below `SIZE`.
+        // The index is a remainder, so it is always below `SIZE`.
         self.bytes[(at % SIZE) as usize].store(byte, Relaxed);
         self.put.0.store(at.wrapping_add(1), Release);
         true
@@ -68,8 +69,8 @@ impl Ring {
             return None;
         }
         let byte = self.bytes[(at % SIZE) as usize].load(Relaxed);
-        // Another core of the partition may have taken it meanwhile: then there is nothing, and it
-        // may look again.
+        // Another core of the partition may have taken it meanwhile: then the result is `None`, and
+        // the caller may try again.
         let next = at.wrapping_add(1);
         let result = self.taken.0.compare_exchange(at, next, AcqRel, Relaxed);
         result.is_ok().then_some(byte)

@@ -7,8 +7,8 @@ use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-/// A partition's ring, with the console core's SGI and what decides that an unfinished line is
-/// shown.
+/// A partition's ring, the console core's SGI, and whether the partition is live, so that an
+/// unfinished line is shown.
 struct Console {
     output: Output<4>,
     waiting: Waiting,
@@ -26,8 +26,8 @@ impl Console {
         })
     }
 
-    /// A vCPU prints, as EL2 does it: only a line's end or a live partition is for the console
-    /// core.
+    /// Prints as EL2 does for a vCPU: it marks the ring only at a line's end or if the partition is
+    /// live.
     fn print(&self, bytes: &[u8]) {
         for &byte in bytes {
             while self.output.put(byte, 4).is_none() {
@@ -40,14 +40,14 @@ impl Console {
         }
     }
 
-    /// Whether the console core has something to show.
+    /// Returns whether the console core has something to show.
     fn offers(&self, lines: u32) -> bool {
         let whole = self.live.load(Relaxed) || (lines.wrapping_sub(self.output.lines()) as i32) < 0;
         self.output.used() != 0 && whole
     }
 
-    /// The console core shows what comes until there are `count` bytes. It sleeps until an SGI
-    /// where nobody has anything: a lost one makes it wait for ever, which loom reports.
+    /// Shows what comes, as the console core, until there are `count` bytes. It sleeps until an SGI
+    /// if no partition has anything: a lost SGI makes it wait for ever, which loom reports.
     fn show(&self, count: usize) -> Vec<u8> {
         let (mut shown, mut lines) = (Vec::new(), 0);
         while shown.len() < count {
@@ -58,7 +58,7 @@ impl Console {
                         lines += u32::from(byte == b'\n');
                         shown.push(byte);
                     }
-                    // Its timer comes.
+                    // On hardware the core would wait for its timer here.
                     Front::Unfilled => thread::yield_now(),
                     other => panic!("{other:?}"),
                 }
@@ -79,7 +79,7 @@ fn explore(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// What of `bytes` one producer wrote, in the order in which it was shown.
+/// Returns those of `bytes` that one producer wrote, in the order in which they were shown.
 fn of(bytes: &[u8], producer: &[u8]) -> Vec<u8> {
     let of = bytes.iter().copied();
     of.filter(|byte| producer.contains(byte)).collect()
@@ -109,7 +109,7 @@ fn a_line_is_shown_when_it_ends() {
             let console = console.clone();
             thread::spawn(move || console.print(bytes))
         });
-        // The second vCPU's byte may come behind the line's end.
+        // The second vCPU's byte may come after the line's end.
         let shown = console.show(2);
         vcpus.into_iter().for_each(|vcpu| vcpu.join().unwrap());
         assert!(shown == b"a\n" || of(&shown, b"ax").len() == 2, "{shown:?}");
@@ -124,7 +124,7 @@ fn an_unfinished_line_is_shown_when_its_partition_becomes_live() {
             let console = console.clone();
             thread::spawn(move || console.print(b"$"))
         };
-        // A command: the console core itself makes it live, and looks.
+        // On a command, the console core itself makes the partition live, and looks.
         console.live.store(true, Relaxed);
         console.waiting.mark(0);
         assert_eq!(console.show(1), b"$");

@@ -1,4 +1,4 @@
-//! Drivers of the guests': what the registers say fits, none of it is lost.
+//! Models of guests' drivers: bytes that the registers promised room for are not lost.
 
 use super::pl011::{DR, Device, FR, ICR, IFLS, IMSC, LCR_H, MIS, RIS};
 use super::*;
@@ -9,8 +9,8 @@ fn text() -> impl Iterator<Item = u8> {
     (0..40_000u32).map(|n| if n % 24 == 23 { b'\n' } else { b'a' + (n / 24 + n % 24) as u8 % 26 })
 }
 
-/// Linux's driver: it fills the FIFO until FR says full, then waits for the transmit interrupt, and
-/// at each writes half a FIFO without a look at FR. It clears the interrupt or does not.
+/// Linux's driver fills the FIFO until FR says full, then waits for the transmit interrupt, and at
+/// each interrupt writes half a FIFO without a look at FR. It clears the interrupt or does not.
 #[test]
 fn half_a_fifo_fits_at_each_transmit_interrupt() {
     for clears in [false, true] {
@@ -50,7 +50,7 @@ fn half_a_fifo_fits_at_each_transmit_interrupt() {
     }
 }
 
-/// At every level, and without FIFOs: at an interrupt there is as much room as the hardware has.
+/// At every level, and without FIFOs, there is as much room at an interrupt as the hardware has.
 #[test]
 fn the_interrupt_comes_at_the_level_and_stays_away_when_cleared() {
     for (lcr_h, ifls, level) in [
@@ -78,7 +78,7 @@ fn the_interrupt_comes_at_the_level_and_stays_away_when_cleared() {
         assert!(flags[..3041.min(flags.len())].iter().all(|&flags| flags == 0x80), "TXFE");
         assert!(flags[3041.min(flags.len())..].iter().all(|&flags| flags == 0x08), "BUSY");
         assert_eq!(d.read(RIS), 0, "above the level");
-        // Cleared while it waits for the level, it comes all the same.
+        // An interrupt that is cleared while it waits for the level still comes.
         d.write(ICR, 0x20);
         for fill in (level..depth).rev() {
             assert!(!d.level());
@@ -94,7 +94,8 @@ fn the_interrupt_comes_at_the_level_and_stays_away_when_cleared() {
     }
 }
 
-/// What is written while it is full is lost and counted, once each, when the burst is over.
+/// A byte that is written while the transmitter is full is lost, and counted once when the burst is
+/// over.
 #[test]
 fn what_does_not_fit_is_counted() {
     let mut d = Device::new();

@@ -49,19 +49,19 @@ fn guests_cannot_reach_outside_their_line() {
     ] {
         assert_eq!(filtered(dropped.as_bytes()), b"", "{dropped:?}");
     }
-    // The sequence is gone, the text after it is text.
+    // The sequence is dropped, and the text after it is kept.
     assert_eq!(filtered(b"\x1b]0;title"), b"0;title");
     assert_eq!(filtered(b"\x1b[1;32mok\x1b[0m."), b"ok.");
     assert_eq!(filtered(b"\x9b31m\x85"), b"31m");
-    // 8-bit controls: the lead byte alone shows nothing, whatever else is dropped before the second
-    // byte.
+    // 8-bit controls: the lead byte by itself shows nothing, no matter what else is dropped before
+    // the second byte.
     for text in [&b"a\xc2\x85"[..], b"a\xc2\x07\x9b", b"a\xc2\x1b[0m\x84", b"a\xc2\x80\x80"] {
         assert_eq!(filtered(text), b"a\xc2", "{text:x?}");
     }
 }
 
 proptest! {
-    /// Whatever bytes a guest sends, the terminal gets no control, of 7 bits or 8, and all text
+    /// For any bytes that a guest sends, the terminal gets no control of 7 or 8 bits, and all text
     /// outside sequences.
     #[test]
     fn a_guest_stays_in_its_line(bytes in prop::collection::vec(prop_oneof![
@@ -78,7 +78,7 @@ proptest! {
         prop_assert_eq!(filtered(&out), out, "once is enough");
     }
 
-    /// Text is shown as it is, sequences and control bytes in it or not.
+    /// Text is shown unchanged, with or without sequences and control bytes in it.
     #[test]
     fn text_survives(pieces in prop::collection::vec((
         "[ -~\t\u{a0}-\u{d7ff}\u{10000}-\u{10ffff}]{0,9}",

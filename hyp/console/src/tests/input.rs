@@ -1,10 +1,10 @@
-//! What is typed.
+//! Tests of console input.
 
 use super::*;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
-/// Types `bytes`; answers the commands among them.
+/// Types `bytes`. Returns the commands among them.
 fn typed(keys: &mut Keys, ring: Option<&Ring>, bytes: &[u8]) -> Vec<u8> {
     let mut left: VecDeque<u8> = bytes.iter().copied().collect();
     let mut commands = Vec::new();
@@ -49,13 +49,13 @@ fn a_full_ring_makes_the_sender_wait_but_not_for_ever() {
     for now in [70, 71, 1069] {
         assert_eq!(keys.take(Some(ring), now, 1000, refuse), Some(Typed::Waits));
     }
-    // A byte that is read makes room for one that is typed, and for as long a wait.
+    // Reading a byte makes room for one that is typed, and the wait starts again.
     ring.pop();
     assert_eq!(keys.take(Some(ring), 1075, 1000, || Some(b'y')), Some(Typed::Text));
     for now in [2000, 2999] {
         assert_eq!(keys.take(Some(ring), now, 1000, refuse), Some(Typed::Waits));
     }
-    // It was long enough: Ctrl-A gets through, text is lost, and that is counted.
+    // The wait is over: Ctrl-A gets through, text is lost, and that is counted.
     let mut left: VecDeque<u8> = b"lost\x013".iter().copied().collect();
     let mut commands = Vec::new();
     while let Some(typed) = keys.take(Some(ring), 3000, 1000, || left.pop_front()) {
@@ -70,8 +70,8 @@ fn a_full_ring_makes_the_sender_wait_but_not_for_ever() {
 }
 
 proptest! {
-    /// However slowly it is read and in whichever pieces it comes, what is typed arrives whole and
-    /// in order.
+    /// Input arrives whole and in order, no matter how slowly it is read and in which pieces it
+    /// comes.
     #[test]
     fn nothing_is_lost_or_changed(
         text in prop::collection::vec(

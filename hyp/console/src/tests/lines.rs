@@ -1,4 +1,4 @@
-//! Lines from several cores to one terminal.
+//! Tests of lines from several cores to one terminal.
 
 use super::*;
 use proptest::prelude::*;
@@ -9,14 +9,14 @@ const NAMES: [&str; 3] = ["sensor", "control", "third"];
 /// How long a line with nothing to add keeps the terminal.
 const PATIENCE: u64 = 10;
 
-/// Three partitions and the console core, whose UART keeps all it is sent.
+/// Three partitions and the console core, whose UART records all bytes.
 struct Machine {
     outputs: [&'static Output; 3],
     waiting: Waiting,
     mux: Mux,
     out: Vec<u8>,
     now: u64,
-    /// The partition that is live, and whether alone.
+    /// The partition that is live, and whether it has the terminal to itself.
     live: Option<(usize, bool)>,
     stopped: [bool; 3],
 }
@@ -39,7 +39,7 @@ impl Machine {
         }
     }
 
-    /// The guest prints as much as fits.
+    /// Prints as much of `text` as fits, as the guest of partition `index`.
     fn guest(&mut self, index: usize, text: &[u8]) {
         for &byte in text {
             let used = self.outputs[index].put(byte, ROOM);
@@ -50,7 +50,7 @@ impl Machine {
         }
     }
 
-    /// The partition gets the input.
+    /// Gives a partition the input, or takes it from all.
     fn focus(&mut self, live: Option<(usize, bool)>) {
         self.live = live;
         if let Some((index, _)) = live {
@@ -58,7 +58,7 @@ impl Machine {
         }
     }
 
-    /// It stops.
+    /// Stops partition `index`.
     fn end(&mut self, index: usize) {
         self.stopped[index] = true;
         self.outputs[index].end();
@@ -71,7 +71,7 @@ impl Machine {
         self.waiting.mark(index as u32);
     }
 
-    /// Up to `count` bytes of what waits, in no time.
+    /// Drains up to `count` bytes of what waits, in no time.
     fn drain(&mut self, count: usize) {
         let mut mux = std::mem::take(&mut self.mux);
         let before = self.out.len();
@@ -86,7 +86,7 @@ impl Machine {
         self.mux = mux;
     }
 
-    /// All that waits, lines apart that wait for one that is live.
+    /// Drains all that waits, except lines that wait for a live one.
     fn all(&mut self) {
         self.drain(1 << 20);
     }
@@ -97,7 +97,7 @@ impl Machine {
         assert_eq!(self.waiting.next(0), None);
     }
 
-    /// All that waits, but for slots that may still be filled.
+    /// Drains all that waits, except slots that may still be filled and what follows them.
     fn wait_for_the_filled(&mut self) {
         for _ in 0..20 {
             self.all();
@@ -105,7 +105,7 @@ impl Machine {
         }
     }
 
-    /// What was shown since the last call, without colours.
+    /// Returns what was shown since the last call, without colours.
     fn shown(&mut self) -> String {
         plain(&std::mem::take(&mut self.out))
     }
@@ -130,7 +130,7 @@ impl Partitions for Machine {
     }
 }
 
-/// Text as a terminal shows it: without sequences and control bytes.
+/// Returns text as a terminal shows it: without sequences and control bytes.
 fn plain(bytes: &[u8]) -> String {
     let mut text = String::from_utf8(bytes.to_vec()).unwrap();
     for sequence in ["\x1b[0m", "\x18\x0f\x1b(B", "\x1b[31m", "\x1b[32m", "\x1b[33m"] {
@@ -181,8 +181,8 @@ fn an_unfinished_line_waits_until_it_ends_or_its_partition_has_the_input() {
     m.guest(0, b"l");
     m.all();
     assert_eq!(m.shown(), "l");
-    // It has nothing to add: somebody else's line gets in, and the rest is told from a line of
-    // EL2's.
+    // The line has nothing to add: another partition's line is shown, and the rest of the first
+    // cannot be taken for a line of EL2's.
     m.guest(1, b"hello\n");
     m.all();
     assert_eq!(m.shown(), "", "it may still add something");
@@ -192,7 +192,7 @@ fn an_unfinished_line_waits_until_it_ends_or_its_partition_has_the_input() {
     m.guest(0, b"s\nbulkhead: no\n");
     m.all();
     assert_eq!(m.shown(), "... s\r\n[sensor] bulkhead: no\r\n");
-    // It loses the input in the middle of a line.
+    // The partition loses the input in the middle of a line.
     m.guest(0, b"bulk");
     m.all();
     m.focus(None);
@@ -216,7 +216,7 @@ fn el2_ends_an_unfinished_line() {
     assert_eq!(m.shown(), "[sensor] half\r\nbulkhead: stopped\r\n[sensor]  a line\r\n");
 }
 
-/// What it left unfinished is shown when it has stopped, before EL2's line about that.
+/// An unfinished line is shown when its partition has stopped, before EL2's line about that.
 #[test]
 fn a_partition_that_stops_keeps_its_last_words() {
     let mut m = Machine::new();
@@ -229,8 +229,8 @@ fn a_partition_that_stops_keeps_its_last_words() {
     assert_eq!(m.shown(), "[sensor] last words\r\nbulkhead: sensor: halted\r\n");
 }
 
-/// A vCPU that fails between the two steps of a byte, or of a line of EL2's, holds up nobody once
-/// it has stopped.
+/// A vCPU that fails after it has reserved slots, and before it has filled them, holds nobody up
+/// once it has stopped.
 #[test]
 fn a_slot_that_is_never_filled_holds_up_nobody() {
     let mut m = Machine::new();
@@ -293,13 +293,13 @@ fn an_endless_line_does_not_keep_others_waiting() {
         let shown = m.shown();
         assert!(shown.find("bulkhead: end\r\n").unwrap() < 1200);
         assert!(shown.find("[control] hello\r\n").unwrap() < 1200);
-        // Only what is live does not wait for a line's end.
+        // Only a live partition's bytes do not wait for the line's end.
         let count = shown.matches('x').count();
         assert!(count == 3000 || !live && count > 2700, "{count}");
     }
 }
 
-/// A long line that is live goes on in another once it is not.
+/// A long live line continues in another once it is not live.
 #[test]
 fn a_long_line_outlives_the_input() {
     let mut m = Machine::new();
@@ -324,7 +324,7 @@ fn a_guest_leaves_room_for_el2() {
     assert_eq!(m.outputs[0].used(), 0);
 }
 
-/// What happens next at the machine.
+/// One step of the machine.
 #[derive(Clone, Debug)]
 enum Step {
     Guest(usize, Vec<u8>),
@@ -344,8 +344,8 @@ fn steps(guest: impl Strategy<Value = Vec<u8>>, alone: bool) -> impl Strategy<Va
     prop::collection::vec(step, 0..60)
 }
 
-/// Runs the steps to the end, all lines ended, and returns what each core's guest and EL2 said, and
-/// what was shown.
+/// Runs the steps, ends all lines, and returns what each core's guest and EL2 printed, and what was
+/// shown.
 fn run(steps: Vec<Step>, letters: bool) -> ([Vec<u8>; 3], Vec<String>, Vec<u8>) {
     let mut m = Machine::new();
     let mut said: [Vec<u8>; 3] = Default::default();
@@ -353,7 +353,7 @@ fn run(steps: Vec<Step>, letters: bool) -> ([Vec<u8>; 3], Vec<String>, Vec<u8>) 
     for step in steps {
         match step {
             Step::Guest(core, text) => {
-                // The text says whose it is.
+                // The letters tell which core's guest printed them.
                 let own = |b: &u8| {
                     if b.is_ascii_lowercase() { b'a' + b % 8 + 8 * core as u8 } else { *b }
                 };
@@ -394,7 +394,8 @@ proptest! {
             if let Some(line) = line.strip_prefix(PREFIX) {
                 ours.push_back(line.into());
             } else if let Some(rest) = line.strip_prefix("... ") {
-                // Only one that was broken off goes on; with several, the text tells.
+                // Only a line that was broken off continues; if there are several, the text tells
+                // which.
                 let at = (0..3).find(|&core| {
                     let so_far: String = lines[core].concat() + rest;
                     let all = said[core].iter().map(|&b| b as char);
@@ -426,9 +427,9 @@ proptest! {
         prop_assert_eq!(got, want);
     }
 
-    /// Whatever guests send, live or not: a line of the terminal's that starts with EL2's prefix is
-    /// EL2's, as long as none was given the terminal, and every other starts with a name or goes
-    /// on.
+    /// For anything that guests send, live or not: as long as no guest was given the terminal, a
+    /// line that starts with EL2's prefix is EL2's, and every other starts with a name or with
+    /// [`CONTINUED`].
     #[test]
     fn no_guest_begins_a_line(steps in steps(prop_oneof![
         prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(0x1b), Just(b'[')], 0..40),
@@ -455,7 +456,7 @@ proptest! {
         prop_assert_eq!(count, el2.len());
     }
 
-    /// Lines of guests without the input are whole however the console core drains.
+    /// Lines of guests without the input stay whole in any pattern of drains.
     #[test]
     fn lines_stay_whole(
         lines in prop::collection::vec((0usize..3, "[a-z]{0,30}"), 0..60),

@@ -1,5 +1,5 @@
-//! The rings, the lines that go through them, what a guest cannot do to them, the registers a
-//! guest's driver uses, and what becomes of what is typed.
+//! Tests of the rings, of the lines that go through them, of what a guest cannot do to them, of the
+//! registers a guest's driver uses, and of console input.
 
 mod driver;
 mod filter;
@@ -15,26 +15,26 @@ use std::time::Instant;
 use std::{boxed::Box, vec::Vec};
 use zerocopy::FromZeros;
 
-/// A ring for as long as the test runs, as the shared region's are.
+/// Returns a ring that lives as long as the test runs, as those of the shared region do.
 fn ring() -> &'static Ring {
     Box::leak(Box::new(Ring::new_zeroed()))
 }
 
-/// A ring of output, likewise.
+/// Returns a ring of output that lives as long as the test runs.
 fn output() -> &'static Output {
     Box::leak(Box::new(Output::new_zeroed()))
 }
 
-/// Most slots that a guest uses of one.
+/// Most slots of a ring that a guest uses.
 const ROOM: u32 = (SLOTS as u32) - KEPT;
 const PROMISED: u32 = KEPT / 4;
 
-/// All that waits in a ring.
+/// Takes all that waits in a ring.
 fn take(ring: &Ring) -> Vec<u8> {
     std::iter::from_fn(|| ring.pop()).collect()
 }
 
-/// The next byte of a ring of output, whoever's it is.
+/// Takes the next byte of a ring of output, a guest's or EL2's.
 fn pop(output: &Output) -> Option<u8> {
     let byte = match output.front() {
         Front::Guest(byte) | Front::El2(byte) => byte,
@@ -45,7 +45,7 @@ fn pop(output: &Output) -> Option<u8> {
     Some(byte)
 }
 
-/// All that waits in one.
+/// Takes all that waits in a ring of output.
 fn printed(output: &Output) -> Vec<u8> {
     std::iter::from_fn(|| pop(output)).collect()
 }
@@ -95,7 +95,7 @@ fn wait(start: Instant) {
     std::thread::yield_now();
 }
 
-/// Two vCPUs that print at once: each one's bytes in its order, none lost, none twice.
+/// When two vCPUs print at once, each one's bytes stay in order, and none is lost or repeated.
 #[test]
 fn a_ring_of_output_joins_several_producers() {
     let (output, start) = (output(), Instant::now());
@@ -152,7 +152,8 @@ fn a_ring_of_input_works_between_threads() {
     assert_eq!(ring.waiting(), 0);
 }
 
-/// Two vCPUs that read the same PL011: each byte goes to one of them, and the ring stays whole.
+/// When two vCPUs read the same PL011, each byte goes to one of them, and the ring stays
+/// consistent.
 #[test]
 fn several_take_each_byte_once() {
     let (ring, start) = (ring(), Instant::now());

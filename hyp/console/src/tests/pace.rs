@@ -1,4 +1,4 @@
-//! The console's share of its core's time.
+//! Tests of the console's share of its core's time.
 
 use super::*;
 use proptest::prelude::*;
@@ -7,16 +7,17 @@ use proptest::prelude::*;
 fn a_drain_is_followed_by_a_pause() {
     let mut pace = Pace::new(10, 50_000_000);
     assert_eq!(pace.wait(0), None);
-    // 100 ticks, charged as 150: nine times that.
+    // 100 ticks are charged as 150, and the pause is nine times that.
     assert_eq!(pace.charge(1000, 1100), 1100 + 1350);
     assert_eq!((pace.wait(1100), pace.wait(2449), pace.wait(2450)), (Some(2450), Some(2450), None));
-    // One that no tick saw pauses too, and one in which the core was stopped not for ever.
+    // A drain within one tick has a pause too, and one in which the core was stopped has a bounded
+    // pause.
     assert_eq!(pace.charge(3000, 3000), 3009);
     assert_eq!(pace.charge(10_000, 5_000_000), 5_000_000 + 1500 * 9);
 }
 
 proptest! {
-    /// Whatever drains take, with half as much for entry and return, it is the share at most.
+    /// All drains, with half as much for entry and return, take at most the share.
     #[test]
     fn the_share_holds(share in 1u32..=100, drains in prop::collection::vec(10u64..1000, 2..200)) {
         let mut pace = Pace::new(share, 50_000_000);

@@ -1,4 +1,4 @@
-//! The registers a guest's driver uses (DDI 0183G, chapter 3).
+//! Tests of the registers a guest's driver uses (DDI 0183G, chapter 3).
 
 use super::*;
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ impl Device {
         self.uart.read(offset, self.output, self.input)
     }
 
-    /// As EL2 does it.
+    /// Writes as EL2 does.
     pub fn write(&mut self, offset: u64, value: u32) {
         let before = self.level();
         if offset == DR {
@@ -123,7 +123,7 @@ fn it_sends_and_interrupts() {
     assert_eq!((d.read(RIS), d.read(MIS)), (0x20, 0));
 }
 
-/// What was typed and found no room: OE in RSR and beside the next byte, and its interrupt.
+/// Input that found no room sets OE in RSR and beside the next byte, and raises its interrupt.
 #[test]
 fn an_overrun_is_told() {
     let mut d = Device::new();
@@ -196,7 +196,7 @@ fn what_was_cleared_comes_back_with_the_next_byte() {
 }
 
 proptest! {
-    /// Any access is answered, only DR moves bytes, and the line is high exactly while MIS is not
+    /// Every access is answered, only DR moves bytes, and the line is high exactly while MIS is not
     /// zero.
     #[test]
     fn any_access_is_answered(

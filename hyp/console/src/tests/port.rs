@@ -1,15 +1,15 @@
-//! Draining to a real UART: a model of the hardware's transmitter with its interrupt (DDI 0183G,
-//! 2.8, 3.3.9).
+//! Tests of draining to a real UART, with a model of the hardware's transmitter and its interrupt
+//! (DDI 0183G, 2.8, 3.3.9).
 
 use super::*;
 use std::cell::{Cell, RefCell};
 use std::{collections::VecDeque, string::String};
 
-/// The transmitter of a PL011 with 32 bytes, at level 1/8, that sends a byte in so many ticks.
+/// The transmitter of a PL011 with a FIFO of 32 bytes, at level 1/8, that sends a byte in `ticks`.
 struct Hardware {
     fifo: RefCell<VecDeque<u8>>,
     sent: RefCell<Vec<u8>>,
-    /// TXRIS, and when the byte has left that is first.
+    /// TXRIS, and the time when the first byte will have left.
     raised: Cell<bool>,
     leaves: Cell<u64>,
     now: Cell<u64>,
@@ -30,14 +30,14 @@ impl Hardware {
         }
     }
 
-    /// Time passes.
+    /// Lets time pass until `now`.
     fn pass(&self, now: u64) {
         self.now.set(now);
         let mut fifo = self.fifo.borrow_mut();
         while !fifo.is_empty() && self.leaves.get() <= now {
             self.sent.borrow_mut().extend(fifo.pop_front());
             self.leaves.set(self.leaves.get() + self.ticks);
-            // On the transition through the level, not at it.
+            // The interrupt is raised on the transition through the level, not at it.
             if fifo.len() == 4 {
                 self.raised.set(true);
             }
@@ -95,8 +95,8 @@ impl Partitions for One {
     }
 }
 
-/// The console core as EL2 drives it, at UARTs slower and faster than its share: every byte
-/// arrives, in order, and the core is entered for it no more often than it must be.
+/// With UARTs slower and faster than the console core's share, every byte arrives in order, and EL2
+/// is entered for fewer times than there are bytes.
 #[test]
 fn a_drain_by_interrupt_sends_every_byte() {
     for (ticks, lines) in [(1, 4000), (50, 4000), (5000, 500)] {
@@ -110,7 +110,7 @@ fn a_drain_by_interrupt_sends_every_byte() {
         let mut told = false;
         while left.peek().is_some() || output.used() != 0 || timer.is_some() || interrupt {
             now += 1;
-            // The guest writes when there is room, in bursts.
+            // The guest writes in bursts, when there is room.
             if now % 1000 == 0 {
                 while let Some(&byte) = left.peek()
                     && output.put(byte, ROOM).is_some()
