@@ -5,22 +5,22 @@ use core::arch::asm;
 use aarch64_cpu::asm::barrier;
 
 unsafe extern "C" {
-    /// Cleans and invalidates `size` bytes at `base` to the point of coherency, then DSB SY
-    /// (`boot/entry.rs`): what is read with caches off afterwards is what was written with them on,
-    /// and the other way round.
+    /// Cleans and invalidates `size` bytes at `base` to the point of coherency, then executes DSB
+    /// SY (`boot/entry.rs`): later reads with caches off see what was written with them on, and the
+    /// other way round.
     pub safe fn clean_invalidate(base: u64, size: u64);
-    /// The same for a range that the tables `with` map and this core's do not: uses those with the
-    /// data cache off, then `without` again. No core reads a line back meanwhile, if no other maps
-    /// the range. Both are roots of this core's row of the plan.
+    /// Does the same for a range that the tables `with` map and this core's do not: uses those with
+    /// the data cache off, then `without` again. If no other core maps the range, no core reads a
+    /// line back meanwhile. Both are roots of this core's row of the plan.
     pub fn clean_invalidate_unmapped(base: u64, size: u64, with: u64, without: u64);
 }
 
-/// Writes zeros to `size` bytes at `base`: by whole blocks where the core may (DC ZVA), by stores
+/// Writes zeros to `size` bytes at `base`: by whole blocks where the core may use DC ZVA, by stores
 /// before and after them.
 ///
 /// # Safety
-/// The caller owns the range, it is mapped as Normal memory and writable, and nobody borrows from
-/// it.
+/// The caller owns the range, it is mapped as Normal memory and writable, and no reference into it
+/// exists.
 pub unsafe fn clear_range(base: u64, size: u64) {
     let dczid: u64;
     // SAFETY: reads a register.
@@ -40,7 +40,7 @@ pub unsafe fn clear_range(base: u64, size: u64) {
     zeros(base, first);
     let mut address = first;
     while address < last {
-        // SAFETY: as above; the whole block lies in the range.
+        // SAFETY: as above; the whole block is in the range.
         unsafe { asm!("dc zva, {}", in(reg) address, options(nostack, preserves_flags)) };
         address += block;
     }
@@ -49,7 +49,7 @@ pub unsafe fn clear_range(base: u64, size: u64) {
 
 /// Makes earlier writes to memory instructions for this core and others.
 pub fn invalidate_instructions() {
-    // SAFETY: drops instruction cache contents alone; memory holds them still.
+    // SAFETY: drops only instruction cache contents; memory still holds them.
     unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
     barrier::dsb(barrier::ISH);
     barrier::isb(barrier::SY);
@@ -59,11 +59,11 @@ pub fn invalidate_instructions() {
 ///
 /// # Safety
 /// `ttbr` is one of the two roots in this core's row of the plan, and maps all that the caller uses
-/// from here on.
+/// from now on.
 pub unsafe fn switch_el2_tables(ttbr: u64) {
     // SAFETY: both roots map EL2's code, stack and shared data alike (the planner wrote and the
-    // verifier checks them), so code goes on across the switch. They differ only in mappings that
-    // the caller no longer uses, which the TLBI drops.
+    // verifier checks them), so execution continues across the switch. They differ only in mappings
+    // that the caller no longer uses, which the TLBI drops.
     unsafe {
         asm!("dsb ish", "msr TTBR0_EL2, {}", "isb", "tlbi alle2", "dsb nsh", "isb",
             in(reg) ttbr, options(nostack, preserves_flags));
@@ -73,7 +73,7 @@ pub unsafe fn switch_el2_tables(ttbr: u64) {
 /// Drops this core's stage-1 and stage-2 TLB entries of the VMID in `VTTBR_EL2`.
 pub fn invalidate_guest_tlb() {
     barrier::isb(barrier::SY);
-    // SAFETY: drops TLB entries alone; the tables hold them still.
+    // SAFETY: drops only TLB entries; the tables still hold them.
     unsafe { asm!("tlbi vmalls12e1", options(nostack, preserves_flags)) };
     barrier::dsb(barrier::NSH);
     barrier::isb(barrier::SY);

@@ -3,14 +3,14 @@
 
 use core::arch::asm;
 
-/// CRC32C (Castagnoli) of `bytes`, whose length is a multiple of eight, as a plan's is; bytes
-/// behind that do not count.
+/// Returns the CRC32C (Castagnoli) of `bytes`, whose length is a multiple of eight, as a plan's is;
+/// bytes after the last multiple are ignored.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc: u32 = !0;
     let (blocks, rest) = bytes.as_chunks::<256>();
     for block in blocks {
-        // SAFETY: reads the block's 256 bytes. In assembly because it would be most of what boot
-        // does.
+        // SAFETY: reads the block's 256 bytes. This is in assembly because compiled code would take
+        // most of boot's time.
         unsafe {
             asm!(
                 ".arch_extension crc",

@@ -9,13 +9,13 @@ use aarch64_cpu::registers::*;
 
 use super::{cache, registers, timer};
 
-/// `SCTLR_EL1` at a start: RES1 bits alone, so MMU and caches are off (DDI 0487, `SCTLR_EL1`).
+/// `SCTLR_EL1` at a start: only RES1 bits, so MMU and caches are off (DDI 0487, `SCTLR_EL1`).
 const SCTLR_EL1_START: u64 = 0x30d0_0800;
 /// `SPSR_EL2` at a start: EL1h with D, A, I, F masked (DEN 0022, 6.4.3).
 const SPSR_START: u64 = 0x3c5;
 
-/// Loads the trap and translation registers of this core's `row`, which stay the same while it
-/// runs.
+/// Loads the trap and translation registers of this core's `row`, which do not change while the
+/// core runs.
 pub fn init(row: &plan::Core) {
     VTCR_EL2.set(row.vtcr);
     VTTBR_EL2.set(row.vttbr);
@@ -28,7 +28,7 @@ pub fn init(row: &plan::Core) {
     VMPIDR_EL2.set(row.vmpidr);
     // Erratum 1319367 (Cortex-A72, A57): a walk of EL1's regime with stage 2 half set up may stay
     // in the TLB. Stage 2 is complete, and EL1's MMU off, before HCR_EL2.VM lets any walk happen;
-    // what was there before is dropped.
+    // earlier TLB entries are dropped.
     SCTLR_EL1.set(SCTLR_EL1_START);
     barrier::isb(barrier::SY);
     HCR_EL2.set(row.hcr);
@@ -38,9 +38,9 @@ pub fn init(row: &plan::Core) {
 }
 
 /// Makes the PMU's highest event counter EL2's own, if there is one to spare, and counts
-/// instructions there. Answers `MDCR_EL2.HPMN`, the number of the counters below it.
+/// instructions there. Returns `MDCR_EL2.HPMN`, the number of the counters below it.
 fn count_work() -> u64 {
-    /// Event INST_RETIRED at EL2 alone: P, U and NSH (DDI 0487, `PMEVTYPER<n>_EL0`).
+    /// Event INST_RETIRED only at EL2: P, U and NSH (DDI 0487, `PMEVTYPER<n>_EL0`).
     const INSTRUCTIONS_AT_EL2: u64 = 0xc800_0008;
     let counter = match ID_AA64DFR0_EL1.get() >> 8 & 0xf {
         0 | 0xf => 0,
@@ -68,20 +68,21 @@ pub fn reset() {
 }
 
 /// Makes the next exception return go to `entry` at EL1h with D, A, I and F masked, and drops this
-/// core's TLB entries of the guest: it starts with its MMU off and must not meet translations of an
-/// earlier life.
+/// core's TLB entries of the guest: it starts with its MMU off and must not use translations from
+/// before.
 pub fn set_entry(entry: u64) {
     ELR_EL2.set(entry);
     SPSR_EL2.set(SPSR_START);
     cache::invalidate_guest_tlb();
 }
 
-/// Whether the guest was at EL0.
+/// Returns whether the guest was at EL0.
 pub fn is_el0() -> bool {
     SPSR_EL2.get() & 0xf == 0
 }
 
-/// Where an exception to EL1 goes now, by where the guest was (DDI 0487, D1.3.1).
+/// Returns the vector of an exception to EL1, by the level and stack pointer that the guest used
+/// (DDI 0487, D1.3.1).
 pub fn vector() -> u64 {
     let offset = match SPSR_EL2.get() & 0xf {
         0b0100 => 0x000, // EL1t
@@ -102,8 +103,8 @@ pub fn inject(vector: u64, esr: u64) {
     SPSR_EL2.set(SPSR_START | taken_state(spsr));
 }
 
-/// The PSTATE bits beside mode and masks that an exception to EL1 leaves or sets (DDI 0487,
-/// D1.3.5.2).
+/// Returns the PSTATE bits other than mode and masks that an exception to EL1 leaves or sets (DDI
+/// 0487, D1.3.5.2).
 fn taken_state(spsr: u64) -> u64 {
     const NZCV: u64 = 0xf << 28;
     const DIT: u64 = 1 << 24;
@@ -122,7 +123,8 @@ fn taken_state(spsr: u64) -> u64 {
     state
 }
 
-/// Steps over the instruction that trapped, as far as a debugger in the guest can tell too.
+/// Steps over the instruction that trapped, also as a debugger in the guest sees it
+/// (`SPSR_EL2.SS`).
 #[inline(always)]
 pub fn skip_instruction() {
     const SS: u64 = 1 << 21;

@@ -4,13 +4,13 @@
 use core::arch::{asm, global_asm};
 
 readable! {
-    /// `ICC_IAR1_EL1`: acknowledges the most urgent interrupt; 1020 and up is none.
+    /// `ICC_IAR1_EL1`: acknowledges the most urgent interrupt; 1020 and up means none.
     icc_iar1 = "S3_0_C12_C12_0";
     /// `ICC_CTLR_EL1`.
     icc_ctlr = "S3_0_C12_C12_4";
     /// `ICC_PMR_EL1`.
     icc_pmr = "S3_0_C4_C6_0";
-    /// `ICH_ELRSR_EL2`: a bit for each list register that holds no interrupt.
+    /// `ICH_ELRSR_EL2`: one bit per list register, set if it holds no interrupt.
     ich_elrsr = "S3_4_C12_C11_5";
 }
 
@@ -33,8 +33,8 @@ macro_rules! active_priorities {
     ($($(#[$doc:meta])* $name:ident = $r0:literal $r1:literal $r2:literal $r3:literal;)*) => { $(
         $(#[$doc])*
         fn $name(bits: u64) {
-            // SAFETY: the registers are there with so many bits of priority, and nothing of EL2's
-            // is active yet.
+            // SAFETY: a core with that many bits of priority has these registers, and no interrupt
+            // of EL2's is active yet.
             unsafe {
                 if bits > 6 {
                     asm!(concat!("msr ", $r2, ", xzr"), concat!("msr ", $r3, ", xzr"),
@@ -60,7 +60,7 @@ active_priorities! {
     clear_virtual_group1 = "S3_4_C12_C9_0" "S3_4_C12_C9_1" "S3_4_C12_C9_2" "S3_4_C12_C9_3";
 }
 
-/// Forgets the active priorities of this core's CPU interface, and switches Group 0 off where EL2
+/// Clears the active priorities of this core's CPU interface, and switches Group 0 off where EL2
 /// has it.
 pub fn clear_active_priorities() {
     let bits = (icc_ctlr() >> 8 & 7) + 1;
@@ -70,21 +70,21 @@ pub fn clear_active_priorities() {
     set_icc_pmr(1 << (8 - bits));
     if icc_pmr() != 0 {
         clear_group0(bits);
-        // SAFETY: ICC_IGRPEN0_EL1: nothing of EL2's is in Group 0.
+        // SAFETY: writes ICC_IGRPEN0_EL1; no interrupt of EL2's is in Group 0.
         unsafe { asm!("msr S3_0_C12_C12_6, xzr", options(nomem, nostack)) };
     }
 }
 
-/// Forgets those of the virtual CPU interface, which has one bit of preemption more than `bits`
-/// (`ICH_VTR_EL2.PREbits`).
+/// Clears the active priorities of the virtual CPU interface, which has one bit of preemption more
+/// than `bits` (`ICH_VTR_EL2.PREbits`).
 pub fn clear_virtual_active_priorities(bits: u64) {
     clear_virtual_group0(bits + 1);
     clear_virtual_group1(bits + 1);
 }
 
-/// `ICH_LR<index>_EL2`; index 0 to 15, others wrap. The one kind of place where EL2 branches
-/// indirectly: register numbers are part of the instruction, so this jumps to the `index`th of
-/// sixteen MRS, RET pairs.
+/// Reads `ICH_LR<index>_EL2`; index 0 to 15, others wrap. Only list register accesses branch
+/// indirectly at EL2: register numbers are part of the instruction, so this jumps to the `index`th
+/// of sixteen MRS, RET pairs.
 pub fn ich_lr(index: usize) -> u64 {
     let value: u64;
     // SAFETY: calls the code below, which changes the three registers named and touches no memory.
@@ -97,7 +97,7 @@ pub fn ich_lr(index: usize) -> u64 {
 
 /// Writes `ICH_LR<index>_EL2`; index 0 to 15, others wrap.
 pub fn set_ich_lr(index: usize, value: u64) {
-    // SAFETY: as above; what the register holds is the vGIC's, this function's only caller.
+    // SAFETY: as above; only the vGIC uses the register, and only it calls this function.
     unsafe {
         asm!("adr x7, 3f", "b write_list_register", "3:", inout("x0") index as u64 => _,
             in("x5") value, out("x6") _, out("x7") _, options(nostack, preserves_flags))

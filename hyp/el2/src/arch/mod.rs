@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-// First: `gic_registers` uses its macros.
+// `registers` comes first, since `gic_registers` uses its macros.
 #[macro_use]
 pub mod registers;
 pub mod cache;
@@ -12,20 +12,20 @@ pub mod el1_context;
 pub mod gic_registers;
 pub mod timer;
 
-/// Waits for a watchdog: for states that the checks of the plan rule out, and where no other way is
-/// left.
+/// Waits for a watchdog. It is called in states that the checks of the plan rule out, and where EL2
+/// can do nothing else.
 pub fn unreachable_state() -> ! {
     loop {
         aarch64_cpu::asm::wfe();
     }
 }
 
-/// Returns true, but the compiler does not know that: a function that ends with it can be called
-/// last, by one that needs no frame then.
+/// Returns true, but the compiler does not know that. A function that ends with it can be the tail
+/// call of another, which then needs no frame.
 #[inline(always)]
 pub fn opaque_true() -> bool {
     let value: u32;
-    // SAFETY: it only writes a register.
+    // SAFETY: this only writes a register.
     unsafe {
         asm!("mov {:w}, #1", out(reg) value, options(pure, nomem, nostack, preserves_flags));
     }

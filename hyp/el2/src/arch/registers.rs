@@ -1,8 +1,8 @@
 //! System registers and instructions that `aarch64-cpu` lacks (names and encodings: DDI 0487 D24,
 //! IHI 0069 12.4).
 //!
-//! Reading a register has no effect on memory, nor has writing one of these by itself; what a write
-//! makes the machine do is up to its caller, who has the barriers.
+//! Reading a register has no effect on memory, nor has writing one of these by itself. The caller
+//! of a write is responsible for its effect on the machine, and for the barriers.
 
 use core::arch::asm;
 
@@ -54,7 +54,7 @@ writable! {
     set_vpidr = "VPIDR_EL2";
     /// `CNTHP_CVAL_EL2`.
     set_cnthp_cval = "CNTHP_CVAL_EL2";
-    /// `PMSELR_EL0`: the counter that `PMX*` registers are of.
+    /// `PMSELR_EL0`: selects the counter that the `PMX*` registers access.
     set_pmselr = "PMSELR_EL0";
     /// `PMXEVTYPER_EL0`.
     set_pmxevtyper = "PMXEVTYPER_EL0";
@@ -64,24 +64,24 @@ writable! {
     set_pmcntenset = "PMCNTENSET_EL0";
 }
 
-/// Instructions this core has retired at EL2, modulo 2^32, if it has a PMU.
+/// Returns how many instructions this core has retired at EL2, modulo 2^32, if it has a PMU.
 pub fn el2_instructions() -> Option<u32> {
     (MDCR_EL2.read(MDCR_EL2::HPMN) != 0).then(|| pmxevcntr() as u32)
 }
 
-/// Such a call by HVC, without arguments or an answer, from EL1.
+/// Makes a PSCI call by HVC from EL1, without arguments or a result.
 pub fn hvc(function: u64) {
-    // SAFETY: the machine check saw that what is at EL2 speaks PSCI by HVC; SMCCC says which
+    // SAFETY: the machine check saw that the software at EL2 answers PSCI by HVC; SMCCC says which
     // registers it may change.
     unsafe { asm!("hvc #0", in("x0") function, clobber_abi("C"), options(nostack)) };
 }
 
-/// SMC to firmware (PSCI, DEN 0022): function in x0, three arguments, result in x0.
+/// Calls firmware by SMC (PSCI, DEN 0022): function in x0, three arguments, result in x0.
 pub fn smc(function: u64, arguments: [u64; 3]) -> i64 {
     let [x1, x2, x3] = arguments;
     let result: i64;
-    // SAFETY: the machine check saw that firmware speaks PSCI by SMC; SMCCC says which registers it
-    // may change.
+    // SAFETY: the machine check saw that firmware answers PSCI by SMC; SMCCC says which registers
+    // it may change.
     unsafe {
         asm!("smc #0", inout("x0") function => result, inout("x1") x1 => _, inout("x2") x2 => _,
             inout("x3") x3 => _, clobber_abi("C"), options(nostack));

@@ -1,5 +1,5 @@
-//! EL2's own timer, CNTHP: the one event it ever waits for is a moment this core chose itself. The
-//! guest owns CNTV and CNTP.
+//! EL2's own timer, CNTHP. Each core arms it only for deadlines of its own. The guest owns CNTV and
+//! CNTP.
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTHP_CTL_EL2, CNTPCT_EL0, Readable, Writeable};
 
@@ -8,14 +8,14 @@ use super::registers;
 /// INTID of CNTHP's interrupt (Server Base System Architecture, PPI assignments).
 pub const INTID: u32 = 26;
 
-/// Counter frequency, Hz.
+/// Returns the counter's frequency, Hz.
 pub fn frequency() -> u64 {
     CNTFRQ_EL0.get()
 }
 
-/// The physical count now.
+/// Returns the physical count now.
 pub fn now() -> u64 {
-    // No ISB: a count that is a few ticks old only sends a doorbell as late as that.
+    // No ISB is needed: a count that is a few ticks old only delays a doorbell by these ticks.
     CNTPCT_EL0.get()
 }
 

@@ -1,17 +1,17 @@
 //! The first instructions of a core, before it has a stack or an address it was linked for.
 //!
-//! The image may lie anywhere (arm64 Image, Linux `Documentation/arch/arm64/booting.rst`). `.head`
-//! is its first page: the header, and the loop that moves the whole image. That loop survives any
-//! overlap of source and target: moving down it copies its own page first and goes on from the
-//! copy; moving up its own page is the last to change. The MMU is off throughout, so caches are
-//! maintained by address to the point of coherency on both sides of the move.
+//! The image may be at any address (arm64 Image, Linux `Documentation/arch/arm64/booting.rst`).
+//! `.head` is its first page: the header, and the loop that moves the whole image. That loop
+//! survives any overlap of source and target: moving down, it copies its own page first and
+//! continues in the copy; moving up, its own page is the last to change. The MMU is off throughout,
+//! so caches are maintained by address to the point of coherency on both sides of the move.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
 
 use plan::{Header, PRIVATE_SIZE, PRIVATE_STATE};
 
-/// Bytes of the boot core's stack until it has its own.
+/// Bytes of the boot stack, which the boot core uses until it takes its own.
 const BOOT_STACK: usize = 16 * 1024;
 
 /// `HCR_EL2` for EL2 itself: EL1 is AArch64, no VHE.
@@ -39,7 +39,7 @@ _plan_offset:
     .quad   0                           // the packer's: the plan, bytes from the image's start
     .quad   0                           // the packer's: bytes of EL2's segments
 
-// whatever firmware left: interrupts masked, no VHE, MMU off
+// sets, independent of firmware: interrupts masked, no VHE, MMU off
 .macro known_state
     msr     DAIFSet, #0xf
     msr     SPSel, #1
@@ -105,8 +105,8 @@ move_image:
     ic      iallu
     dsb     sy
     isb
-    add     x2, x21, x20                // from here on to the end, in one go
-    adr     x3, 1b                      // and on from the copy, which is behind the copying now
+    add     x2, x21, x20                // from here to the end without a break
+    adr     x3, 1b                      // continue in the copy, which holds this code by now
     sub     x3, x3, x19
     add     x3, x3, x21
     br      x3
@@ -127,7 +127,7 @@ image_moved:
     ic      ialluis
     dsb     sy
     isb
-    adr     x1, 5f                      // on in the copy, from wherever this is
+    adr     x1, 5f                      // continue in the copy, from either place
     adr     x2, _image_start
     sub     x1, x1, x2
     add     x1, x1, x21
@@ -140,7 +140,7 @@ image_moved:
     adrp    x1, _image_end
     add     x1, x1, :lo12:_image_end
     sub     x1, x1, x21
-// what was just relocated may have been prefetched as it was before
+// the words just relocated may have been prefetched with their old values
     bl      clean_invalidate
     ic      iallu
     dsb     sy
@@ -150,7 +150,7 @@ image_moved:
     bl      {moved}
     b       park_core
 
-// x0 = where the image lies: adds it to every address in the image (R_AARCH64_RELATIVE is the only
+// x0 = the image's address: adds it to every address in the image (R_AARCH64_RELATIVE is the only
 // kind there).
 relocate:
     adrp    x1, _rela_start
@@ -184,7 +184,7 @@ clean_invalidate:
     dsb     sy
 2:  ret
 
-// x0 = address, x1 = bytes, x2 = tables that map them, x3 = tables to go on with. With the data
+// x0 = address, x1 = bytes, x2 = tables that map them, x3 = tables to use after. With the data
 // cache off, accesses and table walks are not cacheable, so nothing is fetched meanwhile; there is
 // no load and no store here.
     .global clean_invalidate_unmapped
@@ -199,7 +199,7 @@ clean_invalidate_unmapped:
     isb
     msr     TTBR0_EL2, x4
     isb
-// walks go on from tables that were cached: of the other root, too
+// walks may continue from cached table entries, also of the other root
     tlbi    alle2
     dsb     nsh
     isb
@@ -279,7 +279,7 @@ park_core:
     .popsection
 
     .pushsection .bss.boot_stack, "aw", @nobits
-// no line shared with what other cores use with their caches on
+// the stack shares no line with data that other cores use with their caches on
     .balign 128
     .space  {boot_stack}
 boot_stack_top:

@@ -1,4 +1,4 @@
-//! A fault of EL2's own before a core has its state.
+//! Handling of EL2's own faults before a core has its state.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -10,7 +10,7 @@ use crate::arch::unreachable_state;
 
 /// Refuses the machine for a fault of boot's own, such as a device tree where there is no memory.
 /// `registers` are `ESR_EL2`, `ELR_EL2`, `FAR_EL2` and `HPFAR_EL2`. Once the MMU is on the UART may
-/// not be mapped; then, and if the line itself faults, nothing is left but a watchdog.
+/// not be mapped; then, and if printing the line faults, the core waits for a watchdog.
 pub fn fault(registers: [u64; 4]) -> ! {
     let [esr, elr, far, _] = registers;
     let base = UART.load(Relaxed);

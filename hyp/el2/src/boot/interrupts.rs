@@ -8,7 +8,7 @@ use crate::drivers::{Gic, gic::GicDriver};
 use crate::state::plan_view::PlanView;
 
 /// Sets up the distributor: everything disabled, triggers and routes as planned. One core calls it,
-/// before any guest runs: `ICFGR` words hold interrupts of several partitions, so nobody writes
+/// before any guest runs: `ICFGR` words hold interrupts of several partitions, so no core writes
 /// them later.
 pub fn init_distributor(plan: &PlanView) {
     let gicd = distributor(plan.header.machine.gicd.base);

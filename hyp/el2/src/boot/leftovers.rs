@@ -1,5 +1,5 @@
-//! What a loader leaves in a core's registers and nothing else at EL2 writes. docs/boot.md lists
-//! all of it.
+//! Clears what a loader leaves in a core's registers and no other code of EL2 writes. docs/boot.md
+//! lists all of it.
 
 use core::arch::asm;
 
@@ -10,7 +10,7 @@ const CPTR: u64 = 0x33ff;
 /// `PMCR_EL0`: all counters stopped (E) and reset (P, C).
 const PMCR_RESET: u64 = 1 << 1 | 1 << 2;
 
-/// Clears it on this core, before the core's guest or an interrupt can meet it.
+/// Clears it on this core, before the core's guest or an interrupt can depend on it.
 pub fn clear() {
     let debug = ID_AA64DFR0_EL1.get();
     let (breakpoints, watchpoints) = (debug >> 12 & 0xf, debug >> 20 & 0xf);
@@ -77,7 +77,7 @@ pub fn clear() {
         }
     }
     if ID_AA64PFR0_EL1.get() >> 28 & 0xf != 0 {
-        // SAFETY: RAS is there: DISR_EL1, VDISR_EL2 and VSESR_EL2, of errors that were the
+        // SAFETY: the core has RAS; DISR_EL1, VDISR_EL2 and VSESR_EL2 describe errors of the
         // loader's.
         unsafe {
             asm!(

@@ -1,7 +1,7 @@
-//! The machine check: one pass over the boot device tree, held against what the plan needs.
+//! The machine check: one pass over the boot device tree, compared with what the plan needs.
 //!
-//! Covering is enough: more RAM, more cores or more devices than planned are left alone. Nodes are
-//! found as Linux finds them: by `compatible` and `device_type`; `/chosen`, `/cpus` and
+//! The machine must cover the plan: more RAM, more cores or more devices than planned stay unused.
+//! Nodes are found as Linux finds them: by `compatible` and `device_type`; `/chosen`, `/cpus` and
 //! `/reserved-memory` by path. Bindings: Devicetree Specification v0.4 and Linux
 //! `Documentation/devicetree/bindings` (`arm,gic-v3`, `arm,gic`, `pl011`, `psci`, `arm/cpus`).
 
@@ -18,9 +18,9 @@ use crate::drivers::distributor;
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::state::plan_view::PlanView;
 
-/// Banks of RAM that EL2 holds, those that touch taken as one.
+/// Most banks of RAM that EL2 keeps; banks that touch count as one.
 const RAM_RANGES: usize = 32;
-/// Reserved ranges within the plan's RAM that EL2 holds until it knows where the RAM disk is.
+/// Most reserved ranges within the plan's RAM that EL2 keeps until it knows where the RAM disk is.
 const KEPT_RANGES: usize = 8;
 /// Nodes deeper than this are not looked at.
 const DEPTH: usize = 8;
@@ -28,10 +28,10 @@ const DEPTH: usize = 8;
 const TREE: u32 = 2 << 20;
 /// Key of the nonce on the boot command line.
 const NONCE: &[u8] = b"bulkhead.nonce=";
-/// Key there of `GICH_LR.HW`, 0 or 1, for interrupts that a GICv2 could link.
+/// Key on the boot command line of `GICH_LR.HW`, 0 or 1, for interrupts that a GICv2 could link.
 const LINK: &[u8] = b"bulkhead.gich-hw=";
 
-/// What the machine check leaves for later.
+/// Results of the machine check for later steps of boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// The nonce of this run, 0 if none was given.
@@ -45,17 +45,17 @@ pub struct Checked {
 struct Found<'a> {
     ram: [Range; RAM_RANGES],
     ram_count: usize,
-    /// Banks of RAM beyond those.
+    /// Number of banks of RAM that found no room in `ram`.
     ram_lost: u64,
-    /// Ranges that the tree reserves and the plan uses, but for what only boot needs.
+    /// Ranges that the tree reserves and the plan uses, except those that only boot needs.
     kept: [Range; KEPT_RANGES],
     kept_count: usize,
-    /// The last one beyond those.
+    /// The last one that found no room in `kept`.
     kept_lost: Option<Range>,
     ram_disk: Range,
     cpus: u64,
     planned_cpus: u64,
-    /// A planned core's MPIDR and release address, where that is not the plan's.
+    /// A planned core and its release address in the tree, if that is not the plan's.
     release: Option<(&'a Core, u64)>,
     gic_version: u32,
     gic: [u64; 4],
@@ -67,8 +67,8 @@ struct Found<'a> {
     checked: Checked,
 }
 
-/// Compares the machine with `plan`; what does not fit is refused. `level` is the exception level
-/// that the loader entered at, `image` where it put the image.
+/// Compares the machine with `plan`, and refuses one that does not fit. `level` is the exception
+/// level that the loader entered at, `image` the range where it put the image.
 pub fn check(dtb: u64, level: u64, plan: &PlanView, image: Range) -> Checked {
     let machine = &plan.header.machine;
     if plan.is_valid() {
@@ -78,14 +78,14 @@ pub fn check(dtb: u64, level: u64, plan: &PlanView, image: Range) -> Checked {
     let tree = tree(dtb);
     let has_tree = tree.is_some();
     if let Some((nodes, size)) = tree {
-        // Nobody needs these once the image has moved.
+        // EL2 does not need these ranges once the image has moved.
         let own = [pages(Range { base: dtb, size }), pages(image)];
         read(&mut found, nodes, plan, &own);
     }
     if found.uart {
         UART.store(machine.uart.base, Relaxed);
     }
-    // From EL3 there is nobody to call, and an HVC of EL2 comes back to it.
+    // At EL3 there is no firmware to call, and an HVC at EL2 is taken to EL2 itself.
     PSCI.store(found.psci && level != 3, Relaxed);
     HVC.store(found.hvc && level == 1, Relaxed);
     if level != 2 {
@@ -99,7 +99,7 @@ pub fn check(dtb: u64, level: u64, plan: &PlanView, image: Range) -> Checked {
         refuse!(str "plan: this EL2 needs one of version ", dec plan::VERSION.into(),
             str ", this image has another or none")
     }
-    // From here on the plan's claims count: they must be its author's.
+    // From here on EL2 relies on the plan's contents, so the plan must not be damaged.
     if_damaged(plan);
     check_ram(&found, plan);
     check_kept(&found, plan);
@@ -115,7 +115,7 @@ pub fn check(dtb: u64, level: u64, plan: &PlanView, image: Range) -> Checked {
     found.checked
 }
 
-/// The pass over the tree.
+/// Reads the tree in one pass.
 fn read<'a>(found: &mut Found<'a>, nodes: Nodes, plan: &'a PlanView, own: &[Range]) {
     for range in nodes.reservations() {
         keep(found, range, plan, own);
@@ -133,8 +133,8 @@ fn read<'a>(found: &mut Found<'a>, nodes: Nodes, plan: &'a PlanView, own: &[Rang
     }
 }
 
-/// The nodes of the tree that the loader passed, and its size; none if it passed no tree. The boot
-/// protocol aligns it to 8 bytes, and lets it have [`TREE`].
+/// Returns the nodes of the tree that the loader passed, and its size, or `None` if it passed no
+/// tree. The boot protocol aligns the tree to 8 bytes and limits it to [`TREE`].
 fn tree(dtb: u64) -> Option<(Nodes<'static>, u64)> {
     let is_place = dtb != 0 && dtb.is_multiple_of(8);
     // SAFETY: the boot protocol says x0 is the device tree's address or zero.
@@ -151,7 +151,7 @@ fn tree(dtb: u64) -> Option<(Nodes<'static>, u64)> {
 const MEMORY: tree::Text = text("memory");
 const CPU: tree::Text = text("cpu");
 
-/// Takes what one node says, whose ancestors from the root on are `above`.
+/// Takes the contents of one node, whose ancestors from the root on are `above`.
 fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a PlanView, own: &[Range]) {
     match above {
         [] => {}
@@ -173,7 +173,7 @@ fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a PlanVi
             look_at_cpu(found, node, cpus, plan);
         }
         [_, parent] if parent.name == b"reserved-memory" && node.usable => {
-            // Its addresses are the cores', as Linux has it.
+            // Its addresses are the cores', as in Linux.
             for range in Regions::of(node, from_ref(parent)) {
                 keep(found, range, plan, own);
             }
@@ -183,7 +183,8 @@ fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a PlanVi
     }
 }
 
-/// `status = "disabled"` says that a core waits to be started, "fail" that it cannot be (3.8).
+/// Takes a core's node. `status = "disabled"` says that the core waits to be started, "fail" that
+/// it cannot be (3.8).
 fn look_at_cpu<'a>(found: &mut Found<'a>, node: &Node, cpus: &Node, plan: &'a PlanView) {
     let (Some(mut reg), Some([cells, _])) = (node.value(Reg), cpus.cells()) else {
         return;
@@ -204,8 +205,8 @@ fn look_at_cpu<'a>(found: &mut Found<'a>, node: &Node, cpus: &Node, plan: &'a Pl
     }
 }
 
-/// What `compatible` calls the devices that the machine check asks for. PSCI 0.1 has function
-/// identifiers of the tree's choice, and no `SYSTEM_OFF`.
+/// Values of `compatible` of the devices that the machine check looks for. PSCI 0.1 is not among
+/// them: the tree chooses its function identifiers, and it has no `SYSTEM_OFF`.
 const DEVICES: [tree::Text; 8] = [
     text("arm,gic-v3"),
     text("arm,gic-400"),
@@ -237,7 +238,7 @@ fn look_at_device(found: &mut Found, node: &Node, above: &[Node], machine: &Mach
     } else if device == PL011 {
         let base = regions.next().map(|region| region.base);
         found.uart |= base == Some(machine.uart.base);
-        // Where the plan's UART is missing, a refusal goes to one that is there.
+        // If the plan's UART is missing, a refusal goes to a PL011 that is there.
         if let (false, Some(base)) = (found.uart, base) {
             UART.store(base, Relaxed);
         }
@@ -268,8 +269,8 @@ fn add_ram(found: &mut Found, bank: Range) {
     }
 }
 
-/// Notes a range that the tree reserves, if the plan uses some of it that neither boot alone needs
-/// (`own`) nor the board gives to the plan.
+/// Keeps a range that the tree reserves, if the plan uses a part of it that is not needed only by
+/// boot (`own`) and that the board does not give to the plan.
 fn keep(found: &mut Found, range: Range, plan: &PlanView, own: &[Range]) {
     let given = plan.slice::<Range>(plan.header.machine.reclaimed);
     let allowed = |both: &Range| own.iter().chain(given).any(|other| holds(other, both));
@@ -285,7 +286,8 @@ fn keep(found: &mut Found, range: Range, plan: &PlanView, own: &[Range]) {
     }
 }
 
-/// The range of RAM that the plan needs and that has a part in `range` which is not allowed.
+/// Returns the first range of RAM that the plan needs and that has a part in `range` which is not
+/// allowed.
 fn used(
     range: &Range,
     plan: &PlanView,
@@ -307,20 +309,20 @@ fn holds(outer: &Range, inner: &Range) -> bool {
     outer.base <= inner.base && end(inner) <= end(outer)
 }
 
-/// The whole pages that hold `range`.
+/// Returns the whole pages that hold `range`.
 fn pages(range: Range) -> Range {
     let base = range.base & !(PAGE - 1);
     let size = end(&range).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX) - base;
     Range { base, size }
 }
 
-/// What follows `key` on the boot command line.
+/// Returns what follows `key` on the boot command line.
 fn value<'a>(bootargs: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let start = bootargs.windows(key.len()).position(|window| window == key)?;
     bootargs.get(start + key.len()..)
 }
 
-/// The number that [`NONCE`]'s 16 hex digits make.
+/// Returns the number in [`NONCE`]'s 16 hex digits.
 fn nonce(text: &[u8]) -> Option<u64> {
     let digits = text.get(..16)?;
     digits
@@ -331,8 +333,8 @@ fn nonce(text: &[u8]) -> Option<u64> {
 fn check_ram(found: &Found, plan: &PlanView) {
     let ram = found.ram.get(..found.ram_count).unwrap_or(&[]);
     for need in plan.slice::<Range>(plan.header.machine.ram) {
-        // Adjacent ranges cover together: step from one to the next until none goes on. Saturated,
-        // each step is forward, whatever sizes the tree claims.
+        // Adjacent ranges cover together: step from one to the next until none continues. `end`
+        // saturates, so each step is forward for all sizes that the tree claims.
         let mut covered = need.base;
         while let Some(range) =
             ram.iter().find(|range| range.base <= covered && covered - range.base < range.size)
@@ -348,7 +350,7 @@ fn check_ram(found: &Found, plan: &PlanView) {
             line.str(", the machine has");
             let mut rest = ram.len() as u64 + found.ram_lost;
             for range in ram {
-                // Room for one more and for what ends the line.
+                // Keep room for one more range and for the end of the line.
                 if line.as_bytes().len() > LineBuffer::SIZE - 80 {
                     break;
                 }
@@ -368,11 +370,11 @@ fn between(line: &mut LineBuffer, range: &Range) {
     line.hex(range.base).str("-").hex(end(range).wrapping_sub(1));
 }
 
-/// Refuses what the tree reserves under the plan, if it is not the RAM disk.
+/// Refuses a machine whose tree reserves RAM that the plan uses, except for the RAM disk.
 fn check_kept(found: &Found, plan: &PlanView) {
     let kept = found.kept.get(..found.kept_count).unwrap_or(&[]);
-    // Of several that found no room only the last is known: whether the others are the RAM disk is
-    // not.
+    // Of several ranges that found no room only the last is known, and the others may not be the
+    // RAM disk.
     let kept = kept.iter().map(|range| (range, true));
     for (range, is_known) in kept.chain(found.kept_lost.iter().map(|range| (range, false))) {
         let in_ram_disk = |both: &Range| is_known && holds(&found.ram_disk, both);
@@ -398,8 +400,8 @@ fn check_cores(found: &Found, plan: &PlanView) {
     }
 }
 
-/// Whether the GIC found last is the plan's. In the order of `reg`; of what follows a plan for
-/// GICv3 needs nothing.
+/// Returns whether the GIC found last is the plan's. Ranges are in the order of `reg`; a plan for
+/// GICv3 needs only the first two.
 fn fits(found: &Found, machine: &Machine) -> bool {
     let needed = match machine.gic_version {
         3 => &[machine.gicd, machine.gicr][..],

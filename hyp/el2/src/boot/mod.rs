@@ -33,42 +33,43 @@ use crate::state::shared::Shared;
 use power_off::PSCI;
 use refuse::{refusal, refuse, refuse_gic};
 
-/// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. Travels with
+/// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. It moves with
 /// the image.
 static NONCE: AtomicU64 = AtomicU64::new(0);
 
-/// The counter's frequency, Hz, as the tree or the first core has it; 0 before. Written with the
+/// The counter's frequency, Hz, from the tree or the first core; 0 before. It is written with the
 /// MMU off.
 static FREQUENCY: AtomicU64 = AtomicU64::new(0);
-/// The core that has passed [`check_core`] last: its MPIDR and a bit that none has. Written with
-/// the MMU off.
+/// MPIDR of the core that passed [`check_core`] last, with [`SOME`] set. It is written with the MMU
+/// off.
 static PASSED: AtomicU64 = AtomicU64::new(0);
-/// In [`PASSED`]: some core has.
+/// Bit of [`PASSED`] that no MPIDR has: a core has passed.
 const SOME: u64 = 1 << 63;
-/// Frequencies of the counter that can be meant, Hz. The architecture asks for 1 GHz from Armv8.6
-/// on, and no board has more.
+/// Plausible frequencies of the counter, Hz. The architecture asks for 1 GHz from Armv8.6 on, and
+/// known boards do not have more.
 const FREQUENCIES: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
-/// How long a core may take to come, s.
+/// Longest time that a core may take to pass its checks, s.
 const PATIENCE: u64 = 10;
 
 /// Affinity fields of `MPIDR_EL1`.
 const AFFINITY: u64 = 0xff_00ff_ffff;
 
 unsafe extern "C" {
-    /// Where other cores enter (`boot/entry.rs`).
+    /// Entry point of the other cores (`boot/entry.rs`).
     static secondary_start: u8;
-    /// Takes a core from the boot stack to its own and on (`boot/entry.rs`).
+    /// Switches from the boot stack to the core's own and continues with step 5 (`boot/entry.rs`).
     fn start_core(row: &'static Core, plan: &'static Header) -> !;
 }
 
-/// Where the image goes.
+/// The range that the image moves to.
 #[repr(C)]
 pub struct Target {
     base: u64,
     size: u64,
 }
 
-/// Step 2. `dtb` is the boot device tree, `level` the exception level that the loader entered at.
+/// Does step 2. `dtb` is the address of the boot device tree, `level` the exception level that the
+/// loader entered at.
 pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
     let plan = PlanView::here();
     let image = Range { base: plan_view::image_base(), size: plan.header.image_size };
@@ -78,13 +79,13 @@ pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
     Target { base: plan.header.el2_base, size: plan.header.image_size }
 }
 
-/// Step 4, in the moved image. Returns only if this core is not the plan's and could not be
+/// Does step 4, in the moved image. Returns only if this core is not the plan's and could not be
 /// switched off.
 pub extern "C" fn moved() {
     let plan = PlanView::here();
     let header = plan.header;
 
-    // What other cores will find in memory with their caches on must be there with ours off.
+    // Other cores read this with their caches on, and this core writes it with its caches off.
     cache::clean_invalidate(header.shared.base, header.shared.size);
     Shared::clear(header.shared, NONCE.load(Relaxed));
     cache::clean_invalidate(header.shared.base, header.shared.size);
@@ -93,7 +94,8 @@ pub extern "C" fn moved() {
     let own = plan.cores().iter().find(|core| core.mpidr == me);
     check_frequency(me);
     interrupts::init_distributor(&plan);
-    // Cores of one type refuse alike: once is enough.
+    // If all cores are of a type that the plan does not admit, the boot core refuses first, and
+    // only once.
     if let Some(own) = own {
         check_core(own);
     }
@@ -105,10 +107,10 @@ pub extern "C" fn moved() {
         }
     }
     match own {
-        // SAFETY: the machine is checked, the image moved and the plan whole: what the core's row
-        // says is so.
+        // SAFETY: the machine is checked, the image moved and the plan undamaged, so the core's row
+        // is right.
         Some(core) => unsafe { start_core(core, header) },
-        // No partition owns the boot core: its work is done.
+        // No partition owns the boot core, so its work is done.
         None => {
             if PSCI.load(Relaxed) {
                 registers::smc(psci::fid::CPU_OFF.into(), [0; 3]);
@@ -117,8 +119,8 @@ pub extern "C" fn moved() {
     }
 }
 
-/// Starts another core at `secondary_start`: by firmware that speaks PSCI, even where the board has
-/// a spin table too.
+/// Starts another core at `secondary_start`. Uses PSCI if firmware has it, even if the board has a
+/// spin table too.
 fn start(core: &Core) {
     let entry = &raw const secondary_start as u64;
     if PSCI.load(Relaxed) {
@@ -130,11 +132,11 @@ fn start(core: &Core) {
         }
     } else {
         let release = core.release as *mut u64;
-        // The write goes to memory, where the core polls. No line of firmware's may land on it
-        // later, nor be read instead.
+        // The write goes to memory, where the core polls. A cache line of firmware's must not be
+        // written back over it later, nor be read instead.
         cache::clean_invalidate(core.release, 8);
-        // SAFETY: the board's data names the address as this core's spin-table slot, and firmware
-        // polls it alone.
+        // SAFETY: the board's data names the address as this core's spin-table slot, and only
+        // firmware polls it.
         unsafe { release.write_volatile(entry) };
         barrier::dsb(barrier::SY);
         cache::clean_invalidate(core.release, 8);
@@ -142,8 +144,8 @@ fn start(core: &Core) {
     }
 }
 
-/// Waits until `core` has passed its checks, so that cores which refuse do it one after another,
-/// and one that does not come is named.
+/// Waits until `core` has passed its checks, so that cores refuse one after another, and a core
+/// that does not start is named.
 fn await_core(core: &Core) {
     let start = timer::now();
     while PASSED.load(Relaxed) != core.mpidr | SOME {
@@ -156,8 +158,8 @@ fn await_core(core: &Core) {
     }
 }
 
-/// Refuses a core whose counter nobody has set up, or which counts otherwise than the others or the
-/// device tree say: guests on both ends of a channel compare times.
+/// Refuses a core whose counter has not been set up, or whose frequency differs from the other
+/// cores' or the device tree's: guests on both ends of a channel compare times.
 fn check_frequency(mpidr: u64) {
     let own = timer::frequency();
     if !FREQUENCIES.contains(&own) {
@@ -173,7 +175,7 @@ fn check_frequency(mpidr: u64) {
     FREQUENCY.store(own, Relaxed);
 }
 
-/// Step 5: what only the core itself can tell. `core` is its row.
+/// Does the checks of step 5, which only the core itself can do. `core` is its row.
 pub extern "C" fn check_core(core: &Core) {
     check_frequency(core.mpidr);
     let plan = PlanView::here();
@@ -191,8 +193,8 @@ pub extern "C" fn check_core(core: &Core) {
         power_off::power_off_with(&mut line)
     }
     // Cortex-A72 up to r0p3, erratum 859971: no instruction prefetch (CPUACTLR_EL1, bit 32; Trusted
-    // Firmware-A, cortex_a72.S). Firmware that speaks PSCI has done so; the Raspberry Pi's stub
-    // leaves it, and opens the register to EL2.
+    // Firmware-A, cortex_a72.S). Firmware with PSCI has done this; the Raspberry Pi's stub does
+    // not, and opens the register to EL2.
     if midr & 0xff0f_fff0 == 0x410f_d080 && midr <= 0x410f_d083 && !PSCI.load(Relaxed) {
         // SAFETY: a prefetcher's switch.
         unsafe {

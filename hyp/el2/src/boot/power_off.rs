@@ -1,5 +1,5 @@
-//! How a machine that is refused ends: EL2's line on the UART that the plan or the device tree
-//! names, then power off.
+//! The end of a refused machine: EL2 prints a line on the UART that the plan or the device tree
+//! names, then powers off.
 //!
 //! Boot may wait for the UART: no partition runs yet.
 
@@ -11,12 +11,13 @@ use crate::arch::{registers, unreachable_state};
 use crate::drivers::pl011::Uart;
 use crate::state::plan_view::PlanView;
 
-/// The PL011 to complain on: the plan's, or the device tree's where it says another.
+/// Address of the PL011 for refusals, or 0: the plan's, or one of the device tree's if the plan's
+/// is missing there.
 pub static UART: AtomicU64 = AtomicU64::new(0);
-/// Whether firmware answers PSCI by SMC: where it does not, an SMC never returns.
+/// Whether firmware answers PSCI by SMC. If it does not, an SMC never returns.
 pub static PSCI: AtomicBool = AtomicBool::new(false);
 
-/// Whether it does by HVC, and boot runs below it: at EL1, to refuse.
+/// Whether a hypervisor answers PSCI by HVC and the loader entered at EL1, which boot refuses.
 pub static HVC: AtomicBool = AtomicBool::new(false);
 
 /// Prints `line`, then powers off.
@@ -40,7 +41,7 @@ pub fn power_off_on(base: u64, line: &LineBuffer) -> ! {
     unreachable_state()
 }
 
-/// Switches the machine off, by firmware or as the board does it. Returns if there is no way.
+/// Switches the machine off, by PSCI or by the board's register writes. Returns if neither works.
 pub fn machine_off(plan: &PlanView) {
     if HVC.load(Relaxed) {
         registers::hvc(psci::fid::SYSTEM_OFF.into());

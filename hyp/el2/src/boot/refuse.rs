@@ -1,11 +1,12 @@
-//! Refusing to boot: one line that names both sides, and the end of the machine.
+//! Refusals to boot: one line that names what the plan needs and what the machine has, then power
+//! off.
 
 use console::LineBuffer;
 
 use crate::state::plan_view::PlanView;
 
-/// Refuses with a line of the parts given, each a method of [`LineBuffer`] and its argument: what
-/// does not fit, and both sides.
+/// Refuses with a line of the given parts, each a method of [`LineBuffer`] and its argument. The
+/// line says what does not fit, and names both sides.
 macro_rules! refuse {
     ($($part:ident $value:expr),+ $(,)?) => {{
         let mut line = $crate::boot::refuse::refusal();
@@ -15,19 +16,19 @@ macro_rules! refuse {
 }
 pub(crate) use refuse;
 
-/// The start of a refusal, for those that a loop writes.
+/// Returns the start of a refusal, for lines that a loop writes.
 pub fn refusal() -> LineBuffer {
     let mut line = LineBuffer::default();
     line.str("bulkhead: refused: ");
     line
 }
 
-/// Refuses a machine for what its interrupt controller has otherwise than the plan.
+/// Refuses a machine whose interrupt controller differs from the plan, as `words` say.
 pub fn refuse_gic(words: &LineBuffer) -> ! {
     refuse!(name words.as_bytes())
 }
 
-/// Refuses an image whose plan does not have the CRC32C its header says.
+/// Refuses an image whose plan does not have the CRC32C that its header says.
 pub fn if_damaged(plan: &PlanView) {
     let crc = plan.crc();
     if crc != plan.header.crc {

@@ -1,9 +1,9 @@
-//! The boot device tree, read as it lies (Devicetree Specification v0.4, chapter 5). What is wrong
-//! with it ends the walk.
+//! A reader of the boot device tree in place (Devicetree Specification v0.4, chapter 5). An error
+//! in the tree ends the walk.
 //!
-//! By hand: `fdt`, which guests use, stops behind a node whose only child was taken out (FDT_NOP;
-//! QEMU leaves such trees for the Raspberry Pi), and the library that does not is 3 KiB of the 48
-//! that EL2 may have.
+//! It is written by hand: `fdt`, which guests use, stops after a node whose only child was taken
+//! out (FDT_NOP; QEMU leaves such trees for the Raspberry Pi), and the library that does not stop
+//! there takes 3 KiB of the 48 that EL2 may have.
 
 use plan::Range;
 
@@ -14,10 +14,11 @@ const BEGIN_NODE: u32 = 1;
 const END_NODE: u32 = 2;
 const PROP: u32 = 3;
 const NOP: u32 = 4;
-/// The format's version (5.2): readers of this one can read every tree that says so.
+/// The format's version (5.2): a reader of this version can read every tree whose
+/// `last_comp_version` is not later.
 const VERSION: u64 = 17;
 
-/// A text and at least one zero behind it: an array of these has no pointers, which boot would have
+/// A text and at least one zero after it: an array of these has no pointers, which boot would have
 /// to relocate.
 pub type Text = [u8; 20];
 
@@ -33,7 +34,7 @@ pub const fn text(from: &str) -> Text {
     text
 }
 
-/// Whether `bytes` starts with `text` and its first zero.
+/// Returns whether `bytes` starts with `text` and its first zero.
 #[inline(always)]
 fn starts(bytes: &[u8], text: &Text) -> bool {
     for (byte, &wanted) in bytes.iter().zip(text) {
@@ -49,13 +50,13 @@ fn starts(bytes: &[u8], text: &Text) -> bool {
 
 macro_rules! properties {
     ($($property:ident = $name:literal,)*) => {
-        /// The properties that the machine check reads: an index of [`NAMES`] each.
+        /// The properties that the machine check reads, each an index of [`NAMES`].
         #[derive(Clone, Copy)]
         pub enum Property {
             $($property,)*
         }
 
-        /// Their names.
+        /// Names of the properties.
         const NAMES: [Text; [$($name),*].len()] = [$(text($name)),*];
     };
 }
@@ -79,11 +80,11 @@ properties! {
 /// A node.
 #[derive(Clone, Copy, Default)]
 pub struct Node<'a> {
-    /// The number of its ancestors: 0 is the root.
+    /// The number of its ancestors; the root has 0.
     pub depth: usize,
     /// Its name with its unit address.
     pub name: &'a [u8],
-    /// It and its ancestors are available: the reader of the nodes says so.
+    /// Whether it and its ancestors are available; the reader of the nodes sets this.
     pub usable: bool,
     values: [Option<&'a [u8]>; NAMES.len()],
 }
@@ -96,15 +97,15 @@ pub struct Nodes<'a> {
     strings: &'a [u8],
 }
 
-/// Takes `cells` (at most 4) big-endian words off `bytes`, of which the last two count; none if
-/// nothing is left.
+/// Takes `cells` (at most 4) big-endian words off `bytes` and returns the number in the last two,
+/// or `None` if `bytes` is too short.
 pub fn number(bytes: &mut &[u8], cells: usize) -> Option<u64> {
     let (value, rest) = bytes.split_at_checked(cells * 4)?;
     *bytes = rest;
     Some(value.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
 }
 
-/// Takes `size` bytes off `bytes`, and the padding of their last word.
+/// Takes `size` bytes and the padding of their last word off `bytes`.
 fn take<'a>(bytes: &mut &'a [u8], size: usize) -> Option<&'a [u8]> {
     let (value, _) = bytes.split_at_checked(size)?;
     *bytes = bytes.get(size.next_multiple_of(4)..)?;
@@ -112,7 +113,7 @@ fn take<'a>(bytes: &mut &'a [u8], size: usize) -> Option<&'a [u8]> {
 }
 
 impl<'a> Nodes<'a> {
-    /// The nodes of the tree in `bytes`, which its header says to be its own.
+    /// Returns the nodes of the tree in `bytes`, whose length is the header's `totalsize`.
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
         let word = |at: usize| number(&mut bytes.get(at..)?, 1);
         // `last_comp_version`.
@@ -127,7 +128,7 @@ impl<'a> Nodes<'a> {
         })
     }
 
-    /// The tree's `/memreserve/` entries (5.3).
+    /// Returns the tree's `/memreserve/` entries (5.3).
     pub fn reservations(&self) -> impl Iterator<Item = Range> + use<'a> {
         let header = self.bytes;
         let offset = header.get(16..).and_then(|mut at| number(&mut at, 1));
@@ -189,20 +190,20 @@ impl<'a> Iterator for Nodes<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The value of `property`.
+    /// Returns the value of `property`.
     pub fn value(&self, property: Property) -> Option<&'a [u8]> {
         *self.values.get(property as usize)?
     }
 
-    /// The number in `property`, of one word or two.
+    /// Returns the number in `property`, of one word or two.
     pub fn number(&self, property: Property) -> Option<u64> {
         let mut value = self.value(property)?;
         let cells = value.len() / 4;
         number(&mut value, cells.min(2))
     }
 
-    /// Which of `texts` is the first that is there among the strings of `property`, each of which a
-    /// zero ends.
+    /// Returns the index in `texts` of the first string of `property` that is one of them. A zero
+    /// ends each string.
     pub fn find(&self, property: Property, texts: &[Text]) -> Option<usize> {
         let mut rest = self.value(property)?;
         loop {
@@ -215,26 +216,26 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether one of the strings of `property` is `text`.
+    /// Returns whether one of the strings of `property` is `text`.
     pub fn says(&self, property: Property, text: &Text) -> bool {
         self.find(property, core::slice::from_ref(text)).is_some()
     }
 
-    /// Whether its `status` is that of a device that can be used (2.3.4).
+    /// Returns whether its `status` is that of a device that can be used (2.3.4).
     pub fn is_available(&self) -> bool {
         self.value(Property::Status).is_none_or(|value| value == b"okay\0" || value == b"ok\0")
     }
 
-    /// `#address-cells` and `#size-cells` for its children (2.3.5); none if no address can be read
-    /// by them.
+    /// Returns `#address-cells` and `#size-cells` for its children (2.3.5), or `None` if they are
+    /// out of range.
     pub fn cells(&self) -> Option<[usize; 2]> {
         let cells = |property, default| self.number(property).map_or(default, |n| n as usize);
         let (address, size) = (cells(Property::AddressCells, 2), cells(Property::SizeCells, 1));
         ((1..=4).contains(&address) && size <= 4).then_some([address, size])
     }
 
-    /// The address on its parent's bus, which has addresses of `cells` words, of `address` on its
-    /// own (2.3.8).
+    /// Translates `address` on its own bus to its parent's bus, which has addresses of `cells`
+    /// words (2.3.8).
     fn translate(&self, address: u64, cells: usize) -> Option<u64> {
         let [own, size] = self.cells()?;
         let mut ranges = self.value(Property::Ranges)?;
@@ -251,16 +252,16 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A node's `reg` as the cores see it, translated by each bus above. What no range of a bus holds
-/// ends it.
+/// A node's `reg` as the cores see it, translated by each bus above. An address outside the ranges
+/// of a bus ends the iteration.
 pub struct Regions<'a> {
     reg: &'a [u8],
-    /// From the root to its parent.
+    /// The node's ancestors, from the root to its parent.
     above: &'a [Node<'a>],
 }
 
 impl<'a> Regions<'a> {
-    /// The regions of `node`, whose ancestors from the root on are `above`.
+    /// Returns the regions of `node`, whose ancestors from the root on are `above`.
     pub fn of(node: &Node<'a>, above: &'a [Node<'a>]) -> Self {
         let reg = node.value(Property::Reg).unwrap_or(&[]);
         Self { reg, above }

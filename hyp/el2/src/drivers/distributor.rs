@@ -1,19 +1,19 @@
 //! The registers of the physical GIC (IHI 0069, 12.9 and 12.11; IHI 0048, 4.3). After boot several
-//! cores use them at once, and only those where no write touches a bit that is not meant: set and
-//! clear registers, whole `IROUTER`s, single bytes of `ITARGETSR`.
+//! cores use them at once. They use only registers in which a write cannot change another
+//! interrupt's bits: set and clear registers, whole `IROUTER`s, single bytes of `ITARGETSR`.
 
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use vgic::Bank;
 
-/// The priority of every physical interrupt, four to a word: the highest of the Non-secure half. A
-/// list register carries the guest's own.
+/// The priority of every physical interrupt, four per word: the highest of the Non-secure half. A
+/// list register carries the guest's own priority.
 const PRIORITIES: u32 = 0x8080_8080;
 
 register_structs! {
-    /// The distributor, and by the same layout the SGI frame of a redistributor, whose words are
-    /// those of index 0.
+    /// The distributor. The SGI frame of a redistributor has the same layout and only the words of
+    /// index 0.
     pub Distributor {
         (0x0000 => pub ctlr: ReadWrite<u32>),
         (0x0004 => pub typer: ReadOnly<u32>),
@@ -35,15 +35,16 @@ register_structs! {
     }
 }
 
-/// The distributor at `base`.
+/// Returns the distributor at `base`.
 pub fn distributor(base: u64) -> &'static Distributor {
-    // SAFETY: every caller has the address from the plan, whose distributor the machine check saw
-    // there and every core's tables map. After boot only those of its registers are used that cores
-    // may write at the same time.
+    // SAFETY: every caller has the address from the plan; the machine check saw the distributor
+    // there, and every core's tables map it. After boot EL2 uses only registers that cores may
+    // write at the same time.
     unsafe { &*(base as *const Distributor) }
 }
 
-/// INTIDs of the distributor at `gicd`, private ones included (`GICD_TYPER.ITLinesNumber`).
+/// Returns how many INTIDs the distributor at `gicd` has, private ones included
+/// (`GICD_TYPER.ITLinesNumber`).
 pub fn intids(gicd: u64) -> u32 {
     32 * distributor(gicd).count()
 }
@@ -65,13 +66,13 @@ impl Distributor {
         self.word(bank, word).map_or(0, ReadWrite::get)
     }
 
-    /// Words of 32 interrupts, the private one included.
+    /// Returns how many words of 32 interrupts there are, the private one included.
     pub fn count(&self) -> u32 {
         (self.typer.get() & 0x1f) + 1
     }
 
-    /// Boot: the 32 interrupts of `word` are disabled, what firmware left of them is forgotten, and
-    /// they are level-sensitive, of one priority, and in the groups `igroupr`, one bit each.
+    /// Disables the 32 interrupts of `word` at boot and clears their pending and active state.
+    /// Makes them level-sensitive, of one priority, and in the groups `igroupr`, one bit each.
     pub fn reset(&self, word: usize, igroupr: u32) {
         self.write(Bank::ClearEnable, word, !0);
         self.write(Bank::ClearPending, word, !0);
@@ -82,13 +83,13 @@ impl Distributor {
         if let Some(register) = self.igroupr.get(word) {
             register.set(igroupr);
         }
-        // SGIs are edge-triggered whatever is written (IHI 0069, GICR_ICFGR0).
+        // SGIs stay edge-triggered: writes are ignored (IHI 0069, GICR_ICFGR0).
         for register in self.icfgr.iter().skip(2 * word).take(2) {
             register.set(0);
         }
     }
 
-    /// Boot: SPI `intid` is edge-triggered.
+    /// Makes SPI `intid` edge-triggered at boot.
     pub fn set_edge(&self, intid: u32) {
         if let Some(register) = self.icfgr.get(intid as usize / 16) {
             register.set(register.get() | 2 << (intid % 16 * 2));

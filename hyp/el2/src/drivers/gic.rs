@@ -1,4 +1,4 @@
-//! The physical interrupt controller: who sends, takes and ends physical interrupts at EL2.
+//! The physical interrupt controller: sends, takes and ends physical interrupts at EL2.
 //!
 //! EL2 keeps two SGIs, its timer and the maintenance interrupt of each core, and the console's
 //! UART. Every other interrupt belongs to one partition, whose guest ends it through a list
@@ -15,33 +15,33 @@ use super::distributor::Distributor;
 use crate::arch::timer;
 use crate::state::percpu::VgicBackend;
 
-/// The physical SGI of doorbells and of everything between siblings.
+/// The physical SGI of doorbells and of requests between siblings.
 pub const DOORBELL: u32 = 8;
 /// The physical SGI of control: start, stop, console.
 pub const CONTROL: u32 = 9;
 /// The maintenance interrupt (Server Base System Architecture, PPI assignments).
 pub const MAINTENANCE: u32 = 25;
-/// INTIDs from here on are answers, not interrupts (IHI 0069, 2.2.1; IHI 0048, 3.2.5).
+/// First of the special INTIDs, which are not interrupts (IHI 0069, 2.2.1; IHI 0048, 3.2.5).
 pub const SPECIAL: u32 = 1020;
-/// What EL2 keeps of the private interrupts, a bit each.
+/// The private interrupts that EL2 keeps, one bit each.
 pub const OWN: u32 = 1 << DOORBELL | 1 << CONTROL | 1 << MAINTENANCE | 1 << timer::INTID;
 
-/// What EL2 needs of an interrupt controller. Defaults are for what one of the two versions does
-/// not have.
+/// Operations that EL2 needs of an interrupt controller. Defaults are for operations that one of
+/// the two versions does not have.
 pub trait GicDriver {
     /// The GIC's architecture version.
     const VERSION: u32;
 
     /// Remembers where the GIC of `machine` is, which the machine check has compared with the plan.
-    /// `link` is the loader's word on `GICH_LR.HW`.
+    /// `link` is the loader's choice of `GICH_LR.HW`.
     fn attach(_machine: &Machine, _link: Option<bool>) {}
 
     /// Checks that core `row` has the interrupt controller that the plan gives it. Returns what
-    /// differs, or what firmware or a loader has set up otherwise than EL2 needs it, in words that
-    /// name both sides.
+    /// differs, or what firmware or a loader has not set up as EL2 needs it, in words that name
+    /// both sides.
     fn check_core(row: &Core) -> Option<LineBuffer>;
 
-    /// Returns the number of this core's list registers, 16 at most.
+    /// Returns the number of this core's list registers, at most 16.
     fn list_register_count() -> u64;
 
     /// Switches the distributor on, with every interrupt disabled.
@@ -64,28 +64,29 @@ pub trait GicDriver {
     /// enabled, all others disabled.
     fn init_core(row: &Core, words: &Distributor);
 
-    /// Returns what sends physical SGI `intid` to the one core `mpidr`: see [`Self::send`].
+    /// Returns the value with which [`Self::send`] sends physical SGI `intid` to core `mpidr`.
     fn sgi(mpidr: u64, intid: u32) -> u64;
 
-    /// Sends `sgi`, made by [`Self::sgi`], after everything this core wrote before: the core that
-    /// reacts must see it.
+    /// Sends `sgi`, made by [`Self::sgi`], after all earlier writes of this core, which the
+    /// receiving core must see.
     fn send(sgi: u64);
 
-    /// Acknowledges this core's most urgent physical interrupt; [`SPECIAL`] and up is none.
+    /// Acknowledges this core's most urgent physical interrupt; [`SPECIAL`] and up means none.
     fn acknowledge() -> u32;
 
-    /// Ends an SGI of EL2's. An SGI sent after this arrives anew: whatever it announces is to be
-    /// looked at only later.
+    /// Ends an SGI of EL2's. An SGI sent after this arrives as a new one, so the caller must look
+    /// at what the SGI announces only after this call.
     fn end_sgi(_intid: u32) {}
 
     /// Lets other interrupts in again while `intid` stays active.
     fn drop_priority(intid: u32);
 
-    /// Ends an interrupt of EL2's own. What quietened it has taken effect.
+    /// Ends an interrupt of EL2's own. The write that silenced its source must have taken effect
+    /// before.
     fn deactivate(intid: u32);
 
-    /// Sets the virtual CPU interface as a core has it out of reset: no active priorities, all
-    /// groups off.
+    /// Sets the virtual CPU interface to its state after reset: no active priorities, all groups
+    /// off.
     fn reset_guest_interface();
 
     /// Reads one of the registers that trap together with `ICC_DIR_EL1`.
@@ -93,14 +94,14 @@ pub trait GicDriver {
         0
     }
 
-    /// Writes one of them.
+    /// Writes one of the registers that trap together with `ICC_DIR_EL1`.
     fn write_common(_register: Common, _value: u64) {}
 
-    /// Reads the emulated distributor (`part` none), or the redistributor of vCPU `part` (GICv2:
-    /// the page of `GICC_DIR`).
+    /// Reads the emulated distributor (`part` is `None`), or the redistributor of vCPU `part`
+    /// (GICv2: the page of `GICC_DIR`).
     fn guest_read(vcpu: Vcpu<VgicBackend>, part: Option<usize>, offset: u64, size: u64) -> u64;
 
-    /// Writes there.
+    /// Writes the emulated distributor or redistributor: see [`Self::guest_read`].
     fn guest_write(
         vcpu: Vcpu<VgicBackend>,
         part: Option<usize>,
@@ -109,18 +110,18 @@ pub trait GicDriver {
         value: u64,
     );
 
-    /// Returns what a read of the word at `offset` of the emulated distributor shows, where the
-    /// state alone says.
+    /// Returns what a read of the word at `offset` of the emulated distributor shows, if that
+    /// depends only on the state.
     fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32>;
 
-    /// Carries out the commonest write of a word to the emulated distributor, an SGI to another
-    /// vCPU; false for all others.
+    /// Carries out the most frequent write of a word to the emulated distributor, an SGI to another
+    /// vCPU. Returns false, with nothing done, for all others.
     fn fast_write(_vcpu: Vcpu<VgicBackend>, _offset: u64, _value: u32) -> bool {
         false
     }
 
-    /// Takes what a sibling asked, if it is one SGI that can be listed at once; false, with nothing
-    /// done, for all else.
+    /// Takes a sibling's request, if it is one SGI that can be listed at once. Returns false, with
+    /// nothing done, for all else.
     fn fast_inbox(_vcpu: Vcpu<VgicBackend>) -> bool {
         false
     }

@@ -2,11 +2,11 @@
 //! control (GICH) in memory, as EL2 maps them: Device-nGnRE, which keeps accesses to one of them in
 //! order.
 //!
-//! Everything here is right in the Non-secure view of a GIC with Security Extensions and in the
-//! only view of one without: `GICD_CTLR` = 1 enables the group that this world has, `GICC_CTLR` =
-//! 0x201 too, with EOImode (section 4.4.1). Groups are set where this is the only view, to Group 0;
-//! in the Non-secure one such writes are ignored, and what firmware left to the Secure world cannot
-//! be enabled, which is checked.
+//! This driver is correct in the Non-secure view of a GIC with Security Extensions and in the only
+//! view of one without: `GICD_CTLR` = 1 enables the group that this world has, and so does
+//! `GICC_CTLR` = 0x201, with EOImode (section 4.4.1). In the only view, EL2 sets all interrupts to
+//! Group 0. In the Non-secure view such writes are ignored, and EL2 cannot enable an interrupt that
+//! firmware left to the Secure world; [`check_enable`] checks for that.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -22,8 +22,8 @@ use super::distributor::{Distributor, distributor};
 use super::gic::{GicDriver, OWN};
 use crate::state::percpu::VgicBackend;
 
-/// `GICC_CTLR`: this world's group (bit 0), and EOImode: ending an interrupt drops its priority
-/// alone (bit 9), which hardware-linked list registers need.
+/// `GICC_CTLR`: this world's group (bit 0), and EOImode: ending an interrupt only drops its
+/// priority (bit 9), which hardware-linked list registers need.
 const GICC_CTLR: u32 = 0x201;
 /// The guest's timers, which EL2 enables for it: virtual and physical.
 const TIMERS: u32 = 1 << 27 | 1 << 30;
@@ -60,13 +60,14 @@ register_structs! {
     }
 }
 
-/// Where the GIC is, for code that has no plan at hand. Written once, before the image moves; it
-/// travels along.
+/// Addresses of the GIC, for code without access to the plan. They are written once, before the
+/// image moves, and move with it.
 static GICD: AtomicU64 = AtomicU64::new(0);
 static GICC: AtomicU64 = AtomicU64::new(0);
 static GICH: AtomicU64 = AtomicU64::new(0);
 
-/// Whether hardware-linked interrupts are listed with `GICH_LR.HW` = 1. Written with the addresses.
+/// Whether hardware-linked interrupts are listed with `GICH_LR.HW` = 1. It is written with the
+/// addresses.
 static IS_LINKED: AtomicBool = AtomicBool::new(false);
 
 /// `GICC_IIDR` of a GIC-400 (DDI 0471, 3.4.1), its revision left out.
@@ -75,7 +76,7 @@ const REVISION: u32 = 0xf000;
 
 fn gicc() -> &'static Gicc {
     // SAFETY: the machine check saw the CPU interface there, and every core's tables map it; each
-    // core has its own behind it.
+    // core reaches its own at this address.
     unsafe { &*(GICC.load(Relaxed) as *const Gicc) }
 }
 
@@ -84,7 +85,7 @@ fn gich() -> &'static Gich {
     unsafe { &*(GICH.load(Relaxed) as *const Gich) }
 }
 
-/// This core's bit in target lists, as the plan has it: its CPU interface has the number that is
+/// Returns this core's bit in target lists, as the plan has it: the number of its CPU interface is
 /// its Aff0.
 const fn target(mpidr: u64) -> u8 {
     1 << (mpidr & 7)
@@ -105,8 +106,8 @@ fn check_enable(gicd: &Distributor, intid: u32) -> Option<LineBuffer> {
     })
 }
 
-/// `GICH_LR<n>` of an entry (IHI 0048, 5.3.10). Its highest four bits are HW, Grp1, active,
-/// pending; the entry's are active, pending, HW, Grp1.
+/// Returns the value of `GICH_LR<n>` for an entry (IHI 0048, 5.3.10). Its highest four bits are HW,
+/// Grp1, active, pending; the entry's are active, pending, HW, Grp1.
 #[inline(always)]
 fn narrow(entry: u64) -> u32 {
     let flags = (entry >> 60) as u32;
@@ -116,7 +117,7 @@ fn narrow(entry: u64) -> u32 {
         | (flags << 2 | flags >> 2) << 28
 }
 
-/// The entry that `value` of `GICH_LR<n>` stands for.
+/// Returns the entry that `value` of `GICH_LR<n>` encodes.
 fn widen(value: u32) -> u64 {
     let flags = u64::from(value >> 28);
     u64::from(value & 0x3ff)
@@ -174,9 +175,10 @@ pub struct Gicv2;
 impl GicDriver for Gicv2 {
     const VERSION: u32 = 2;
 
-    /// Without the loader's word a GIC-400 links. Another GICv2 does not: QEMU's clears the
-    /// physical interrupt's active state at the guest's end and does not look whether its line is
-    /// high again (`hw/intc/arm_gic.c`, `gic_clear_active`), so it is never signalled any more.
+    /// Without the loader's choice a GIC-400 links interrupts. Another GICv2 does not: QEMU's
+    /// clears the physical interrupt's active state when the guest ends it and does not check
+    /// whether its line is high again (`hw/intc/arm_gic.c`, `gic_clear_active`), so the interrupt
+    /// is never signalled again.
     fn attach(machine: &Machine, link: Option<bool>) {
         GICD.store(machine.gicd.base, Relaxed);
         GICC.store(machine.gicc.base, Relaxed);
@@ -187,7 +189,7 @@ impl GicDriver for Gicv2 {
 
     fn check_core(row: &Core) -> Option<LineBuffer> {
         let gicd = distributor(GICD.load(Relaxed));
-        // ITARGETSR0 names the reader (IHI 0048, 4.3.12), but where there is one CPU interface
+        // ITARGETSR0 names the reader (IHI 0048, 4.3.12), unless there is only one CPU interface
         // (GICD_TYPER.CPUNumber, 7:5).
         let found = gicd.itargetsr.first().map_or(0, |byte| byte.get());
         if gicd.typer.get() & 0xe0 != 0 && found != target(row.mpidr) {
@@ -201,7 +203,7 @@ impl GicDriver for Gicv2 {
         needed.find_map(|intid| check_enable(gicd, intid))
     }
 
-    /// `GICH_VTR.ListRegs`.
+    /// Reads `GICH_VTR.ListRegs`.
     fn list_register_count() -> u64 {
         (u64::from(gich().vtr.get() & 0x3f) + 1).min(16)
     }
@@ -214,7 +216,8 @@ impl GicDriver for Gicv2 {
         gicd.ctlr.set(1);
     }
 
-    /// `GICD_ITARGETSR` has one byte per SPI: other partitions' are not touched (IHI 0048, 4.1.4).
+    /// `GICD_ITARGETSR` has one byte per SPI, so other partitions' bytes are not touched (IHI 0048,
+    /// 4.1.4).
     fn route(gicd: &Distributor, intid: u32, mpidr: u64) {
         if let Some(register) = gicd.itargetsr.get(intid as usize) {
             register.set(target(mpidr));
@@ -240,8 +243,8 @@ impl GicDriver for Gicv2 {
         let gicc = gicc();
         gicc.ctlr.set(0);
         gich().hcr.set(0);
-        // What a loader has left active would keep everything away. One of them is this world's,
-        // whatever the GIC has.
+        // A priority that a loader has left active would block all interrupts. Both register groups
+        // are cleared: one of them is this world's in each kind of GIC.
         for register in gicc.apr.iter().chain(&gicc.nsapr) {
             register.set(0);
         }
@@ -250,7 +253,7 @@ impl GicDriver for Gicv2 {
         gicc.ctlr.set(GICC_CTLR);
     }
 
-    /// `GICD_SGIR` (IHI 0048, 4.3.15).
+    /// The value is one of `GICD_SGIR` (IHI 0048, 4.3.15).
     fn sgi(mpidr: u64, intid: u32) -> u64 {
         u64::from(target(mpidr)) << 16 | u64::from(intid)
     }
@@ -260,7 +263,7 @@ impl GicDriver for Gicv2 {
         distributor(GICD.load(Relaxed)).sgir.set(sgi as u32);
     }
 
-    /// An SGI is ended at once, for that needs to name the core it is from (IHI 0048, 4.4.5).
+    /// An SGI is ended at once, since ending it needs the number of its sender (IHI 0048, 4.4.5).
     #[inline(always)]
     fn acknowledge() -> u32 {
         let gicc = gicc();
@@ -269,8 +272,7 @@ impl GicDriver for Gicv2 {
         if intid < 16 {
             gicc.eoir.set(iar);
             gicc.dir.set(iar);
-            // What is sent after this comes as an SGI anew: nothing that it announces may be looked
-            // at earlier.
+            // A later send arrives as a new SGI: EL2 must not look earlier at what it announces.
             barrier::dsb(barrier::SY);
         }
         intid
@@ -284,7 +286,7 @@ impl GicDriver for Gicv2 {
         gicc().dir.set(intid);
     }
 
-    /// IHI 0048, 5.3.3 and 5.3.9.
+    /// See IHI 0048, 5.3.3 and 5.3.9.
     fn reset_guest_interface() {
         gich().vmcr.set(0);
         gich().apr.set(0);
@@ -306,7 +308,8 @@ impl GicDriver for Gicv2 {
     ) {
         match (part, offset, size) {
             (None, ..) => vcpu.write_v2(offset, size, value),
-            // An SGI has its sender beside its number, but is active once (IHI 0048, 4.4.17).
+            // The value of an SGI has its sender beside its number, but the SGI is active only once
+            // (IHI 0048, 4.4.17).
             (Some(_), 0, 4) => vcpu.deactivate(value as u32 & 0x3ff),
             _ => {}
         }

@@ -1,6 +1,6 @@
-//! GICv3 as EL2 drives it (IHI 0069): `arm-gic` wakes a core's redistributor and CPU interface,
-//! system registers do the rest. The distributor is set up here: `arm-gic` would spend time and
-//! code on extended SPIs that no plan has.
+//! GICv3 as EL2 drives it (IHI 0069). `arm-gic` wakes a core's redistributor and CPU interface; EL2
+//! does the rest by system registers. EL2 sets up the distributor itself: `arm-gic` would spend
+//! time and code on extended SPIs, which plans do not have.
 
 use core::ptr::NonNull;
 
@@ -26,30 +26,31 @@ use crate::state::percpu::VgicBackend;
 const SGI_FRAME: u64 = 0x1_0000;
 /// `GICR_CTLR.EnableLPIs`.
 const ENABLE_LPIS: u32 = 1 << 0;
-/// `ICH_VTR_EL2.TDS`: writes of `ICC_DIR_EL1` can be trapped alone.
+/// `ICH_VTR_EL2.TDS`: writes of `ICC_DIR_EL1` can be trapped separately.
 const VTR_TDS: u64 = 1 << 19;
-/// `ICC_CTLR_EL1.EOImode`: ending an interrupt drops its priority alone, which hardware-linked list
+/// `ICC_CTLR_EL1.EOImode`: ending an interrupt only drops its priority, which hardware-linked list
 /// registers need.
 const EOI_MODE: u64 = 1 << 1;
 
 fn redistributor(row: &Core) -> Option<GicRedistributor<'static>> {
     let base = NonNull::new(row.gicr as *mut GicrSgi)?;
     // SAFETY: the machine check saw the redistributors' region, in which the plan has this core's
-    // own; no other core uses it, and this one makes no second use of it while this lives.
+    // own. No other core uses it, and this core does not use it a second time while this value
+    // lives.
     Some(GicRedistributor::new(unsafe { UniqueMmioPointer::new(base) }))
 }
 
 /// `GICD_CTLR`: affinity routing, at this bit in the Non-secure view and in that of a single
 /// Security state.
 const CTLR_ARE: u32 = 1 << 4;
-/// `GICD_CTLR`: Group 1, likewise.
+/// `GICD_CTLR`: Group 1, at this bit in both views too.
 const CTLR_GROUP1: u32 = 1 << 1;
-/// `GICD_CTLR.RWP`: a write is still on its way.
+/// `GICD_CTLR.RWP`: a write has not taken effect yet.
 const CTLR_RWP: u32 = 1 << 31;
 
-/// `GICD_IGROUPR`: all of a word in Group 1.
+/// `GICD_IGROUPR`: all interrupts of a word are in Group 1.
 const GROUP1: u32 = !0;
-/// The `IROUTER`s (IHI 0069, 12.9.22), one of 8 bytes an INTID.
+/// Index of the first `IROUTER` (IHI 0069, 12.9.22), one of 8 bytes per INTID.
 const IROUTER: usize = 0x6000 / 8;
 
 fn wait_for_write(gicd: &Distributor) {
@@ -114,8 +115,8 @@ impl GicDriver for Gicv3 {
             line.str(", the machine has core ").hex(found).str("'s there");
             return Some(line);
         }
-        // With LPIs on, the redistributor writes to the loader's table in memory, for ever on some
-        // (IHI 0069, GICR_CTLR).
+        // With LPIs on, the redistributor writes to the loader's table in memory. Some
+        // redistributors cannot switch them off again (IHI 0069, GICR_CTLR).
         let frame = distributor(row.gicr);
         frame.ctlr.set(0);
         (frame.ctlr.get() & ENABLE_LPIS != 0).then(|| {
@@ -125,8 +126,8 @@ impl GicDriver for Gicv3 {
         })
     }
 
-    /// List registers of this core. Switches the system register interface on, without which EL2
-    /// could not read it.
+    /// Switches the system register interface on first, without which EL2 could not read
+    /// `ICH_VTR_EL2`.
     fn list_register_count() -> u64 {
         GicCpuInterface::enable_system_register_el2(true);
         barrier::isb(barrier::SY);
@@ -141,7 +142,7 @@ impl GicDriver for Gicv3 {
         wait_for_write(gicd);
         gicd.ctlr.set(CTLR_ARE);
         wait_for_write(gicd);
-        // Groups and triggers may change while nothing is forwarded.
+        // Groups and triggers may change while no interrupt is forwarded.
         for word in 1..gicd.count() as usize {
             gicd.reset(word, GROUP1);
         }
@@ -153,28 +154,28 @@ impl GicDriver for Gicv3 {
     fn route(gicd: &Distributor, intid: u32, mpidr: u64) {
         if intid < SPECIAL {
             let register = (&raw const *gicd as *mut u64).wrapping_add(IROUTER + intid as usize);
-            // SAFETY: the distributor of a GICv3 is 64 KiB, which this core's tables map; whole
-            // registers are written alone.
+            // SAFETY: the distributor of a GICv3 is 64 KiB, which this core's tables map; only
+            // whole registers are written.
             unsafe { register.write_volatile(mpidr) };
         }
     }
 
-    /// The SGI frame of the core's redistributor.
+    /// The registers are the SGI frame of the core's redistributor.
     fn private(row: &Core, _: u64) -> u64 {
         row.gicr + SGI_FRAME
     }
 
     fn init_core(row: &Core, words: &Distributor) {
         if let Some(mut gicr) = redistributor(row) {
-            // Awake already is what firmware leaves on some machines, and fine.
+            // Firmware leaves the redistributor awake on some machines; that is not an error.
             let _ = gicr.mark_core_awake();
-            // Groups and triggers may change once nothing is enabled (IHI 0069, GICR_ICFGR1).
+            // Groups and triggers may change once no interrupt is enabled (IHI 0069, GICR_ICFGR1).
             words.write(Bank::ClearEnable, 0, !0);
             gicr.wait_for_pending_write();
         }
         words.reset(0, GROUP1);
         words.write(Bank::SetEnable, 0, OWN);
-        // What a loader has left active would keep everything away.
+        // A priority that a loader has left active would block all interrupts.
         gic_registers::clear_active_priorities();
         GicCpuInterface::set_priority_mask(0xff);
         gic_registers::set_icc_bpr1(0);
@@ -202,8 +203,8 @@ impl GicDriver for Gicv3 {
         gic_registers::icc_iar1() as u32 & 0xff_ffff
     }
 
-    /// The acknowledgement must have reached the redistributor before anything that the SGI
-    /// announces is looked at (IHI 0069, 4.1.1).
+    /// The acknowledgement must have reached the redistributor before EL2 looks at what the SGI
+    /// announces (IHI 0069, 4.1.1).
     fn end_sgi(intid: u32) {
         Self::drop_priority(intid);
         Self::deactivate(intid);
@@ -218,7 +219,7 @@ impl GicDriver for Gicv3 {
         gic_registers::set_icc_dir(intid.into());
     }
 
-    /// IHI 0069, 12.4.
+    /// See IHI 0069, 12.4.
     fn reset_guest_interface() {
         ICH_VMCR_EL2.set(0);
         gic_registers::clear_virtual_active_priorities(ICH_VTR_EL2.get() >> 26 & 7);

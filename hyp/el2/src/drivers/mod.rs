@@ -1,4 +1,4 @@
-//! The devices that EL2 drives. A driver returns errors; who called it decides what they mean.
+//! The devices that EL2 drives. A driver returns errors; its caller decides what they mean.
 
 pub mod distributor;
 pub mod gic;
@@ -17,5 +17,5 @@ pub use gicv2::Gicv2 as Gic;
 #[cfg(not(feature = "gicv2"))]
 pub use gicv3::Gicv3 as Gic;
 
-/// Whether this EL2 drives a GICv3, for which the vectors have most of their fast paths.
+/// Whether this EL2 drives a GICv3; most fast paths of the vectors are only for GICv3.
 pub const IS_V3: bool = Gic::VERSION == 3;

@@ -1,8 +1,8 @@
-//! The console's PL011 (Arm DDI 0183): what EL2 needs of it.
+//! The driver of the console's PL011 (Arm DDI 0183).
 //!
-//! Baud rate and format are firmware's. The running system never waits for it: the console core
-//! writes a few bytes at a time, and when the FIFO is full its transmit interrupt says when there
-//! is room again. Boot refusals and the very last line, when nothing else runs, wait.
+//! Firmware sets baud rate and format. The running system never waits for the UART: the console
+//! core writes a few bytes at a time, and when the FIFO is full its transmit interrupt says when
+//! there is room again. Only boot and the last line, when no guest runs, wait.
 
 use console::Port;
 use tock_registers::interfaces::{Readable, Writeable};
@@ -17,7 +17,7 @@ const CR: usize = 12;
 const IFLS: usize = 13;
 const IMSC: usize = 14;
 const RIS: usize = 15;
-/// FR: it sends, nothing was received, the transmit FIFO is full, or empty.
+/// FR: the UART sends, the receive FIFO is empty, the transmit FIFO is full, it is empty.
 const BUSY: u32 = 1 << 3;
 const RXFE: u32 = 1 << 4;
 const TXFF: u32 = 1 << 5;
@@ -26,8 +26,8 @@ const TXFE: u32 = 1 << 7;
 const FEN: u32 = 1 << 4;
 /// CR: UARTEN, TXE, RXE.
 const ON: u32 = 1 << 9 | 1 << 8 | 1 << 0;
-/// IFLS: an interrupt when the receive FIFO is half full, and when the transmit FIFO is down to an
-/// eighth.
+/// IFLS: the UART interrupts when the receive FIFO is half full, and when the transmit FIFO is down
+/// to an eighth.
 const LEVELS: u32 = 2 << 3;
 /// IMSC: receive and receive timeout interrupts, transmit interrupt.
 pub const RECEIVE: u32 = 1 << 6 | 1 << 4;
@@ -41,15 +41,15 @@ impl Uart {
     /// Drives the PL011 at `base`.
     ///
     /// # Safety
-    /// A PL011 is at `base`, mapped as Device memory or with the MMU off, and the caller's core
-    /// alone drives it.
+    /// A PL011 is at `base`, mapped as Device memory or with the MMU off, and only the caller's
+    /// core drives it.
     pub unsafe fn new(base: u64) -> Self {
         // SAFETY: the caller says so.
         Self(unsafe { &*(base as *const _) })
     }
 
-    /// Switches it on; interrupts stay off. Where the FIFOs were off, the one byte that is received
-    /// is lost: read it first.
+    /// Switches the UART on; interrupts stay off. If the FIFOs were off, the one byte that was
+    /// received is lost: read it first.
     pub fn enable(self) {
         self.interrupt_on(0);
         self.0[IFLS].set(LEVELS);
@@ -60,12 +60,12 @@ impl Uart {
         self.switch_on();
     }
 
-    /// Switches it on as firmware set it up: a byte that was received stays.
+    /// Switches the UART on as firmware set it up: a byte that was received stays.
     pub fn switch_on(self) {
         self.0[CR].set(ON);
     }
 
-    /// Lets these interrupts through, bits of IMSC, and no others.
+    /// Enables the interrupts `which` (bits of IMSC) and disables all others.
     pub fn interrupt_on(self, which: u32) {
         self.0[IMSC].set(which);
     }
@@ -76,7 +76,7 @@ impl Uart {
         self.send(byte);
     }
 
-    /// Whether a byte was received.
+    /// Returns whether a byte was received.
     pub fn has_received(self) -> bool {
         self.0[FR].get() & RXFE == 0
     }
@@ -96,12 +96,12 @@ impl console::Port for Uart {
     fn room(&self) -> u32 {
         let flags = self.0[FR].get();
         if flags & TXFE != 0 {
-            // Revisions before r1p5 have so many.
+            // The FIFO of revisions before r1p5 has 16 bytes.
             16
         } else if flags & TXFF != 0 {
             0
         } else if self.is_low() {
-            // All but its level, an eighth.
+            // A FIFO of 16 bytes that is down to its level, an eighth, has room for 14.
             14
         } else {
             1

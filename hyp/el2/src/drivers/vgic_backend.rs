@@ -1,5 +1,5 @@
-//! What the vGIC model asks of this core: its list registers, the physical interrupts of its
-//! partition, its siblings.
+//! The hardware that the vGIC uses on this core: list registers, physical interrupts of its
+//! partition, kicks to siblings.
 
 use aarch64_cpu::asm::barrier;
 use plan::MAX_VCPUS;
@@ -31,7 +31,7 @@ impl VgicBackend {
         }
     }
 
-    /// Returns the registers that have word `word`.
+    /// Returns the registers that hold word `word`.
     fn words(&self, word: usize) -> &'static Distributor {
         distributor(if word == 0 { self.private } else { self.gicd })
     }
@@ -40,7 +40,7 @@ impl VgicBackend {
 impl Physical for VgicBackend {
     fn write_bank(&mut self, bank: Bank, word: usize, mask: u32) {
         self.words(word).write(bank, word, mask);
-        // The model reads its own words again once hardware has it.
+        // The vGIC reads its own words again once the write has taken effect.
         barrier::dsb(barrier::SY);
     }
 

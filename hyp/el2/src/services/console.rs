@@ -1,4 +1,5 @@
-//! The console at EL2: a guest's PL011, telling the console core, and joining rings and UART there.
+//! The console at EL2: the emulation of a guest's PL011, the wake-up of the console core, and there
+//! the transfers between rings and UART.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -14,29 +15,29 @@ use crate::state::deadlines::Deadline;
 use crate::state::percpu::PerCpu;
 use crate::state::shared::{Shared, control};
 
-/// Most bytes of one drain: with what it takes to find them, what the console core's guest has to
-/// wait for at once.
+/// Most bytes of one drain. The console core's guest waits for them and for the search for them
+/// without a pause.
 const BYTES: u32 = 10;
-/// A begun line that has nothing to add keeps the terminal for this part of a second.
+/// A begun line that has nothing to add keeps the terminal for one period of this rate, Hz.
 const PATIENCE_HZ: u64 = 1000;
-/// Bytes that nobody gets, taken from the UART in one drain.
+/// Most bytes taken from the UART in one drain if no partition gets them.
 const DROPPED: u32 = 4;
-/// A guest's core looks again so often whether its full ring has room, and the console core whether
-/// what is typed has.
+/// Rate, Hz, at which a guest's core checks its full output ring for room, and the console core a
+/// full input ring.
 const LOOKS_HZ: u64 = 50;
-/// Offsets of the registers of a guest's PL011 that are used most: DR, FR.
+/// Offsets of the most used registers of a guest's PL011: DR, FR.
 pub const DATA: u64 = 0;
 pub const FLAGS: u64 = 0x18;
-/// In `Global::focus`: the partition has the terminal too.
+/// Bit of `Global::focus`: the partition has the terminal too.
 const ALONE: u32 = 1 << 8;
 
-/// Whether `intid` is the console UART's, which is routed to the core that drains it.
+/// Returns whether `intid` is the console UART's, which is routed to the core that drains it.
 pub fn owns(cpu: &PerCpu, intid: u32) -> bool {
     intid == cpu.plan.header.machine.uart_intid
 }
 
-/// Makes the console core's UART ready; the first partition has the input. After the barrier: the
-/// distributor is set up.
+/// Makes the UART ready on the console core and gives the first partition the input. It is called
+/// after the barrier, when the distributor is set up.
 pub fn init(cpu: &mut PerCpu) {
     let header = cpu.plan.header;
     if cpu.index != header.console_core as usize {
@@ -49,12 +50,12 @@ pub fn init(cpu: &mut PerCpu) {
         cpu.console.mux.set_name(index, &partition.name, partition.colour);
     }
     command(cpu, b'1');
-    // It is not live until somebody asks for it.
+    // The partition is not live until a command makes it live.
     cpu.shared.global.focus.store(0, Relaxed);
-    // SAFETY: the machine check saw the PL011 there; this core alone maps it, and drives it from
-    // here on.
+    // SAFETY: the machine check saw the PL011 there; only this core maps it, and it drives it from
+    // now on.
     let uart = unsafe { Uart::new(header.machine.uart.base) };
-    // What was typed before, as much as the hardware keeps: a command among it counts.
+    // Take earlier input, as much as the hardware keeps, with the commands in it.
     for _ in 0..64 {
         if receive(cpu, uart).is_none() {
             break;
@@ -65,30 +66,30 @@ pub fn init(cpu: &mut PerCpu) {
     cpu.console.uart = Some(uart.0);
     let intid = header.machine.uart_intid;
     cpu.vgic.backend.write_bank(Bank::SetEnable, intid as usize / 32, 1 << (intid % 32));
-    // It was awake so far, and nobody told it what came in.
+    // This core counted as awake until now: others may have filled rings without sending the SGI.
     wake_console_core(cpu);
 }
 
-/// A guest reads its PL011's flags.
+/// Returns the flags of the guest's PL011.
 pub fn flags(cpu: &PerCpu) -> u64 {
     let terminal = cpu.terminal;
     let flags = cpu.state.uart.flags(&terminal.output, &terminal.input);
     flags.into()
 }
 
-/// A guest reads its PL011.
+/// Carries out a guest's read of its PL011.
 #[inline(never)]
 pub fn guest_read(cpu: &mut PerCpu, offset: u64) -> u64 {
     let terminal = cpu.terminal;
     let value = cpu.state.uart.read(offset, &terminal.output, &terminal.input);
-    // The flags alone change nothing.
+    // A read of the flags does not change the interrupt.
     if offset != FLAGS {
         update(cpu);
     }
     value.into()
 }
 
-/// A guest writes its PL011.
+/// Carries out a guest's write to its PL011.
 #[inline(never)]
 pub fn guest_write(cpu: &mut PerCpu, offset: u64, value: u64) {
     if offset == DATA {
@@ -101,8 +102,8 @@ pub fn guest_write(cpu: &mut PerCpu, offset: u64, value: u64) {
     update(cpu);
 }
 
-/// A guest writes `byte` to its PL011's data register. Answers true, as whoever carries out an
-/// access does.
+/// Carries out a guest's write of `byte` to its PL011's data register. Returns true, as all
+/// functions that carry out an access do.
 pub fn send(cpu: &mut PerCpu, byte: u8) -> bool {
     let (uart, output) = (&cpu.state.uart, &cpu.terminal.output);
     let used = uart.send(byte, output);
@@ -120,8 +121,8 @@ pub fn send(cpu: &mut PerCpu, byte: u8) -> bool {
     send_changed(cpu)
 }
 
-/// The rest of [`send`], outside so that it saves no registers for it: the console core has
-/// something to print.
+/// Does the rest of [`send`] if the console core has something to print. It is a separate function
+/// so that [`send`] saves no registers for it.
 #[inline(never)]
 fn send_shown(cpu: &mut PerCpu, used: u32) -> bool {
     mark(cpu);
@@ -131,20 +132,20 @@ fn send_shown(cpu: &mut PerCpu, used: u32) -> bool {
     opaque_true()
 }
 
-/// Likewise: the interrupt may have changed.
+/// Does the rest of [`send`] if the interrupt may have changed.
 #[inline(never)]
 fn send_changed(cpu: &mut PerCpu) -> bool {
     update(cpu);
     opaque_true()
 }
 
-/// Brings the PL011's interrupt in line with its registers, and looks again later if that may
-/// change with the ring: the drain does not tell the producer.
+/// Sets the PL011's interrupt by its registers, and arms a later look if the ring's drain may
+/// change it: the drain does not notify the producer.
 pub fn update(cpu: &mut PerCpu) {
-    // What the registers hold now is seen by whoever changes the level after this look at it.
+    // A core that changes the level after this look at it sees what the registers hold now.
     published();
-    // Twice: between a sibling's look at the registers and what it makes of them something may have
-    // been typed, and whoever comes last must have seen the last state.
+    // This is done twice: input may arrive between a sibling's look at the registers and its change
+    // of the level, and the last core to set the level must have seen the last state.
     let looks = [set_level(cpu), set_level(cpu)];
     if looks == [false; 2] {
         return;
@@ -155,7 +156,7 @@ pub fn update(cpu: &mut PerCpu) {
     cpu.deadlines.arm();
 }
 
-/// Says how many bytes of the guest's were lost, once that is over or `at_end`.
+/// Prints how many bytes of the guest's were lost, once the burst of them is over or `at_end`.
 #[cold]
 pub fn say_lost(cpu: &PerCpu, at_end: bool) {
     let lost = cpu.state.uart.lost(&cpu.terminal.output, at_end);
@@ -167,7 +168,7 @@ pub fn say_lost(cpu: &PerCpu, at_end: bool) {
     print_line(cpu, &line);
 }
 
-/// Whether to look again.
+/// Sets the level of the PL011's interrupt. Returns whether to look again later.
 #[inline(always)]
 fn set_level(cpu: &mut PerCpu) -> bool {
     let terminal = cpu.terminal;
@@ -177,8 +178,8 @@ fn set_level(cpu: &mut PerCpu) -> bool {
     look
 }
 
-/// EL2's timer, at tick `now`: a full ring may have room. Returns whether the next drain is due,
-/// which is its neighbours' doing.
+/// Handles EL2's timer at tick `now`: checks a full ring for room if that is due. Returns whether
+/// the next drain is due, which the core's neighbours caused.
 pub fn on_timer(cpu: &mut PerCpu, now: u64) -> bool {
     if cpu.deadlines.is_due(Deadline::ConsoleLook, now) {
         cpu.deadlines.set(Deadline::ConsoleLook, timer::NEVER);
@@ -198,12 +199,13 @@ pub fn partition_line(cpu: &PerCpu) -> LineBuffer {
 
 /// Prints a line of EL2's own.
 pub fn print_line(cpu: &PerCpu, line: &LineBuffer) {
-    // A ring without room for it holds 768 bytes of such lines already.
+    // If the ring has no room for it, it holds 768 bytes of such lines already.
     cpu.terminal.output.say(&[PREFIX.as_bytes(), line.as_bytes(), b"\r\n"]);
     kick(cpu);
 }
 
-/// This core's partition has stopped, and no guest code runs on this core any more.
+/// Ends the partition's unfinished line. The partition has stopped, and this core runs no guest
+/// code any more.
 pub fn end_partition(cpu: &PerCpu) {
     cpu.terminal.output.end();
     kick(cpu);
@@ -222,7 +224,7 @@ fn mark(cpu: &PerCpu) {
     }
 }
 
-/// The console core sleeps.
+/// Wakes the console core by its control SGI.
 pub fn wake_console_core(cpu: &PerCpu) {
     let console = cpu.plan.header.console_core as usize;
     ipi::send_control(cpu, console, control::CONSOLE);
@@ -246,14 +248,14 @@ impl Partitions for Shared {
     }
 
     fn stopped(&self, index: usize) -> bool {
-        // Nobody prints before it runs.
+        // A partition prints nothing before it runs.
         self.state(index) != abi::state::RUNNING
     }
 }
 
-/// Brings a byte that was typed to its ring, or a few of what is printed to the UART: so little
-/// that the guest of this core hardly notices, and not again before its share of time has passed.
-/// Does nothing on other cores than the console's. The caller arms the timer.
+/// Moves one input byte to its ring, or a few output bytes to the UART, and not again before the
+/// pause that the console's share asks for. Does nothing on other cores than the console core. The
+/// caller arms the timer.
 pub fn drain(cpu: &mut PerCpu) -> After {
     let Some(uart) = cpu.console.uart.map(Uart) else {
         return After::Nothing;
@@ -264,7 +266,7 @@ pub fn drain(cpu: &mut PerCpu) -> After {
         uart.interrupt_on(0);
         return After::More;
     }
-    // By turns: neither who types nor who prints keeps the other waiting.
+    // Input and output take turns, so that neither keeps the other waiting.
     cpu.console.listens = !cpu.console.listens;
     let typed = match cpu.console.listens && uart.has_received() {
         true => receive(cpu, uart),
@@ -285,8 +287,8 @@ pub fn drain(cpu: &mut PerCpu) -> After {
     let (at, interrupts) = match after {
         After::Full => (look, receive | TRANSMIT),
         After::Nothing if waits || !uart.has_received() => {
-            // Whoever waits, with a line that is not there yet or for one that is begun, tells
-            // nobody again.
+            // A partition that waits, with an unfinished line or for another's begun one, does not
+            // wake this core again.
             let at = match cpu.shared.global.waiting.next(0) {
                 Some(_) => end + timer::frequency() / PATIENCE_HZ,
                 None => look,
@@ -300,16 +302,18 @@ pub fn drain(cpu: &mut PerCpu) -> After {
     after
 }
 
-/// Takes a byte from the UART, if there is one and its partition has room for it.
+/// Takes a byte from the UART, if there is one and the ring of the partition with the input has
+/// room for it.
 fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
     let listener = cpu.console.listener;
     let ring = listener.and_then(|index| Some(&cpu.shared.terminals.get(index)?.input));
-    // So long a partition that reads nothing can keep whoever types from a command.
+    // A partition that reads nothing can delay a command for one second.
     let patience = timer::frequency();
     let keys = &mut cpu.console.keys;
     let mut take = || keys.take(ring, timer::now(), patience, || uart.read());
     let mut typed = take()?;
-    // What is for nobody goes faster, so that a command behind it is not long in coming.
+    // Bytes that no partition gets are taken faster, so that a command after them is not delayed
+    // long.
     for _ in 1..DROPPED {
         if typed != Typed::Nothing {
             break;
@@ -336,9 +340,9 @@ fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
     Some(typed)
 }
 
-/// Does what Ctrl-A and `key` ask for, and what is to be said then: who has the input, who could. A
-/// digit gives it to that partition, counted from 1 in the manifest's order, or to nobody; again,
-/// it has the terminal too.
+/// Carries out the command `key` after Ctrl-A. Returns the line to print: which partition has the
+/// input, and which can have it. A digit gives the input to that partition, counted from 1 in the
+/// manifest's order, or to nobody (0); the same digit again gives it the terminal too.
 fn command(cpu: &mut PerCpu, key: u8) -> LineBuffer {
     let number = u32::from(key.wrapping_sub(b'0'));
     let partitions = cpu.plan.partitions();
@@ -347,7 +351,7 @@ fn command(cpu: &mut PerCpu, key: u8) -> LineBuffer {
         let again = focus.load(Relaxed) == number;
         focus.store(if again { number | ALONE } else { number }, Relaxed);
         cpu.console.listener = (number as usize).checked_sub(1);
-        // What it has begun is shown.
+        // A line that it has begun is shown.
         if number != 0 {
             cpu.shared.global.waiting.mark(number - 1);
         }
@@ -363,12 +367,12 @@ fn command(cpu: &mut PerCpu, key: u8) -> LineBuffer {
     line
 }
 
-/// Sends all that waits, on the console core, and waits until it has left the UART: nobody is left
-/// to be kept waiting.
+/// Sends all output that waits, on the console core, and waits until it has left the UART. All
+/// partitions have stopped, so no guest waits.
 pub fn flush(cpu: &mut PerCpu) {
     cpu.console.pace = Pace::new(100, timer::frequency());
     loop {
-        // What is typed stays where it is: nobody is left to read it.
+        // Input stays in the UART: no guest is left to read it.
         cpu.console.listens = true;
         if drain(cpu) == After::Nothing && cpu.shared.global.waiting.next(0).is_none() {
             return cpu.console.uart.map_or((), |uart| Uart(uart).flush());

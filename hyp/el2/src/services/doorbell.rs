@@ -1,5 +1,5 @@
-//! Doorbells: one core's call becomes another core's virtual interrupt. `docs/doorbell.md` follows
-//! one all the way.
+//! Doorbells: one core's call becomes another core's virtual interrupt. `docs/doorbell.md`
+//! describes each step.
 
 use core::sync::atomic::Ordering::Acquire;
 
@@ -37,8 +37,8 @@ pub fn init(cpu: &mut PerCpu) {
     }
 }
 
-/// `RING`: sets this end's bit in the peer's pending word and sends one SGI to the peer's core,
-/// unless the bit was set already, the peer masks it or the rate limit says later.
+/// Answers `RING`: sets this end's bit in the peer's pending word and sends one SGI to the peer's
+/// core, unless the bit was already set, the peer masks it or the rate limit defers it.
 pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
     let Some(end) = cpu.doorbell.end(handle) else {
         return error::BAD_HANDLE;
@@ -66,8 +66,8 @@ pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
     }
 }
 
-/// The doorbell SGI: every doorbell that waits becomes its end's virtual interrupt, and so does
-/// what siblings left.
+/// Handles the doorbell SGI: makes each waiting doorbell its end's virtual interrupt, and takes
+/// siblings' requests.
 pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
     let bits = cpu.mine.word.take();
     if bits == 0 && Gic::fast_inbox(vgic::vcpu(cpu)) {
@@ -77,8 +77,8 @@ pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
         deliver(cpu, handle.into());
     }
     let sibling = vgic::vcpu(cpu).take_requests();
-    // An SGI may find everything taken along by an earlier one: on a core without ends a sibling
-    // sent it.
+    // An earlier SGI's handler may have taken everything already. On a core without channel ends a
+    // sibling sent the SGI.
     let foreign = bits != 0 || !sibling && cpu.doorbell.count != 0;
     cpu.count(if foreign { Reason::Doorbell } else { Reason::Sibling });
 }
@@ -91,7 +91,7 @@ fn deliver(cpu: &mut PerCpu, handle: u64) {
     }
 }
 
-/// `MASK`.
+/// Answers `MASK`.
 pub fn mask(cpu: &mut PerCpu, handle: u64, on: u64) -> i64 {
     if handle >= cpu.doorbell.count {
         return error::BAD_HANDLE;
@@ -108,8 +108,8 @@ pub fn mask(cpu: &mut PerCpu, handle: u64, on: u64) -> i64 {
     0
 }
 
-/// This core's partition has stopped: rings every peer once, past limit and mask's usual path, so
-/// that one that waits for this end looks at `PEER`.
+/// Rings every peer once after this core's partition has stopped, regardless of rate limit and
+/// mask, so that a peer that waits for this end looks at `PEER`.
 pub fn notify_peers_of_stop(cpu: &mut PerCpu) {
     for end in &mut cpu.doorbell.ends {
         if let Some(word) = end.word {
@@ -139,7 +139,7 @@ pub fn retry_deferred(cpu: &mut PerCpu, now: u64) {
     set_deadline(cpu);
 }
 
-/// Waits for the doorbell that may be sent next.
+/// Sets the deadline to the time of the next deferred doorbell.
 fn set_deadline(cpu: &mut PerCpu) {
     let at = cpu.doorbell.deferred.next().unwrap_or(timer::NEVER);
     cpu.deadlines.set(Deadline::Doorbell, at);

@@ -1,4 +1,4 @@
-//! The control SGI: what one core of EL2's wants of another.
+//! The control SGI: requests from one core of EL2 to another.
 
 use core::sync::atomic::Ordering::AcqRel;
 
@@ -11,7 +11,7 @@ use crate::state::percpu::PerCpu;
 /// Sets `bit` (see [`control`](mod@crate::state::shared::control)) for core `index` of the plan and
 /// sends the control SGI.
 pub fn send_control(cpu: &PerCpu, index: usize, bit: u32) {
-    // A bit that is set already has its SGI on its way.
+    // If the bit is already set, its SGI was already sent.
     if let Some(other) = cpu.shared.core(index)
         && other.control.fetch_or(bit, AcqRel) & bit == 0
         && let Some(row) = cpu.cores.get(index)
@@ -20,7 +20,7 @@ pub fn send_control(cpu: &PerCpu, index: usize, bit: u32) {
     }
 }
 
-/// Takes the bits that others have set for this core.
+/// Takes the bits that other cores have set for this core.
 pub fn take_control(cpu: &PerCpu) -> u32 {
     cpu.mine.control.swap(0, AcqRel)
 }

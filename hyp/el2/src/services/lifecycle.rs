@@ -1,5 +1,5 @@
-//! Starting and stopping vCPUs and partitions: what PSCI's answers come to, and how a partition
-//! ends.
+//! Starting and stopping vCPUs and partitions: the actions that PSCI calls result in, and the end
+//! of a partition.
 
 use core::mem::replace;
 use core::sync::atomic::Ordering::AcqRel;
@@ -12,14 +12,14 @@ use crate::state::next::{Next, Stop, Until};
 use crate::state::percpu::PerCpu;
 use crate::state::shared::control;
 
-/// `CPU_ON` was granted: wakes the core of vCPU `vcpu`.
+/// Wakes the core of vCPU `vcpu`, whose `CPU_ON` was granted.
 pub fn wake(cpu: &PerCpu, vcpu: usize) {
     if let Some(index) = ipi::vcpu_core(cpu, vcpu) {
         ipi::send_control(cpu, index, control::START);
     }
 }
 
-/// `CPU_OFF` was granted.
+/// Switches this core's vCPU off, whose `CPU_OFF` was granted.
 pub fn vcpu_off(cpu: &mut PerCpu) -> Next {
     vgic::vcpu(cpu).park();
     match cpu.state.power.all_off() {
@@ -28,8 +28,8 @@ pub fn vcpu_off(cpu: &mut PerCpu) -> Next {
     }
 }
 
-/// Returns what this core does once what it waits for has come; none while it has not. A WFI at EL2
-/// does not wake for a virtual interrupt, so the list registers are looked at before each.
+/// Returns what this core does next if the event that it waits for has come, otherwise `None`. A
+/// WFI at EL2 does not wake for a virtual interrupt, so the caller checks this before each WFI.
 pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
     match until {
         Until::Never => None,
@@ -46,12 +46,12 @@ pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
     }
 }
 
-/// Stops this core's partition, which is told to its other cores and its peers, and this core's
-/// part of it.
+/// Stops this core's partition, notifies its other cores and its peers, and resets this core's part
+/// of it.
 pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
     end(cpu, stop);
-    // Once: where EL2 faults at one of these it comes here again, and the console's core has
-    // others' lines to print.
+    // These are done once: if EL2 faults in one of them it comes here again, and the console core
+    // still has other partitions' lines to print.
     if !replace(&mut cpu.stopped, true) {
         console::end_partition(cpu);
         doorbell::notify_peers_of_stop(cpu);
@@ -59,7 +59,7 @@ pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
     }
 }
 
-/// Ends the partition for its other cores, unless a sibling has.
+/// Ends the partition for its other cores, unless a sibling has done so.
 fn end(cpu: &mut PerCpu, stop: Stop) {
     let mut line = console::partition_line(cpu);
     let to = match stop {
@@ -79,7 +79,7 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
             state::HALTED
         }
     };
-    // Of several vCPUs that stop their partition at once one wins; the others do nothing here.
+    // If several vCPUs stop their partition at once, one wins and the others do nothing here.
     if !cpu.shared.change_state(cpu.row.partition as usize, state::RUNNING, to) {
         return;
     }

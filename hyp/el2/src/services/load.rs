@@ -1,14 +1,15 @@
 //! Loading a partition: all its cores together fill its memory and its channel pages, and clean
-//! them to the point of coherency. Whatever was there, other partitions' images too, is gone.
+//! them to the point of coherency. All earlier contents are overwritten, other partitions' images
+//! included.
 //!
-//! Two rounds, in chunks that cores take one after the other:
+//! Loading has two rounds. In each, cores take chunks one after the other:
 //!
-//! 1. Each byte is copied from the pristine images, or cleared, through the loading tables: Normal,
-//!    Write-Back.
-//! 2. Each line is cleaned and invalidated: guests start with their caches off. By then every core
-//!    has left the loading tables, and the one that cleans maps the memory with its data cache off.
-//!    So no core reads a line back by speculation, which a guest would find once it has its caches
-//!    on.
+//! 1. The cores copy each byte from the pristine images, or clear it, through the loading tables
+//!    (Normal, Write-Back).
+//! 2. The cores clean and invalidate each line, since guests start with their caches off. By then
+//!    every core has left the loading tables, and a core that cleans maps the memory with its data
+//!    cache off. So a core cannot read a line back by speculation, which a guest would find once it
+//!    has its caches on.
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -28,8 +29,8 @@ use crate::state::plan_view::PlanView;
 const EVENTS: u64 = 1 << 2 | 15 << 4;
 
 /// Loads the partition of `cpu`. Each core of the partition calls it, with its loading tables in
-/// use and its counters zero, and is back with its running tables in use when all is done.
-/// `pause` is called often.
+/// use and its counters zero. When it returns, all is loaded and the running tables are in use. It
+/// calls `pause` often.
 pub fn load(cpu: &PerCpu, pause: &mut Progress) {
     let (plan, row) = (&cpu.plan, cpu.row);
     let Some(loading) = cpu.shared.global.loading.get(row.partition as usize) else {
@@ -44,8 +45,8 @@ pub fn load(cpu: &PerCpu, pause: &mut Progress) {
         fill(loads, range);
         pause.look(cpu);
     }
-    // SAFETY: the row's running root; what is filled is not looked at through the loading tables
-    // any more.
+    // SAFETY: the row's running root; this core no longer accesses the filled memory through the
+    // loading tables.
     unsafe { cache::switch_el2_tables(row.ttbr_run) };
     meet(cpu, &loading.arrived, cpu.vcpus.len(), pause);
     while let Some(range) = next(&loading.cleaned) {
@@ -59,7 +60,7 @@ pub fn load(cpu: &PerCpu, pause: &mut Progress) {
     meet(cpu, &loading.arrived, 2 * cpu.vcpus.len(), pause);
 }
 
-/// All that is loaded of a partition.
+/// Returns all ranges that are loaded of a partition.
 fn of(plan: &PlanView, partition: &Partition) -> impl Iterator<Item = Range> {
     ranges(plan.slice::<Memory>(partition.memory), plan.slice(partition.clears))
 }
@@ -71,8 +72,8 @@ fn fill(loads: &[Load], range: Range) {
         let (until, source) = first_part(loads, base, end);
         let size = until - base;
         // SAFETY: the plan gives this partition the range, its loading tables map it and the
-        // source, which lies in the moved image and not in the range. No guest of it runs, and no
-        // other core has this chunk.
+        // source, which is in the moved image and not in the range. No guest of the partition runs,
+        // and no other core has this chunk.
         unsafe {
             match source {
                 Some(source) => core::ptr::copy_nonoverlapping(
@@ -87,8 +88,8 @@ fn fill(loads: &[Load], range: Range) {
     }
 }
 
-/// Waits until `count` cores have come here, counted in `arrived`, the caller among them, saying
-/// how far loading is.
+/// Waits until `count` cores, the caller included, have come here, counted in `arrived`. Prints the
+/// progress of loading meanwhile.
 pub fn meet(cpu: &PerCpu, arrived: &AtomicU32, count: usize, pause: &mut Progress) {
     arrived.fetch_add(1, AcqRel);
     barrier::dsb(barrier::ISHST);
@@ -99,16 +100,16 @@ pub fn meet(cpu: &PerCpu, arrived: &AtomicU32, count: usize, pause: &mut Progres
     }
 }
 
-/// What the console core says while partitions are loaded. Nothing but boot uses the UART then, so
-/// it waits for it.
+/// The console core's messages while partitions are loaded. Only boot uses the UART then, so it may
+/// wait for it.
 pub struct Progress {
     began: u64,
     next: u64,
 }
 
 impl Progress {
-    /// Says nothing on other cores than the console's. There it lets WFE end once in a while, until
-    /// the guest's own `CNTHCTL_EL2` is loaded.
+    /// Prints nothing on other cores than the console core. On the console core it enables periodic
+    /// events that end WFE, until the guest's own `CNTHCTL_EL2` is loaded.
     pub fn new(cpu: &PerCpu) -> Self {
         let began = timer::now();
         let mut next = u64::MAX;
@@ -119,15 +120,15 @@ impl Progress {
         Self { began, next }
     }
 
-    /// Says how far partitions are, if that is due: after half a second, then each time twice as
-    /// late, but every four seconds.
+    /// Prints how far partitions are loaded, if that is due: first after half a second, then at
+    /// twice the elapsed time, but at least every four seconds.
     pub fn look(&mut self, cpu: &PerCpu) {
         let now = timer::now();
         if now < self.next {
             return;
         }
         self.next = now + (now - self.began).min(4 * timer::frequency());
-        // SAFETY: the machine check saw the PL011 there; this core alone maps it, and nothing else
+        // SAFETY: the machine check saw the PL011 there; only this core maps it, and nothing else
         // drives it before the partitions start.
         let uart = unsafe { Uart::new(cpu.plan.header.machine.uart.base) };
         uart.switch_on();

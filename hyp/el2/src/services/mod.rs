@@ -1,4 +1,4 @@
-//! Who answers a guest or an interrupt: one file per feature.
+//! Answers to guests and interrupts: one file per feature.
 
 pub mod console;
 pub mod doorbell;

@@ -1,4 +1,4 @@
-//! The end of the system: every partition has stopped.
+//! The end of the system, after every partition has stopped.
 
 use core::sync::atomic::Ordering::Acquire;
 
@@ -10,13 +10,14 @@ use crate::arch::cache;
 use crate::boot::power_off;
 use crate::state::percpu::PerCpu;
 
-/// Whether the system has ended and this core, the console's, has to say so.
+/// Returns whether the system has ended and this core is the console core, which has to shut it
+/// down.
 pub fn is_due(cpu: &PerCpu) -> bool {
     cpu.console.uart.is_some() && cpu.shared.global.alive.load(Acquire) == 0
 }
 
-/// Prints what waits and the system's last line, and switches the machine off. Nobody is left to be
-/// kept waiting.
+/// Prints what waits and the system's last line, and switches the machine off. All partitions have
+/// stopped, so no guest waits.
 pub fn shut_down(cpu: &mut PerCpu) -> ! {
     console::flush(cpu);
     console::print_line(cpu, &last_line(cpu));
@@ -29,7 +30,7 @@ pub fn shut_down(cpu: &mut PerCpu) -> ! {
     }
 }
 
-/// The system's last line: the nonce, and how each partition ended.
+/// Returns the system's last line: the nonce, and how each partition ended.
 fn last_line(cpu: &PerCpu) -> LineBuffer {
     let mut line = LineBuffer::default();
     line.str("end ").digits(cpu.shared.global.nonce.load(Acquire), 16);

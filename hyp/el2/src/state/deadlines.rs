@@ -1,9 +1,9 @@
-//! The moments a core waits for, in ticks of the physical counter. EL2's one timer is armed for the
+//! The deadlines of a core, in ticks of the physical counter. EL2's one timer is armed for the
 //! earliest.
 
 use crate::arch::timer;
 
-/// What a core may wait for.
+/// Events that a core may wait for.
 #[derive(Clone, Copy)]
 pub enum Deadline {
     /// A doorbell that the rate limit put off may be sent.
@@ -14,24 +14,24 @@ pub enum Deadline {
     ConsoleLook,
 }
 
-/// One moment per [`Deadline`].
+/// One tick per [`Deadline`].
 pub struct Deadlines([u64; 3]);
 
 impl Deadlines {
-    /// Waits for nothing.
+    /// No deadline is set.
     pub const NONE: Self = Self([timer::NEVER; 3]);
 
-    /// Sets `which` to tick `at`; [`timer::NEVER`] clears it. [`Self::arm`] makes it count.
+    /// Sets `which` to tick `at`; [`timer::NEVER`] clears it. It takes effect with [`Self::arm`].
     pub fn set(&mut self, which: Deadline, at: u64) {
         self.0[which as usize] = at;
     }
 
-    /// Sets `which` to tick `at` if it is later than that.
+    /// Sets `which` to tick `at` if it is later than `at` now.
     pub fn advance(&mut self, which: Deadline, at: u64) {
         self.set(which, at.min(self.0[which as usize]));
     }
 
-    /// Whether `which` has come by tick `now`.
+    /// Returns whether `which` has come by tick `now`.
     pub fn is_due(&self, which: Deadline, now: u64) -> bool {
         self.0[which as usize] <= now
     }

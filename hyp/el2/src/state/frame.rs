@@ -1,7 +1,7 @@
 //! The guest's general registers on EL2's stack.
 
 /// x0 to x30 and XZR. The vectors save x20 to x29, which Rust keeps across calls, only for a
-/// synchronous exception other than HVC, and only after `trapped` had its turn: see
+/// synchronous exception other than HVC, and only after `trapped` has returned false: see
 /// [`CALLER_SAVED`].
 #[repr(C)]
 pub struct Frame([u64; 32]);

@@ -1,5 +1,5 @@
-//! What a core, a partition and the system remember, and how the plan is read. Data: who acts on it
-//! is on the floors above.
+//! The state of a core, a partition and the system, and access to the plan. This floor is data; the
+//! code that acts on it is on the floors above.
 
 pub mod deadlines;
 pub mod frame;

@@ -1,6 +1,6 @@
-//! What a core does after a handler: the answer of every handler to the one loop in `traps/irq.rs`.
+//! What a core does after a handler: every handler returns it to the one loop in `traps/irq.rs`.
 
-/// What a core does next. It fits a register: what belongs to it is in
+/// What a core does next. It fits a register; its parameters are in
 /// [`PerCpu`](super::percpu::PerCpu).
 #[must_use]
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ pub enum Stop {
 pub struct Fault {
     /// The cause in words.
     pub cause: &'static str,
-    /// What the line adds to it.
+    /// Text that the console line adds to the cause.
     pub detail: &'static str,
     /// `ESR_EL2`, `ELR_EL2`, `FAR_EL2` and `HPFAR_EL2` of the cause.
     pub registers: [u64; 4],

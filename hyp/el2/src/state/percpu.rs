@@ -1,4 +1,4 @@
-//! A core's own state, one part per service, and its partition's.
+//! A core's own state, one part per service, and the state of its partition.
 
 use ::core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use ::core::{array, ptr};
@@ -19,8 +19,8 @@ use super::plan_view::PlanView;
 use super::shared::{Shared, SharedPerCpu, Terminal};
 use crate::arch::unreachable_state;
 
-/// What belongs to one core. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive
-/// borrow, once per entry. The parts that the vectors' fast paths read come first.
+/// The state of one core. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive borrow,
+/// once per entry. The parts that the vectors' fast paths read are first.
 #[repr(C, align(64))]
 pub struct PerCpu {
     /// The part of the shared region that is this core's.
@@ -31,7 +31,7 @@ pub struct PerCpu {
     pub doorbell: DoorbellState,
     /// The console's part.
     pub console: ConsoleState,
-    /// What EL2's timer is for.
+    /// The deadlines that EL2's timer is armed for.
     pub deadlines: Deadlines,
     /// The last abort that EL2 made the guest take.
     pub injected: Option<InjectedAbort>,
@@ -41,7 +41,7 @@ pub struct PerCpu {
     pub fault: Fault,
     /// The code of the call `FAIL`, for `Stop::Failed`.
     pub fail_code: u64,
-    /// Its partition has stopped.
+    /// Whether its partition has stopped.
     pub stopped: bool,
     /// This core's index in the plan.
     pub index: usize,
@@ -55,11 +55,11 @@ pub struct PerCpu {
     pub cores: &'static [plan::Core],
     /// Indices there of its partition's vCPUs.
     pub vcpus: &'static [u32],
-    /// What [`Global::focus`](super::shared::Global) says while its partition is live.
+    /// Value of [`Global::focus`](super::shared::Global) while its partition is live.
     pub focus: u32,
     /// Its partition's console rings.
     pub terminal: &'static Terminal,
-    /// What its partition's cores share.
+    /// The state that its partition's cores share.
     pub state: &'static PartitionState,
     /// The region that all cores share.
     pub shared: Shared,
@@ -70,11 +70,12 @@ const _: () = assert!(size_of::<PerCpu>() as u64 <= PRIVATE_STATE);
 /// The vGIC's part of [`PerCpu`].
 #[repr(C)]
 pub struct VgicState {
-    /// Zero as long as what [`Delivery`] keeps ready holds and no sibling wants anything.
+    /// This vCPU's request word. Zero means that the cached entries of [`Delivery`] are valid and
+    /// no sibling has a request.
     pub requests: &'static AtomicU32,
-    /// Who holds each SPI: [`Gic::holders`].
+    /// The holder of each SPI: [`Gic::holders`].
     pub holders: &'static [AtomicU8; INTIDS - 32],
-    /// What says there that this core does.
+    /// Value there that names this core's vCPU.
     pub holder: u32,
     /// Which interrupt is in which list register.
     pub delivery: Delivery,
@@ -82,7 +83,7 @@ pub struct VgicState {
     pub backend: VgicBackend,
 }
 
-/// What the vGIC needs to know of this core's hardware; `drivers/vgic_backend.rs` acts on it.
+/// The vGIC's data about this core's hardware; `drivers/vgic_backend.rs` acts on it.
 pub struct VgicBackend {
     /// Number of list registers.
     pub list_registers: usize,
@@ -90,7 +91,7 @@ pub struct VgicBackend {
     pub gicd: u64,
     /// Address of the registers whose word 0 is this core's.
     pub private: u64,
-    /// By vCPU: its core's affinity fields, and the doorbell SGI to it in the driver's form.
+    /// For each vCPU, its core's affinity fields, and the doorbell SGI to it in the driver's form.
     pub siblings: [(u64, u64); MAX_VCPUS],
 }
 
@@ -105,7 +106,7 @@ pub struct DoorbellState {
     pub deferred: Deferred,
 }
 
-/// One of a core's channel ends: all that ringing and being rung need.
+/// One of a core's channel ends, with all data that sending and receiving a doorbell need.
 #[derive(Default)]
 #[repr(C)]
 pub struct ChannelEnd {
@@ -117,8 +118,8 @@ pub struct ChannelEnd {
     pub bit: u64,
     /// The doorbell SGI to the peer's core, in the driver's form.
     pub sgi: u64,
-    /// State of the peer's partition; of an end, always something, and never running where no
-    /// doorbells are taken.
+    /// State of the peer's partition. Every end of the plan has one; it never says running if the
+    /// peer takes no doorbells.
     pub peer: Option<&'static AtomicU32>,
     /// The virtual interrupt of a doorbell at this end.
     pub intid: u32,
@@ -129,7 +130,7 @@ pub struct ChannelEnd {
 const _: () = assert!(size_of::<ChannelEnd>() == 96, "the fast paths index them");
 
 impl DoorbellState {
-    /// The channel end with this handle, if the core has it.
+    /// Returns the channel end with this handle, if the core has it.
     pub fn end(&mut self, handle: u64) -> Option<&mut ChannelEnd> {
         let count = self.count as usize;
         self.ends.get_mut(..count)?.get_mut(usize::try_from(handle).ok()?)
@@ -146,13 +147,13 @@ pub struct ConsoleState {
     pub uart: Option<&'static Pl011Registers>,
     /// Its place in all rings.
     pub mux: Mux,
-    /// What was typed before.
+    /// State of the input between two bytes.
     pub keys: Keys,
-    /// The partition that gets what is typed.
+    /// The partition that gets the input.
     pub listener: Option<usize>,
-    /// Whether the last drain looked first for what was typed.
+    /// Whether the last drain looked for input first.
     pub listens: bool,
-    /// The time that draining takes.
+    /// The bound on the time that draining takes.
     pub pace: Pace,
 }
 
@@ -165,8 +166,8 @@ pub struct InjectedAbort {
     pub cause: [u64; 4],
 }
 
-/// What the cores of one partition share, and no other core maps. It consists of atomics; all bytes
-/// zero is valid.
+/// The state that the cores of one partition share, and that no other core maps. It consists of
+/// atomics; all bytes zero is valid.
 #[repr(C)]
 pub struct PartitionState {
     /// Distributor and banks.
@@ -180,8 +181,8 @@ pub struct PartitionState {
 const _: () = assert!(size_of::<PartitionState>() as u64 <= STATE_SIZE);
 
 impl PartitionState {
-    /// The state before any vCPU runs, with the start of vCPU 0 waiting. The core of vCPU 0 calls
-    /// it, before the barrier.
+    /// Sets the state before any vCPU runs, with the start of vCPU 0 waiting. The core of vCPU 0
+    /// calls it, before the barrier.
     pub fn init(&self, partition: &plan::Partition, plan: &PlanView) {
         let interrupts: &[Interrupt] = plan.slice(partition.interrupts);
         self.gic.init(partition.vcpus.count as usize, &partition.gic, interrupts);
@@ -195,9 +196,9 @@ impl PerCpu {
     /// channel ends are empty.
     ///
     /// # Safety
-    /// On the core of that row, with its MMU on, once in its life: what the answer points to is the
-    /// caller's alone until the core enters its guest or waits, from where the vectors alone hand
-    /// it out.
+    /// The caller runs on the core of that row, with its MMU on, and calls this once. Only the
+    /// caller uses what the result points to until the core enters its guest or waits; from then on
+    /// only the vectors hand it out.
     #[inline(never)]
     pub unsafe fn init(
         row: &'static plan::Core,
@@ -218,14 +219,14 @@ impl PerCpu {
         };
         let state = partition.state.base as *mut PartitionState;
         if row.vcpu == 0 {
-            // SAFETY: the plan gives the partition this region, which its cores alone map; the
-            // others of them do not look at it before the barrier, and this core comes here once.
+            // SAFETY: the plan gives the partition this region, which only its cores map; the other
+            // ones do not access it before the barrier, and this core comes here once.
             unsafe { ptr::write_bytes(state.cast::<u8>(), 0, STATE_SIZE as usize) };
         }
         let place = (row.private.base + PRIVATE_SIZE - PRIVATE_STATE) as *mut Self;
-        // SAFETY: the plan gives this core the region, mapped by its tables alone, and the state is
+        // SAFETY: the plan gives this core the region, mapped only by its tables, and the state is
         // above the stack. Boot comes here once, and drops this borrow when it enters the guest or
-        // waits, from where the vectors alone hand the state out. `PartitionState`: as above,
+        // waits; from then on only the vectors hand the state out. `PartitionState`: as above,
         // atomic and valid when zero.
         unsafe {
             place.write(Self {
@@ -265,7 +266,8 @@ impl PerCpu {
         place
     }
 
-    /// Counts why EL2 was entered. Only this core writes its counters, so a load and a store do.
+    /// Counts why EL2 was entered. Only this core writes its counters, so a load and a store
+    /// suffice.
     pub fn count(&self, reason: Reason) {
         if let Some(entries) = self.mine.entries.get(reason as usize) {
             entries.store(entries.load(Relaxed).wrapping_add(1), Relaxed);

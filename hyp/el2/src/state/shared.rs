@@ -1,6 +1,6 @@
 //! The one region of EL2 that all cores map: pending words, control words, counters, console rings.
 //!
-//! Atomics alone live here. It holds nothing of a guest's but what that guest prints.
+//! It consists only of atomics. The only guest data in it is console output and input.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
@@ -9,7 +9,7 @@ use console::{Output, Ring, Waiting};
 use doorbell::PendingWord;
 use plan::{MAX_PARTITIONS, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION};
 
-/// What belongs to all cores together.
+/// The part that belongs to all cores together.
 #[repr(C)]
 pub struct Global {
     /// State of each partition, `abi::state`.
@@ -20,43 +20,44 @@ pub struct Global {
     pub alive: AtomicU32,
     /// The partitions that have something for the console core.
     pub waiting: Waiting,
-    /// The partition that is live: it was given the input, and maybe the terminal too. Counted from
-    /// 1; 0 for none.
+    /// The live partition, counted from 1, or 0 for none: it was given the input. A further bit
+    /// says that it was given the terminal too.
     pub focus: AtomicU32,
     /// The run's nonce.
     pub nonce: AtomicU64,
-    /// How far the loading of each partition is.
+    /// Progress of loading, by partition.
     pub loading: [Loading; MAX_PARTITIONS],
 }
 
-/// How far the loading of a partition is (`services/load.rs`). Its cores count; all zero before.
+/// Progress of loading a partition (`services/load.rs`). Its cores count; all counts start at zero.
 #[repr(C)]
 pub struct Loading {
-    /// Chunks that a core took to fill them; more than there are once cores found none left.
+    /// Chunks that cores took to fill them. It exceeds the number of chunks once cores found none
+    /// left.
     pub filled: AtomicU32,
-    /// Chunks that a core took to clean them.
+    /// Chunks that cores took to clean them, likewise.
     pub cleaned: AtomicU32,
-    /// How often a core has come to the end of a round.
+    /// How many times a core has come to the end of a round.
     pub arrived: AtomicU32,
 }
 
-/// What one core shares with the others.
+/// The part that one core shares with the others.
 #[repr(C, align(4096))]
 pub struct SharedPerCpu {
     /// The pending word and mask of the core's channel ends.
     pub word: PendingWord,
-    /// What others want of this core: [`control`] bits, sent with the control SGI.
+    /// Requests of other cores to this core: [`control`] bits, sent with the control SGI.
     pub control: AtomicU32,
-    /// EL2 entries by `abi::Reason`; the core alone writes.
+    /// EL2 entries by `abi::Reason`; only the core writes them.
     pub entries: [AtomicU64; Reason::COUNT],
 }
 
-/// What the cores of one partition share with the console core.
+/// The part that the cores of one partition share with the console core.
 #[repr(C, align(4096))]
 pub struct Terminal {
-    /// What they print, and EL2 there.
+    /// Output of the partition's vCPUs, and of EL2 on their cores.
     pub output: Output,
-    /// What was typed for them.
+    /// Input for the partition.
     pub input: Ring,
 }
 
@@ -72,25 +73,25 @@ pub mod control {
     pub const START: u32 = 1 << 1;
     /// The console has work.
     pub const CONSOLE: u32 = 1 << 2;
-    /// Something was typed for the partition.
+    /// The partition's input ring may have changed.
     pub const INPUT: u32 = 1 << 3;
 }
 
 /// The shared region of the running system.
 #[derive(Clone, Copy)]
 pub struct Shared {
-    /// What belongs to all cores together.
+    /// The part that belongs to all cores together.
     pub global: &'static Global,
     cores: &'static [SharedPerCpu],
-    /// What each partition shares with the console core.
+    /// For each partition, the part that it shares with the console core.
     pub terminals: &'static [Terminal],
 }
 
 impl Shared {
-    /// Clears the region at boot, when no other core runs, and keeps `nonce` there. Zero is valid
+    /// Clears the region at boot, when no other core runs, and stores `nonce` there. Zero is valid
     /// for all of it.
     pub fn clear(range: Range, nonce: u64) {
-        // SAFETY: the plan gives EL2 the region, a multiple of a page, and boot's core alone runs.
+        // SAFETY: the plan gives EL2 the region, a multiple of a page, and only the boot core runs.
         // `Global` is at its start.
         unsafe {
             core::ptr::write_bytes(range.base as *mut u8, 0, range.size as usize);
@@ -98,7 +99,7 @@ impl Shared {
         }
     }
 
-    /// The region at `range`, which boot cleared.
+    /// Returns the region at `range`, which boot cleared.
     ///
     /// # Safety
     /// `range` is the plan's shared region with room for so many cores and partitions, mapped, and
@@ -119,24 +120,25 @@ impl Shared {
         }
     }
 
-    /// What core `index` shares.
+    /// Returns the part that core `index` shares.
     #[inline(never)]
     pub fn core(&self, index: usize) -> Option<&'static SharedPerCpu> {
         self.cores.get(index)
     }
 
-    /// Where the state of partition `index` is, `abi::state`; none is never running.
+    /// Returns the word with the state of partition `index`, one of `abi::state`. The word of an
+    /// index without a partition never says running.
     pub fn state_word(&self, index: usize) -> &'static AtomicU32 {
         static NONE: AtomicU32 = AtomicU32::new(abi::state::LOADING);
         self.global.states.get(index).unwrap_or(&NONE)
     }
 
-    /// State of partition `index`, `abi::state`.
+    /// Returns the state of partition `index`, one of `abi::state`.
     pub fn state(&self, index: usize) -> u32 {
         self.state_word(index).load(Acquire)
     }
 
-    /// Moves partition `index` from state `from` to `to`; false if it is in another.
+    /// Moves partition `index` from state `from` to `to`. Returns false if it is in another.
     pub fn change_state(&self, index: usize, from: u32, to: u32) -> bool {
         self.global
             .states

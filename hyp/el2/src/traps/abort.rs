@@ -1,8 +1,8 @@
-//! Aborts and undefined instructions that a guest takes from EL2: for what is not there, or not its
-//! to do.
+//! Aborts and undefined instructions that EL2 makes a guest take: for addresses where nothing is,
+//! and for instructions that it may not use.
 //!
-//! A guest that faults for ever has only its own core for it. One that faults again at the very
-//! vector is beyond helping itself, and is halted with the first cause.
+//! A guest that faults for ever only uses its own core's time. A guest that faults again at the
+//! vector itself cannot handle the exception, so EL2 halts it with the first cause.
 
 use aarch64_cpu::registers::*;
 use abi::Reason;
@@ -14,7 +14,8 @@ use crate::arch::el1_context;
 use crate::state::next::{Fault, Next};
 use crate::state::percpu::{InjectedAbort, PerCpu};
 
-/// An access that no emulated device answers, a fetch, or a walk of the guest's own tables.
+/// Answers the abort of an access that no emulated device answers, of a fetch, or of a walk of the
+/// guest's own tables.
 pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
     let (far, hpfar) = (FAR_EL2.get(), HPFAR_EL2.get());
     let ipa = trap::fault_ipa(hpfar, far);
@@ -27,8 +28,8 @@ pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
         }
         Answer::Abort => {}
     }
-    // Of an emulated device a page is there, though it has no answer to pairs, exclusives, fetches
-    // and walks.
+    // The page of an emulated device exists for the guest, though the device does not answer pairs,
+    // exclusives, fetches and walks.
     let emulated = trap::ipa_known(esr) && mmio::device(cpu, ipa).is_some();
     if cpu.partition.flags & PARTITION_HALT_OUTSIDE != 0 && !emulated {
         return fault::halt(cpu, esr);
@@ -69,8 +70,8 @@ pub fn undefined(cpu: &mut PerCpu) -> Next {
 /// Returns the vector of an exception that the guest takes now.
 ///
 /// # Errors
-/// The guest is there already: it halts, with what EL1 was told of the exception that brought it
-/// there.
+/// The guest is at the vector already: it halts, with EL1's syndrome registers of the exception
+/// that brought it there.
 fn vector(cpu: &mut PerCpu) -> Result<u64, Next> {
     let vector = el1_context::vector();
     if ELR_EL2.get() == vector {

@@ -1,4 +1,4 @@
-//! What halts a partition: a fault of its own that nothing answers, or one of EL2 on its core.
+//! Faults that halt a partition: its own ones that EL2 cannot answer, and those of EL2 on its core.
 
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, HPFAR_EL2, Readable, TPIDR_EL2};
 use abi::Reason;
@@ -9,7 +9,7 @@ use crate::boot;
 use crate::state::next::{Fault, Next, Stop};
 use crate::state::percpu::PerCpu;
 
-/// Halts the partition for what `esr` says.
+/// Halts the partition for the cause that `esr` gives.
 #[cold]
 pub fn halt(cpu: &mut PerCpu, esr: u64) -> Next {
     stop(cpu, trap::cause(esr))
@@ -31,12 +31,12 @@ fn fault_registers() -> [u64; 4] {
     [ESR_EL2.get(), ELR_EL2.get(), FAR_EL2.get(), HPFAR_EL2.get()]
 }
 
-/// An exception of EL2 itself: a defect of Bulkhead's. The core says so and its partition is
-/// halted; the others run on. `cpu` is null before the core has its state: then boot refuses the
-/// machine.
+/// Handles an exception of EL2 itself, which is a defect of Bulkhead. The core prints a line and
+/// its partition is halted; the others continue. `cpu` is null before the core has its state: then
+/// boot refuses the machine.
 pub extern "C" fn fault(cpu: *mut PerCpu) -> ! {
-    // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not
-    // go on.
+    // SAFETY: TPIDR_EL2 is this core's state once it has one, and the code that held the borrow
+    // does not continue.
     match unsafe { cpu.as_mut() } {
         Some(cpu) => give_up(cpu, "fault in EL2", fault_registers()),
         None => boot::fault::fault(fault_registers()),
@@ -51,8 +51,8 @@ fn give_up(cpu: &mut PerCpu, cause: &'static str, registers: [u64; 4]) -> ! {
 
 #[panic_handler]
 fn panic(_: &::core::panic::PanicInfo) -> ! {
-    // SAFETY: TPIDR_EL2 is this core's state once it has one, and whoever held the borrow does not
-    // go on.
+    // SAFETY: TPIDR_EL2 is this core's state once it has one, and the code that held the borrow
+    // does not continue.
     match unsafe { (TPIDR_EL2.get() as *mut PerCpu).as_mut() } {
         Some(cpu) => give_up(cpu, "panic in EL2", [0; 4]),
         None => unreachable_state(),

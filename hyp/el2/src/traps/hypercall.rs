@@ -1,5 +1,5 @@
 //! Calls of a guest, by HVC or SMC (`hyp/abi`; SMCCC is DEN 0028, PSCI DEN 0022). Arguments are
-//! claims until checked.
+//! untrusted until checked.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -13,8 +13,8 @@ use crate::state::frame::Frame;
 use crate::state::next::{Next, Stop, Until};
 use crate::state::percpu::{ChannelEnd, PerCpu};
 
-/// Bits of a function number that name one of Bulkhead's calls once the rest is
-/// [`call::VERSION`]'s.
+/// Bits of a function number that choose one of Bulkhead's calls; the other bits are those of
+/// [`call::VERSION`].
 const OURS: u32 = 0xff;
 
 /// Answers the call in `frame`.
@@ -90,11 +90,11 @@ fn end(cpu: &PerCpu, handle: u64) -> Option<&'static plan::End> {
     cpu.plan.slice(cpu.row.ends).get(handle as usize)
 }
 
-/// The few calls of SMCCC that every hypervisor answers; none for all others.
+/// Answers the few calls of SMCCC that every hypervisor answers. Returns `None` for all others.
 fn smccc(frame: &mut Frame, function: u32) -> Option<i64> {
     Some(match function {
         smccc::VERSION => smccc::VERSION_1_2,
-        // None of the workarounds that a guest may ask for is EL2's to give.
+        // EL2 provides none of the workarounds that a guest may ask for.
         smccc::ARCH_FEATURES
             if matches!(frame.get(1) as u32, smccc::VERSION | smccc::ARCH_FEATURES) =>
         {
@@ -115,7 +115,7 @@ fn smccc(frame: &mut Frame, function: u32) -> Option<i64> {
     })
 }
 
-/// PSCI, and everything that is unknown.
+/// Answers PSCI calls and all unknown ones.
 fn psci(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> Next {
     let arguments = [frame.get(1), frame.get(2), frame.get(3)];
     let memory = cpu.plan.slice::<Memory>(cpu.partition.memory);

@@ -1,5 +1,5 @@
-//! Physical interrupts, and the one loop that carries out what a handler returned. Every wait of a
-//! running system is here.
+//! Physical interrupts, and the one loop that carries out what a handler returned. All waits of a
+//! running system are here.
 
 use aarch64_cpu::asm::barrier;
 use abi::Reason;
@@ -21,13 +21,13 @@ unsafe extern "C" {
     fn enter_guest(frame: *const Frame) -> !;
 }
 
-/// Takes a physical interrupt where the vectors have no fast paths for it.
+/// Takes a physical interrupt in builds whose vectors have no fast paths for it.
 pub extern "C" fn take_interrupt(cpu: &mut PerCpu) {
     interrupt(cpu, acknowledge());
 }
 
 /// Handles physical interrupt `intid`, which the vectors have acknowledged: [`gic::SPECIAL`] and up
-/// if it was withdrawn meanwhile. They have ended a doorbell's.
+/// if it was withdrawn meanwhile. They have already ended a doorbell SGI.
 #[inline(always)]
 pub extern "C" fn interrupt(cpu: &mut PerCpu, intid: u32) {
     if !deliver(cpu, intid) {
@@ -35,14 +35,15 @@ pub extern "C" fn interrupt(cpu: &mut PerCpu, intid: u32) {
     }
 }
 
-/// Outside, so that [`deliver`] saves no registers for it.
+/// Handles an interrupt of EL2's own. It is a separate function so that [`interrupt`] saves no
+/// registers for it.
 #[inline(never)]
 fn own_interrupt(cpu: &mut PerCpu, intid: u32) {
     let next = own(cpu, intid);
     follow(cpu, next);
 }
 
-/// Carries out `next`. Returns once the guest goes on where it was.
+/// Carries out `next`. Returns once the guest continues where it was.
 #[inline(always)]
 pub fn follow(cpu: &mut PerCpu, next: Next) {
     if !matches!(next, Next::Resume) {
@@ -50,7 +51,7 @@ pub fn follow(cpu: &mut PerCpu, next: Next) {
     }
 }
 
-/// What takes a core away from its guest: for a time, or for good.
+/// Carries out all but `Resume`: the core leaves its guest for a time, or for ever.
 #[cold]
 fn leave(cpu: &mut PerCpu, mut next: Next) {
     loop {
@@ -67,7 +68,7 @@ fn leave(cpu: &mut PerCpu, mut next: Next) {
     }
 }
 
-/// Waits at EL2, taking interrupts, until what ends the wait has come.
+/// Waits at EL2, taking interrupts, until the event that ends the wait.
 fn idle(cpu: &mut PerCpu, until: Until) -> Next {
     loop {
         if let Some(next) = lifecycle::ends_wait(cpu, until) {
@@ -88,12 +89,12 @@ fn enter(start: &Start) -> ! {
     el1_context::set_entry(start.entry);
     let mut frame = Frame::ZERO;
     frame.set(0, start.context);
-    // SAFETY: the frame is copied before the stack that it is on is dropped, and nothing else there
-    // is used again: this never returns.
+    // SAFETY: `enter_guest` copies the frame before it drops the stack that the frame is on.
+    // Nothing else on that stack is used again, since this never returns.
     unsafe { enter_guest(&frame) }
 }
 
-/// Acknowledges this core's most urgent physical interrupt, and ends a doorbell's.
+/// Acknowledges this core's most urgent physical interrupt, and ends it if it is the doorbell SGI.
 #[inline(always)]
 fn acknowledge() -> u32 {
     let intid = Gic::acknowledge();
@@ -109,8 +110,8 @@ fn take(cpu: &mut PerCpu) -> Next {
     if deliver(cpu, intid) { Next::Resume } else { own(cpu, intid) }
 }
 
-/// Handles what becomes an interrupt of the guest's: a doorbell, or an interrupt that its partition
-/// owns. False, with nothing done, for all others.
+/// Handles an interrupt that becomes one of the guest's: a doorbell, or an interrupt that its
+/// partition owns. Returns false, with nothing done, for all others.
 #[inline(always)]
 fn deliver(cpu: &mut PerCpu, intid: u32) -> bool {
     match intid {
@@ -131,8 +132,8 @@ fn owned_interrupt(cpu: &mut PerCpu, intid: u32) {
     vgic::vcpu(cpu).physical(intid);
 }
 
-/// Handles an interrupt of EL2's own that is not a doorbell. All but the control SGI are levels:
-/// they end after their source is quiet.
+/// Handles an interrupt of EL2's own that is not a doorbell. All but the control SGI are
+/// level-sensitive: they end after their source is silent.
 fn own(cpu: &mut PerCpu, intid: u32) -> Next {
     let next = match intid {
         gic::CONTROL => {
@@ -163,7 +164,7 @@ fn own(cpu: &mut PerCpu, intid: u32) -> Next {
     next
 }
 
-/// EL2's timer: deferred doorbells, the console.
+/// Handles EL2's timer: deferred doorbells and the console.
 fn on_timer(cpu: &mut PerCpu) -> Next {
     let now = timer::now();
     if cpu.deadlines.is_due(Deadline::Doorbell, now) {
@@ -179,7 +180,7 @@ fn on_timer(cpu: &mut PerCpu) -> Next {
     }
 }
 
-/// The control SGI: what others want of this core.
+/// Handles the control SGI: requests of other cores to this one.
 fn control(cpu: &mut PerCpu) -> Next {
     let bits = ipi::take_control(cpu);
     let only_console = bits == control::CONSOLE;
@@ -188,15 +189,15 @@ fn control(cpu: &mut PerCpu) -> Next {
     if bits & control::INPUT != 0 && !cpu.stopped {
         console::update(cpu);
     }
-    // A start is taken by the loop that waits for one. The end of the system comes before a stop:
-    // the bit that said so is taken.
+    // The loop that waits for a start takes it. The end of the system comes before a stop, since
+    // the bit for it is already taken.
     if bits & control::STOP != 0 && !matches!(next, Next::Off) {
         return Next::Stop(Stop::BySibling);
     }
     next
 }
 
-/// Drains the console, or ends the system where nobody is left to print.
+/// Drains the console, or ends the system if every partition has stopped.
 fn drain(cpu: &mut PerCpu) -> Next {
     if shutdown::is_due(cpu) {
         return Next::Off;
@@ -206,7 +207,8 @@ fn drain(cpu: &mut PerCpu) -> Next {
     Next::Resume
 }
 
-/// Ends a level-sensitive interrupt of EL2's own once what quietened it has taken effect.
+/// Ends a level-sensitive interrupt of EL2's own, after the write that silenced its source has
+/// taken effect.
 fn end_level(intid: u32) {
     barrier::dsb(barrier::SY);
     barrier::isb(barrier::SY);

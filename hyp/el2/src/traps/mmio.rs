@@ -16,7 +16,7 @@ const GICR_SIZE: u32 = 17;
 /// log2 of the bytes of the emulated PL011.
 const UART_SIZE: u32 = 12;
 
-/// log2 of the bytes of the emulated page that has `GICC_DIR`, the second one of the CPU interface.
+/// log2 of the bytes of the emulated page that has `GICC_DIR`, the CPU interface's second page.
 const GICC_DIR_SIZE: u32 = 12;
 
 /// An emulated device.
@@ -28,18 +28,18 @@ pub enum Device {
 
 /// What [`fast`] has done.
 pub enum Fast {
-    /// Nothing: see [`emulate`].
+    /// It has done nothing: see [`emulate`].
     Nothing,
-    /// All there was to do.
+    /// It has done everything.
     All,
-    /// All but [`settle`], with this offset and these bits.
+    /// It has done all but [`settle`], with this offset and these bits.
     Settle(u64, u32),
-    /// All but [`console::send`], with this byte.
+    /// It has done all but [`console::send`], with this byte.
     Send(u8),
 }
 
-/// What guests do most, without a call: reading the distributor's type and enable bits, enabling
-/// SPIs, and the PL011's flags and data.
+/// Carries out the most frequent accesses without a function call: reads of the distributor's type
+/// and enable bits, enabling SPIs, and the PL011's flags and data.
 #[inline(always)]
 pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
     let Some(access) = trap::access(esr) else {
@@ -82,7 +82,7 @@ pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
     }
 }
 
-/// [`fast`] for the PL011: a load of its flags, a store of data, of any size.
+/// Does [`fast`] for the PL011: a load of its flags or a store of data, of any size.
 #[inline(always)]
 fn fast_uart(frame: &mut Frame, cpu: &PerCpu, access: trap::Access, ipa: u64) -> Fast {
     let base = cpu.partition.uart_ipa;
@@ -90,7 +90,7 @@ fn fast_uart(frame: &mut Frame, cpu: &PerCpu, access: trap::Access, ipa: u64) ->
     if base == 0 {
         return Fast::Nothing;
     }
-    // Each counts for itself: one answer for both would be looked at once more.
+    // Each arm counts the entry itself: with one result for both, the code would test it once more.
     match (access.is_write(), offset) {
         (true, console::DATA) => {
             cpu.count(Reason::Mmio);
@@ -107,15 +107,16 @@ fn fast_uart(frame: &mut Frame, cpu: &PerCpu, access: trap::Access, ipa: u64) ->
     }
 }
 
-/// The rest of [`fast`], outside so that this saves no registers for it. True.
+/// Does the rest of [`fast`]. It is a separate function so that [`fast`] saves no registers for it.
+/// Returns true.
 #[inline(never)]
 pub fn settle(cpu: &mut PerCpu, offset: u64, waits: u32) -> bool {
     vgic::vcpu(cpu).settle_spis(offset, waits);
     opaque_true()
 }
 
-/// Carries out an access to an emulated device whose register is one of `registers`, a bit each.
-/// False, with nothing done, if `esr` is of anything else.
+/// Carries out an access to an emulated device if its general register is one of `registers`, one
+/// bit each. Returns false, with nothing done, if `esr` describes anything else.
 #[inline(never)]
 pub fn emulate(frame: &mut Frame, cpu: &mut PerCpu, esr: u64, registers: u32) -> bool {
     let Some(access) = trap::access(esr) else {
@@ -150,7 +151,7 @@ pub fn emulate(frame: &mut Frame, cpu: &mut PerCpu, esr: u64, registers: u32) ->
     true
 }
 
-/// The emulated device at `ipa`, and the offset into it.
+/// Returns the emulated device at `ipa`, and the offset into it.
 #[inline(always)]
 pub fn device(cpu: &PerCpu, ipa: u64) -> Option<(Device, u64)> {
     let partition = cpu.partition;

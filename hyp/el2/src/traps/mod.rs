@@ -1,9 +1,9 @@
-//! Why EL2 was entered, and who answers. The vectors call functions here, in `irq.rs` and in
+//! The handlers of entries to EL2, by reason. The vectors call functions here, in `irq.rs` and in
 //! `fault.rs`.
 //!
-//! Nothing here waits, locks, allocates or panics: whatever the guest did, there is an answer of
-//! bounded length. A handler that ends or suspends the guest returns a [`Next`] other than
-//! `Resume`, which `irq::follow` carries out.
+//! Code here does not wait, lock, allocate or panic: each action of a guest is answered in bounded
+//! time. A handler that ends or suspends the guest returns a [`Next`] other than `Resume`, which
+//! `irq::follow` carries out.
 
 mod abort;
 pub mod fault;
@@ -24,24 +24,26 @@ use crate::state::frame::{ALL_GPRS, CALLER_SAVED, Frame};
 use crate::state::next::Next;
 use crate::state::percpu::PerCpu;
 
-/// HVC #0 from AArch64, counted, that the vectors did not answer themselves.
+/// Answers HVC #0 from AArch64 that the vectors have counted and did not answer themselves.
 pub extern "C" fn hypercall(frame: &mut Frame, cpu: &mut PerCpu) {
-    // What guests measure a hypervisor by first: not worth a walk through all calls.
+    // Benchmarks of hypervisors use this call, so it is answered before the search through all
+    // calls.
     if frame.get(0) as u32 == psci::fid::VERSION {
         return frame.set(0, psci::ret::VERSION_1_1 as u64);
     }
     other_hypercall(frame, cpu);
 }
 
-/// Outside, so that the answer above saves no registers for it.
+/// Answers all other calls. It is a separate function so that [`hypercall`] saves no registers for
+/// it.
 #[inline(never)]
 fn other_hypercall(frame: &mut Frame, cpu: &mut PerCpu) {
     let next = hypercall::call(frame, cpu);
     irq::follow(cpu, next);
 }
 
-/// What a guest's everyday work traps for: SGIs and emulated devices. False, with nothing done, for
-/// all else, and if the access names a register that the frame has not yet.
+/// Answers the traps of a guest's usual work: SGIs and emulated devices. Returns false, with
+/// nothing done, for all others, and if the access names a register that is not in the frame yet.
 #[unsafe(link_section = ".text.hot")]
 pub extern "C" fn trapped(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> bool {
     // `send_sgi` does all others, from `synchronous`.
@@ -62,7 +64,7 @@ pub extern "C" fn trapped(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> bool
     }
 }
 
-/// Any other synchronous exception from the guest, and SError while it ran.
+/// Answers any other synchronous exception from the guest, and SError while it ran.
 pub extern "C" fn synchronous(frame: &mut Frame, cpu: &mut PerCpu) {
     let next = answer(frame, cpu, ESR_EL2.get());
     irq::follow(cpu, next);
@@ -94,18 +96,19 @@ fn answer(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Next {
         }
         ec::DATA_ABORT if mmio::emulate(frame, cpu, esr, ALL_GPRS) => Next::Resume,
         ec::DATA_ABORT | ec::INSTRUCTION_ABORT => abort::abort(cpu, esr),
-        // What the core has and the guest was told that it does not have (TID3): undefined.
+        // These are features that the core has and that the ID registers hide from the guest
+        // (TID3): undefined.
         ec::FP | ec::PAUTH | ec::LS64 | ec::SVE | ec::SME => {
             cpu.count(Reason::Sysreg);
             abort::undefined(cpu)
         }
-        // SError too: without RAS nobody can tell whose access it was, but this core accesses only
-        // its own partition's memory and devices.
+        // This includes SError: without RAS the access that caused it is unknown, but this core
+        // accesses only its own partition's memory and devices.
         _ => fault::halt(cpu, esr),
     }
 }
 
-/// An exception from AArch32: partitions are AArch64 at every level.
+/// Halts the partition for an exception from AArch32: partitions are AArch64 at every level.
 pub extern "C" fn aarch32(_: &mut Frame, cpu: &mut PerCpu) {
     let next = fault::stop(cpu, "AArch32 code, which no partition may run");
     irq::follow(cpu, next);

@@ -1,5 +1,5 @@
-//! What a core does from the moment its MMU is on: makes ready, waits for the others, runs its
-//! guest or waits for its start.
+//! The last step of boot, with the MMU on: a core sets itself up, waits for the others, and runs
+//! its guest or waits for its start.
 
 use core::sync::atomic::Ordering::AcqRel;
 
@@ -15,7 +15,8 @@ use crate::state::percpu::{PerCpu, VgicBackend};
 use crate::state::plan_view::PlanView;
 use ::console::{LineBuffer, STARTED};
 
-/// Step 6 of boot (`boot/entry.rs` calls it by this name). `row` is this core's row of the plan.
+/// Does step 6 of boot (`boot/entry.rs` calls it by this name). `row` is this core's row of the
+/// plan.
 // SAFETY: no other function of EL2 has this name.
 #[unsafe(no_mangle)]
 extern "C" fn run_core(row: &'static plan::Core) -> ! {
@@ -33,7 +34,8 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     let mut progress = Progress::new(cpu);
     load::load(cpu, &mut progress);
     boot_barrier(cpu, &mut progress);
-    // First: a fault of EL2's own on this core, further on, leaves the others their console.
+    // The console comes first: if EL2 faults later on this core, the others still have their
+    // console.
     console::init(cpu);
     vgic::vcpu(cpu).reset();
     if cpu.index == 0 {
@@ -46,8 +48,8 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     unreachable_state()
 }
 
-/// Waits until every core is here: no guest runs before all are loaded and the interrupt controller
-/// is set up.
+/// Waits until every core is here: guests run only after all are loaded and the interrupt
+/// controller is set up.
 fn boot_barrier(cpu: &PerCpu, progress: &mut Progress) {
     if cpu.row.vcpu == 0 {
         cpu.shared.change_state(

@@ -1,4 +1,4 @@
-//! Trapped system registers: `trap::sysreg` is the policy, this reads and writes what it says.
+//! Trapped system registers: `trap::sysreg` is the policy; this module carries it out.
 
 use aarch64_cpu::registers::*;
 use trap::{IdRegister, Policy, SysReg};
@@ -41,7 +41,7 @@ pub fn access(frame: &mut Frame, cpu: &mut PerCpu, access: SysReg) -> Next {
     Next::Resume
 }
 
-/// The machine's value.
+/// Returns the machine's value of `register`.
 fn raw(register: IdRegister) -> u64 {
     match register {
         IdRegister::Pfr0 => ID_AA64PFR0_EL1.get(),

@@ -1,13 +1,13 @@
 //! The fast paths that touch the GIC, for GICv3, whose CPU interface is in system registers: the
-//! doorbell call, the doorbell SGI, a private interrupt of the guest's. GICv2 has none.
+//! doorbell call, the doorbell SGI, a private interrupt of the guest's. On GICv2 there are none.
 
 /// Macros that the table uses.
 macro_rules! fast_macros {
     () => {
         r#"
-// x1 = core, x6 = INTID of a software interrupt: x5 = its list register's content, x0 = the one it
-// was last in, if that is free. Where another has been since, `room` finds one and goes on behind
-// this.
+// x1 = core, x6 = INTID of a software interrupt: x5 = its list register's content, x0 = the list
+// register it was last in, if that is free. If that has held another interrupt since, `room` finds
+// a free one and continues after this macro.
 .macro listable room
     add     x5, x1, x6, lsl #3
     ldr     x5, [x5, #{cached_entry}]
@@ -27,13 +27,13 @@ macro_rules! fast_macros {
     tbz     w7, #0, doorbell_rust
 .endm
 
-// x1 = core, x6 = INTID that is in no list register: x0 = one that is free, and noted as its.
+// x1 = core, x6 = INTID that is not listed: x0 = a free list register, recorded as that INTID's.
 .macro find_room
     isb                                 // ICH_ELRSR_EL2 may not show yet what this entry listed
     ldr     w0, [x1, #{free_for_arrival}]
     mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
     and     w0, w0, w7
-    and     w0, w0, #0xfffe             // 0 is for physical ones
+    and     w0, w0, #0xfffe             // 0 is for physical interrupts
     cbz     w0, doorbell_rust
     rbit    w0, w0
     clz     w0, w0
@@ -96,7 +96,7 @@ ring:                                   // as `doorbell::ring`
     stp     x4, x5, [sp, #16 * 2]
     ldp     x3, x4, [x2, #{peer_word}]  // the peer's pending word, the bit
     ldr     x5, [x3]
-    tst     x5, x4                      // set: only this core sets it, so clear it stays
+    tst     x5, x4                      // only this core sets it, so a clear bit stays clear
     b.ne    4f
     mrs     x5, CNTPCT_EL0
     ldr     x1, [x2, #{tolerance}]
@@ -111,7 +111,7 @@ ring:                                   // as `doorbell::ring`
     ldr     x1, [x3, #{masked}]
     tst     x1, x4
     b.ne    6f
-    ldp     x0, x1, [x2, #{arrival}]    // and the interval
+    ldp     x0, x1, [x2, #{arrival}]    // arrival and interval
     cmp     x0, x5
     csel    x0, x0, x5, hi
     add     x0, x0, x1
@@ -130,7 +130,7 @@ ring:                                   // as `doorbell::ring`
 doorbell:                               // w0 = INTID, x1 = core: as `doorbell::handle_doorbell_sgi`
     msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
     msr     S3_0_C12_C11_1, x0          // ICC_DIR_EL1
-// a kick after the acknowledgement sends an SGI anew: look only now
+// a kick after the acknowledgement sends a new SGI, so look only now
     dsb     sy
     stp     x4, x5, [sp, #16 * 2]
     stp     x6, x7, [sp, #16 * 3]

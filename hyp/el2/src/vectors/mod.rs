@@ -1,21 +1,21 @@
 //! The exception vectors (DDI 0487, D1.3): save what the path clobbers, call one Rust function,
 //! restore, return.
 //!
-//! On GICv3 what happens most has a fast path in assembly (`fast_paths.rs`), for a Rust function
-//! would save eighteen registers first: the doorbell call, the doorbell SGI, a private interrupt of
-//! the guest's. Each does what the Rust function it names does in the usual case, looks at
-//! everything before it changes anything, and leaves all other cases to that function.
+//! On GICv3 the most frequent entries have a fast path in assembly (`fast_paths.rs`), since a Rust
+//! function would save eighteen registers first: the doorbell call, the doorbell SGI, a private
+//! interrupt of the guest's. Each path does what the Rust function it names does in the usual case.
+//! It makes all checks before it changes anything, and leaves all other cases to that function.
 //! `docs/performance.md` has their lengths. On both GICs the vector answers `VERSION` itself, and
-//! an access that `traps::trapped` can answer is left before x20 to x29 are saved.
+//! an access that `traps::trapped` can answer returns to the guest before x20 to x29 are saved.
 //!
 //! All of this is the feature `fast-paths`, on by default. Without it every entry saves its frame
 //! and calls the Rust function for all cases. A guest sees no difference, and EL2 counts the same
 //! entries: `cargo xtask test fast-paths/` compares both builds.
 //!
 //! A frame holds x0 to x30. Rust keeps x19 to x29 across calls, so the interrupt and hypercall
-//! paths save the others alone; only emulation, which may name any register, saves all. Nothing at
-//! EL2 is interruptible, so ELR and SPSR stay in their registers. `TPIDR_EL2` is the core's state:
-//! the vector hands it out once an entry, as an exclusive borrow.
+//! paths save only the others; only emulation, which may name any register, saves all. EL2 cannot
+//! be interrupted, so ELR and SPSR stay in their registers. `TPIDR_EL2` points to the core's state:
+//! the vector hands it out once per entry, as an exclusive borrow.
 
 mod fast_paths;
 mod save_restore;
@@ -33,16 +33,16 @@ use crate::drivers::{IS_V3, gic};
 use crate::state::percpu::{ChannelEnd, PerCpu};
 use crate::state::shared::SharedPerCpu;
 
-/// Where the count of entries for `reason` is in [`SharedPerCpu`].
+/// Returns the offset in [`SharedPerCpu`] of the count of entries for `reason`.
 const fn entries(reason: Reason) -> usize {
     offset_of!(SharedPerCpu, entries) + 8 * reason as usize
 }
 
 /// `ESR_EL2` of HVC #0 from AArch64: the class, and IL for an instruction of 32 bits.
 const HVC_0: u64 = (ec::HVC64 as u64) << 26 | 1 << 25;
-/// Where the channel ends are in [`PerCpu`].
+/// Offset of the channel ends in [`PerCpu`].
 const BELLS: usize = offset_of!(PerCpu, doorbell.ends);
-// What the vectors take for granted beside the offsets they are given.
+// The vectors assume these offsets, in addition to those they are given.
 const _: () = assert!(offset_of!(SharedPerCpu, word) == 0 && offset_of!(PendingWord, pending) == 0);
 const _: () = assert!(offset_of!(ChannelEnd, bit) == offset_of!(ChannelEnd, word) + 8);
 const _: () = assert!(offset_of!(Bucket, interval) == offset_of!(Bucket, arrival) + 8);

@@ -1,4 +1,4 @@
-//! What an entry saves and how EL2 returns to the guest.
+//! The registers that an entry saves, and the return to the guest.
 
 /// Macros that the table and the fast paths use.
 macro_rules! save_macros {
@@ -40,7 +40,7 @@ macro_rules! save_macros {
     };
 }
 
-/// The ways back.
+/// The code that restores registers and returns.
 macro_rules! restore {
     () => {
         r#"
@@ -64,7 +64,7 @@ return_clobbered:
     ldp     x0, x1, [sp], #256
     return_to_guest
 
-// x0 = frame: drops whatever the stack held and enters the guest.
+// x0 = frame: drops all that is on the stack and enters the guest.
     .global enter_guest
 enter_guest:
     mrs     x1, TPIDR_EL2               // the state, right above the stack

@@ -1,5 +1,5 @@
-//! The vector table: one slot of 128 bytes per exception, and what the slots of the guest's
-//! exceptions lead to.
+//! The vector table: one slot of 128 bytes per exception, and the code that the slots of the
+//! guest's exceptions branch to.
 
 macro_rules! table {
     () => {
@@ -12,7 +12,7 @@ vectors:
 
     .macro from_el2 index               // a fault of EL2 itself, or SP_EL0, which it never uses
     .org    vectors + 128 * \index
-// the state, right above the stack: nothing on that is needed any more
+// the state, right above the stack, whose contents are not needed any more
     mrs     x0, TPIDR_EL2
     cbz     x0, 9f
     mov     sp, x0
@@ -56,7 +56,7 @@ vectors:
     b       return_clobbered
     .endif
 
-    enter   10                          // FIQ: no interrupt of EL2's or a partition's is in Group 0
+    enter   10                          // FIQ: EL2's and guests' interrupts are not in Group 0
     mov     w0, #{special}
     b       interrupt
 
@@ -67,7 +67,7 @@ vectors:
     bl      {synchronous}
     b       return_all
 
-    .irp    index, 12, 13, 14, 15       // lower EL, AArch32: no partition may run it
+    .irp    index, 12, 13, 14, 15       // lower EL, AArch32: partitions may not run it
     enter   \index
     save_rest
     save_all
