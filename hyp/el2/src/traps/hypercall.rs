@@ -81,7 +81,9 @@ fn bulkhead(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
         call::ENTRIES => ipi::vcpu_core(cpu, x1 as usize)
             .and_then(|index| cpu.shared.core(index)?.entries.get(x2 as usize))
             .map_or(error::BAD_ARGUMENT, |entries| entries.load(Relaxed) as i64),
-        call::EL2_INSTRUCTIONS => registers::el2_instructions().map_or(error::NOT_SUPPORTED, i64::from),
+        call::EL2_INSTRUCTIONS => {
+            registers::el2_instructions().map_or(error::NOT_SUPPORTED, i64::from)
+        }
         _ => error::NOT_SUPPORTED,
     }
 }
