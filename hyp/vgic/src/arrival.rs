@@ -102,7 +102,7 @@ impl<H: Hardware> Vcpu<'_, H> {
     }
 
     /// Latches a physical interrupt that EL2 acknowledged and cannot list at once, and fills the
-    /// list registers anew. It waits, physically active, or returns to the distributor if this
+    /// list registers again. It waits, physically active, or returns to the distributor if this
     /// vCPU may not receive it.
     #[cold]
     fn latch_acknowledged(&mut self, index: usize, bit: u32) {
@@ -189,7 +189,7 @@ impl<H: Hardware> Vcpu<'_, H> {
             return 0;
         }
         let entry = self.entry(intid, Entry::PENDING);
-        // The next arrival has to find out anew whether a register write caused it.
+        // The next arrival has to find out again whether a register write caused it.
         if let Some(cached) = self.delivery.cached_entry.get_mut(intid as usize)
             && !is_soft
         {

@@ -3,7 +3,7 @@
 //!
 //! Among it is which vCPU holds an SPI: the one that acts on requests for it. A physical SPI's
 //! arrival makes its vCPU the holder: hardware has it active then, so that it arrives nowhere else
-//! until it has ended, and whatever an earlier holder still has of it is over. A software SPI is
+//! until it has ended, and an earlier holder's entries of it are obsolete. A software SPI is
 //! claimed, from no holder only, and released by its holder.
 
 use plan::{

@@ -146,7 +146,7 @@ impl<H: Hardware> Vcpu<'_, H> {
                 self.make_pending(index, bit);
             } else {
                 latch.sw_pending.put(bit & !word.edge.get(), true);
-                // Its next arrival has to find out anew whether a register write caused it.
+                // Its next arrival has to find out again whether a register write caused it.
                 self.gic.mark_stale(self.own, index);
                 latch.pending.put(bit, true);
             }

@@ -268,7 +268,7 @@ enum Step {
     Send(usize, usize),
     /// A sibling sends in the middle of vCPU 0's next entry: before the access of this number.
     SendDuring(usize, usize, u32),
-    /// Whatever waits brings vCPU 0 to EL2.
+    /// A waiting kick or maintenance interrupt brings vCPU 0 to EL2.
     Enter,
     /// Its guest takes what is pending.
     Acknowledge,
@@ -290,8 +290,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// All that was sent is taken, no more often than it was sent, and once at least since it was sent
-/// last.
+/// The guest takes every SGI that was sent, not more often than it was sent, and at least once
+/// after the last send.
 fn nothing_is_lost<const V2: bool>(steps: &[Step]) {
     let partition = partition();
     let mut receiver = Receiver::<V2>::new(&partition);

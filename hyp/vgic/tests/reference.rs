@@ -13,10 +13,10 @@
 //!
 //! One thing may be signalled that the model does not: once, a level that was withdrawn, or a
 //! second edge, while its interrupt was pending in a list register, if that core has not entered
-//! EL2 since. Whatever enters looks at the line, and then none may be. Two things come one after
-//! the other here, as on a core: a register write for a sibling's private interrupts is handled
-//! there before a device raises one; and so is the maintenance interrupt of an end, before the
-//! guest changes EOImode.
+//! EL2 since. Each entry to EL2 looks at the line, and after that none of these may be signalled.
+//! Two things come one after the other here, as on a core: a register write for a sibling's private
+//! interrupts is handled there before a device raises one; and so is the maintenance interrupt of
+//! an end, before the guest changes EOImode.
 
 mod machine;
 mod model;
