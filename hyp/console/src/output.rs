@@ -60,7 +60,7 @@ pub enum Front {
 }
 
 impl<const N: usize> Output<N> {
-    /// An empty ring.
+    /// Returns an empty ring.
     #[cfg(loom)]
     pub fn new() -> Self {
         let place = || Place(AtomicU32::new(0));

@@ -116,7 +116,7 @@ impl PendingWord {
     }
 }
 
-/// The bit of a handle.
+/// Returns the bit of a handle.
 const fn one(bit: u32) -> u64 {
     1 << (bit & 63)
 }

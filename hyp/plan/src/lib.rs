@@ -173,8 +173,8 @@ pub struct Machine {
     pub midrs: Array,
     /// [`Write`] rows, which switch the machine off where firmware has no PSCI to do it.
     pub off: Array,
-    /// [`Range`]s that the boot device tree may reserve and the plan may use all the same, by
-    /// address; none touch.
+    /// [`Range`]s that the plan may use though the boot device tree may reserve them, by address;
+    /// they do not touch.
     pub reclaimed: Array,
 }
 
@@ -184,7 +184,7 @@ pub struct Machine {
 pub struct Write {
     /// The register, a multiple of 4.
     pub address: u64,
-    /// What is written.
+    /// Value written.
     pub value: u32,
     /// Reads as zero.
     pub reserved: u32,
@@ -202,7 +202,7 @@ pub const START_SPIN_TABLE: u32 = 1;
 pub struct Midr {
     /// Bits compared.
     pub mask: u32,
-    /// What they must be.
+    /// Their required value.
     pub value: u32,
 }
 

@@ -68,7 +68,7 @@ pub mod ec {
 pub struct SysReg {
     /// The register, as [`op`] packs it.
     pub op: u16,
-    /// General register, 31 for XZR.
+    /// Number of the general register, 31 for XZR.
     pub rt: u8,
     /// MSR or a system instruction; otherwise MRS.
     pub write: bool,
@@ -158,7 +158,7 @@ impl Access {
         1 << (self.0 >> 22 & 3)
     }
 
-    /// General register, 31 for XZR.
+    /// Number of the general register, 31 for XZR.
     pub const fn rt(self) -> u8 {
         field(self.0, 16, 5)
     }

@@ -7,8 +7,8 @@
 
 use crate::common::Common;
 
-/// A system register as one number: the operands of MRS in the order of its encoding (DDI 0487,
-/// C5.1.2).
+/// Returns a system register as one number: the operands of MRS in the order of its encoding (DDI
+/// 0487, C5.1.2).
 pub const fn op(op0: u8, op1: u8, crn: u8, crm: u8, op2: u8) -> u16 {
     (op0 as u16) << 14 | (op1 as u16) << 11 | (crn as u16) << 7 | (crm as u16) << 3 | op2 as u16
 }

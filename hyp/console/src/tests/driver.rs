@@ -4,7 +4,7 @@ use super::pl011::{DR, Device, FR, ICR, IFLS, IMSC, LCR_H, MIS, RIS};
 use super::*;
 use proptest::prelude::*;
 
-/// The text of a driver that numbers its bytes.
+/// Returns a text in which lost or repeated bytes show.
 fn text() -> impl Iterator<Item = u8> {
     (0..40_000u32).map(|n| if n % 24 == 23 { b'\n' } else { b'a' + (n / 24 + n % 24) as u8 % 26 })
 }
@@ -125,8 +125,8 @@ fn a_line_of_el2s_takes_no_room_that_was_promised() {
 }
 
 proptest! {
-    /// A driver that believes the registers, whatever the level, loses nothing: it writes while FR
-    /// says not full, or as much as the level leaves room for at an interrupt.
+    /// A driver that relies on the registers loses nothing at any level: it writes while FR says
+    /// not full, or at an interrupt as much as the level leaves room for.
     #[test]
     fn nothing_that_fits_is_lost(
         ifls in 0u32..5,

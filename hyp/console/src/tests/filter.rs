@@ -1,4 +1,4 @@
-//! What a guest's text may be.
+//! Tests of the bytes that a guest's text may contain.
 
 use super::super::filter::Filter;
 use proptest::prelude::*;

@@ -91,7 +91,7 @@ impl Machine {
         self.drain(1 << 20);
     }
 
-    /// All that waits.
+    /// Drains all that waits, and checks that nothing is left.
     fn wait(&mut self) {
         self.wait_for_the_filled();
         assert_eq!(self.waiting.next(0), None);

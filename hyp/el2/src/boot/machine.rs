@@ -22,7 +22,7 @@ use crate::state::plan_view::PlanView;
 const RAM_RANGES: usize = 32;
 /// Most reserved ranges within the plan's RAM that EL2 keeps until it knows where the RAM disk is.
 const KEPT_RANGES: usize = 8;
-/// Nodes deeper than this are not looked at.
+/// Most levels of nodes that are read; deeper nodes are skipped.
 const DEPTH: usize = 8;
 /// Most bytes of a device tree (Linux `Documentation/arch/arm64/booting.rst`, 2).
 const TREE: u32 = 2 << 20;

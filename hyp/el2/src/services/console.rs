@@ -52,8 +52,8 @@ pub fn init(cpu: &mut PerCpu) {
     command(cpu, b'1');
     // The partition is not live until a command makes it live.
     cpu.shared.global.focus.store(0, Relaxed);
-    // SAFETY: the machine check saw the PL011 there; only this core maps it, and it drives it from
-    // now on.
+    // SAFETY: the machine check saw the PL011 there; only this core maps it and, from now on,
+    // drives it.
     let uart = unsafe { Uart::new(header.machine.uart.base) };
     // Take earlier input, as much as the hardware keeps, with the commands in it.
     for _ in 0..64 {
