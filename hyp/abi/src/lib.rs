@@ -1,12 +1,12 @@
-//! What guests and EL2 say to each other: call numbers, results, reasons. What guests say among
-//! themselves is `hyp/channel`'s.
+//! The interface between guests and EL2: call numbers, results, reasons. `hyp/channel` defines the
+//! interface between guests.
 //!
 //! Calls follow the SMC Calling Convention (Arm DEN 0028): function number in W0, arguments from
 //! X1, result in X0 (negative is an error), X4 to X17 preserved. HVC and SMC reach the same calls.
 //! The tables of `docs/guest-abi.md` and the C header are generated from this file by
 //! `cargo xtask abi`.
 //!
-//! What a guest makes of an answer of `RING`, and a test of who interrupted a core:
+//! This example interprets an answer of `RING` and tests which entries a neighbour causes:
 //!
 //! ```
 //! use bulkhead_abi::{Reason, error, ring};
@@ -141,9 +141,9 @@ pub mod error {
 pub mod ring {
     /// A doorbell was sent.
     pub const SENT: i64 = 0;
-    /// One is still pending at the peer: it will see this message with that one.
+    /// An earlier doorbell is still pending at the peer, which will see this message with it.
     pub const COALESCED: i64 = 1;
-    /// Over the rate limit: EL2 sends it as soon as the limit allows.
+    /// The doorbell exceeds the rate limit: EL2 sends it as soon as the limit allows.
     pub const DEFERRED: i64 = 2;
 }
 
@@ -163,7 +163,7 @@ pub mod query {
 
 /// Items of `STATUS`.
 pub mod status {
-    /// 1 if a doorbell waits at this end behind its mask.
+    /// 1 if a doorbell is pending at this end, held back by its mask.
     pub const PENDING: u64 = 0;
     /// Doorbells this end sent.
     pub const SENT: u64 = 1;
@@ -195,7 +195,7 @@ pub mod state {
 
 /// Why EL2 was entered. Each entry is counted once, per core.
 ///
-/// [`Reason::FOREIGN`] are the entries a neighbour causes; a compute core never has one.
+/// [`Reason::FOREIGN`] lists the entries that a neighbour causes; a compute core never has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reason {
@@ -230,7 +230,7 @@ pub enum Reason {
 impl Reason {
     /// Number of reasons.
     pub const COUNT: usize = 13;
-    /// Reasons that are a neighbour's doing.
+    /// Reasons that a neighbour causes.
     pub const FOREIGN: [Reason; 2] = [Reason::Doorbell, Reason::Console];
     /// Words for the reasons, by number.
     pub const NAMES: [&str; Self::COUNT] = [

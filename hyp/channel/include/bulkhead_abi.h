@@ -54,9 +54,9 @@
 
 /* A doorbell was sent. */
 #define BULKHEAD_RING_SENT 0
-/* One is still pending at the peer: it will see this message with that one. */
+/* An earlier doorbell is still pending at the peer, which will see this message with it. */
 #define BULKHEAD_RING_COALESCED 1
-/* Over the rate limit: EL2 sends it as soon as the limit allows. */
+/* The doorbell exceeds the rate limit: EL2 sends it as soon as the limit allows. */
 #define BULKHEAD_RING_DEFERRED 2
 
 /* Items of QUERY. */
@@ -74,7 +74,7 @@
 
 /* Items of STATUS. */
 
-/* 1 if a doorbell waits at this end behind its mask. */
+/* 1 if a doorbell is pending at this end, held back by its mask. */
 #define BULKHEAD_STATUS_PENDING 0
 /* Doorbells this end sent. */
 #define BULKHEAD_STATUS_SENT 1
@@ -135,7 +135,7 @@
 #define BULKHEAD_WAIT_DOORBELL 0
 /* Watches the peer's index by WFE: takes no doorbells. */
 #define BULKHEAD_WAIT_WFE 1
-/* Looks again and again: takes no doorbells. */
+/* Polls the peer's index: takes no doorbells. */
 #define BULKHEAD_WAIT_POLL 2
 
 /* Offsets in a channel's region, in bytes: indices and wanted indices (uint32_t), then the data. */

@@ -20,8 +20,8 @@
 #include <string.h>
 
 /*
- * What the functions below return: no error, or an error (negative). PEER_WAITS: done, now ring the
- * channel.
+ * Results of the functions below: success, or an error (negative). PEER_WAITS is a success after
+ * which the caller must ring the channel.
  */
 enum bulkhead_result {
 	BULKHEAD_OK = 0,
@@ -30,7 +30,7 @@ enum bulkhead_result {
 	BULKHEAD_EMPTY = -2,
 	BULKHEAD_TOO_LONG = -3,
 	BULKHEAD_BUFFER_TOO_SHORT = -4,
-	BULKHEAD_PEER_CORRUPT = -5, /* lasts: this direction is closed */
+	BULKHEAD_PEER_CORRUPT = -5, /* permanent: this direction is closed */
 	BULKHEAD_BAD_GEOMETRY = -6,
 };
 
@@ -49,7 +49,7 @@ struct bulkhead_channel {
 };
 
 /*
- * A message's words where they are: one run, or two where it wraps. The peer can read or write them
+ * A message's words in place: one run, or two where it wraps. The peer can read or write them
  * at any moment.
  */
 struct bulkhead_span {
@@ -62,7 +62,7 @@ static inline _Atomic uint32_t *bulkhead_index_(unsigned char *region, size_t of
 	return (_Atomic uint32_t *)(void *)(region + offset);
 }
 
-/* The data word at a free-running byte index. */
+/* Returns the data word at a free-running byte index. */
 static inline _Atomic uint64_t *bulkhead_word_(unsigned char *region, uint32_t bytes,
 					       uint32_t index)
 {
@@ -70,7 +70,7 @@ static inline _Atomic uint64_t *bulkhead_word_(unsigned char *region, uint32_t b
 	return (_Atomic uint64_t *)(void *)(data + (index & (bytes - 1) & ~7u));
 }
 
-/* The word at `index` of a span. */
+/* Returns the word at `index` of a span. */
 static inline _Atomic uint64_t *bulkhead_at_(const struct bulkhead_span *span, size_t index)
 {
 	if (index < span->first_words)
@@ -85,22 +85,22 @@ static inline bool bulkhead_shape_(uint64_t size)
 			     (data & (data - 1)) == 0);
 }
 
-/* Bytes of the record for a message; 0 if it is longer than the ring can ever take. */
+/* Returns the bytes of a message's record; 0 if it is longer than the ring can ever take. */
 static inline uint32_t bulkhead_record_(size_t len, uint32_t ring)
 {
 	return ring != 0 && len <= ring - 8 ? 8 + (((uint32_t)len + 7) & ~7u) : 0;
 }
 
-/* Whether the peer's wanted index lies in what was published: after `old`, up to `now`. */
+/* Returns whether the peer's wanted index is in what was published: after `old`, up to `now`. */
 static inline int bulkhead_crossed_(uint32_t old, uint32_t now, uint32_t want)
 {
 	return (uint32_t)(now - want) < (uint32_t)(now - old) ? BULKHEAD_PEER_WAITS : BULKHEAD_OK;
 }
 
 /*
- * Opens an end: `own` is where the pages it writes are mapped, `peer` the peer's (never written
- * to); sizes in bytes as EL2 gave them, never from the pages. It goes on where the indices in `own`
- * are. Both ends take doorbells until bulkhead_waits says otherwise.
+ * Opens an end. `own` is where the pages it writes are mapped, `peer` where the peer's are, which
+ * it never writes. Sizes are in bytes as EL2 gave them, never from the pages. The end continues at
+ * the indices in `own`. Both ends take doorbells until bulkhead_waits says otherwise.
  */
 static inline int bulkhead_open(struct bulkhead_channel *c, void *own, uint64_t own_size,
 				const void *peer, uint64_t peer_size)
@@ -169,7 +169,7 @@ static inline uint32_t bulkhead_room_(const struct bulkhead_channel *c)
 	return c->own_bytes - (uint32_t)(c->head - c->consumed);
 }
 
-/* The `len` bytes from a free-running byte index on, in whole words. */
+/* Returns the `len` bytes from a free-running byte index on, in whole words. */
 static inline struct bulkhead_span bulkhead_span_(unsigned char *region, uint32_t bytes,
 						  uint32_t index, size_t len)
 {
@@ -185,8 +185,8 @@ static inline struct bulkhead_span bulkhead_span_(unsigned char *region, uint32_
 }
 
 /*
- * Leases room for a message of at most `len` bytes, to be written in place; it is one after
- * bulkhead_commit.
+ * Leases room for a message of at most `len` bytes, to be written in place. bulkhead_commit makes
+ * it a message.
  */
 static inline int bulkhead_reserve(struct bulkhead_channel *c, size_t len,
 				   struct bulkhead_span *span)
@@ -245,7 +245,7 @@ static inline int bulkhead_publish(struct bulkhead_channel *c)
 	c->head_published = c->head;
 	if (c->peer_wait != BULKHEAD_WAIT_DOORBELL)
 		return BULKHEAD_OK;
-	/* Of this store and the peer's store of the wanted index, one is seen by the other side. */
+	/* Of this store and the peer's of the wanted index, the other side sees at least one. */
 	atomic_thread_fence(memory_order_seq_cst);
 	uint32_t want = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_DATA),
 					     memory_order_relaxed);
@@ -261,7 +261,7 @@ static inline int bulkhead_try_send(struct bulkhead_channel *c, const void *mess
 
 /*
  * Publishes, and asks the peer for a doorbell once `room` bytes are free (a record's at least, a
- * ring's at most). Sleep only if `*ready` is false, after ringing where the answer is PEER_WAITS.
+ * ring's at most). Sleep only if `*ready` is false, after ringing if the result is PEER_WAITS.
  */
 static inline int bulkhead_wait_room(struct bulkhead_channel *c, size_t len, uint32_t room,
 				     bool *ready)
@@ -300,8 +300,8 @@ static inline int bulkhead_release(struct bulkhead_channel *c)
 }
 
 /*
- * The next message where it is; it stays the next one until bulkhead_skip. Read each word once, and
- * check what was read.
+ * Shows the next message in place; it stays the next one until bulkhead_skip. Read each word once,
+ * and check what was read.
  */
 static inline int bulkhead_peek(struct bulkhead_channel *c, struct bulkhead_span *span, size_t *len)
 {
@@ -326,7 +326,7 @@ static inline int bulkhead_peek(struct bulkhead_channel *c, struct bulkhead_span
 }
 
 /*
- * Done with the message that bulkhead_peek showed; the peer has its room back after
+ * Ends the use of the message that bulkhead_peek showed; the peer has its room back after
  * bulkhead_release.
  */
 static inline void bulkhead_skip(struct bulkhead_channel *c)
@@ -368,8 +368,8 @@ static inline int bulkhead_recv(struct bulkhead_channel *c, void *buffer, size_t
 /*
  * Publishes released room, and asks the peer for a doorbell once `bytes` bytes of records are there
  * (half a ring at most), so that a stream costs one for many messages. Sleep only if `*ready` is
- * false, after ringing where the answer is PEER_WAITS; and if `bytes` is more than 8 with a
- * deadline, for the peer may pause before.
+ * false, after ringing if the result is PEER_WAITS. If `bytes` is more than 8, sleep with a
+ * deadline, since the peer may pause before.
  */
 static inline int bulkhead_wait_data_for(struct bulkhead_channel *c, uint32_t bytes, bool *ready)
 {
@@ -386,16 +386,16 @@ static inline int bulkhead_wait_data_for(struct bulkhead_channel *c, uint32_t by
 	return error == BULKHEAD_OK ? result : error;
 }
 
-/* The same for the next message. */
+/* Does the same for the next message. */
 static inline int bulkhead_wait_data(struct bulkhead_channel *c, bool *ready)
 {
 	return bulkhead_wait_data_for(c, 8, ready);
 }
 
 /*
- * One step of waiting for an end without doorbells: until `index` may be other than `seen`, or for
- * a while. The load marks the index in the exclusive monitor, so that the peer's store ends the
- * WFE. Enable the event stream (CNTKCTL_EL1.EVNTEN) as a net.
+ * Does one step of waiting for an end without doorbells: until `index` may differ from `seen`, or
+ * for a while. The load marks the index in the exclusive monitor, so that the peer's store ends the
+ * WFE. Enable the event stream (CNTKCTL_EL1.EVNTEN) as a fallback.
  */
 static inline void bulkhead_pause_(const struct bulkhead_channel *c, size_t offset, uint32_t seen)
 {
@@ -414,7 +414,7 @@ static inline void bulkhead_pause_(const struct bulkhead_channel *c, size_t offs
 #endif
 }
 
-/* What waiting needs of the system that this is built into. */
+/* Functions that waiting needs from the surrounding system. */
 struct bulkhead_port {
 	/* Rings the channel: BULKHEAD_CALL_RING. */
 	void (*ring)(void *context);
@@ -435,8 +435,8 @@ static inline bool bulkhead_nap_(const struct bulkhead_channel *c,
 }
 
 /*
- * Receives like bulkhead_recv, waiting as the end does: EMPTY only if `sleep` gave up. Rings by
- * itself: the answer is never PEER_WAITS.
+ * Receives like bulkhead_recv, and waits in the end's way: EMPTY only if `sleep` gave up. It rings
+ * by itself: the result is never PEER_WAITS.
  */
 static inline int bulkhead_recv_wait(struct bulkhead_channel *c, const struct bulkhead_port *port,
 				     void *buffer, size_t space, size_t *len)
@@ -459,8 +459,8 @@ static inline int bulkhead_recv_wait(struct bulkhead_channel *c, const struct bu
 }
 
 /*
- * Sends like bulkhead_try_send, waiting for room as the end does: FULL only if `sleep` gave up.
- * Rings by itself, too.
+ * Sends like bulkhead_try_send, and waits for room in the end's way: FULL only if `sleep` gave up.
+ * It rings by itself, too.
  */
 static inline int bulkhead_send_wait(struct bulkhead_channel *c, const struct bulkhead_port *port,
 				     const void *message, size_t len)
@@ -472,7 +472,7 @@ static inline int bulkhead_send_wait(struct bulkhead_channel *c, const struct bu
 			port->ring(port->context);
 		if (result != BULKHEAD_FULL)
 			return result < 0 ? result : BULKHEAD_OK;
-		/* Half of the room at once: one doorbell for many messages. */
+		/* Asks for half of the room at once: one doorbell for many messages. */
 		result = bulkhead_wait_room(c, len, c->own_bytes / 2, &ready);
 		if (result == BULKHEAD_PEER_WAITS)
 			port->ring(port->context);

@@ -4,7 +4,7 @@ use crate::word::{AtomicU32, AtomicU64, fence};
 use crate::{Doorbell, Error, Indices, Region, Span, UNIT, Wait, record};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-/// Receives messages. One owner at a time; it never waits.
+/// Receives messages. It has one owner at a time and never waits.
 #[derive(Debug)]
 pub struct Consumer<'a> {
     own: Indices<'a>,
@@ -13,7 +13,7 @@ pub struct Consumer<'a> {
     peer_want_room: &'a AtomicU32,
     /// End of the last record released.
     tail: u32,
-    /// What the peer knows of `tail`.
+    /// The value of `tail` that the peer was last told.
     published: u32,
     /// Last good value of the peer's index; at most one ring ahead of `published`.
     produced: u32,
@@ -45,13 +45,13 @@ impl<'a> Consumer<'a> {
         (self.data.len() as u32).wrapping_mul(UNIT)
     }
 
-    /// How many operations were refused because of what the peer wrote.
+    /// Returns how many operations were refused because of what the peer wrote.
     pub fn faults(&self) -> u32 {
         self.faults
     }
 
-    /// Copies the next message into `buffer`, releases it and publishes the room; its length, and
-    /// whether to ring.
+    /// Copies the next message into `buffer`, releases it and publishes the room. Returns the
+    /// message's length and whether to ring.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::BufferTooShort`], [`Error::PeerCorrupt`].
@@ -64,7 +64,7 @@ impl<'a> Consumer<'a> {
         Ok((len, self.publish()))
     }
 
-    /// The next message where it lies. The peer can still change its bytes: read each once, and
+    /// Returns the next message in place. The peer can still change its bytes: read each once, and
     /// check what was read.
     ///
     /// # Errors
@@ -103,8 +103,8 @@ impl<'a> Consumer<'a> {
         if !self.peer_takes_doorbells {
             return Doorbell::NotNeeded;
         }
-        // Against `Producer::wait_begin`: of this store and its store of the wanted index, one is
-        // seen by the other side.
+        // Pairs with `Producer::wait_begin`: of this store and its store of the wanted index, the
+        // other side sees at least one.
         fence(SeqCst);
         Doorbell::crossed(old, new, self.peer_want_room.load(Relaxed))
     }
@@ -114,8 +114,8 @@ impl<'a> Consumer<'a> {
         self.tail.wrapping_sub(self.published)
     }
 
-    /// Publishes, and asks the peer for a doorbell at its next message. Ready if one is there
-    /// already.
+    /// Publishes, and asks the peer for a doorbell at its next message. The result is ready if a
+    /// message is there already.
     ///
     /// # Errors
     /// [`Error::PeerCorrupt`].
@@ -124,8 +124,8 @@ impl<'a> Consumer<'a> {
     }
 
     /// Publishes, and asks the peer for a doorbell once `bytes` bytes of records are there (half a
-    /// ring at most), so that a stream costs one for many messages. Ready if a single message is
-    /// there already.
+    /// ring at most), so that a stream costs one for many messages. The result is ready if a single
+    /// message is there already.
     ///
     /// The peer may pause, or wait for an answer, before that much is there: sleep with a deadline.
     ///
@@ -137,14 +137,15 @@ impl<'a> Consumer<'a> {
             let bytes = bytes.min(self.capacity() / 2).max(UNIT);
             let want = self.tail.wrapping_add(bytes);
             self.own.want_data.store(want, Relaxed);
-            // Against `Producer::publish`, as in `publish` above.
+            // Pairs with `Producer::publish`, as in `publish` above.
             fence(SeqCst);
         }
         let ready = self.available()? != 0;
         Ok(Wait { ready, doorbell })
     }
 
-    /// Bytes of records that are there now: 0 is none. For polling.
+    /// Reads the peer's index and returns the bytes of records that are there now, 0 for none. For
+    /// polling.
     ///
     /// # Errors
     /// [`Error::PeerCorrupt`].
@@ -153,17 +154,19 @@ impl<'a> Consumer<'a> {
         Ok(self.produced.wrapping_sub(self.tail))
     }
 
-    /// Like [`Consumer::available`] as of the last look, without another.
+    /// Returns the bytes of records that were there when this end last looked; does not read the
+    /// peer's index.
     pub fn buffered(&self) -> u32 {
         self.produced.wrapping_sub(self.tail)
     }
 
-    /// The word that changes when a message arrives: what a WFE waiter loads exclusively.
+    /// Returns the word that changes when a message arrives: a WFE waiter loads it exclusively.
     pub fn watch(&self) -> &'a AtomicU32 {
         self.peer_produced
     }
 
-    /// What [`Consumer::watch`] was when this end last looked. Another value is news.
+    /// Returns the value of [`Consumer::watch`] when this end last looked. Any other value means
+    /// that a message has arrived.
     pub fn seen(&self) -> u32 {
         self.produced
     }
@@ -198,18 +201,19 @@ pub struct View<'c, 'a> {
 }
 
 impl<'a> View<'_, 'a> {
-    /// The message's length in bytes.
+    /// Returns the message's length in bytes.
     #[expect(clippy::len_without_is_empty, reason = "an empty message is a message")]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// The words to read, for consumers that work without a copy. The last one may be padded.
+    /// Returns the words to read, for consumers that work without a copy. The last one may be
+    /// padded.
     pub fn words(&self) -> Span<'a> {
         self.span
     }
 
-    /// Copies bytes from byte `offset` on until `buffer` is full.
+    /// Copies bytes from byte `offset` until `buffer` is full.
     ///
     /// # Errors
     /// [`Error::TooLong`] if that would go beyond the message.
@@ -223,7 +227,7 @@ impl<'a> View<'_, 'a> {
         }
     }
 
-    /// Done with the message. The peer has its room back after [`Consumer::publish`].
+    /// Ends the use of the message. The peer has its room back after [`Consumer::publish`].
     pub fn release(self) {
         if let Some(size) = record(self.len) {
             self.consumer.tail = self.consumer.tail.wrapping_add(size);

@@ -1,22 +1,22 @@
 //! The message ring over a channel's pages, for guests of any kind.
 //!
-//! A channel gives each end one region that it alone writes and its peer reads ([`layout`]): a page
+//! A channel gives each end one region that only it writes and its peer reads ([`layout`]): a page
 //! of indices, then the data it sends. [`open`] makes of the two regions a [`Producer`] (own data,
 //! peer's indices) and a [`Consumer`] (peer's data).
 //!
 //! **Records.** A message is an 8-byte header (its length, little-endian, 64 bits) and its bytes,
 //! padded to 8. Indices count bytes, run freely modulo 2^32 and are multiples of 8, so every word
-//! of a record is one aligned word of the data; a record that reaches the end goes on at the start.
-//! The longest message is 8 bytes short of the data.
+//! of a record is one aligned word of the data; a record that reaches the end continues at the
+//! start. The longest message is 8 bytes short of the data.
 //!
-//! **Trust.** The peer may write anything at any moment. Sizes come from the caller, who has them
+//! **Trust.** The peer may write anything at any moment. The caller passes the sizes, which it has
 //! from EL2 (`CHANNEL` call or device tree). Each shared word is read once and checked before use.
 //! An index that the protocol cannot have produced, or a length beyond what was produced, is
-//! [`Error::PeerCorrupt`] from then on, in that direction alone.
+//! [`Error::PeerCorrupt`] from then on, only in that direction.
 //!
 //! **Waiting.** An end waits for doorbells, by WFE or by polling ([`wait`]), as the system was
 //! built. An end that takes no doorbells has its region made [`Region::without_doorbells`], on both
-//! sides: nothing is said or asked there.
+//! sides: such an end never asks for a doorbell and is never sent one.
 //!
 //! **Doorbells.** Each end says at which index it wants one: [`Producer::publish`] and
 //! [`Consumer::publish`] compare and answer [`Doorbell::Needed`] only where that index was crossed,
@@ -90,7 +90,7 @@ use word::{AtomicU32, AtomicU64};
 // Indices and headers are little-endian, and so is every machine this builds for.
 const _: () = assert!(cfg!(target_endian = "little"));
 
-/// Bytes of a record's header, and what every record is a multiple of.
+/// Bytes of a record's header; every record's size is a multiple of it.
 const UNIT: u32 = 8;
 
 /// Why an operation did nothing.
@@ -108,7 +108,8 @@ pub enum Error {
     /// The buffer is too short for the message, which is this many bytes long and stays where it
     /// is.
     BufferTooShort(usize),
-    /// The peer wrote what the protocol cannot produce. Lasts: this direction is closed.
+    /// The peer wrote what the protocol cannot produce. The error is permanent: this direction is
+    /// closed.
     PeerCorrupt,
 }
 
@@ -138,12 +139,13 @@ pub enum Doorbell {
 }
 
 impl Doorbell {
-    /// Whether to ring.
+    /// Returns whether to ring.
     pub const fn needed(self) -> bool {
         matches!(self, Self::Needed)
     }
 
-    /// Needed if the peer's wanted index lies in what was published: after `old`, up to `new`.
+    /// Returns `Needed` if the peer's wanted index is in what was published: after `old`, up to
+    /// `new`.
     fn crossed(old: u32, new: u32, want: u32) -> Self {
         if new.wrapping_sub(want) < new.wrapping_sub(old) { Self::Needed } else { Self::NotNeeded }
     }
@@ -173,7 +175,8 @@ pub struct Indices<'a> {
 }
 
 impl<'a> Indices<'a> {
-    /// Finds them in a region's first page; [`Error::BadGeometry`] if `page` is too short.
+    /// Finds the indices in a region's first page. Returns [`Error::BadGeometry`] if `page` is too
+    /// short.
     pub fn new(page: &'a [AtomicU32]) -> Result<Self, Error> {
         let at = |offset: usize| page.get(offset / 4).ok_or(Error::BadGeometry);
         Ok(Self {
@@ -185,7 +188,7 @@ impl<'a> Indices<'a> {
     }
 }
 
-/// One end's region: its indices and the data it sends. The peer's is only ever read.
+/// One end's region: its indices and the data it sends. This end only reads the peer's region.
 #[derive(Clone, Copy, Debug)]
 pub struct Region<'a> {
     indices: Indices<'a>,
@@ -194,8 +197,8 @@ pub struct Region<'a> {
 }
 
 impl<'a> Region<'a> {
-    /// A region of these words; [`Error::BadGeometry`] unless `data` is a power of two, from 16
-    /// bytes to 2 GiB, or empty: its writer then sends nothing, and every message is
+    /// Makes a region of these words. Returns [`Error::BadGeometry`] unless `data` is a power of
+    /// two, from 16 bytes to 2 GiB, or empty: its writer then sends nothing, and every message is
     /// [`Error::TooLong`].
     pub fn new(indices: Indices<'a>, data: &'a [AtomicU64]) -> Result<Self, Error> {
         let words = data.len();
@@ -206,7 +209,7 @@ impl<'a> Region<'a> {
         }
     }
 
-    /// The end that writes this region takes no doorbells: it waits by WFE or by polling.
+    /// Marks the end that writes this region as taking no doorbells: it waits by WFE or by polling.
     pub fn without_doorbells(self) -> Self {
         Self { doorbells: false, ..self }
     }
@@ -214,14 +217,14 @@ impl<'a> Region<'a> {
 
 /// Opens an end: `own` is the region it writes, `peer` the one its peer writes.
 ///
-/// It goes on where the indices in `own` stand, so that a kernel can take a channel over from its
-/// boot loader, or a program from the one before it. Cleared pages, as EL2 hands them out, are the
-/// beginning.
+/// It continues at the indices in `own`, so that a kernel can take a channel over from its boot
+/// loader, or a program from the one before it. Cleared pages, as EL2 hands them out, are a new
+/// channel.
 pub fn open<'a>(own: Region<'a>, peer: Region<'a>) -> (Producer<'a>, Consumer<'a>) {
     (Producer::new(own, peer), Consumer::new(own, peer))
 }
 
-/// Bytes of the record for a message of `len` bytes, if any record can be that long.
+/// Returns the bytes of the record for a message of `len` bytes, if any record can be that long.
 fn record(len: usize) -> Option<u32> {
     let size = u32::try_from(len).ok()?.checked_next_multiple_of(UNIT)?;
     size.checked_add(UNIT)

@@ -4,7 +4,7 @@ use crate::word::{AtomicU32, AtomicU64, fence};
 use crate::{Doorbell, Error, Indices, Region, Span, UNIT, Wait, record};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-/// Sends messages. One owner at a time; it never waits.
+/// Sends messages. It has one owner at a time and never waits.
 #[derive(Debug)]
 pub struct Producer<'a> {
     own: Indices<'a>,
@@ -15,7 +15,7 @@ pub struct Producer<'a> {
     head: u32,
     /// End of the last record the peer may see.
     published: u32,
-    /// Last good value of the peer's index; at most one ring behind `published`.
+    /// Last good value of the peer's index; at most one ring's length less than `published`.
     consumed: u32,
     faults: u32,
     /// Whether this end asks for doorbells, and whether its peer may.
@@ -48,12 +48,13 @@ impl<'a> Producer<'a> {
         (self.data.len() as u32).wrapping_mul(UNIT)
     }
 
-    /// Length of the longest message that the ring can ever take; none if this end sends nothing.
+    /// Returns the length of the longest message that the ring can ever take, or `None` if this end
+    /// sends nothing.
     pub fn longest(&self) -> Option<usize> {
         Some(self.capacity().checked_sub(UNIT)? as usize)
     }
 
-    /// How many operations were refused because of what the peer wrote.
+    /// Returns how many operations were refused because of what the peer wrote.
     pub fn faults(&self) -> u32 {
         self.faults
     }
@@ -61,8 +62,8 @@ impl<'a> Producer<'a> {
     /// Puts one message into the ring and publishes it with all that were pushed before.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::TooLong`], [`Error::PeerCorrupt`]; nothing is put or published
-    /// then.
+    /// [`Error::Full`], [`Error::TooLong`], [`Error::PeerCorrupt`]; then nothing is put or
+    /// published.
     pub fn try_send(&mut self, message: &[u8]) -> Result<Doorbell, Error> {
         self.push(&[message])?;
         Ok(self.publish())
@@ -119,15 +120,15 @@ impl<'a> Producer<'a> {
         if !self.peer_takes_doorbells {
             return Doorbell::NotNeeded;
         }
-        // Against `Consumer::wait_begin`: of this store and its store of the wanted index, one is
-        // seen by the other side.
+        // Pairs with `Consumer::wait_begin`: of this store and its store of the wanted index, the
+        // other side sees at least one.
         fence(SeqCst);
         Doorbell::crossed(old, new, self.peer_want_data.load(Relaxed))
     }
 
     /// Publishes, and asks the peer for a doorbell once `room` bytes are free (a record's at least,
-    /// a ring's at most; more than one message's means fewer doorbells). Ready if a message of
-    /// `len` bytes fits now.
+    /// a ring's at most; more than one message's means fewer doorbells). The result is ready if a
+    /// message of `len` bytes fits now.
     ///
     /// # Errors
     /// [`Error::TooLong`], [`Error::PeerCorrupt`]: waiting would never end.
@@ -139,14 +140,14 @@ impl<'a> Producer<'a> {
             let room = room.clamp(size, self.capacity());
             let want = self.head.wrapping_add(room).wrapping_sub(self.capacity());
             self.own.want_room.store(want, Relaxed);
-            // Against `Consumer::publish`, as in `publish` above.
+            // Pairs with `Consumer::publish`, as in `publish` above.
             fence(SeqCst);
         }
         self.refresh()?;
         Ok(Wait { ready: self.room() >= size, doorbell })
     }
 
-    /// Bytes that messages not yet consumed take, as of now.
+    /// Reads the peer's index and returns the bytes that messages not yet consumed take.
     ///
     /// # Errors
     /// [`Error::PeerCorrupt`].
@@ -155,17 +156,18 @@ impl<'a> Producer<'a> {
         Ok(self.published.wrapping_sub(self.consumed))
     }
 
-    /// The word that changes when room comes free: what a WFE waiter loads exclusively.
+    /// Returns the word that changes when room comes free: a WFE waiter loads it exclusively.
     pub fn watch(&self) -> &'a AtomicU32 {
         self.peer_consumed
     }
 
-    /// What [`Producer::watch`] was when this end last looked. Another value is news.
+    /// Returns the value of [`Producer::watch`] when this end last looked. Any other value means
+    /// that room has come free.
     pub fn seen(&self) -> u32 {
         self.consumed
     }
 
-    /// Free bytes by the last known index of the peer.
+    /// Returns the free bytes by the last known index of the peer.
     fn room(&self) -> u32 {
         let used = self.head.wrapping_sub(self.consumed);
         self.capacity().wrapping_sub(used)
@@ -190,7 +192,8 @@ impl<'a> Producer<'a> {
     }
 }
 
-/// Room for one message, written in place. Dropped without [`Lease::commit`], it was never there.
+/// Room for one message, written in place. If it is dropped without [`Lease::commit`], nothing is
+/// sent.
 #[derive(Debug)]
 pub struct Lease<'p, 'a> {
     producer: &'p mut Producer<'a>,
@@ -199,7 +202,7 @@ pub struct Lease<'p, 'a> {
 }
 
 impl<'a> Lease<'_, 'a> {
-    /// The words to write, for producers that fill them without a copy.
+    /// Returns the words to write, for producers that fill them without a copy.
     pub fn words(&self) -> Span<'a> {
         self.span
     }

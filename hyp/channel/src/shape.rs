@@ -1,5 +1,5 @@
-//! What a channel looks like to both its ends: how they wait, where things are in its pages, what
-//! their device trees say.
+//! A channel as both its ends see it: how they wait, the layout of its pages, what their device
+//! trees say.
 
 /// How an end of a channel waits. It is fixed when the system is built.
 pub mod wait {
@@ -7,13 +7,13 @@ pub mod wait {
     pub const DOORBELL: u32 = 0;
     /// Watches the peer's index by WFE: takes no doorbells.
     pub const WFE: u32 = 1;
-    /// Looks again and again: takes no doorbells.
+    /// Polls the peer's index: takes no doorbells.
     pub const POLL: u32 = 2;
     /// Words for them, by number: values of [`super::tree::WAIT`] and [`super::tree::PEER_WAIT`].
     pub const NAMES: [&str; 3] = ["doorbell", "wfe", "poll"];
 }
 
-/// A channel's pages. Each side has one region that it alone writes and its peer reads: one page of
+/// A channel's pages. Each side has one region that only it writes and its peer reads: one page of
 /// indices and flags, then the data it sends. Offsets are bytes from the region's start, values
 /// little-endian `u32`.
 pub mod layout {

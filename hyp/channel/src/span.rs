@@ -1,4 +1,4 @@
-//! A message's bytes where they lie in the ring: one run of words, or two where it wraps.
+//! A message's bytes in place in the ring: one run of words, or two where it wraps.
 //!
 //! The words are atomics because the peer may read or write them at any moment; plain references
 //! would be undefined behaviour. Every word is accessed once and whole.
@@ -9,19 +9,19 @@ use zerocopy::FromBytes;
 
 const WORD: usize = 8;
 
-/// The words of a message in order: all of `first`, then all of `second`. Bytes lie in memory
+/// The words of a message in order: all of `first`, then all of `second`. Bytes are in memory
 /// order.
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
     /// Up to the data's end, or all of it.
     pub first: &'a [AtomicU64],
-    /// What goes on at the data's start.
+    /// The rest, from the data's start.
     pub second: &'a [AtomicU64],
 }
 
 impl<'a> Span<'a> {
-    /// The words for `len` bytes from the free-running byte index `at` in `data`, whose length is a
-    /// power of two.
+    /// Returns the words for `len` bytes from the free-running byte index `at` in `data`, whose
+    /// length is a power of two.
     pub(crate) fn new(data: &'a [AtomicU64], at: u32, len: usize) -> Self {
         let words = len.div_ceil(WORD);
         let start = (at as usize / WORD) & data.len().wrapping_sub(1);
@@ -31,7 +31,7 @@ impl<'a> Span<'a> {
         Self { first, second }
     }
 
-    /// The span without its first `words` words. What is left starts in `first`.
+    /// Returns the span without its first `words` words. The rest starts in `first`.
     fn skip(self, words: usize) -> Self {
         match words.checked_sub(self.first.len()) {
             None => Self { first: self.first.get(words..).unwrap_or_default(), ..self },

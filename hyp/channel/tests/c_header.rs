@@ -13,8 +13,8 @@ use std::time::Duration;
 
 const HEADER: &str = include_str!("../include/bulkhead_abi.h");
 
-/// Every number the header defines, as the compiler has it; `cargo xtask abi` reads the sources'
-/// text.
+/// Every number the header defines, as the compiler evaluates it; `cargo xtask abi` reads the
+/// sources' text.
 const NUMBERS: &[(&str, i64)] = &[
     ("REVISION_MAJOR", abi::REVISION_MAJOR as i64),
     ("REVISION_MINOR", abi::REVISION_MINOR as i64),
@@ -126,7 +126,7 @@ unsafe extern "C" {
     ) -> *mut u8;
 }
 
-/// Maps a file of `size` bytes shared and for good, read-only or writable.
+/// Maps a file of `size` bytes shared, read-only or writable, and never unmaps it.
 fn map(file: &File, size: usize, writable: bool) -> Region<'static> {
     let (read, write, shared) = (1, 2, 1);
     let protection = if writable { read | write } else { read };
@@ -173,19 +173,19 @@ fn compile(name: &str) -> PathBuf {
     program
 }
 
-/// A small deterministic generator (Knuth's MMIX constants).
+/// Returns the next number of a small deterministic generator (Knuth's MMIX constants).
 fn next(seed: &mut u64) -> usize {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*seed >> 33) as usize
 }
 
-/// Both sides sleep on doorbells alone.
+/// Both sides sleep and wake only by doorbells.
 #[test]
 fn messages_pass_between_rust_and_c() {
     exchange("doorbell");
 }
 
-/// Neither side ever asks for a doorbell or is told that one is needed.
+/// Neither side ever asks for a doorbell or is asked for one.
 #[test]
 fn messages_pass_without_doorbells() {
     exchange("poll");
@@ -230,7 +230,8 @@ fn exchange(wait: &str) {
         .unwrap();
     let mut to = child.stdin.take().unwrap();
     let mut from = child.stdout.take().unwrap();
-    // A lost wake-up would leave both asleep: then the child ends, and reading its doorbells fails.
+    // A lost wake-up would leave both asleep: then the watchdog kills the child, and reading its
+    // doorbells fails.
     let (done, limit) = std::sync::mpsc::channel::<()>();
     let watchdog = std::thread::spawn(move || {
         let late = limit.recv_timeout(Duration::from_secs(60)).is_err();

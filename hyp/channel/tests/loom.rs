@@ -1,6 +1,6 @@
 //! Every interleaving of ring and doorbell together, for every way of waiting: a producer, a
-//! consumer, two lines. A lost wake-up leaves a thread waiting for ever, which loom reports. Run
-//! with `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-channel --release --test loom`.
+//! consumer, two pending words. A lost wake-up leaves a thread waiting for ever, which loom
+//! reports. Run with `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-channel --release --test loom`.
 #![cfg(loom)]
 
 use bulkhead_channel::word::{AtomicU32, AtomicU64};
@@ -29,7 +29,7 @@ struct Side {
     data: Vec<AtomicU64>,
     word: PendingWord,
     sgi: Notify,
-    /// The core's exclusive monitor, and the event that the peer's store to a marked word is.
+    /// The core's exclusive monitor, and the event that the peer's store to a marked word causes.
     marked: AtomicBool,
     event: Notify,
 }
@@ -57,11 +57,11 @@ impl Side {
         }
     }
 
-    /// What follows a publication towards this side: the `RING` that was asked for, or the event
-    /// that its store was.
+    /// Does what follows a publication towards this side: the `RING` that was asked for, or the
+    /// event that the store causes.
     ///
-    /// The event is the store itself on hardware; here it comes a little later, which costs a
-    /// wake-up at most.
+    /// On hardware the store itself is the event; here it comes a little later, which costs at most
+    /// one wake-up.
     fn published(&self, end: &mut End, doorbell: Doorbell) {
         match self.how {
             How::Doorbell => {
@@ -80,7 +80,7 @@ impl Side {
         assert!(self.how == How::Doorbell || !doorbell.needed());
     }
 
-    /// Waits once, as this side does, for `word` to be another than `seen`.
+    /// Waits once, in this side's way, for `word` to differ from `seen`.
     fn nap(&self, word: &AtomicU32, seen: u32) {
         match self.how {
             How::Doorbell => {
@@ -89,7 +89,8 @@ impl Side {
                 }
             }
             How::Wfe => {
-                // A swap, for loom orders read-modify-writes of one word and not plain stores.
+                // This is a swap, since loom orders read-modify-writes of one word, but not plain
+                // stores.
                 self.marked.swap(true, SeqCst);
                 fence(SeqCst);
                 if word.load(Acquire) == seen {
@@ -154,8 +155,8 @@ fn talk(words: usize, last: u8, batch: bool, hows: [How; 2]) {
     });
 }
 
-/// A ring with room for all: only the consumer waits. Then one that holds one message: both do.
-/// Then a batch.
+/// Tests a ring with room for all, where only the consumer waits; a ring that holds one message,
+/// where both wait; and a batch.
 fn all_shapes(hows: [How; 2]) {
     talk(8, 2, false, hows);
     talk(2, 2, false, hows);
@@ -189,8 +190,8 @@ fn ends_may_wait_in_different_ways() {
     }
 }
 
-/// A peer that stores what no protocol allows, between any two accesses of an honest end: within
-/// bounds, and the end's own indices say what it did.
+/// A peer stores what the protocol does not allow, between any two accesses of an honest end. The
+/// end stays within bounds, and its own indices count what it did.
 #[test]
 fn a_hostile_peer_at_every_moment() {
     for (produced, length, consumed) in

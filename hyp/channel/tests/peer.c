@@ -50,7 +50,7 @@ static bool sleep_for_doorbell(void *context)
 	return true;
 }
 
-/* The word at `index` of a span. */
+/* Returns the word at `index` of a span. */
 static _Atomic uint64_t *word(const struct bulkhead_span *span, size_t index)
 {
 	if (index < span->first_words)
@@ -59,8 +59,8 @@ static _Atomic uint64_t *word(const struct bulkhead_span *span, size_t index)
 }
 
 /*
- * Echoes the next message from where it is to where it is read, if it is there and fits; false if
- * one must wait.
+ * Copies the next message from the received pages to the sent ones, if it is there and fits.
+ * Returns false if the caller must wait.
  */
 static bool echo_in_place(struct bulkhead_channel *c, size_t *len)
 {

@@ -1,10 +1,10 @@
-//! A peer that writes anything, anywhere it can, at every moment.
+//! Tests against a peer that writes anything, anywhere it can, at every moment.
 
 use super::*;
 use proptest::collection::vec;
 
-/// What a hostile peer writes between two steps: a word of its region, with values near what is
-/// plausible or any.
+/// What a hostile peer writes between two steps: a word of its region, with a plausible or an
+/// arbitrary value.
 #[derive(Clone, Debug)]
 enum Attack {
     Index(usize, u32),
@@ -55,8 +55,8 @@ impl Counts {
         8 + len.next_multiple_of(8) as u32
     }
 
-    /// What the end tells its peer is what it did, from indices that stood at `start`, whatever the
-    /// peer said meanwhile.
+    /// Checks that the end's indices, which began at `start`, count what it did, independent of
+    /// what the peer wrote meanwhile.
     fn check(&self, own: &Memory, start: u32) {
         let index = |at| own.index(at).load(Relaxed).wrapping_sub(start);
         assert_eq!(index(layout::PRODUCED), self.sent);
@@ -64,7 +64,7 @@ impl Counts {
     }
 }
 
-/// One round of everything an honest end does. Whatever it is told stays within bounds.
+/// Does one round of everything an honest end does. All results stay within bounds.
 fn honest(tx: &mut Producer<'_>, rx: &mut Consumer<'_>, len: usize, counts: &mut Counts) {
     let mut buffer = [0; 512];
     let faults = (tx.faults(), rx.faults());
@@ -89,7 +89,7 @@ fn honest(tx: &mut Producer<'_>, rx: &mut Consumer<'_>, len: usize, counts: &mut
     let (room, data) = (tx.wait_begin(len, 0), rx.wait_begin());
     assert!(tx.in_flight().is_ok_and(|used| used <= tx.capacity()) || tx.faults() > 0);
     assert!(rx.available().is_ok_and(|there| there <= rx.capacity()) || rx.faults() > 0);
-    // A direction once closed stays closed.
+    // A closed direction stays closed.
     assert!(faults.0 == 0 || room.is_err());
     assert!(faults.1 == 0 || data.is_err());
 }
@@ -101,8 +101,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Anything at all in every word the peer can write, between any two rounds, however each side
-    /// waits: in bounds, no panic, no endless loop, no miscount.
+    /// The peer writes any value to any word it can, between any two rounds, and each side waits in
+    /// any way. The end stays in bounds, does not panic or loop for ever, and counts correctly.
     #[test]
     fn a_hostile_peer_stays_outside(
         rounds in vec((vec(attack(), 0..4), 0_usize..100), 0..3 * LENGTH),
@@ -126,7 +126,8 @@ proptest! {
         }
     }
 
-    /// Noise in every word of the region, index page and all, before every round.
+    /// The peer writes noise to every word of its region, the index page included, before every
+    /// round.
     #[test]
     fn noise_everywhere_stays_outside(
         seed in any::<u64>(), rounds in 1..=LENGTH, start in start(),
@@ -138,7 +139,7 @@ proptest! {
             seed = seed
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            // Mostly small numbers: those are the ones that may pass a check.
+            // Most numbers are small, since small ones may pass a check.
             seed >> 32 >> (seed >> 58)
         };
         for round in 0..rounds {
@@ -151,7 +152,7 @@ proptest! {
         }
     }
 
-    /// A peer that breaks one direction has not broken the other: here it only keeps its `CONSUMED`
+    /// A peer that breaks one direction does not break the other: here only its `CONSUMED` is
     /// honest.
     #[test]
     fn the_honest_direction_is_unharmed(
@@ -210,7 +211,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// A peer that scribbles at the very same time, so that words change inside a call too.
+/// The peer writes concurrently, so that words change inside a call too.
 #[test]
 fn a_peer_that_never_stops_writing() {
     let (mine, theirs) = (Memory::new(16, 0), Memory::new(16, 0));

@@ -1,9 +1,10 @@
-//! The ring against a queue, against a peer that writes anything, in every shape, and as a stream.
+//! Tests of the ring against a queue, against a peer that writes anything, in every shape, and as a
+//! stream.
 
 mod hostile;
 mod queue;
 mod shapes;
-// About rates, not memory, and long.
+// These tests are long, and about rates, not memory.
 #[cfg(not(miri))]
 mod stream;
 
@@ -11,9 +12,9 @@ use super::*;
 use core::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
 
-/// Fewer cases where an interpreter runs them.
+/// Number of cases: fewer if Miri runs them.
 const CASES: u32 = if cfg!(miri) { 3 } else { 256 };
-/// How much longer a case may be where none does.
+/// Factor on the length of a case: longer if Miri does not run it.
 const LENGTH: usize = if cfg!(miri) { 1 } else { 20 };
 
 /// A region's memory.
@@ -23,7 +24,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Cleared, `words` of data, all indices at `start` (a multiple of 8).
+    /// Returns cleared memory with `words` of data and all indices at `start` (a multiple of 8).
     pub fn new(words: usize, start: u32) -> Self {
         let page: Vec<AtomicU32> = (0..128).map(|_| AtomicU32::new(0)).collect();
         for offset in [layout::PRODUCED, layout::CONSUMED] {
@@ -42,7 +43,7 @@ impl Memory {
     }
 }
 
-/// Every index value worth starting from: at zero, and one that wraps soon.
+/// Index values to start from: zero, or one that wraps soon.
 fn start() -> impl Strategy<Value = u32> {
     prop_oneof![Just(0), (0_u32..64).prop_map(|n| 0_u32.wrapping_sub(n * 8))]
 }

@@ -1,4 +1,4 @@
-//! The ring is a queue, whatever is done with it in whatever order.
+//! The ring is a queue under any operations in any order.
 
 use super::*;
 use proptest::collection::vec;
@@ -34,8 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the ring must do: queues of what is written and what is published, and whether each side
-/// waits for a doorbell.
+/// The ring's reference: queues of what is written and what is published.
 struct Model {
     capacity: usize,
     hidden: VecDeque<Vec<u8>>,
@@ -88,8 +87,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Bytes, order, room and emptiness are exactly a queue's, across every wrap of the data and of
-    /// the indices.
+    /// The ring's bytes, order, room and emptiness are exactly a queue's, across every wrap of the
+    /// data and of the indices.
     #[test]
     fn it_is_a_queue(steps in vec(step(), 0..10 * LENGTH), shift in 1_u32..7, start in start()) {
         let (a, b) = (Memory::new(1 << shift, start), Memory::new(2, start));
@@ -170,7 +169,7 @@ proptest! {
                 Step::WaitData => {
                     let wait = rx.wait_begin().unwrap();
                     prop_assert_eq!(wait.ready, !model.shown.is_empty());
-                    // Asleep: exactly the first message needs a doorbell.
+                    // The consumer sleeps: exactly the first message needs a doorbell.
                     if !wait.ready {
                         let waiting = !model.hidden.is_empty();
                         prop_assert_eq!(tx.publish().needed(), waiting);
@@ -190,7 +189,8 @@ proptest! {
                         expected => {
                             model.publish();
                             prop_assert_eq!(wait.unwrap().ready, expected.is_ok());
-                            // Asleep: a doorbell comes when that much is free, and not before.
+                            // The producer sleeps: a doorbell comes when that much is free, and not
+                            // before.
                             let room = (room as usize).clamp(Model::size(len), model.capacity);
                             let mut asleep = expected.is_err();
                             while asleep {

@@ -1,4 +1,4 @@
-//! Shapes: no data, no doorbells, batches, much at once.
+//! Tests of channels without data or doorbells, of batches, and of waits for many messages.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn a_batch_is_one_publication() {
     assert_eq!(rx.watch().load(Relaxed), 8 * 24);
 }
 
-/// A side that sends nothing has a page of indices alone. The other direction works as ever.
+/// A side that sends nothing has only a page of indices. The other direction works.
 #[test]
 fn one_direction_is_enough() {
     let (a, b) = (Memory::new(16, 0), Memory::new(0, 0));
@@ -52,7 +52,7 @@ fn one_direction_is_enough() {
     assert_eq!(nothing.recv(&mut buffer), Err(Error::PeerCorrupt));
 }
 
-/// Ends that take no doorbells write no wish, are never rung, and see every change of the word they
+/// Ends that take no doorbells ask for none, are never rung, and see every change of the word they
 /// watch.
 #[test]
 fn without_doorbells_nothing_is_asked_or_said() {
@@ -84,7 +84,7 @@ fn without_doorbells_nothing_is_asked_or_said() {
     }
 }
 
-/// One end polls, the other sleeps: only the one that sleeps is rung.
+/// One end polls and the other sleeps: only the end that sleeps is rung.
 #[test]
 fn each_end_waits_in_its_own_way() {
     let (a, b) = (Memory::new(4, 0), Memory::new(4, 0));
@@ -94,12 +94,12 @@ fn each_end_waits_in_its_own_way() {
     assert!(!rx.wait_begin().unwrap().ready && !back.wait_begin().unwrap().ready);
     assert!(!tx.try_send(&[1]).unwrap().needed());
     assert!(answer.try_send(&[2]).unwrap().needed());
-    // It waits for room as well: 16 of 32 bytes are taken.
+    // The producer waits for room as well: 16 of 32 bytes are taken.
     assert!(!tx.wait_begin(16, 0).unwrap().ready);
     assert!(rx.recv(&mut [0; 8]).unwrap().1.needed());
 }
 
-/// A consumer that asks for much is rung once, when that much is there, and no later than at half
+/// A consumer that asks for many bytes is rung once, when they are there, and no later than at half
 /// of the ring.
 #[test]
 fn a_consumer_may_ask_for_many_messages() {

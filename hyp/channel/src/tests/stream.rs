@@ -1,8 +1,8 @@
-//! A stream costs few doorbells, whichever side is faster: a simulation of both ends in time.
+//! A simulation of both ends in time: a stream costs few doorbells, no matter which side is faster.
 
 use super::*;
 
-/// Where a side is: at work until a time, or asleep, perhaps with an alarm.
+/// State of a side: at work until a time, or asleep until an alarm ([`NEVER`] without one).
 #[derive(Clone, Copy, Debug)]
 enum State {
     Works(u64),
@@ -11,14 +11,14 @@ enum State {
 
 const NEVER: u64 = u64::MAX;
 
-/// What a stream is like: times in any unit.
+/// Properties of a stream. Times are in any unit.
 #[derive(Clone, Copy, Debug)]
 struct Stream {
     produce: u64,
     consume: u64,
-    /// From a doorbell's call to the sleeper's first instruction.
+    /// Time from a doorbell's call to the sleeper's first instruction.
     wake: u64,
-    /// The consumer's patience for half a ring: after that it takes what is there.
+    /// Time that the consumer waits for half a ring; then it takes what is there.
     alarm: u64,
     /// Messages before each index store of the producer.
     batch: u64,
@@ -27,7 +27,7 @@ struct Stream {
     words: usize,
 }
 
-/// Doorbells that both ends sent for `count` messages. Panics if both sleep for ever.
+/// Returns how many doorbells both ends sent for `count` messages. Panics if both sleep for ever.
 fn doorbells(stream: Stream, count: u64) -> u64 {
     let (a, b) = (Memory::new(stream.words, 0), Memory::new(2, 0));
     let (mut tx, _) = open(a.region(), b.region());
@@ -105,8 +105,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// With room for 64 messages and each side asking for half, at most 1 doorbell in 20 messages,
-    /// and nobody sleeps on.
+    /// With room for 64 messages and each side asking for half, the ends send at most 1 doorbell
+    /// per 20 messages, and neither sleeps for ever.
     #[test]
     fn one_doorbell_in_twenty_messages(
         produce in 1_u64..60, consume in 1_u64..60, wake in 0_u64..4000, alarm in 1_u64..40_000,
@@ -116,13 +116,13 @@ proptest! {
         let words = ((8 + len.next_multiple_of(8)) * records).next_power_of_two() / 8;
         let stream = Stream { produce, consume, wake, alarm, batch, len, words };
         let count = 2000;
-        // The start and the end of the stream are no part of its rate.
+        // The start and the end of the stream are not part of its rate.
         let rung = doorbells(stream, count);
         prop_assert!(rung.saturating_sub(2) * 20 <= count, "{rung} doorbells for {count} messages");
     }
 }
 
-/// The bound is not met by never ringing: without alarms, the doorbells alone move a stream whose
+/// The bound is not met by never ringing: without alarms, only the doorbells move a stream whose
 /// ends both sleep.
 #[test]
 fn doorbells_alone_move_a_stream() {
