@@ -199,7 +199,7 @@ pub fn partition_line(cpu: &PerCpu) -> LineBuffer {
 
 /// Prints a line of EL2's own.
 pub fn print_line(cpu: &PerCpu, line: &LineBuffer) {
-    // If the ring has no room for it, it holds 768 bytes of such lines already.
+    // A ring without room for the line already holds 768 bytes of such lines.
     cpu.terminal.output.say(&[PREFIX.as_bytes(), line.as_bytes(), b"\r\n"]);
     kick(cpu);
 }

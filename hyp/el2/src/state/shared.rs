@@ -35,7 +35,7 @@ pub struct Loading {
     /// Chunks that cores took to fill them. It exceeds the number of chunks once cores found none
     /// left.
     pub filled: AtomicU32,
-    /// Chunks that cores took to clean them, likewise.
+    /// Chunks that cores took to clean them; counts like `filled`.
     pub cleaned: AtomicU32,
     /// How many times a core has come to the end of a round.
     pub arrived: AtomicU32,

@@ -34,8 +34,8 @@ pub extern "C" fn hypercall(frame: &mut Frame, cpu: &mut PerCpu) {
     other_hypercall(frame, cpu);
 }
 
-/// Answers all other calls. It is a separate function so that [`hypercall`] saves no registers for
-/// it.
+/// Answers all other calls. It is a separate function so that [`hypercall()`] saves no registers
+/// for it.
 #[inline(never)]
 fn other_hypercall(frame: &mut Frame, cpu: &mut PerCpu) {
     let next = hypercall::call(frame, cpu);
