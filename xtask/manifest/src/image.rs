@@ -18,7 +18,7 @@ pub struct Refusal {
     pub rule: &'static str,
     /// What is wrong, shown under the caret.
     pub why: String,
-    /// What to do.
+    /// The remedy.
     pub help: &'static str,
 }
 

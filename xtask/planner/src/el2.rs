@@ -25,7 +25,7 @@ pub struct Segment {
     pub offset: u64,
     /// Bytes.
     pub size: u64,
-    /// What it permits.
+    /// Its permissions.
     pub access: Access,
 }
 

@@ -22,7 +22,7 @@ pub struct Guest {
     pub ends: Vec<End>,
     /// Its interrupts, in order of INTID.
     pub interrupts: Vec<Interrupt>,
-    /// What is copied into it.
+    /// The copies into it.
     pub loads: Vec<Load>,
     /// IPAs that EL2 emulates.
     pub emulated: Vec<(&'static str, Range)>,
@@ -33,7 +33,7 @@ pub struct Guest {
 pub struct End {
     /// Index of the channel.
     pub channel: usize,
-    /// Which of its ends, 0 or 1.
+    /// The channel's end, 0 or 1.
     pub side: usize,
     /// The vCPU that owns it.
     pub vcpu: usize,

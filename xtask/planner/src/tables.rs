@@ -105,7 +105,7 @@ pub struct Mapping {
     pub output: u64,
     /// Bytes.
     pub size: u64,
-    /// What it permits.
+    /// Its permissions and memory type.
     pub access: Access,
 }
 
@@ -127,7 +127,7 @@ pub enum Stage {
 /// Shape of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Which stage.
+    /// Its stage.
     pub stage: Stage,
     /// Input address bits: 64 - T0SZ.
     pub bits: u32,

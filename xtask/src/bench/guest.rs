@@ -22,7 +22,7 @@ pub struct Span {
     pub work: u64,
 }
 
-/// What a partition counted in a phase of a stream.
+/// A partition's counts of a phase of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Phase {
     /// The partition that counted.

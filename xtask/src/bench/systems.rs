@@ -144,7 +144,7 @@ fn console(manifest: &mut Manifest, core: usize) {
 /// # Errors
 /// If it cannot be written.
 pub fn growth(partitions: usize, channels: usize) -> Result<String> {
-    // The last partition drains the console: it sleeps, or is the pair's second where there are no
+    // The last partition drains the console: it sleeps, or is the pair's second if there are no
     // others.
     let mut manifest = Manifest::new(partitions - 1);
     let partition = |manifest: &mut Manifest, name: &str, core, role: &str| {

@@ -37,7 +37,7 @@ pub struct Access {
     pub rights: String,
 }
 
-/// What a partition's stage 2 maps.
+/// The ranges that a partition's stage 2 maps.
 pub struct GuestMap {
     /// Index of the partition.
     pub partition: usize,

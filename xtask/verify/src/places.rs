@@ -13,7 +13,7 @@ use crate::ranges::{end, merged};
 pub struct Place {
     /// The range.
     pub range: Range,
-    /// What it is: "memory of sensor".
+    /// A name for findings: "memory of sensor".
     pub what: String,
     /// Its owners.
     pub who: Vec<String>,

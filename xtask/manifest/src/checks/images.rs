@@ -73,7 +73,7 @@ fn memory_of(partition: &Partition) -> String {
     format!("{}'s memory is {}", partition.label(), pieces.join(", "))
 }
 
-/// What to give a partition that needs so many bytes for all but its device tree.
+/// Suggests the memory of a partition that needs `need` bytes for everything but its device tree.
 fn at_least(partition: &Partition, need: u64) -> String {
     let with_tree = need.saturating_add(4 * PAGE);
     let whole = with_tree.checked_next_multiple_of(1 << 20);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is legal but unwise: warnings, looked for in manifests without errors.
+//! Warnings on what is legal but unwise, given for manifests without errors.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::system::Board;
 use crate::words::address;
 use crate::words::count;
 
-/// What one entry of a level-2 table maps.
+/// Bytes that one entry of a level-2 table maps.
 const BLOCK: u64 = 2 << 20;
 
 /// vCPUs of `class`: their partition, their number, their core's number and its place in the file.

@@ -10,7 +10,7 @@ pub struct Tables<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// Translated address.

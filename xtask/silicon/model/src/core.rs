@@ -96,7 +96,7 @@ pub struct Core {
     pub stores: Vec<u64>,
     /// Lines that EL2 stored to since the last such DSB or DMB.
     pub stores_unordered: Vec<u64>,
-    /// What EL2's tables map Normal, Write-Back: base and size.
+    /// Ranges that EL2's tables map Normal, Write-Back: base and size.
     pub el2_ranges: Ranges,
     /// Ranges of earlier tables that the TLB may still hold.
     pub el2_leaving: Vec<Ranges>,

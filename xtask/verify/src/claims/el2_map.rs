@@ -19,7 +19,7 @@ pub struct El2Map {
     pub core: usize,
     /// Whether it is the translation in use while the core loads.
     pub load: bool,
-    /// What it maps.
+    /// The ranges that it maps.
     pub leaves: Vec<Leaf>,
 }
 
