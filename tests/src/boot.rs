@@ -99,8 +99,8 @@ pub const CASES: &[Case] = &[
         }),
         ..DUO
     },
-    // U-Boot does so with its own tree. This one is directly after the image, which is not needed
-    // where it was loaded.
+    // U-Boot reserves its own tree like this. This tree is directly after the image, and the image
+    // is not needed where it was loaded.
     Case {
         name: "boot/reserved-elsewhere",
         machine: behind(&Loader {

@@ -185,7 +185,7 @@ pub struct Case {
     /// Words that must not be in a console line.
     pub unwanted: &'static [&'static str],
     /// How many numbers the console must show from 100000 on, each in a separate line, whole and in
-    /// order; 0 if none.
+    /// order; 0 means that numbers are not checked.
     pub numbers: usize,
     /// Words of which each occurs for the first time in a later line than the one before.
     pub order: &'static [&'static str],

@@ -232,7 +232,7 @@ fn console(tree: &Tree, meter: &mut Meter) {
 }
 
 /// Starts the second vCPU: it takes SGIs, counts them in `taken`, and prints their cost once the
-/// peer has answered.
+/// lead sets `done`.
 fn sibling(taken: &Arc<AtomicU32>, done: &Arc<AtomicU32>) {
     let (taken, done) = (Arc::clone(taken), Arc::clone(done));
     let started = smp::start(1, move || {

@@ -268,7 +268,8 @@ impl Operations {
         Ok(figures)
     }
 
-    /// Returns the longest drain of the console in one entry, with the GIC that `gic` names.
+    /// Returns the longest entry that drains the console, and the longest drain without its entry,
+    /// with the GIC that `gic` names.
     fn drain_figures(&self, gic: &str) -> Result<[Figure; 2]> {
         let drains = self.drains()?;
         let most = |work: fn(&Drain) -> usize| drains.iter().map(work).max().unwrap_or(0) as f64;
