@@ -13,7 +13,7 @@ pub fn shown(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
-/// The path of the manifest that `spec` names.
+/// The file that `spec` means.
 pub fn locate(root: &Path, spec: &str) -> PathBuf {
     if spec.ends_with(".toml") {
         return PathBuf::from(spec);
@@ -22,12 +22,11 @@ pub fn locate(root: &Path, spec: &str) -> PathBuf {
     root.join("boards").join(board).join("systems").join(format!("{name}.toml"))
 }
 
-/// Suggests what `spec` may have meant.
+/// What `spec` could have been.
 pub fn known_systems(root: &Path, spec: &str) -> String {
     let systems = shipped(root);
     let systems: Vec<&str> = systems.iter().map(String::as_str).collect();
-    // `spec` may be the path of a system's file: the system's name is its last part, without the
-    // ending.
+    // A system's file may be meant: its name is the last part, without the ending.
     let stem = Path::new(spec).file_stem().and_then(|stem| stem.to_str());
     let meant = [Some(spec), stem].into_iter().flatten();
     let mut near = meant.filter_map(|word| nearest(word, systems.iter().copied()));
