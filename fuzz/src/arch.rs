@@ -1,4 +1,4 @@
-//! The processor, as far as EL2's boot code asks for it.
+//! The functions of the processor that EL2's boot code uses.
 
 #[path = "crc32c.rs"]
 pub mod crc32c;

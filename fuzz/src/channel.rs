@@ -1,5 +1,5 @@
-//! Target `channel`: an honest end of a channel, and a peer that writes anything anywhere it can
-//! between any two calls.
+//! Target `channel`: an honest end of a channel, and a peer that writes any value to any of its
+//! pages between any two calls.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -60,7 +60,7 @@ enum Step {
     Look,
 }
 
-/// Input: sizes of both sides, where the indices stand, how both wait; then steps.
+/// Runs one input: sizes of both sides, the start of the indices, both ways of waiting; then steps.
 pub fn run(data: &[u8]) {
     let _ = steps(&mut Unstructured::new(data));
 }
@@ -71,7 +71,7 @@ fn steps(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let start = start & !7;
     let [mine, theirs] = shifts.map(|shift| Memory::new(2 << (shift % 5), start));
     let (mut tx, mut rx) = open(mine.region(doorbells[0]), theirs.region(doorbells[1]));
-    // What this end did, by its own count.
+    // This end's own count of its bytes.
     let (mut sent, mut received) = (start, start);
     for step in input.arbitrary_iter()? {
         let step = step?;
@@ -105,12 +105,12 @@ fn strike(memory: &Memory, which: u8, new: impl Fn(u32) -> u32) {
     word.store(new(word.load(Relaxed)), Relaxed);
 }
 
-/// Bytes of a message's record.
+/// Returns the bytes of a message's record.
 fn record(len: usize) -> u32 {
     8 + len.next_multiple_of(8) as u32
 }
 
-/// One call of the honest end, and what must hold of its answer.
+/// Makes one call of the honest end, and checks its answer.
 fn act(
     step: &Step,
     tx: &mut Producer<'_>,
@@ -176,7 +176,7 @@ fn act(
         }
         Step::Index(..) | Step::Nudge(..) | Step::Data(..) | Step::Length(..) => {}
     }
-    // A direction that the peer broke stays closed, and says so each time it is used.
+    // A direction that the peer broke stays closed, and each use of it returns the error.
     if failed == Some(Error::PeerCorrupt) {
         assert!(tx.faults() > faults.0 || rx.faults() > faults.1);
     }

@@ -4,7 +4,7 @@ use crc::{CRC_32_ISCSI, Crc, Table};
 
 const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-/// As EL2's function of the same name.
+/// Computes the same as EL2's function of this name.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }

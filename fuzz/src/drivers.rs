@@ -1,4 +1,4 @@
-//! The physical GIC, as far as EL2's boot code asks for it.
+//! The functions of the physical GIC that EL2's boot code uses.
 
 /// A GICv3.
 pub struct Gic;
@@ -8,7 +8,7 @@ impl gic::GicDriver for Gic {
 }
 
 pub mod gic {
-    /// What boot asks of it.
+    /// The functions that boot calls.
     pub trait GicDriver {
         /// The GIC version that this EL2 is taken to drive.
         const VERSION: u32;

@@ -1,10 +1,10 @@
-//! Target `esr`: any syndrome a guest can cause, decoded, named and carried out in words and
-//! numbers that fit each other.
+//! Target `esr`: any syndrome that a guest can cause is decoded, named and carried out, and the
+//! results must agree.
 
 use arbitrary::Unstructured;
 use trap::{Answer, IdRegister, Policy, ec};
 
-/// ID registers a guest sees something of.
+/// ID registers of which a guest sees a part.
 const IDS: [IdRegister; 9] = [
     IdRegister::Pfr0,
     IdRegister::Pfr1,
@@ -19,7 +19,7 @@ const IDS: [IdRegister; 9] = [
 /// `ICC_SGI1R_EL1` as `trap::op` packs it.
 const ICC_SGI1R: u16 = trap::op(3, 0, 12, 11, 5);
 
-/// Input: `ESR_EL2`, `HPFAR_EL2`, `FAR_EL2` and a general register's value, 8 bytes each,
+/// Runs one input: `ESR_EL2`, `HPFAR_EL2`, `FAR_EL2` and a general register's value, 8 bytes each,
 /// little-endian.
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
@@ -56,9 +56,9 @@ pub fn run(data: &[u8]) {
         let bits = 8 * access.size();
         let stored = access.stored(value);
         assert!(bits == 64 || stored >> bits == 0);
-        // What was stored is what a load of the same size brings back, whatever fills the rest. A
-        // load that extends eight bytes is no instruction, and EL2 may answer its syndrome as it
-        // likes.
+        // A load of the same size returns the stored value, with any contents in the other bits. A
+        // load that extends eight bytes is not an instruction, so EL2 may give any answer to its
+        // syndrome.
         let extends = esr >> 21 & 1 != 0;
         if bits < 64 || !extends {
             assert_eq!(access.stored(access.loaded(stored)), stored);

@@ -1,8 +1,8 @@
-//! What is fuzzed: one module a target, whose `run` takes any bytes and panics if something is
-//! wrong.
+//! The fuzz targets: one module per target, whose `run` takes any bytes and panics if it finds a
+//! fault.
 //!
-//! `fuzz_targets/` has a program for libFuzzer each, `seeds/TARGET` the inputs to start from.
-//! `cargo xtask fuzz` runs them; `tests/seeds.rs` replays the seeds, and variants of them, without
+//! `fuzz_targets/` has a program for libFuzzer per target, `seeds/TARGET` its first inputs. `cargo
+//! xtask fuzz` runs them; `tests/seeds.rs` replays the seeds, and variants of them, without
 //! libFuzzer.
 
 pub mod channel;
@@ -17,13 +17,13 @@ pub mod vgic;
 /// A target.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// Its name: of its module, its program and its folder of seeds.
+    /// Its name, which is also that of its module, its program and its folder of seeds.
     pub name: &'static str,
     /// Tries one input.
     pub run: fn(&[u8]),
 }
 
-/// All of them.
+/// All targets.
 pub const TARGETS: [Target; 8] = [
     Target { name: "channel", run: channel::run },
     Target { name: "esr", run: esr::run },
@@ -35,13 +35,13 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "vgic", run: vgic::run },
 ];
 
-// Sources of elsewhere that are part of no library: EL2's program, and what tests share.
+// Sources of other crates that are not part of a library: EL2's program, and code that tests share.
 #[path = "../../xtask/verify/tests/support/mod.rs"]
 #[allow(missing_docs, reason = "the tests' own")]
 mod support;
 
 mod arch;
-/// EL2's boot code, with what it needs of a machine replaced.
+/// EL2's boot code, with a replacement for each function of the machine that it uses.
 mod boot {
     #[path = "../../../hyp/el2/src/boot/machine.rs"]
     pub mod machine;

@@ -1,5 +1,5 @@
-//! Target `manifest`: any text as a system manifest. It is refused with a message, or compiled;
-//! what the compiler makes of it, the verifier proves.
+//! Target `manifest`: any text as a system manifest. It is refused with a message, or it is
+//! compiled and the verifier proves the image.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -8,13 +8,13 @@ use bulkhead_verify::{Inputs, manifest::Manifest};
 
 use crate::support;
 
-/// Input: the manifest's text.
+/// Runs one input: the manifest's text.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
     let root = support::root();
-    // Beside it are the files that some seeds name.
+    // This folder has the files that some seeds name.
     let folder = root.join("xtask/verify/tests/systems");
     let mut guests = |_: &str| Ok(guest().clone());
     let system = match manifest::check_text(&root, &folder.join("fuzz.toml"), text, &mut guests) {
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
         }
     };
     let el2 = support::el2_elf();
-    // The compiler may find that a system does not fit, in words.
+    // The compiler may refuse a system that does not fit, with a message.
     let image = match planner::compile(&system, &el2) {
         Ok(image) => image,
         Err(error) => {
@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) {
     assert!(proof.holds(), "{}", proof.refusal());
 }
 
-/// The guest's ELF file, for whichever guest is named.
+/// Returns the guest's ELF file, which is the same for each name.
 fn guest() -> &'static PathBuf {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
     GUEST.get_or_init(|| support::program("guest.elf", &support::guest_elf()))

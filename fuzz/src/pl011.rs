@@ -1,6 +1,6 @@
-//! Target `pl011`: guests' accesses to their emulated PL011, what is typed for them, EL2's own
-//! lines and the console core's part in any order. Whatever guests write, a line of the terminal
-//! starts with its author's name or goes on.
+//! Target `pl011`: guests' accesses to their emulated PL011, console input for them, EL2's own
+//! lines and the console core's part in any order. With any output of guests, a line of the
+//! terminal starts with its author's name or continues one.
 
 use arbitrary::{Arbitrary, Unstructured};
 use console::{Keys, LINE, Mux, Output, PREFIX, Partitions, Pl011, Ring, Typed, Waiting};
@@ -17,11 +17,11 @@ enum Step {
     Say(bool, Vec<u8>),
     /// A line of EL2's.
     El2(bool, u8),
-    /// Keys, for the first partition or the second.
+    /// Keys for the first partition or the second.
     Type(bool, Vec<u8>),
-    /// Which partition is live.
+    /// Sets which partition is live.
     Live(Option<bool>),
-    /// Drains so many bytes.
+    /// Drains this number of bytes.
     Drain(u16),
 }
 
@@ -75,7 +75,8 @@ impl Partition {
         assert!(taken == 0 || taken == 1 && offset < 4, "a read takes");
     }
 
-    /// A store of the guest, and what must hold after it. True: the console core must look.
+    /// Stores like the guest, and checks the state after it. Returns true if the console core must
+    /// be woken.
     fn write(&mut self, offset: u64, value: u32, live: bool) -> bool {
         let (output, input) = (&self.output, &self.input);
         let before = self.uart.line(output, input).0;
@@ -99,7 +100,7 @@ impl Partition {
     }
 }
 
-/// Input: steps.
+/// Runs one input: steps.
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let mut machine = Machine {
@@ -177,8 +178,8 @@ fn drain(mux: &mut Mux, machine: &Machine, steps: usize, shown: &mut Vec<u8>) {
     }
 }
 
-/// A line starts as EL2 starts lines, and holds no control byte behind that unless its guest was
-/// live.
+/// Checks that a line starts as EL2 starts lines, and has no control byte after that unless its
+/// guest was live.
 fn lawful(line: &[u8], ever_live: bool) {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut starts = vec![PREFIX.as_bytes().to_vec(), b"... ".to_vec()];

@@ -1,5 +1,5 @@
-//! Target `plan`: a header and rows as EL2 finds them in an image, with any bytes in them. Whatever
-//! they claim, what EL2 reads of the plan lies within the plan.
+//! Target `plan`: a header and rows as EL2 finds them in an image, with any bytes in them. For
+//! every content, what EL2 reads of the plan is within the plan.
 
 use std::mem::{offset_of, size_of};
 use std::sync::{Mutex, PoisonError};
@@ -11,26 +11,26 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::state::plan_view::PlanView;
 
-/// Where the packer would say the plan lies; the harness has it elsewhere.
+/// The plan's place according to the packer; the harness has it at another address.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "the linker script's name")]
 static _plan_offset: u64 = 0;
-/// The image's first byte; nobody asks for it here.
+/// The image's first byte, which is not used here.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "the linker script's name")]
 static _image_start: u8 = 0;
 
-/// No plan that EL2 takes for valid is larger, bytes (`hyp/el2/src/state/plan_view.rs`).
+/// Bytes of the largest plan that EL2 takes for valid (`hyp/el2/src/state/plan_view.rs`).
 const IMAGE_MAX: usize = 1 << 30;
-/// Summing up more than this takes too long for one input, bytes.
+/// Most bytes that one input may sum up; more would take too long.
 const SUMMED: u64 = 1 << 20;
-/// Most rows of an array that are looked into.
+/// Most rows of an array that are read.
 const ROWS: usize = 64;
 
-/// Memory for one image: as much as a header may claim, which costs nothing until it is touched.
+/// Memory for one image: as much as a header may claim, which takes no RAM until it is accessed.
 static ROOM: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Input: the plan's first bytes; zeros follow.
+/// Runs one input: the plan's first bytes; zeros follow.
 pub fn run(data: &[u8]) {
     let mut room = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
     if room.is_empty() {
@@ -75,8 +75,8 @@ fn check(image: &[u8], data: &[u8]) {
     }
 }
 
-/// The elements of an array are all there, or none is; those that are lie within the plan's `size`
-/// bytes from `base`.
+/// Checks that all elements of an array are there, or none is, and that they are within the plan's
+/// `size` bytes from `base`.
 fn rows<T: FromBytes + Immutable + KnownLayout + 'static>(
     plan: &PlanView,
     array: Array,

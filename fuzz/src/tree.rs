@@ -1,6 +1,6 @@
-//! Target `tree`: EL2's machine check over any boot device tree, with a good plan. It accepts or
-//! refuses in one line. The loader vouches that a tree's bytes are there: a size beyond the input
-//! is cut to it.
+//! Target `tree`: EL2's machine check over any boot device tree, with a good plan. It accepts, or
+//! refuses in one line. The loader guarantees that a tree's bytes are there, so a size beyond the
+//! input is cut to it.
 
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -12,21 +12,21 @@ use crate::boot::{machine, power_off::Refused};
 use crate::state::plan_view::PlanView;
 use crate::support::{self, Parts};
 
-/// How EL2 answers a tree.
+/// EL2's answer to a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The machine covers the plan; what boot goes on with.
+    /// The machine matches the plan; boot continues with this.
     Covers(Checked),
-    /// Refused with this line.
+    /// The line of the refusal.
     Refused(String),
 }
 
-/// Where the loader is taken to have put the image: in RAM that the plan uses.
+/// The image's place, chosen for the loader: in RAM that the plan uses.
 pub const IMAGE: Range = Range { base: 0x7800_0000, size: 0x0010_0000 };
 /// Bytes of a tree's header.
 const HEADER: usize = 40;
 
-/// Input: a flattened device tree.
+/// Runs one input: a flattened device tree.
 pub fn run(data: &[u8]) {
     if let Answer::Refused(line) = answer(data) {
         assert!(line.starts_with("bulkhead: refused: ") && line.len() > 40, "{line}");
@@ -34,24 +34,24 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// What EL2 answers.
+/// Returns EL2's answer.
 pub fn answer(data: &[u8]) -> Answer {
     answer_of(good_plan(), data)
 }
 
-/// What it answers where the board gives the plan this range, although the tree may reserve it.
+/// Returns EL2's answer if the board gives the plan this range, although the tree may reserve it.
 pub fn answer_reclaiming(base: u64, size: u64, data: &[u8]) -> Answer {
     let mut system = support::duo().system;
     system.board.reclaimed = vec![manifest::system::Range { base, size }];
     answer_of(&loaded(&support::compile(&system, |_, _| ())), data)
 }
 
-/// What it answers if the image is that of the first system for the Raspberry Pi 4.
+/// Returns EL2's answer if the image is that of the first system for the Raspberry Pi 4.
 pub fn answer_on_rpi4(data: &[u8]) -> Answer {
     answer_of(&loaded(&support::rpi4().image), data)
 }
 
-/// What it answers a loader that enters at exception level `level`.
+/// Returns EL2's answer to a loader that enters at exception level `level`.
 pub fn answer_at(level: u64, data: &[u8]) -> Answer {
     answer_from(level, good_plan(), data)
 }
@@ -61,7 +61,8 @@ fn answer_of(plan: &PlanView, data: &[u8]) -> Answer {
 }
 
 fn answer_from(level: u64, plan: &PlanView, data: &[u8]) -> Answer {
-    // Eight bytes at a time: aligned as the boot protocol wants it, and never without a header.
+    // The tree is copied by eight bytes: aligned as the boot protocol requires, and always with
+    // room for a header.
     let mut tree = vec![0u64; data.len().max(HEADER).div_ceil(8)];
     for (word, bytes) in tree.iter_mut().zip(data.chunks(8)) {
         let mut whole = [0; 8];
@@ -91,7 +92,7 @@ fn good_plan() -> &'static PlanView {
     PLAN.get_or_init(|| loaded(&support::duo().image))
 }
 
-/// The plan of `image`, aligned as in memory, for as long as this process lives.
+/// Returns the plan of `image`, aligned as in memory, which stays as long as this process.
 fn loaded(image: &[u8]) -> PlanView {
     let bytes = &image[Parts::of(image).plan..];
     let room = vec![0; bytes.len() + PAGE as usize].leak();

@@ -1,6 +1,6 @@
 //! Target `verifier`: images of any bytes, and good images with some words changed. The verifier
-//! answers; it proves no image whose translation tables or rows are others than the good image's,
-//! unless the words changed mean nothing.
+//! answers. It must not prove an image whose translation tables or rows differ from the good
+//! image's, unless the changed words have no meaning.
 
 use std::sync::OnceLock;
 
@@ -12,15 +12,15 @@ use crate::support::{self, Good, Parts};
 /// A word of the good image that becomes another.
 #[derive(Arbitrary, Debug)]
 struct Change {
-    /// Where: a quarter of them in the whole image, the others in plan and tables.
+    /// The place: for a quarter of them in the whole image, for the others in plan and tables.
     at: u32,
-    /// Bits turned over.
+    /// Bits to invert.
     flip: u64,
-    /// Whether one bit alone is.
+    /// Whether only one of the bits is inverted.
     single: bool,
 }
 
-/// Input: whether the image is made of a good one; then changes, or the image.
+/// Runs one input: whether the image is made of a good one; then changes, or the image.
 pub fn run(data: &[u8]) {
     static GOOD: OnceLock<Good> = OnceLock::new();
     let good = GOOD.get_or_init(support::duo);
@@ -55,7 +55,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Where every vCPU's stage 2 leads is what it was: walked here once more, in the simplest way.
+/// Checks that every vCPU's stage 2 translates as before, with another walk in the simplest way.
 fn reaches_the_same(parts: &Parts<'_>, image: &[u8]) {
     let changed = Parts::of(image);
     assert_eq!(parts.cores().len(), changed.cores().len());
@@ -64,8 +64,8 @@ fn reaches_the_same(parts: &Parts<'_>, image: &[u8]) {
     }
 }
 
-/// Leaf descriptors of a core's stage 2 in the order of guest addresses: address, output address,
-/// S2AP and XN.
+/// Returns leaf descriptors of a core's stage 2 in the order of guest addresses: address, output
+/// address, S2AP and XN.
 fn leaves(parts: &Parts<'_>, core: &Core) -> Vec<(u64, u64, u64)> {
     let start = 2 - (core.vtcr >> 6 & 3) as u32;
     let bits = 64 - (core.vtcr & 0x3f) as u32;

@@ -1,7 +1,7 @@
-//! Target `vgic`: guests' register accesses, arrivals, acknowledgements and ends in any order,
-//! against the mock hardware of the vGIC's tests. That hardware panics where a foreign interrupt is
-//! touched, one interrupt is in two list registers, or a linked list register does not stand for an
-//! active physical interrupt.
+//! Target `vgic`: guests' register accesses, arrivals, acknowledgements and ends in any order, with
+//! the mock hardware of the vGIC's tests. That hardware panics where a foreign interrupt is
+//! changed, one interrupt is in two list registers, or a linked list register has no active
+//! physical interrupt.
 
 #[path = "../../hyp/vgic/tests/machine/mod.rs"]
 #[allow(missing_docs, unreachable_pub, reason = "the tests' own")]
@@ -12,8 +12,7 @@ use bulkhead_vgic::Entry;
 use machine::{Machine, row};
 use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_FIXED as FIXED, INTERRUPT_PHYSICAL as PHYSICAL};
 
-/// The interrupts of the partition; all that it owns are physical or software's, level or edge,
-/// routed or fixed.
+/// The interrupts of the partition: physical or software's, level or edge, routed or fixed.
 const ROWS: [(u16, u16, u32); 12] = [
     (16, EDGE, 0),
     (24, PHYSICAL | EDGE, 0),
@@ -37,7 +36,7 @@ enum Step {
     /// An access of any kind: by vCPU, frame (the distributor from 8 on), offset, size, and a value
     /// to write.
     Access(u8, u8, u32, u8, Option<u64>),
-    /// A write of a register of one bit an interrupt: by vCPU, frame, which, word, value.
+    /// A write of a register of one bit per interrupt: by vCPU, frame, which, word, value.
     Bits(u8, u8, u8, u8, u32),
     Inject(u8, u16),
     Level(u8, u16, bool),
@@ -52,14 +51,14 @@ enum Step {
     Deactivate(u8, u8, Option<u32>),
     /// EOImode, and the groups enabled in the CPU interface.
     Interface(u8, bool, u8),
-    /// An entry for some other reason.
+    /// An entry into EL2 for another reason.
     Sample(u8),
     Park(u8),
     Enter(u8),
     Settle,
 }
 
-/// Input: the GIC's version, vCPUs, list registers; then steps.
+/// Runs one input: the GIC's version, vCPUs, list registers; then steps.
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let _ = match input.ratio(1, 2) {
@@ -77,7 +76,7 @@ fn steps<const V2: bool>(input: &mut Unstructured<'_>) -> arbitrary::Result<()> 
     for step in input.arbitrary_iter()? {
         take(&mut machine, step?, vcpus);
     }
-    // Whatever was done: entries to EL2 come to an end, and so do interrupts once devices and
+    // After any steps, entries into EL2 come to an end, and so do interrupts once devices and
     // siblings are quiet.
     let lines: Vec<u32> = (0..288).collect();
     for core in 0..vcpus {
@@ -93,7 +92,7 @@ fn steps<const V2: bool>(input: &mut Unstructured<'_>) -> arbitrary::Result<()> 
     Ok(())
 }
 
-/// No interrupt is in two list registers of a core.
+/// Checks that an interrupt is not in two list registers of a core.
 fn held_once<const V2: bool>(machine: &Machine<V2>, core: usize) {
     let entries = machine.cores[core].registers.iter().map(|&raw| Entry(raw));
     let mut held: Vec<u32> = entries.filter(|entry| !entry.is_over()).map(Entry::intid).collect();
@@ -108,8 +107,8 @@ fn take<const V2: bool>(machine: &mut Machine<V2>, step: Step, vcpus: usize) {
     match step {
         Step::Access(by, frame, offset, size, write) => {
             let size = 1 << (size % 4);
-            // The distributor has 64 KiB, a redistributor 128; frames of vCPUs that are not there
-            // too.
+            // The distributor has 64 KiB, a redistributor 128. Frames of vCPUs that do not exist
+            // are included.
             let (frame, offset) = match frame % 16 {
                 frame @ 0..8 => (Some(usize::from(frame)), offset & 0x1_ffff),
                 _ => (None, offset & 0xffff),
@@ -151,7 +150,7 @@ fn take<const V2: bool>(machine: &mut Machine<V2>, step: Step, vcpus: usize) {
         }
         Step::Sgi(by, _, value) if V2 => machine.set_gicd(core(by), SGIR, value as u32),
         Step::Sgi(by, register, value) => {
-            // ICC_SGI1R_EL1, or one of the other two, which name Group 0 alone.
+            // ICC_SGI1R_EL1, or one of the other two, which are only for Group 0.
             let only_group0 = register % 3 != 0;
             machine.vcpu(core(by)).send_sgi(value, only_group0);
         }
@@ -165,7 +164,7 @@ fn take<const V2: bool>(machine: &mut Machine<V2>, step: Step, vcpus: usize) {
             machine.cores[core(by)].acknowledge();
         }
         Step::End(by) => {
-            // The guest ends what it runs: the most important one.
+            // The guest ends the interrupt that it runs, which has the highest priority.
             let hardware = &mut machine.cores[core(by)];
             let running = hardware.running.iter().min().copied();
             let entry = hardware.registers.iter().map(|&raw| Entry(raw));

@@ -1,5 +1,5 @@
-//! What EL2's machine check takes from a boot device tree, and what it does not believe: the good
-//! seed, changed.
+//! The facts that EL2's machine check takes from a boot device tree, and those that it does not
+//! trust: tests with a changed good seed.
 
 use bulkhead_fuzz::tree::{self, Answer, IMAGE};
 use dtoolkit::fdt::Fdt;
@@ -21,7 +21,7 @@ fn covers(change: impl FnOnce(&mut DeviceTree)) {
     assert!(matches!(answer, Answer::Covers(_)), "{answer:?}");
 }
 
-/// It is refused, with a line that holds each of `words`.
+/// Checks that it is refused, with a line that has each of `words`.
 fn refused(words: &[&str], change: impl FnOnce(&mut DeviceTree)) {
     says(&tree::answer(&changed(change)), words);
 }
@@ -61,7 +61,7 @@ fn at<'a>(tree: &'a mut DeviceTree, path: &str) -> &'a mut DeviceTreeNode {
     tree.find_node_mut(path).unwrap_or_else(|| panic!("no {path}"))
 }
 
-/// The path of the one node below `parent` whose `property` holds `text`.
+/// Returns the path of the only node below `parent` whose `property` holds `text`.
 fn path_of(tree: &DeviceTree, parent: &str, property: &str, text: &str) -> String {
     let above = tree.find_node(parent).expect("the parent");
     let holds = |node: &DeviceTreeNode| {
@@ -105,7 +105,7 @@ fn reserved_memory(tree: &mut DeviceTree, properties: &[(&str, &[u8])]) {
     tree.root.add_child(above);
 }
 
-/// A range in the middle of what `duo` uses.
+/// A range in the middle of the RAM that `duo` uses.
 const UNDER: (u64, u64) = (0x7900_0000, 0x0020_0000);
 const UNDER_SAYS: &[&str] =
     &["RAM: the plan needs 0x78000000-", "the device tree reserves 0x79000000-0x791fffff"];
@@ -178,9 +178,9 @@ fn a_core_may_be_disabled_and_must_not_have_failed() {
 fn what_the_tree_reserves_is_not_the_plans() {
     let (base, size) = UNDER;
     refused(UNDER_SAYS, |tree| reserve(tree, base, size));
-    // Beside what the plan uses, anything may be reserved.
+    // A tree may reserve any range that the plan does not use.
     covers(|tree| reserve(tree, 0x4000_0000, 0x10_0000));
-    // All entries count, whatever their number.
+    // All entries count, in any number.
     refused(&["the device tree reserves 0x4"], |tree| {
         (0..20).for_each(|_| reserve(tree, 0x4000_0000, base - 0x4000_0000 + 1));
     });
@@ -195,7 +195,8 @@ fn what_the_tree_reserves_is_not_the_plans() {
     // The second range of one node.
     let two = cells(&[0x4000_0000, 0x1000, base, size]);
     refused(UNDER_SAYS, |tree| reserved_memory(tree, &[("reg", &two)]));
-    // What an operating system would choose for itself, and a node of that name that is another.
+    // A node whose range an operating system would choose itself, and a node of that name with
+    // another meaning.
     covers(|tree| reserved_memory(tree, &[("size", &cells(&[size]))]));
     covers(|tree| {
         let mut soc = node("soc", &[("ranges", &[])]);
@@ -206,8 +207,7 @@ fn what_the_tree_reserves_is_not_the_plans() {
     });
 }
 
-/// U-Boot reserves its own tree and the RAM disk, and nobody needs the image where the loader put
-/// it.
+/// U-Boot reserves its own tree and the RAM disk. The image is not needed where the loader put it.
 #[test]
 fn what_boot_alone_needs_may_be_reserved() {
     let Range { base, size } = IMAGE;
@@ -239,7 +239,7 @@ fn banks_of_ram_are_joined_or_refused_in_a_whole_line() {
     let banks = |step: u64, size: u64| {
         move |tree: &mut DeviceTree| {
             let path = path_of(tree, "/", "device_type", "memory");
-            // From the top down, one bank a node and four a node, by turns.
+            // Banks from the top down, alternately one bank per node and four per node.
             let list: Vec<_> = (0..64).rev().map(|n| [0x4000_0000 + n * step, size]).collect();
             set(at(tree, &path), "reg", &cells(list[..4].as_flattened()));
             for (number, some) in list[4..].chunks(3).enumerate() {
@@ -279,7 +279,7 @@ fn devices_are_found_behind_buses_in_buses() {
     };
     covers(inside(Some(words(&[0, 0x0100_0000 - 0x20, 0x1000]))));
     refused(&["console: "], inside(Some(words(&[0, 0x0100_0000, 0x1000]))));
-    // A bus without `ranges` has no way to the cores (2.3.8).
+    // A bus without `ranges` has no translation to the cores' addresses (2.3.8).
     refused(&["console: "], inside(None));
 }
 
@@ -293,7 +293,7 @@ fn firmware_must_speak_psci_0_2_by_smc() {
         }
     };
     covers(psci(b"arm,psci-0.2\0arm,psci\0", b"smc\0"));
-    // Its function identifiers are the tree's to choose.
+    // The tree may choose its function identifiers.
     refused(&["PSCI: "], psci(b"arm,psci\0", b"smc\0"));
     refused(&["PSCI: "], psci(b"arm,psci-1.0\0", b"hvc\0"));
 }
@@ -319,7 +319,7 @@ fn the_frequency_is_the_timers() {
     assert_eq!(frequency(&timer(b"disabled\0")), 0);
 }
 
-/// A spin table elsewhere than the plan writes to would never start a core.
+/// A spin table at another address than the plan writes to would never start a core.
 #[test]
 fn release_addresses_are_the_plans() {
     let board = |second: u64| {
@@ -338,11 +338,11 @@ fn release_addresses_are_the_plans() {
     };
     let answer = tree::answer_on_rpi4(&board(0xe8));
     says(&answer, &["cores: the plan releases MPIDR 0x1 at 0xe0, the machine at 0xe8"]);
-    // It goes on to what is no Raspberry Pi here.
+    // The check continues to a part that is not a Raspberry Pi's here.
     says(&tree::answer_on_rpi4(&board(0xe0)), &["GIC: the plan needs GICv2"]);
 }
 
-/// Whatever else is wrong: without EL2 nothing of it matters.
+/// Without EL2, other errors do not matter.
 #[test]
 fn another_exception_level_is_refused_first() {
     let good = changed(|_| ());

@@ -1,5 +1,5 @@
-//! The seeds, replayed on any toolchain without libFuzzer; and variants of them, so that a target
-//! that could not fail would not go unseen for want of an engine.
+//! Replays the seeds on any toolchain without libFuzzer, and variants of them. So a target that
+//! cannot fail is noticed without the engine.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ fn every_seed_passes() {
     }
 }
 
-/// So does every seed that was cut short, and every one with a byte changed at a few places.
+/// Every seed that was cut short passes, and every one with a byte changed at a few places.
 #[test]
 fn damaged_seeds_pass() {
     for target in TARGETS {
@@ -68,7 +68,7 @@ fn every_target_is_whole() {
     }
 }
 
-/// The scan of the boot device tree tells machines apart: a seed that covers the plan, and seeds
+/// The scan of the boot device tree distinguishes machines: a seed that matches the plan, and seeds
 /// that are refused.
 #[test]
 fn boot_trees_are_told_apart() {
@@ -79,8 +79,8 @@ fn boot_trees_are_told_apart() {
             .unwrap_or_else(|| panic!("no seed {name}"));
         bulkhead_fuzz::tree::answer(&seed)
     };
-    // The second has what it needs on a bus with addresses of its own, and a node whose only child
-    // was taken out.
+    // The second has its devices on a bus with a separate address space, and a node whose only
+    // child was removed.
     for name in ["virt.dtb", "bus.dtb"] {
         assert_eq!(
             answer(name),
@@ -88,7 +88,7 @@ fn boot_trees_are_told_apart() {
             "{name}"
         );
     }
-    // The RAM disk is reserved twice, and under the plan.
+    // The RAM disk is reserved twice, and in the plan's RAM.
     assert_eq!(
         answer("reserved.dtb"),
         Answer::Covers(Checked { nonce: 0x0123_4567_89ab_cdef, frequency: 62_500_000 })

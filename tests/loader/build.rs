@@ -1,4 +1,4 @@
-//! Links the loader where `linker/loader.ld` says.
+//! Links the loader with `linker/loader.ld`.
 
 fn main() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../linker/loader.ld");

@@ -1,8 +1,8 @@
-// A raw payload as a third party would bring it, for the case `payload/raw`: it knows its device
-// tree from x0, starts its other seven vCPUs (CPU_ON by HVC), sees each run (they end by CPU_OFF,
-// by SMC), says so on the PL011 and switches its partition off. No stack, no MMU. `payload.bin` is
-// its bytes: clang --target=aarch64-none-elf -c payload.s && llvm-objcopy -O binary payload.o
-// payload.bin
+// A raw payload like a third party's, for the case `payload/raw`: it gets its device tree in x0,
+// starts its other seven vCPUs (CPU_ON by HVC), waits until each has run (they end by CPU_OFF, by
+// SMC), prints a line on the PL011 and switches its partition off. It uses no stack and no MMU.
+// `payload.bin` has its bytes: clang --target=aarch64-none-elf -c payload.s && llvm-objcopy -O
+// binary payload.o payload.bin
         ldr     w1, [x0]
         movz    w2, #0x0dd0
         movk    w2, #0xedfe, lsl #16    // FDT_MAGIC, big-endian

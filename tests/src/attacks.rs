@@ -1,11 +1,12 @@
-//! Hostile partitions: one row an attack of guests/chaos, and what EL2 must do about it.
+//! Hostile partitions: one row per attack of guests/chaos, with EL2's required reaction.
 //!
-//! In every case the pair beside the attacker must end as if it were alone, its message stream
-//! complete.
+//! In every case the pair next to the attacker must end as it does without the attacker, with a
+//! complete message stream.
 
 use crate::{COMPLETE, Case, DEFAULT, DUO, Damage, Expect, GICV2, Machine};
 
-/// Attacks that EL2 halts: the first word that chaos would print if it got further must not appear.
+/// Words of attacks that EL2 must halt: the first word that chaos would print if it got further
+/// must not appear.
 const ESCAPED: &[&str] = &["escaped", "bulkhead: refused"];
 
 /// An attack on the interrupt controller, with a GICv2: `name` is the case's.
@@ -13,13 +14,13 @@ const fn gicv2(name: &'static str, case: Case) -> Case {
     Case { name, machine: GICV2, ..case }
 }
 
-/// The same beside the pair, with external aborts instead of a halt: `name` is the case's.
+/// The same next to the pair, with external aborts instead of a halt: `name` is the case's.
 const fn strayed(name: &'static str, case: Case) -> Case {
     Case { name, system: "tests/systems/stray.toml", ..case }
 }
 
 /// A case: the attack's name, the state its partition must end in, and words that a console line
-/// must hold.
+/// must have.
 macro_rules! attack {
     ($name:literal, $state:literal, $words:expr) => {
         Case {
@@ -34,14 +35,15 @@ macro_rules! attack {
     };
 }
 
-/// The attack is answered as specified, try by try; the guest checks each answer and says so.
+/// Each try of the attack is answered as specified; the guest checks each answer and prints the
+/// result.
 macro_rules! answered {
     ($name:literal) => {
         attack!($name, "off", concat!("[chaos] survived ", $name, ":"))
     };
 }
 
-/// The partition is halted with one line that says who, where and why.
+/// The partition is halted with one line that gives the partition, the place and the reason.
 macro_rules! halted {
     ($name:literal, $cause:literal) => {
         attack!(
@@ -56,7 +58,7 @@ macro_rules! halted {
 const INTIDS: Case =
     Case { command_line: Some(("chaos", "attack=typer intids=288")), ..answered!("typer") };
 
-/// All of them.
+/// All cases.
 pub const CASES: &[Case] = &[
     halted!("read-outside", "read outside its memory"),
     halted!("write-outside", "write outside its memory"),
@@ -71,14 +73,15 @@ pub const CASES: &[Case] = &[
         system: "tests/systems/stray-rpi4.toml",
         ..strayed("attack/stray-rpi4", answered!("stray"))
     },
-    // The one core here that looks the address of DC CVAP up in QEMU.
+    // Only this core type looks the address of DC CVAP up in QEMU.
     strayed(
         "attack/stray-neoverse-n1",
         Case { machine: Machine { cpu: Some("neoverse-n1"), ..DEFAULT }, ..answered!("stray") },
     ),
     strayed("attack/abort-storm", answered!("abort-storm")),
     strayed("attack/sizing", answered!("sizing")),
-    // The line has the first cause: where the guest strayed, or what EL1 took without EL2.
+    // The line has the first cause: where the guest strayed, or the exception that EL1 took without
+    // EL2.
     strayed(
         "attack/no-vector",
         halted!("no-vector", "read outside its memory, and its vector faults"),
@@ -132,13 +135,13 @@ pub const CASES: &[Case] = &[
     gicv2("attack/irq-flood-gicv2", answered!("irq-flood")),
     gicv2("attack/mmio-odd-gicv2", answered!("mmio-odd")),
     gicv2("attack/cpu-suspend-gicv2", answered!("cpu-suspend")),
-    // These calls stop their caller, and nobody else.
+    // These calls stop only their caller.
     attack!("cpu-off", "off", "[chaos] attack cpu-off:"),
     attack!("smc-off", "off", "[chaos] attack smc-off:"),
     attack!("reset", "reset", "bulkhead: chaos: "),
     attack!("fail", "failed", "bulkhead: chaos: "),
-    // A fault of EL2's own is the end of the partition on that core, and of no other: not of the
-    // console either.
+    // A fault of EL2's own ends the partition on that core, and does not affect other partitions or
+    // the console.
     Case {
         name: "attack/el2-fault",
         system: "tests/systems/fault.toml",

@@ -1,5 +1,5 @@
-//! Other loaders than QEMU: Debian's U-Boot at EL2, which leaves its own traces in RAM, caches and
-//! devices, and one of the tests' own, which leaves what the case says and passes another device
+//! Boot by loaders other than QEMU: Debian's U-Boot at EL2, which leaves traces in RAM, caches and
+//! devices, and the tests' own loader, which leaves what the case says and passes another device
 //! tree.
 
 use crate::Leaves::*;
@@ -7,7 +7,7 @@ use crate::{COMPLETE, Case, DEFAULT, DUO, Edit, Entry, Expect, GICV2, Loader, Ma
 
 const U_BOOT: Machine = Machine { firmware: Some("debian:u-boot-qemu"), ..DEFAULT };
 
-/// All of them.
+/// All cases.
 pub const CASES: &[Case] = &[
     Case {
         name: "boot/u-boot",
@@ -18,7 +18,8 @@ pub const CASES: &[Case] = &[
         ],
         ..DUO
     },
-    // Over the place that EL2 moves to, the end of the first GiB. U-Boot is behind that here.
+    // The image is loaded over the place that EL2 moves to, the end of the first GiB. U-Boot is
+    // after that here.
     Case {
         name: "boot/over-the-target",
         machine: Machine { memory: Some("2G"), ..U_BOOT },
@@ -28,7 +29,8 @@ pub const CASES: &[Case] = &[
         ],
         ..DUO
     },
-    // Above the place that EL2 moves to: the copy goes down, its first page first.
+    // The image is loaded above the place that EL2 moves to: the copy goes down, its first page
+    // first.
     Case {
         name: "boot/above-the-target",
         machine: Machine { memory: Some("2G"), ..U_BOOT },
@@ -38,7 +40,7 @@ pub const CASES: &[Case] = &[
         ],
         ..DUO
     },
-    // The loader has used chaos's memory, all but a MiB at each end.
+    // The loader has used chaos's memory, except a MiB at each end.
     Case {
         name: "boot/remains",
         system: "tests/systems/chaos.toml",
@@ -74,7 +76,7 @@ pub const CASES: &[Case] = &[
         },
         ..LEFT
     },
-    // RAS, and a counter of the PMU more.
+    // A core with RAS, and with one more counter of the PMU.
     Case {
         name: "boot/left-registers-a76",
         machine: Machine {
@@ -97,8 +99,8 @@ pub const CASES: &[Case] = &[
         }),
         ..DUO
     },
-    // As U-Boot does with its own tree; this one is right behind the image, which nobody needs
-    // where it was loaded.
+    // U-Boot reserves its own tree like this. This tree is directly after the image, and the image
+    // is not needed where it was loaded.
     Case {
         name: "boot/reserved-elsewhere",
         machine: behind(&Loader {
@@ -218,8 +220,8 @@ pub const CASES: &[Case] = &[
         expect: AT_EL1,
         ..REFUSAL
     },
-    // Nobody has passed a tree: the line goes to the plan's UART, and the board's registers switch
-    // it off.
+    // The loader passes no tree: the line goes to the plan's UART, and the board's registers switch
+    // the machine off.
     Case {
         name: "refusal/entered-at-el3",
         system: "rpi4/duo",
@@ -231,7 +233,7 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// chaos on the boot core, looking for what the loader left in its registers.
+/// Runs chaos on the boot core, where it looks for values that the loader left in registers.
 const LEFT: Case = Case {
     system: "tests/systems/registers.toml",
     command_line: Some(("chaos", "attack=left-registers")),

@@ -1,5 +1,4 @@
-//! EL2 with and without its fast paths: what guests see must be the same, and so must be what EL2
-//! counts.
+//! EL2 with and without its fast paths: guests must see the same, and EL2 must count the same.
 
 use super::{COMPLETE, Case, DEFAULT, DUO, Expect, GICV2, Machine, PAIR};
 
@@ -17,7 +16,7 @@ const ALIKE: Case = Case {
 /// The first system without fast paths.
 const WITHOUT: Case = Case { without_fast_paths: true, ..DUO };
 
-/// An attack of guests/chaos beside it, without fast paths.
+/// An attack of guests/chaos next to it, without fast paths.
 macro_rules! attack {
     ($name:literal) => {
         Case {
@@ -31,7 +30,7 @@ macro_rules! attack {
     };
 }
 
-/// What a guest does with its GIC, without fast paths.
+/// A use of the GIC by a guest, without fast paths.
 macro_rules! gic {
     ($name:literal) => {
         Case {
@@ -45,8 +44,8 @@ macro_rules! gic {
     };
 }
 
-/// The comparison, and those of the other cases that CI has time for:
-/// `cargo xtask test --without-fast-paths` runs all of them.
+/// The comparison, and those of the other cases that CI has time for: `cargo xtask test
+/// --without-fast-paths` runs all of them.
 pub const CASES: &[Case] = &[
     ALIKE,
     Case {

@@ -1,9 +1,8 @@
-//! What a GIC must do for guests that use it otherwise than most, each case on every GIC that has
-//! what it is about.
+//! Rare uses of a GIC that must work, each case on every GIC that has the feature.
 
 use crate::{Case, DUO, Expect, GICV2};
 
-/// A case: its name, the attack of guests/chaos, and where.
+/// A case: its name, the attack of guests/chaos, and the machine.
 macro_rules! gic {
     ($name:literal, $attack:literal, $system:literal) => {
         Case {
@@ -24,7 +23,7 @@ macro_rules! gicv2 {
     };
 }
 
-/// All of them.
+/// All cases.
 pub const CASES: &[Case] = &[
     gic!("dir-elsewhere", "dir-elsewhere", "gic"),
     gic!("dir-order", "dir-order", "gic"),

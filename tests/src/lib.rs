@@ -1,14 +1,13 @@
-//! Whole-system tests: which system runs on which machine, and how that must end. Data;
-//! `cargo xtask test` runs it.
+//! Whole-system tests: the system, its machine, and its required end, as data; `cargo xtask test`
+//! runs them.
 //!
-//! Every case boots a system on QEMU and judges EL2's last line, which no guest can forge, and the
-//! console. Its name starts with what it is about: `duo/` the first system, `wait/` ways of
-//! waiting, `attack/` a hostile partition beside it, `gic/` what a guest does with its GIC,
-//! `ticks/` many interrupts of every kind, `stream/` numbers without end on the console, `payload/`
-//! what others bring, `linux/` Linux beside it, `typed/` what is typed, `verdict/` what a run is
-//! judged by before it ends, `rpi4/` the Raspberry Pi 4's machine, `boot/` another loader than
-//! QEMU, `fast-paths/` EL2 with and without its fast paths, `refusal/` a machine or an image that
-//! EL2 must not start.
+//! Every case boots a system on QEMU and judges EL2's last line, which guests cannot forge, and the
+//! console. Its name starts with its subject: `duo/` the first system, `wait/` ways of waiting,
+//! `attack/` a hostile partition next to it, `gic/` a guest's uses of its GIC, `ticks/` many
+//! interrupts of every kind, `stream/` endless numbers on the console, `payload/` programs of third
+//! parties, `linux/` Linux next to it, `typed/` console input, `verdict/` verdicts before the run
+//! ends, `rpi4/` the Raspberry Pi 4's machine, `boot/` a loader other than QEMU, `fast-paths/` EL2
+//! with and without its fast paths, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod boot;
@@ -23,12 +22,12 @@ mod ticks;
 mod typed;
 mod verdict;
 
-/// The machine that a case runs on, where it differs from what the board says.
+/// The differences of a case's machine from the board's data.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Machine {
-    /// Another board's machine, with the image of the system's own.
+    /// Another board's machine, with the image for the system's own board.
     pub board: Option<&'static str>,
-    /// Count instructions instead of time.
+    /// Counts instructions instead of time.
     pub icount: bool,
     /// Number of cores.
     pub cores: Option<u32>,
@@ -36,69 +35,69 @@ pub struct Machine {
     pub memory: Option<&'static str>,
     /// Core type, as QEMU's `-cpu` takes it.
     pub cpu: Option<&'static str>,
-    /// GIC version of machine and image, where it is not the first that the board lists.
+    /// GIC version of machine and image, if it is not the first that the board lists.
     pub gic: Option<u32>,
     /// GIC version of a machine whose GIC is not the image's.
     pub foreign_gic: Option<u32>,
-    /// There is a blank disk behind the first virtio transport, and a second UART, which must have
-    /// said these words.
+    /// Adds a blank disk on the first virtio transport, and a second UART, whose output must have
+    /// these words.
     pub devices: Option<&'static str>,
-    /// Under the instruction clock, each instruction takes 16 ns: what boot says when it takes long
-    /// is said.
+    /// Under the instruction clock, each instruction takes 16 ns, so that boot prints its messages
+    /// about long waits.
     pub slow: bool,
-    /// Firmware that starts first, at EL2, as a manifest names what is Debian's. It finds the image
-    /// in QEMU's fw_cfg.
+    /// Firmware that starts first, at EL2; a file from Debian is named as in a manifest. It finds
+    /// the image in QEMU's fw_cfg.
     pub firmware: Option<&'static str>,
     /// Words for EL2 on the boot command line.
     pub append: Option<&'static str>,
-    /// Every core of the host is kept busy beside the run.
+    /// Keeps every core of the host busy during the run.
     pub is_busy: bool,
-    /// The tests' own boot loader is in front of the image.
+    /// The tests' own boot loader, in front of the image.
     pub loader: Option<&'static Loader>,
-    /// The image is entered at another exception level than EL2.
+    /// The exception level at which the image is entered, if it is not EL2.
     pub entry: Option<Entry>,
 }
 
 /// An exception level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// As on a machine without EL2, or behind a hypervisor.
+    /// As on a machine without EL2, or under a hypervisor.
     El1,
     /// As without firmware.
     El3,
 }
 
-/// What the tests' own boot loader does before it goes on at the image.
+/// The tests' own boot loader: its actions before it continues at the image.
 #[derive(Clone, Copy, Debug)]
 pub struct Loader {
-    /// What it leaves behind on the boot core.
+    /// The state that it leaves on the boot core.
     pub leaves: &'static [Leaves],
-    /// How the boot device tree that it passes differs from QEMU's.
+    /// The changes of the boot device tree that it passes, relative to QEMU's.
     pub tree: &'static [Edit],
 }
 
-/// What a boot loader leaves behind: the number of a bit that `tests/loader` knows.
+/// State that a boot loader leaves: the number of a bit that `tests/loader` knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaves {
     /// A Group 0 interrupt of the highest priority is active (GICv3).
     ActiveGroup0 = 0,
     /// `CNTFRQ_EL0` is 0.
     NoFrequency = 1,
-    /// `CNTFRQ_EL0` is another than on the other cores.
+    /// `CNTFRQ_EL0` differs from the other cores'.
     OtherFrequency = 2,
-    /// Something in every register that is UNKNOWN when a core starts; timers, breakpoints and
+    /// Every register that is UNKNOWN when a core starts has a value; timers, breakpoints and
     /// counters run.
     Registers = 3,
-    /// Everything in a GICv3 is enabled, pending and active.
+    /// All interrupts of a GICv3 are enabled, pending and active.
     Gicv3 = 4,
-    /// The same of a GICv2.
+    /// All interrupts of a GICv2 likewise.
     Gicv2 = 5,
-    /// The tree is passed at an address where there is nothing.
+    /// The tree is passed at an address without memory.
     TreeNowhere = 6,
 }
 
 impl Leaves {
-    /// All of them.
+    /// All of these.
     pub const ALL: [Self; 7] = [
         Self::ActiveGroup0,
         Self::NoFrequency,
@@ -115,7 +114,7 @@ impl Leaves {
 pub enum Edit {
     /// The node at a path has this property.
     Set(&'static str, &'static str, &'static [u8]),
-    /// The node at a path has a child of this name more, with these properties.
+    /// The node at a path has one more child, with this name and these properties.
     Add(&'static str, &'static str, &'static [(&'static str, &'static [u8])]),
     /// A child of the node at a path has another name.
     Rename(&'static str, &'static str, &'static str),
@@ -123,36 +122,36 @@ pub enum Edit {
     Reserve(u64, u64),
 }
 
-/// What happened to an image after it was made.
+/// Damage to an image after it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Damage {
-    /// A bit of the plan is turned over: byte, from the plan's start or (negative) from its end,
-    /// and bit.
+    /// A bit of the plan is inverted: byte, from the plan's start or (negative) from its end, and
+    /// bit.
     Bit(isize, u32),
     /// The last core's EL2 does not map its partition's state once guests run, and the checksum is
-    /// right: EL2 takes the verifier's word that no image is like that, and faults.
+    /// right. EL2 relies on the verifier, which refuses such images, and faults.
     Unmapped,
 }
 
-/// How a case must end.
+/// The required end of a case.
 #[derive(Clone, Copy, Debug)]
 pub enum Expect {
     /// EL2's last line names these partitions with these states, and QEMU exits with 0.
     Ends(&'static [(&'static str, &'static str)]),
-    /// So does this run, and a second one prints the same bytes.
+    /// The run ends so, and a second one prints the same bytes.
     EndsTwice(&'static [(&'static str, &'static str)]),
-    /// So does this run, and in one of EL2 without its fast paths each partition prints the same
+    /// The run ends so, and in one of EL2 without its fast paths each partition prints the same
     /// lines.
     EndsAlike(&'static [(&'static str, &'static str)]),
     /// `cargo xtask qemu` gives this verdict.
     Verdict(&'static str),
-    /// EL2 prints one line that refuses, which holds these words; no guest prints anything, and
-    /// QEMU exits with 0.
+    /// EL2 prints one line that refuses and has these words; guests print nothing, and QEMU exits
+    /// with 0.
     Refused(&'static [&'static str]),
 }
 
 impl Expect {
-    /// Whether it takes EL2 with its fast paths and EL2 without them.
+    /// Whether it needs both EL2 with its fast paths and EL2 without them.
     pub fn compares_builds(&self) -> bool {
         matches!(self, Self::EndsAlike(_))
     }
@@ -165,43 +164,43 @@ pub struct Case {
     pub name: &'static str,
     /// The system: a name, or a manifest's path from the repository's root.
     pub system: &'static str,
-    /// A partition whose command line is replaced, and what by.
+    /// A partition whose command line is replaced, and the new one.
     pub command_line: Option<(&'static str, &'static str)>,
     /// The machine.
     pub machine: Machine,
-    /// What is typed at the console, each text so many times. All of it at once, as fast as it is
-    /// taken.
+    /// Console input, each text with its number of repetitions. All of it is sent together, as fast
+    /// as it is taken.
     pub typed: &'static [(&'static str, usize)],
-    /// After that: words that the console must show, each after those before it, and what is typed
-    /// then.
+    /// After that: words that the console must show, each after those before it, and the input that
+    /// follows.
     pub dialogue: &'static [(&'static str, &'static str)],
-    /// What is wrong with the image by the time it is started.
+    /// The damage to the image before it is started.
     pub damage: Option<Damage>,
-    /// The run ends with a console line that holds this text.
+    /// The run ends with a console line that has this text.
     pub until: Option<&'static str>,
-    /// How it must end.
+    /// The required end.
     pub expect: Expect,
-    /// Words each of which some console line must hold.
+    /// Words of which each must be in some console line.
     pub wanted: &'static [&'static str],
-    /// Words that no console line may hold.
+    /// Words that must not be in a console line.
     pub unwanted: &'static [&'static str],
-    /// The numbers that the console must show from 100000 on, each in a line of its own, whole and
-    /// in order; none is any.
+    /// How many numbers the console must show from 100000 on, each in a separate line, whole and in
+    /// order; 0 means that numbers are not checked.
     pub numbers: usize,
-    /// Words of which each stands for the first time in a later line than the one before.
+    /// Words of which each occurs for the first time in a later line than the one before.
     pub order: &'static [&'static str],
     /// EL2 is built without its fast paths.
     pub without_fast_paths: bool,
-    /// Too long for CI: `cargo xtask test --long` runs it too.
+    /// Whether it takes too long for CI: only `cargo xtask test --long` runs it.
     pub is_long: bool,
 }
 
-/// How the first system ends.
+/// The end of the first system.
 const PAIR: &[(&str, &str)] = &[("sensor", "off"), ("control", "off")];
-/// What control prints when it got every sample as it was sent.
+/// Words that control prints when it got every sample unchanged.
 const COMPLETE: &str = "none lost, none wrong";
 
-/// What the pair prints when neither end is ever rung.
+/// Words that the pair prints when neither end ever gets a doorbell.
 const UNRUNG: &[&str] = &[
     COMPLETE,
     "[sensor]   doorbells     0 sent, 0 received, 0 coalesced, 0 deferred",
@@ -248,8 +247,7 @@ const GICV2: Machine = Machine { gic: Some(2), ..DEFAULT };
 
 const REFUSAL: Case = Case { wanted: &[], unwanted: &["bulkhead: end"], ..DUO };
 
-/// The first system, and machines that it must run on or be refused by. All of them start the same
-/// image. A third party's raw bytes at 0x4008_0000, on eight vCPUs.
+/// A third party's raw bytes at 0x4008_0000, on eight vCPUs.
 const PAYLOAD: Case = Case {
     system: "tests/systems/payload.toml",
     expect: Expect::Ends(&[("payload", "off")]),
@@ -274,7 +272,7 @@ const DUOS: &[Case] = &[
         expect: Expect::EndsTwice(PAIR),
         ..DUO
     },
-    // The console's core waits for others that load, and loads for itself.
+    // The console's core waits for others that load, and also loads for itself.
     Case { name: "duo/loading", ..LOADING },
     Case { name: "duo/loading-itself", system: "tests/systems/large-itself.toml", ..LOADING },
     Case {
@@ -344,14 +342,14 @@ const DUOS: &[Case] = &[
         expect: Expect::Refused(&["plan", "CRC32C"]),
         ..REFUSAL
     },
-    // Header::el2_base, where the image would be moved: far outside RAM.
+    // Header::el2_base, the address that the image would be moved to: far outside RAM.
     Case {
         name: "refusal/corrupted-target",
         damage: Some(Damage::Bit(37, 4)),
         expect: Expect::Refused(&["plan", "CRC32C"]),
         ..REFUSAL
     },
-    // Header::image_size: too large to be one.
+    // Header::image_size: larger than an image can be.
     Case {
         name: "refusal/corrupted-size",
         damage: Some(Damage::Bit(28, 4)),
@@ -369,7 +367,7 @@ const DUOS: &[Case] = &[
 
 /// All whole-system tests.
 pub fn cases() -> Vec<Case> {
-    // The longest first: the others then go on beside it.
+    // The longest cases come first: the others then run at the same time.
     let mut cases = linux::CASES.to_vec();
     cases.extend_from_slice(ticks::CASES);
     cases.extend_from_slice(fast_paths::CASES);

@@ -1,8 +1,8 @@
-//! Debian's kernel, as it is, on two vCPUs beside the pair of the first system.
+//! Debian's unchanged kernel on two vCPUs next to the pair of the first system.
 
 use super::{COMPLETE, Case, DEFAULT, DUO, Expect, Machine};
 
-/// What Linux says when something is stuck, late or wrong, and EL2 when it starts nothing.
+/// Messages of Linux when something is stuck, late or wrong, and of EL2 when it starts nothing.
 const COMPLAINTS: &[&str] = &[
     "bulkhead: refused",
     "commands: failed",
@@ -17,7 +17,7 @@ const COMPLAINTS: &[&str] = &[
     "OF: ",
 ];
 
-/// Linux is off, and the pair has gone on meanwhile: a key at sensor ends it.
+/// Linux is off, and the pair still runs: a key for sensor ends it.
 const OFF: (&str, &str) = ("reboot: Power down", "\x011x");
 
 const LINUX: Case = Case {
@@ -29,8 +29,8 @@ const LINUX: Case = Case {
 };
 
 /// A person at the shell, with EL2's commands first and last: an arrow key recalls a line, colours
-/// arrive, Ctrl-C ends what runs. The prompt has no line end, and comes while others print; what is
-/// typed before it, the terminal echoes and the shell once more.
+/// arrive, Ctrl-C ends the running command. The prompt has no line end, and comes while others
+/// print. Both the terminal and the shell echo input that was typed before the prompt.
 const SHELL: &[(&str, &str)] = &[
     ("/ # ", "n=$((n+1)); echo run-$n\r"),
     ("run-1", ""),
@@ -43,19 +43,19 @@ const SHELL: &[(&str, &str)] = &[
     ("^C", ""),
     ("/ # ", "echo status-$?\r"),
     ("status-130", ""),
-    // Numbers from both vCPUs, live, alone and to a log.
+    // Numbers from both vCPUs: live, with the terminal to itself, and to a log.
     ("/ # ", "stream 100000 1500; echo stream-$((1 + 0))\r"),
     ("stream-1", "\x013"),
     ("/ # ", "stream 101500 1500; echo stream-$((1 + 1))\r"),
     ("stream-2", "\x013"),
     ("/ # ", "sleep 1; stream 103000 1500 && interrupts && hotplug && load 30 && poweroff\r"),
-    // Lines are whole once nobody is live any more.
+    // Lines are whole when no partition is live.
     ("load 30 && poweroff", "\x010"),
     OFF,
 ];
 
-/// One boot that serves all: the shell, /proc/interrupts, hotplug, load, power off. `system` is
-/// tests/systems/linux.toml, or what stands for it on another board; `gic` a version other than the
+/// One boot for several tests: the shell, /proc/interrupts, hotplug, load, power off. `system` is
+/// tests/systems/linux.toml, or its counterpart on another board; `gic` a version other than the
 /// first that the board has.
 const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Case {
     Case {
@@ -77,8 +77,8 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
     }
 }
 
-/// One vCPU with nothing beside it, and the host busy: a timer interrupt that is lost there stays
-/// so.
+/// One vCPU without other partitions, on a busy host: a lost timer interrupt is not found again
+/// there.
 const ONE: Case = Case {
     name: "linux/one-vcpu-gicv2",
     system: "tests/systems/linux-one.toml",
@@ -88,8 +88,8 @@ const ONE: Case = Case {
     ..LINUX
 };
 
-/// Ten minutes of CPU_OFF and CPU_ON of both vCPUs under load. Other seeds: the number in the
-/// system's command line.
+/// Ten minutes of CPU_OFF and CPU_ON of both vCPUs under load. The number in the system's command
+/// line is the seed.
 const fn churn(name: &'static str, gic: Option<u32>) -> Case {
     Case {
         name,
@@ -102,7 +102,7 @@ const fn churn(name: &'static str, gic: Option<u32>) -> Case {
     }
 }
 
-/// Each lets Linux end by itself; the pair must go on after that and lose nothing.
+/// In each case Linux ends by itself; after that the pair must continue and lose nothing.
 pub const CASES: &[Case] = &[
     load("linux/load", "tests/systems/linux.toml", None),
     load("linux/load-gicv2", "tests/systems/linux.toml", Some(2)),
@@ -133,7 +133,7 @@ pub const CASES: &[Case] = &[
         dialogue: &[
             ("Hit any key to stop autoboot", " "),
             ("=> ", "printenv fdtcontroladdr\r"),
-            // The kernel passes over what follows the RAM disk.
+            // The kernel ignores bytes after the RAM disk.
             ("fdtcontroladdr=", "booti 42000000 46000000:200000 40000000\r\x010"),
             OFF,
         ],

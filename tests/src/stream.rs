@@ -1,14 +1,14 @@
-//! A guest that writes to its console without end, as Linux's driver does: every byte arrives, and
-//! in order.
+//! A guest that writes to its console without a pause, like Linux's driver: every byte arrives, in
+//! order.
 
 use super::{COMPLETE, Case, DEFAULT, DUO, Expect, GICV2, Machine};
 
-/// Numbers in the cases of every day.
+/// Numbers in the cases of CI.
 const FEW: usize = 1500;
 /// Numbers that make a million bytes with their line ends.
 const MILLION: usize = 142_858;
 
-/// Half a FIFO at each transmit interrupt, from two vCPUs by turns, one of them on the console's
+/// Half a FIFO at each transmit interrupt, alternately from two vCPUs, one of them on the console's
 /// core.
 const OWN: Case = Case {
     name: "stream/own",
@@ -20,7 +20,7 @@ const OWN: Case = Case {
     ..DUO
 };
 
-/// The same from one vCPU, beside the pair of the first system, whose second core drains the
+/// The same from one vCPU, next to the pair of the first system, whose second core drains the
 /// console.
 const OTHER: Case = Case {
     name: "stream/other",
@@ -45,12 +45,12 @@ const fn linux(name: &'static str, system: &'static str, gic: Option<u32>) -> Ca
     }
 }
 
-/// The same beside the partition that has the console's core.
+/// The same next to the partition that has the console's core.
 const fn beside(name: &'static str, system: &'static str, gic: Option<u32>) -> Case {
     Case { expect: Expect::Ends(&[("linux", "off"), ("other", "off")]), ..linux(name, system, gic) }
 }
 
-/// All of them.
+/// All cases.
 pub const CASES: &[Case] = &[
     OWN,
     Case { name: "stream/own-gicv2", machine: GICV2, ..OWN },

@@ -1,4 +1,4 @@
-//! The cases against themselves and against what guests/chaos can do.
+//! Checks of the cases, and of guests/chaos's attacks against them.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -25,14 +25,14 @@ fn names_are_unique_and_systems_exist() {
     }
 }
 
-/// An attack that someone adds to guests/chaos is tried by a case, or this fails.
+/// Each attack of guests/chaos has a case.
 #[test]
 fn every_attack_of_chaos_is_tried() {
     let source =
         std::fs::read_to_string(root().join("guests/chaos/src/main.rs")).expect("its source");
     let (_, table) = source.split_once("const ATTACKS").expect("its table");
     let (table, _) = table.split_once("];").expect("the table's end");
-    // A row has two strings: its name and what it does.
+    // A row has two strings: its name and its description.
     let attacks: BTreeSet<_> = table.split('"').skip(1).step_by(4).collect();
     assert!(attacks.contains("read-outside") && attacks.len() > 20, "{attacks:?}");
 

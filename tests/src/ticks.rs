@@ -1,5 +1,5 @@
-//! Many interrupts of every kind that hardware raises, on one vCPU with nothing beside it: what a
-//! GIC forgets stays forgotten there, because nothing else makes it look again.
+//! Many interrupts of every kind that hardware raises, on one vCPU without other partitions: an
+//! interrupt that a GIC loses is not found again there, because nothing else makes EL2 check.
 
 use super::{Case, DEFAULT, DUO, Expect, Machine};
 
@@ -13,11 +13,11 @@ const TICKS: Case = Case {
     ..DUO
 };
 
-/// With a second UART, whose interrupt is passed through.
+/// QEMU's machine with a second UART, whose interrupt is passed through.
 const UART: Machine = Machine { devices: Some(""), ..DEFAULT };
 
-/// Every GIC and board. QEMU's GICv2 is no GIC-400, so EL2 does not trust it with `GICH_LR.HW`;
-/// what that loses shows on a busy host first.
+/// Every GIC and board. QEMU's GICv2 is not a GIC-400, so EL2 does not use `GICH_LR.HW` on it;
+/// interrupts that this would lose show first on a busy host.
 pub const CASES: &[Case] = &[
     TICKS,
     Case { name: "ticks/gicv2", machine: Machine { gic: Some(2), is_busy: true, ..UART }, ..TICKS },

@@ -1,11 +1,11 @@
-//! What is typed at the console. The pair beside whoever gets it must lose nothing.
+//! Console input. The pair next to the partition that gets it must lose nothing.
 
 use crate::{COMPLETE, Case, DUO, Expect};
 
 /// 64 bytes.
 const TEXT: &str = "The quick brown fox jumps over the lazy dog, 0123456789 times.\r\n";
 
-/// A case beside the pair: its name, what chaos does, what is typed, words that must appear.
+/// A case next to the pair: its name, chaos's action, the input, words that must appear.
 macro_rules! typed {
     ($name:literal, $line:literal, $typed:expr, [$($words:expr),*]) => {
         Case {
@@ -20,9 +20,9 @@ macro_rules! typed {
     };
 }
 
-/// All of them. Sums are FNV-1a of what must arrive.
+/// All cases. Sums are FNV-1a of the bytes that must arrive.
 pub const CASES: &[Case] = &[
-    // Lines are whole once nobody is live any more: `\x010`.
+    // Lines are whole when no partition is live: `\x010`.
     typed!(
         "paste",
         "echo",
@@ -32,7 +32,7 @@ pub const CASES: &[Case] = &[
             "[chaos] survived echo: 4096 bytes, sum 0x078d3a0dd36c0f25"
         ]
     ),
-    // More than its ring holds, faster than it reads.
+    // More bytes than its ring holds, faster than it reads.
     typed!(
         "paste-slow",
         "echo slow=5",
@@ -49,8 +49,8 @@ pub const CASES: &[Case] = &[
             "[chaos] survived echo: 6 bytes, sum 0xa9bc85cca21f3132"
         ]
     ),
-    // Three times what its ring holds, for one that reads nothing: after it a command still gets
-    // through.
+    // Three times the bytes that its ring holds, for a guest that reads nothing: after it a command
+    // still gets through.
     typed!(
         "flood",
         "deaf",

@@ -1,8 +1,8 @@
-//! Runs that are judged by what partitions print, before EL2's last line or in spite of it.
+//! Runs that are judged by partitions' output, before EL2's last line or in spite of it.
 
 use crate::{Case, DUO, Expect};
 
-/// All of them.
+/// All cases.
 pub const CASES: &[Case] = &[
     Case {
         name: "verdict/pass",

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: everything that is wrong with a system, or unwise, at once.
+//! `cargo xtask check`: reports all errors and warnings of a system at once.
 
 use crate::verify;
 use anyhow::Result;
@@ -9,11 +9,11 @@ use runner::build::Builder;
 use runner::ui;
 use runner::workspace::root;
 
-/// Checks `spec`, for GIC version `gic` or its board's first, and prints what there is to say;
-/// answers whether it may be built, and whether it is wise too if `deny_warnings`.
+/// Checks `spec`, for GIC version `gic` or its board's first, and prints the findings; returns
+/// whether it may be built, and with `deny_warnings` whether it also has no warnings.
 ///
 /// # Errors
-/// If the hypervisor does not build, or the compiler finds what no rule does.
+/// If the hypervisor does not build, or the compiler finds an error that no rule does.
 pub fn command(spec: &str, gic: Option<u32>, deny_warnings: bool) -> Result<bool> {
     let mut builder = Builder::for_gic(gic);
     let colour = ui::coloured(&std::io::stdout());
@@ -24,7 +24,7 @@ pub fn command(spec: &str, gic: Option<u32>, deny_warnings: bool) -> Result<bool
         }
         Ok((mut system, warnings)) => {
             builder.choose_gic(&mut system)?;
-            // The planner has the last word on what fits, the verifier on the rest.
+            // The planner decides what fits, and the verifier checks the rest.
             let image = match verify::image(&mut builder, &system) {
                 Ok(image) => image,
                 Err(error) => {
@@ -44,7 +44,7 @@ pub fn command(spec: &str, gic: Option<u32>, deny_warnings: bool) -> Result<bool
     }
 }
 
-/// One line about a system that is well.
+/// Returns one line about a system without errors.
 fn summary(system: &System, image: &Image) -> String {
     format!(
         "{} on {}: {}, {}, {}, an image of {} KiB; no errors, no warnings",

@@ -33,7 +33,7 @@ pub fn command(id: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Every rule, one a line.
+/// Lists every rule, one per line.
 fn list() -> String {
     let width = RULES.iter().map(|rule| rule.id.len()).max().unwrap_or(0);
     let mut text = String::new();
@@ -53,7 +53,7 @@ fn list() -> String {
     text + &silicon::list()
 }
 
-/// One rule: what it says, why, and what breaking it looks like.
+/// Explains one rule: its sentence, its reason, and an example that breaks it.
 fn text(rule: &Rule) -> Result<String> {
     let kind = if rule.warns() { "warning" } else { "error" };
     let example = format!("tests/manifests/{}.toml", rule.id);
@@ -70,8 +70,8 @@ fn text(rule: &Rule) -> Result<String> {
 mod tests {
     use super::*;
 
-    /// Each has a reason that is more than its sentence again, and an example whose message names
-    /// it. That the example gives that message is tested in `manifest`.
+    /// Each rule has a reason that says more than its sentence, and an example whose message names
+    /// it. A test in `manifest` shows that the example gives that message.
     #[test]
     fn every_rule_has_a_reason_and_an_example() {
         for rule in RULES {

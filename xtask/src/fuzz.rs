@@ -1,9 +1,8 @@
-//! `cargo xtask fuzz`: libFuzzer over every target of fuzz/, on the toolchain that builds
-//! everything else.
+//! `cargo xtask fuzz`: libFuzzer over every target of fuzz/, on the repository's toolchain.
 //!
-//! The engine is the crate `libfuzzer-sys`; the compiler's coverage pass is on by flags that every
-//! toolchain has. So neither a nightly one nor cargo-fuzz is needed, a C++ compiler is. With both,
-//! `cargo +nightly fuzz run TARGET --features engine` works too.
+//! The engine is the crate `libfuzzer-sys`; flags that every toolchain has switch the compiler's
+//! coverage pass on. So it needs neither a nightly toolchain nor cargo-fuzz, but a C++ compiler.
+//! With both, `cargo +nightly fuzz run TARGET --features engine` works too.
 
 use anyhow::{Context, Result, bail};
 use runner::ui;
@@ -11,34 +10,34 @@ use runner::workspace::{cargo, root, target_dir};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Counters an edge, and the operands of comparisons: what libFuzzer learns from (LLVM,
+/// Flags for counters per edge and the operands of comparisons, which libFuzzer learns from (LLVM,
 /// SanitizerCoverage).
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module \
                         -Cllvm-args=-sanitizer-coverage-level=4 \
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                         -Cllvm-args=-sanitizer-coverage-pc-table \
                         -Cllvm-args=-sanitizer-coverage-trace-compares";
-/// Packages that most of the time is spent in.
+/// Packages that take most of the time.
 const OPTIMIZED: [&str; 3] = ["bulkhead-fuzz", "bulkhead-verify", "xtask"];
-/// Seconds a target from which on optimizing them takes less time than it gains.
+/// Seconds per target from which on optimizing these packages saves more time than it takes.
 const LONG: u32 = 20;
 /// Seconds that one input may take.
 const TIMEOUT: u32 = 10;
-/// What the command needs beyond Rust.
+/// The command's needs in addition to Rust.
 pub const NEEDS: &str = "a C++ compiler (Debian and Ubuntu: apt-get install g++)";
 
-/// Which targets, and for how long.
+/// The targets, and their time.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// One target, or all.
     pub target: Option<String>,
-    /// Seconds a target.
+    /// Seconds per target.
     pub seconds: u32,
-    /// Make what reaches more code than the seeds do a seed.
+    /// Makes inputs seeds that reach more code than the seeds do.
     pub keep: bool,
 }
 
-/// Runs the targets and prints a line each; answers whether nothing was found.
+/// Runs the targets and prints a line each; returns whether nothing was found.
 ///
 /// # Errors
 /// If there is no such target, or the programs do not build.
@@ -56,10 +55,10 @@ pub fn command(options: &Options) -> Result<bool> {
     Ok(found == 0)
 }
 
-/// Runs every target for `seconds`; answers how many there are.
+/// Runs every target for `seconds`; returns how many there are.
 ///
 /// # Errors
-/// If a program does not build, or something is found.
+/// If a program does not build, or a target finds a fault.
 pub fn short(seconds: u32) -> Result<usize> {
     let options = Options { target: None, seconds, keep: false };
     let mut outcomes = Vec::new();
@@ -77,8 +76,8 @@ pub fn has_compiler() -> bool {
     version.is_ok_and(|output| output.status.success())
 }
 
-/// Builds and runs what `options` say; `report` gets each target's number of executions, or what
-/// was found.
+/// Builds and runs the targets of `options`; `report` gets each target's number of executions, or
+/// the fault that it found.
 fn run(options: &Options, report: &mut dyn FnMut(&str, Result<u64>)) -> Result<()> {
     let known = targets(&root())?;
     let chosen: Vec<&String> = match &options.target {
@@ -102,7 +101,7 @@ fn run(options: &Options, report: &mut dyn FnMut(&str, Result<u64>)) -> Result<(
     Ok(())
 }
 
-/// Names of all targets: a program each.
+/// Names of all targets, which are one program each.
 fn targets(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("fuzz/fuzz_targets");
     let entries =
@@ -114,10 +113,10 @@ fn targets(root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds the programs of all targets, or of one; answers their folder.
+/// Builds the programs of all targets, or of one; returns their folder.
 fn build(options: &Options) -> Result<PathBuf> {
     let machine = host()?;
-    // `--target` keeps the flags from build scripts, and the results apart from everything else's.
+    // `--target` keeps the flags from build scripts, and the results separate from other builds.
     let folder = target_dir();
     let mut command = cargo("build");
     command
@@ -139,7 +138,7 @@ fn build(options: &Options) -> Result<PathBuf> {
     Ok(folder.join(machine).join("debug"))
 }
 
-/// The compiler's name for this machine.
+/// Returns the compiler's name for this machine.
 fn host() -> Result<String> {
     let mut command = Command::new("rustc");
     let lines = ui::run("asking rustc", command.current_dir(root()).arg("-vV"))?;
@@ -147,7 +146,7 @@ fn host() -> Result<String> {
     Ok(host.context("rustc -vV names no host")?.to_owned())
 }
 
-/// Runs one target; answers the number of executions.
+/// Runs one target; returns the number of executions.
 fn fuzz(programs: &Path, target: &str, options: &Options) -> Result<u64> {
     let seeds = root().join("fuzz/seeds").join(target);
     let work = target_dir().join("fuzz");
@@ -166,7 +165,7 @@ fn fuzz(programs: &Path, target: &str, options: &Options) -> Result<u64> {
     command
         .arg(format!("-max_total_time={}", options.seconds))
         .arg(format!("-timeout={TIMEOUT}"))
-        // With a separator behind it, this is a folder.
+        // With a separator at its end, this is a folder.
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .args(["-print_final_stats=1", "-verbosity=0"])
         .arg(&corpus)
@@ -183,15 +182,15 @@ fn fuzz(programs: &Path, target: &str, options: &Options) -> Result<u64> {
     executions(&output).context("libFuzzer did not say how many inputs it tried")
 }
 
-/// The number behind `stat::number_of_executed_units:`.
+/// Returns the number after `stat::number_of_executed_units:`.
 fn executions(output: &[String]) -> Option<u64> {
     let key = "stat::number_of_executed_units:";
     let value = output.iter().find_map(|line| line.strip_prefix(key))?;
     value.trim().parse().ok()
 }
 
-/// What to say about a run that found something: the panic or libFuzzer's word for it, the input,
-/// how to see it again.
+/// Describes a run that found a fault: the panic or libFuzzer's message, the input, and how to
+/// repeat it.
 fn finding(target: &str, output: &[String]) -> String {
     let panicked = output.iter().position(|line| line.contains("panicked at"));
     let reason = match panicked {

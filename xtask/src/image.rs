@@ -1,5 +1,5 @@
-//! `cargo xtask image`: a system's image in a file, and what else the board's firmware wants beside
-//! it.
+//! `cargo xtask image`: writes a system's image to a file, and further files that the board's
+//! firmware needs next to it.
 
 use crate::verify;
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// `output`, or under the name that the board's firmware looks for.
 ///
 /// # Errors
-/// When there is no such image, it cannot be written, or neither says where to.
+/// If there is no such image, it cannot be written, or there is neither `output` nor a name.
 pub fn command(spec: &str, gic: Option<u32>, output: Option<PathBuf>) -> Result<()> {
     let mut builder = Builder::for_gic(gic);
     let system = builder.system(spec)?;

@@ -1,4 +1,4 @@
-//! `cargo xtask abi`: writes what is generated from `hyp/abi` and `hyp/channel`: the C header, and
+//! `cargo xtask abi`: writes the generated files of `hyp/abi` and `hyp/channel`: the C header, and
 //! the tables of docs/guest-abi.md. Values and texts come from the constants and their doc
 //! comments.
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use runner::ui;
 use runner::workspace::{self, root};
 
-/// The sources: calls, and what channels look like.
+/// The sources: calls, and the layout of channels.
 const SOURCES: [&str; 2] = ["hyp/abi/src/lib.rs", "hyp/channel/src/shape.rs"];
 /// The C header.
 const HEADER: &str = "hyp/channel/include/bulkhead_abi.h";
@@ -15,8 +15,8 @@ const PAGE: &str = "docs/guest-abi.md";
 /// Widest line of the header.
 const WIDTH: usize = 100;
 
-/// What the header has of each group of constants: the group's name in Rust, its prefix in C, what
-/// C programmers are told.
+/// The header's part of each group of constants: the group's name in Rust, its prefix in C, the
+/// comment for C programmers.
 const IN_HEADER: &[(&str, &str, &str)] = &[
     (
         "call",
@@ -78,10 +78,10 @@ struct Constant {
     doc: Vec<String>,
 }
 
-/// Writes the header and the page's tables; says which of them changed.
+/// Writes the header and the page's tables; prints which of them changed.
 ///
 /// # Errors
-/// If a source or the page cannot be read, misses something, or cannot be written.
+/// If a source or the page cannot be read, lacks something, or cannot be written.
 pub fn command() -> Result<()> {
     for (file, text) in generated()? {
         let path = root().join(file);
@@ -126,7 +126,7 @@ fn parse(source: &str) -> Vec<Group> {
         } else if line == "}" {
             is_open = false;
         } else if let Some((name, value)) = constant(text)
-            // What an `impl` block has belongs to no group.
+            // Constants of an `impl` block belong to no group.
             && (is_open || line == text)
         {
             let at = if is_open { groups.len() - 1 } else { 0 };
@@ -154,14 +154,14 @@ fn constant(text: &str) -> Option<(String, String)> {
 }
 
 impl Constant {
-    /// Its doc comment's text, without the list.
+    /// Returns its doc comment's text, without the list.
     fn text(&self) -> String {
         let lines = self.doc.iter().take_while(|line| !line.starts_with("- "));
         let text: Vec<_> = lines.map(String::as_str).filter(|line| !line.is_empty()).collect();
         without_links(&text.join(" "))
     }
 
-    /// The entry `key` of its doc comment's list, without the full stop.
+    /// Returns the entry `key` of its doc comment's list, without the full stop.
     fn entry(&self, key: &str) -> String {
         let is_entry = |line: &&String| {
             let entry = line.strip_prefix("- ");
@@ -180,7 +180,7 @@ impl Constant {
     }
 }
 
-/// A doc comment's text with its links as plain code: of a path only the last name is left.
+/// Replaces the links of a doc comment by plain code: of a path only the last name is left.
 fn without_links(text: &str) -> String {
     let mut pieces = text.split("[`");
     let mut plain = pieces.next().unwrap_or_default().to_owned();
@@ -243,13 +243,13 @@ fn definition(prefix: &str, constant: &Constant) -> String {
     format!("{} */\n#define BULKHEAD_{prefix}{name} {value}\n", lines.join("\n"))
 }
 
-/// What starts a table of the page.
+/// Returns the line that starts a table of the page.
 fn begin(group: &str) -> String {
     format!("<!-- {}: written by `cargo xtask abi` -->\n", group.to_lowercase())
 }
 const END: &str = "<!-- end -->\n";
 
-/// The page with its tables as they must be.
+/// Returns the page with its tables as they must be.
 fn page(old: &str, groups: &[Group]) -> Result<String> {
     let mut page = old.to_owned();
     for (name, names) in IN_PAGE {
@@ -290,7 +290,7 @@ fn table(group: &Group, names: Names) -> String {
     text
 }
 
-/// A number as the page shows it: function numbers as code.
+/// Formats a number for the page: function numbers as code.
 fn number(value: &str) -> String {
     match value.starts_with("0x") {
         true => format!("`{value}`"),
@@ -356,7 +356,7 @@ pub enum Reason {
         );
     }
 
-    /// What is changed in the page by hand is put right; a page without a place for a table is an
+    /// Manual changes of generated tables are corrected; a page without a place for a table is an
     /// error.
     #[test]
     fn a_page_that_says_something_else_is_seen() {

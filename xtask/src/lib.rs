@@ -1,4 +1,5 @@
-//! Bulkhead's command line: one file per command. What they share is in the crates below it.
+//! Bulkhead's command line: one file per command. The crates below this folder have the code that
+//! commands share.
 pub mod bench;
 pub mod callgraph;
 pub mod check;

@@ -1,4 +1,4 @@
-//! `cargo xtask COMMAND`: reads the command line and hands over to the library.
+//! `cargo xtask COMMAND`: reads the command line and calls the library.
 
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
@@ -184,7 +184,7 @@ impl SystemArgs {
 }
 
 impl BoardArgs {
-    /// What the library takes for `system` on this board.
+    /// Returns the library's name for `system` on this board.
     fn spec(self, system: String) -> Result<String> {
         let Some(board) = self.board else {
             return Ok(system);
@@ -241,12 +241,12 @@ struct QemuArgs {
     extra: Vec<String>,
 }
 
-/// A limit in seconds, 0 for none.
+/// Converts a limit in seconds; 0 is none.
 fn limit(seconds: u64) -> Option<Duration> {
     (seconds != 0).then(|| Duration::from_secs(seconds))
 }
 
-/// What a console line can hold.
+/// Checks that a console line can hold the text.
 fn until_text(text: &str) -> Result<String, &'static str> {
     if text.is_empty() || text.chars().any(char::is_control) {
         return Err("a console line holds printable characters: give one at least, and no others");
@@ -280,7 +280,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let why: Vec<_> = error.chain().map(|cause| cause.to_string()).collect();
             let why = why.join("\n  because ");
-            // A manifest's errors come with their own words for it.
+            // A manifest's errors have their own title.
             let title = if why.starts_with("error") || why.contains("\n  because error") {
                 ""
             } else {
@@ -292,7 +292,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does what was asked; answers whether all is well.
+/// Runs a command; returns whether it found no fault.
 fn dispatch(command: Command) -> Result<bool> {
     match command {
         Command::Qemu(args) => {

@@ -2,18 +2,18 @@
 //! Lines of at most 100 columns: finds wider ones, and fills paragraphs of Markdown and comments
 //! anew. rustfmt's stable release does not touch comments.
 
-/// Columns.
+/// Most columns of a line.
 pub const WIDTH: usize = 100;
-/// A code span that is longer may be broken.
+/// Longest code span that is not broken.
 const SPAN: usize = 60;
 /// Most columns by which a list item's later lines are indented.
 const HANGING: usize = 4;
-/// What is after the fence of a block of plain text.
+/// The word after the fence of a block of plain text.
 const PLAIN: &str = "text";
 /// Words that start a line of their own.
 const STARTS: &[&str] = &["Held by", "Not tested:"];
 
-/// How a file says what is prose.
+/// Where a file has prose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// All of it is Markdown.
@@ -23,7 +23,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a file of this name and start; none if its lines may be of any length.
+    /// Returns the kind of a file of this name and start; none if its lines may be of any length.
     #[must_use]
     pub fn of(path: &str, text: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// Columns that a line takes: tabs are to multiples of eight.
+/// Returns the columns of a line: a tab goes to the next multiple of eight.
 fn columns(line: &str) -> usize {
     line.chars().fold(0, |column, c| match c {
         '\t' => (column / 8 + 1) * 8,
@@ -48,15 +48,16 @@ fn columns(line: &str) -> usize {
     })
 }
 
-/// A comment's sign with what is in front of it, and its text; none if the line is code.
+/// Splits a line into a comment's sign (with what is in front of it) and its text; none if the line
+/// is code.
 fn comment<'a>(line: &'a str, signs: &[&str]) -> Option<(&'a str, &'a str)> {
     let indented = line.trim_start();
     let sign = signs.iter().find(|sign| indented.starts_with(**sign))?;
     Some(line.split_at(line.len() - indented.len() + sign.len()))
 }
 
-/// Lines that are too wide, counted from 1, with their widths. A table's row and what a program
-/// printed (a block of plain text) cannot be broken, and neither can a word or a code span.
+/// Returns lines that are too wide, counted from 1, with their widths. A table's row, a program's
+/// output (a block of plain text), a word and a code span cannot be broken.
 #[must_use]
 pub fn wide(kind: Kind, text: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
@@ -114,7 +115,7 @@ pub fn filled(kind: Kind, text: &str) -> String {
     text
 }
 
-/// The prose of a line whose comment starts with `sign` too.
+/// Returns the prose of a line whose comment also starts with `sign`.
 fn prose_after<'a>(line: &'a str, sign: &str, signs: &[&str]) -> Option<&'a str> {
     let (_, text) =
         comment(line, signs).filter(|(other, text)| *other == sign && is_prose(text))?;
@@ -126,7 +127,8 @@ fn is_prose(text: &str) -> bool {
     text.is_empty() || text.starts_with(' ')
 }
 
-/// Bytes of a list item's or a quote's marker, with the spaces around it; 0 if there is none.
+/// Returns the bytes of a list item's or a quote's marker, with the spaces around it; 0 if there is
+/// none.
 fn marker(line: &str) -> usize {
     let text = line.trim_start();
     let indent = line.len() - text.len();
@@ -151,14 +153,14 @@ struct Paragraph<'a> {
 }
 
 impl Paragraph<'_> {
-    /// Ends the paragraph: its lines as they are, or filled anew if one is too wide.
+    /// Ends the paragraph: its lines are unchanged, or filled anew if one is too wide.
     fn end(&mut self, width: usize, out: &mut Vec<String>) {
         let lines = std::mem::take(&mut self.lines);
         let Some(first) = lines.first() else {
             return;
         };
         let is_wide = lines.iter().any(|line| line.chars().count() > width);
-        // Columns set by hand are no prose.
+        // Columns set by hand are not prose.
         let has_columns = |line: &&str| line[marker(line)..].trim().contains("   ");
         if !is_wide || lines.iter().any(has_columns) {
             out.extend(lines.iter().map(|line| (*line).to_string()));
@@ -181,7 +183,7 @@ impl Paragraph<'_> {
     }
 }
 
-/// Fills the paragraphs among `lines` that are too wide; everything else stays.
+/// Fills the paragraphs among `lines` that are too wide, and keeps everything else.
 fn blocks(lines: &[&str], width: usize) -> Vec<String> {
     let mut out = Vec::new();
     let mut paragraph = Paragraph::default();
@@ -213,8 +215,8 @@ fn blocks(lines: &[&str], width: usize) -> Vec<String> {
     out
 }
 
-/// Words of a text. A code span is one, and what would start a block at a line's start stays with
-/// the word before it.
+/// Splits a text into words. A code span is one word, and a word that would start a block at a
+/// line's start stays with the word before it.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut open = false;

@@ -10,9 +10,9 @@ use runner::qemu::{Options, Plain, Verdict, Watch, board, judge, partitions, run
 use runner::{ui, workspace};
 use std::io::Write;
 
-/// Builds `spec` for GIC version `gic` or its board's first, with `instead` of what it takes from
+/// Builds `spec` for GIC version `gic` or its board's first, with `instead` in place of files from
 /// Debian, runs it and prints its console and the verdict on standard output. The run ends with a
-/// line that holds `until`, if that is given.
+/// line that has `until`, if that is given.
 ///
 /// # Errors
 /// If it cannot be built or run; a run that fails is a [`Verdict`].

@@ -11,8 +11,8 @@ pub const FILE: &str = "docs/system.schema.json";
 /// Prints the schema, or writes it to `output`.
 ///
 /// # Errors
-/// If docs/manifest.md and the manifest reader disagree on which keys there are, or a file cannot
-/// be read or written.
+/// If docs/manifest.md and the manifest reader disagree on the keys, or a file cannot be read or
+/// written.
 pub fn command(output: Option<&Path>) -> Result<()> {
     let text = text()?;
     match output {
@@ -24,7 +24,7 @@ pub fn command(output: Option<&Path>) -> Result<()> {
     }
 }
 
-/// The schema's text.
+/// Returns the schema's text.
 fn text() -> Result<String> {
     let reference = std::fs::read_to_string(root().join("docs/manifest.md"))
         .context("cannot read docs/manifest.md")?;

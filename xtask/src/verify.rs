@@ -1,6 +1,6 @@
-//! `cargo xtask verify`: holds an image against its system's manifest and its board. The proof is
-//! the crate bulkhead-verify's; here are the files it wants. What `image` and `qemu` hand out has
-//! passed it.
+//! `cargo xtask verify`: verifies an image against its system's manifest and its board. The crate
+//! bulkhead-verify makes the proof; this file reads its inputs. `image` and `qemu` verify every
+//! image that they write or run.
 
 pub mod live;
 
@@ -15,11 +15,11 @@ use runner::build::Builder;
 use runner::workspace;
 
 /// Verifies the image file of the system `spec` for GIC version `gic` or the board's first, builds
-/// what its manifest names, and writes the report as JSON to `json` if wanted.
+/// what its manifest names, and writes the report as JSON to `json` if it is given.
 ///
 /// # Errors
-/// When a file cannot be read or written, or a program does not build; a proof that does not hold
-/// is an answer.
+/// If a file cannot be read or written, or a program does not build; a proof that does not hold is
+/// returned.
 pub fn command(image: &Path, spec: &str, gic: Option<u32>, json: Option<&Path>) -> Result<Proof> {
     let bytes = std::fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
     let mut builder = Builder::for_gic(gic);
@@ -35,7 +35,7 @@ pub fn command(image: &Path, spec: &str, gic: Option<u32>, json: Option<&Path>) 
 /// Compiles a system to an image, and refuses one that does not verify.
 ///
 /// # Errors
-/// When it cannot be compiled; when its proof does not hold, with everything that does not.
+/// If it cannot be compiled, or its proof does not hold, with all findings.
 pub fn image(builder: &mut Builder, system: &System) -> Result<Image> {
     let image = builder.image(system)?;
     let inputs = inputs(builder, system)?;
@@ -46,11 +46,11 @@ pub fn image(builder: &mut Builder, system: &System) -> Result<Image> {
     Ok(image)
 }
 
-/// What the image of `system` is held against: of the system, its manifest's path and its GIC's
-/// version alone. Builds EL2 and guest crates.
+/// Returns the inputs that the image of `system` is verified with: of the system, it uses only its
+/// manifest's path and its GIC's version. Builds EL2 and guest crates.
 ///
 /// # Errors
-/// When a file cannot be read or a program does not build.
+/// If a file cannot be read or a program does not build.
 pub fn inputs(builder: &mut Builder, system: &System) -> Result<Inputs> {
     let read = |path: &Path| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))

@@ -18,7 +18,7 @@ fn allowed(expression: &str, licences: &[String]) -> bool {
     result && at == words.len()
 }
 
-/// Alternatives.
+/// Parses alternatives.
 fn any(words: &[&str], at: &mut usize, licences: &[String]) -> bool {
     let mut result = all(words, at, licences);
     while words.get(*at) == Some(&"OR") {
@@ -28,7 +28,7 @@ fn any(words: &[&str], at: &mut usize, licences: &[String]) -> bool {
     result
 }
 
-/// What must be met together.
+/// Parses licences that must be met together.
 fn all(words: &[&str], at: &mut usize, licences: &[String]) -> bool {
     let mut result = one(words, at, licences);
     while words.get(*at) == Some(&"AND") {
@@ -38,7 +38,7 @@ fn all(words: &[&str], at: &mut usize, licences: &[String]) -> bool {
     result
 }
 
-/// One licence, with its exception, or an expression in parentheses.
+/// Parses one licence, with its exception, or an expression in parentheses.
 fn one(words: &[&str], at: &mut usize, licences: &[String]) -> bool {
     let Some(word) = words.get(*at) else {
         return false;
@@ -71,7 +71,7 @@ fn every_dependency_is_allowed() {
     let licences = &deny["licenses"];
     let general = strings(&licences["allow"]);
     let exceptions = licences["exceptions"].as_array().expect("a list");
-    // Only what is built: crates for other systems need not be downloaded.
+    // Only dependencies that are built are read: crates for other systems need not be downloaded.
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked"])
         .args(["--filter-platform", "x86_64-unknown-linux-gnu"])

@@ -1,5 +1,5 @@
-//! docs/SPECIFICATION.md against what it names: every claim has its evidence, all evidence exists,
-//! nothing is left out.
+//! Checks docs/SPECIFICATION.md: every claim has its evidence, all evidence exists, and nothing is
+//! left out.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ struct Claim {
     number: u32,
     /// The sentence.
     says: String,
-    /// What holds it up: kind and name. None if it is marked as not tested.
+    /// Its evidence: kind and name. None if it is marked as not tested.
     evidence: Option<Vec<(String, String)>>,
 }
 
@@ -20,7 +20,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The claims of a page: an item of a numbered list each, up to the next item or heading.
+/// Returns the claims of a page: each is an item of a numbered list, up to the next item or
+/// heading.
 fn claims(page: &str) -> Vec<Claim> {
     let mut items: Vec<(u32, String)> = Vec::new();
     let mut open = false;
@@ -83,7 +84,7 @@ fn verifier() -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
-/// Why a function at `FILE::NAME` is no test, if it is none.
+/// Returns why a function at `FILE::NAME` is not a test, if it is not.
 fn no_test(name: &str) -> Option<&'static str> {
     let Some((file, function)) = name.split_once("::") else {
         return Some("FILE::NAME is wanted");
@@ -165,7 +166,7 @@ fn nothing_is_left_out() {
     unnamed("fuzz", targets);
 }
 
-/// The page is found from the documentation's first one.
+/// The documentation's first page links to the page.
 #[test]
 fn the_page_is_linked() {
     assert!(Path::new(&root().join("docs/SPECIFICATION.md")).is_file());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! House style that a machine can check: widths, words, and the licence line of sources. Each list
-//! names what keeps a rule already; a folder means everything in it, an empty path everything.
+//! names the files that already keep a rule; a folder means everything in it, an empty path
+//! everything.
 
 use runner::workspace::root;
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ const ANY_WIDTH: &[&str] = &[
     "tests/manifests",
     "fuzz/seeds",
 ];
-/// Where lines are still too wide. When none is any more, the entry is to be removed.
+/// Files with lines that are still too wide. An entry is to be removed when its lines are narrow.
 const STILL_WIDE: &[&str] = &[];
 /// Pages that keep the rules on words.
 const PLAIN: &[&str] = &[
@@ -40,10 +41,10 @@ const LICENSED: &[&str] = &[
     "xtask/tests/style.rs",
 ];
 
-/// What a source's first line says, after the sign of a comment.
+/// The first line of a source, after the comment's sign.
 const LICENCE: &str = "SPDX-License-Identifier: MIT OR Apache-2.0";
 
-/// Words that say something else in plain English, and what to write.
+/// Words that have another meaning in plain English, and what to write.
 const WORDS: &[(&str, &str)] = &[
     (" is no ", "rule 1: write `is not a`"),
     (" are no ", "rule 1: write `are not`"),
@@ -56,7 +57,7 @@ const WORDS: &[(&str, &str)] = &[
     ("whatever", "rule 8: say the case"),
     ("somewhere", "rule 8: say the case"),
 ];
-/// Where a word of [`WORDS`] is right: the page, and the text around it.
+/// Right uses of a word of [`WORDS`]: the page, and the text around it.
 const RIGHT: &[(&str, &str)] =
     &[("docs/reading-order.md", "stand alone"), ("docs/glossary.md", "| alone |")];
 
@@ -95,12 +96,12 @@ fn read(path: &Path) -> String {
     text.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Lines of a file that are too wide, each with its place. With `bless`, what can be filled anew is
-/// written first.
+/// Returns lines of a file that are too wide, each with its place. With `bless`, paragraphs that
+/// can be filled anew are written first.
 fn wide_lines(path: &Path, bless: bool) -> Vec<String> {
     let shown = path.display().to_string();
     let Ok(text) = std::fs::read_to_string(root().join(path)) else {
-        // Not text.
+        // The file is not text.
         return Vec::new();
     };
     let Some(kind) = Kind::of(&shown, &text) else {
@@ -116,7 +117,7 @@ fn wide_lines(path: &Path, bless: bool) -> Vec<String> {
     lines.into_iter().map(place).collect()
 }
 
-/// Words of a page that [`WORDS`] lists: line, word and advice. Code is left out.
+/// Returns the words of a page that [`WORDS`] lists: line, word and advice. Code is left out.
 fn words(text: &str) -> Vec<(usize, &'static str, &'static str)> {
     let mut found = Vec::new();
     let mut fenced = false;
@@ -126,7 +127,7 @@ fn words(text: &str) -> Vec<(usize, &'static str, &'static str)> {
             continue;
         }
         let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
-        // "There is no X" is plain.
+        // "There is no X" is right.
         let prose = format!(" {} ", prose.to_lowercase()).replace(" there is no ", " ");
         let here = WORDS.iter().filter(|(word, _)| prose.contains(word));
         found.extend(here.map(|(word, advice)| (number + 1, *word, *advice)));
@@ -134,7 +135,7 @@ fn words(text: &str) -> Vec<(usize, &'static str, &'static str)> {
     found
 }
 
-/// The sign that starts a comment in a file, if it is a source.
+/// Returns the sign that starts a comment in a file, if it is a source.
 fn comment(path: &Path) -> Option<&'static str> {
     match path.extension()?.to_str()? {
         "rs" => Some("//"),
@@ -225,7 +226,7 @@ fn sources_start_with_their_licence() {
     assert!(wrong.is_empty(), "no licence; `{how}` adds it:\n{}", wrong.join("\n"));
 }
 
-/// How often each rule on words is broken in all pages, for whoever extends the lists:
+/// Counts how often each rule on words is broken in all pages, for authors who extend the lists:
 /// `cargo test -p xtask --test style -- --ignored --nocapture`.
 #[test]
 #[ignore = "a report, not a check"]

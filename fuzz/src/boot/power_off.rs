@@ -1,17 +1,17 @@
-//! The end of a refused machine where there is neither UART nor power: the line unwinds to whoever
-//! asked.
+//! The end of a refused machine that has neither UART nor power-off: the line unwinds to the
+//! caller.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use console::LineBuffer;
 
-/// Where EL2 would complain.
+/// Address of the UART where EL2 would print the line.
 pub static UART: AtomicU64 = AtomicU64::new(0);
-/// Whether EL2 could power off.
+/// Whether EL2 could power off by PSCI.
 pub static PSCI: AtomicBool = AtomicBool::new(false);
 
-/// Whether EL2 would, from EL1.
+/// Whether EL2 would use HVC, from EL1.
 pub static HVC: AtomicBool = AtomicBool::new(false);
 
 /// A refusal's line.

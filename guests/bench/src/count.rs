@@ -1,5 +1,5 @@
-//! What EL2 did on this vCPU's core during a phase, and what the guest adds to it. Printed when
-//! everything is over.
+//! EL2's work on this vCPU's core during a phase, and the guest's own counts. All are printed at
+//! the end of the run.
 
 use alloc::vec::Vec;
 
@@ -13,7 +13,7 @@ use crate::phase::Phase;
 /// that ends it.
 const OWN_CALLS: u64 = 3;
 
-/// EL2's counters at some moment.
+/// EL2's counters at one time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reading {
     work: u32,
@@ -24,20 +24,20 @@ struct Reading {
 /// A guest's figures of a phase. Times are counter ticks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
-    /// The first moment that counts.
+    /// Time of the first operation that counts.
     pub first: u64,
-    /// The last one.
+    /// Time of the last one.
     pub last: u64,
     /// Sum over round trips.
     pub round: u64,
     /// Sum over messages from their sending to their being received.
     pub one_way: u64,
-    /// The least that sending, receiving or forwarding a burst took, waiting apart.
+    /// The least time of sending, receiving or forwarding a burst, without waiting.
     pub burst: u64,
 }
 
 impl Times {
-    /// Takes the time of a burst.
+    /// Records the time of a burst.
     pub fn burst(&mut self, time: u64) {
         if self.burst == 0 || time < self.burst {
             self.burst = time;
@@ -47,7 +47,7 @@ impl Times {
 
 /// Counts on one vCPU.
 pub struct Counter {
-    /// What reading EL2's work costs itself.
+    /// The cost of reading EL2's work.
     own_work: u32,
     start: Reading,
     done: Vec<(Phase, Reading, Times)>,
@@ -68,7 +68,7 @@ fn doorbells(links: &[&[Link]]) -> u64 {
 }
 
 impl Counter {
-    /// Has counted nothing yet.
+    /// Returns a counter that has not counted yet.
     #[must_use]
     pub fn new() -> Self {
         let before = work();
@@ -79,17 +79,17 @@ impl Counter {
         }
     }
 
-    /// A phase starts. `links` are those whose doorbells count.
+    /// Starts a phase. `links` are those whose doorbells count.
     pub fn start(&mut self, links: &[&[Link]]) {
         self.start.doorbells = doorbells(links);
-        // HVC last: what is read after it counts as one.
+        // HVC is read last, because each later read counts as one.
         for reason in (0..Reason::COUNT).rev() {
             self.start.entries[reason] = entries(reason);
         }
         self.start.work = work();
     }
 
-    /// It ends.
+    /// Ends the phase.
     pub fn end(&mut self, phase: Phase, links: &[&[Link]], times: Times) {
         let mut reading = Reading {
             work: work().wrapping_sub(self.start.work).saturating_sub(self.own_work),

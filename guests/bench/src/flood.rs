@@ -1,5 +1,5 @@
-//! A million messages over every channel of two partitions, while their compute cores mind their
-//! own business.
+//! A million messages over every channel of two partitions, while their compute cores do other
+//! work.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -16,12 +16,12 @@ use rt::{Tree, fail, figures, interrupt, println, smp, timer};
 const MESSAGES: usize = 1_000_080;
 /// Channels.
 const CHANNELS: usize = 4;
-/// Periods of the compute core a second.
+/// Periods per second of the compute core.
 const RATE: u64 = 1000;
 
 const _: () = assert!(MESSAGES.is_multiple_of(CHANNELS * BATCH));
 
-/// Sends.
+/// Sends the messages.
 pub fn flood(tree: &'static Tree) {
     let mut links = links(tree);
     links[0].wait_for_peer(patience()).unwrap_or_else(|error| fail!("{error}"));
@@ -33,7 +33,7 @@ pub fn flood(tree: &'static Tree) {
     report(tree, &over);
 }
 
-/// Receives and checks.
+/// Receives and checks the messages.
 pub fn drain(tree: &'static Tree) {
     let mut links = links(tree);
     let over = compute();
@@ -65,7 +65,7 @@ fn send(link: &mut Link, batch: usize) -> Result<(), Error> {
     link.flush()
 }
 
-/// Takes what is there, and sleeps if that is nothing.
+/// Takes the messages that are there, and sleeps if there are none.
 fn take(links: &mut [Link], received: &mut [usize; CHANNELS]) -> Result<(), Error> {
     let mut message = [0; HEADER];
     let mut idle = true;
@@ -89,7 +89,7 @@ fn take(links: &mut [Link], received: &mut [usize; CHANNELS]) -> Result<(), Erro
     Ok(())
 }
 
-/// Starts the compute core on work that its own timer paces, until `over` says so.
+/// Starts work on the compute core that its own timer paces, until `over` is set.
 fn compute() -> Arc<AtomicBool> {
     let over = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&over);

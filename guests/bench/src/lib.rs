@@ -1,4 +1,4 @@
-//! What bench guests and the relay have in common: the phases of a run, messages, and counting.
+//! Code that bench guests and the relay share: the phases of a run, messages, and counting.
 #![no_std]
 #![cfg(target_os = "none")]
 

@@ -1,8 +1,8 @@
-//! Bench guest: does one thing many times, reads EL2's own counter before and after, and prints
+//! Bench guest: does one operation many times, reads EL2's own counter before and after, and prints
 //! both at the end.
 //!
-//! `role=NAME` on the command line says which part this partition plays; `cargo xtask bench` reads
-//! what it prints.
+//! `role=NAME` on the command line selects this partition's part; `cargo xtask bench` reads the
+//! output.
 #![no_std]
 #![no_main]
 
@@ -27,7 +27,7 @@ fn main(tree: &'static Tree) {
         Some("sleep") => operations::sleep(tree),
         Some("flood") => flood::flood(tree),
         Some("drain") => flood::drain(tree),
-        // The console core's: gone at once, so that draining disturbs nobody.
+        // The console core's partition stops immediately, so draining does not disturb a guest.
         Some("console") => {}
         Some("source") => stream::source(tree),
         Some("sink") => stream::sink(tree),

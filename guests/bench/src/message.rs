@@ -1,11 +1,11 @@
-//! Messages: a header of 16 bytes, then bytes that only have to arrive.
+//! Messages: a header of 16 bytes, then bytes whose contents are not checked.
 
 use rt::fail;
 
-/// Bytes of the header; a message of these alone starts or ends a phase.
+/// Bytes of the header; a message of only these starts or ends a phase.
 pub const HEADER: usize = 16;
 
-/// What a message is for.
+/// The purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
@@ -15,14 +15,14 @@ pub enum Kind {
     Start,
     /// A phase ends.
     End,
-    /// Everything ends.
+    /// The run ends.
     Stop,
 }
 
 /// The first bytes of each message.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
-    /// What it is for.
+    /// Its purpose.
     pub kind: Kind,
     /// Its number within its phase.
     pub sequence: u32,
@@ -31,7 +31,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// As bytes.
+    /// Returns the header's bytes.
     #[must_use]
     pub fn encode(&self) -> [u8; HEADER] {
         let words = u64::from(self.kind as u32) | u64::from(self.sequence) << 32;
@@ -41,7 +41,7 @@ impl Header {
         bytes
     }
 
-    /// From its two words.
+    /// Reads the header from its two words.
     #[must_use]
     pub fn from_words(words: u64, time: u64) -> Self {
         let kind = match words as u32 {
@@ -55,7 +55,7 @@ impl Header {
         Self { kind, sequence, time }
     }
 
-    /// From a message.
+    /// Reads the header of a message.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
         match bytes.first_chunk::<HEADER>() {

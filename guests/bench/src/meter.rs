@@ -1,4 +1,4 @@
-//! Spans between two readings of EL2's counter, kept until nothing is measured any more: printing
+//! Spans between two readings of EL2's counter, kept until the last measurement, because printing
 //! enters EL2.
 
 use alloc::vec::Vec;
@@ -24,22 +24,22 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter for the calling vCPU, which must not have read the counter before.
+    /// Makes a meter for the calling vCPU, which must not have read the counter before.
     pub fn new() -> Self {
         let mut meter = Self { vcpu: smp::vcpu(), readings: 0, spans: Vec::with_capacity(64) };
-        // What a reading itself costs: to be taken off every other span.
+        // The cost of a reading itself, which is subtracted from every other span.
         meter.span("reading", 1, |_| ());
         meter
     }
 
-    /// EL2's instructions on this core so far.
+    /// Returns EL2's instructions on this core so far.
     fn read(&mut self) -> u32 {
         self.readings += 1;
         let answer = hv::hvc(call::EL2_INSTRUCTIONS.into(), [0; 3])[0];
         u32::try_from(answer).unwrap_or_else(|_| fail!("this core has no PMU that EL2 can use"))
     }
 
-    /// Measures `count` repetitions of `operation`, which is given their numbers from 0 on.
+    /// Measures `count` repetitions of `operation`, which gets their numbers from 0 on.
     pub fn span(&mut self, name: &'static str, count: u32, mut operation: impl FnMut(u32)) {
         let reading = self.readings;
         let before = self.read();
@@ -50,7 +50,7 @@ impl Meter {
         self.spans.push(Span { name, reading, count, work });
     }
 
-    /// Prints `span NAME VCPU READING COUNT WORK` for each.
+    /// Prints `span NAME VCPU READING COUNT WORK` for each span.
     pub fn print(&self) {
         for span in &self.spans {
             println!(

@@ -1,5 +1,5 @@
-//! The operations of the budget table, one span each. Two partitions: `lead` does them, `answer`
-//! takes doorbells and messages; the lead's second vCPU takes its SGIs.
+//! The operations of the budget table, one span each. There are two partitions: `lead` does them,
+//! `answer` takes doorbells and messages; the lead's second vCPU takes its SGIs.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -15,19 +15,19 @@ use crate::rendezvous::{Rendezvous, pause};
 
 /// Repetitions of each operation: all cost the same, as a trace shows, so few are enough.
 const COUNT: u32 = 64;
-/// Done before an operation is measured.
+/// Repetitions before an operation is measured.
 const WARM: u32 = 4;
 /// Bytes of a message.
 const MESSAGE: usize = 4096;
 /// The SGI among the lead's own vCPUs.
 const SGI: u32 = 1;
-/// The physical EL1 timer's interrupt: the guest's own as the virtual one is, but not the one it
-/// commonly uses.
+/// The physical EL1 timer's interrupt: it belongs to the guest like the virtual timer's, but guests
+/// rarely use it.
 const CNTP: u32 = 30;
 /// The board's second PL011, which the system passes through: registers and interrupt.
 const UART: (u64, u32) = (0x0904_0000, 40);
-/// First of the interrupts that the system passes through to be enabled once each, and how many
-/// there are.
+/// First of the interrupts that the system passes through and that are enabled once each, and their
+/// number.
 const SPARE: (u32, u32) = (48, 16);
 
 /// `PSCI_VERSION` (DEN 0022).
@@ -45,8 +45,8 @@ const UART_TX: u32 = 1 << 5;
 /// Time for the console to drain and other cores to be asleep, milliseconds.
 const SETTLE: u64 = 5;
 
-/// Rings the channel `last` alone, which is one of many in a system of many partitions, and then
-/// wakes the others.
+/// Sends doorbells only over the channel `last`, which is one of many in a system of many
+/// partitions, and then wakes the others.
 pub fn ring(tree: &'static Tree) {
     let rendezvous = Rendezvous::open(tree, "last");
     rendezvous.meet(1);
@@ -62,7 +62,7 @@ pub fn ring(tree: &'static Tree) {
     }
 }
 
-/// Its peer.
+/// Takes the doorbells of `ring`.
 pub fn rung(tree: &'static Tree) {
     let rendezvous = Rendezvous::open(tree, "last");
     interrupt::enable(rendezvous.intid);
@@ -81,7 +81,7 @@ pub fn sleep(tree: &'static Tree) {
     interrupt::wait();
 }
 
-/// Does and measures everything.
+/// Runs and measures every operation.
 pub fn lead(tree: &'static Tree) {
     let rendezvous = Rendezvous::open(tree, "board");
     let mut link = open(tree);
@@ -99,7 +99,7 @@ pub fn lead(tree: &'static Tree) {
     doorbells(&mut meter, &rendezvous);
     messages(&mut meter, &mut link);
 
-    // Draining the console enters EL2 on the console core, so nobody prints before all have
+    // Draining the console enters EL2 on the console core, so no partition prints before all have
     // measured.
     rendezvous.meet(2);
     meter.print();
@@ -107,7 +107,7 @@ pub fn lead(tree: &'static Tree) {
     await_count(&done, 2);
 }
 
-/// The other partition.
+/// Runs the other partition.
 pub fn answer(tree: &'static Tree) {
     let rendezvous = Rendezvous::open(tree, "board");
     interrupt::enable(rendezvous.intid);
@@ -120,8 +120,8 @@ pub fn answer(tree: &'static Tree) {
     meter.print();
 }
 
-/// Sleeps until nobody else runs: under `-icount` all cores share one count of instructions, so
-/// EL2's counter of this core also moves by what another runs while this one is in EL2.
+/// Sleeps until no other core runs: under `-icount` all cores share one count of instructions, so
+/// EL2's counter of this core also moves by what another core runs while this one is in EL2.
 fn settle() {
     let settled = timer::now() + timer::milliseconds(SETTLE);
     while interrupt::wait_until(settled).is_some() {}
@@ -151,7 +151,7 @@ fn registers(tree: &Tree, meter: &mut Meter) {
     // SAFETY: the distributor of the device tree, which the runtime mapped. Reading it has no
     // effect.
     let read = |register| unsafe { mmio::read32(gicd + register) };
-    // SAFETY: as above; what is written enables and disables interrupts that nothing raises.
+    // SAFETY: as above; the write enables and disables interrupts that no device raises.
     let write = |register, value| unsafe { mmio::write32(gicd + register, value) };
     warm(meter, "gicd-typer-read", || {
         read(GICD_TYPER);
@@ -170,8 +170,8 @@ fn registers(tree: &Tree, meter: &mut Meter) {
     }
 }
 
-/// Takes the next interrupt, which must be `intid`, and has `quieten` end its cause before it ends
-/// the interrupt: a level that still stands would come again.
+/// Takes the next interrupt, which must be `intid`. `quieten` ends its cause before the interrupt
+/// is ended: a level that is still high would raise it again.
 fn take(intid: u32, quieten: impl FnOnce()) {
     loop {
         let Some(taken) = interrupt::acknowledge() else {
@@ -190,7 +190,7 @@ fn take(intid: u32, quieten: impl FnOnce()) {
 }
 
 fn timers(meter: &mut Meter) {
-    // Far enough for the core to be asleep when it comes.
+    // The delay is long enough for the core to be asleep when the interrupt comes.
     let ticks = timer::frequency() / 50_000;
     warm(meter, "virtual-timer", || {
         timer::arm(timer::now() + ticks);
@@ -208,7 +208,7 @@ fn device(meter: &mut Meter) {
     let (base, intid) = UART;
     mmu::map(base, 0x1000, mmu::Kind::Device);
     interrupt::enable(intid);
-    // SAFETY: the PL011 that the system passes through; its registers are no memory.
+    // SAFETY: the PL011 that the system passes through; its registers are not memory.
     let write = |register, value| unsafe { mmio::write32(base + register, value) };
     write(UARTIMSC, UART_TX);
     warm(meter, "device-interrupt", || {
@@ -217,11 +217,11 @@ fn device(meter: &mut Meter) {
     });
 }
 
-/// The emulated PL011: what is written ends no line, so the console core is not told of it, and
-/// nothing of it is shown.
+/// Measures the emulated PL011. The bytes do not end a line, so the console core is not woken and
+/// does not show them.
 fn console(tree: &Tree, meter: &mut Meter) {
     let Some((base, _)) = tree.device("arm,pl011") else { fail!("the device tree has no PL011") };
-    // SAFETY: the PL011 that the runtime mapped; its registers are no memory.
+    // SAFETY: the PL011 that the runtime mapped; its registers are not memory.
     let read = |register| unsafe { mmio::read32(base + register) };
     // SAFETY: as above.
     let write = |register, value: u8| unsafe { mmio::write32(base + register, value.into()) };
@@ -231,8 +231,8 @@ fn console(tree: &Tree, meter: &mut Meter) {
     warm(meter, "uart-dr-write", || write(UARTDR, 0));
 }
 
-/// Starts the second vCPU: it takes SGIs and counts them in `taken`, and prints what they cost once
-/// the answer is set.
+/// Starts the second vCPU: it takes SGIs, counts them in `taken`, and prints their cost once the
+/// lead sets `done`.
 fn sibling(taken: &Arc<AtomicU32>, done: &Arc<AtomicU32>) {
     let (taken, done) = (Arc::clone(taken), Arc::clone(done));
     let started = smp::start(1, move || {
@@ -290,7 +290,7 @@ fn take_doorbells(meter: &mut Meter, rendezvous: &Rendezvous) {
     });
 }
 
-/// A message there and a short one back, each with a doorbell because the other side sleeps.
+/// Sends a message and takes a short one back, each with a doorbell because the other side sleeps.
 fn messages(meter: &mut Meter, link: &mut Link) {
     let message = vec![0x5a; MESSAGE];
     let mut answer = [0; 8];

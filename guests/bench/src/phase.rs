@@ -1,4 +1,4 @@
-//! The phases of a run, known to everyone who takes part, so that nothing need be negotiated.
+//! The phases of a run. All partitions know them, so they need not negotiate.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,16 +8,16 @@ use rt::{Tree, fail, timer};
 
 /// Sizes of messages, bytes.
 pub const SIZES: [usize; 8] = [64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576];
-/// Messages shown to the peer at once in a stream; each ring has room for two such batches.
+/// Messages published to the peer together in a stream; each ring has room for two such batches.
 pub const BATCH: usize = 60;
-/// Messages that are timed as one, of each size: as many as fill some 100,000 instructions, so that
-/// an emulator that runs one core after the other hardly ever goes on with another in between.
-/// Divisors of [`BATCH`].
+/// Messages that are timed together, by size: as many as take some 100,000 instructions, so that an
+/// emulator that runs one core after the other rarely switches cores in between. Divisors of
+/// [`BATCH`].
 const BURSTS: [usize; SIZES.len()] = [60, 60, 30, 10, 4, 1, 1, 1];
-/// Round trips of the short and the long phase: what differs between them is round trips alone.
+/// Round trips of the short and the long phase: the two differ only in round trips.
 const ROUNDS: [usize; 2] = [2, 10];
 
-/// What happens in a phase.
+/// The kind of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Doorbells there and back, without a message.
@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its name in what is printed.
+    /// Returns its name in output lines.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl Kind {
 /// A phase.
 #[derive(Clone, Copy, Debug)]
 pub struct Phase {
-    /// What happens.
+    /// Its kind.
     pub kind: Kind,
     /// Index in [`SIZES`].
     pub size: usize,
@@ -58,24 +58,25 @@ impl Phase {
         SIZES[self.size]
     }
 
-    /// Messages that are timed as one.
+    /// Returns the number of messages that are timed together.
     #[must_use]
     pub fn burst(&self) -> usize {
         BURSTS[self.size]
     }
 
-    /// Bytes of a batch in the ring (docs/guest-abi.md: 8 more than its length for each message).
+    /// Returns the bytes of a batch in the ring (docs/guest-abi.md: 8 more than its length for each
+    /// message).
     #[must_use]
     pub fn batch_bytes(&self) -> usize {
         BATCH * (self.bytes() + 8)
     }
 }
 
-/// All phases; doorbells alone are exchanged only where both sides take them.
+/// Returns all phases; phases of only doorbells are included where both sides take them.
 pub fn all(doorbells: bool) -> impl Iterator<Item = Phase> {
     let phase = |kind, size, count| Phase { kind, size, count };
     let rounds = move |kind, size| ROUNDS.map(|count| phase(kind, size, count));
-    // The first one is the first use of that interrupt.
+    // The first phase also has the first use of that interrupt.
     let bells = doorbells.then(|| {
         let [short, long] = rounds(Kind::Bells, 0);
         [phase(Kind::Bells, 0, 1), short, long]
@@ -102,7 +103,7 @@ pub fn links(tree: &Tree, prefix: &str) -> Vec<Link> {
     SIZES.iter().map(open).collect()
 }
 
-/// The channel for doorbells alone: handle and interrupt.
+/// Returns the channel that has only doorbells: handle and interrupt.
 #[must_use]
 pub fn bell(tree: &Tree, prefix: &str) -> Option<(u64, u32)> {
     let name: String = alloc::format!("{prefix}bell");
@@ -111,7 +112,7 @@ pub fn bell(tree: &Tree, prefix: &str) -> Option<(u64, u32)> {
     Some((node.handle, node.intid?))
 }
 
-/// How long a peer may take.
+/// Returns the time limit for a peer.
 #[must_use]
 pub fn patience() -> u64 {
     timer::now() + 20 * timer::frequency()

@@ -1,4 +1,4 @@
-//! Words over a channel's pages, by which two bench partitions keep step without entering EL2.
+//! Words in a channel's pages, by which two bench partitions synchronize without entering EL2.
 
 use core::arch::asm;
 use core::slice;
@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use rt::{Tree, fail, mmu, smp};
 
-/// One end of the channel: a word of its own to say how far it is, and the peer's.
+/// One end of the channel: its own word, which gives its progress, and the peer's.
 pub struct Rendezvous {
     own: &'static [AtomicU32],
     peer: &'static [AtomicU32],
@@ -26,35 +26,35 @@ impl Rendezvous {
         let [own, peer] = [node.own, node.peer].map(|(address, _)| {
             mmu::map(address, channel::layout::DATA as u64, mmu::Kind::Shared);
             // SAFETY: the first page of a channel's pages, which the device tree gives this end as
-            // Normal memory, mapped for good and used as atomics alone. Nobody stores through
+            // Normal memory, is never unmapped and is used only as atomics. No code stores through
             // `peer`: stage 2 would not let it.
             unsafe { slice::from_raw_parts(address as *const AtomicU32, channel::layout::DATA / 4) }
         });
         Self { own, peer, handle: node.handle, intid }
     }
 
-    /// Stores `value` in word `index` for the peer to see.
+    /// Stores `value` in word `index` for the peer to read.
     pub fn tell(&self, index: usize, value: u32) {
         self.own[index].store(value, Ordering::Release);
     }
 
-    /// Waits until the peer's word `index` holds `value` or more, without entering EL2.
+    /// Waits until the peer's word `index` is `value` or more, without entering EL2.
     pub fn await_word(&self, index: usize, value: u32) {
         while self.peer[index].load(Ordering::Acquire) < value {
             pause();
         }
     }
 
-    /// Waits until both ends are at `step`; steps only rise.
+    /// Waits until both ends are at `step`; steps only increase.
     pub fn meet(&self, step: u32) {
         self.tell(0, step);
         self.await_word(0, step);
     }
 }
 
-/// A moment's rest in a loop that polls. An emulator that runs one core after the other goes on
-/// with the next.
+/// Pauses in a loop that polls. An emulator that runs one core after the other switches to the
+/// next.
 pub fn pause() {
-    // SAFETY: a hint.
+    // SAFETY: the instruction is a hint.
     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
 }

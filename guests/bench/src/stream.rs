@@ -1,5 +1,5 @@
-//! Messages from a source to a sink, directly or through a relay: neither can tell. The phases are
-//! `bench::phase`'s.
+//! Messages from a source to a sink, directly or through a relay; neither end can tell the
+//! difference. The phases are `bench::phase`'s.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -13,20 +13,20 @@ use rt::{Tree, fail, hv, interrupt, timer};
 /// The largest message.
 const LARGEST: usize = SIZES[SIZES.len() - 1];
 
-/// How long the source waits before it starts, milliseconds.
+/// Milliseconds that the source waits before it starts.
 const SETTLE: u64 = 5;
 
-/// Sends, and times what comes back.
+/// Sends, and times the answers.
 pub fn source(tree: &'static Tree) {
     let mut end = End::open(tree);
     end.links[0].wait_for_peer(patience()).unwrap_or_else(|error| fail!("{error}"));
-    // Others still start, or stop: not while something is measured.
+    // Other partitions still start or stop; they must not do so during a measurement.
     let settled = timer::now() + timer::milliseconds(SETTLE);
     while interrupt::wait_until(settled).is_some() {}
     let mut counter = Counter::new();
     for phase in phase::all(end.bell.is_some()) {
-        // There and back: everyone is there, and the link's interrupts are the latest that came, in
-        // every phase alike.
+        // A round trip shows that both ends are ready, and makes the link's interrupts the most
+        // recent ones, in every phase alike.
         end.say(Message::Start, phase.size);
         end.expect(Message::Start, phase.size);
         counter.start(&[&end.links]);
@@ -56,11 +56,11 @@ pub fn sink(tree: &'static Tree) {
     counter.print();
 }
 
-/// One side.
+/// One end of the stream.
 struct End {
-    /// Of each size.
+    /// A link per size.
     links: Vec<Link>,
-    /// Handle and interrupt for doorbells alone.
+    /// Handle and interrupt of the channel that has only doorbells.
     bell: Option<(u64, u32)>,
     buffer: Vec<u8>,
 }
@@ -75,7 +75,7 @@ impl End {
         }
     }
 
-    /// Says that a phase starts or ends.
+    /// Announces that a phase starts or ends.
     fn say(&mut self, kind: Message, size: usize) {
         let header = Header { kind, sequence: size as u32, time: 0 };
         let link = &mut self.links[size];
@@ -83,7 +83,7 @@ impl End {
         said.and_then(|()| link.flush()).unwrap_or_else(|error| fail!("{kind:?}: {error}"));
     }
 
-    /// Waits until the peer says so.
+    /// Waits for the peer's announcement.
     fn expect(&mut self, kind: Message, size: usize) {
         let mut bytes = [0; HEADER];
         let length = self.links[size].receive_wait(&mut bytes, patience());
@@ -173,7 +173,8 @@ impl End {
         let mut times = Times { first: timer::now(), ..Times::default() };
         let (link, bytes) = (&mut self.links[phase.size], phase.bytes());
         for batch in (0..phase.count).step_by(BATCH) {
-            // Room for the whole batch first, so that nothing waits while it is timed.
+            // There must be room for the whole batch first, so that the end does not wait while it
+            // is timed.
             link.lease(phase.batch_bytes() - 8, patience()).map(|_| ())?;
             for burst in (batch..batch + BATCH).step_by(phase.burst()) {
                 let start = timer::now();
@@ -209,7 +210,7 @@ impl End {
     }
 }
 
-/// Puts a message of the phase into the ring without showing it yet.
+/// Puts a message of the phase into the ring without publishing it yet.
 fn put(link: &mut Link, message: &mut [u8], sequence: usize, time: u64) -> Result<(), Error> {
     let header = Header { kind: Message::Data, sequence: sequence as u32, time };
     message[..HEADER].copy_from_slice(&header.encode());

@@ -1,4 +1,4 @@
-//! Attacks by call: foreign handles, foreign cores, every number there is.
+//! Attacks by call: foreign handles, foreign cores, every function number.
 
 use alloc::string::String;
 use core::arch::asm;
@@ -11,7 +11,7 @@ use crate::probe::{EC_UNDEFINED, Outcome, execute};
 
 type Conduit = fn(u64, [u64; 3]) -> [u64; 4];
 
-/// A call by SMC, as [`hv::hvc`] is one by HVC.
+/// Makes a call by SMC, as [`hv::hvc`] does by HVC.
 fn smc(function: u64, arguments: [u64; 3]) -> [u64; 4] {
     let [mut x0, mut x1, mut x2, mut x3] = [function, arguments[0], arguments[1], arguments[2]];
     // SAFETY: DEN 0028: a call changes x0 to x3 at most, and EL2 writes no memory of the guest.
@@ -32,7 +32,7 @@ pub fn ring_foreign(_: &Tree) -> String {
     let own = hv::query(query::ENDS).unwrap_or_default();
     let edges = [0xff, 0x1_0000, 1 << 31, 1 << 32, 1 << 63, u64::MAX].into_iter();
     let mut refused = 0;
-    // A handle is 64 bits wide: one that equals an own one in its low half alone is foreign.
+    // A handle is 64 bits wide: one that equals an own one only in its low half is foreign.
     for handle in (own..=200).chain(edges).chain((0..own).map(|handle| handle | 1 << 32)) {
         for function in [call::CHANNEL, call::RING, call::MASK, call::STATUS, call::PEER] {
             let x0 = hv::hvc(function.into(), [handle, 0, 0])[0] as i64;
@@ -60,7 +60,7 @@ pub fn cpu_on_foreign(_: &Tree) -> String {
         for entry in [0, 0x4008_0000, 0x7000_0000, u64::MAX] {
             for conduit in [hv::hvc as Conduit, smc] {
                 for function in [psci::CPU_ON, psci::CPU_ON & !(1 << 30)] {
-                    // The 32-bit form sees the low half alone, which may be this vCPU's own number.
+                    // The 32-bit form uses only the low half, which may be this vCPU's own number.
                     let own = (target as u32 as u64) < crate::vcpus();
                     if function & 1 << 30 == 0 && own {
                         continue;
@@ -88,7 +88,7 @@ const STOPPERS: [u32; 7] = [
     call::RING,
 ];
 
-/// Whether something else than NOT_SUPPORTED may be the answer.
+/// Whether the answer may be something other than NOT_SUPPORTED.
 fn specified(function: u32) -> bool {
     // PSCI has 0x00 to 0x1f of the standard service (DEN 0028, section 7).
     let psci = function & !(1 << 30) & !0x1f == 0x8400_0000;
@@ -101,7 +101,8 @@ fn specified(function: u32) -> bool {
 fn every(conduit: Conduit) -> String {
     let edges =
         [0x7fff, 0x8000, 0xfeff, 0xff00, 0xff01, 0xff02, 0xff03, 0xffff, 0x1_0000, 0xff_0000];
-    // What there is says so (DEN 0028, 7.3), and a workaround that nobody offers is not there.
+    // The features that exist are reported (DEN 0028, 7.3), and a workaround that is not offered is
+    // not.
     const ARCH_WORKAROUND_1: u32 = 0x8000_8000;
     for (asked, must) in
         [(smccc::VERSION, 0), (smccc::ARCH_FEATURES, 0), (ARCH_WORKAROUND_1, smccc::NOT_SUPPORTED)]
@@ -119,7 +120,7 @@ fn every(conduit: Conduit) -> String {
             if STOPPERS.contains(&function) {
                 continue;
             }
-            // Bits 63:32 are not the function's (DEN 0028, 2.3).
+            // Bits 63:32 do not belong to the function number (DEN 0028, 2.3).
             let x0 = conduit(0xdead_beef_0000_0000 | function as u64, [0; 3])[0];
             if specified(function) {
                 known += 1;
@@ -141,7 +142,7 @@ pub fn smc_all(_: &Tree) -> String {
     every(smc)
 }
 
-/// HVC or SMC with an immediate: no call at all.
+/// Executes HVC or SMC with an immediate, which is not a call.
 fn immediates(instruction: u32) -> String {
     let (mut refused, mut undefined) = (0, 0);
     for immediate in [1, 2, 3, 0x4a48, 0x7fff, 0x8000, 0xffff] {
@@ -178,8 +179,8 @@ pub fn cpu_off(_: &Tree) -> String {
 
 pub fn cpu_suspend(_: &Tree) -> String {
     const COUNT: u64 = 50;
-    // Standby: returns when the timer's interrupt is pending, however late in the sequence that
-    // comes.
+    // Standby returns when the timer's interrupt is pending, at each point of the sequence at which
+    // it can come.
     for delay in 0..COUNT {
         timer::arm(timer::now() + delay * timer::milliseconds(1) / 10);
         let x0 = psci::suspend();

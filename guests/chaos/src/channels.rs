@@ -1,4 +1,4 @@
-//! Attacks on a peer over channels that both have, and the peer that has to stand them.
+//! Attacks on a peer over channels that both have, and the peer that must withstand them.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -31,18 +31,18 @@ pub fn ring_storm(tree: &Tree) -> String {
             Ok(ring::COALESCED) => coalesced += 1,
             Ok(ring::DEFERRED) => deferred += 1,
             Ok(other) => rt::fail!("RING answered {other}"),
-            // The neighbour has done its work and is off.
+            // The neighbour has finished and is off.
             Err(error::PEER_DOWN) => refused += 1,
             Err(error) => rt::fail!("RING answered {error}"),
         }
-        // Masking one's own end must not matter to anyone either.
+        // An end that masks itself must not affect its peer either.
         let _ = hv::mask(handle, sent & 1 != 0);
     }
     format!("{sent} sent, {coalesced} coalesced, {deferred} deferred, {refused} refused")
 }
 
-/// Random bytes in every page it can write, in words of every size, with rings in between, for a
-/// second.
+/// Writes random bytes to every page it can write, in words of every size, with doorbells in
+/// between, for a second.
 pub fn storm(tree: &Tree) -> String {
     let nodes = nodes(tree);
     for node in &nodes {
@@ -66,8 +66,8 @@ pub fn storm(tree: &Tree) -> String {
         let value = random.next();
         let value = if value >> 63 == 0 { value } else { value & 0x78 };
         let at = address + offset;
-        // SAFETY: pages that this end alone writes and that nothing else in this program refers to;
-        // `offset` is a multiple of 8 within them.
+        // SAFETY: only this end writes these pages, and nothing else in this program refers to
+        // them; `offset` is a multiple of 8 within them.
         unsafe {
             match random.next() % 4 {
                 0 => ((at + value % 8) as *mut u8).write_volatile(value as u8),
@@ -87,7 +87,8 @@ pub fn storm(tree: &Tree) -> String {
     )
 }
 
-/// Rings an end, which has to be refused where its peer takes no doorbells: whether it was.
+/// Sends a doorbell on an end. It must be refused if its peer takes no doorbells; returns whether
+/// it was.
 fn ring(node: &ChannelNode) -> bool {
     match (node.peer_wait, hv::ring(node.handle)) {
         (Wait::Doorbell, Ok(_)) | (_, Err(error::PEER_DOWN)) => false,
@@ -96,16 +97,16 @@ fn ring(node: &ChannelNode) -> bool {
     }
 }
 
-/// One of the honest end's channels, and how many bytes of records it has sent and received by its
-/// own count.
+/// One of the honest end's channels, and its own count of bytes of records that it has sent and
+/// received.
 struct Counted {
     link: Link,
     sent: u32,
     received: u32,
 }
 
-/// The other side of [`storm`]: uses every channel as an honest program does. It must neither crash
-/// nor hang, and what it tells its peer must be what it did.
+/// The other side of [`storm`]: uses every channel like an honest program. It must neither crash
+/// nor hang, and its indices must agree with its own counts.
 pub fn listen(tree: &Tree) -> String {
     let nodes = nodes(tree);
     let open = nodes.iter().map(|node| Link::open(tree, node.name));
@@ -127,11 +128,11 @@ pub fn listen(tree: &Tree) -> String {
                     messages += 1;
                     counted.received = counted.received.wrapping_add(record(length));
                 }
-                // A pause that ends without a message is no error here.
+                // A pause that ends without a message is not an error here.
                 Ok(None) => errors += u64::from(link.wait(pause).is_err()),
                 Err(_) => errors += 1,
             }
-            // Pushing may find the other direction broken as well; waiting for room ends at the
+            // Pushing may also find the other direction broken; waiting for room ends after the
             // pause.
             match link.push(&buffer[..64], pause) {
                 Ok(()) => counted.sent = counted.sent.wrapping_add(record(64)),
@@ -149,18 +150,19 @@ pub fn listen(tree: &Tree) -> String {
     )
 }
 
-/// Bytes of the record of a message.
+/// Returns the bytes of the record of a message.
 fn record(length: usize) -> u32 {
     8 + length.next_multiple_of(8) as u32
 }
 
 impl Counted {
-    /// After everything was published: this end's indices are its counts, whatever its peer said.
+    /// Checks, after everything was published, that this end's indices are its counts, independent
+    /// of the peer's data.
     fn check(&self) {
         let node = &self.link.node;
         let index = |offset: usize| {
             let at = (node.own.0 as usize + offset) as *const u32;
-            // SAFETY: this end's own index page, mapped when the link was opened; nobody else
+            // SAFETY: this end's own index page was mapped when the link was opened; no other code
             // writes it.
             unsafe { at.read_volatile() }
         };

@@ -1,5 +1,4 @@
-//! What a GIC does for those who use it otherwise than most: split ends, levels that are withdrawn,
-//! groups of which one is off.
+//! Uses of a GIC that are rare: split ends, levels that are withdrawn, groups of which one is off.
 
 use alloc::string::String;
 use core::arch::asm;
@@ -10,12 +9,12 @@ use rt::{Tree, fail, hv, interrupt, mmio, smp, timer};
 use crate::format;
 use crate::probe::{Outcome, execute, mrs, msr, register};
 
-/// Edge-triggered SPIs that `tests/systems/gic.toml` gives, and a level-sensitive one behind them.
+/// Edge-triggered SPIs that `tests/systems/gic.toml` gives, and a level-sensitive one after them.
 /// No device raises them.
 const SPIS: core::ops::Range<u32> = 208..215;
 const LEVEL_SPI: u32 = 215;
 
-/// Registers of one bit an interrupt, and those of one byte (IHI 0069, 12.8; IHI 0048, 4.3).
+/// Registers of one bit per interrupt, and those of one byte (IHI 0069, 12.8; IHI 0048, 4.3).
 const IGROUPR: u64 = 0x080;
 const ISENABLER: u64 = 0x100;
 const ICENABLER: u64 = 0x180;
@@ -50,8 +49,8 @@ impl Gic {
         Self { is_v2: node.version == 2, gicd, second }
     }
 
-    /// Where the distributor's layout has `intid`: in vCPU 0's redistributor on GICv3, if it is
-    /// private.
+    /// Returns the frame with the registers of `intid`: vCPU 0's redistributor on GICv3, if it is
+    /// private, else the distributor.
     fn frame(self, intid: u32) -> u64 {
         match (self.is_v2, intid) {
             (false, 0..32) => self.second + 0x1_0000,
@@ -97,7 +96,7 @@ impl Gic {
         }
     }
 
-    /// EOImode of this vCPU.
+    /// Sets EOImode of this vCPU.
     fn split(self, on: bool) {
         let bit = u64::from(on);
         match self.is_v2 {
@@ -116,8 +115,8 @@ impl Gic {
         }
     }
 
-    /// Takes the most important interrupt, if one comes within five seconds, and drops its priority
-    /// or ends it.
+    /// Takes the interrupt with the highest priority, if one comes within five seconds, and drops
+    /// its priority or ends it.
     fn take(self) -> Option<u32> {
         let end = timer::now() + timer::milliseconds(5000);
         loop {
@@ -138,7 +137,7 @@ impl Gic {
         }
     }
 
-    /// A register's bit, after whoever holds the interrupt had time to look.
+    /// Checks a register's bit, after the vCPU that has the interrupt had time to answer.
     fn expect_bit(self, register: u64, intid: u32, on: bool, what: &str) {
         let end = timer::now() + timer::milliseconds(5000);
         while self.read(register, intid) != on {
@@ -169,7 +168,7 @@ fn isr() -> u64 {
     value & 0x80
 }
 
-/// What vCPU 1 has got to do, or has done, in [`elsewhere`].
+/// The step that vCPU 1 has to do, or has done, in [`elsewhere`].
 static STEP: AtomicU32 = AtomicU32::new(0);
 
 fn await_step(step: u32) {
@@ -220,22 +219,22 @@ pub fn elsewhere(tree: &Tree) -> String {
 }
 
 impl Gic {
-    /// [`Self::split`] on another vCPU than 0, which alone uses `execute`.
+    /// Does [`Self::split`] on a vCPU other than 0, because only vCPU 0 uses `execute`.
     fn split_here(self, on: bool) {
         match self.is_v2 {
             true => self.split(on),
-            // SAFETY: how this vCPU ends its interrupts.
+            // SAFETY: the write only sets how this vCPU ends its interrupts.
             false => unsafe {
                 asm!("msr S3_0_C12_C12_4, {}", "isb", in(reg) u64::from(on) << 1, options(nostack));
             },
         }
     }
 
-    /// [`Self::deactivate`] there.
+    /// Does [`Self::deactivate`] there.
     fn deactivate_here(self, intid: u32) {
         match self.is_v2 {
             true => self.deactivate(intid),
-            // SAFETY: ends an interrupt that nobody waits for.
+            // SAFETY: ends an interrupt that no code waits for.
             false => unsafe {
                 asm!("msr S3_0_C12_C11_1, {}", "isb", in(reg) u64::from(intid), options(nostack));
             },
@@ -243,8 +242,8 @@ impl Gic {
     }
 }
 
-/// More interrupts active than there are list registers, deactivated in the order of their
-/// acknowledgement.
+/// More interrupts are active than there are list registers; they are deactivated in the order of
+/// their acknowledgement.
 pub fn order(tree: &Tree) -> String {
     let gic = Gic::new(tree);
     gic.split(true);
@@ -258,7 +257,7 @@ pub fn order(tree: &Tree) -> String {
             gic.write(ISPENDR, intid);
             gic.expect(intid, "acknowledged");
         }
-        // Not the one whose priority comes first: the first, the last, one in the middle.
+        // The order is not that of priority: the first, the last, one in the middle.
         let mut left: alloc::vec::Vec<u32> = SPIS.collect();
         while !left.is_empty() {
             let intid = left.remove([0, left.len() - 1, left.len() / 2][round]);
@@ -289,7 +288,7 @@ pub fn order(tree: &Tree) -> String {
 /// A level that is withdrawn before it is acknowledged.
 pub fn withdrawn(tree: &Tree) -> String {
     let gic = Gic::new(tree);
-    // What brings the vCPU to EL2 in between: a read of the state, a call, an access to another
+    // Ways to bring the vCPU to EL2 in between: a read of the state, a call, an access to another
     // register.
     type Enter = fn(Gic);
     let entries: [(&str, Enter); 4] = [
@@ -310,7 +309,7 @@ pub fn withdrawn(tree: &Tree) -> String {
         for masks in [false, true] {
             timer::arm(0);
             gic.expect_bit(ISPENDR, timer::INTID, true, "the timer is due");
-            // It is in a list register now. ISTATUS stays, the line falls.
+            // It is in a list register now. ISTATUS stays set, and the line falls.
             match masks {
                 // SAFETY: masks the timer's interrupt.
                 true => unsafe { asm!("msr cntv_ctl_el0, {}", "isb", in(reg) 3_u64) },
@@ -324,13 +323,13 @@ pub fn withdrawn(tree: &Tree) -> String {
                 fail!("withdrawn, and {what} later {} came", taken.intid());
             }
         }
-        // Nothing of it is left: it comes as before.
+        // The withdrawn level leaves no state: the interrupt comes as before.
         timer::arm(0);
         gic.expect(timer::INTID, "the timer again");
         timer::disarm();
         interrupt::take();
     }
-    // A level that a register write made pending has no line to follow.
+    // A level that a register write made pending has no line that it follows.
     gic.route(LEVEL_SPI, 0);
     interrupt::enable(LEVEL_SPI);
     gic.write(ISPENDR, LEVEL_SPI);
@@ -347,9 +346,9 @@ pub fn withdrawn(tree: &Tree) -> String {
     String::from("nothing came that was withdrawn")
 }
 
-/// More urgent interrupts of a group that is off than there are list registers, and others of the
-/// one that is on. GICv3 alone: a GICv2 may let the most urgent one stand before all others,
-/// whether or not its group is on (IHI 0048, 4.4.4).
+/// There are more urgent interrupts of a disabled group than list registers, and other interrupts
+/// of the enabled group. This runs only on GICv3: a GICv2 may let the most urgent one block all
+/// others, even if its group is disabled (IHI 0048, 4.4.4).
 pub fn group_off(tree: &Tree) -> String {
     let gic = Gic::new(tree);
     const OWN: u32 = 8;
@@ -395,7 +394,7 @@ pub fn group_off(tree: &Tree) -> String {
     format!("{sgis} SGIs waited for their group and kept nobody away")
 }
 
-/// ITARGETSR reads back what was written, of the vCPUs there are.
+/// ITARGETSR reads back what was written, limited to the vCPUs that exist.
 pub fn targets(tree: &Tree) -> String {
     let gic = Gic::new(tree);
     if !gic.is_v2 {

@@ -8,7 +8,7 @@ use rt::{Tree, interrupt, mmio, timer};
 use crate::format;
 use crate::probe::{Outcome, execute, msr, register};
 
-/// SPIs that are this partition's own: its PL011's and its channels'.
+/// Returns the SPIs of this partition: its PL011's and its channels'.
 fn own_spis(tree: &Tree) -> BTreeSet<u32> {
     let channels = tree.channels().filter_map(|channel| channel.intid);
     channels.chain(tree.device_spi("arm,pl011")).collect()
@@ -21,8 +21,8 @@ fn gic(tree: &Tree) -> [(u64, u64); 2] {
 /// Reads, sets, clears and restores every word between `base` and `base + size`.
 fn hammer(base: u64, size: u64) -> u64 {
     for address in (base..base + size).step_by(4) {
-        // SAFETY: registers of the emulated GIC, which the runtime has mapped. This guest no longer
-        // counts on them.
+        // SAFETY: these are registers of the emulated GIC, which the runtime has mapped. This guest
+        // does not rely on them afterwards.
         unsafe {
             let value = mmio::read32(address);
             mmio::write32(address, 0xffff_ffff);
@@ -34,7 +34,7 @@ fn hammer(base: u64, size: u64) -> u64 {
     size / 4 * 5
 }
 
-/// GICD bitmaps (IHI 0069, 12.8): group, set-enable, set-pending, set-active; a bit an INTID.
+/// GICD bitmaps (IHI 0069, 12.8): group, set-enable, set-pending, set-active; one bit per INTID.
 const BITMAPS: [(&str, u64); 4] =
     [("IGROUPR", 0x080), ("ISENABLER", 0x100), ("ISPENDR", 0x200), ("ISACTIVER", 0x300)];
 const IPRIORITYR: u64 = 0x400;
@@ -76,7 +76,7 @@ pub fn gicr(tree: &Tree) -> String {
 
 pub fn gicr_outside(tree: &Tree) -> String {
     let [_, (base, size)] = gic(tree);
-    // SAFETY: behind the last redistributor there is no memory of Rust's.
+    // SAFETY: after the last redistributor there is no memory of Rust's.
     format!("read {:#x}", unsafe { mmio::read32(base + size) })
 }
 
@@ -91,7 +91,7 @@ pub fn sgi(tree: &Tree) -> String {
     let [(base, _), _] = gic(tree);
     let (mut sent, mut refused) = (0, 0);
     let affinities = [0, 1, 2, 3, 0x7f, 0xff];
-    // Every INTID, NSATT, target list and filter; reserved on GICv3.
+    // Every INTID, NSATT, target list and filter is written; the register is reserved on GICv3.
     for index in 0..0x8000_u32 {
         let value = (index >> 4) << 15 | index & 15;
         // SAFETY: a register of the emulated GIC, which the runtime has mapped.
@@ -129,10 +129,10 @@ pub fn flood(_: &Tree) -> String {
             if intid == timer::INTID { ticks += 1 } else { sgis += 1 }
         }
     }
-    // The other half through the vector: each interrupt breaks in wherever it likes.
+    // The other half goes through the vector: each interrupt arrives at any instruction.
     let end = half + timer::milliseconds(500);
     while timer::now() < end {
-        // SAFETY: the hook in `probe` takes interrupts, and touches nothing that this loop uses.
+        // SAFETY: the hook in `probe` takes interrupts, and uses nothing that this loop uses.
         unsafe { core::arch::asm!("msr daifclr, #2", options(nostack)) };
         interrupt::send(SGI, 0);
         timer::arm(0);

@@ -5,7 +5,7 @@
 //! printed afterwards (`escaped NAME`) is a failure. Any answer that is not the specified one is a
 //! failure too, and the partition ends as `failed`.
 //!
-//! What each attack does and how the partition has to end is in [`ATTACKS`].
+//! [`ATTACKS`] describes each attack and how the partition has to end.
 #![no_std]
 #![no_main]
 
@@ -29,23 +29,23 @@ use alloc::string::String;
 use rt::log::info;
 use rt::{Tree, fail, interrupt, timer};
 
-/// How the attack's partition ends.
+/// The end of the attack's partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Prints `survived` and is switched off.
+    /// It prints `survived` and is switched off.
     Survives,
-    /// Is halted by EL2.
+    /// EL2 halts it.
     Halted,
-    /// Stops itself by the attack: `off`, `reset` or `failed`.
+    /// The attack itself stops it: `off`, `reset` or `failed`.
     Stops,
 }
 use End::{Halted, Stops, Survives};
 
-/// Name, how it ends, what carries it out, what that is.
+/// Name, end, function, description.
 type Attack = (&'static str, End, fn(&Tree) -> String, &'static str);
 
-/// All attacks. `at=ADDRESS` chooses the address of the first three; `after=MILLISECONDS` makes any
-/// of them wait.
+/// All attacks. `at=ADDRESS` selects the address of the first three; `after=MILLISECONDS` delays
+/// any of them.
 const ATTACKS: &[Attack] = &[
     ("read-outside", Halted, memory::read_outside, "reads an address that no stage 2 maps"),
     ("write-outside", Halted, memory::write_outside, "writes one"),
@@ -211,7 +211,7 @@ fn vcpus() -> u64 {
     rt::hv::query(abi::query::VCPUS).unwrap_or(1)
 }
 
-/// A number as the command line has it, hexadecimal after `0x`.
+/// Parses a number of the command line, hexadecimal after `0x`.
 fn number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
@@ -229,7 +229,8 @@ fn main(tree: &'static Tree) {
     };
     info!("attack {name}: {what}");
     if *end != Halted {
-        // An attack that has to be halted must not get a chance to mend it.
+        // An attack that has to be halted must not get a chance to recover, so the hook is set only
+        // for the others.
         probe::init();
     }
     if let Some(after) = tree.option("after").and_then(number) {
@@ -246,11 +247,11 @@ fn main(tree: &'static Tree) {
     info!("survived {name}: {figures}");
 }
 
-/// What is this guest's own must still work after the attack: its timer's interrupt arrives.
+/// Checks that the guest's own devices still work after the attack: its timer's interrupt arrives.
 fn still_works() {
     interrupt::enable(timer::INTID);
     let deadline = timer::now() + timer::milliseconds(2);
-    // Interrupts that the attack left behind come first.
+    // Interrupts that the attack left pending come first.
     for _ in 0..1000 {
         if interrupt::wait_until(deadline).is_none() {
             return;

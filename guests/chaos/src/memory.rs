@@ -1,4 +1,4 @@
-//! Attacks on memory that is not the guest's, and on rights it does not have. EL2 halts the
+//! Attacks on memory that is not the guest's, and on rights that it does not have. EL2 halts the
 //! partition for each.
 
 use alloc::string::String;
@@ -8,14 +8,14 @@ use rt::mmu::{self, Kind};
 
 use crate::{format, number};
 
-/// An address that no stage 2 maps, unless `at=` names another.
+/// Returns an address that no stage 2 maps, unless `at=` names another.
 fn outside(tree: &Tree) -> *mut u64 {
     let address = tree.option("at").and_then(number).unwrap_or(0x7000_0000);
     mmu::map(address, 8, Kind::Device);
     address as *mut u64
 }
 
-/// The first byte behind the guest's own memory.
+/// Returns the first address after the guest's own memory.
 fn behind(tree: &Tree) -> *mut u64 {
     let (start, size) = tree.memory_at(tree.address()).unwrap_or_default();
     (start + size) as *mut u64
@@ -39,7 +39,8 @@ pub fn write_outside(tree: &Tree) -> String {
 
 pub fn jump_outside(tree: &Tree) -> String {
     let target = outside(tree);
-    // SAFETY: nothing is there to run; if it were, this guest has no guarantees left to keep.
+    // SAFETY: there is no code to run; if there were, this guest would have no guarantees left to
+    // keep.
     unsafe { core::arch::asm!("blr {0}", in(reg) target, clobber_abi("C")) };
     "came back".into()
 }
@@ -52,21 +53,21 @@ pub fn read_el2(tree: &Tree) -> String {
 pub fn write_rx(tree: &Tree) -> String {
     let (address, size) = channel(tree).peer;
     mmu::map(address, size, Kind::Shared);
-    // SAFETY: the peer's pages, which nothing in this program refers to.
+    // SAFETY: these are the peer's pages, which nothing in this program refers to.
     unsafe { (address as *mut u32).write_volatile(0xffff_ffff) };
     "wrote the peer's pages".into()
 }
 
-/// The word with which a case fills this memory before EL2 starts, the other way around: it must
-/// not be here itself.
+/// The complement of the word with which a case fills this memory before EL2 starts: the word
+/// itself must not be in the image.
 const LEFT: u64 = !0x5ec2_e7ed_5ec2_e7ed;
 
 pub fn remains(tree: &Tree) -> String {
     let (start, size) = tree.memory_at(tree.address()).unwrap_or_default();
     let words = size / 8;
     let at = |word: usize| (start + word * 8) as *const u64;
-    // SAFETY: this partition's own memory, all of which is mapped; whatever changes meanwhile is
-    // read as it is.
+    // SAFETY: this is the partition's own memory, all of which is mapped; words that change during
+    // the loop are read with their present value.
     let left = (0..words).filter(|&word| unsafe { at(word).read_volatile() } == !LEFT);
     match left.count() {
         0 => format!("0 of {words} words are the loader's"),
@@ -77,7 +78,7 @@ pub fn remains(tree: &Tree) -> String {
 pub fn exec_channel(tree: &Tree) -> String {
     let (address, size) = channel(tree).own;
     mmu::map(address, size, Kind::Ram);
-    // SAFETY: pages that this end alone writes, and that nothing else in this program refers to.
+    // SAFETY: only this end writes these pages, and nothing else in this program refers to them.
     // The word is `ret`.
     unsafe {
         (address as *mut u32).write_volatile(0xd65f_03c0);

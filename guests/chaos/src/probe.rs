@@ -1,21 +1,21 @@
-//! Runs one instruction word of the attacker's choice and survives what it raises.
+//! Runs one instruction word of the attacker's choice and survives its exception.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use rt::exception::{self, Frame};
 
-/// How an instruction went.
+/// The result of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It ended: x0 to x3 after it.
+    /// It completed: x0 to x3 after it.
     Done([u64; 4]),
     /// The guest took an exception with this syndrome (ESR_EL1).
     Caught(u64),
 }
 
 impl Outcome {
-    /// Exception class, or `None` if there was no exception.
+    /// Returns the exception class, or `None` if there was no exception.
     pub fn class(self) -> Option<u64> {
         match self {
             Outcome::Done(_) => None,
@@ -30,13 +30,13 @@ pub const EC_UNDEFINED: u64 = 0;
 pub const EC_ILLEGAL: u64 = 0x0e;
 
 const RET: u32 = 0xd65f_03c0;
-/// SPSR_ELx: EL1 with its own stack pointer, everything masked.
+/// SPSR_ELx: EL1 with its own stack pointer, all exceptions masked.
 const EL1H_MASKED: u64 = 0x3c5;
 
 #[repr(C, align(64))]
 struct Code([u32; 16]);
 
-// SAFETY (of all uses): vCPU 0 alone uses it, through raw pointers.
+// SAFETY (of all uses): only vCPU 0 uses it, through raw pointers.
 static mut CODE: Code = Code([RET; 16]);
 
 /// Number of exceptions caught, and the latest syndrome.
@@ -82,7 +82,7 @@ fn hook(slot: usize, frame: &mut Frame) -> bool {
     FAR.store(frame.far, Ordering::Relaxed);
     SPSR.store(frame.spsr, Ordering::Relaxed);
     SLOT.store(slot as u64, Ordering::Relaxed);
-    // An SError (slots 3, 7, 11, 15) interrupts something that can go on where it is.
+    // An SError (slots 3, 7, 11, 15) interrupts code that can continue at the same instruction.
     if slot % 4 != 3 {
         frame.elr = after();
         frame.spsr = EL1H_MASKED;
@@ -94,7 +94,7 @@ fn hook(slot: usize, frame: &mut Frame) -> bool {
 pub fn execute(word: u32, registers: [u64; 4]) -> Outcome {
     let [mut x0, mut x1, mut x2, mut x3] = registers;
     let before = CAUGHT.load(Ordering::Relaxed);
-    // SAFETY: CODE holds `word; ret`. The word belongs to an attack whose whole effect is on
+    // SAFETY: CODE has `word; ret`. The word belongs to an attack whose whole effect is on
     // registers that are listed here, on system registers and on memory that its author gave for
     // it; exceptions come back to the `ret`.
     unsafe {
@@ -138,11 +138,11 @@ pub const fn register(op0: u32, op1: u32, crn: u32, crm: u32, op2: u32) -> u32 {
     op0 << 19 | op1 << 16 | crn << 12 | crm << 8 | op2 << 5
 }
 
-/// Marsaglia's xorshift: random enough to be a nuisance, and the same in every run.
+/// Marsaglia's xorshift: random enough for attacks, and the same in every run.
 pub struct Random(pub u64);
 
 impl Random {
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -56,8 +56,8 @@ pub fn sysreg_storm(_: &Tree) -> String {
             }
         }
     }
-    // Writes: what belongs to higher levels, performance monitors (CRn 9), implementation-defined
-    // space (11 and 15).
+    // These are writes to registers of higher levels, performance monitors (CRn 9),
+    // implementation-defined space (11 and 15).
     for (op1, crn) in (0..8).flat_map(|op1| (0..16).map(move |crn| (op1, crn))) {
         if op1 >= 4 || matches!(crn, 9 | 11 | 15) {
             for number in space(3, op1, crn) {
@@ -74,11 +74,12 @@ pub fn sysreg_storm(_: &Tree) -> String {
     tally.words()
 }
 
-/// What a guest must not see (DDI 0487, D24.2), and the fields that have to read as zero for that.
+/// Features that a guest must not see (DDI 0487, D24.2), and the fields that have to read as zero
+/// for that.
 const HIDDEN: [(&str, u32, u64); 3] = [
     ("ID_AA64PFR0_EL1 (EL3)", register(3, 0, 0, 4, 0), 0xf000),
     ("ID_AA64DFR0_EL1 (PMU)", register(3, 0, 0, 5, 0), 0x0f00),
-    // vCPU n has affinity n, wherever it runs.
+    // vCPU n has affinity n, on each core that it may run on.
     ("MPIDR_EL1 (affinity)", register(3, 0, 0, 0, 5), 0xff_00ff_ffff),
 ];
 
@@ -101,7 +102,7 @@ pub fn set_way(_: &Tree) -> String {
     for level in 0..4_u64 {
         for (set, way) in (0..64_u64).flat_map(|set| (0..16_u64).map(move |way| (set, way))) {
             let operand = way << 28 | set << 6 | level << 1;
-            // SAFETY: cleaning loses nothing, and EL2 makes DC ISW clean too (HCR_EL2.SWIO).
+            // SAFETY: cleaning loses no data, and EL2 makes DC ISW clean too (HCR_EL2.SWIO).
             unsafe {
                 asm!(
                     "dc csw, {0}",
@@ -121,7 +122,7 @@ pub fn set_way(_: &Tree) -> String {
 pub fn cache_off(_: &Tree) -> String {
     const COUNT: u32 = 10_000;
     for _ in 0..COUNT {
-        // SAFETY: between off and on there is no access to memory but fetches, from code that was
+        // SAFETY: between off and on the only accesses to memory are fetches, from code that was
         // cleaned when it was loaded; the map is an identity map.
         unsafe {
             asm!(
@@ -142,9 +143,9 @@ pub fn cache_off(_: &Tree) -> String {
     format!("{COUNT} times")
 }
 
-/// What an operating system does at reset that Zephyr's authors wrote it for: where ID_AA64PFR0_EL1
-/// says that no higher level is implemented than the one it runs at, it sets the timer's frequency,
-/// which is that level's to set.
+/// Does what an operating system does at reset, such as Zephyr's code. If ID_AA64PFR0_EL1 says that
+/// no level above its own is implemented, it sets the timer's frequency, which only the highest
+/// level can set.
 pub fn reset_code(tree: &Tree) -> String {
     let read = |number| match execute(mrs(number), [0; 4]) {
         Outcome::Done([value, ..]) => value,
@@ -161,8 +162,8 @@ pub fn reset_code(tree: &Tree) -> String {
             outcome => rt::fail!("EL{level} is the highest, and its timer: {outcome:x?}"),
         }
     }
-    // What such code asks next, and what the answer must be: the level above has no host extensions
-    // and nests nothing.
+    // The next queries of such code, and the required answers: the level above has no host
+    // extensions and no nesting.
     let field = |number, shift: u32| read(number) >> shift & 0xf;
     let gicv3 = tree.gic_node().is_some_and(|gic| gic.version == 3);
     let must = [
@@ -180,8 +181,8 @@ pub fn reset_code(tree: &Tree) -> String {
     format!("EL{level} of EL{highest}, {frequency} Hz")
 }
 
-/// What a guest that sizes its loops by GICD_TYPER finds, as Bao's does: the board's INTIDs, all of
-/// which answer.
+/// Checks GICD_TYPER for guests that size their loops by it, as Bao does: it gives the board's
+/// INTIDs, all of which answer.
 pub fn typer(tree: &Tree) -> String {
     let Some([(base, _), _]) = tree.gic() else { rt::fail!("no GIC in the device tree") };
     // SAFETY: registers of the emulated GIC, which the runtime has mapped.
@@ -193,18 +194,19 @@ pub fn typer(tree: &Tree) -> String {
     }
     for word in 0..u64::from(lines) + 1 {
         for offset in [0x80, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380] {
-            // SAFETY: as above; nothing is enabled by reading.
+            // SAFETY: as above; a read does not enable anything.
             unsafe { mmio::read32(base + offset + 4 * word) };
         }
     }
     format!("{count} INTIDs")
 }
 
-/// Debug registers, and instructions that ask a debugger, a host or another level for something.
+/// Accesses debug registers, and runs instructions that ask a debugger, a host or another level for
+/// something.
 pub fn debug(_: &Tree) -> String {
     let mut tally = Tally::default();
-    // OSLAR_EL1, MDSCR_EL1, then all breakpoints and watchpoints. PSTATE.D stays set: none of them
-    // fires here.
+    // OSLAR_EL1, MDSCR_EL1, then all breakpoints and watchpoints. PSTATE.D stays set, so none of
+    // them fires here.
     for value in [u64::MAX, 0] {
         for number in [register(2, 0, 1, 0, 4), register(2, 0, 0, 2, 2)] {
             tally.count(execute(msr(number), [value, 0, 0, 0]));
@@ -233,9 +235,9 @@ pub fn debug(_: &Tree) -> String {
     tally.words()
 }
 
-/// Returns from an exception that never was, to `target` in the state `spsr`.
+/// Returns from a made-up exception to `target` in the state `spsr`.
 fn eret_to(target: u64, spsr: u64) -> Outcome {
-    // SAFETY: ELR_EL1 and SPSR_EL1 belong to nobody outside an exception.
+    // SAFETY: no code uses ELR_EL1 and SPSR_EL1 outside an exception.
     unsafe {
         asm!(
             "msr elr_el1, {0}",
@@ -277,9 +279,9 @@ pub fn eret_el0(_: &Tree) -> String {
     format!("{aborts} faults, {illegal} illegal returns")
 }
 
-/// What a loader may leave in registers that this guest reads without a trap: those of FP and SIMD,
-/// breakpoints, watchpoints, the OS lock. All are as on a core out of reset, where the architecture
-/// leaves them open, zero.
+/// Checks the values that a loader may leave in registers that this guest reads without a trap:
+/// those of FP and SIMD, breakpoints, watchpoints, the OS lock. All must be as on a core out of
+/// reset, and zero where the architecture leaves them open.
 pub fn left(_: &Tree) -> String {
     let mut vectors = [0u128; 32];
     let mut others = [0u64; 6];

@@ -1,5 +1,5 @@
-//! Accesses outside everything, where EL2 answers them as hardware does: by a synchronous external
-//! abort.
+//! Accesses outside all of the partition's addresses, where EL2 answers as hardware does: by a
+//! synchronous external abort.
 
 use alloc::string::String;
 use core::arch::asm;
@@ -12,7 +12,7 @@ use rt::{Tree, hv, timer};
 use crate::format;
 use crate::probe::{self, Outcome, execute, mrs, register};
 
-/// An address that no stage 2 maps, for a page table too.
+/// An address that no stage 2 maps, also used for a page table.
 const OUTSIDE: u64 = 0x7000_0000;
 
 /// `ESR_EL1` of an abort: class, IL, then the syndrome.
@@ -41,12 +41,12 @@ const AT_S1E1R: u32 = 0xd508_7800; // at s1e1r, x0
 const MAINTENANCE: [u32; 5] = [0xd508_7620, 0xd50b_7a20, 0xd50b_7b20, 0xd50b_7e20, 0xd50b_7520];
 const DC_CVAP: u32 = 0xd50b_7c20;
 
-/// Stores of every form, the last one of a whole block: each says so in the syndrome.
+/// Stores of every form, the last one of a whole block: the syndrome shows each as a write.
 const STORES: [u32; 4] = [STR, 0xa900_0c02, 0x889f_fc02, 0xd50b_7420];
 /// Loads of every form: LDR, LDP, LDXR, LDAR.
 const LOADS: [u32; 4] = [LDR, 0xa940_0c02, 0xc85f_7c02, 0x88df_fc02];
 
-/// Expects `word` on the address `at` to be answered with the abort `esr`, there.
+/// Checks that `word` on the address `at` gives the abort `esr`, with that address.
 fn aborts(word: u32, at: u64, esr: u64) {
     let outcome = execute(word, [at, 0, 0, 0]);
     let far = probe::far();
@@ -62,7 +62,7 @@ fn all_abort(words: &[u32], at: u64, esr: u64) {
     }
 }
 
-/// Expects cache maintenance at `at` to end as if it had been done.
+/// Checks that cache maintenance at `at` ends as if it had been done.
 fn maintains(at: u64) {
     for word in MAINTENANCE {
         let outcome = execute(word, [at, 1, 2, 3]);
@@ -70,8 +70,8 @@ fn maintains(at: u64) {
             rt::fail!("maintenance {word:#010x} at {at:#x}: {outcome:x?}");
         }
     }
-    // ID_AA64ISAR1_EL1.DPB: DC CVAP. QEMU knows no caches and does this one as a load, of which the
-    // syndrome says nothing else (no CM): then it has to be answered as one.
+    // ID_AA64ISAR1_EL1.DPB: DC CVAP. QEMU does not model caches and does this one as a load,
+    // without CM in the syndrome, so EL2 has to answer it as a load.
     let done = Outcome::Done([at, 1, 2, 3]);
     if let Outcome::Done([id, ..]) = execute(mrs(register(3, 0, 0, 6, 1)), [0; 4])
         && id & 0xf != 0
@@ -89,7 +89,7 @@ static TAKEN: AtomicU64 = AtomicU64::new(0);
 #[repr(align(4096))]
 struct Table([AtomicU64; 512]);
 static UPPER: Table = Table([const { AtomicU64::new(0) }; 512]);
-/// What runs at EL0, and at EL1 with SP_EL0.
+/// Code that runs at EL0, and at EL1 with SP_EL0.
 #[repr(align(4096))]
 struct Code(#[allow(dead_code, reason = "it is only executed")] [u32; 1024]);
 static USER: Code = Code([LDR; 1024]);
@@ -98,7 +98,8 @@ static USER: Code = Code([LDR; 1024]);
 const HIGH: u64 = 0xffff_ff80_0000_0000;
 const GIB: u64 = 1 << 30;
 
-/// Where the upper half has `address`, of the GiB from [`GIB`] on: for EL0 to read and execute.
+/// Returns the alias of `address` in the upper half, of the GiB from [`GIB`] on: EL0 may read and
+/// execute it.
 fn alias(address: u64) -> u64 {
     HIGH + address - GIB
 }
@@ -107,7 +108,7 @@ fn alias(address: u64) -> u64 {
 fn set_upper_root(root: u64) {
     // T1SZ = 25, walks Write-Back Inner Shareable, 4 KiB granule; no EPD1.
     const UPPER_TCR: u64 = 25 << 16 | 1 << 24 | 1 << 26 | 3 << 28 | 2 << 30;
-    // SAFETY: nothing in Rust is in the upper half.
+    // SAFETY: no Rust code or data is in the upper half.
     unsafe {
         asm!(
             "msr ttbr1_el1, {root}",
@@ -128,13 +129,13 @@ fn set_upper_root(root: u64) {
     }
 }
 
-/// Everything at once: each kind of access, each place where nothing answers it, each level that a
-/// guest runs at.
+/// Checks everything together: each kind of access, each address without an answer, each level that
+/// a guest runs at.
 pub fn stray(tree: &Tree) -> String {
     let first = tree.channels().next();
     let Some(channel) = first else { rt::fail!("this attack needs a channel") };
     let (own, peer) = (channel.own.0, channel.peer.0);
-    // For stage 1 all of it may be written and executed.
+    // Stage 1 permits writes and execution on all of it.
     mmu::map(own, channel.own.1, Kind::Ram);
     mmu::map(peer, channel.peer.1, Kind::Ram);
     let before = hv::entries(0, Reason::Abort as usize).unwrap_or_default();
@@ -145,7 +146,7 @@ pub fn stray(tree: &Tree) -> String {
         aborts(BR, at & !7, fetch(EXTERNAL));
         maintains(at);
     }
-    // What it may only read, and what it may not execute.
+    // These are accesses to memory that it may only read, and to memory that it may not execute.
     all_abort(&STORES, peer, data(WNR | EXTERNAL));
     maintains(peer);
     if !matches!(execute(LDR, [peer, 0, 0, 0]), Outcome::Done(_)) {
@@ -153,7 +154,7 @@ pub fn stray(tree: &Tree) -> String {
     }
     aborts(BR, own, fetch(EXTERNAL));
     aborts(BR, peer, fetch(EXTERNAL));
-    // Emulated devices have no answer to these.
+    // Emulated devices do not answer these.
     let uart = tree.device("arm,pl011").map(|(base, _)| base);
     let distributor = tree.gic().map(|[(base, _), _]| base);
     for at in uart.into_iter().chain(distributor) {
@@ -174,8 +175,8 @@ pub fn stray(tree: &Tree) -> String {
     format!("{taken} aborts, each as hardware says it")
 }
 
-/// Fetches from devices, which the runtime maps as never executed: from the first GiB, of which an
-/// alias is not.
+/// Checks fetches from devices of the first GiB. The runtime maps these as never executed, so the
+/// fetches go through an alias that is not.
 fn fetches(devices: impl Iterator<Item = u64>) {
     const DEVICE_BLOCK: u64 = 1 << 10 | 1;
     UPPER.0[2].store(DEVICE_BLOCK, Ordering::Release);
@@ -185,17 +186,18 @@ fn fetches(devices: impl Iterator<Item = u64>) {
     }
 }
 
-/// Walks that need a table where none is: the root, which is of level 1, and one below it.
+/// Checks walks that need a table at an unmapped address: the root, which is of level 1, and one
+/// below it.
 fn walks(roots: impl Iterator<Item = u64>) {
     const VALID_TABLE: u64 = 3;
     for root in roots {
         set_upper_root(root);
         aborts(LDR, HIGH + 0x1000, data(WALK + 1));
         aborts(BR, HIGH + 0x1000, fetch(WALK + 1));
-        // Whether a failed walk for a store says so is the core's to choose; here it does.
+        // A core may choose whether a failed walk for a store is reported as a write; here it is.
         aborts(STR, HIGH + 0x1000, data(WNR | (WALK + 1)));
         aborts(AT_S1E1R, HIGH + 0x1000, data(CM | WNR | (WALK + 1)));
-        // Below the root nobody knows the level: it is said to be the last.
+        // Below the root the level is unknown, and the last level is reported.
         UPPER.0[1].store(root & !0xfff | VALID_TABLE, Ordering::Release);
         set_upper_root(UPPER.0.as_ptr() as u64);
         aborts(LDR, HIGH + GIB, data(WALK + 3));
@@ -203,11 +205,11 @@ fn walks(roots: impl Iterator<Item = u64>) {
     }
 }
 
-/// From EL0, and from EL1 with SP_EL0: other vectors, another class.
+/// Checks aborts from EL0, and from EL1 with SP_EL0: other vectors, another class.
 fn levels() {
     const EL0: u64 = 0x3c0;
     const EL1T: u64 = 0x3c4;
-    // A block, Normal, AP 01: EL0 may do everything, EL1 not execute.
+    // A block, Normal, AP 01: EL0 has all rights, EL1 cannot execute.
     const USER_BLOCK: u64 = GIB | 1 << 10 | 3 << 8 | 1 << 6 | 1 << 2 | 1;
     UPPER.0[0].store(USER_BLOCK, Ordering::Release);
     set_upper_root(UPPER.0.as_ptr() as u64);
@@ -219,9 +221,9 @@ fn levels() {
         (OUTSIDE, EL1T, OUTSIDE, fetch(EXTERNAL), 0),
     ];
     for (pc, mode, at, esr, slot) in cases {
-        // NZCV stay what they were on the way to EL1 and back.
+        // NZCV do not change on the way to EL1 and back.
         let spsr = mode | 0xa << 28;
-        // SAFETY: ELR_EL1 and SPSR_EL1 belong to nobody outside an exception.
+        // SAFETY: no code uses ELR_EL1 and SPSR_EL1 outside an exception.
         unsafe {
             asm!(
                 "msr elr_el1, {0}",
@@ -238,7 +240,7 @@ fn levels() {
     }
 }
 
-/// Aborts without a pause for a second: whoever does that has only itself to blame.
+/// Causes aborts without a pause for a second; this must cost only this partition time.
 pub fn storm(_: &Tree) -> String {
     let end = timer::now() + timer::frequency();
     while timer::now() < end {
@@ -248,8 +250,8 @@ pub fn storm(_: &Tree) -> String {
     format!("{} aborts", TAKEN.load(Ordering::Relaxed))
 }
 
-/// Finds out how much memory there is as firmware does: by going on until nothing answers. And
-/// which devices there are, by their PrimeCell identification.
+/// Finds the size of memory as firmware does, by reading upwards until no memory answers. Also
+/// finds devices by their PrimeCell identification.
 pub fn sizing(tree: &Tree) -> String {
     const STEP: u64 = 1 << 20;
     let memory = tree.memory_at(tree.address()).unwrap_or_default();
@@ -276,32 +278,32 @@ pub fn sizing(tree: &Tree) -> String {
 
 /// Points the vectors at `at`.
 fn set_vectors(at: u64) {
-    // SAFETY: nothing but an exception looks there.
+    // SAFETY: only an exception uses this register.
     unsafe { asm!("msr vbar_el1, {0}", "isb", in(reg) at, options(nostack)) }
 }
 
-/// A stray read, with vectors that are nowhere.
+/// Makes a stray read, with vectors at an unmapped address.
 pub fn no_vector(_: &Tree) -> String {
     set_vectors(OUTSIDE);
-    // SAFETY: nothing of this program is there.
+    // SAFETY: no part of this program is at that address.
     format!("read {:#x}", unsafe { (OUTSIDE as *const u64).read_volatile() })
 }
 
-/// A stray write, with vectors whose first instruction does the same.
+/// Makes a stray write, with vectors whose first instruction does the same.
 pub fn vector_faults(_: &Tree) -> String {
     #[repr(align(2048))]
     struct Vectors(#[allow(dead_code, reason = "it is only executed")] [u32; 512]);
     static VECTORS: Vectors = Vectors([STR; 512]);
     set_vectors(&raw const VECTORS as u64);
-    // SAFETY: nothing of this program is there.
+    // SAFETY: no part of this program is at that address.
     unsafe { asm!("str x2, [x0]", in("x0") OUTSIDE, in("x2") 0) };
     "wrote".into()
 }
 
-/// An undefined instruction, which EL1 takes by itself, with vectors that are nowhere.
+/// Runs an undefined instruction, which EL1 takes itself, with vectors at an unmapped address.
 pub fn undefined_no_vector(_: &Tree) -> String {
     set_vectors(OUTSIDE);
-    // SAFETY: it has no effect but the exception.
+    // SAFETY: its only effect is the exception.
     unsafe { asm!("udf #0", options(nostack)) };
     "went on".into()
 }

@@ -1,4 +1,4 @@
-//! What a guest makes of what is typed: everything, in its own time, or nothing.
+//! A guest's handling of console input: it takes all of it, at its own speed, or none.
 
 use alloc::string::String;
 
@@ -6,14 +6,14 @@ use rt::{Tree, console, interrupt, timer};
 
 use crate::{format, number};
 
-/// Ctrl-D: the end of what is typed.
+/// Ctrl-D: the end of the input.
 const END: u8 = 0x04;
-/// Bytes that `slow=` takes at a time.
+/// Bytes that `slow=` takes at once.
 const BATCH: usize = 64;
-/// How long nobody may type anything, seconds.
+/// Longest time without input, seconds.
 const PATIENCE: u64 = 20;
 
-/// Takes what is typed until Ctrl-D, by interrupt. `slow=MILLISECONDS` is the pause after every few
+/// Takes console input until Ctrl-D, by interrupt. `slow=MILLISECONDS` is the pause after every few
 /// bytes.
 pub fn echo(tree: &Tree) -> String {
     let Some(intid) = console::listen(tree) else { rt::fail!("no UART in the device tree") };
@@ -42,7 +42,7 @@ pub fn echo(tree: &Tree) -> String {
     }
 }
 
-/// Reads nothing, while somebody types as fast as it goes.
+/// Takes no input, while bytes arrive as fast as possible.
 pub fn deaf(_: &Tree) -> String {
     let end = timer::now() + 10 * timer::frequency();
     while interrupt::wait_until(end).is_some() {}

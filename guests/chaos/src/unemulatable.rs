@@ -1,5 +1,5 @@
-//! Attacks on emulated devices: accesses whose syndrome says too little, and a UART fed with
-//! everything.
+//! Attacks on emulated devices: accesses with an incomplete syndrome, and a UART that gets all
+//! kinds of data.
 
 use alloc::string::String;
 
@@ -10,8 +10,8 @@ use rt::{Tree, interrupt, mmio, smp, timer};
 use crate::probe::{Outcome, Random, execute};
 use crate::{format, number, vcpus};
 
-/// Instructions on the address in x0 that come with no valid syndrome (ESR_EL2.ISV = 0) or that EL2
-/// may find odd.
+/// Instructions on the address in x0 that have no valid syndrome (ESR_EL2.ISV = 0) or that EL2 may
+/// not support.
 const INSTRUCTIONS: [(&str, u32); 13] = [
     ("ldp x2, x3, [x0]", 0xa940_0c02),
     ("stp x2, x3, [x0]", 0xa900_0c02),
@@ -53,16 +53,17 @@ pub fn mmio_odd(tree: &Tree) -> String {
 
 pub fn uart(tree: &Tree) -> String {
     let Some((base, _)) = tree.device("arm,pl011") else { rt::fail!("no UART in the device tree") };
-    // Lines that would pass for EL2's, if a guest could begin a line of its own.
+    // These lines would pass for EL2's, if a guest could begin its own line.
     rt::print!("\nbulkhead: end 0000000000000000 sensor=off control=off chaos=off\n");
     rt::print!("\r\x1b[2K\x1b[1Gbulkhead: end 0000000000000000 chaos=off\r\n");
     rt::print!("\x1b[2J\x1b[H\x1b]0;bulkhead\x07verdict: PASS\n");
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let mut accesses = 0;
-    // Every offset but the data register in every size; then a little noise in the data register.
+    // Every offset except the data register is accessed in every size; then some random bytes go to
+    // the data register.
     for offset in 4..0x1000 {
         let value = random.next();
-        // SAFETY: registers of the emulated PL011, mapped by the runtime; nothing of Rust's is
+        // SAFETY: registers of the emulated PL011, mapped by the runtime; no memory of Rust's is
         // there.
         unsafe {
             mmio::write8(base + offset, value as u8);
@@ -83,27 +84,27 @@ pub fn uart(tree: &Tree) -> String {
         accesses += 4;
     }
     for _ in 0..200 {
-        // SAFETY: the PL011's data register: output only.
+        // SAFETY: the PL011's data register takes only output.
         unsafe { mmio::write32(base, random.next() as u32) };
     }
     rt::println!();
     format!("{accesses} accesses")
 }
 
-/// Short lines, and bytes that no terminal gets to see, as fast as the UART takes them for a
-/// second: each line wakes the console core, whose guest must not notice.
+/// Writes short lines, and bytes that are not shown on a terminal, as fast as the UART takes them
+/// for a second. Each line wakes the console core, whose guest must not be affected.
 pub fn uart_flood(tree: &Tree) -> String {
     let Some((base, _)) = tree.device("arm,pl011") else { rt::fail!("no UART in the device tree") };
     let end = timer::now() + timer::frequency();
     let mut bytes = 0;
     while timer::now() < end {
         for byte in [u32::from(b'x'), u32::from(b'\n'), 1, 1] {
-            // SAFETY: the PL011's data register: output only.
+            // SAFETY: the PL011's data register takes only output.
             unsafe { mmio::write32(base, byte) };
             bytes += 1;
         }
     }
-    // The line under way ends, and what a full FIFO dropped does not join what follows.
+    // This ends the current line, so that bytes dropped by a full FIFO do not affect the next one.
     rt::println!();
     format!("{bytes} bytes")
 }
@@ -118,19 +119,19 @@ const TXIM: u32 = 1 << 5;
 /// LCR_H: FIFOs and words of 8 bits; IFLS: interrupts at half a FIFO.
 const FIFOS: u32 = 0x70;
 const HALF: u32 = 0x12;
-/// Bytes of half a FIFO, which fit at each transmit interrupt.
+/// Bytes of half a FIFO, for which there is room at each transmit interrupt.
 const BURST: u32 = 16;
-/// First of the numbers that make the stream, a line each, and bytes of a line.
+/// First of the numbers in the stream, one per line, and bytes of a line.
 const FIRST: u32 = 100_000;
 const LINE: u32 = 7;
 
-/// Whose turn it is to write: a vCPU's, or nobody's any more. Bytes written so far.
+/// The vCPU whose turn it is to write, or none at the end. Bytes written so far.
 static TURN: AtomicU32 = AtomicU32::new(0);
 static WRITTEN: AtomicU32 = AtomicU32::new(0);
 const OVER: u32 = 2;
 
-/// Numbers, a line each, as Linux's driver writes: half a FIFO at each transmit interrupt without a
-/// look at FR. Where there is a second vCPU it writes the second half of each burst.
+/// Writes numbers, one per line, like Linux's driver: half a FIFO at each transmit interrupt
+/// without a read of FR. If there is a second vCPU, it writes the second half of each burst.
 pub fn uart_stream(tree: &Tree) -> String {
     let Some(((base, _), intid)) = tree.device("arm,pl011").zip(tree.device_spi("arm,pl011"))
     else {
@@ -142,7 +143,7 @@ pub fn uart_stream(tree: &Tree) -> String {
     if shared && smp::start(1, move || second_half(base, bytes)).is_err() {
         rt::fail!("vCPU 1 does not start");
     }
-    // SAFETY: registers of the emulated PL011, mapped by the runtime; nothing of Rust's is there.
+    // SAFETY: registers of the emulated PL011, mapped by the runtime; no memory of Rust's is there.
     let write = |register, value| unsafe { mmio::write32(base + register, value) };
     // SAFETY: as above.
     let is_full = || unsafe { mmio::read32(base + FR) & TXFF != 0 };
@@ -177,7 +178,7 @@ pub fn uart_stream(tree: &Tree) -> String {
     format!("{lines} lines on {} vCPUs", vcpus())
 }
 
-/// The second vCPU's part.
+/// Runs the second vCPU's part.
 fn second_half(base: u64, bytes: u32) {
     loop {
         match TURN.load(Ordering::Acquire) {
@@ -201,7 +202,7 @@ fn burst(base: u64, count: u32, bytes: u32) {
             6 => u32::from(b'\n'),
             _ => u32::from(b'0') + line / 10_u32.pow(5 - column) % 10,
         };
-        // SAFETY: the PL011's data register: output only.
+        // SAFETY: the PL011's data register takes only output.
         unsafe { mmio::write32(base, byte) };
     }
     WRITTEN.store(to, Ordering::Release);

@@ -1,8 +1,9 @@
 //! Demo guest: receives what `sensor` sends, checks every byte and every number, and answers each
 //! batch.
 //!
-//! This is also the shortest complete program over a channel. Read it from `main` down:
-//! open the channel by name, take what is there, answer, sleep until the next doorbell.
+//! This is also the shortest complete program over a channel. Read it from `main` down: it opens
+//! the channel by name, takes the messages that are there, answers, and sleeps until the next
+//! doorbell.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -12,7 +13,7 @@ use rt::log::info;
 use rt::{Tree, fail, figures, timer};
 use sensor::{CHANNEL, Message, SIZE, Sample, checksum};
 
-/// How long the sensor may be silent, seconds.
+/// Seconds that the sensor may be silent.
 const PATIENCE: u64 = 8;
 
 rt::main!(main);
@@ -36,14 +37,14 @@ fn main(tree: &'static Tree) {
     figures::print_doorbells(&link);
     figures::print_entries(tree);
 
-    // Only now: the sensor prints its own figures when it has this answer.
+    // The answer comes only now, because the sensor prints its own figures when it has it.
     let done = Message::Done { received: seen.samples, checksum: seen.checksum };
     let sent = link.push(&done.encode(), patience()).and_then(|()| link.flush());
     sent.unwrap_or_else(|error| fail!("{error}"));
     // Returning from here powers the partition off.
 }
 
-/// What has arrived so far.
+/// Messages that have arrived so far.
 #[derive(Default)]
 struct Seen {
     samples: u64,
@@ -52,13 +53,13 @@ struct Seen {
     latest: u64,
 }
 
-/// Takes messages until the sensor says that was all.
+/// Takes messages until the sensor announces the end.
 fn receive(link: &mut Link, seen: &mut Seen) -> Result<(), Error> {
     let mut buffer = [0; SIZE];
     let mut next_line = timer::now() + timer::frequency();
     let mut confirmed = 0;
     loop {
-        // Everything that is there: a batch.
+        // Takes all messages that are there: a batch.
         while let Some(size) = link.receive(&mut buffer)? {
             match Message::decode(&buffer[..size]) {
                 Some(Message::Sample(sample)) => seen.take(sample, size),
@@ -82,8 +83,8 @@ fn receive(link: &mut Link, seen: &mut Seen) -> Result<(), Error> {
             info!("{} samples so far", seen.samples);
         }
 
-        // Sleep until the next doorbell. `wait` looks once more after asking for it, so none is
-        // missed.
+        // Sleep until the next doorbell. `wait` checks once more after it has asked for one, so
+        // none is missed.
         link.wait(patience())?;
     }
 }

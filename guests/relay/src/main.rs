@@ -1,7 +1,7 @@
-//! The machine in the middle, as a trusted broker would be: takes what a source sends, checks it,
-//! copies it and forwards it to a sink, and the other way round. It has the same rings, waits and
-//! batches as a direct channel, knows who speaks next, and copies each message once, from ring to
-//! ring: only the path differs.
+//! A relay like a trusted broker: takes a source's messages, checks them, copies them and forwards
+//! them to a sink, and answers the other way round. It has the same rings, waits and batches as a
+//! direct channel, knows the order of senders, and copies each message once, from ring to ring:
+//! only the path differs.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -41,16 +41,16 @@ fn main(tree: &'static Tree) {
 }
 
 struct Relay {
-    /// To the source.
+    /// Links to the source.
     up: Vec<Link>,
-    /// To the sink.
+    /// Links to the sink.
     down: Vec<Link>,
-    /// The same for doorbells alone: handle and interrupt.
+    /// The channels that have only doorbells: handle and interrupt of each.
     bells: Option<((u64, u32), (u64, u32))>,
 }
 
 impl Relay {
-    /// Passes on that a phase starts or ends, and the answer to it.
+    /// Forwards the start or end of a phase, and the answer to it.
     fn control(&mut self, kind: Message, phase: Phase) {
         let (up, down) = (&mut self.up[phase.size], &mut self.down[phase.size]);
         let passed = one(up, down, control(kind)).and_then(|()| one(down, up, control(kind)));
@@ -81,7 +81,8 @@ impl Relay {
                     if !up.wait_for(phase.batch_bytes() as u32, patience())? {
                         return Err(Error::Timeout);
                     }
-                    // Room for as much, so that nothing waits while it is timed.
+                    // There must be room for the batch, so that the relay does not wait while it is
+                    // timed.
                     down.lease(phase.batch_bytes() - 8, patience()).map(|_| ())?;
                     for burst in (batch..batch + BATCH).step_by(phase.burst()) {
                         let start = timer::now();
@@ -103,7 +104,7 @@ impl Relay {
     }
 }
 
-/// Takes a doorbell and rings on.
+/// Takes a doorbell and sends one on.
 fn pass(from: u32, to: u64) {
     while interrupt::wait() != from {}
     if hv::ring(to) != Ok(0) {
@@ -111,7 +112,7 @@ fn pass(from: u32, to: u64) {
     }
 }
 
-/// What is expected of a message that starts or ends something.
+/// Returns the check of a message that starts or ends something.
 fn control(kind: Message) -> impl Fn(Header, usize) {
     move |header, length| {
         if header.kind != kind || length != HEADER {
@@ -120,7 +121,7 @@ fn control(kind: Message) -> impl Fn(Header, usize) {
     }
 }
 
-/// Waits for a message, forwards it and shows it.
+/// Waits for a message, forwards it and publishes it.
 fn one(from: &mut Link, to: &mut Link, check: impl Fn(Header, usize)) -> Result<(), Error> {
     while !forward(from, to, &check)? {
         from.wait(patience())?;
@@ -128,8 +129,8 @@ fn one(from: &mut Link, to: &mut Link, check: impl Fn(Header, usize)) -> Result<
     to.flush()
 }
 
-/// Copies the next message from ring to ring, if there is one, and has its copy checked: what lies
-/// in the first ring can still change.
+/// Copies the next message from ring to ring, if there is one, and checks the copy, because the
+/// message in the first ring can still change.
 fn forward(from: &mut Link, to: &mut Link, check: impl Fn(Header, usize)) -> Result<bool, Error> {
     let Some(view) = from.peek()? else {
         return Ok(false);
@@ -146,7 +147,7 @@ fn forward(from: &mut Link, to: &mut Link, check: impl Fn(Header, usize)) -> Res
     Ok(true)
 }
 
-/// Copies word by word. Each span is one run of words or two.
+/// Copies word by word. Each span has one or two runs of words.
 fn copy(source: Span, target: Span) {
     let mut rooms = [target.first, target.second].into_iter();
     let mut room: &[AtomicU64] = &[];

@@ -1,5 +1,5 @@
-//! From the entry point to Rust: stack, MMU and vectors, the same way for the first vCPU and for
-//! later ones.
+//! The code from the entry point to Rust: stack, MMU and vectors, in the same way for the first
+//! vCPU and for later ones.
 
 use core::arch::global_asm;
 
@@ -13,7 +13,7 @@ struct Stacks(
     #[allow(dead_code, reason = "only the entry code takes its address")] [u8; STACK * MAX_VCPUS],
 );
 
-// SAFETY (of the writes to it): each vCPU uses its own part alone; nothing in Rust refers to it.
+// SAFETY (of the writes to it): each vCPU uses only its own part; nothing in Rust refers to it.
 static mut STACKS: Stacks = Stacks([0; STACK * MAX_VCPUS]);
 
 // The loader has cleared .bss and cleaned the image to the point of coherency, so that code, tables
@@ -79,7 +79,7 @@ unsafe extern "Rust" {
 }
 
 unsafe extern "C" {
-    /// Where CPU_ON starts a vCPU.
+    /// Entry of a vCPU that CPU_ON starts.
     pub safe fn secondary_start();
 }
 

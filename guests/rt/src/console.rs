@@ -1,5 +1,5 @@
-//! The console: the PL011 that the device tree names (Arm DDI 0183). Printing takes one line a
-//! call; what is typed comes by interrupt.
+//! The console: the PL011 that the device tree names (Arm DDI 0183). Each call prints one line;
+//! console input arrives by interrupt.
 
 use core::fmt::{self, Write};
 
@@ -18,7 +18,7 @@ const IMSC: u64 = 0x38;
 /// Receive interrupt and receive timeout interrupt.
 const RECEIVE: u32 = 1 << 4 | 1 << 6;
 
-/// The UART's address, or 0 where the guest has none: then nothing is printed.
+/// The UART's address, or 0 if the guest has none and prints nothing.
 struct Pl011(u64);
 
 static CONSOLE: Mutex<Pl011> = Mutex::new(Pl011(0));
@@ -28,13 +28,12 @@ pub(crate) fn init(tree: &Tree) {
         mmu::map(base, size, mmu::Kind::Device);
         CONSOLE.lock().0 = base;
     }
-    // A second logger is refused, and there is none: this runs once, at boot.
+    // Only a second logger is refused, and this runs once, at boot.
     let _ = log::set_logger(&Logger);
     log::set_max_level(LevelFilter::Info);
 }
 
-/// What a guest reports goes through `log`: a line each, and an error is the reason why a run
-/// fails.
+/// A guest's reports go through `log`, one per line; an error is the reason why a run fails.
 struct Logger;
 
 impl Log for Logger {
@@ -60,7 +59,7 @@ impl Write for Pl011 {
             return Ok(());
         }
         for byte in text.bytes() {
-            // SAFETY: `init` mapped the PL011 that the device tree names; its registers are no
+            // SAFETY: `init` mapped the PL011 that the device tree names; its registers are not
             // memory.
             unsafe {
                 while mmio::read32(self.0 + FR) & FR_TXFF != 0 {
@@ -73,18 +72,18 @@ impl Write for Pl011 {
     }
 }
 
-/// Prints without other vCPUs of the partition coming in between. Use [`crate::println!`].
+/// Prints without output of other vCPUs of the partition in between. Use [`crate::println!`].
 pub fn print(text: fmt::Arguments) {
-    // `Pl011` never answers with an error.
+    // `Pl011` never returns an error.
     let _ = CONSOLE.lock().write_fmt(text);
 }
 
-/// Lets what is typed interrupt the calling vCPU: `interrupt::wait` then answers the UART's INTID
-/// while [`read`] has something. Answers that INTID; `None` where the guest has no UART.
+/// Lets console input interrupt the calling vCPU: `interrupt::wait` then returns the UART's INTID
+/// while [`read`] has a byte. Returns that INTID; `None` if the guest has no UART.
 pub fn listen(tree: &Tree) -> Option<u32> {
     let intid = tree.device_spi("arm,pl011")?;
     let uart = CONSOLE.lock();
-    // SAFETY: `init` mapped the PL011 that the device tree names; its registers are no memory.
+    // SAFETY: `init` mapped the PL011 that the device tree names; its registers are not memory.
     unsafe {
         mmio::write32(uart.0 + LCR_H, LCR_H_FEN);
         mmio::write32(uart.0 + IMSC, RECEIVE);
@@ -93,13 +92,13 @@ pub fn listen(tree: &Tree) -> Option<u32> {
     Some(intid)
 }
 
-/// Takes the next byte that was typed, if there is one.
+/// Takes the next byte of console input, if there is one.
 pub fn read() -> Option<u8> {
     let uart = CONSOLE.lock();
     if uart.0 == 0 {
         return None;
     }
-    // SAFETY: `init` mapped the PL011 that the device tree names; its registers are no memory.
+    // SAFETY: `init` mapped the PL011 that the device tree names; its registers are not memory.
     unsafe { (mmio::read32(uart.0 + FR) & FR_RXFE == 0).then(|| mmio::read32(uart.0 + DR) as u8) }
 }
 

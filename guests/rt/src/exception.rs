@@ -1,18 +1,17 @@
-//! Exception vectors. Whatever arrives here is a fault, unless the guest has set a hook that deals
-//! with it.
+//! Exception vectors. Every exception is a fault, unless the guest has set a hook that handles it.
 
 use core::arch::naked_asm;
 
 use spin::Once;
 
 /// Registers at an exception, in the order in which `vectors` stores them; written back when the
-/// hook answers `true`.
+/// hook returns `true`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Frame {
     /// x0 to x30.
     pub x: [u64; 31],
-    /// ELR_EL1: where to go on.
+    /// ELR_EL1: where execution continues.
     pub elr: u64,
     /// SPSR_EL1.
     pub spsr: u64,
@@ -25,8 +24,8 @@ pub struct Frame {
 
 const _: () = assert!(size_of::<Frame>() == 288);
 
-/// Looks at an exception taken through vector `slot` (0 to 15, DDI 0487 D1.3.1); `true` if the
-/// program may go on.
+/// Handles an exception taken through vector `slot` (0 to 15, DDI 0487 D1.3.1); returns `true` if
+/// the program may go on.
 pub type Hook = fn(slot: usize, frame: &mut Frame) -> bool;
 
 static HOOK: Once<Hook> = Once::new();
@@ -36,7 +35,7 @@ pub const IRQ: usize = 5;
 /// Vector of a synchronous exception taken at EL1.
 pub const SYNC: usize = 4;
 
-/// Sets the one hook of all vCPUs.
+/// Sets the hook, which all vCPUs share.
 pub fn set_hook(hook: Hook) {
     HOOK.call_once(|| hook);
 }
@@ -55,7 +54,7 @@ extern "C" fn exception(slot: usize, frame: &mut Frame) {
     )
 }
 
-/// The vector table: 16 entries of 128 bytes, each of which says which one it is.
+/// The vector table: 16 entries of 128 bytes, each of which passes its number.
 #[unsafe(naked)]
 #[unsafe(link_section = ".text.vectors")]
 pub(crate) extern "C" fn vectors() {

@@ -1,11 +1,11 @@
-//! What EL2 counted, in words.
+//! Prints EL2's counters.
 
 use abi::{Reason, status};
 
 use crate::link::Link;
 use crate::{Tree, hv, print, println};
 
-/// Entries into EL2 on the core of `vcpu` for any of `reasons`.
+/// Returns the entries into EL2 on the core of `vcpu` for any of `reasons`.
 pub fn entries(vcpu: usize, reasons: &[Reason]) -> u64 {
     let counts = reasons.iter().map(|&reason| hv::entries(vcpu as u64, reason as usize));
     counts.map(Result::unwrap_or_default).sum()
@@ -25,7 +25,7 @@ pub fn print_doorbells(link: &Link) {
 
 /// Prints the entries into EL2 on each of the partition's cores, by reason, where there were any.
 ///
-/// One `print!` a line part is safe here: the other vCPUs are done.
+/// One `print!` per part of a line is safe here: the other vCPUs have finished.
 pub fn print_entries(tree: &Tree) {
     for vcpu in 0..tree.vcpus() {
         print!("  EL2 entries   vCPU {vcpu} ({}):", tree.class(vcpu));

@@ -1,4 +1,4 @@
-//! The heap: what RAM is left behind the image, up to the device tree if that comes first.
+//! The heap: the RAM after the image, up to the device tree if that comes first.
 
 use buddy_system_allocator::LockedHeap;
 
@@ -17,7 +17,7 @@ pub(crate) fn init(tree: &Tree) {
         tree.memory_at(start).expect("the image lies in no memory of the device tree");
     let device_tree = tree.address();
     let end = if device_tree > start { device_tree.min(base + size) } else { base + size };
-    // SAFETY: RAM of this partition from the end of the image to the next thing in it; nothing else
-    // uses it.
+    // SAFETY: RAM of this partition from the end of the image to the next object in it; nothing
+    // else uses it.
     unsafe { HEAP.lock().init(start, end - start) };
 }

@@ -1,13 +1,13 @@
-//! Calls to Bulkhead: `abi::call`, one function each. See docs/guest-abi.md for what they mean.
+//! Calls to Bulkhead: `abi::call`, one function each. docs/guest-abi.md describes them.
 
 use core::arch::asm;
 
 use abi::{Reason, call, query};
 
-/// What a call answers: a value, or one of `abi::error`.
+/// The answer to a call: a value, or one of `abi::error`.
 pub type Answer = Result<u64, i64>;
 
-/// Any call of the SMC Calling Convention by HVC: X0 to X3 after it.
+/// Makes any call of the SMC Calling Convention by HVC; returns X0 to X3 after it.
 pub fn hvc(function: u64, arguments: [u64; 3]) -> [u64; 4] {
     let [mut x0, mut x1, mut x2, mut x3] = [function, arguments[0], arguments[1], arguments[2]];
     // SAFETY: DEN 0028: a call changes x0 to x3 at most, and EL2 writes no memory of the guest.
@@ -30,29 +30,30 @@ fn answer(function: u32, a: u64, b: u64) -> Answer {
     if (x0 as i64) < 0 { Err(x0 as i64) } else { Ok(x0) }
 }
 
-/// The ABI revision: major in bits 31:16, minor in 15:0. An error where the hypervisor is not
+/// Returns the ABI revision: major in bits 31:16, minor in 15:0. An error if the hypervisor is not
 /// Bulkhead.
 pub fn version() -> Answer {
     answer(call::VERSION, 0, 0)
 }
 
-/// One fact about the caller: an item of `abi::query`.
+/// Returns one fact about the caller: an item of `abi::query`.
 pub fn query(item: u64) -> Answer {
     answer(call::QUERY, item, 0)
 }
 
-/// Number of the calling vCPU.
+/// Returns the number of the calling vCPU.
 pub fn vcpu() -> Answer {
     query(query::VCPU)
 }
 
-/// The pages of a channel end: IPA and bytes of what the caller writes, IPA of what it reads.
+/// Returns the pages of a channel end: IPA and bytes of the pages that the caller writes, IPA of
+/// those that it reads.
 pub fn channel(handle: u64) -> Result<[u64; 3], i64> {
     let [x0, x1, x2, x3] = hvc(call::CHANNEL.into(), [handle, 0, 0]);
     if x0 == 0 { Ok([x1, x2, x3]) } else { Err(x0 as i64) }
 }
 
-/// Sends a doorbell to the peer: one of `abi::ring`.
+/// Sends a doorbell to the peer; returns one of `abi::ring`.
 pub fn ring(handle: u64) -> Answer {
     answer(call::RING, handle, 0)
 }
@@ -62,24 +63,24 @@ pub fn mask(handle: u64, on: bool) -> Answer {
     answer(call::MASK, handle, on.into())
 }
 
-/// A counter of a channel end: an item of `abi::status`.
+/// Returns a counter of a channel end: an item of `abi::status`.
 pub fn status(handle: u64, item: u64) -> Answer {
     answer(call::STATUS, handle, item)
 }
 
-/// State of the peer's partition: one of `abi::state`.
+/// Returns the state of the peer's partition: one of `abi::state`.
 pub fn peer(handle: u64) -> Answer {
     answer(call::PEER, handle, 0)
 }
 
-/// How often EL2 was entered on the core of this partition's `vcpu` for `reason` (0 to
+/// Returns how often EL2 was entered on the core of this partition's `vcpu` for `reason` (0 to
 /// [`Reason::COUNT`]` - 1`).
 pub fn entries(vcpu: u64, reason: usize) -> Answer {
     debug_assert!(reason < Reason::COUNT);
     answer(call::ENTRIES, vcpu, reason as u64)
 }
 
-/// Gives the partition up. Where no Bulkhead answers, the machine is switched off.
+/// Gives the partition up. If the hypervisor is not Bulkhead, switches the machine off.
 pub fn fail(code: u64) -> ! {
     hvc(call::FAIL.into(), [code, 0, 0]);
     crate::psci::system_off()

@@ -1,10 +1,10 @@
-//! Runtime for bare-metal guests of Bulkhead: everything between the reset vector and [`main!`].
+//! Runtime for bare-metal guests of Bulkhead: the code between the reset vector and [`main!`].
 //!
 //! A guest starts at EL1 with its device tree's address in x0. The runtime turns the MMU on
 //! (identity map), finds the console and the GIC in the tree, gives the guest a heap and calls its
-//! main function on vCPU 0; the others sleep until [`smp::start`]. Interrupts stay masked in PSTATE
-//! for good: a guest sleeps in [`interrupt::wait`], which hands it one interrupt after the other.
-//! There are no handlers, hence no races between a handler and the code it interrupts.
+//! main function on vCPU 0; the others sleep until [`smp::start`]. Interrupts are always masked in
+//! PSTATE: a guest sleeps in [`interrupt::wait`], which returns one interrupt after the other.
+//! There are no handlers, so there are no races between a handler and the code it interrupts.
 #![no_std]
 #![cfg(target_os = "none")]
 
@@ -33,7 +33,7 @@ pub use wait::Wait;
 /// Most vCPUs a guest of this runtime may have.
 pub const MAX_VCPUS: usize = 8;
 
-/// Names the function that vCPU 0 runs: `fn(&'static rt::Tree)`. When it returns the partition
+/// Names the function that vCPU 0 runs: `fn(&'static rt::Tree)`. When it returns, the partition
 /// powers off.
 #[macro_export]
 macro_rules! main {

@@ -1,4 +1,4 @@
-//! A channel end as a program uses it: `hyp/channel`'s ring over the pages of the device tree, plus
+//! A channel end as a program uses it: `hyp/channel`'s ring over the pages of the device tree, with
 //! doorbells.
 
 use alloc::vec::Vec;
@@ -11,10 +11,10 @@ use channel::{Consumer, Doorbell, Indices, Lease, Producer, Region, View};
 use crate::tree::ChannelNode;
 use crate::{Tree, Wait, hv, interrupt, mmu, smp, timer};
 
-/// Why a link does not go on.
+/// Why a link's operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The ring's.
+    /// An error of the ring.
     Ring(channel::Error),
     /// EL2 refused the doorbell: one of `abi::error`.
     Call(i64),
@@ -42,23 +42,23 @@ impl fmt::Display for Error {
 /// One end of a channel. It belongs to the vCPU that opened it.
 #[derive(Debug)]
 pub struct Link {
-    /// What the device tree says of it.
+    /// The end's node in the device tree.
     pub node: ChannelNode,
     producer: Producer<'static>,
     consumer: Consumer<'static>,
 }
 
 impl Link {
-    /// Opens the channel `name`, if this vCPU has an end of it, and lets its doorbells through.
-    /// Open it once.
+    /// Opens the channel `name`, if this vCPU has an end of it, and enables its doorbells. Open it
+    /// once.
     pub fn open(tree: &Tree, name: &str) -> Option<Self> {
         let mut nodes = tree.channels();
         let node = nodes.find(|node| node.name == name && node.vcpu == smp::vcpu())?;
         let sides = [(node.own, node.wait), (node.peer, node.peer_wait)];
         let [own, peer] = sides.map(|((address, size), wait)| {
             mmu::map(address, size, mmu::Kind::Shared);
-            // SAFETY: pages of Normal memory that the device tree gives this end, mapped for good,
-            // and used as atomics alone. Nobody writes through `peer`: stage 2 would not let it,
+            // SAFETY: pages of Normal memory that the device tree gives this end, never unmapped,
+            // and used only as atomics. No code writes through `peer`: stage 2 would not let it,
             // and `channel` only loads there.
             let (indices, data) = unsafe {
                 let data = address as usize + channel::layout::DATA;
@@ -83,13 +83,13 @@ impl Link {
         Some(Self { node, producer, consumer })
     }
 
-    /// State of the peer's partition: one of `abi::state`.
+    /// Returns the state of the peer's partition: one of `abi::state`.
     pub fn peer(&self) -> u32 {
         hv::peer(self.node.handle).map_or(abi::state::LOADING, |state| state as u32)
     }
 
-    /// Puts a message into the ring without showing it yet, waiting for room until `deadline` if
-    /// need be.
+    /// Puts a message into the ring without publishing it yet, and waits for room until `deadline`
+    /// if need be.
     ///
     /// # Errors
     ///
@@ -102,8 +102,8 @@ impl Link {
         Ok(self.producer.push(&[message])?)
     }
 
-    /// Leases room for a message of at most `length` bytes, to be written where the peer reads it.
-    /// Like [`Link::push`], it shows nothing yet.
+    /// Leases room for a message of at most `length` bytes, which the caller writes where the peer
+    /// reads it. Like [`Link::push`], it does not publish it yet.
     ///
     /// # Errors
     ///
@@ -117,12 +117,12 @@ impl Link {
 
     /// Waits until a message of `length` bytes fits.
     fn wait_room(&mut self, length: usize, deadline: u64) -> Result<(), Error> {
-        // The peer may wait for room as well: it must not wait for this end to look.
+        // The peer may also wait for room, and must not wait for this end's next check.
         let released = self.consumer.publish();
         self.ring(released)?;
         let (mut woken, mut stopped) = (false, false);
         loop {
-            // Half the ring at once: one doorbell for much room instead of many for little.
+            // Half the ring is asked for: one doorbell for much room instead of many for little.
             let half = self.producer.capacity() / 2;
             let wait = self.producer.wait_begin(length, half)?;
             self.ring(wait.doorbell)?;
@@ -132,7 +132,7 @@ impl Link {
             if stopped {
                 return Err(self.late());
             }
-            // Room that it made before it stopped is seen by another look.
+            // Another check sees room that the peer made before it stopped.
             stopped = woken && self.peer_stopped();
             let (word, seen) = (self.producer.watch(), self.producer.seen());
             if !stopped && !self.node.wait.nap(word, seen, deadline) {
@@ -142,7 +142,7 @@ impl Link {
         }
     }
 
-    /// Shows the peer what was pushed and released, with a doorbell if it sleeps.
+    /// Publishes what was pushed and released, with a doorbell if the peer sleeps.
     ///
     /// # Errors
     ///
@@ -153,10 +153,11 @@ impl Link {
         self.ring(if sent.needed() { sent } else { received })
     }
 
-    /// Takes the next message: its length, or `None` if there is none now.
+    /// Takes the next message; returns its length, or `None` if there is none now.
     ///
-    /// The peer has its room back at the latest when there are no more messages, this end waits or
-    /// [`Link::flush`]es, or half of the ring was taken: a batch costs one index store.
+    /// The peer gets its room back at the latest when there are no more messages, when this end
+    /// waits or [`Link::flush`]es, or when half of the ring was taken: a batch costs one index
+    /// store.
     ///
     /// # Errors
     ///
@@ -172,7 +173,7 @@ impl Link {
         Ok(Some(length))
     }
 
-    /// The next message where it lies, or `None` if there is none now. The peer can still change
+    /// Returns the next message in place, or `None` if there is none now. The peer can still change
     /// its bytes.
     ///
     /// # Errors
@@ -184,7 +185,7 @@ impl Link {
         if empty || rx.unpublished() >= rx.capacity() / 2 {
             let released = self.consumer.publish();
             match self.ring(released) {
-                // Its last messages are good, and it needs the room no more.
+                // The stopped peer's last messages are valid, and it no longer needs the room.
                 Ok(()) | Err(Error::Call(abi::error::PEER_DOWN)) => {}
                 Err(error) => return Err(error),
             }
@@ -196,7 +197,7 @@ impl Link {
         }
     }
 
-    /// Takes the next message, waiting for it until `deadline` if need be: its length.
+    /// Takes the next message, and waits for it until `deadline` if need be; returns its length.
     ///
     /// # Errors
     ///
@@ -210,7 +211,8 @@ impl Link {
         }
     }
 
-    /// Gets ready to wait for a message: `true` if one is there already; otherwise [`Link::nap`].
+    /// Prepares to wait for a message: returns `true` if one is there already; otherwise call
+    /// [`Link::nap`].
     ///
     /// # Errors
     ///
@@ -225,8 +227,8 @@ impl Link {
         Ok(wait.ready)
     }
 
-    /// Waits as this end does, once: for a doorbell, or a change of the peer's index. It may end
-    /// early, for any interrupt or without a cause; look at the world again, and begin again.
+    /// Waits once, in this end's way: for a doorbell, or a change of the peer's index. It may end
+    /// early, for any interrupt or without a cause; check the ring again, and begin again.
     ///
     /// # Errors
     ///
@@ -239,8 +241,8 @@ impl Link {
         }
     }
 
-    /// Waits until a message is there. An end without doorbells learns that its peer is down at the
-    /// deadline only.
+    /// Waits until a message is there. An end without doorbells learns only at the deadline that
+    /// its peer is down.
     ///
     /// # Errors
     ///
@@ -251,7 +253,7 @@ impl Link {
             if stopped {
                 return Err(self.late());
             }
-            // What it sent before it stopped is seen by another look.
+            // Another check sees what the peer sent before it stopped.
             stopped = woken && self.peer_stopped();
             if !stopped {
                 self.nap(deadline)?;
@@ -262,8 +264,8 @@ impl Link {
     }
 
     /// Waits until `bytes` bytes of messages are there (half of the ring at most; each takes 8
-    /// bytes more than its length, rounded up to 8), or until `deadline`: for streams, which then
-    /// need one doorbell for many messages. `false` if nothing is there by then.
+    /// bytes more than its length, rounded up to 8), or until `deadline`. Streams then need one
+    /// doorbell for many messages. Returns `false` if there is no message by then.
     ///
     /// # Errors
     ///
@@ -278,7 +280,7 @@ impl Link {
         Ok(true)
     }
 
-    /// Waits until the peer runs: a doorbell to one that is not up yet goes nowhere.
+    /// Waits until the peer runs: a doorbell to a peer that has not started is lost.
     ///
     /// # Errors
     ///
@@ -293,14 +295,14 @@ impl Link {
         Ok(())
     }
 
-    /// Whether the peer has stopped: why EL2 rings once more. An end without doorbells wakes too
-    /// often to ask.
+    /// Whether the peer has stopped, for which EL2 sends one more doorbell. An end without
+    /// doorbells wakes too often to ask.
     fn peer_stopped(&self) -> bool {
         self.node.wait == Wait::Doorbell
             && !matches!(self.peer(), abi::state::LOADING | abi::state::RUNNING)
     }
 
-    /// Why a wait came to nothing.
+    /// Returns why a wait ended without a result.
     fn late(&self) -> Error {
         match self.peer() {
             abi::state::RUNNING => Error::Timeout,
@@ -316,8 +318,7 @@ impl Link {
     }
 }
 
-/// The same ring over memory of the partition's own, for its vCPUs among themselves. `bytes`: a
-/// power of two.
+/// Makes the same ring in the partition's own memory, between its vCPUs. `bytes`: a power of two.
 ///
 /// # Errors
 ///
@@ -328,7 +329,7 @@ pub fn queue(bytes: usize) -> Result<(Producer<'static>, Consumer<'static>), cha
         let data: Vec<_> = (0..bytes / 8).map(|_| AtomicU64::new(0)).collect();
         Region::new(Indices::new(page.leak())?, data.leak())
     };
-    // One direction is used; the other is as small as it may be.
+    // One direction is used; the other has the smallest size.
     let (near, far) = (region(bytes)?, region(16)?);
     let (producer, _) = channel::open(near, far);
     let (_, consumer) = channel::open(far, near);

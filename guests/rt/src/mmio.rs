@@ -1,6 +1,6 @@
-//! Device registers. Each access is one plain load or store: the only kind whose syndrome tells EL2
-//! what was meant (DDI 0487, ESR_ELx.ISV), and compilers do not promise to emit it for a volatile
-//! access.
+//! Device registers. Each access is one plain load or store, the only kind whose syndrome tells EL2
+//! the address, size and register (DDI 0487, ESR_ELx.ISV). Compilers do not promise to emit it for
+//! a volatile access.
 
 use core::arch::asm;
 
@@ -14,7 +14,7 @@ macro_rules! access {
         /// memory.
         pub unsafe fn $read(address: u64) -> $type {
             let value: $type;
-            // SAFETY: the caller's promise; the access touches no memory of the program.
+            // SAFETY: the caller's promise; the access does not use memory of the program.
             unsafe {
                 asm!(concat!($ldr, " {value", $register, "}, [{address}]"),
                     value = out(reg) value, address = in(reg) address,
@@ -30,7 +30,7 @@ macro_rules! access {
         /// `address` is mapped as device memory, and writing it has no effect that breaks Rust's
         /// memory.
         pub unsafe fn $write(address: u64, value: $type) {
-            // SAFETY: the caller's promise; the access touches no memory of the program.
+            // SAFETY: the caller's promise; the access does not use memory of the program.
             unsafe {
                 asm!(concat!($str, " {value", $register, "}, [{address}]"),
                     value = in(reg) value, address = in(reg) address,

@@ -1,6 +1,6 @@
 //! EL1 translation: an identity map of 39 bits, made of 1 GiB and 2 MiB blocks (DDI 0487, D8).
 //!
-//! Blocks may reach further than what the partition owns: stage 2 decides what exists. RAM is there
+//! Blocks may be larger than the partition's ranges: stage 2 decides what exists. RAM is mapped
 //! from the start; devices and channel pages are added when they are found in the device tree.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ const XN: u64 = 0b11 << 53;
 const GIB: u64 = 1 << 30;
 const MIB_2: u64 = 2 << 20;
 
-/// What an address range is.
+/// The kind of an address range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Kind {
@@ -43,7 +43,7 @@ impl Table {
         Self([const { AtomicU64::new(0) }; 512])
     }
 
-    /// RAM lies between 1 and 4 GiB.
+    /// RAM is between 1 and 4 GiB.
     const fn root() -> Self {
         let mut table = Self::new();
         let mut gib = 1;
@@ -59,7 +59,8 @@ pub(crate) static ROOT: Table = Table::root();
 static POOL: [Table; 8] = [const { Table::new() }; 8];
 static USED: AtomicUsize = AtomicUsize::new(0);
 
-/// Maps the 2 MiB blocks around `size` bytes at `address`. What is mapped already stays as it is.
+/// Maps the 2 MiB blocks around `size` bytes at `address`. Blocks that are already mapped do not
+/// change.
 ///
 /// Only one vCPU at a time may call this.
 ///
@@ -78,8 +79,8 @@ pub fn map(address: u64, size: u64, kind: Kind) {
         }
         if let Some(table) = POOL.iter().find(|table| table.0.as_ptr() as u64 | TABLE == entry) {
             let slot = &table.0[(block / MIB_2) as usize % 512];
-            // An invalid entry is in no TLB: making it valid needs no break-before-make, only the
-            // barriers below.
+            // A TLB never has an invalid entry, so making it valid needs no break-before-make, only
+            // the barriers below.
             let new = block | kind as u64 | BLOCK;
             let _ = slot.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
         }

@@ -14,14 +14,15 @@ pub const SYSTEM_OFF: u32 = 0x8400_0008;
 /// `SYSTEM_RESET`.
 pub const SYSTEM_RESET: u32 = 0x8400_0009;
 
-/// Starts the core with affinity `mpidr` at `entry` with `context` in x0; 0 or a (negative) PSCI
-/// error.
+/// Starts the core with affinity `mpidr` at `entry` with `context` in x0; returns 0 or a (negative)
+/// PSCI error.
 pub fn cpu_on(mpidr: u64, entry: u64, context: u64) -> i64 {
     // PSCI error codes are 32-bit values.
     hvc(CPU_ON.into(), [mpidr, entry, context])[0] as i32 as i64
 }
 
-/// Sleeps until an interrupt is pending (standby state, which keeps everything); 0 or a PSCI error.
+/// Sleeps until an interrupt is pending (standby state, which keeps everything); returns 0 or a
+/// PSCI error.
 pub fn suspend() -> i64 {
     hvc(CPU_SUSPEND.into(), [0, 0, 0])[0] as i32 as i64
 }

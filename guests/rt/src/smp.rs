@@ -10,7 +10,7 @@ type Work = Box<dyn FnOnce() + Send>;
 
 static WORK: [Mutex<Option<Work>>; MAX_VCPUS] = [const { Mutex::new(None) }; MAX_VCPUS];
 
-/// Number of the calling vCPU: its affinity level 0.
+/// Returns the number of the calling vCPU: its affinity level 0.
 pub fn vcpu() -> usize {
     use aarch64_cpu::registers::{MPIDR_EL1, Readable};
     (MPIDR_EL1.get() & 0xff) as usize

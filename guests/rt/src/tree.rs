@@ -1,4 +1,4 @@
-//! What the device tree tells the guest about itself.
+//! The guest's description of itself in its device tree.
 
 use channel::tree as names;
 use fdt::Fdt;
@@ -30,13 +30,13 @@ pub struct ChannelNode {
     pub name: &'static str,
     /// The handle for calls.
     pub handle: u64,
-    /// The vCPU whose end it is.
+    /// The vCPU that has the end.
     pub vcpu: usize,
     /// INTID that a doorbell raises, if this end takes doorbells.
     pub intid: Option<u32>,
-    /// How this end waits.
+    /// This end's way of waiting.
     pub wait: Wait,
-    /// How its peer waits.
+    /// Its peer's way of waiting.
     pub peer_wait: Wait,
     /// Pages the vCPU writes: address and size.
     pub own: (u64, u64),
@@ -48,34 +48,35 @@ static TREE: Once<Tree> = Once::new();
 
 pub(crate) fn init(address: usize) -> &'static Tree {
     TREE.call_once(|| {
-        // SAFETY: x0 at the entry is the address of a device tree that stays where it is (Linux
+        // SAFETY: x0 at the entry is the address of a device tree that does not move (Linux
         // booting.rst).
         let fdt = unsafe { Fdt::from_ptr(address as *const u8) };
         Tree { address, fdt: fdt.expect("no device tree") }
     })
 }
 
-/// The first cell of a property.
+/// Returns the first cell of a property.
 fn cell(node: FdtNode, name: &str) -> Option<u32> {
     let bytes = node.property(name)?.value.first_chunk()?;
     Some(u32::from_be_bytes(*bytes))
 }
 
-/// The `reg` entry number `index`: address and size.
+/// Returns the `reg` entry number `index`: address and size.
 fn reg(node: FdtNode, index: usize) -> Option<(u64, u64)> {
     let region = node.reg()?.nth(index)?;
     Some((region.starting_address as u64, region.size? as u64))
 }
 
-/// INTID of a node's first interrupt, if that is an SPI. Three cells: 0 for an SPI, its number, its
-/// trigger.
+/// Returns the INTID of a node's first interrupt, if that is an SPI. Three cells: 0 for an SPI, its
+/// number, its trigger.
 fn spi(node: FdtNode) -> Option<u32> {
     let (kind, rest) = node.property("interrupts")?.value.split_first_chunk()?;
     let number = u32::from_be_bytes(*rest.first_chunk()?);
     (u32::from_be_bytes(*kind) == 0).then_some(32 + number)
 }
 
-/// A way of waiting, by doorbells where the tree says nothing: revision 1.0 had no other.
+/// Returns a way of waiting; doorbells if the tree has no property, because revision 1.0 had no
+/// other way.
 fn wait(node: FdtNode, name: &str) -> Option<Wait> {
     match node.property(name) {
         Some(property) => Wait::named(property.as_str()?),
@@ -84,19 +85,19 @@ fn wait(node: FdtNode, name: &str) -> Option<Wait> {
 }
 
 impl Tree {
-    /// Where the tree lies.
+    /// Returns the tree's address.
     pub fn address(&self) -> usize {
         self.address
     }
 
-    /// The command line, `/chosen/bootargs`.
+    /// Returns the command line, `/chosen/bootargs`.
     pub fn command_line(&self) -> &'static str {
         let chosen = self.fdt.find_node("/chosen");
         let bootargs = chosen.and_then(|node| node.property("bootargs"));
         bootargs.and_then(|property| property.as_str()).unwrap_or("")
     }
 
-    /// The value of `name=value` on the command line.
+    /// Returns the value of `name=value` on the command line.
     pub fn option(&self, name: &str) -> Option<&'static str> {
         let words = self.command_line().split_ascii_whitespace();
         words
@@ -105,18 +106,18 @@ impl Tree {
             .map(|(_, value)| value)
     }
 
-    /// Number of vCPUs.
+    /// Returns the number of vCPUs.
     pub fn vcpus(&self) -> usize {
         self.cpus().count()
     }
 
-    /// Class of a vCPU's core: `comm` or `compute`; `?` where the tree does not say.
+    /// Returns the class of a vCPU's core: `comm` or `compute`; `?` if the tree does not give it.
     pub fn class(&self, vcpu: usize) -> &'static str {
         let cpu = self.cpus().nth(vcpu);
         cpu.and_then(|node| node.property(names::CLASS)?.as_str()).unwrap_or("?")
     }
 
-    /// All channel ends of the partition.
+    /// Returns all channel ends of the partition.
     pub fn channels(&self) -> impl Iterator<Item = ChannelNode> {
         let nodes = self.nodes("/").filter(|node| {
             node.compatible().is_some_and(|list| list.all().any(|name| name == names::CHANNEL))
@@ -124,17 +125,17 @@ impl Tree {
         nodes.filter_map(|node| self.channel(node))
     }
 
-    /// Address and size of the first device compatible with `name`.
+    /// Returns address and size of the first device compatible with `name`.
     pub fn device(&self, name: &str) -> Option<(u64, u64)> {
         reg(self.fdt.find_compatible(&[name])?, 0)
     }
 
-    /// INTID of that device's first interrupt, if it is an SPI.
+    /// Returns the INTID of that device's first interrupt, if it is an SPI.
     pub fn device_spi(&self, name: &str) -> Option<u32> {
         spi(self.fdt.find_compatible(&[name])?)
     }
 
-    /// The GIC.
+    /// Returns the GIC.
     pub fn gic_node(&self) -> Option<GicNode> {
         let versions = [(3, "arm,gic-v3"), (2, "arm,cortex-a15-gic")].into_iter();
         let mut nodes = versions.filter_map(|(version, name)| {
@@ -145,12 +146,12 @@ impl Tree {
         nodes.next()
     }
 
-    /// Its registers: distributor, and redistributors or (GICv2) CPU interface.
+    /// Returns its registers: distributor, and redistributors or (GICv2) CPU interface.
     pub fn gic(&self) -> Option<[(u64, u64); 2]> {
         Some(self.gic_node()?.regs)
     }
 
-    /// The piece of memory that `address` lies in: start and bytes.
+    /// Returns the piece of memory around `address`: start and bytes.
     pub fn memory_at(&self, address: usize) -> Option<(usize, usize)> {
         let nodes = self.nodes("/").filter(|node| node.name.starts_with("memory"));
         let regions = nodes.filter_map(|node| node.reg()).flatten();

@@ -1,5 +1,5 @@
-//! How a channel end waits for the other: by doorbells, by WFE or by polling, as the device tree
-//! says.
+//! A channel end's ways of waiting for the other: by doorbells, by WFE or by polling, as the device
+//! tree gives them.
 
 use core::arch::asm;
 use core::sync::atomic::AtomicU32;
@@ -9,7 +9,7 @@ use channel::wait;
 
 use crate::{interrupt, timer};
 
-/// How an end waits: `channel::wait`.
+/// A way of waiting: `channel::wait`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Wait {
@@ -21,19 +21,19 @@ pub enum Wait {
     Poll = wait::POLL,
 }
 
-/// How often the event stream ends a WFE that nothing else ends, times a second.
+/// Events per second of the event stream, which ends a WFE that has no other event.
 const EVENTS: u64 = 10_000;
-/// Looks at the word for each look at the clock.
+/// Reads of the word per read of the clock.
 const LOOKS: u32 = 64;
 
 impl Wait {
-    /// The way that the device tree calls `word`.
+    /// Returns the way that the device tree calls `word`.
     pub fn named(word: &str) -> Option<Self> {
         let all = [Self::Doorbell, Self::Wfe, Self::Poll];
         all.into_iter().find(|wait| wait.word() == word)
     }
 
-    /// Its word in device trees.
+    /// Returns its word in device trees.
     pub fn word(self) -> &'static str {
         wait::NAMES[self as usize]
     }
@@ -41,17 +41,17 @@ impl Wait {
     /// Makes the calling vCPU ready to wait in this way.
     pub(crate) fn prepare(self) {
         if self == Self::Wfe {
-            // The safety net: an event whenever bit EVNTI of the virtual count becomes 1 (DDI 0487,
-            // D12.2.4).
+            // As a fallback, there is an event whenever bit EVNTI of the virtual count becomes 1
+            // (DDI 0487, D12.2.4).
             let period = (timer::frequency() / EVENTS).max(2).ilog2();
             let bit = u64::from(period - 1).min(15);
             CNTKCTL_EL1.modify(CNTKCTL_EL1::EVNTI.val(bit) + CNTKCTL_EL1::EVNTEN::SET);
         }
     }
 
-    /// Waits until `word`, which the peer writes, may be other than `seen`, or for a while: look
-    /// again after it. `false` once `deadline` has passed. By doorbell it takes one pending
-    /// interrupt, whichever that is.
+    /// Waits until `word`, which the peer writes, may differ from `seen`, or for a while; check
+    /// again after it. Returns `false` once `deadline` has passed. With doorbells it takes one
+    /// pending interrupt of any kind.
     pub fn nap(self, word: &AtomicU32, seen: u32, deadline: u64) -> bool {
         match self {
             Self::Doorbell => return interrupt::wait_until(deadline).is_some(),
@@ -61,7 +61,8 @@ impl Wait {
                     if word.load(core::sync::atomic::Ordering::Relaxed) != seen {
                         return true;
                     }
-                    // SAFETY: a hint, which has no effect on registers or memory.
+                    // SAFETY: the instruction is a hint, which has no effect on registers or
+                    // memory.
                     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
                 }
             }
@@ -70,12 +71,12 @@ impl Wait {
     }
 }
 
-/// Sleeps until `word` is written or some other event, unless it is other than `seen` already.
+/// Sleeps until `word` is written or some other event, unless it already differs from `seen`.
 ///
 /// The load marks the word in this core's exclusive monitor; a write by any other core then is an
-/// event (DDI 0487, B2.12 and D1.6.1). So one between the load and the WFE ends the WFE at once:
-/// there is nothing to lose in between. One block, since a store of the compiler's own may take the
-/// mark away.
+/// event (DDI 0487, B2.12 and D1.6.1). So a write between the load and the WFE ends the WFE
+/// immediately, and is not lost. This is one block of assembly, because a store that the compiler
+/// inserts may clear the mark.
 fn wait_for_event(word: &AtomicU32, seen: u32) {
     // SAFETY: loads an aligned word that the reference keeps mapped, and writes nothing.
     unsafe {

@@ -1,4 +1,4 @@
-//! What sensor and control say to each other: messages of 64 bytes, eight little-endian words.
+//! The protocol of sensor and control: messages of 64 bytes, eight little-endian words.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -25,13 +25,13 @@ pub struct Sample {
 pub enum Message {
     /// Sensor to control.
     Sample(Sample),
-    /// Sensor to control: that was all.
+    /// Sensor to control: the end of the samples.
     End {
-        /// How many samples there were.
+        /// The number of samples.
         total: u64,
     },
-    /// Control to sensor, after each batch: the first `received` samples are here, and sum up to
-    /// `checksum`.
+    /// Control to sensor, after each batch: the first `received` samples have arrived, and their
+    /// sum is `checksum`.
     Ack {
         /// Samples received so far.
         received: u64,
@@ -57,13 +57,13 @@ fn mix(sample: Sample, index: u64) -> u64 {
     z ^ z >> 31
 }
 
-/// `sum`, the checksum of all samples before, with one more. Depends on their order.
+/// Adds one sample to `sum`, the checksum of all samples before. The result depends on their order.
 pub fn checksum(sum: u64, sample: Sample) -> u64 {
     (0..PAYLOAD as u64).fold(sum, |sum, index| sum.rotate_left(7) ^ mix(sample, index))
 }
 
 impl Message {
-    /// The bytes that go over the channel.
+    /// Returns the bytes that go over the channel.
     pub fn encode(self) -> [u8; SIZE] {
         let mut words = [0; WORDS];
         match self {
@@ -86,8 +86,8 @@ impl Message {
         bytes
     }
 
-    /// The message that these bytes are; `None` if a single bit of them is not as
-    /// [`Message::encode`] would have it.
+    /// Parses the bytes of a message; `None` if a single bit differs from the output of
+    /// [`Message::encode`].
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let word = |index: usize| {
             let chunk = bytes.get(index * 8..)?.first_chunk()?;

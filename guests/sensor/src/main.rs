@@ -1,11 +1,11 @@
 //! Demo guest: a compute core takes samples on its timer, a comm core sends them to `control`.
 //!
 //! The two cores share a queue in the partition's own memory. The compute core is never an end of a
-//! channel, so nothing a neighbour does reaches it; the last lines printed here say how often EL2
-//! ran there, and why. With one vCPU that does both.
+//! channel, so a neighbour cannot affect it; the last lines printed here show how often EL2 ran
+//! there, and why. If there is only one vCPU, it does both.
 //!
-//! Options on the command line: `seconds=N` (3) or `messages=N`, or `until=key`: until something is
-//! typed at it.
+//! Options on the command line: `seconds=N` (3), `messages=N`, or `until=key`, which runs until a
+//! key is typed.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -22,19 +22,19 @@ use rt::log::info;
 use rt::{Tree, console, fail, figures, interrupt, smp, timer};
 use sensor::{CHANNEL, Message, SIZE, Sample, checksum};
 
-/// Samples a second.
+/// Samples per second.
 const RATE: u64 = 1000;
-/// The compute core wakes the comm core once for so many samples.
+/// The compute core wakes the comm core once per this number of samples.
 const BATCH: u64 = 10;
-/// The SGI it does that with.
+/// The SGI for that.
 const SAMPLES_READY: u32 = 1;
-/// How long control may take for anything, seconds.
+/// Seconds that control may take for an answer.
 const PATIENCE: u64 = 8;
 
-/// How many samples are taken in all. Whoever takes them sets it to what it has taken so far, once
-/// [`STOP`] is set.
+/// The number of samples in all. After [`STOP`] is set, the core that takes them sets it to the
+/// number taken so far.
 static TOTAL: AtomicU64 = AtomicU64::new(u64::MAX);
-/// The samples are to end.
+/// Set when the samples are to end.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 rt::main!(main);
@@ -77,11 +77,11 @@ fn main(tree: &'static Tree) {
     report(tree, &link, &sums);
 }
 
-/// Takes one sample a period.
+/// Takes one sample per period.
 struct Sampler {
     queue: Producer<'static>,
     period: u64,
-    /// When the next one is due, and its number.
+    /// Time and number of the next sample.
     due: u64,
     sequence: u64,
 }
@@ -110,7 +110,7 @@ impl Sampler {
     }
 }
 
-/// The compute core: one sample a period, and nothing else.
+/// Runs the compute core: one sample per period, and nothing else.
 fn take_samples(mut sampler: Sampler) {
     while !sampler.is_done() {
         interrupt::wait_until(sampler.due);
@@ -121,7 +121,7 @@ fn take_samples(mut sampler: Sampler) {
     }
 }
 
-/// What was sent and what control has confirmed.
+/// The samples that were sent and those that control has confirmed.
 #[derive(Default)]
 struct Sums {
     sent: u64,
@@ -131,8 +131,9 @@ struct Sums {
     unconfirmed: VecDeque<u64>,
 }
 
-/// The comm core: passes samples on and checks what control confirms, until control has confirmed
-/// the end. `own` is there if it takes them too. `by_key` says that a key ends it.
+/// Runs the comm core: passes samples on and checks control's confirmations, until control has
+/// confirmed the end. `own` is given if this core also takes the samples. `by_key` means that a key
+/// ends the run.
 fn transfer(
     link: &mut Link,
     samples: &mut Consumer,
@@ -168,7 +169,7 @@ fn transfer(
             link.push(&Message::End { total }.encode(), patience())?;
             ended = true;
         }
-        // The whole batch is shown at once, with one doorbell at most.
+        // The whole batch is published together, with one doorbell at most.
         link.flush()?;
 
         while let Some(size) = link.receive(&mut buffer)? {
@@ -186,7 +187,7 @@ fn transfer(
             }
         }
         if idle && !link.wait_begin()? {
-            // An SGI of the compute core ends this as well.
+            // An SGI of the compute core also ends this wait.
             match (link.nap(own.as_ref().map_or_else(patience, |own| own.due)), &own) {
                 (Err(link::Error::Timeout), Some(_)) => {}
                 (result, _) => result?,
@@ -196,8 +197,8 @@ fn transfer(
 }
 
 impl Sums {
-    /// Control says it has `received` samples in all, and what they sum up to. It may say the same
-    /// twice.
+    /// Checks control's confirmation: it has `received` samples in all, with the sum `claimed`.
+    /// Control may send the same one twice.
     fn confirm(&mut self, received: u64, claimed: u64) {
         while self.confirmed < received {
             let Some(sum) = self.unconfirmed.pop_front() else {

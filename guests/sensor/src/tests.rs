@@ -1,4 +1,4 @@
-//! A message survives the way there and back, and no change of a bit goes unseen.
+//! A message is the same after encoding and decoding, and every changed bit is detected.
 
 use super::{Message, SIZE, Sample, checksum};
 use proptest::prelude::*;

@@ -1,10 +1,10 @@
 //! Guest that takes many interrupts of each kind that is linked to hardware, and counts: each
-//! raised comes once, and none comes that was not raised.
+//! raised interrupt comes once, and no other comes.
 //!
-//! What matters is when the source is raised again: half of the time before the guest ends the
-//! interrupt, which a GIC must not forget. The command line says how many (`ticks=N` of the timer,
-//! a tenth of it of the others), and what there is beside the timers: `uart=1` the board's second
-//! PL011, `edge=INTID` and `level=INTID` SPIs that only their pending bit raises.
+//! The tests depend on when the source is raised again: half of the time that is before the guest
+//! ends the interrupt, which a GIC must not lose. The command line gives the number (`ticks=N` of
+//! the timer, a tenth of it of the others), and the sources in addition to the timers: `uart=1` the
+//! board's second PL011, `edge=INTID` and `level=INTID` SPIs that only their pending bit raises.
 #![no_std]
 #![no_main]
 
@@ -27,14 +27,14 @@ const UARTICR: u64 = 0x44;
 const UART_TX: u32 = 1 << 5;
 /// `GICD_ISPENDR0`.
 const ISPENDR: u64 = 0x200;
-/// How often to look for an interrupt that is pending before it counts as lost.
+/// Number of checks for a pending interrupt before it counts as lost.
 const LOOKS: u32 = 2_000_000;
-/// How often to look for one that should not come.
+/// Number of checks for an interrupt that should not come.
 const QUIET_LOOKS: u32 = 1000;
-/// Of so many ticks of a timer one is slept for.
+/// The guest sleeps for one of this number of a timer's ticks.
 const SLEEPS: u64 = 128;
 
-/// What raises an interrupt.
+/// The source of an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     /// The virtual timer: a level.
@@ -71,7 +71,7 @@ impl Source {
 
     fn raise(self, gicd: u64) {
         match self {
-            // Long ago: the line rises with the write.
+            // The deadline is in the past: the line rises with the write.
             Self::Virtual | Self::Physical => self.arm(0),
             Self::Uart => uart(UARTDR, 0),
             Self::Pending(intid) => {
@@ -82,7 +82,7 @@ impl Source {
         }
     }
 
-    /// Lowers the line. A pending bit went with the acknowledgement.
+    /// Lowers the line. The acknowledgement has already cleared a pending bit.
     fn lower(self) {
         match self {
             Self::Virtual => timer::disarm(),
@@ -100,7 +100,7 @@ impl Source {
 }
 
 fn uart(register: u64, value: u32) {
-    // SAFETY: the PL011 that the system passes through; its registers are no memory.
+    // SAFETY: the PL011 that the system passes through; its registers are not memory.
     unsafe { mmio::write32(UART.0 + register, value) };
 }
 
@@ -126,7 +126,7 @@ impl Ends {
             unsafe { mmio::write32(self.gicc + Self::CTLR, value) };
         } else {
             let value = u64::from(is_split) << 1;
-            // SAFETY: ICC_CTLR_EL1.EOImode decides what ending an interrupt does.
+            // SAFETY: the write of ICC_CTLR_EL1.EOImode only sets what ending an interrupt does.
             unsafe { asm!("msr S3_0_C12_C12_4, {}", "isb", in(reg) value, options(nostack)) };
         }
     }
@@ -141,14 +141,14 @@ impl Ends {
             unsafe { mmio::write32(self.gicc + Self::DIR, taken.intid()) };
         } else {
             let intid = u64::from(taken.intid());
-            // SAFETY: ICC_DIR_EL1 deactivates what was acknowledged.
+            // SAFETY: ICC_DIR_EL1 deactivates the acknowledged interrupt.
             unsafe { asm!("msr S3_0_C12_C11_1, {}", in(reg) intid, options(nostack)) };
         }
         barrier::isb(barrier::SY);
     }
 }
 
-/// A number that is different each time (xorshift).
+/// Returns a number that is different each time (xorshift).
 fn random(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -156,7 +156,7 @@ fn random(state: &mut u64) -> u64 {
     *state
 }
 
-/// The next interrupt, if one comes; `sleeps` where its time is still to come.
+/// Returns the next interrupt, if one comes; `sleeps` if its time is still to come.
 fn next(looks: u32, sleeps: bool) -> Option<Taken> {
     if sleeps {
         barrier::dsb(barrier::SY);
@@ -165,7 +165,7 @@ fn next(looks: u32, sleeps: bool) -> Option<Taken> {
     (0..looks).find_map(|_| interrupt::acknowledge())
 }
 
-/// Raises `source` `count` times and takes each.
+/// Raises `source` `count` times and takes each interrupt.
 fn run(source: Source, count: u64, gicd: u64, ends: &Ends) {
     let intid = source.intid();
     interrupt::enable(intid);

@@ -1,8 +1,8 @@
-//! A boot loader in miniature: an arm64 Image that lies in front of Bulkhead's, 2 MiB before it. At
-//! EL2, on the boot core, it leaves behind what its case asks for, and goes on at the image.
-//! `xtask/src/test/loader.rs` puts both into one file and writes the two words behind the header:
-//! what to leave (a bit each, `system_tests::Mischief`), and bytes from here to the boot device
-//! tree, or 0 for the one that came in x0.
+//! A miniature boot loader: an arm64 Image that is 2 MiB before Bulkhead's. At EL2, on the boot
+//! core, it leaves the state that its case asks for, and continues at the image.
+//! `xtask/src/test/loader.rs` puts both into one file and writes the two words after the header:
+//! what to leave (one bit each, `system_tests::Mischief`), and the offset of the boot device tree,
+//! or 0 for the one that came in x0.
 #![no_std]
 #![no_main]
 

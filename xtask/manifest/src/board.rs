@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `boards/NAME/board.toml`: what a board has. Written by whoever ports Bulkhead, so the first
-//! error is enough and serde's derived types do. docs/porting.md explains every key.
+//! `boards/NAME/board.toml`: what a board has. The author of a port writes it, so reporting the
+//! first error is enough and serde's derived types can read it. docs/porting.md explains every key.
 
 use serde::Deserialize;
 
@@ -173,7 +173,7 @@ impl From<Controller> for Gic {
 /// Reads the board `name` from its file's text.
 ///
 /// # Errors
-/// The first thing that is wrong, with its place.
+/// The first error, with its place.
 pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
     let file: File = toml::from_str(text)?;
     let error = |text: String| <toml::de::Error as serde::de::Error>::custom(text);
@@ -181,8 +181,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
     if let Some(gic) = gics.iter().find(|gic| !(2..=3).contains(&gic.version)) {
         return Err(error(format!("EL2 drives a GICv2 or GICv3: version = {}", gic.version)));
     }
-    // A board may list several controllers that it can be built with; the first is what it runs
-    // with.
+    // A board may list several controllers that it can be built with; it runs with the first.
     let gic = gics.first().cloned();
     let gic = gic.ok_or_else(|| error("a board needs one [[gic]] at least".into()))?;
     let wrong = |device: &&Peripheral| {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reading TOML tables key by key, so that every wrong key and value is reported and not the first
-//! alone.
+//! Reads TOML tables key by key, so that every wrong key and value is reported and not only the
+//! first.
 //!
-//! serde stops at the first error, which is why manifests are not read by derived types.
+//! serde stops at the first error, so manifests are not read by derived types.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -14,11 +14,11 @@ use toml::de::{DeTable, DeValue};
 use super::report::Finding;
 use super::words::{nearest, suggest};
 
-/// Keys that stand above the first table.
+/// Keys that are above the first table.
 pub const HEAD: [&str; 6] =
     ["board", "console-core", "console-share", "at-end", "mixed-clusters", "ram"];
 
-/// A value and where it stands.
+/// A value and its place in the file.
 pub type At<T> = Spanned<T>;
 
 /// Where findings are collected.
@@ -27,22 +27,22 @@ pub type Findings = RefCell<Vec<Finding>>;
 /// A TOML value in its place.
 pub type Value<'a> = Spanned<DeValue<'a>>;
 
-/// How a value is read, and what it may be.
+/// How a value is read, and which values it may have.
 pub trait Read<'a> {
-    /// What is made of it.
+    /// The type that the value is read into.
     type Value;
     /// Reads the value of `key`, or reports what is wrong with it.
     fn read(&self, value: &'a Value<'a>, findings: &'a Findings, key: &str) -> Option<Self::Value>;
-    /// What it may be, as a JSON schema.
+    /// Returns the JSON schema of the values it may have.
     fn schema(&self) -> Json;
 }
 
-/// A table being read, or described: what reads a table also says which keys it has.
+/// A table that is being read or described: the code that reads a table also gives its keys.
 pub struct Table<'a> {
     what: &'static str,
     span: Range<usize>,
     known: Vec<&'static str>,
-    /// Keys that are missing, each with what to write.
+    /// Missing keys, each with an example of what to write.
     missing: Vec<(&'static str, String)>,
     source: Source<'a>,
 }
@@ -51,12 +51,12 @@ pub struct Table<'a> {
 enum Source<'a> {
     /// A file: keys that are never asked for are unknown.
     File(&'a DeTable<'a>, &'a Findings),
-    /// None: each key is noted as it is asked for, and whether it must be there.
+    /// No file: each key is recorded when it is asked for, with whether it is required.
     Described(Map<String, Json>, Vec<&'static str>),
 }
 
 impl<'a> Table<'a> {
-    /// Starts to read `entries`, which stand at `span` and are `what` ("a partition").
+    /// Starts to read `entries`, which are at `span`; `what` names the table ("a partition").
     pub fn new(
         what: &'static str,
         span: Range<usize>,
@@ -92,17 +92,17 @@ impl<'a> Table<'a> {
         schema
     }
 
-    /// Where the table stands.
+    /// Returns the table's place in the file.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
-    /// Whether the file gives `key`, right or wrong.
+    /// Whether the file gives `key`, valid or not.
     pub fn has(&self, key: &str) -> bool {
         matches!(self.source, Source::File(entries, _) if entries.contains_key(key))
     }
 
-    /// Reads `key`, if it is there and right.
+    /// Reads `key`, if it is present and valid.
     pub fn optional<R: Read<'a>>(&mut self, key: &'static str, read: R) -> Option<At<R::Value>> {
         self.known.push(key);
         match &mut self.source {
@@ -134,8 +134,8 @@ impl<'a> Table<'a> {
         self.optional(key, read)
     }
 
-    /// Reports the keys that were not asked for, and those that are missing, but not one that only
-    /// is misspelt. Answers the unknown ones.
+    /// Reports the keys that were not asked for and those that are missing, except a missing key
+    /// that is only misspelt. Returns the unknown ones.
     pub fn finish(self) -> Vec<String> {
         let Source::File(entries, findings) = self.source else {
             return Vec::new();
@@ -161,7 +161,7 @@ impl<'a> Table<'a> {
             );
             unknown.push(name.to_string());
         }
-        // Written too late, it is in the table before.
+        // A key written too far down belongs to the table above it.
         let stands_below = |key| entries.values().any(|value| has(value, key));
         missing.retain(|(key, _)| !stands_below(*key));
         for (key, like) in missing {

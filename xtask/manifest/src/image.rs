@@ -11,14 +11,14 @@ use super::raw::Kind;
 use super::words::address;
 use crate::system::{Image, Segment};
 
-/// Why a file is no program: the rule's id, what is wrong, and what to do.
+/// Why a file is not a program: the rule's id, what is wrong, and what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Rule.
     pub rule: &'static str,
-    /// What is wrong, to stand under the caret.
+    /// What is wrong, shown under the caret.
     pub why: String,
-    /// What to do.
+    /// The remedy.
     pub help: &'static str,
 }
 
@@ -26,7 +26,7 @@ fn refuse<T>(rule: &'static str, why: impl Into<String>, help: &'static str) -> 
     Err(Refusal { rule, why: why.into(), help })
 }
 
-/// Where a program goes, as far as the manifest says.
+/// Where a program goes; none where the manifest does not say it.
 #[derive(Clone, Copy, Default)]
 pub struct Wish {
     /// Load address.
@@ -101,7 +101,7 @@ fn elf(file: PathBuf, bytes: &[u8], wish: Wish) -> Result<Image, Refusal> {
     Ok(Image { file, segments, entry: entry.unwrap_or(header.e_entry(LE)) })
 }
 
-/// Bytes as they are.
+/// Reads a raw program: the file's bytes, unchanged.
 fn raw(file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Image, Refusal> {
     let Some(load) = wish.load else {
         return refuse(
@@ -117,7 +117,7 @@ fn raw(file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Image, Refusal> {
     Ok(Image { file, segments: vec![Segment { ipa: load, bytes, clear: 0 }], entry })
 }
 
-/// First bytes of files that hold a kernel which someone else must unpack first.
+/// First bytes of packed files, whose kernel must be unpacked before the build.
 const PACKED: [(usize, &[u8], &str); 6] = [
     (0, b"\x1f\x8b", "gzip"),
     (0, b"\x28\xb5\x2f\xfd", "zstd"),
@@ -148,7 +148,8 @@ fn linux(file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Image, Refusal> {
     };
     let (mut text_offset, mut size, flags) = (field(8), field(16), field(24));
     if size == 0 {
-        // Kernels before 3.17 say nothing: 0x80000, and room for what they clear is theirs to find.
+        // Kernels before 3.17 leave these fields zero: the offset is 0x80000, and the kernel finds
+        // room for what it clears.
         (text_offset, size) = (0x8_0000, bytes.len() as u64);
     }
     if flags & 1 != 0 {

@@ -44,8 +44,8 @@ use toml::de::{DeTable, DeValue};
 use words::{nearest, suggest};
 
 /// Reads the system `spec`: a path that ends in `.toml`, `BOARD/NAME`, or the NAME of a system of
-/// qemu-virt. `root` is the repository. `guests` gives the file of a name that is no path: it
-/// builds the crate guests/NAME, or gets what `debian:PACKAGE` stands for.
+/// qemu-virt. `root` is the repository. `guests` returns the file for a name that is not a path: it
+/// builds the crate guests/NAME, or fetches the file that `debian:PACKAGE` names.
 ///
 /// # Errors
 /// Everything that is wrong with the manifest.
@@ -57,7 +57,7 @@ pub fn load(
     check(root, spec, guests).map(|(system, _)| system)
 }
 
-/// As [`load`], with what is legal but unwise beside the system.
+/// Reads like [`load`], and also returns the warnings.
 ///
 /// # Errors
 /// Everything that is wrong with the manifest.
@@ -84,7 +84,7 @@ pub fn check(
     check_text(root, &path, &text, guests)
 }
 
-/// As [`check`], for `text` in the place of the file at `path`.
+/// Reads like [`check`], with `text` in place of the contents of the file at `path`.
 ///
 /// # Errors
 /// Everything that is wrong with the manifest.
@@ -101,10 +101,12 @@ pub fn check_text(
     }
 }
 
-/// The planner's refusal of the system `spec`, shown where the manifest says what does not fit.
+/// The planner's refusal of the system `spec`, shown at the entry of the manifest that does not
+/// fit.
 pub fn misfit(root: &Path, spec: &str, misfit: &PlacementError) -> Diagnostics {
     let path = locate(root, spec);
-    // It has just been read; without it, the refusal stays.
+    // The file has just been read. If it cannot be read now, the refusal is reported without its
+    // text.
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let finding = refused(&text, misfit);
     Diagnostics::new(shown(root, &path), text, vec![finding])
@@ -138,7 +140,7 @@ pub fn refused(text: &str, misfit: &PlacementError) -> Finding {
         .help(misfit.help)
 }
 
-/// Reads a manifest's text and applies every rule to it. Answers the system with its warnings.
+/// Reads a manifest's text and applies every rule to it. Returns the system with its warnings.
 ///
 /// # Errors
 /// Everything that is wrong with the manifest.
@@ -151,7 +153,7 @@ pub fn read(
     let findings = RefCell::default();
     let sound = recover::sound(text, &findings);
     let document = DeTable::parse_recoverable(&sound.text).0;
-    // The whole file is one table; what it lacks is reported at its start.
+    // The whole file is one table; missing keys are reported at its start.
     let mut table = Table::new("a system", 0..0, document.get_ref(), &findings);
     let mut manifest = Manifest::read(&mut table);
     let unknown = table.finish();
@@ -160,7 +162,7 @@ pub fn read(
 
     let mut findings = findings.into_inner();
     if sound.head_lost {
-        // What the damaged head of the file gives cannot be told from what it lacks.
+        // If the head of the file is damaged, its keys cannot be told from missing ones.
         findings.retain(|finding| finding.rule != "missing-key" || !finding.is_of_whole_file());
     }
     let board = find_board(root, &manifest, &mut findings);
@@ -195,7 +197,7 @@ pub fn read(
 /// Reads the board `name`.
 ///
 /// # Errors
-/// When its file cannot be read, or the first thing that is wrong with it.
+/// If its file cannot be read, or the first error in it.
 pub fn board(root: &Path, name: &str) -> Result<Board, String> {
     let file = root.join("boards").join(name).join("board.toml");
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;

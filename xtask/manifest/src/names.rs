@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What partitions and channels may be called.
+//! Names of partitions and channels.
 
-/// Longest name: what `plan::Partition::name` holds beside one zero.
+/// Longest name: `plan::Partition::name` holds this many characters and one zero.
 pub const LONGEST: usize = 15;
 
-/// Whether a partition or a channel may be called that.
+/// Whether the text is a valid name of a partition or a channel.
 pub fn is_name(text: &str) -> bool {
     (1..=LONGEST).contains(&text.len()) && text.chars().all(is_allowed)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A partition's `memory`: pieces, of which the first has a default address and the others say
+//! A partition's `memory`: pieces, of which the first has a default address and the others give
 //! theirs.
 
 use std::ops::Range;
@@ -9,12 +9,12 @@ use super::report::Finding;
 use super::values::{Each, Integer, Size, table, word};
 use crate::words::address;
 
-/// Where a guest's memory starts unless it says otherwise.
+/// Where a guest's memory starts by default.
 pub const DEFAULT_IPA: u64 = 0x4000_0000;
 
 /// A piece of memory.
 pub struct Memory {
-    /// Where it stands.
+    /// Its place in the file.
     pub span: Range<usize>,
     /// Guest address.
     pub ipa: Option<At<u64>>,
@@ -39,7 +39,7 @@ impl Memory {
     }
 }
 
-/// A partition's pieces of memory: the first alone has a default address.
+/// A partition's pieces of memory: only the first has a default address.
 pub struct Pieces;
 
 impl<'a> Read<'a> for Pieces {
@@ -49,7 +49,7 @@ impl<'a> Read<'a> for Pieces {
         let pieces = Each(table("a piece of memory", Memory::read));
         let mut pieces = pieces.read(value, findings, key)?;
         let get = |value: &Option<At<u64>>| value.as_ref().map(|at| *at.get_ref());
-        // Behind every piece that says where it is there is room for those that do not.
+        // There is room for pieces without a valid address beyond every piece that has one.
         let ends = pieces.iter().flatten().map(|piece| {
             let ipa = get(&piece.ipa).unwrap_or(DEFAULT_IPA);
             ipa.saturating_add(get(&piece.size).unwrap_or(0))

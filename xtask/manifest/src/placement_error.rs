@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What does not fit although its sizes add up: the planner's refusal, with the key of the manifest
-//! that it is about.
+//! The planner's refusal of a system whose sizes add up but that does not fit, with the key of the
+//! manifest that it is about.
 
 use std::fmt;
 
-/// What of the manifest does not fit.
+/// The part of the manifest that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// The system as a whole.
@@ -20,11 +20,11 @@ pub enum Of {
 /// Something that does not fit.
 #[derive(Clone, Debug)]
 pub struct PlacementError {
-    /// What of the manifest.
+    /// The part of the manifest.
     pub of: Of,
-    /// What does not fit where, in a sentence.
+    /// A sentence that says what does not fit, and where.
     pub what: String,
-    /// Why not, in numbers.
+    /// The reason, in numbers.
     pub why: String,
     /// What to write instead.
     pub help: &'static str,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finding and reading the files that partitions name: programs and initial RAM disks.
+//! Finds and reads the files that partitions name: programs and initial RAM disks.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,24 +13,24 @@ use super::report::Finding;
 use super::words::suggest;
 use crate::system::{Image, Segment};
 
-/// What the names start with that mean a package of Debian's, and no file.
+/// Prefix of names that mean a Debian package and not a file.
 pub const SCHEME: &str = "debian:";
 
-/// A finding is large, and mostly there is none.
+/// The finding is boxed because it is large and rare.
 type Outcome<T> = Result<T, Box<Finding>>;
 
-/// What one partition's files hold, as far as they could be read.
+/// The contents of one partition's files; a file that could not be read is left out.
 #[derive(Default)]
 pub struct Program {
-    /// Its program; the files beside it are its last segments.
+    /// Its program; the further files of the image are its last segments.
     pub image: Option<Image>,
-    /// Where the manifest says each of those files loads.
+    /// The places in the manifest that give those files' load addresses.
     pub files: Vec<Range<usize>>,
     /// Its initial RAM disk.
     pub initrd: Option<(PathBuf, Vec<u8>)>,
 }
 
-/// Reads the files of every partition of the manifest at `path`; an element a partition.
+/// Reads the files of every partition of the manifest at `path`; returns one element per partition.
 pub fn read_all(
     root: &Path,
     path: &Path,
@@ -72,12 +72,12 @@ pub fn read_all(
     programs
 }
 
-/// What could be read; findings otherwise.
+/// Returns what could be read, or adds the finding.
 fn keep<T>(result: Option<Outcome<T>>, findings: &mut Vec<Finding>) -> Option<T> {
     result?.map_err(|finding| findings.push(*finding)).ok()
 }
 
-/// The one kind that an image gives.
+/// Returns the only kind that an image gives.
 fn one_kind(image: &At<RawImage>) -> Outcome<(Kind, &At<String>)> {
     match image.get_ref().kinds.as_slice() {
         [(kind, name)] => Ok((*kind, name)),
@@ -128,7 +128,7 @@ fn guest(
     })
 }
 
-/// Where the file is that a manifest in `folder` names.
+/// Returns the path of a file that a manifest in `folder` names.
 fn place(
     folder: &Path,
     name: &At<String>,
@@ -150,8 +150,8 @@ fn place(
     })
 }
 
-/// A further file of an image, if it could be read so far: its bytes are as good as a segment. And
-/// where its `load` is.
+/// Reads a further file of an image into a segment, if all of its entry could be read; also returns
+/// the place of its `load`.
 fn further(
     folder: &Path,
     file: &File,
@@ -186,7 +186,7 @@ fn contents(file: &Path, name: &At<String>, rule: &'static str) -> Outcome<Vec<u
     })
 }
 
-/// Makes a program of a file's contents.
+/// Parses a file's contents as a program.
 fn understand(
     partition: &Partition,
     image: &RawImage,
@@ -200,14 +200,15 @@ fn understand(
         entry: image.entry.as_ref().map(|at| *at.get_ref()),
         memory: partition.pieces().next().map_or(DEFAULT_IPA, |(_, ipa, _)| ipa),
     };
-    // What Debian's stands for may be another file: `--kernel`.
+    // `--kernel` may have replaced the file from Debian, so the message names the file that was
+    // read.
     let shown = match name.get_ref().starts_with(SCHEME) {
         true => file.display().to_string(),
         false => name.get_ref().clone(),
     };
     image::read(kind, file, bytes, wish).map_err(|refusal| {
         let title = format!("{shown} cannot be loaded into {}", partition.label());
-        // What `load` got wrong is shown there.
+        // An error of `load` is shown at that key.
         let load = image.load.as_ref().filter(|_| refusal.rule.ends_with("-load"));
         let culprit = load.map_or(name.span(), |load| load.span());
         let finding = Finding::new(culprit, title, refusal.why);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The manifest as written: every value with its place, nothing resolved. A value that was missing
-//! or wrong is `None` (and has been reported), so that the rules can still look at the rest.
+//! The manifest as written: every value with its place, and names not resolved. A value that was
+//! missing or wrong is `None` (and has been reported), so that the rules can still check the rest.
 
 use super::decode::{At, Table};
 use super::names::is_name;
@@ -8,7 +8,7 @@ use super::pieces::{Memory, Pieces};
 use super::values::{Boolean, Each, Integer, Size, Text, at, list, table, word};
 use crate::system::Outside;
 
-/// Doorbells a second and in one go, unless a channel says otherwise.
+/// Default rate and burst of a channel end's doorbells.
 pub const DEFAULT_RATE: Rate = Rate { per_second: 10_000, burst: 32 };
 
 /// The whole manifest.
@@ -21,15 +21,15 @@ pub struct Manifest {
     pub console_share: Option<At<u64>>,
     /// `plan::END_*`.
     pub at_end: u32,
-    /// Whether cores of both classes may share a cluster; none is yes.
+    /// Whether cores of both classes may share a cluster; none means yes.
     pub mixed_clusters: Option<At<bool>>,
-    /// RAM, where the machine has other than the board's least.
+    /// RAM of the machine, if it is not only the least that its board has.
     pub ram: Vec<Ram>,
     /// Partitions.
     pub partitions: Vec<Partition>,
     /// Channels.
     pub channels: Vec<Channel>,
-    /// Whether no partition is missing because it could not be read.
+    /// Whether every partition could be read.
     pub complete: bool,
 }
 
@@ -57,7 +57,7 @@ pub struct Partition {
     pub interrupts: Vec<Interrupt>,
     /// Whether it has an emulated PL011.
     pub console: bool,
-    /// What an access outside all that it has comes to.
+    /// The result of an access outside all that it has.
     pub outside: Outside,
     /// Text of the line with which it has passed.
     pub pass: Option<At<String>>,
@@ -85,7 +85,7 @@ pub struct Vcpu {
 
 /// `image = { … }`.
 pub struct Image {
-    /// The kinds it gives, each with its key's place: one, in a good manifest.
+    /// The kinds it gives, each with its key's place; a valid manifest gives one.
     pub kinds: Vec<(Kind, At<String>)>,
     /// Load address.
     pub load: Option<At<u64>>,
@@ -95,7 +95,7 @@ pub struct Image {
     pub files: Vec<File>,
 }
 
-/// A file that lies in a partition's memory from the start.
+/// A file that is in a partition's memory from the start.
 #[derive(Default)]
 pub struct File {
     /// Its path.
@@ -104,7 +104,7 @@ pub struct File {
     pub load: Option<At<u64>>,
 }
 
-/// What a program's file is.
+/// The kind of a program's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A crate under guests/.
@@ -142,15 +142,15 @@ pub struct Channel {
     pub rates: Option<Ends<Rate>>,
 }
 
-/// What a channel gives for each of its ends; an element that could not be read keeps its place.
+/// A channel's values, one per end; an element that could not be read keeps its place.
 pub type Ends<T> = At<Vec<Option<At<T>>>>;
 
 /// A doorbell rate limit.
 #[derive(Clone, Copy)]
 pub struct Rate {
-    /// Doorbells a second, 0 for no limit.
+    /// Doorbells per second; 0 means no limit.
     pub per_second: u64,
-    /// Doorbells in one go.
+    /// Doorbells sent back to back.
     pub burst: u64,
 }
 
@@ -178,20 +178,20 @@ impl Manifest {
         }
     }
 
-    /// Whether every partition is there by a name that can stay: otherwise nobody knows which there
-    /// is not.
+    /// Whether every partition was read and has a valid name. Otherwise a missing partition cannot
+    /// be reported.
     pub fn knows_partitions(&self) -> bool {
         let mut names = self.partitions.iter().map(|p| p.name.as_ref());
         self.complete && names.all(|name| name.is_some_and(|name| is_name(name.get_ref())))
     }
 
-    /// How many partitions have a name.
+    /// The number of partitions with this name.
     pub fn named(&self, name: &str) -> usize {
         let partitions = self.partitions.iter();
         partitions.filter(|p| p.label() == name).count()
     }
 
-    /// Whether every core in use is known: otherwise nobody knows which is not used.
+    /// Whether every core in use is known. Otherwise unused cores cannot be reported.
     pub fn knows_cores(&self) -> bool {
         let vcpus = self.partitions.iter().map(|partition| partition.vcpus.as_ref());
         let known = |vcpus: &At<Vec<Vcpu>>| vcpus.get_ref().iter().all(|vcpu| vcpu.core.is_some());
@@ -239,7 +239,8 @@ impl Partition {
         self.name.as_ref().map_or("?", |name| name.get_ref())
     }
 
-    /// Whether every piece of its memory could be read: otherwise nobody knows what does not fit.
+    /// Whether every piece of its memory could be read. Otherwise what does not fit in it cannot be
+    /// reported.
     pub fn memory_is_known(&self) -> bool {
         self.memory.as_ref().is_some_and(|memory| {
             let pieces = memory.get_ref();
@@ -247,7 +248,7 @@ impl Partition {
         })
     }
 
-    /// Its pieces of memory with their address and size, those that could be read.
+    /// Returns its pieces of memory whose address and size could be read, with both.
     pub fn pieces(&self) -> impl Iterator<Item = (&Memory, u64, u64)> {
         self.memory.iter().flat_map(|memory| memory.get_ref()).filter_map(|piece| {
             Some((piece, *piece.ipa.as_ref()?.get_ref(), *piece.size.as_ref()?.get_ref()))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is left of a manifest that is no TOML: everything but the entries with a syntax error, so
-//! that one slip hides no other.
+//! Recovers a manifest that is not valid TOML: keeps everything except the entries with a syntax
+//! error, so that one slip does not hide another.
 
 use std::ops::Range;
 
@@ -9,24 +9,24 @@ use toml::de::DeTable;
 use super::decode::Findings;
 use super::report::Finding;
 
-/// Tables of which there may be several.
+/// Tables that may occur more than once.
 pub const SEVERAL: [&str; 3] = ["partition", "channel", "ram"];
 
 /// A manifest's text, parseable. Every byte that is kept is where it was.
 pub struct Sound {
     /// The text. The value of a damaged entry is 0; damaged tables are blank.
     pub text: String,
-    /// Where damaged entries are: what is found there is about the 0, and no news.
+    /// The places of damaged entries: a finding there is about the 0 and is dropped.
     pub lost: Vec<Range<usize>>,
     /// Whether a table was blanked.
     pub tables_lost: bool,
-    /// Whether the keys before the first table were.
+    /// Whether the keys before the first table were blanked.
     pub head_lost: bool,
 }
 
-/// Takes what is no TOML out of a manifest, and reports it by rule `syntax`: an entry if that is
-/// enough, or else its top-level table. What the parser would make of the rest of such an entry
-/// would only mislead.
+/// Removes invalid TOML from a manifest, and reports it by rule `syntax`: the entry if that is
+/// enough, or else its top-level table. The parser's reading of the rest of such an entry would
+/// mislead.
 pub fn sound(text: &str, findings: &Findings) -> Sound {
     let mut sound =
         Sound { text: text.to_owned(), lost: Vec::new(), tables_lost: false, head_lost: false };
@@ -62,7 +62,7 @@ pub fn sound(text: &str, findings: &Findings) -> Sound {
         sound.head_lost |= table.start == 0;
         sound.text.replace_range(table, &blank(part));
     }
-    // Tables can also be at odds with each other, as `partition = 1` is with `[[partition]]`.
+    // Tables can also contradict each other, as `partition = 1` does with `[[partition]]`.
     let (_, errors) = DeTable::parse_recoverable(&sound.text);
     if !errors.is_empty() {
         errors.iter().for_each(|error| report(error, 0, findings));
@@ -76,7 +76,7 @@ fn is_toml(text: &str) -> bool {
     DeTable::parse_recoverable(text).1.is_empty()
 }
 
-/// Reports what is no TOML; the text that was parsed stands `offset` bytes into the file.
+/// Reports invalid TOML; the text that was parsed starts `offset` bytes into the file.
 fn report(error: &toml::de::Error, offset: usize, findings: &Findings) {
     let Range { start, end } = error.span().unwrap_or(0..0);
     let place = offset + start..offset + end;
@@ -87,11 +87,12 @@ fn report(error: &toml::de::Error, offset: usize, findings: &Findings) {
     );
 }
 
-/// An entry that is no TOML, with the parser's first word on it: its further ones follow from that.
+/// An entry that is not valid TOML, with the parser's first error; the further errors follow from
+/// it.
 type Damage = (Range<usize>, toml::de::Error);
 
-/// The table with 0 for the value of every entry that is no TOML by itself, and those entries. None
-/// if that does not make it TOML.
+/// Replaces the value of every entry that is not valid TOML by 0, and returns the table with those
+/// entries. None if the table is still not valid TOML.
 fn mend(table: &str) -> Option<(String, Vec<Damage>)> {
     let mut mended = table.to_owned();
     let mut errors = Vec::new();
@@ -108,7 +109,7 @@ fn mend(table: &str) -> Option<(String, Vec<Damage>)> {
     is_toml(&mended).then_some((mended, errors))
 }
 
-/// Where a table's entries stand: each from its key at the start of a line to its value's end.
+/// The places of a table's entries: each from its key at the start of a line to its value's end.
 fn entries(table: &str) -> Vec<Range<usize>> {
     let is_start = |line: &str| key(line).is_some_and(|key| !matches!(key, "true" | "false"));
     let trimmed = |range: Range<usize>| {
@@ -131,7 +132,7 @@ fn key(text: &str) -> Option<&str> {
     text.starts_with(|c: char| c.is_ascii_alphabetic()).then(|| &text[..end])
 }
 
-/// The name in a header of one bracket that needs two.
+/// The name in a header with one bracket that needs two.
 fn lone_header(table: &str) -> Option<&str> {
     let name = table.strip_prefix('[')?.split(']').next()?;
     SEVERAL.contains(&name).then_some(name)
@@ -145,7 +146,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Where the top-level tables stand: each from its header to the next one's, the first from the
+/// The places of the top-level tables: each from its header to the next one's, the first from the
 /// file's start.
 fn tables(text: &str) -> Vec<Range<usize>> {
     let mut starts = vec![0];
@@ -160,7 +161,7 @@ fn tables(text: &str) -> Vec<Range<usize>> {
     starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
 }
 
-/// As many bytes that say nothing, on the same lines.
+/// Returns as many blanks, on the same lines.
 fn blank(text: &str) -> String {
     let bytes = text.bytes();
     bytes.map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Findings: what is wrong or unwise, where, who else is concerned, and what to write instead.
+//! Findings: what is wrong or unwise, its place, other places that it concerns, and what to write
+//! instead.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,12 +9,12 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::words::count;
 
-/// One broken rule, with bytes of the file it points at.
+/// One broken rule, with the bytes of the file it points at.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// The rule's id, filled in by whoever runs the rule.
+    /// The rule's id, which the caller of the rule sets.
     pub rule: &'static str,
-    /// Legal, but unwise.
+    /// Whether it is a warning.
     warns: bool,
     title: String,
     label: String,
@@ -24,7 +25,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding at `culprit`. `title` is a sentence on its own, `label` stands under the caret.
+    /// A finding at `culprit`. `title` is a complete sentence; `label` is shown under the caret.
     pub fn new(
         culprit: Range<usize>,
         title: impl Into<String>,
@@ -54,7 +55,7 @@ impl Finding {
         self
     }
 
-    /// Whether it points at no place, but at the file as a whole.
+    /// Whether it is about the whole file and not about a place in it.
     pub fn is_of_whole_file(&self) -> bool {
         self.culprit == (0..0)
     }
@@ -65,7 +66,7 @@ impl Finding {
         spans.any(|span| span.contains(&self.culprit.start))
     }
 
-    /// Adds another party: the place that the culprit is at odds with.
+    /// Adds another place that the culprit conflicts with.
     pub fn other(mut self, span: Range<usize>, label: impl Into<String>) -> Finding {
         self.others.push((span, label.into()));
         self
@@ -84,7 +85,7 @@ impl Finding {
     }
 }
 
-/// Everything that is wrong with one manifest, or unwise in it, in the file's order.
+/// All findings on one manifest, errors or warnings, in the file's order.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
     path: String,
@@ -103,17 +104,17 @@ impl Diagnostics {
         Diagnostics { path: path.into(), text: text.into(), findings }
     }
 
-    /// Ids of the broken rules, one a finding.
+    /// Ids of the broken rules, one per finding.
     pub fn rules(&self) -> impl Iterator<Item = &'static str> {
         self.findings.iter().map(|finding| finding.rule)
     }
 
-    /// Whether there is nothing to say.
+    /// Whether there is no finding.
     pub fn is_empty(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// The text for people; `colour` adds terminal escapes.
+    /// Renders the findings as text; `colour` adds terminal escapes.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
@@ -123,7 +124,7 @@ impl Diagnostics {
                 false => Level::ERROR,
             };
             let title = level.primary_title(&*finding.title);
-            // What is about no manifest has no rule to explain.
+            // A finding that is not about a manifest has no rule to explain.
             let title = match finding.rule {
                 "" => title,
                 id => title.id(id),

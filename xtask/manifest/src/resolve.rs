@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A manifest that holds every rule, with its names resolved.
+//! Resolves the names of a manifest that keeps every rule.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::system::{Board, Channel, End, Interrupt, Memory, Partition, System, V
 /// First SPI's INTID (IHI 0069, 2.2.1).
 pub const FIRST_SPI: u64 = 32;
 
-/// Makes the system; none if a value is missing, which has been reported then.
+/// Makes the system; returns none if a value is missing, which has been reported.
 pub fn resolve(
     path: &Path,
     manifest: Manifest,
@@ -118,8 +118,8 @@ fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
     Some(Channel { name: raw.name.as_ref()?.get_ref().clone(), ends: [end(0)?, end(1)?] })
 }
 
-/// Partition and vCPU number of an end such as `sensor/0`. A number that is too large is the
-/// largest.
+/// Splits an end such as `sensor/0` into partition and vCPU number. A number that is too large
+/// becomes the largest one.
 pub fn split_end(end: &str) -> Option<(&str, usize)> {
     let (partition, vcpu) = end.split_once('/')?;
     let is_number = vcpu.bytes().all(|digit| digit.is_ascii_digit())

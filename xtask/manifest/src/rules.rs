@@ -16,15 +16,15 @@ use crate::system::Board;
 pub(super) enum Check {
     /// Found while files are read: by `decode`, `programs` or `image`.
     Reading,
-    /// Needs the manifest alone.
+    /// Needs only the manifest.
     Manifest(fn(&Manifest) -> Vec<Finding>),
-    /// Looks for what is not there: only where every partition could be read.
+    /// Looks for missing entries, so it runs only if every partition could be read.
     Absence(fn(&Manifest) -> Vec<Finding>),
-    /// Needs the board too.
+    /// Also needs the board.
     Board(fn(&Manifest, &Board) -> Vec<Finding>),
-    /// Needs the partitions' programs too.
+    /// Also needs the partitions' programs.
     Programs(fn(&Manifest, &[Program]) -> Vec<Finding>),
-    /// Legal, but unwise: looked for once nothing is wrong.
+    /// Looks for what is legal but unwise, once there are no errors.
     Warning(fn(&Manifest, &Board) -> Vec<Finding>),
 }
 
@@ -34,11 +34,11 @@ use Check::{Absence as A, Board as B, Manifest as M, Programs as P, Reading as R
 pub struct Rule {
     /// Its id, which messages and file names carry.
     pub id: &'static str,
-    /// What it says, in a sentence.
+    /// The rule in a sentence.
     pub says: &'static str,
-    /// Why it is so: what would happen otherwise.
+    /// The reason: what would happen otherwise.
     pub why: &'static str,
-    /// Who finds its breaches.
+    /// The check that finds its breaches.
     pub(super) check: Check,
 }
 
@@ -55,7 +55,7 @@ const fn rule(id: &'static str, check: Check, says: &'static str, why: &'static 
 }
 
 /// Every rule, in the order of docs/manifest.md.
-#[rustfmt::skip] // three lines a rule: id and check, what it says, why
+#[rustfmt::skip] // three lines per rule: id and check, what it says, why
 pub const RULES: &[Rule] = &[
     rule("syntax", R,
         "A manifest is TOML.",

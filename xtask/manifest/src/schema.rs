@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The manifest's JSON schema, for editors: the keys as `raw` reads them, their meaning from
-//! docs/manifest.md, and what of the rules a schema can say.
+//! docs/manifest.md, and those rules that a schema can express.
 
 use serde_json::{Value as Json, json};
 
 use super::decode::Table;
 use super::raw::Manifest;
 
-/// Where docs/manifest.md explains each table: heading, and the table's name in messages.
+/// The sections of docs/manifest.md that explain each table: heading, and the table's name in
+/// messages.
 const SECTIONS: &[(&str, &str)] = &[
     ("## The system", "a system"),
     ("### `ram`", "a range of RAM"),
@@ -22,11 +23,11 @@ const SECTIONS: &[(&str, &str)] = &[
 
 /// Names of partitions and channels.
 const NAME: &str = "^[a-z0-9-]{1,15}$";
-/// What a console line can hold.
+/// Texts that a console line can hold.
 const VERDICT_TEXT: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,100}$";
 
-/// What a rule adds to a key's schema: the rule, the table, the key (or none for the table itself),
-/// the addition.
+/// The additions that rules make to schemas of keys: the rule, the table, the key (or none for the
+/// table itself), the addition.
 fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
     let pair = || json!({ "minItems": 2, "maxItems": 2 });
     let kinds = ["guest", "elf", "raw", "linux"].map(|kind| json!({ "required": [kind] }));
@@ -77,18 +78,18 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
     ]
 }
 
-/// Rules that hold by the types of keys alone.
+/// Rules that hold by the types of keys only.
 const TYPED: &[&str] = &["unknown-key", "missing-key", "wrong-type", "bad-size", "unknown-word"];
 
-/// Ids of the rules that the schema holds too.
+/// Ids of the rules that the schema expresses, too.
 pub fn rules() -> impl Iterator<Item = &'static str> {
     TYPED.iter().copied().chain(structural().into_iter().map(|(rule, ..)| rule))
 }
 
-/// The schema; `reference` is the text of docs/manifest.md.
+/// Builds the schema; `reference` is the text of docs/manifest.md.
 ///
 /// # Errors
-/// A key that the reference does not explain, or one that it does and nobody reads.
+/// If the reference does not explain a key, or explains one that no table has.
 pub fn schema(reference: &str) -> Result<Json, String> {
     let mut schema = Table::describe("a system", Manifest::read);
     for (_, table, key, addition) in structural() {
@@ -143,7 +144,7 @@ fn each_table(schema: &mut Json, with: &mut dyn FnMut(&mut Json)) {
     }
 }
 
-/// Puts the keys of one object into another, or replaces what is no object.
+/// Adds the keys of one object to another, or replaces a value that is not an object.
 fn add(target: &mut Json, addition: Json) {
     match (target.as_object_mut(), addition) {
         (Some(target), Json::Object(addition)) => target.extend(addition),

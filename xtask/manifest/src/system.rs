@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A system as validated: what the manifest and its board say together, every name resolved to an
-//! index and every rule held. The reader makes it, the planner turns it into a plan.
+//! A validated system: the manifest and its board together, every name resolved to an index and
+//! every rule kept. The reader makes it, the planner turns it into a plan.
 
 use std::path::PathBuf;
 
@@ -57,13 +57,13 @@ pub struct Board {
     pub name: String,
     /// RAM that every such board has.
     pub ram: Vec<Range>,
-    /// Parts of it that firmware keeps.
+    /// Reads the board that the manifest names.
     pub reserved: Vec<Range>,
-    /// Parts of it that the boot device tree may reserve and the plan may use all the same, merged.
+    /// Parts of it that the boot device tree may reserve and the plan may use nevertheless, merged.
     pub reclaimed: Vec<Range>,
     /// Cores; a core's number is its place here.
     pub cores: Vec<BoardCore>,
-    /// Core types admitted, as (mask, value) of `MIDR_EL1`, with a word for people.
+    /// Core types that are admitted, as (mask, value) of `MIDR_EL1`, with a name for messages.
     pub midrs: Vec<(String, u32, u32)>,
     /// Physical address width that every such board has, bits.
     pub pa_bits: u32,
@@ -72,18 +72,18 @@ pub struct Board {
     /// Writes to device registers, address and value, that switch the board off where firmware has
     /// no PSCI.
     pub off: Vec<(u64, u32)>,
-    /// Interrupt controller that the system is for: the first of [`Self::gics`] unless another is
-    /// asked for.
+    /// Interrupt controller that the system is built for: the first of [`Self::gics`] unless
+    /// another is asked for.
     pub gic: Gic,
-    /// All that it can have.
+    /// All interrupt controllers that it can have.
     pub gics: Vec<Gic>,
     /// The console's PL011 and its INTID.
     pub uart: (Range, u32),
     /// Devices that can be passed through.
     pub devices: Vec<Device>,
-    /// What its boot medium holds, if firmware starts the image from one.
+    /// Contents of its boot medium, if firmware starts the image from one.
     pub card: Option<Card>,
-    /// How QEMU runs it, if it does.
+    /// How QEMU runs it; none if QEMU does not.
     pub qemu: Option<Qemu>,
 }
 
@@ -109,7 +109,7 @@ pub struct Gic {
     pub intids: u32,
     /// Distributor.
     pub gicd: Range,
-    /// Redistributors: 128 KiB a core, in core order.
+    /// Redistributors: 128 KiB per core, in core order.
     pub gicr: Range,
     /// CPU interface (GICv2).
     pub gicc: Range,
@@ -136,10 +136,9 @@ pub struct Device {
     pub clock_names: Vec<String>,
     /// Properties without a value.
     pub flags: Vec<String>,
-    /// How many equal devices its registers are divided among, each with a node and an interrupt of
-    /// its own.
+    /// The number of equal devices that share its registers; each has a node and an interrupt.
     pub units: usize,
-    /// Whether the device can write memory on its own.
+    /// Whether the device can write memory by DMA.
     pub dma: bool,
 }
 
@@ -157,7 +156,7 @@ pub struct Interrupt {
 pub struct Card {
     /// The image's name on it.
     pub image: String,
-    /// What else firmware wants there.
+    /// Further files that the firmware needs there.
     pub files: Vec<String>,
     /// Firmware's settings: the lines of config.txt.
     pub config: String,
@@ -174,8 +173,8 @@ pub struct Qemu {
     pub cores: u32,
     /// `-m`, bytes.
     pub memory: u64,
-    /// `-dtb`, where the machine makes none itself: `debian:` and a device tree of Debian's kernel
-    /// for arm64, or its file once the runner has got that.
+    /// `-dtb`, where the machine does not make a device tree: `debian:` and a device tree of
+    /// Debian's kernel for arm64, or its file once the runner has fetched it.
     pub dtb: Option<String>,
 }
 
@@ -188,7 +187,7 @@ pub struct Partition {
     pub vcpus: Vec<Vcpu>,
     /// Memory; the first piece holds the device tree.
     pub memory: Vec<Memory>,
-    /// What it runs.
+    /// The program it runs.
     pub image: Image,
     /// Command line for its device tree.
     pub command_line: Option<String>,
@@ -202,9 +201,9 @@ pub struct Partition {
     pub interrupts: Vec<Interrupt>,
     /// Whether it has an emulated PL011.
     pub console: bool,
-    /// What an access outside all that it has comes to.
+    /// The result of an access outside all that it has.
     pub outside: Outside,
-    /// Text of a console line with which it has passed, whatever it does then.
+    /// Text of a console line with which it has passed; later lines do not change that.
     pub pass: Option<String>,
     /// Text of a console line with which it has failed.
     pub fail: Option<String>,
@@ -213,10 +212,10 @@ pub struct Partition {
 /// What a partition gets for an access outside all that it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outside {
-    /// A synchronous external abort, as on a machine where nothing answers.
+    /// A synchronous external abort, as on a machine where no device answers.
     #[default]
     Abort,
-    /// It is halted.
+    /// The partition is halted.
     Halt,
 }
 
@@ -238,13 +237,13 @@ pub struct Memory {
     pub size: u64,
     /// Physical address, if the manifest fixes it.
     pub physical: Option<u64>,
-    /// Whether it stands for a ROM or flash: read-only to the guest, and not in its tree's memory
+    /// Whether it represents a ROM or flash: read-only to the guest, and not in its tree's memory
     /// node.
     pub rom: bool,
 }
 
 impl Memory {
-    /// What people call it.
+    /// Returns its name for messages.
     #[must_use]
     pub fn what(&self) -> &'static str {
         match self.rom {
@@ -265,14 +264,14 @@ pub struct Image {
     pub entry: u64,
 }
 
-/// Bytes that go to one place.
+/// Bytes that are loaded at one address.
 #[derive(Clone, Debug)]
 pub struct Segment {
     /// IPA.
     pub ipa: u64,
     /// Contents.
     pub bytes: Vec<u8>,
-    /// Bytes cleared behind them.
+    /// Bytes cleared after them.
     pub clear: u64,
 }
 
@@ -297,7 +296,7 @@ pub struct End {
     pub bytes: u64,
     /// How it waits for the other end: `channel::wait`. Only `DOORBELL` ends have an interrupt.
     pub wait: u32,
-    /// Doorbells a second it may send in the long run; 0 is no limit.
+    /// Most doorbells per second it may send on average; 0 means no limit.
     pub rate: u32,
     /// Doorbells it may send back to back.
     pub burst: u32,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a key's value may be: each kind reads itself, reports what is wrong, and says so in the
-//! schema.
+//! The values that a key may have: each kind reads itself, reports what is wrong, and describes
+//! itself in the schema.
 
 use serde_json::{Value as Json, json};
 use toml::Spanned;
@@ -11,7 +11,7 @@ use super::recover::SEVERAL;
 use super::report::Finding;
 use super::words::suggest;
 
-/// What TOML calls a value.
+/// The TOML name of a value's type.
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
@@ -24,7 +24,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// Reports that what should be `wanted` is not; `like` shows what to write.
+/// Reports that the value is not `wanted`; `like` shows what to write.
 fn wrong_type(value: &Value<'_>, findings: &Findings, wanted: String, like: String) {
     let label = match value.get_ref() {
         DeValue::Integer(number) => format!("this is {number}"),
@@ -159,7 +159,7 @@ impl<'a> Read<'a> for Size {
     }
 }
 
-/// The bytes that "32MiB" says.
+/// Parses a size such as "32MiB" into bytes.
 pub fn parse_size(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let shift = match unit.trim_start_matches(' ') {
@@ -172,7 +172,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(1 << shift)
 }
 
-/// What a text that is no size may have meant.
+/// Suggests a size for a text that is not one.
 fn meant_size(text: &str) -> String {
     let digits = text.find(|c: char| !c.is_ascii_digit());
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
@@ -192,7 +192,7 @@ fn meant_size(text: &str) -> String {
     }
 }
 
-/// One word of several; the value is what it stands for.
+/// One word of several; each word has a value.
 pub struct Word<'w, T>(&'w [(&'static str, T)]);
 
 /// Reads one word of `words`.
@@ -257,7 +257,7 @@ impl<'a, R: Read<'a>> Read<'a> for Each<R> {
     }
 }
 
-/// An array of tables; in place of a wrong element stands a table without a right value.
+/// An array of tables; a wrong element is replaced by a table without valid values.
 pub struct List<R>(Each<R>);
 
 /// Reads an array of tables.

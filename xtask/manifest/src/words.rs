@@ -35,7 +35,7 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// `did you mean …?` if one of `names` is near, otherwise what there is.
+/// Returns `did you mean …?` if one of `names` is near, otherwise a list of them.
 pub fn suggest(word: &str, what: &str, names: &[&str]) -> String {
     match nearest(word, names.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the planner decided, and the image made of it.
+//! The planner's decisions, and the image made from them.
 
 use crate::el2::El2;
 use crate::guest::Guest;
@@ -11,7 +11,7 @@ use crate::place::Places;
 pub struct Image {
     /// The arm64 Image: EL2's segments, the plan, the pristine guest images.
     pub bytes: Vec<u8>,
-    /// What was decided on the way, for the report.
+    /// The decisions, for the report.
     pub design: Design,
 }
 
@@ -20,9 +20,9 @@ pub struct Image {
 pub struct Design {
     /// EL2's executable.
     pub el2: El2,
-    /// What each partition's guest sees, in the system's order.
+    /// The guest of each partition, in the system's order.
     pub guests: Vec<Guest>,
-    /// Pristine contents that guests are loaded from, each once.
+    /// Pristine contents that guests are loaded from, each stored once.
     pub pristine: Vec<Vec<u8>>,
     /// Physical addresses.
     pub places: Places,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! EL2's executable: its segments as they lie in the image.
+//! EL2's executable: its segments as they are in the image.
 
 use anyhow::{Context, Result, bail, ensure};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
@@ -8,10 +8,10 @@ use object::{LittleEndian, elf};
 use super::pages::pages;
 use super::tables::Access;
 
-/// EL2 as it lies in the image.
+/// EL2 as it is in the image.
 #[derive(Clone, Debug)]
 pub struct El2 {
-    /// Its segments, flattened: a byte's place is its linked address. Whole pages, what is zero
+    /// Its segments, flattened: a byte's place is its linked address. Whole pages, zeroed bytes
     /// included.
     pub bytes: Vec<u8>,
     /// Its segments, in order.
@@ -25,12 +25,12 @@ pub struct Segment {
     pub offset: u64,
     /// Bytes.
     pub size: u64,
-    /// What it permits.
+    /// Its permissions.
     pub access: Access,
 }
 
 impl Segment {
-    /// What people call it.
+    /// Returns its name for the report.
     #[must_use]
     pub fn what(&self) -> &'static str {
         match self.access {
@@ -48,7 +48,7 @@ impl El2 {
     /// Reads EL2's position-independent executable.
     ///
     /// # Errors
-    /// When it is not one linked at 0 whose segments share no page, or does not start with an arm64
+    /// If it is not linked at 0, if segments share a page, or if it does not start with an arm64
     /// Image header.
     pub fn parse(file: &[u8]) -> Result<Self> {
         let elf =
@@ -96,7 +96,7 @@ impl El2 {
         Ok(Self { bytes, segments })
     }
 
-    /// Bytes of the segments: where the plan starts.
+    /// Returns the bytes of the segments: the plan starts there.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.bytes.len() as u64

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What each partition's guest sees: its address map, its interrupts, its channel ends and what is
-//! loaded into it. Guest addresses (IPA) only; where they lie in RAM is [`super::place`]'s.
+//! The view of each partition's guest: its address map, its interrupts, its channel ends and what
+//! is loaded into it. Addresses are guest addresses (IPA); [`super::place`] decides where they are
+//! in RAM.
 
 use anyhow::{Result, ensure};
 use manifest::guest_machine::GICC;
@@ -21,7 +22,7 @@ pub struct Guest {
     pub ends: Vec<End>,
     /// Its interrupts, in order of INTID.
     pub interrupts: Vec<Interrupt>,
-    /// What is copied into it.
+    /// The copies into it.
     pub loads: Vec<Load>,
     /// IPAs that EL2 emulates.
     pub emulated: Vec<(&'static str, Range)>,
@@ -32,13 +33,13 @@ pub struct Guest {
 pub struct End {
     /// Index of the channel.
     pub channel: usize,
-    /// Which of its ends, 0 or 1.
+    /// The channel's end, 0 or 1.
     pub side: usize,
-    /// The vCPU it belongs to.
+    /// The vCPU that owns it.
     pub vcpu: usize,
-    /// The vCPU's handle of it.
+    /// The vCPU's handle for it.
     pub handle: usize,
-    /// The SPI a doorbell makes pending, if it takes doorbells.
+    /// The SPI that a doorbell makes pending, if the end takes doorbells.
     pub intid: Option<u32>,
     /// Pages this end writes.
     pub tx: Range,
@@ -49,7 +50,7 @@ pub struct End {
 /// A copy into a guest.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// What it is, for people.
+    /// A name for the report.
     pub what: &'static str,
     /// IPA.
     pub ipa: u64,
@@ -57,12 +58,12 @@ pub struct Load {
     pub pristine: usize,
     /// Bytes copied.
     pub size: u64,
-    /// Bytes cleared behind them.
+    /// Bytes cleared after them.
     pub clear: u64,
 }
 
-/// Hardware a partition reaches itself: what it was passed, and GICV on GICv2. Devices keep their
-/// physical addresses.
+/// Returns the hardware that a partition accesses directly: its devices, and GICV on GICv2. Devices
+/// keep their physical addresses.
 pub fn devices(system: &System, index: usize) -> impl Iterator<Item = Mapping> {
     let board = &system.board;
     let passed = system.partitions[index].devices.iter().map(|&device| {
@@ -70,7 +71,7 @@ pub fn devices(system: &System, index: usize) -> impl Iterator<Item = Mapping> {
         (device.name.clone(), device.regs.base, device.regs)
     });
     let gicv = (board.gic.version == 2).then(|| {
-        // Without the page of GICV_DIR, and whatever else the board's range has.
+        // Leaves out the page of GICV_DIR and the rest of the board's range.
         let size = board.gic.gicv.size.min(PAGE);
         let base = board.gic.gicv.base;
         ("GICV".to_string(), GICC.base, Range { base, size })
@@ -87,10 +88,10 @@ pub fn devices(system: &System, index: usize) -> impl Iterator<Item = Mapping> {
     })
 }
 
-/// Checks what the tables cannot: that nothing the guest reaches lies where EL2 emulates.
+/// Checks what the tables cannot: that a guest does not reach an address that EL2 emulates.
 ///
 /// # Errors
-/// Naming both.
+/// If it does; the error names both.
 pub fn check_emulated(partition: &Partition, guest: &Guest, mappings: &[Mapping]) -> Result<()> {
     for mapping in mappings {
         check_pages(&mapping.what, mapping.input, mapping.size)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Designs every guest: where a partition's channel ends, device tree and initial RAM disk are, and
-//! what is loaded into it.
+//! Designs every guest: the addresses of a partition's channel ends, device tree and initial RAM
+//! disk, and what is loaded into it.
 
 use anyhow::{Result, bail, ensure};
 use manifest::guest_machine::{
@@ -16,13 +16,13 @@ use plan::{
 use super::guest::{End, Guest, Load, devices};
 use super::tree;
 
-/// Where a channel's pages may use stage-2 blocks, they are aligned for them.
+/// A channel's pages are aligned to this where they may use stage-2 blocks.
 const BLOCK: u64 = 2 << 20;
 
-/// Designs every guest. Contents to load go to `pristine`, equal ones once.
+/// Designs every guest. Contents to load are added to `pristine`, equal ones once.
 ///
 /// # Errors
-/// When something does not fit a partition's address map or memory.
+/// If something does not fit a partition's address map or memory.
 pub fn design(system: &System, pristine: &mut Vec<Vec<u8>>) -> Result<Vec<Guest>> {
     let mut guests = Vec::new();
     for index in 0..system.partitions.len() {
@@ -42,7 +42,7 @@ fn one(system: &System, index: usize, pristine: &mut Vec<Vec<u8>>) -> Result<Gue
         bail!("partition {} has no memory", partition.name);
     };
     let mut guest = Guest { dtb: 0, initrd: None, ends, interrupts, loads: Vec::new(), emulated };
-    // From the top of the first memory down: initial RAM disk, device tree.
+    // Places the initial RAM disk, then the device tree, from the top of the first memory down.
     let mut top = first.ipa + first.size;
     if let Some((_, bytes)) = &partition.initrd {
         let size = bytes.len() as u64;
@@ -98,7 +98,7 @@ fn below(system: &System, index: usize, top: u64, size: u64, what: &str) -> Resu
     }
 }
 
-/// Every load within one piece of memory, no two over each other.
+/// Checks that every load is within one piece of memory and that loads do not overlap.
 fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
     let partition = &system.partitions[index];
     let misfit = |what: &str, why: String| PlacementError {
@@ -127,7 +127,7 @@ fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
         {
             let why =
                 format!("the {one} at {a:#x} has {}, and the {other} is at {b:#x}", bytes(*size));
-            // What the planner has placed must give way.
+            // The error names what the planner has placed, because that can move.
             let what = if *one == "image" { other } else { one };
             bail!(misfit(what, why));
         }
@@ -135,7 +135,7 @@ fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
     Ok(())
 }
 
-/// What EL2 answers for itself at this partition's IPAs.
+/// Returns the IPAs of this partition that EL2 emulates.
 fn emulated(system: &System, partition: &Partition) -> Vec<(&'static str, Range)> {
     let mut ranges = vec![("GICD", GICD)];
     if system.board.gic.version == 3 {
@@ -150,7 +150,7 @@ fn emulated(system: &System, partition: &Partition) -> Vec<(&'static str, Range)
     ranges
 }
 
-/// Timers, passed-through SPIs and the console's: everything but channels.
+/// Timers, passed-through SPIs and the console's: all interrupts except those of channels.
 fn owned_interrupts(partition: &Partition) -> Result<Vec<Interrupt>> {
     let mut rows: Vec<_> =
         TIMERS.map(|intid| Interrupt { intid, flags: INTERRUPT_PHYSICAL, vcpu: 0 }).into();
@@ -204,7 +204,8 @@ fn ends(
             }
             let mut spi = None;
             if end.wait == channel::wait::DOORBELL {
-                // Not the console UART's either: on its core EL2 must be able to tell them apart.
+                // The console UART's INTID is also taken: on its core EL2 must be able to tell the
+                // two apart.
                 let taken = |intid| {
                     intid == system.board.uart.1
                         || interrupts.iter().any(|row| u32::from(row.intid) == intid)
@@ -242,7 +243,7 @@ fn ends(
     Ok(rows)
 }
 
-/// The next `size` bytes of IPA from `next` on that touch nothing taken.
+/// Takes the next `size` bytes of IPA from `next` on that do not overlap a taken range.
 fn free_ipa(next: &mut u64, taken: &[Range], size: u64) -> Range {
     let align = if size >= BLOCK { BLOCK } else { PAGE };
     let mut base = next.next_multiple_of(align);

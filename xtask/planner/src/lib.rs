@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The planner: a validated system and EL2's executable in, one arm64 Image out.
+//! The planner: compiles a validated system and EL2's executable into one arm64 Image.
 //!
-//! In the order things are decided: what each guest sees ([`guest`], [`guests`], [`tree`]), where
-//! it lies in RAM ([`place`]), who may reach it ([`maps`], [`tables`], [`traps`]), the plan's rows
-//! ([`rows`]) and the file ([`el2`], [`pack`]). The same input gives the same bytes. `docs/plan.md`
-//! describes the result.
+//! The modules in the order of decisions: the view of each guest ([`guest`], [`guests`], [`tree`]),
+//! its place in RAM ([`place`]), who may access it ([`maps`], [`tables`], [`traps`]), the plan's
+//! rows ([`rows`]) and the file ([`el2`], [`pack`]). The same input gives the same bytes.
+//! `docs/plan.md` describes the result.
 
 pub mod design;
 pub mod el2;
@@ -37,15 +37,14 @@ use place::Places;
 /// Compiles a system.
 ///
 /// # Errors
-/// When EL2's executable is not one that [`pack`] can lay out, or when the system does not fit its
-/// board or itself.
+/// If [`pack`] cannot lay out EL2's executable, or if the system does not fit its board or itself.
 pub fn compile(system: &System, el2_elf: &[u8]) -> Result<Image> {
     compile_with_fault(system, el2_elf, &|_, _| ())
 }
 
-/// [`compile`] with a mistake: `mistake` alters what was decided before anything follows from it,
-/// so that the image errs consistently. That is what the verifier's tests hold against the
-/// manifest.
+/// Compiles like [`compile`], with a mistake: `mistake` alters what was decided before anything
+/// follows from it, so the image is wrong in a consistent way. The verifier's tests compare such an
+/// image with the manifest.
 ///
 /// # Errors
 /// As [`compile`].
@@ -58,8 +57,9 @@ pub fn compile_with_fault(
     let mut pristine = Vec::new();
     let designed = guests::design(system, &mut pristine)?;
 
-    // The plan's size moves what lies in RAM, and what lies in RAM decides how many tables the plan
-    // has: start with no room and give it what it needed, until it fits what it was given.
+    // The plan's size moves what is in RAM, and the places in RAM decide how many tables the plan
+    // has. So the search starts with no room for the plan, and repeats with the room that it needed
+    // until it fits.
     let mut plan_size = 0;
     for _ in 0..16 {
         let mut guests = designed.clone();

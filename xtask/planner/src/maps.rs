@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who may reach what: stage 2 of every partition, and EL2's own two translations of every core.
+//! Who may access what: stage 2 of every partition, and EL2's own two translations per core.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ pub struct Maps {
 /// Builds every translation, with tables from `base` on.
 ///
 /// # Errors
-/// When two things of one translation overlap, or an address is out of bounds.
+/// If two parts of one translation overlap, or an address is out of bounds.
 pub fn build(
     system: &System,
     guests: &[Guest],
@@ -83,7 +83,7 @@ pub fn build(
     Ok(Maps { pool, el2: shape, run, load, guest: shapes, stage2 })
 }
 
-/// What a partition's guest may reach: its memory, its channel pages, what it was passed.
+/// Returns what a partition's guest may access: its memory, its channel pages, and its devices.
 fn stage2_mappings(system: &System, p: usize, guest: &Guest, places: &Places) -> Vec<Mapping> {
     let mut mappings = Vec::new();
     for (piece, range) in system.partitions[p].memory.iter().zip(&places.memory[p]) {
@@ -115,7 +115,7 @@ fn stage2_mappings(system: &System, p: usize, guest: &Guest, places: &Places) ->
     mappings
 }
 
-/// What EL2 maps on one core: always, and in addition while it loads its partition.
+/// Returns what EL2 maps on one core: always, and in addition while it loads its partition.
 fn core_mappings(
     system: &System,
     guests: &[Guest],
@@ -197,7 +197,7 @@ fn same(what: &str, base: u64, size: u64, access: Access) -> Mapping {
     Mapping { what: what.to_string(), input: base, output: base, size, access }
 }
 
-/// The partition and vCPU that own a board's core. The cores of a system's places all have one.
+/// Returns the partition and vCPU that own a board's core. Each core of a system's places has one.
 #[must_use]
 pub fn owner(system: &System, core: u32) -> (usize, usize) {
     for (p, partition) in system.partitions.iter().enumerate() {

@@ -11,10 +11,10 @@ use super::design::Design;
 use super::pages::pages;
 use super::rows;
 
-/// `flags` of the arm64 Image header: little-endian, 4 KiB pages, anywhere in memory.
+/// `flags` of the arm64 Image header: little-endian, 4 KiB pages, loadable anywhere in memory.
 const IMAGE_FLAGS: u64 = 1 << 1 | 1 << 3;
-/// Where the header's `image_size` and `flags` lie, and behind it the plan's place and the size of
-/// EL2's segments.
+/// Offset of the header's `image_size` and `flags`. After them come the plan's place and the size
+/// of EL2's segments.
 const IMAGE_SIZE: usize = 16;
 const FLAGS: usize = 24;
 const PLAN_OFFSET: usize = 64;
@@ -23,7 +23,7 @@ const EL2_SIZE: usize = 72;
 /// Writes the image of a design.
 ///
 /// # Errors
-/// When a row does not fit its type.
+/// If a row does not fit its type.
 pub fn image(system: &System, design: &Design) -> Result<Vec<u8>> {
     let places = &design.places;
     let mut plan = rows::rows(system, &design.guests, places, Some(design))?;

@@ -13,7 +13,7 @@ pub fn pages(bytes: u64) -> u64 {
 /// Checks that a range is whole pages and within the address space.
 ///
 /// # Errors
-/// Naming `what` the range is.
+/// If it is not; the error calls the range `what`.
 pub fn check_pages(what: &str, base: u64, size: u64) -> Result<()> {
     ensure!(
         base.is_multiple_of(PAGE) && size.is_multiple_of(PAGE) && size > 0,

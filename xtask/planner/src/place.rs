@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where everything lies in RAM: EL2's block, partition memory, channel regions.
+//! Physical addresses of everything: EL2's block, partition memory, channel regions.
 //!
-//! A buddy allocator hands out naturally aligned blocks, so that partition memory is mapped by the
-//! largest stage-2 blocks that its size permits and small regions gather in what is left over.
-//! EL2's block goes to the top of RAM, away from where boot loaders put the image and the boot
-//! device tree.
+//! A buddy allocator returns naturally aligned blocks, so that partition memory is mapped by the
+//! largest stage-2 blocks that its size permits and small regions share the rest. EL2's block is at
+//! the top of RAM, away from where boot loaders put the image and the boot device tree.
 
 use std::fmt::Write;
 
@@ -18,7 +17,7 @@ use plan::{PAGE, PRIVATE_SIZE, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTIT
 use super::guest::Guest;
 use super::pages::pages;
 
-/// Alignment of EL2's block: what cores map while they run lies in one level-3 table where it can.
+/// Alignment of EL2's block: what cores map while they run is in one level-3 table where possible.
 const BLOCK: u64 = 2 << 20;
 /// Largest stage-2 block of the 4 KiB granule.
 const LARGEST: u64 = 1 << 30;
@@ -26,33 +25,33 @@ const LARGEST: u64 = 1 << 30;
 /// Physical addresses of everything.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// Board core numbers of the cores the system uses, ascending: a core's index in the plan is
-    /// its place here.
+    /// Board core numbers of the cores that the system uses, ascending: a core's index in the plan
+    /// is its index here.
     pub cores: Vec<u32>,
     /// EL2's private region of each core, by index.
     pub private: Vec<Range>,
-    /// EL2's state of each partition.
+    /// EL2's memory for each partition.
     pub state: Vec<Range>,
     /// EL2's shared region.
     pub shared: Range,
     /// The moved image.
     pub image: Range,
-    /// Each pristine contents in the moved image: whole pages.
+    /// The place of each pristine contents in the moved image: whole pages.
     pub pristine: Vec<Range>,
     /// Each partition's pieces of memory, in its order.
     pub memory: Vec<Vec<Range>>,
-    /// Each channel's regions, by the end that writes them.
+    /// Each channel's regions, by the end that writes to them.
     pub regions: Vec<[Range; 2]>,
 }
 
 impl Places {
-    /// Where the plan lies.
+    /// Returns the place of the plan.
     #[must_use]
     pub fn plan_base(&self, el2_size: u64) -> u64 {
         self.image.base + el2_size
     }
 
-    /// Everything, sorted and merged where neighbours touch.
+    /// Returns all places, sorted, and merged where neighbours touch.
     #[must_use]
     pub fn ram(&self) -> Vec<Range> {
         let regions = self.regions.iter().flatten();
@@ -63,10 +62,10 @@ impl Places {
     }
 }
 
-/// Places a system: with the largest blocks, or packed where those leave too many holes.
+/// Places a system: with the largest blocks, or packed if those leave too many holes.
 ///
 /// # Errors
-/// When it does not fit the board's RAM, with the sizes of both.
+/// If it does not fit the board's RAM; the error gives the sizes of both.
 pub fn place(
     system: &System,
     guests: &[Guest],
@@ -146,7 +145,8 @@ fn place_aligned(
         range.base += base;
     }
 
-    // Large pieces first, so that small ones do not break the blocks that large ones need.
+    // Large pieces are placed first, so that small ones do not break the blocks that large ones
+    // need.
     wanted.sort_by_key(|&(size, p, at, _)| (std::cmp::Reverse(size), p, at));
     for (size, p, at, ipa) in wanted {
         let Some(base) = frames.take(size, ipa) else {
@@ -177,7 +177,7 @@ fn place_aligned(
 struct Frames {
     free: FrameAllocator,
     ram: Vec<Range>,
-    /// Best alignment to give.
+    /// Largest alignment that is given.
     largest: u64,
 }
 
@@ -196,8 +196,8 @@ impl Frames {
             let first = range.base / PAGE;
             first..pages(range.base + range.size) / PAGE
         }) {
-            // What firmware keeps may reach beyond RAM, and overlap: page by page, whatever is
-            // there.
+            // Ranges that firmware keeps may reach beyond RAM and overlap, so each page is taken if
+            // it is free.
             frames.free.alloc_at(page as usize, 1);
         }
         frames
@@ -232,7 +232,8 @@ impl Frames {
             }
             return Some(base);
         }
-        // No aligned block of that size: anywhere it fits, the best alignment first.
+        // If an aligned block of that size is not free, it is placed anywhere, at the largest
+        // alignment first.
         let mut align = whole.min(self.largest);
         while align >= PAGE {
             for range in self.ram.clone() {
@@ -249,7 +250,7 @@ impl Frames {
         None
     }
 
-    /// Takes `size` bytes as high as they go, their base aligned for EL2.
+    /// Takes `size` bytes at the highest free addresses, their base aligned for EL2.
     fn take_top(&mut self, size: u64) -> Option<u64> {
         for range in self.ram.clone().iter().rev() {
             let mut end = range.base + range.size;
@@ -285,7 +286,7 @@ impl Frames {
     }
 }
 
-/// `base..base + size` cut into naturally aligned powers of two, in page frames.
+/// Splits `base..base + size` into naturally aligned powers of two, in page frames.
 fn aligned_pieces(base: u64, size: u64) -> impl Iterator<Item = (usize, usize)> {
     let mut frame = (base / PAGE) as usize;
     let mut left = (size / PAGE) as usize;

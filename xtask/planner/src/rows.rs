@@ -17,15 +17,15 @@ use super::traps;
 use manifest::guest_machine;
 use manifest::system::{self, Outside, System};
 
-/// SGR colours of console prefixes, by partition: those that read well on dark and light come
-/// first.
+/// SGR colours of console prefixes, by partition: those that read well on dark and light
+/// backgrounds come first.
 const COLOURS: [u32; 6] = [36, 33, 35, 32, 34, 31];
 
-/// Header and arrays of the plan; translation table addresses are zero without a design. [`seal`]
-/// comes last.
+/// Writes header and arrays of the plan; without a design, translation table addresses are zero.
+/// [`seal`] is called last.
 ///
 /// # Errors
-/// When the system is larger than the plan's types allow.
+/// If the system is larger than the plan's types allow.
 pub fn rows(
     system: &System,
     guests: &[Guest],
@@ -67,7 +67,7 @@ pub fn rows(
     Ok(writer.bytes)
 }
 
-/// Puts the checksum into a whole plan: CRC32C of everything from `Header::size` on.
+/// Writes the checksum into a whole plan: CRC32C of everything from `Header::size` on.
 pub fn seal(plan: &mut [u8]) {
     const SIZE: usize = std::mem::offset_of!(Header, size);
     const CRC: usize = std::mem::offset_of!(Header, crc);
@@ -156,7 +156,7 @@ fn end_row(system: &System, guests: &[Guest], places: &Places, end: &guest::End)
         .with_context(|| format!("channel {} has one end", channel.name))?;
     let peer_core = system.partitions[other.partition].vcpus[other.vcpu].core;
     Ok(End {
-        // Without a core in its row, this end has nobody to send an SGI to.
+        // If its row names no core, this end cannot send an SGI.
         peer_core: match other.wait {
             channel::wait::DOORBELL => core_index(places, peer_core)?,
             _ => NO_CORE,
@@ -217,8 +217,8 @@ fn partition(
         clears: writer.array(&clears)?,
         gic: GuestGic {
             version: system.board.gic.version,
-            // The board's, which software sizes its loops by; what this partition does not own
-            // reads as zero.
+            // The number of INTIDs of the board's GIC, because software sizes its loops by it;
+            // interrupts that this partition does not own read as zero.
             intids: (system.board.gic.intids.min(INTIDS as u32))
                 .max(u32::from(highest) + 1)
                 .next_multiple_of(32),

@@ -3,8 +3,8 @@
 //! Virtual Memory System Architecture": D8.2 table walks and start levels, D8.3 descriptors, D8.4
 //! and D8.5 their attributes).
 //!
-//! Blocks are used wherever both addresses allow, equal tables are stored once, and a walk starts
-//! at the last level that the input size permits.
+//! Blocks are used where both addresses allow, equal tables are stored once, and a walk starts at
+//! the last level that the input size permits.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use plan::PAGE;
 
 use super::pages::check_pages;
 
-/// What a mapping permits, and as which memory type.
+/// The permissions of a mapping and its memory type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Normal Write-Back: read.
@@ -37,7 +37,7 @@ const INNER_SHAREABLE: u64 = 0b11 << 8;
 const XN: u64 = 1 << 54;
 
 impl Access {
-    /// What a guest may do with a piece of its memory.
+    /// Returns the access that a guest has to a piece of its memory.
     #[must_use]
     pub fn of(memory: &Memory) -> Self {
         match memory.rom {
@@ -46,7 +46,8 @@ impl Access {
         }
     }
 
-    /// Attributes of a stage-1 descriptor of EL2 without VHE. `AP[1]` (bit 6) is RES1 there.
+    /// Returns the attributes of a stage-1 descriptor of EL2 without VHE. `AP[1]` (bit 6) is RES1
+    /// there.
     #[must_use]
     pub fn stage1(self) -> u64 {
         const AP_1: u64 = 1 << 6;
@@ -63,8 +64,8 @@ impl Access {
             }
     }
 
-    /// Attributes of a stage-2 descriptor. `XN[1:0]` = 10 is execute-never with and without
-    /// FEAT_XNX.
+    /// Returns the attributes of a stage-2 descriptor. `XN[1:0]` = 10 is execute-never with and
+    /// without FEAT_XNX.
     #[must_use]
     pub fn stage2(self) -> u64 {
         const S2AP_READ: u64 = 0b01 << 6;
@@ -81,7 +82,7 @@ impl Access {
             }
     }
 
-    /// The permission in letters, as `ls` has them.
+    /// Returns the permission in letters, like `ls` prints them.
     #[must_use]
     pub fn letters(self) -> &'static str {
         match self {
@@ -93,18 +94,18 @@ impl Access {
     }
 }
 
-/// A range of input addresses and where it goes.
+/// A range of input addresses and its output address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// What it is, for people.
+    /// A name for the report.
     pub what: String,
     /// First input address.
     pub input: u64,
-    /// What it translates to.
+    /// First output address.
     pub output: u64,
     /// Bytes.
     pub size: u64,
-    /// What it permits.
+    /// Its permissions and memory type.
     pub access: Access,
 }
 
@@ -126,17 +127,17 @@ pub enum Stage {
 /// Shape of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Which stage.
+    /// Its stage.
     pub stage: Stage,
     /// Input address bits: 64 - T0SZ.
     pub bits: u32,
 }
 
 impl Shape {
-    /// The smallest shape for input addresses below `end`.
+    /// Returns the smallest shape for input addresses below `end`.
     ///
     /// # Errors
-    /// When `end` needs more than 48 bits.
+    /// If `end` needs more than 48 bits.
     pub fn covering(stage: Stage, end: u64) -> Result<Self> {
         let bits = 64 - end.saturating_sub(1).leading_zeros();
         ensure!(bits <= 48, "addresses up to {end:#x} need more than 48 bits");
@@ -144,15 +145,15 @@ impl Shape {
         Ok(Self { stage, bits: bits.max(25) })
     }
 
-    /// Level at which a walk starts. Stage 2 may put up to 16 tables side by side: done only where
-    /// it saves a level.
+    /// Returns the level at which a walk starts. Stage 2 may concatenate up to 16 tables; this is
+    /// done only where it saves a level.
     #[must_use]
     pub fn start_level(self) -> u32 {
         let concatenated = if self.stage == Stage::Two { 4 } else { 0 };
         (0..=2).rev().find(|&level| self.bits <= span_bits(level) + 9 + concatenated).unwrap_or(0)
     }
 
-    /// Number of tables of the root, side by side.
+    /// Number of concatenated tables of the root.
     #[must_use]
     pub fn root_tables(self) -> usize {
         1 << self.bits.saturating_sub(span_bits(self.start_level()) + 9)
@@ -180,7 +181,7 @@ const BLOCK: u64 = 0b01;
 /// Descriptor bits 47:12 of a table: its address.
 const ADDRESS: u64 = 0xffff_ffff_f000;
 
-/// Tables that lie side by side from one physical address on.
+/// Translation tables, adjacent from one physical address on.
 #[derive(Clone, Debug)]
 pub struct Pool {
     base: u64,
@@ -190,30 +191,30 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// An empty pool whose first table will lie at `base`.
+    /// Returns an empty pool whose first table will be at `base`.
     #[must_use]
     pub fn new(base: u64) -> Self {
         Self { base, tables: Vec::new(), known: HashMap::new(), spare: Vec::new() }
     }
 
-    /// Physical address of the first table.
+    /// Returns the physical address of the first table.
     #[must_use]
     pub fn base(&self) -> u64 {
         self.base
     }
 
-    /// The tables' bytes.
+    /// Returns the tables' bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let entries = self.tables.iter().flatten();
         entries.flat_map(|entry| entry.to_le_bytes()).collect()
     }
 
-    /// Adds the tables that translate `mappings`, and nothing else, and answers the root's physical
+    /// Adds the tables that translate `mappings` and nothing else, and returns the root's physical
     /// address.
     ///
     /// # Errors
-    /// When mappings overlap, are not whole pages, or lie outside the shape.
+    /// If mappings overlap, are not whole pages, or are outside the shape.
     pub fn root(&mut self, shape: Shape, mappings: &[Mapping]) -> Result<u64> {
         let mappings = joined(mappings)?;
         for mapping in &mappings {
@@ -237,7 +238,7 @@ impl Pool {
         Ok(self.address(index))
     }
 
-    /// How many 1 GiB blocks, 2 MiB blocks and pages the translation at `root` has.
+    /// Counts the 1 GiB blocks, 2 MiB blocks and pages of the translation at `root`.
     #[must_use]
     pub fn leaves(&self, shape: Shape, root: u64) -> [usize; 3] {
         let mut count = [0; 3];
@@ -262,7 +263,7 @@ impl Pool {
         self.base + index as u64 * PAGE
     }
 
-    /// Where `table` is, stored now or before.
+    /// Returns the index of `table`, which is stored if no equal one is.
     fn store(&mut self, table: &Table) -> usize {
         if let Some(&index) = self.known.get(table) {
             return index;
@@ -276,8 +277,8 @@ impl Pool {
         index
     }
 
-    /// Stores tables side by side, aligned to their whole size (DDI 0487, D8.2 "Concatenated
-    /// translation tables"). The gap before them serves later single tables.
+    /// Stores adjacent tables, aligned to their whole size (DDI 0487, D8.2 "Concatenated
+    /// translation tables"). Later single tables use the gap before them.
     fn store_aligned(&mut self, tables: &[Table]) -> usize {
         while !self.address(self.tables.len()).is_multiple_of(tables.len() as u64 * PAGE) {
             self.spare.push(self.tables.len());
@@ -327,8 +328,8 @@ impl Pool {
     }
 }
 
-/// The mappings in order of input, neighbours that continue each other made one so that blocks may
-/// span them.
+/// Returns the mappings in order of input. Neighbours that continue each other are merged so that
+/// blocks may span them.
 fn joined(mappings: &[Mapping]) -> Result<Vec<Mapping>> {
     let mut sorted = mappings.to_vec();
     sorted.sort_by_key(|m| m.input);
@@ -350,8 +351,8 @@ fn joined(mappings: &[Mapping]) -> Result<Vec<Mapping>> {
             if last.end() == mapping.input
                 && last.output + last.size == mapping.output
                 && last.access == mapping.access
-                // A block must not span what one root maps and another does not: a switch would
-                // change its size.
+                // A block must not span both what each root maps and what only one of them maps: a
+                // switch would change its size.
                 && last.what == mapping.what
             {
                 last.size += mapping.size;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The trap registers of every core, field by field, each with its reason. Names and positions are
-//! DDI 0487's (D24); a field that is not named here is zero, which is also what an older core
-//! demands of fields it does not have. Fields of later extensions are set only where DDI 0487 makes
-//! them RES0 and ignored on cores without them.
+//! those of DDI 0487 (D24). A field that is not named here is zero, which older cores also demand
+//! of fields they do not have. Fields of later extensions are set only where DDI 0487 makes them
+//! RES0 and ignored on cores without them.
 
 use super::tables::Shape;
 
@@ -15,7 +15,7 @@ pub struct Field {
     pub shift: u32,
     /// Its value.
     pub value: u64,
-    /// Why.
+    /// Its reason.
     pub reason: &'static str,
 }
 
@@ -29,7 +29,7 @@ pub struct Register {
 }
 
 impl Register {
-    /// Its value.
+    /// Returns its value.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.fields.iter().fold(0, |value, f| value | f.value << f.shift)
@@ -129,14 +129,14 @@ pub fn vmpidr(vcpu: usize) -> u64 {
     1 << 31 | vcpu as u64
 }
 
-/// `VTTBR_EL2` of a partition. VMID 0 is nobody's: it is what EL2 itself ran with before.
+/// Returns `VTTBR_EL2` of a partition. No partition has VMID 0: EL2 itself ran with it before.
 #[must_use]
 pub fn vttbr(root: u64, partition: usize) -> u64 {
     (partition as u64 + 1) << 48 | root
 }
 
-/// The largest physical address size that `pa_bits` has (`ID_AA64MMFR0_EL1.PARange`), as `PS`
-/// encodes it.
+/// Returns the largest physical address size that `pa_bits` has (`ID_AA64MMFR0_EL1.PARange`), as
+/// `PS` encodes it.
 #[must_use]
 pub fn ps(pa_bits: u32) -> u64 {
     let sizes = [32, 36, 40, 42, 44, 48];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The device tree a guest gets: its cores, memory, PSCI, timers, GIC, PL011, channels and
-//! passed-through devices. Bindings are those of the Devicetree Specification and Linux
+//! A guest's device tree: its cores, memory, PSCI, timers, GIC, PL011, channels and passed-through
+//! devices. Bindings are those of the Devicetree Specification and Linux
 //! `Documentation/devicetree/bindings`.
 
 use anyhow::{Result, ensure};
@@ -12,7 +12,7 @@ use super::guest::{End, Guest};
 use manifest::guest_machine::{GICC, GICD, GICR, GICR_SIZE, PL011, PL011_INTID, TIMERS};
 use manifest::system::{Channel, Device, Partition, Range, System};
 
-/// The clock the emulated PL011 is said to run at; nothing depends on it.
+/// The clock rate that the tree gives for the emulated PL011; nothing depends on it.
 const UART_HZ: u32 = 24_000_000;
 const GIC_PHANDLE: u32 = 1;
 const CLOCK_PHANDLE: u32 = 2;
@@ -28,11 +28,11 @@ const LEVEL: u32 = 4;
 const FIRST_PPI: u32 = 16;
 const FIRST_SPI: u32 = 32;
 
-/// Builds the device tree of partition `index`. Its size does not depend on where it and the RAM
-/// disk lie.
+/// Builds the device tree of partition `index`. Its size does not depend on its own address or the
+/// RAM disk's.
 ///
 /// # Errors
-/// When a name does not make a node, or the tree grows beyond the 2 MiB that Linux maps.
+/// If a name does not make a node, or the tree grows beyond the 2 MiB that Linux maps.
 pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
     let partition = &system.partitions[index];
     let mut tree = DeviceTree::new();
@@ -124,13 +124,13 @@ fn psci() -> Result<DeviceTreeNode> {
     Ok(node)
 }
 
-/// The binding wants the secure physical, physical, virtual and EL2 timers in this order; only the
-/// middle two are there.
+/// The binding wants the secure physical, physical, virtual and EL2 timers in this order; guests
+/// have only the middle two.
 fn timer(system: &System, partition: &Partition) -> Result<DeviceTreeNode> {
     const SECURE: u32 = 29;
     const EL2: u32 = 26;
     let [virt, phys] = TIMERS.map(u32::from);
-    // The GICv2 binding has the cores a PPI goes to in bits 15:8.
+    // The GICv2 binding gives a PPI's target cores in bits 15:8.
     let cores = match system.board.gic.version {
         2 => ((1 << partition.vcpus.len()) - 1) << 8,
         _ => 0,
@@ -182,7 +182,7 @@ fn pl011(range: Range, intid: u32) -> Result<DeviceTreeNode> {
     Ok(node)
 }
 
-/// Whatever clock a driver asks for is the fixed one: a guest changes none.
+/// Every clock that a driver asks for is the fixed one: a guest cannot change a clock.
 fn clocks(node: &mut DeviceTreeNode, names: &[&str]) -> Result<()> {
     set(node, "clocks", vec![CLOCK_PHANDLE; names.len()].as_slice())?;
     set(node, "clock-names", names)

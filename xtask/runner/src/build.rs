@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From a system's name to the bytes of its image: builds the hypervisor and the guests, then
-//! compiles the plan.
+//! Builds a system's image from its name: builds the hypervisor and the guests, then compiles the
+//! plan.
 
 use crate::linux::{self, Overrides};
 use crate::ui;
@@ -12,36 +12,36 @@ use planner::Image;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What EL2 and the bundled guests are built for: no floating point, so that EL2 leaves a guest's
-/// registers alone.
+/// Target of EL2 and the bundled guests. It has no floating point, so EL2 does not change a guest's
+/// floating-point registers.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// Package of the hypervisor.
 pub const HYPERVISOR: &str = "bulkhead-el2";
-/// What the hypervisor is built for: a GIC's version, the feature of its package for that (none is
+/// The variants of the hypervisor: a GIC's version, the feature of its package for that (none is
 /// the default), and the binary.
 pub const FLAVOURS: [(u32, Option<&str>, &str); 2] =
     [(3, None, HYPERVISOR), (2, Some("gicv2"), "bulkhead-el2-gicv2")];
 
-/// Builds bare-metal programs and gets Debian's, each once.
+/// Builds bare-metal programs and fetches files from Debian, each once.
 #[derive(Default)]
 pub struct Builder {
     built: BTreeMap<String, PathBuf>,
-    /// What to take instead of Debian's.
+    /// Files that replace those from Debian.
     pub overrides: Overrides,
-    /// EL2 is built without its fast paths: tests compare both builds.
+    /// Builds EL2 without its fast paths: tests compare both builds.
     pub without_fast_paths: bool,
-    /// GIC version to make systems for, instead of the first that their board lists.
+    /// GIC version to build systems for, instead of the first that their board lists.
     pub gic: Option<u32>,
 }
 
 impl Builder {
-    /// A builder of systems for GIC version `gic`, or for the first that each board lists.
+    /// Returns a builder of systems for GIC version `gic`, or for the first that each board lists.
     #[must_use]
     pub fn for_gic(gic: Option<u32>) -> Self {
         Self { gic, ..Self::default() }
     }
 
-    /// Builds a package's program of the same name (release) and answers the path of its ELF file.
+    /// Builds a package's program of the same name (release) and returns the path of its ELF file.
     ///
     /// # Errors
     /// If it does not build; the compiler's messages are in the error.
@@ -52,7 +52,7 @@ impl Builder {
     /// Builds the hypervisor for a GIC of this version, with or without its fast paths.
     ///
     /// # Errors
-    /// If it does not build, or drives no such GIC.
+    /// If it does not build, or has no driver for such a GIC.
     pub fn hypervisor(&mut self, gic: u32) -> Result<PathBuf> {
         let flavour = FLAVOURS.iter().find(|(version, ..)| *version == gic);
         let (_, feature, binary) = flavour.with_context(|| format!("EL2 drives no GICv{gic}"))?;
@@ -60,7 +60,8 @@ impl Builder {
         let mut target = target_dir();
         if self.without_fast_paths {
             arguments.push("--no-default-features");
-            // Another program of the same name: in a folder of its own, both can exist.
+            // This program has the same name as the other build, so it goes to its own folder and
+            // both can exist.
             target = target.join("without-fast-paths");
         }
         self.binary(HYPERVISOR, binary, &arguments, &target)
@@ -109,8 +110,8 @@ impl Builder {
         Ok(path)
     }
 
-    /// What a manifest names without a path: the guest crate of a name, built, or what
-    /// `debian:PACKAGE` stands for.
+    /// Returns the file of a name that is not a path: builds the guest crate of that name, or
+    /// fetches the file that `debian:PACKAGE` names.
     ///
     /// # Errors
     /// If it does not build or cannot be fetched.
@@ -137,7 +138,7 @@ impl Builder {
         Ok(system)
     }
 
-    /// Makes `system` one for [`Self::gic`].
+    /// Changes `system` to [`Self::gic`].
     ///
     /// # Errors
     /// If its board has no such GIC.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the commands say while they work: one line a step, a spinner where someone watches, colours
-//! where they are wanted.
+//! The commands' output while they work: one line per step, a spinner on a terminal, colours where
+//! they are wanted.
 
 use anyhow::{Context, Result, bail};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -22,11 +22,11 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// A line of output was lost.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// Everything on the terminal that moves: several threads may have some.
+/// All moving lines on the terminal; several threads may have some.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Turns Ctrl-C and a request to terminate into a flag, so that QEMU is ended and the verdict still
-/// said. The second one ends this process at once, after `restore_terminal`.
+/// printed. The second request ends this process at once, after `restore_terminal`.
 ///
 /// # Errors
 /// If the handler cannot be installed.
@@ -45,13 +45,12 @@ pub fn interrupt() {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
-/// Whether someone asked this process to stop.
+/// Whether this process was asked to stop.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// The next of the jobs that several threads take turns at, unless someone asked this process to
-/// stop.
+/// Returns the next of the jobs that several threads share; none if this process was asked to stop.
 pub fn next<T>(jobs: &Mutex<VecDeque<T>>) -> Option<T> {
     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     job.filter(|_| !interrupted())
@@ -63,8 +62,8 @@ pub fn coloured(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Prints a line on standard output. A reader that has gone away (`| head`) wants no more; a line
-/// that is lost otherwise is told, once, and shows in the exit code.
+/// Prints a line on standard output. If the reader has gone (`| head`), the line is dropped. Any
+/// other loss is reported once, and is in the exit code.
 pub fn say(line: impl std::fmt::Display) {
     let written = BARS.suspend(|| {
         let mut out = std::io::stdout().lock();
@@ -78,8 +77,7 @@ pub fn say(line: impl std::fmt::Display) {
     }
 }
 
-/// Whether every line that was to be printed has been: what lost one has not done what it was
-/// asked.
+/// Whether every line was printed: a command that lost one has failed.
 pub fn all_said() -> bool {
     !LOST.load(Ordering::Relaxed)
 }
@@ -91,7 +89,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Starts a step. `title` says what is done, in the form "building the hypervisor".
+    /// Starts a step. `title` names the work, in the form "building the hypervisor".
     pub fn start(title: impl Into<String>) -> Self {
         let title = title.into();
         let bar = if std::io::stderr().is_terminal() {
@@ -108,7 +106,7 @@ impl Step {
         Self { title, bar }
     }
 
-    /// Shows what the step is busy with.
+    /// Shows the step's current work.
     pub fn detail(&self, detail: &str) {
         self.bar.set_message(format!("{}: {}", self.title, detail.trim()));
     }
@@ -120,8 +118,8 @@ impl Drop for Step {
     }
 }
 
-/// Several things being done, one after the other or at once: a bar on a terminal, a line for each
-/// elsewhere.
+/// Several pieces of work, in sequence or in parallel: a bar on a terminal, a line for each
+/// otherwise.
 pub struct Progress {
     bar: ProgressBar,
 }
@@ -144,7 +142,7 @@ impl Progress {
         Self { bar }
     }
 
-    /// Shows what is being done.
+    /// Shows a piece of work that begins.
     pub fn begin(&self, what: &str) {
         if self.bar.is_hidden() {
             eprintln!("{what}");
@@ -152,7 +150,7 @@ impl Progress {
         self.bar.set_message(what.to_string());
     }
 
-    /// One more is done.
+    /// Counts one more piece as done.
     pub fn done(&self) {
         self.bar.inc(1);
     }
@@ -164,25 +162,25 @@ impl Drop for Progress {
     }
 }
 
-/// Runs `command` as a step, without standard input, its output shown as progress only. Answers
+/// Runs `command` as a step, without standard input, its output shown as progress only. Returns
 /// what it printed (standard output and error, line by line).
 ///
 /// # Errors
-/// If it cannot be started or fails; the error carries the end of its output.
+/// If it cannot be started or fails; the error has the end of its output.
 pub fn run(title: &str, command: &mut Command) -> Result<Vec<String>> {
     or_its_end(title, command, attempt)
 }
 
-/// As [`run`], for tests that may hang: `command` and all that it started are ended when nothing
-/// was printed for `silence`, and what came last is in the error.
+/// Runs like [`run`], for tests that may hang: `command` and all that it started are killed if they
+/// printed nothing for `silence`, and the error has the last output.
 ///
 /// # Errors
-/// As [`run`], and if it is ended.
+/// As [`run`], and if it is killed.
 pub fn run_watched(title: &str, command: &mut Command, silence: Duration) -> Result<Vec<String>> {
     or_its_end(title, command, |title, command| answer(title, command, Some(silence)))
 }
 
-/// What `attempt` answers; the end of the output as an error if the command failed.
+/// Returns the result of `attempt`; the end of the output as an error if the command failed.
 fn or_its_end(
     title: &str,
     command: &mut Command,
@@ -199,10 +197,11 @@ fn end(output: &[String]) -> String {
     output[output.len().saturating_sub(TAIL)..].join("\n")
 }
 
-/// As [`run`], but a command that fails is an answer: whether it succeeded, and what it printed.
+/// Runs like [`run`], but returns the failure of a command: whether it succeeded, and what it
+/// printed.
 ///
 /// # Errors
-/// If it cannot be started, or someone asked to stop.
+/// If it cannot be started, or this process was asked to stop.
 pub fn attempt(title: &str, command: &mut Command) -> Result<(bool, Vec<String>)> {
     answer(title, command, None)
 }
@@ -214,8 +213,8 @@ fn answer(
 ) -> Result<(bool, Vec<String>)> {
     let step = Step::start(title);
     if silence.is_some() {
-        // What the command starts ends with it. Not for the others: one of them may have to ask
-        // for a password, which only the terminal's own group can.
+        // The processes that the command starts are killed with it. Other commands stay in the
+        // terminal's process group, because one of them may have to ask for a password.
         command.process_group(0);
     }
     let mut child = command
@@ -243,14 +242,14 @@ fn answer(
             Err(RecvTimeoutError::Timeout) => {
                 hangs |= silence.is_some_and(|silence| last.elapsed() > silence);
                 if silence.is_some() && (hangs || interrupted()) {
-                    // It may have ended meanwhile; its pipes end in any case.
+                    // It may already have ended; its pipes end in both cases.
                     let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
                 }
             }
         }
     }
     for reader in readers.into_iter().flatten() {
-        // A reader ends with its pipe; there is nothing to learn from it.
+        // A reader ends with its pipe; its result is not needed.
         let _ = reader.join();
     }
     let status = child.wait().with_context(|| format!("{title}: lost `{}`", shown(command)))?;
@@ -282,7 +281,7 @@ fn forward(pipe: impl Read + Send + 'static, lines: Sender<String>) -> std::thre
     })
 }
 
-/// A command as one would type it.
+/// Returns a command as a person would type it.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
@@ -303,7 +302,8 @@ mod tests {
         command
     }
 
-    /// Its children hold the pipe too: all of them end, and the last words are told.
+    /// The command's children hold the pipe, too: all of them are killed, and the error has the
+    /// last output.
     #[test]
     fn what_hangs_is_ended_and_says_what_it_did_last() {
         let mut command =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The repository and Cargo's folder in it: where they are, Cargo started there, files written
+//! The repository and Cargo's target folder: their paths, starting Cargo there, writing files
 //! there.
 
 use anyhow::{Context, Result};
@@ -20,7 +20,7 @@ pub fn cargo(subcommand: &str) -> Command {
     command
 }
 
-/// Where build results go: Cargo's own folder.
+/// The folder for build results: Cargo's target folder.
 pub fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => root().join(dir),
@@ -28,14 +28,14 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// Words for a file's name that no other thread and no other process has.
+/// Returns a part of a file name that is unique among threads and processes.
 pub fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{}-{count}", std::process::id())
 }
 
-/// Writes `bytes` to `path`, making its folder.
+/// Writes `bytes` to `path`, and makes its folder.
 ///
 /// # Errors
 /// If the file cannot be written.

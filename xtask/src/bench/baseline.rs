@@ -1,4 +1,4 @@
-//! The committed figures of EL2's operations: what was once gained is kept.
+//! The committed figures of EL2's operations: no figure may become worse.
 
 use super::figure::{self, Figure, Stored};
 use super::report;
@@ -7,23 +7,23 @@ use anyhow::{Context, Result, ensure};
 use runner::workspace;
 use std::path::PathBuf;
 
-/// Where they are, from the repository's root.
+/// The file of the baseline, from the repository's root.
 const FILE: &str = "tests/bench/baseline.json";
-/// The page with the measured tables, and what stands around them there.
+/// The page with the measured tables, and the words around them there.
 const PAGE: &str = "docs/performance.md";
 const BEGIN: &str = "<!-- what follows is written by `cargo xtask bench --bless` -->\n";
 const END: &str = "<!-- end -->\n";
-/// How much an instruction count may rise.
+/// The share by which an instruction count may rise.
 const ALLOWED: f64 = 0.03;
 
 fn file() -> PathBuf {
     workspace::root().join(FILE)
 }
 
-/// Runs the operations and holds them against the baseline; how many figures were compared.
+/// Runs the operations and compares them with the baseline; returns how many figures were compared.
 ///
 /// # Errors
-/// If a figure rose by more than 3 %, or there is none of that name.
+/// If a figure rose by more than 3 %, or there is no figure of that name.
 pub fn check() -> Result<usize> {
     let old = figure::load(&file())?;
     let new = task::run(&[Task::Operations(3)], 1)?;
@@ -36,7 +36,7 @@ pub fn check() -> Result<usize> {
     Ok(new.len())
 }
 
-/// Figures that rose too much, and stored ones that nobody measured any more, in words.
+/// Describes figures that rose too much, and stored ones that were not measured.
 pub fn risen(old: &[Stored], new: &[Figure]) -> Vec<String> {
     let check = |stored: &Stored| {
         let found = new.iter().find(|figure| figure.name == stored.name);
@@ -51,7 +51,7 @@ pub fn risen(old: &[Stored], new: &[Figure]) -> Vec<String> {
     old.iter().filter_map(check).collect()
 }
 
-/// Makes the figures of EL2's operations the baseline, and puts the tables into the page.
+/// Makes the figures of EL2's operations the baseline, and writes the tables into the page.
 ///
 /// # Errors
 /// If a file cannot be read or written, or the page has no place for them.

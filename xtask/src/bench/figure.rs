@@ -1,16 +1,16 @@
-//! A figure: one number that a bench answers, with its name, its unit and what it is held against.
-//! And many of them, in a file and compared.
+//! A figure: one number that a bench returns, with its name, its unit and its bounds. Also lists of
+//! figures, in files and compared.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What a figure is held against.
+/// The bounds of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
-    /// The same measured on Bao, where it was.
+    /// The same measured on Bao, if it was.
     pub bao: Option<f64>,
-    /// The same measured on hvisor, where it was.
+    /// The same measured on hvisor, if it was.
     pub hvisor: Option<f64>,
     /// The most it may be.
     pub budget: f64,
@@ -21,13 +21,13 @@ pub struct Bounds {
 pub struct Figure {
     /// Its name: words with `-`, grouped by `.`.
     pub name: String,
-    /// What it is, for people.
+    /// A description for people.
     pub says: String,
     /// Its unit.
     pub unit: &'static str,
     /// Its value.
     pub value: f64,
-    /// What it is held against, if anything.
+    /// Its bounds, if it has any.
     pub bounds: Option<Bounds>,
 }
 
@@ -35,7 +35,7 @@ pub struct Figure {
 pub const INSTRUCTIONS: &str = "instructions";
 
 impl Figure {
-    /// A figure that is held against nothing.
+    /// Makes a figure without bounds.
     pub fn new(
         name: impl Into<String>,
         says: impl Into<String>,
@@ -45,20 +45,20 @@ impl Figure {
         Self { name: name.into(), says: says.into(), unit, value, bounds: None }
     }
 
-    /// The same with the most that it may be.
+    /// Adds the most that the figure may be.
     #[must_use]
     pub fn at_most(self, budget: f64) -> Self {
         let bounds = Bounds { bao: None, hvisor: None, budget };
         Self { bounds: Some(bounds), ..self }
     }
 
-    /// Whether it keeps to its budget; true where it has none.
+    /// Whether it is within its budget; true if it has none.
     #[must_use]
     pub fn held(&self) -> bool {
         self.bounds.is_none_or(|bounds| self.value <= bounds.budget)
     }
 
-    /// Whether it is less than either peer's; true where there are none.
+    /// Whether it is less than either peer's; true if there are none.
     #[must_use]
     pub fn beats_peers(&self) -> bool {
         let peers = self.bounds.map_or([None; 2], |bounds| [bounds.bao, bounds.hvisor]);
@@ -77,7 +77,7 @@ pub struct Stored {
     pub value: f64,
 }
 
-/// Figures as a JSON array, one object a line.
+/// Returns figures as a JSON array, one object per line.
 #[must_use]
 pub fn to_json(figures: &[Figure]) -> String {
     let lines = figures.iter().map(|figure| {
@@ -90,7 +90,7 @@ pub fn to_json(figures: &[Figure]) -> String {
 /// Reads figures from a file of [`to_json`]'s form.
 ///
 /// # Errors
-/// If it cannot be read or is no such file.
+/// If it cannot be read or is not such a file.
 pub fn load(path: &Path) -> Result<Vec<Stored>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -102,18 +102,18 @@ pub fn load(path: &Path) -> Result<Vec<Stored>> {
     })
 }
 
-/// How a figure differs from what it was.
+/// The difference of a figure from its stored value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// It was not there.
+    /// There is no stored value.
     New(f64),
-    /// It is not there any more.
+    /// The figure is no longer measured.
     Gone(f64),
-    /// It was the first and is the second.
+    /// The stored value, and the value now.
     Moved(f64, f64),
 }
 
-/// What differs between stored figures and these, by name. Values that are the same are left out.
+/// Returns the differences of these figures from stored ones, by name. Equal values are left out.
 #[must_use]
 pub fn compare(old: &[Stored], new: &[Figure]) -> Vec<(String, Change)> {
     let mut changes = Vec::new();
@@ -147,7 +147,7 @@ impl std::fmt::Display for Change {
     }
 }
 
-/// A value for people: whole where it is whole, otherwise with four digits at most.
+/// Formats a value: whole numbers without decimals, otherwise with four digits at most.
 #[must_use]
 pub fn number(value: f64) -> String {
     let digits = match value.abs() {

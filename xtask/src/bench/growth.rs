@@ -1,18 +1,18 @@
-//! How costs grow: a doorbell's with partitions and channels, and a compute core's entries with its
-//! neighbours' traffic.
+//! Growth of costs: a doorbell's with partitions and channels, and a compute core's entries with
+//! its neighbours' traffic.
 
 use super::figure::{Figure, INSTRUCTIONS};
 use super::guest::Printed;
 use anyhow::{Result, ensure};
 
-/// Partitions and channels (between the two that ring) of each system.
+/// Numbers of partitions and of channels (between the two that send doorbells) of each system.
 pub const POINTS: [(usize, usize); 9] =
     [(2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1), (2, 4), (2, 16), (2, 64)];
 
 /// Messages that the flooded channels must have carried.
 const MESSAGES: u64 = 1_000_000;
 
-/// The figures of one point.
+/// Returns the figures of one point.
 ///
 /// # Errors
 /// If a guest did not measure it.
@@ -55,10 +55,10 @@ pub fn check(figures: &[Figure]) -> Result<()> {
     Ok(())
 }
 
-/// The figures of the flood.
+/// Returns the figures of the flood.
 ///
 /// # Errors
-/// If not all messages came, or the compute cores did nothing of their own.
+/// If messages are missing, or the compute cores made no progress.
 pub fn flood(printed: &Printed) -> Result<Vec<Figure>> {
     let sum = |name: &str| printed.values(name).iter().sum::<u64>();
     let (messages, own) = (sum("messages"), sum("own-interrupts"));

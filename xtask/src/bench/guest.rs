@@ -1,4 +1,4 @@
-//! What bench guests print, read: lines `span` (guests/bench/src/meter.rs), `phase` (count.rs
+//! Reads the lines that bench guests print: `span` (guests/bench/src/meter.rs), `phase` (count.rs
 //! there) and `figure`.
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct Span {
     /// The partition that measured.
     pub partition: String,
-    /// What was measured.
+    /// The name of the measurement.
     pub name: String,
     /// The vCPU that measured.
     pub vcpu: usize,
@@ -22,7 +22,7 @@ pub struct Span {
     pub work: u64,
 }
 
-/// What a partition counted in a phase of a stream.
+/// A partition's counts of a phase of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Phase {
     /// The partition that counted.
@@ -33,7 +33,7 @@ pub struct Phase {
     pub bytes: u64,
     /// Messages or round trips.
     pub count: u64,
-    /// Counts by name; what is not there is zero.
+    /// Counts by name; a missing one is zero.
     pub counts: BTreeMap<String, u64>,
 }
 
@@ -52,7 +52,7 @@ impl Printed {
     /// Reads the lines of a console.
     ///
     /// # Errors
-    /// If a line starts as one of these and is none.
+    /// If a line starts like one of these and is malformed.
     pub fn read(console: &Console) -> Result<Self> {
         let mut printed = Self::default();
         for line in console.guest_lines() {
@@ -103,7 +103,7 @@ impl Printed {
         Ok(())
     }
 
-    /// The span of this name.
+    /// Returns the span of this name.
     ///
     /// # Errors
     /// If no guest measured it.
@@ -112,17 +112,17 @@ impl Printed {
         spans.find(|span| span.name == name).with_context(|| format!("no guest measured `{name}`"))
     }
 
-    /// The figure `name` of each partition that printed it.
+    /// Returns the figure `name` of each partition that printed it.
     #[must_use]
     pub fn values(&self, name: &str) -> Vec<u64> {
         let figures = self.figures.iter().filter(|(_, other, _)| other == name);
         figures.map(|(_, _, value)| *value).collect()
     }
 
-    /// EL2's instructions of one repetition of `span`, a reading's own cost taken off.
+    /// Returns EL2's instructions of one repetition of `span`, without the cost of a reading.
     ///
     /// # Errors
-    /// If its vCPU did not measure what a reading costs.
+    /// If its vCPU did not measure the cost of a reading.
     pub fn each(&self, span: &Span) -> Result<f64> {
         let same = |other: &&Span| {
             other.name == "reading" && other.partition == span.partition && other.vcpu == span.vcpu

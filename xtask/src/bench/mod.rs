@@ -1,9 +1,9 @@
-//! `cargo xtask bench`: what EL2 costs and what direct channels gain, repeatable to the
+//! `cargo xtask bench`: the cost of EL2 and the gain of direct channels, repeatable to the
 //! instruction.
 //!
-//! Guests measure (guests/bench, guests/relay), `task` runs their systems, and what they print
-//! becomes figures: a name, a unit and a value. The reports are made of figures alone.
-//! docs/performance.md says how each is measured.
+//! Guests measure (guests/bench, guests/relay), `task` runs their systems, and their output becomes
+//! figures: a name, a unit and a value. The reports use only figures. docs/performance.md says how
+//! each is measured.
 
 mod baseline;
 mod figure;
@@ -31,23 +31,23 @@ use runner::ui;
 use runner::workspace;
 use std::path::PathBuf;
 
-/// What is asked of the bench.
+/// The options of the bench.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Print the path of this operation instead.
+    /// Prints the path of this operation instead.
     pub trace: Option<String>,
     /// GIC version of that trace's machine, instead of the first that the board lists.
     pub gic: Option<u32>,
-    /// Say what moved against the figures in this file.
+    /// Shows the differences from the figures in this file.
     pub compare: Option<PathBuf>,
-    /// Compare the two paths by the clock instead.
+    /// Compares the two paths by the clock instead.
     pub wall: bool,
-    /// Make today's figures the baseline that CI compares with, and put the tables into
+    /// Makes the new figures the baseline that CI compares with, and writes the tables into
     /// docs/performance.md.
     pub bless: bool,
 }
 
-/// Runs the bench and writes its reports; answers whether every budget is held.
+/// Runs the bench and writes its reports; returns whether every budget is kept.
 ///
 /// # Errors
 /// If a system does not build or run, or its figures contradict each other.
@@ -70,7 +70,7 @@ pub fn command(options: &Options) -> Result<bool> {
         }
         return Ok(true);
     }
-    // The file may be the one that is written below.
+    // The file is read now because it may be the one that is written below.
     let old = options.compare.as_deref().map(figure::load).transpose()?;
     let parallel = std::thread::available_parallelism().map_or(1, usize::from);
     let mut figures = task::run(&task::all(), parallel)?;
@@ -96,7 +96,7 @@ pub fn command(options: &Options) -> Result<bool> {
     Ok(figures.iter().all(Figure::held))
 }
 
-/// What runs at EL2, in bytes and lines.
+/// Returns the size of the code at EL2, in bytes and lines.
 fn sizes() -> Result<Vec<Figure>> {
     let sizes = size::measure()?;
     let figure = |name: &str, says: &str, unit, value: u64, bao, hvisor, budget: u64| {

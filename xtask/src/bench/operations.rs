@@ -1,5 +1,5 @@
-//! The budget table: EL2 instructions of each operation, counted by EL2's own counter and held
-//! against a trace.
+//! The budget table: EL2 instructions of each operation, counted by EL2's own counter and compared
+//! with a trace.
 
 use super::figure::{Bounds, Figure, INSTRUCTIONS};
 use super::guest::{Printed, Span};
@@ -16,7 +16,7 @@ use std::path::Path;
 pub const SYSTEM: &str = "tests/bench/operations.toml";
 /// The machine has a second PL011 if it has a second serial port.
 const MACHINE: &[&str] = &["-serial", "null"];
-/// How a row's figure is made of spans.
+/// How a row's figure is computed from spans.
 enum Measure {
     /// EL2's work in one repetition, the sum over these spans (each of another core).
     All(&'static [&'static str]),
@@ -52,17 +52,17 @@ const fn further(name: &'static str, says: &'static str, spans: &'static [&'stat
     Row { name, says, measure: Measure::All(spans), bounds: None }
 }
 
-/// Of an operation that no peer was measured at.
+/// Makes a row of an operation that was not measured on a peer.
 const fn bounded(name: &'static str, says: &'static str, span: &'static [&'static str]) -> Row {
     let budget = 120.0;
     Row { bounds: Some(Bounds { bao: None, hvisor: None, budget }), ..further(name, says, span) }
 }
 
-/// Draining the console, the longest in one entry.
+/// Name of the row for the longest drain of the console in one entry.
 const DRAIN: &str = "console-drain";
-/// The function in which it does.
+/// The function that drains it.
 const DRAINS: &str = "services::console::drain";
-/// Most instructions of it.
+/// Most instructions of a drain.
 const DRAIN_BUDGET: f64 = 300.0;
 
 /// A drain: its core, the entry it is in, and how many of its instructions it takes.
@@ -171,7 +171,7 @@ pub struct Operations {
     printed: Printed,
     trace: Trace,
     symbols: Symbols,
-    /// Of each core: where EL2 read its counter, and its entries.
+    /// Per core: the places where EL2 read its counter, and its entries.
     cores: Vec<(Vec<usize>, Vec<Entry>)>,
 }
 
@@ -192,11 +192,11 @@ impl Operations {
         Ok(operations)
     }
 
-    /// Holds every span against the trace: they must be equal.
+    /// Compares every span with the trace: they must be equal.
     ///
-    /// Boot is the trace's alone: under icount QEMU's counter is the whole machine's while the core
-    /// is at EL2 (target/arm/helper.c, `instructions_get_count`), and in boot cores wait for each
-    /// other there.
+    /// Only the trace counts boot: under icount QEMU's counter is the whole machine's while the
+    /// core is at EL2 (target/arm/helper.c, `instructions_get_count`), and in boot cores wait for
+    /// each other there.
     fn check(&self) -> Result<()> {
         for span in &self.printed.spans {
             let traced = self.place(span)?.1.len() as u64;
@@ -211,7 +211,7 @@ impl Operations {
         Ok(())
     }
 
-    /// A span's core, and where the span lies in its trace: from its first reading up to its
+    /// Returns a span's core, and the span's range in its trace: from its first reading up to its
     /// second.
     fn place(&self, span: &Span) -> Result<(usize, Range<usize>)> {
         let core = self.bench.core(&span.partition, span.vcpu)?;
@@ -223,7 +223,7 @@ impl Operations {
         Ok((core, from..to))
     }
 
-    /// A span's core and the entries that lie wholly within it.
+    /// Returns a span's core and the entries that are completely within it.
     fn entries(&self, name: &str) -> Result<(usize, Vec<Entry>)> {
         let (core, within) = self.place(self.printed.span(name)?)?;
         let mut entries = self.cores[core].1.clone();
@@ -231,7 +231,7 @@ impl Operations {
         Ok((core, entries))
     }
 
-    /// EL2's work in one repetition of these spans together.
+    /// Returns EL2's work in one repetition of these spans together.
     fn sum(&self, spans: &[&str]) -> Result<f64> {
         let each = |name: &&str| self.printed.each(self.printed.span(name)?);
         spans.iter().map(each).sum()
@@ -252,7 +252,7 @@ impl Operations {
         }
     }
 
-    /// The table's figures.
+    /// Returns the table's figures.
     ///
     /// # Errors
     /// If a guest did not measure one.
@@ -268,7 +268,8 @@ impl Operations {
         Ok(figures)
     }
 
-    /// What draining the console takes of an entry at most, with the GIC that `gic` names.
+    /// Returns the longest entry that drains the console, and the longest drain without its entry,
+    /// with the GIC that `gic` names.
     fn drain_figures(&self, gic: &str) -> Result<[Figure; 2]> {
         let drains = self.drains()?;
         let most = |work: fn(&Drain) -> usize| drains.iter().map(work).max().unwrap_or(0) as f64;
@@ -282,7 +283,7 @@ impl Operations {
         }))
     }
 
-    /// The entries in which the console is drained: one at least.
+    /// Returns the entries in which the console is drained, at least one.
     fn drains(&self) -> Result<Vec<Drain<'_>>> {
         let mut known = BTreeMap::new();
         let mut is_drain = |offset: &u32| {
@@ -293,7 +294,8 @@ impl Operations {
         for (core, (_, entries)) in self.cores.iter().enumerate() {
             for entry in entries {
                 let ran = &self.trace.cores[core][entry.at.clone()];
-                // From its first instruction to its last one: what it calls lies between.
+                // The drain is from its first instruction to its last one, including the functions
+                // that it calls.
                 let Some(first) = ran.iter().position(&mut is_drain) else {
                     continue;
                 };
@@ -305,10 +307,10 @@ impl Operations {
         Ok(found)
     }
 
-    /// The same with a GICv2. The bound is the better peer's figure, which is for GICv3, the faster
-    /// interface, and the design's where no peer was measured. Where peers count from trap to
-    /// handler, here all of both cores is counted: the write that sends an SGI is a store like
-    /// others.
+    /// Returns the figures with a GICv2. The bound is the better peer's figure, which is for GICv3,
+    /// the faster interface; where no peer was measured, it is the design's. Peers count from trap
+    /// to handler, but this counts all of both cores, because the write that sends an SGI is a
+    /// store like others.
     ///
     /// # Errors
     /// If a guest did not measure one.
@@ -335,8 +337,8 @@ impl Operations {
         Ok(figures)
     }
 
-    /// What a physical interrupt costs with a GICv2 that may not be linked to: the maintenance
-    /// interrupt at the guest's end is in it.
+    /// Returns the cost of a physical interrupt with a GICv2 that cannot link interrupts; it
+    /// includes the maintenance interrupt at the guest's end of the interrupt.
     ///
     /// # Errors
     /// If a guest did not measure one.
@@ -391,8 +393,8 @@ impl Operations {
         ]
     }
 
-    /// An operation written out: on each core that has a part in it, the path it took, instruction
-    /// by instruction. `boot` is boot by function.
+    /// Lists an operation: on each core that takes part in it, the path it took, instruction by
+    /// instruction. `boot` is boot by function.
     ///
     /// # Errors
     /// If there is no such operation.

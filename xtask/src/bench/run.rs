@@ -28,7 +28,7 @@ pub struct Bench {
     pub append: Option<&'static str>,
 }
 
-/// Where the bench's files go.
+/// The folder of the bench's files.
 #[must_use]
 pub fn folder() -> PathBuf {
     workspace::target_dir().join("bench")
@@ -49,10 +49,10 @@ impl Bench {
         Ok(Self { system, image, code, append: None })
     }
 
-    /// Runs it under icount; what its guests printed.
+    /// Runs it under icount; returns its guests' output.
     ///
     /// # Errors
-    /// If a partition does not end well.
+    /// If a partition does not end without error.
     pub fn run(&self) -> Result<Printed> {
         self.start(Vec::new(), true)
     }
@@ -65,13 +65,13 @@ impl Bench {
         self.start(Vec::new(), false)
     }
 
-    /// As [`Bench::run`], with a trace of all that runs at EL2. `extra` are further arguments for
-    /// QEMU.
+    /// Runs like [`Bench::run`], with a trace of everything that runs at EL2. `extra` are further
+    /// arguments for QEMU.
     ///
     /// # Errors
-    /// Also if the trace cannot be read.
+    /// As [`Bench::run`], and if the trace cannot be read.
     pub fn traced(&self, extra: &[&str]) -> Result<(Printed, Trace)> {
-        // The same image may be traced twice at a time.
+        // Two threads may trace the same image at the same time.
         let name = match self.append {
             Some(append) => format!("{append}.trace"),
             None => "trace".to_string(),
@@ -82,7 +82,7 @@ impl Bench {
         arguments.extend(extra.iter().map(ToString::to_string));
         let printed = self.start(arguments, true)?;
         let trace = Trace::read(log, self.code)?;
-        // It is large, and all of it is in memory now.
+        // The log is large, and all of it is in memory now.
         std::fs::remove_file(log).with_context(|| format!("cannot remove {}", log.display()))?;
         Ok((printed, trace))
     }
@@ -115,7 +115,7 @@ impl Bench {
         Printed::read(&outcome.console).with_context(|| self.system.name.clone())
     }
 
-    /// The machine's core on which a vCPU runs.
+    /// Returns the machine's core on which a vCPU runs.
     ///
     /// # Errors
     /// If the system has no such vCPU.

@@ -1,4 +1,4 @@
-//! Direct against relayed: what a message costs on either path, by size and way of waiting.
+//! Direct compared with relayed: the cost of a message on either path, by size and way of waiting.
 
 use super::figure::{Figure, INSTRUCTIONS};
 use super::guest::{Phase, Printed};
@@ -8,16 +8,16 @@ use anyhow::{Result, bail, ensure};
 
 /// The size whose entries are given by reason.
 pub const BY_REASON: u64 = 4096;
-/// Most doorbells a message may cost in a direct stream.
+/// Most doorbells per message in a direct stream.
 const DOORBELLS: f64 = 0.05;
 
 /// One system's run.
 pub struct Stream {
     /// Its path.
     pub path: Path,
-    /// How its ends wait.
+    /// The ends' way of waiting.
     pub wait: &'static str,
-    /// What its guests printed.
+    /// Its guests' output.
     pub printed: Printed,
     /// Whether it ran by the clock: then differences of short times are noise.
     pub by_clock: bool,
@@ -64,8 +64,8 @@ impl Stream {
         Ok(group)
     }
 
-    /// What one round trip costs: the difference between the longest phase and the next shorter
-    /// one, so that starting and ending do not count.
+    /// Returns the cost of one round trip: the difference between the longest phase and the next
+    /// shorter one, so that start and end do not count.
     fn round(&self, kind: &str, bytes: u64, value: impl Fn(&Group) -> f64) -> Result<f64> {
         let phases = self.printed.phases.iter();
         let same = phases.filter(|phase| phase.kind == kind && phase.bytes == bytes);
@@ -92,7 +92,7 @@ impl Stream {
         }
     }
 
-    /// Its figures.
+    /// Returns its figures.
     ///
     /// # Errors
     /// If its guests did not count one.
@@ -157,7 +157,7 @@ impl Stream {
         Ok(figures)
     }
 
-    /// A way of waiting without doorbells enters EL2 for nothing.
+    /// Sets the budget of a way of waiting without doorbells, which never enters EL2.
     fn without_entries(&self, figure: Figure) -> Figure {
         match self.wait {
             "doorbell" => figure,

@@ -1,4 +1,4 @@
-//! The bench's systems that differ in a number or a word: their manifests, written from here.
+//! Generates manifests for the bench's systems that differ in a number or a word.
 
 use super::run::folder;
 use anyhow::Result;
@@ -7,12 +7,12 @@ use std::fmt::Write;
 
 /// Sizes of messages, bytes: those of guests/bench/src/phase.rs.
 pub const SIZES: [u64; 8] = [64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576];
-/// Messages in a batch, there too.
+/// Messages in a batch, as there.
 const BATCH: u64 = 60;
 /// Ways to wait.
 pub const WAITS: [&str; 3] = ["doorbell", "wfe", "poll"];
 
-/// A rate limit that is paid for and never puts a doorbell off.
+/// A rate limit that has its cost but never delays a doorbell.
 const RATE: &str = "{ per-second = 1000000, burst = 1000 }";
 
 /// The path of messages from source to sink.
@@ -20,12 +20,12 @@ const RATE: &str = "{ per-second = 1000000, burst = 1000 }";
 pub enum Path {
     /// One channel.
     Direct,
-    /// Two, with the relay between them.
+    /// Two channels, with the relay between them.
     Relayed,
 }
 
 impl Path {
-    /// Both.
+    /// Both paths.
     pub const ALL: [Self; 2] = [Self::Direct, Self::Relayed];
 
     /// Its name in figures.
@@ -78,7 +78,7 @@ impl Manifest {
         );
     }
 
-    /// Writes it to the bench's folder; its path.
+    /// Writes it to the bench's folder; returns its path.
     fn save(self, name: &str) -> Result<String> {
         let path = folder().join("systems").join(format!("{name}.toml"));
         workspace::write(&path, self.0.as_bytes())?;
@@ -86,7 +86,8 @@ impl Manifest {
     }
 }
 
-/// Bytes of data that hold `messages` of `size` bytes (8 more for each, docs/guest-abi.md).
+/// Returns the bytes of data that hold `messages` of `size` bytes (8 more for each,
+/// docs/guest-abi.md).
 fn ring(messages: u64, size: u64) -> u64 {
     (messages * (size + 8)).next_power_of_two().max(4096)
 }
@@ -103,7 +104,8 @@ fn links(manifest: &mut Manifest, prefix: &str, ends: [&str; 2], wait: &str) {
     }
 }
 
-/// A source and a sink, with a relay between them or not; the path of the manifest.
+/// Writes the manifest of a source and a sink, with or without a relay between them; returns its
+/// path.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -131,18 +133,18 @@ pub fn stream(path: Path, wait: &str) -> Result<String> {
     manifest.save(&format!("{}-{wait}", path.name()))
 }
 
-/// A partition that is gone at once, on the core that drains the console.
+/// Adds a partition that stops immediately, on the core that drains the console.
 fn console(manifest: &mut Manifest, core: usize) {
     manifest.partition("console", &[(core, "comm")], "2MiB", "bench", "role=console");
 }
 
-/// A pair that rings its last channel, with `channels` between the two and `partitions` in all; the
-/// path of the manifest.
+/// Writes the manifest of a pair that sends doorbells over its last channel, with `channels`
+/// between the two and `partitions` in all; returns its path.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn growth(partitions: usize, channels: usize) -> Result<String> {
-    // The last partition drains the console: it sleeps, or is the pair's second where there are no
+    // The last partition drains the console: it sleeps, or is the pair's second if there are no
     // others.
     let mut manifest = Manifest::new(partitions - 1);
     let partition = |manifest: &mut Manifest, name: &str, core, role: &str| {
@@ -166,8 +168,8 @@ pub fn growth(partitions: usize, channels: usize) -> Result<String> {
     manifest.save(&format!("growth-{partitions}-{channels}"))
 }
 
-/// Two partitions, each with a comm and a compute core, that send a million messages; the path of
-/// the manifest.
+/// Writes the manifest of two partitions, each with a comm and a compute core, that send a million
+/// messages; returns its path.
 ///
 /// # Errors
 /// If it cannot be written.

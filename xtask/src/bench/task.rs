@@ -1,4 +1,4 @@
-//! The bench's runs, and several of them at a time: each is repeatable whatever else the host does.
+//! The bench's runs, several at a time: each is repeatable under any load of the host.
 
 use super::figure::Figure;
 use super::growth;
@@ -16,14 +16,14 @@ use std::sync::{Mutex, PoisonError};
 /// A run.
 #[derive(Clone, Copy, Debug)]
 pub enum Task {
-    /// The operations of the budget table, on a GIC of this version. With a GICv2 as on a GIC-400,
-    /// with [`LINKED`].
+    /// The operations of the budget table, on a GIC of this version. A GICv2 is treated as a
+    /// GIC-400, with [`LINKED`].
     Operations(u32),
-    /// Those of them where a GICv2 that is not a GIC-400 costs more: with [`UNLINKED`].
+    /// Those operations that cost more on a GICv2 that is not a GIC-400: with [`UNLINKED`].
     Unlinked,
     /// A stream.
     Stream(Path, &'static str),
-    /// A doorbell among so many partitions and channels.
+    /// A doorbell among this number of partitions and channels.
     Growth((usize, usize)),
     /// All channels of two partitions full.
     Flood,
@@ -42,14 +42,14 @@ pub fn all() -> Vec<Task> {
     operations.into_iter().chain([Task::Flood]).chain(streams()).chain(growth).collect()
 }
 
-/// Those that compare the paths.
+/// Returns the runs that compare the paths.
 pub fn streams() -> impl Iterator<Item = Task> {
     let of = |path| WAITS.map(|wait| Task::Stream(path, wait));
     [Path::Relayed, Path::Direct].into_iter().flat_map(of)
 }
 
 impl Task {
-    /// What is done, for people.
+    /// Describes the run for people.
     fn title(self) -> String {
         match self {
             Self::Operations(gic) => format!("EL2's operations with a GICv{gic}, traced"),
@@ -71,7 +71,7 @@ impl Task {
         }
     }
 
-    /// The GIC of its machine.
+    /// Returns the GIC version of its machine.
     fn gic(self) -> u32 {
         match self {
             Self::Operations(gic) => gic,
@@ -105,7 +105,7 @@ impl Task {
     }
 }
 
-/// Runs `tasks`, at most `parallel` at a time; their figures in the tasks' order.
+/// Runs `tasks`, at most `parallel` at a time; returns their figures in the tasks' order.
 ///
 /// # Errors
 /// If a system does not build, or a run fails.

@@ -1,4 +1,4 @@
-//! What is read from guests, what becomes of figures, and what is said about them.
+//! Tests of reading guests' output, of computing figures, and of the reports.
 
 use super::baseline::risen;
 use super::figure::{Change, Figure, Stored, compare, load, number, to_json};

@@ -1,6 +1,6 @@
-//! `--wall`: the two paths by the clock, on an emulator that runs all cores at once. Seconds mean
-//! nothing there, but both paths ran on the same one, so their ratio says something: above 1 the
-//! relay takes longer.
+//! `--wall`: the two paths by the clock, on an emulator that runs all cores at once. Seconds have
+//! no meaning there, but both paths run on the same emulator, so their ratio has: above 1 the relay
+//! takes longer.
 
 use super::figure::{Figure, number};
 use super::run::Bench;
@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use runner::build::Builder;
 use runner::ui::{self, Progress};
 
-/// Runs both paths by every way of waiting, one run at a time, and answers relayed time over direct
+/// Runs both paths by every way of waiting, one run at a time, and returns relayed time over direct
 /// time.
 ///
 /// # Errors
@@ -54,7 +54,7 @@ pub fn ratios() -> Result<Vec<Figure>> {
 /// Cores that the relayed systems need.
 const CORES: usize = 4;
 
-/// What takes meaning from the ratios on this host, if anything.
+/// Says why the ratios on this host have no meaning, if so.
 #[must_use]
 pub fn doubt() -> Option<String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -66,7 +66,7 @@ pub fn doubt() -> Option<String> {
     })
 }
 
-/// The ratios as a Markdown table: sizes down, kinds and waits across.
+/// Returns the ratios as a Markdown table: sizes down, kinds and waits across.
 #[must_use]
 pub fn table(ratios: &[Figure]) -> String {
     let columns: Vec<_> =

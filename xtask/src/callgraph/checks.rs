@@ -12,30 +12,30 @@ use super::lists::{Branch, Does, Indirect, Open};
 use super::report::{Report, Stack};
 use super::walk::{Base, Edge, Function, Program};
 
-/// Bytes of a core's own stack: its private region without the state on top and the unmapped page
-/// below.
+/// Bytes of a core's own stack: its private region without the per-core state above and the
+/// unmapped page below.
 pub const CORE_STACK: u64 = plan::PRIVATE_SIZE - plan::PRIVATE_STATE - plan::PAGE;
-/// How many slots there are; the first half is for exceptions of EL2 itself.
+/// Number of vector slots; the first half is for exceptions of EL2 itself.
 pub const SLOTS: u32 = 16;
 
 /// Names the source line of an instruction.
 type Lines<'a> = &'a dyn Fn(u32) -> Option<String>;
 
-/// How the names of the functions that panic start.
+/// Prefix of the names of functions that panic.
 const PANICKING: &str = "core::panicking::";
 
-/// What is let pass.
+/// The exceptions that the checks allow.
 pub struct Lists<'a> {
-    /// Indirect branches.
+    /// Allowed indirect branches.
     pub indirect: Vec<&'a Indirect>,
-    /// Recursion.
+    /// Allowed recursion.
     pub open: &'a [Open],
-    /// Calls of a panic.
+    /// Allowed calls of a panic.
     pub panics: &'a [Open],
 }
 
 impl Lists<'_> {
-    /// Their entries, a line each.
+    /// Their entries, one line each.
     fn words(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for entry in &self.indirect {
@@ -51,9 +51,9 @@ impl Lists<'_> {
     }
 }
 
-/// Where something other than EL2's own code enters it.
+/// The addresses where code other than EL2's enters it.
 pub struct Entries {
-    /// Firmware.
+    /// Entries from firmware.
     pub starts: Vec<u32>,
     /// Exceptions, by their slots.
     pub vectors: Vec<u32>,
@@ -64,14 +64,14 @@ impl Entries {
         self.starts.iter().chain(&self.vectors).copied()
     }
 
-    /// Whether EL2's own faults come here.
+    /// Whether this is the vector of EL2's own faults.
     fn is_fault(&self, at: u32) -> bool {
         let faults = self.vectors.iter().take(SLOTS as usize / 2);
         faults.into_iter().any(|&fault| fault == at)
     }
 }
 
-/// Looks at one program. `line` names the source of an instruction.
+/// Checks one program. `line` names the source of an instruction.
 pub fn look(code: &Code, lists: &Lists, entries: &Entries, line: Lines) -> Result<Report> {
     let indirect = indirect(code, &lists.indirect, line)?;
     let mut starts: BTreeSet<u32> = entries.all().collect();
@@ -84,7 +84,7 @@ pub fn look(code: &Code, lists: &Lists, entries: &Entries, line: Lines) -> Resul
     let mut program = Program { code, starts, returning: BTreeSet::new(), indirect };
     let functions = program.functions()?;
     let name = |at| name(code, entries, at);
-    // Recursion first: the other checks suppose that there is none.
+    // Recursion is checked first: the other checks suppose that there is none.
     let cut = closing(&functions, lists.open, &name)?;
     let cycles = graph::cycles(&functions, &cut);
     if !cycles.is_empty() {
@@ -105,7 +105,7 @@ pub fn look(code: &Code, lists: &Lists, entries: &Entries, line: Lines) -> Resul
     })
 }
 
-/// A function's name, or the vector's.
+/// Returns a function's name, or the vector's.
 fn name(code: &Code, entries: &Entries, at: u32) -> String {
     match entries.vectors.iter().position(|&vector| vector == at) {
         Some(slot) => format!("vector {slot}"),
@@ -113,7 +113,7 @@ fn name(code: &Code, entries: &Entries, at: u32) -> String {
     }
 }
 
-/// Finds all indirect branches and what they do. Each must be listed, and each entry of the list
+/// Finds all indirect branches and their kinds. Each must be listed, and each entry of the list
 /// must match.
 fn indirect(code: &Code, listed: &[&Indirect], line: Lines) -> Result<BTreeMap<u32, Does>> {
     let mut found = BTreeMap::new();
@@ -155,7 +155,7 @@ fn indirect(code: &Code, listed: &[&Indirect], line: Lines) -> Result<BTreeMap<u
     Ok(found)
 }
 
-/// All calls, as caller and callee.
+/// Returns all calls, as caller and callee.
 fn calls(functions: &Functions) -> BTreeSet<(u32, u32)> {
     let edges = |(&from, function): (&u32, &Function)| {
         let to: Vec<_> = function.edges.iter().map(|edge| (from, edge.to)).collect();
@@ -164,7 +164,7 @@ fn calls(functions: &Functions) -> BTreeSet<(u32, u32)> {
     functions.iter().flat_map(edges).collect()
 }
 
-/// Finds the listed calls among `calls`. An entry that names none fails.
+/// Finds the listed calls among `calls`. An entry without a call fails.
 fn named(
     calls: &BTreeSet<(u32, u32)>,
     list: &[Open],
@@ -199,7 +199,7 @@ fn closing(
     named(&in_cycles, open, name, "does not close a cycle")
 }
 
-/// Fails if an entry leads to a panic, except by the listed calls.
+/// Fails if a path from an entry ends in a panic, except by the listed calls.
 fn panics(
     functions: &Functions,
     entries: &Entries,
@@ -221,7 +221,7 @@ fn panics(
     Ok(())
 }
 
-/// A way from `start` in words: `a (file.rs:1) -> b (file.rs:2) -> c`, each with the line that
+/// Describes a path from `start`: `a (file.rs:1) -> b (file.rs:2) -> c`, each with the line that
 /// calls the next.
 fn shown(start: u32, way: &[Edge], name: &impl Fn(u32) -> String, line: Lines) -> String {
     let mut text = name(start);
@@ -232,8 +232,8 @@ fn shown(start: u32, way: &[Edge], name: &impl Fn(u32) -> String, line: Lines) -
     text
 }
 
-/// The deepest way on each stack. A fault of EL2's own adds its own, though it starts a core's
-/// stack anew once the core has its state.
+/// Returns the deepest path on each stack. A fault of EL2's own is added to it, though it starts a
+/// core's stack anew once the core has its state.
 fn stacks(
     code: &Code,
     functions: &Functions,
@@ -246,7 +246,7 @@ fn stacks(
     let mut fault = Need::default();
     for entry in entries.all() {
         for (base, need) in needs.of(entry) {
-            // Boot sets its stack pointer first; a vector has the one of the core.
+            // Boot sets its stack pointer first; a vector uses the core's.
             let (base, is_fault) = match base {
                 Base::Entry => (Base::CoreTop, entries.is_fault(entry)),
                 base => (base, false),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! EL2's code as its executable has it: instructions, and the names of places.
+//! EL2's code in its executable: instructions, and the names of addresses.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,12 +10,12 @@ use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 use crate::trace::short;
 
-/// A name of a place in the code.
+/// A name of an address in the code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol {
-    /// Without its crate and hash.
+    /// The name, without its crate and hash.
     pub name: String,
-    /// A function that a compiler made; false for a label of assembly.
+    /// Whether it is a function that a compiler made; false for a label of assembly.
     pub is_function: bool,
 }
 
@@ -24,23 +24,23 @@ pub struct Symbol {
 pub struct Code {
     /// Its instructions, from address 0.
     pub words: Vec<u32>,
-    /// What in it is data.
+    /// Ranges of data within it.
     pub data: Vec<Range<u32>>,
     /// Names by address.
     pub symbols: BTreeMap<u32, Symbol>,
-    /// Address right above the boot core's first stack, and the bytes below it that nothing else
-    /// has.
+    /// Address directly above the boot core's first stack, and the bytes below it that are only the
+    /// stack's.
     pub boot_stack: (u32, u32),
 }
 
-/// The label right above the boot core's first stack.
+/// The label directly above the boot core's first stack.
 const BOOT_STACK_TOP: &str = "boot_stack_top";
 
 impl Code {
     /// Reads an executable whose code is linked at 0.
     ///
     /// # Errors
-    /// If it is not one, or names no stack for boot.
+    /// If it is not one, or has no stack for boot.
     pub fn read(elf: &[u8]) -> Result<Self> {
         let file = object::File::parse(elf).context("not an ELF file")?;
         let text = file.section_by_name(".text").context("no .text")?;
@@ -54,13 +54,14 @@ impl Code {
                 continue;
             }
             let (at, name) = (symbol.address() as u32, symbol.name()?);
-            // Mapping symbols say what follows (ELF for the Arm 64-bit Architecture, 5.5).
+            // Mapping symbols say whether code or data follows (ELF for the Arm 64-bit
+            // Architecture, 5.5).
             if name.starts_with('$') {
                 marks.insert(at, name.starts_with("$d"));
             } else {
                 let is_function = symbol.kind() == SymbolKind::Text;
                 let name = short(&demangle_auto(name.into(), None));
-                // Identical functions are one: the first name stands for all.
+                // Identical functions are merged: the first name is used for all of them.
                 let known =
                     symbols.entry(at).or_insert_with(|| Symbol { name: name.clone(), is_function });
                 if is_function && (!known.is_function || name < known.name) {
@@ -76,7 +77,7 @@ impl Code {
         Ok(Self { words, data, symbols, boot_stack: boot_stack(&file)? })
     }
 
-    /// The instruction at `at`; none where there is none.
+    /// Returns the instruction at `at`; none outside the code.
     #[must_use]
     pub fn word(&self, at: u32) -> Option<u32> {
         let is_code = at.is_multiple_of(4) && !self.data.iter().any(|range| range.contains(&at));
@@ -89,14 +90,14 @@ impl Code {
         places.filter_map(|at| Some((at, self.word(at)?)))
     }
 
-    /// The name of what `at` is in.
+    /// Returns the name of the function or label around `at`.
     #[must_use]
     pub fn name(&self, at: u32) -> &str {
         let symbol = self.symbols.range(..=at).next_back();
         symbol.map_or("?", |(_, symbol)| &symbol.name)
     }
 
-    /// The address of the one place of this name.
+    /// Returns the only address of this name.
     ///
     /// # Errors
     /// If there is none.
@@ -107,8 +108,8 @@ impl Code {
     }
 }
 
-/// The top of the boot core's first stack, and the bytes below it: down to the next symbol, or to
-/// where its section starts.
+/// Returns the top of the boot core's first stack, and the bytes below it: down to the next symbol,
+/// or to the start of its section.
 fn boot_stack(file: &object::File) -> Result<(u32, u32)> {
     let mut symbols = file.symbols();
     let top = symbols

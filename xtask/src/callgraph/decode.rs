@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The A64 instructions that decide where EL2 goes on and where its stack pointer is (DDI 0487,
-//! C4.1). All others are alike here.
+//! The A64 instructions that change the flow of control or EL2's stack pointer (DDI 0487, C4.1).
+//! All others are treated alike.
 
 /// Number of the register that `BL` sets and a plain `RET` reads.
 pub const LINK: u8 = 30;
 /// Number of the stack pointer where an instruction may name it, else of XZR.
 const SP: u32 = 31;
 
-/// What an instruction does to the flow of control or to the stack. Offsets are bytes from the
+/// The effect of an instruction on the flow of control or on the stack. Offsets are bytes from the
 /// instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instruction {
@@ -31,22 +31,22 @@ pub enum Instruction {
     Address(u8, i32),
     /// `ADRP`: a register gets the page at this distance from the instruction's page.
     Page(u8, i32),
-    /// The stack pointer moves down by so many bytes; up if negative.
+    /// The stack pointer moves down by this number of bytes; up if negative.
     Push(i32),
     /// The stack pointer gets a register's value plus a constant.
     SetStack(u8, i32),
-    /// Something else changes the stack pointer, or branches.
+    /// Another instruction that changes the stack pointer, or branches.
     Unknown,
-    /// Anything else.
+    /// Any other instruction.
     Other,
 }
 
-/// Bits `from` to `from + count - 1` of `word`.
+/// Returns bits `from` to `from + count - 1` of `word`.
 fn bits(word: u32, from: u32, count: u32) -> u32 {
     word >> from & ((1 << count) - 1)
 }
 
-/// The same bits as a two's complement number.
+/// Returns the same bits as a two's complement number.
 fn signed(word: u32, from: u32, count: u32) -> i32 {
     ((bits(word, from, count) << (32 - count)) as i32) >> (32 - count)
 }
@@ -69,7 +69,7 @@ pub fn decode(word: u32) -> Instruction {
         return Instruction::Conditional(signed(word, 5, 14) * 4);
     }
     if is(0xfe00_0000, 0xd600_0000) {
-        // Those that authenticate pointers are not for this target.
+        // Instructions that authenticate pointers are not for this target.
         let plain = is(0x001f_fc1f, 0x001f_0000);
         return match bits(word, 21, 4) {
             0 if plain => Instruction::Jump(register(5)),
@@ -92,7 +92,7 @@ pub fn decode(word: u32) -> Instruction {
     stack(word)
 }
 
-/// Decodes what writes the stack pointer.
+/// Decodes instructions that write the stack pointer.
 fn stack(word: u32) -> Instruction {
     let is = |mask: u32, value: u32| word & mask == value;
     let (to, base) = (bits(word, 0, 5), bits(word, 5, 5));
@@ -107,13 +107,13 @@ fn stack(word: u32) -> Instruction {
             (_, base) => Instruction::SetStack(base as u8, up),
         };
     }
-    // ADD and SUB of an extended register, and logical operations with an immediate, but ANDS.
+    // ADD and SUB of an extended register, and logical operations with an immediate, except ANDS.
     let extended = is(0x1fe0_0000, 0x0b20_0000) && !sets_flags;
     let logical = is(0x1f80_0000, 0x1200_0000) && bits(word, 29, 2) != 3;
     if (extended || logical) && to == SP {
         return Instruction::Unknown;
     }
-    // Pairs, with the base written back: before the access or after it.
+    // Pairs with writeback of the base, before the access or after it.
     if is(0x3a80_0000, 0x2880_0000) && base == SP {
         let vector = bits(word, 26, 1) == 1;
         let scale = match (vector, bits(word, 30, 2)) {

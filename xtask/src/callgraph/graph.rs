@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who calls whom: cycles, and the deepest stack.
+//! The call graph: cycles, and the deepest stack.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -7,22 +7,22 @@ use anyhow::{Result, bail};
 
 use super::walk::{Base, Depth, Edge, Function};
 
-/// Functions by where they start.
+/// Functions by their first address.
 pub type Functions = BTreeMap<u32, Function>;
 
 /// A cycle: each edge leads to the next one's function, the last to the first's.
 pub type Cycle = Vec<Edge>;
 
-/// How much stack something takes, and the functions on the way there, outermost first.
+/// The deepest stack of a function, and the functions on the path there, outermost first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Need {
     /// Bytes.
     pub bytes: i32,
-    /// Where each function starts, and how deep the stack is when the next is called.
+    /// Each function's first address, and the stack's depth when the next is called.
     pub path: Vec<(u32, i32)>,
 }
 
-/// The ways from `from` on, except the edges in `cut`.
+/// Returns the edges from `from`, except those in `cut`.
 fn ways(
     functions: &Functions,
     from: u32,
@@ -32,14 +32,14 @@ fn ways(
     edges.filter(move |edge| !cut.contains(&(from, edge.to))).copied()
 }
 
-/// A shortest way from `from` to `to`, by one edge at least.
+/// Returns a shortest path from `from` to `to`, of at least one edge.
 pub fn way(
     functions: &Functions,
     from: u32,
     to: u32,
     cut: &BTreeSet<(u32, u32)>,
 ) -> Option<Vec<Edge>> {
-    // By what is reached: the edge that first did so, and where that comes from.
+    // For each function: the edge that first reached it, and the function where that starts.
     let mut by: BTreeMap<u32, (Edge, u32)> = BTreeMap::new();
     let mut open = VecDeque::from([from]);
     while let Some(at) = open.pop_front() {
@@ -64,7 +64,8 @@ pub fn way(
     }
 }
 
-/// Cycles of which no two share a function, a shortest each: one at least if there is any.
+/// Returns cycles of which no two share a function, each as short as possible; at least one if
+/// there is any.
 pub fn cycles(functions: &Functions, cut: &BTreeSet<(u32, u32)>) -> Vec<Cycle> {
     let mut told = BTreeSet::new();
     let mut found: Vec<Cycle> = Vec::new();
@@ -83,7 +84,7 @@ pub fn cycles(functions: &Functions, cut: &BTreeSet<(u32, u32)>) -> Vec<Cycle> {
     found
 }
 
-/// How deep each function's stack goes by what it is counted from, callees included.
+/// The depth of each function's stack, callees included, by the base it is counted from.
 pub struct Needs<'a> {
     functions: &'a Functions,
     cut: &'a BTreeSet<(u32, u32)>,
@@ -91,12 +92,12 @@ pub struct Needs<'a> {
 }
 
 impl<'a> Needs<'a> {
-    /// The needs of functions that do not recur once the edges in `cut` are left out.
+    /// Prepares the needs of functions, which do not recur if the edges in `cut` are left out.
     pub fn new(functions: &'a Functions, cut: &'a BTreeSet<(u32, u32)>) -> Self {
         Self { functions, cut, known: BTreeMap::new() }
     }
 
-    /// What the function at `start` needs.
+    /// Returns the need of the function at `start`.
     pub fn of(&mut self, start: u32) -> BTreeMap<Base, Need> {
         if let Some(known) = self.known.get(&start) {
             return known.clone();
@@ -137,7 +138,7 @@ impl<'a> Needs<'a> {
     }
 }
 
-/// Where the stack pointer is when the function at `start` returns, itself or by a function that it
+/// Returns the stack pointer when the function at `start` returns, itself or by a function that it
 /// branches to.
 pub fn returns(
     functions: &Functions,
@@ -167,11 +168,11 @@ pub fn returns(
     all
 }
 
-/// Fails unless each called function returns with the stack pointer where it was, and nothing that
-/// was not called returns.
+/// Fails unless each called function returns with the stack pointer unchanged, and only called
+/// functions return.
 ///
 /// # Errors
-/// Names the first function that does otherwise.
+/// If one does not; the error names the first.
 pub fn balanced(
     functions: &Functions,
     entries: impl Iterator<Item = u32>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the check lets pass, each with its reason: indirect branches, and recursion that is still
-//! to be removed. An entry that matches nothing fails the check.
+//! The exceptions that the check allows, each with its reason: indirect branches, and recursion
+//! that is still to be removed. An entry without a match fails the check.
 
 /// A branch whose target is not in the instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub enum Branch {
     Jump,
     /// `BLR`.
     Call,
-    /// `RET` by another register than x30.
+    /// `RET` by a register other than x30.
     Return,
     /// `ERET`.
     ExceptionReturn,
@@ -26,31 +26,31 @@ impl std::fmt::Display for Branch {
     }
 }
 
-/// Where it goes.
+/// The target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
     /// Into a table of sixteen pairs of instructions, by an index masked to four bits.
     JumpsByTable,
-    /// To an address within the function, which `ADR` took there.
+    /// To an address within the function, which `ADR` computed there.
     JumpsToTaken,
-    /// Back to the caller, whose address is kept in that register.
+    /// Back to the caller, whose address is in that register.
     ReturnsToCaller,
-    /// Into the guest, with nothing on the stack.
+    /// Into the guest, with an empty stack.
     EntersGuest,
 }
 
-/// Indirect branches that EL2 has.
+/// Indirect branches of EL2.
 #[derive(Clone, Copy, Debug)]
 pub struct Indirect {
-    /// The function or label whose code they are.
+    /// The function or label that has them.
     pub symbol: &'static str,
-    /// Which kind.
+    /// Their kind.
     pub branch: Branch,
-    /// How many there are.
+    /// Their number.
     pub count: usize,
     /// GIC versions whose EL2 has them.
     pub gic: &'static [u32],
-    /// Where they go.
+    /// Their target.
     pub does: Does,
     /// Why they are needed.
     pub why: &'static str,

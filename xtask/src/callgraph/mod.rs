@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask callgraph`: who calls whom in the shipped EL2. Nothing recurs or panics, nothing
-//! branches indirectly except what is listed, and no stack overflows.
+//! `cargo xtask callgraph`: the call graph of the shipped EL2. It does not recur or panic, branches
+//! indirectly only where a list says so, and no stack overflows.
 //!
-//! It reads the shipped executable and nothing else: compiler, linker and hand-written assembly are
-//! all covered. Every path of every function is walked with its stack depth (`walk.rs`), calls make
-//! a graph (`graph.rs`), and `checks.rs` holds that against `lists.rs`. Exceptions that EL2 itself
-//! causes are not calls: they start the stack anew, or are added to its depth.
+//! The check reads only the shipped executable, so it covers compiler, linker and hand-written
+//! assembly. It walks every path of every function with its stack depth (`walk.rs`), makes a graph
+//! from the calls (`graph.rs`), and `checks.rs` compares the graph with `lists.rs`. Exceptions that
+//! EL2 itself causes are not calls: they start the stack anew, or are added to its depth.
 
 mod checks;
 mod code;
@@ -30,10 +30,11 @@ use runner::ui;
 
 /// Bytes of the vector table's slots (DDI 0487, D1.3.1).
 const SLOT: u32 = 128;
-/// Where firmware enters, the vectors apart.
+/// Entries of firmware, except the vectors.
 const STARTS: &[&str] = &["_image_start", "secondary_start"];
 
-/// `cargo xtask callgraph`: prints both flavours' figures; answers whether the stacks suffice.
+/// `cargo xtask callgraph`: prints both flavours' figures; returns whether the stacks are large
+/// enough.
 ///
 /// # Errors
 /// As [`check`].
@@ -47,7 +48,7 @@ pub fn command() -> Result<bool> {
     Ok(fit)
 }
 
-/// Fails if a stack of EL2's may overflow, for either flavour.
+/// Fails if a stack of EL2 may overflow, for either flavour.
 ///
 /// # Errors
 /// If one may, or if EL2 recurs, panics, or branches indirectly where no list says so.
@@ -59,7 +60,7 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Builds the hypervisor (release) for a GIC of this version and looks at it.
+/// Builds the hypervisor (release) for a GIC of this version and checks it.
 fn measure(gic: u32) -> Result<Report> {
     let path = Builder::default().hypervisor(gic)?;
     read(&path, gic).with_context(|| format!("EL2 for GICv{gic}"))

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One flavour's call graph in figures, and its stacks against what they have.
+//! One flavour's call graph in figures, and its stacks compared with their sizes.
 
 use std::fmt::{Display, Formatter};
 
-/// What a stack is compared with.
+/// A stack and its deepest use.
 #[derive(Clone, Debug)]
 pub struct Stack {
     /// Its name.
     pub name: &'static str,
-    /// Bytes that it has.
+    /// Its size in bytes.
     pub limit: u64,
-    /// The deepest way, a fault of EL2's own on top of it included.
+    /// The deepest path in bytes, including a fault of EL2's own at its end.
     pub bytes: u64,
-    /// Of these the fault's.
+    /// The fault's share of these.
     pub fault: u64,
-    /// The way.
+    /// The path.
     pub path: Vec<(String, i32)>,
 }
 
@@ -26,14 +26,14 @@ pub struct Report {
     pub calls: usize,
     /// Indirect branches, each listed.
     pub indirect: usize,
-    /// What the lists let pass, a line each.
+    /// The exceptions that the lists allow, one line each.
     pub listed: Vec<String>,
     /// Stacks.
     pub stacks: Vec<Stack>,
 }
 
 impl Report {
-    /// Whether each stack has room for the deepest way.
+    /// Whether each stack has room for the deepest path.
     pub fn fits(&self) -> bool {
         self.stacks.iter().all(|stack| stack.bytes <= stack.limit)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checks can fail: tiny programs by hand, each with one thing wrong.
+//! The checks can fail: tiny hand-made programs with one fault each.
 
 use super::checks::{CORE_STACK, Entries, Lists, look};
 use super::code::{Code, Symbol};
@@ -17,12 +17,12 @@ const WFI_LOOP: u32 = 0x1400_0000;
 const SAVE: u32 = 0xa9bf_7bfd;
 const RESTORE: u32 = 0xa8c1_7bfd;
 
-/// `BL` by so many instructions.
+/// `BL` by this number of instructions.
 const fn bl(words: i32) -> u32 {
     0x9400_0000 | words as u32 & 0x3ff_ffff
 }
 
-/// `B` by so many instructions.
+/// `B` by this number of instructions.
 const fn b(words: i32) -> u32 {
     0x1400_0000 | words as u32 & 0x3ff_ffff
 }
@@ -32,7 +32,7 @@ const fn down(bytes: u32) -> u32 {
     if bytes < 4096 { 0xd100_03ff | bytes << 10 } else { 0xd140_03ff | (bytes >> 12) << 10 }
 }
 
-/// A program of functions one after the other. The first is entered by firmware.
+/// A program of consecutive functions. Firmware enters the first.
 fn program(functions: &[(&str, &[u32])]) -> Code {
     let mut code = Code::default();
     for (name, words) in functions {
@@ -45,7 +45,7 @@ fn program(functions: &[(&str, &[u32])]) -> Code {
 
 const NOTHING: Lists = Lists { indirect: Vec::new(), open: &[], panics: &[] };
 
-/// What the checks say of a program that is entered at its start.
+/// Returns the checks' result for a program that is entered at its start.
 fn checked(code: &Code, lists: &Lists) -> Result<Report, String> {
     let entries = Entries { starts: vec![0], vectors: Vec::new() };
     let line = |at: u32| Some(format!("a.rs:{}", at / 4));
@@ -135,7 +135,7 @@ fn a_program_without_faults_passes() {
 fn recursion_is_refused() {
     let error = refused(&recursive(), &NOTHING);
     assert_eq!(error, "EL2 recurs:\n  a (a.rs:3) -> b (a.rs:7) -> a");
-    // By branches, too; and by itself.
+    // Recursion by branches, and of a function by itself.
     let tail = program(&[
         ("start", &[bl(1)]),
         ("a", &[b(1)]),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Walks every path of one function: whom it calls, how deep the stack is there, how it ends.
+//! Walks every path of one function: the calls, the stack's depth at each, and the ends.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -14,7 +14,7 @@ const MOST_DEPTHS: usize = 8;
 /// Entries of the table that [`Does::JumpsByTable`] jumps into, two instructions each.
 const TABLE: u32 = 16;
 
-/// What a depth is counted from.
+/// The base that a depth is counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Base {
     /// The stack pointer at the function's entry.
@@ -25,10 +25,10 @@ pub enum Base {
     CoreTop,
 }
 
-/// Where the stack pointer is.
+/// The stack pointer's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Depth {
-    /// Counted from here.
+    /// Its base.
     pub base: Base,
     /// Bytes down.
     pub bytes: i32,
@@ -43,41 +43,41 @@ pub struct Edge {
     pub to: u32,
     /// Where the stack pointer is.
     pub depth: Depth,
-    /// A call, which comes back here.
+    /// Whether it is a call, which returns here.
     pub is_call: bool,
 }
 
 /// All paths of one function.
 #[derive(Clone, Debug, Default)]
 pub struct Function {
-    /// Ways out to other functions.
+    /// Edges to other functions.
     pub edges: BTreeSet<Edge>,
-    /// Where the stack pointer is when it returns to its caller.
+    /// The stack pointer when it returns to its caller.
     pub returns: BTreeSet<Depth>,
-    /// The deepest by base.
+    /// The deepest depth by base.
     pub deepest: BTreeMap<Base, i32>,
-    /// How far above a top it was set to the stack pointer went: it was set so far below.
+    /// The most bytes by which the stack pointer went above a top that it was set to.
     pub lift: i32,
 }
 
-/// What is known of the whole program.
+/// Facts about the whole program.
 pub struct Program<'a> {
     /// Its code.
     pub code: &'a Code,
-    /// Where functions start.
+    /// First addresses of functions.
     pub starts: BTreeSet<u32>,
     /// Those that return to their callers.
     pub returning: BTreeSet<u32>,
-    /// What the listed indirect branches do.
+    /// The kinds of the listed indirect branches.
     pub indirect: BTreeMap<u32, Does>,
 }
 
 impl Program<'_> {
-    /// Walks all functions. Whether a call comes back depends on the callee's walk, so that it is
+    /// Walks all functions. Whether a call returns depends on the callee's walk, so the walks are
     /// repeated until no more functions return.
     ///
     /// # Errors
-    /// If a path leaves the code, or its depth cannot be known.
+    /// If a path leaves the code, or its depth cannot be computed.
     pub fn functions(&mut self) -> Result<BTreeMap<u32, Function>> {
         loop {
             let mut functions = BTreeMap::new();
@@ -138,7 +138,7 @@ impl Program<'_> {
         Ok(function)
     }
 
-    /// Where `start`'s function goes on after the instruction at `at`.
+    /// Returns where `start`'s function goes on after the instruction at `at`.
     fn step(
         &self,
         start: u32,
@@ -188,13 +188,13 @@ impl Program<'_> {
                     "the guest is entered at {at:#x} with {} bytes on the stack",
                     depth.bytes
                 ),
-                // What is taken by ADR is walked to from there; what is not listed is told of
-                // elsewhere.
+                // Addresses that ADR computes are walked there; unlisted branches are reported by
+                // another check.
                 Some(Does::JumpsToTaken) | None => {}
             },
             Instruction::Trap => {}
             Instruction::Address(_, offset) => {
-                // An address within a function is one that something jumps to.
+                // An address within a function is the target of a jump.
                 let taken = target(offset);
                 let is_inner = self.code.word(taken).is_some();
                 if is_inner && !self.code.symbols.contains_key(&taken) {
@@ -222,8 +222,8 @@ impl Program<'_> {
         Ok(stays.into_iter().map(|to| (to, depth)).collect())
     }
 
-    /// The stack whose top `register` plus `plus` is, at `at`: boot's if the register was just set
-    /// to that, or else the core's own.
+    /// Returns the stack whose top is `register` plus `plus` at `at`: boot's if the register was
+    /// just set to that, or else the core's own.
     fn top(&self, at: u32, register: u8, plus: i32) -> Result<Base> {
         let before = at.wrapping_sub(4);
         let instruction = self.code.word(before).map(decode);
@@ -243,8 +243,8 @@ impl Program<'_> {
         Ok(Base::BootTop)
     }
 
-    /// The targets of a jump by `AND Xa, Xa, #15; ADR Xb, table; ADD Xb, Xb, Xa, LSL #3; BR Xb`;
-    /// none if it is another.
+    /// Returns the targets of a jump by `AND Xa, Xa, #15; ADR Xb, table; ADD Xb, Xb, Xa, LSL #3; BR
+    /// Xb`; none if it is another.
     fn table(&self, at: u32) -> Option<impl Iterator<Item = u32>> {
         let word = |back: u32| self.code.word(at.checked_sub(back)?);
         let (and, adr, add) = (word(12)?, word(8)?, word(4)?);

@@ -1,4 +1,4 @@
-//! What drawings are made of: text, boxes, lines and arrows in a few classes of style, legible on
+//! The elements of drawings: text, boxes, lines and arrows in a few classes of style, legible on
 //! light and on dark.
 
 use svg::node::element::{Line, Path, Rectangle, Style, Text, Title};
@@ -7,8 +7,7 @@ use svg::{Document, Node};
 /// Space around everything, in user units (pixels at scale 1).
 pub const MARGIN: f64 = 32.0;
 
-/// Every class of style: fills and strokes twice, once for each scheme; nothing is drawn with any
-/// other colour.
+/// Every class of style: fills and strokes twice, once per scheme; drawings use no other colours.
 const STYLE: &str = "
 text { font: 12px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328 }
 .title { font-size: 22px; font-weight: 600 }
@@ -61,23 +60,23 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// An empty one.
+    /// Returns an empty canvas.
     pub fn new() -> Self {
         Self { nodes: Vec::new(), width: 0.0, height: 0.0 }
     }
 
-    /// How far it reaches to the right.
+    /// Returns its width so far.
     pub fn width(&self) -> f64 {
         self.width
     }
 
-    /// Notes that something reaches as far as this.
+    /// Extends the drawing to this point.
     fn reach(&mut self, x: f64, y: f64) {
         self.width = self.width.max(x);
         self.height = self.height.max(y);
     }
 
-    /// Text whose baseline starts at (x, y), or where its class anchors it.
+    /// Draws text whose baseline starts at (x, y), or is anchored there by its class.
     pub fn text(&mut self, x: f64, y: f64, class: &str, text: impl Into<String>) {
         let text = text.into();
         let long =
@@ -156,11 +155,11 @@ impl Canvas {
     }
 }
 
-/// About how wide text of a class is.
+/// Estimates the width of text of a class.
 pub fn width(text: &str, class: &str) -> f64 {
     let is_wide = |c: &char| match class {
         class if class.contains("mono") => false,
-        // A file's name, and so any letters at all.
+        // The title is a file's name, so it can have any letters.
         class if class.contains("title") => {
             !c.is_ascii() || "mw@%".contains(*c) || c.is_uppercase()
         }

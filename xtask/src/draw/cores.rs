@@ -1,5 +1,5 @@
-//! The upper half of a drawing: a panel for each partition with its cores, and the channels below,
-//! from core to core.
+//! The upper half of a drawing: a panel per partition with its cores, and the channels below, from
+//! core to core.
 
 use super::canvas::{Canvas, MARGIN, width};
 use super::units::bytes;
@@ -22,10 +22,10 @@ const LINE: f64 = 18.0;
 /// Height of a channel.
 const RAIL: f64 = 66.0;
 
-/// A line of a panel: what, and the rest.
+/// A line of a panel: its name, and the rest.
 type Fact = (String, String);
 
-/// Draws partitions and channels from `top` down; answers where they end.
+/// Draws partitions and channels from `top` down; returns their lower end.
 pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) -> f64 {
     let facts: Vec<Vec<Fact>> =
         (0..system.partitions.len()).map(|p| facts(system, design, p)).collect();
@@ -34,7 +34,7 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) -> 
     let bottom = cards + CARD[1] + PAD;
 
     let mut x = MARGIN;
-    // Where each core's box starts, by partition and vCPU.
+    // The left edge of each core's box, by partition and vCPU.
     let mut places: Vec<Vec<f64>> = Vec::new();
     for (partition, facts) in system.partitions.iter().zip(&facts) {
         let vcpus = partition.vcpus.len() as f64;
@@ -76,7 +76,7 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) -> 
     channels(canvas, system, design, &places, [cards + CARD[1], bottom])
 }
 
-/// Cores that no partition has.
+/// Draws the cores that no partition has.
 fn nobodys(canvas: &mut Canvas, system: &System, design: &Design, [x, top, cards]: [f64; 3]) {
     let free: Vec<String> = (0..system.board.cores.len())
         .filter(|core| !design.places.cores.contains(&(*core as u32)))
@@ -94,7 +94,7 @@ fn nobodys(canvas: &mut Canvas, system: &System, design: &Design, [x, top, cards
     }
 }
 
-/// What a partition has beside cores.
+/// Returns what a partition has in addition to cores.
 fn facts(system: &System, design: &Design, p: usize) -> Vec<Fact> {
     let (partition, guest) = (&system.partitions[p], &design.guests[p]);
     let mut facts: Vec<Fact> = partition
@@ -121,7 +121,7 @@ fn facts(system: &System, design: &Design, p: usize) -> Vec<Fact> {
     if !physical.is_empty() {
         facts.push((format!("INTID {}", physical.join(", ")), "hardware".to_owned()));
     }
-    // Many ends are told by their number: each has its arrow below.
+    // Many ends are shown as a number: each has its arrow below.
     let rung: Vec<_> = guest
         .interrupts
         .iter()
@@ -144,7 +144,7 @@ fn channels(
     places: &[Vec<f64>],
     [from, below]: [f64; 2],
 ) -> f64 {
-    // An end's line leaves its core's box at a place of its own.
+    // Each end's line leaves its core's box at a separate place.
     let drop = |c: usize, side: usize| {
         let end = &system.channels[c].ends[side];
         let ends: Vec<_> =
@@ -182,7 +182,7 @@ fn channels(
     last + 30.0
 }
 
-/// A lane for each channel: those side by side share one.
+/// Returns a lane per channel: channels next to each other share one.
 fn lanes(ends: &[[f64; 2]]) -> Vec<usize> {
     let mut taken: Vec<Vec<[f64; 2]>> = Vec::new();
     let mut lanes = Vec::new();
@@ -200,7 +200,7 @@ fn lanes(ends: &[[f64; 2]]) -> Vec<usize> {
     lanes
 }
 
-/// One direction of a channel: how much, and how the receiver learns of it.
+/// Describes one direction of a channel: its size, and how the receiver is notified.
 fn direction(sender: &End, receiver: &End) -> String {
     let data = match sender.bytes {
         0 => "no data".to_owned(),

@@ -1,5 +1,4 @@
-//! The lower half of a drawing: RAM to scale with who may do what to each part of it, and the
-//! devices.
+//! The lower half of a drawing: RAM to scale with the rights to each part of it, and the devices.
 
 use super::canvas::{Canvas, MARGIN, width};
 use super::units::bytes;
@@ -12,21 +11,22 @@ use planner::tables::Access;
 const ROW: f64 = 24.0;
 /// Width of RAM.
 const BAR: f64 = 40.0;
-/// Where a row's swatch starts.
+/// The left edge of a row's swatch.
 const SWATCH: f64 = MARGIN + 110.0;
-/// Where its address, size and what it is start.
+/// The left edges of its address, size and name.
 const COLUMNS: [f64; 3] = [SWATCH + 24.0, SWATCH + 134.0, SWATCH + 204.0];
-/// Where who may starts, unless what it is needs more.
+/// The left edge of the rights, unless the names need more.
 const WHO: f64 = SWATCH + 504.0;
 /// Least height of what is drawn to scale.
 const THIN: f64 = 2.0;
-/// What EL2's block is rounded to: what lies in it changes size with every change of EL2.
+/// The size that EL2's block is rounded to, because its contents change size with every change of
+/// EL2.
 const BLOCK: u64 = 2 << 20;
 
 /// A part of RAM.
 struct Part {
     range: Range,
-    /// Lies somewhere in the part before it, which is EL2's block.
+    /// Whether it is within the part before it, which is EL2's block.
     within: bool,
     class: &'static str,
     what: String,
@@ -40,7 +40,7 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) {
     let ram: u64 = system.board.ram.iter().map(|range| range.size).sum();
     let title = format!("Memory: {} of RAM, to scale", bytes(ram));
     canvas.text(MARGIN, top + 14.0, "head", title);
-    // The last column of both starts beside the longest of what there is.
+    // The last column of both starts to the right of the longest name.
     let what = parts.iter().map(|part| &part.what);
     let what = what.chain(devices.iter().map(|(_, what, _)| what));
     let ends = what.map(|what| COLUMNS[2] + width(what, "") + 24.0);
@@ -57,11 +57,11 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) {
     for (row, part) in parts.iter().enumerate() {
         let middle = first + (row as f64 + 0.5) * ROW;
         if !part.within {
-            // Thin parts are drawn thicker, at the cost of the next free one: the sum stays.
+            // Thin parts are drawn thicker, at the cost of the next free one, so the sum stays.
             let end = part.range.base + part.range.size;
             let until = first + scale * sum_until(&system.board.ram, end);
             let thick = (until - y).max(THIN);
-            // Neighbours of one colour stay apart.
+            // Neighbours of one colour are drawn with a gap.
             let seen = if thick > 4.0 { thick - 0.8 } else { thick };
             canvas.rectangle([MARGIN, tenth(y), BAR, tenth(seen)], 0.0, part.class);
             segment = tenth(y + thick / 2.0);
@@ -88,12 +88,12 @@ pub fn draw(canvas: &mut Canvas, system: &System, design: &Design, top: f64) {
     }
 }
 
-/// A coordinate that is short to write.
+/// Rounds a coordinate so that it is short to write.
 fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// One row's cells: numbers in one width.
+/// Draws one row's cells, with numbers in one width.
 fn cells_of(canvas: &mut Canvas, y: f64, who: f64, cells: [&String; 4], muted: &str) {
     let columns = COLUMNS.into_iter().chain([who]);
     for (column, (x, cell)) in columns.zip(cells).enumerate() {
@@ -109,7 +109,7 @@ fn sum_until(ram: &[Range], address: u64) -> f64 {
     below.sum::<u64>() as f64
 }
 
-/// Every part of RAM by address, what nobody has included.
+/// Returns every part of RAM by address, including free parts.
 fn parts(system: &System, design: &Design) -> Vec<Part> {
     let places = &design.places;
     let mut parts = Vec::new();
@@ -146,7 +146,7 @@ fn parts(system: &System, design: &Design) -> Vec<Part> {
         base = base.min(range.base);
         end = end.max(range.base + range.size);
     }
-    // Where small pieces lie beside EL2 depends on its size, too.
+    // The addresses of small pieces near EL2 also depend on its size.
     let base = base / BLOCK * BLOCK;
     let end = end.next_multiple_of(BLOCK);
     for part in &mut parts {
@@ -196,7 +196,7 @@ fn free(base: u64, size: u64) -> Part {
     }
 }
 
-/// The devices: where, what, and whose.
+/// Returns the devices: registers, name, owner.
 fn devices(system: &System) -> Vec<(Range, String, String)> {
     let board = &system.board;
     let cores: Vec<String> = system

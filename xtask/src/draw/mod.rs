@@ -1,7 +1,7 @@
-//! `cargo xtask draw`: a system as one SVG. Cores with class and owner, channels with their
-//! directions, memory to scale, devices with their owners. Drawn from what was compiled, but for
-//! what changes whenever EL2 does: so the drawing in the documentation stays as it is until its
-//! system changes.
+//! `cargo xtask draw`: a system as one SVG. It shows cores with class and owner, channels with
+//! their directions, memory to scale, and devices with their owners. It is drawn from the compiled
+//! system, without the details that change whenever EL2 does, so the drawing in the documentation
+//! changes only with its system.
 
 mod canvas;
 mod cores;
@@ -24,7 +24,7 @@ use std::path::Path;
 /// `output`.
 ///
 /// # Errors
-/// If the system cannot be built, or the file not be written.
+/// If the system cannot be built, or the file cannot be written.
 pub fn command(spec: &str, gic: Option<u32>, output: Option<&Path>) -> Result<()> {
     let mut builder = Builder::for_gic(gic);
     let system = builder.system(spec)?;

@@ -1,4 +1,4 @@
-//! What drawings show, and that the one in the documentation shows what there is.
+//! Tests of the contents of drawings, and that the one in the documentation is current.
 
 #[path = "../../manifest/tests/support/mod.rs"]
 mod files;
@@ -17,8 +17,8 @@ fn compiled(system: &System, el2: &[u8]) -> Image {
     compile(system, el2).expect("a system that fits")
 }
 
-/// The drawing in the documentation is today's. Neither EL2 nor the guests are in it but by name,
-/// so none is built here. With BLESS=1 in the environment it is drawn anew.
+/// The drawing in the documentation is current. It has only the names of EL2 and the guests, so
+/// none is built here. With BLESS=1 in the environment it is drawn anew.
 #[test]
 fn the_committed_drawing_is_todays() {
     let folder = scratch();
@@ -35,7 +35,7 @@ fn the_committed_drawing_is_todays() {
     assert!(committed == drawing, "run `cargo xtask draw duo -o docs/duo.svg`");
 }
 
-/// Words of a drawing, in order; it is well-formed then.
+/// Returns the words of a drawing, in order, and checks that it is well-formed.
 fn words(drawing: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(drawing).expect("XML");
     let texts = document.descendants().filter(|node| node.has_tag_name("text"));
@@ -98,7 +98,7 @@ fn places(document: &roxmltree::Document<'_>) -> Vec<(String, Place)> {
     texts.filter_map(place).collect()
 }
 
-/// No text lies on another or leaves the page, and RAM ends above the devices.
+/// Checks that no text overlaps another or leaves the page, and that RAM ends above the devices.
 fn is_legible(system: &System) {
     let drawing = draw(system, &compiled(system, &el2_elf()).design);
     let document = roxmltree::Document::parse(&drawing).expect("XML");
@@ -126,7 +126,7 @@ fn is_legible(system: &System) {
     assert!(end.fold(0.0, f64::max) <= top, "RAM ends below {top}");
 }
 
-/// The longest names, the most channels and the most partitions that there are.
+/// The longest names, the most channels and the most partitions that are allowed.
 #[test]
 fn every_drawing_is_legible() {
     is_legible(&duo());
@@ -162,7 +162,7 @@ fn every_drawing_is_legible() {
     is_legible(&system);
 }
 
-/// A class of style that is used is defined for both schemes.
+/// Each class of style in use is defined for both schemes.
 #[test]
 fn every_class_has_its_style() {
     let system = duo();

@@ -1,5 +1,5 @@
-//! Installing on Debian and Ubuntu: from the suites that are configured if they have what is
-//! needed, else QEMU from the release's backports.
+//! Installs packages on Debian and Ubuntu: from the configured suites if they have what is needed,
+//! else QEMU from the release's backports.
 
 use super::needs::{QEMU_MAJOR, major, on_path};
 use super::sources::{Source, backports, suites};
@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const QEMU_PACKAGE: &str = "qemu-system-arm";
-/// Where a backports source is added; apt reads every `.sources` and `.list` file there.
+/// Path of the backports source that is added; apt reads every `.sources` and `.list` file there.
 const ADDED: &str = "/etc/apt/sources.list.d/bulkhead-backports";
 
 /// Installs packages by their Debian names.
 ///
 /// # Errors
-/// If this user may not, a suite with a QEMU that is new enough cannot be found, or apt fails.
+/// If this user may not, no suite has a QEMU that is new enough, or apt fails.
 pub fn install(packages: &[&str]) -> Result<()> {
     become_root()?;
     if packages.iter().any(|package| candidate(package, None).is_none()) {
@@ -29,7 +29,7 @@ pub fn install(packages: &[&str]) -> Result<()> {
     if install_from(packages, suite.as_deref())? {
         return Ok(());
     }
-    // The lists may be older than what the server still has.
+    // The lists may be older than the server's contents.
     update()?;
     if install_from(packages, suite.as_deref())? {
         return Ok(());
@@ -40,8 +40,8 @@ pub fn install(packages: &[&str]) -> Result<()> {
     )
 }
 
-/// The suite that QEMU has to come from: none if the configured ones offer a QEMU that is new
-/// enough by themselves.
+/// Returns the suite that QEMU has to come from: none if the configured ones have a QEMU that is
+/// new enough.
 fn suite_for_qemu() -> Result<Option<String>> {
     if is_new_enough(None) {
         return Ok(None);
@@ -76,7 +76,7 @@ fn is_new_enough(suite: Option<&str>) -> bool {
     candidate(QEMU_PACKAGE, suite).is_some_and(|version| version >= QEMU_MAJOR)
 }
 
-/// Major version of a package that apt would install.
+/// Returns the major version of a package that apt would install.
 fn candidate(package: &str, suite: Option<&str>) -> Option<u32> {
     let mut command = Command::new("apt-cache");
     command.env("LC_ALL", "C").args(suite.map(|suite| ["-t", suite]).iter().flatten());
@@ -84,13 +84,14 @@ fn candidate(package: &str, suite: Option<&str>) -> Option<u32> {
     candidate_in(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// Major version after `Candidate:` in what `apt-cache policy` says; none if there is none.
+/// Returns the major version after `Candidate:` in the output of `apt-cache policy`; none if there
+/// is none.
 pub(super) fn candidate_in(policy: &str) -> Option<u32> {
     let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"))?.trim();
     major(version.split_once(':').map_or(version, |(_, version)| version))
 }
 
-/// The release's code name: Ubuntu's, for systems made from it, else the system's own.
+/// Returns the release's code name: Ubuntu's, for systems made from it, else the system's own.
 pub(super) fn codename(os_release: &str) -> Option<String> {
     let value = |key: &str| {
         let mut lines = os_release.lines();
@@ -100,7 +101,7 @@ pub(super) fn codename(os_release: &str) -> Option<String> {
     value("UBUNTU_CODENAME").or_else(|| value("VERSION_CODENAME"))
 }
 
-/// Every source file's text, and whether it has the deb822 format.
+/// Returns every source file's text, and whether it has the deb822 format.
 fn source_files() -> Vec<(String, bool)> {
     let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
     let folder = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
@@ -143,7 +144,7 @@ fn install_from(packages: &[&str], suite: Option<&str>) -> Result<bool> {
     Ok(ok)
 }
 
-/// apt-get as root, asking nothing.
+/// Returns apt-get as root, without questions.
 fn apt_get() -> Command {
     let mut command = root("env");
     command.args(["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-q"]);
@@ -151,7 +152,7 @@ fn apt_get() -> Command {
     command
 }
 
-/// A command that runs as root; [`become_root`] made sure that it can.
+/// Returns a command that runs as root; [`become_root`] made sure that it can.
 fn root(program: &str) -> Command {
     if is_root() {
         return Command::new(program);
@@ -161,7 +162,7 @@ fn root(program: &str) -> Command {
     command
 }
 
-/// Asks sudo's question, if it has one, before progress is shown.
+/// Lets sudo ask for its password, if it needs one, before progress is shown.
 fn become_root() -> Result<()> {
     if is_root() {
         return Ok(());
@@ -184,7 +185,7 @@ fn become_root() -> Result<()> {
 }
 
 fn is_root() -> bool {
-    // The owner of one's own entry in /proc is the effective user.
+    // The owner of this process's entry in /proc is the effective user.
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|data| data.uid() == 0)
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask setup`: gets what is missing, and `cargo xtask doctor`: says what is there and what
-//! is not.
+//! `cargo xtask setup` installs what is missing, and `cargo xtask doctor` lists what is there and
+//! what is not.
 //!
-//! Where everything is there neither does anything, nor touches the network.
+//! If everything is there, neither changes anything or uses the network.
 
 mod apt;
 mod needs;
@@ -16,7 +16,7 @@ use needs::{Fix, Manager, NEEDS, Need, Package, missing, on_path};
 use runner::ui;
 use std::process::Command;
 
-/// Gets what `scope` needs and is missing; says nothing if nothing is.
+/// Installs missing needs of `scope`; prints nothing if none is missing.
 ///
 /// # Errors
 /// If something cannot be installed from here; the text says what to type instead.
@@ -85,8 +85,7 @@ pub fn command() -> Result<bool> {
     if needs::miri() == Some(false) {
         let mut command = Command::new("rustup");
         command.args(needs::ADD_MIRI);
-        // Where it cannot be added the check is skipped and counted: no reason for the setup to
-        // fail.
+        // If it cannot be added, the check is skipped and counted, and the setup does not fail.
         if let Err(error) = ui::run("adding Miri to the nightly toolchain", &mut command) {
             ui::say(format_args!("Miri was not added: {error:#}"));
         }
@@ -94,7 +93,7 @@ pub fn command() -> Result<bool> {
     Ok(doctor())
 }
 
-/// Whether the check `host/miri` can run here; if not, what to type.
+/// Whether the check `host/miri` can run here; if not, the command to type.
 ///
 /// # Errors
 /// The text says what is missing.
@@ -106,7 +105,7 @@ pub fn miri() -> Result<(), &'static str> {
     }
 }
 
-/// `cargo xtask doctor`: a line per need. Answers whether all are met.
+/// `cargo xtask doctor`: prints a line per need. Returns whether all are met.
 pub fn doctor() -> bool {
     let manager = Manager::find();
     let mut well = true;
@@ -120,7 +119,7 @@ pub fn doctor() -> bool {
         };
         ui::say(format_args!("{mark:<8} {:<12} {text}", need.name));
     }
-    // Wanted, not needed: without it one check is skipped.
+    // Miri is optional: without it one check is skipped.
     let (mark, text) = match miri() {
         Ok(()) => ("ok", "nightly toolchain with miri and rust-src"),
         Err(why) => ("optional", why),

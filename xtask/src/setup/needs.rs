@@ -1,5 +1,5 @@
-//! What Bulkhead needs on the machine it is built on: one row a need, with how to see it and how to
-//! get it.
+//! The needs of Bulkhead on the machine it is built on: one row per need, with its probe and its
+//! fix.
 
 use anyhow::{Context, Result, bail, ensure};
 use runner::build::TARGET;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 /// Oldest QEMU whose `virt` machine behaves as the tests expect.
 pub const QEMU_MAJOR: u32 = 9;
 
-/// What a need is for.
+/// The use of a need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Building images and running them: `cargo xtask qemu`.
@@ -39,13 +39,13 @@ pub struct Package {
     pub brew: &'static str,
 }
 
-/// Something that must be there.
+/// A program or file that must be there.
 pub struct Need {
     /// Its name.
     pub name: &'static str,
-    /// What it is for.
+    /// Its use.
     pub scope: Scope,
-    /// Looks for it and answers its version.
+    /// Looks for it and returns its version.
     pub probe: fn() -> Result<String>,
     /// How to get it.
     pub fix: Fix,
@@ -101,12 +101,12 @@ pub const NEEDS: [Need; 6] = [
     },
 ];
 
-/// What `rustup component list --toolchain nightly --installed` says where a nightly has Miri and
-/// what it builds from.
+/// Lines of `rustup component list --toolchain nightly --installed` where a nightly has Miri and
+/// its sources.
 const MIRI: [&str; 2] = ["miri", "rust-src"];
 
-/// Whether a nightly toolchain is installed, and whether it has what `host/miri` needs. Nothing
-/// else needs a nightly, so that none is installed for it.
+/// Whether a nightly toolchain is installed, and whether it has what `host/miri` needs. Only that
+/// check needs a nightly, so none is installed for it.
 pub fn miri() -> Option<bool> {
     let output = Command::new("rustup")
         .args(["component", "list", "--toolchain", "nightly", "--installed"])
@@ -121,15 +121,15 @@ pub fn miri() -> Option<bool> {
 /// Arguments for rustup that add Miri to the nightly toolchain.
 pub const ADD_MIRI: [&str; 6] = ["component", "add", "--toolchain", "nightly", MIRI[0], MIRI[1]];
 
-/// Needs of `scope` (those of running are also those of testing) that are not met.
+/// Returns the needs of `scope` (those of running are also those of testing) that are not met.
 pub fn missing(scope: Scope) -> Vec<&'static Need> {
     NEEDS.iter().filter(|need| need.scope <= scope && (need.probe)().is_err()).collect()
 }
 
-/// What installs packages here.
+/// The package manager of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manager {
-    /// Debian, Ubuntu: this program installs by itself.
+    /// Debian, Ubuntu: this program installs packages itself.
     Apt,
     /// Fedora.
     Dnf,
@@ -140,7 +140,7 @@ pub enum Manager {
 }
 
 impl Manager {
-    /// The first one on the search path.
+    /// Returns the first one on the search path.
     pub fn find() -> Option<Self> {
         let programs = [
             ("apt-get", Manager::Apt),
@@ -151,7 +151,7 @@ impl Manager {
         programs.into_iter().find(|(program, _)| on_path(program)).map(|(_, manager)| manager)
     }
 
-    /// The command that installs `packages`, for people to type.
+    /// Returns the command that installs `packages`, for people to type.
     pub fn command(self, packages: &[Package]) -> String {
         let (command, name): (_, fn(&Package) -> &'static str) = match self {
             Manager::Apt => ("sudo apt-get install", |package| package.apt),
@@ -165,7 +165,7 @@ impl Manager {
 }
 
 impl Need {
-    /// What to type where this need is not met.
+    /// Returns what to type if this need is not met.
     pub fn advice(&self, manager: Option<Manager>) -> String {
         match (&self.fix, manager) {
             (Fix::Rustup(_), _) if on_path("rustup") => "cargo xtask setup".to_string(),
@@ -208,7 +208,7 @@ pub fn major(version: &str) -> Option<u32> {
 
 fn first_line(program: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(program);
-    // Rust's tools are those of the repository's toolchain.
+    // Rust's tools are those of the repository's toolchain, which rustup selects by the folder.
     command.args(arguments).current_dir(runner::workspace::root()).stdin(Stdio::null());
     let Ok(output) = command.output() else { bail!("{program} is not installed") };
     ensure!(output.status.success(), "{program} is not installed");

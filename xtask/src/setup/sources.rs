@@ -1,20 +1,20 @@
 //! apt's sources: finds whether a suite is among them, and derives a backports source from the one
 //! for the release.
 //!
-//! Text in, text out. The addresses, keys and options are those that the machine's administrator
-//! configured.
+//! The functions convert text only. The addresses, keys and options are those that the machine's
+//! administrator configured.
 
 /// A new file for `/etc/apt/sources.list.d`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Its name's end: `sources` (deb822) or `list`.
+    /// The end of its name: `sources` (deb822) or `list`.
     pub extension: &'static str,
     /// Its text.
     pub text: String,
 }
 
-/// Suites that a source file names, those switched off apart. `deb822` says which of the two
-/// formats it has.
+/// Returns the suites that a source file names, except disabled ones. `deb822` says which of the
+/// two formats it has.
 pub fn suites(file: &str, deb822: bool) -> Vec<String> {
     if deb822 {
         let stanzas = stanzas(file);
@@ -27,8 +27,8 @@ pub fn suites(file: &str, deb822: bool) -> Vec<String> {
     }
 }
 
-/// A source for the suite `release-backports`, made from the file's source for `release`, if it has
-/// one.
+/// Derives a source for the suite `release-backports` from the file's source for `release`, if it
+/// has one.
 pub fn backports(file: &str, deb822: bool, release: &str) -> Option<Source> {
     let suite = format!("{release}-backports");
     if deb822 {
@@ -59,8 +59,8 @@ pub fn backports(file: &str, deb822: bool, release: &str) -> Option<Source> {
     }
 }
 
-/// deb822 stanzas as fields; a value keeps its continuation lines. Comments and stanzas with
-/// `Enabled: no` are left out.
+/// Splits deb822 stanzas into fields; a value keeps its continuation lines. Comments and stanzas
+/// with `Enabled: no` are left out.
 fn stanzas(file: &str) -> Vec<Vec<(String, String)>> {
     let mut stanzas = vec![Vec::<(String, String)>::new()];
     for line in file.lines().filter(|line| !line.starts_with('#')) {
@@ -83,7 +83,7 @@ fn stanzas(file: &str) -> Vec<Vec<(String, String)>> {
     stanzas
 }
 
-/// A field's words; names of fields are the same in any case.
+/// Returns a field's words; names of fields are case-insensitive.
 fn field(stanza: &[(String, String)], name: &str) -> Option<Vec<String>> {
     let (_, value) = stanza.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
     Some(value.split_whitespace().map(String::from).collect())

@@ -1,5 +1,5 @@
-//! apt's source formats, as Debian and Ubuntu ship them and as administrators write them; what apt
-//! says; advice.
+//! Tests of apt's source formats, as Debian and Ubuntu ship them and as administrators write them;
+//! of apt's output; of advice.
 
 use super::apt::{candidate_in, codename};
 use super::needs::{Manager, NEEDS, major};

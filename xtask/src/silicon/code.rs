@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! EL2's instructions in a finished image, to be found and replaced.
+//! EL2's instructions in a finished image, to find and replace them.
 
 use anyhow::{Context, Result, ensure};
 
@@ -17,7 +17,7 @@ pub struct Code {
 }
 
 impl Code {
-    /// The code in `prepared`'s image.
+    /// Reads the code in `prepared`'s image.
     ///
     /// # Errors
     /// If EL2's executable cannot be read.
@@ -32,7 +32,7 @@ impl Code {
         })
     }
 
-    /// The instruction at `offset`.
+    /// Returns the instruction at `offset`.
     #[must_use]
     pub fn word(&self, offset: u32) -> u32 {
         self.words.get(offset as usize / 4).copied().unwrap_or(0)
@@ -49,7 +49,7 @@ impl Code {
         self.symbols.functions(offset).iter().any(|name| name == function)
     }
 
-    /// Offsets of the calls in `function` of functions whose name starts with `callee`.
+    /// Returns the offsets of the calls in `function` of functions whose name starts with `callee`.
     #[must_use]
     pub fn calls(&self, function: &str, callee: &str) -> Vec<u32> {
         let target = |offset: u32, word: u32| offset.wrapping_add_signed((word << 6) as i32 >> 4);
@@ -64,7 +64,7 @@ impl Code {
     }
 }
 
-/// The image `bytes` with other instructions at these offsets.
+/// Returns the image `bytes` with other instructions at these offsets.
 ///
 /// # Errors
 /// If one of them is not in the image.

@@ -21,20 +21,20 @@ use runner::build::Builder;
 use runner::ui::{self, Step};
 use runner::workspace;
 
-/// What is asked for.
+/// The command's options.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// How to run.
+    /// The options of the run.
     pub run: Options,
-    /// Where to write the findings as JSON too.
+    /// Path for the findings as JSON.
     pub json: Option<PathBuf>,
 }
 
-/// Builds `spec` for GIC version `gic` or its board's first, and runs it under the checker; answers
-/// whether nothing is wrong.
+/// Builds `spec` for GIC version `gic` or its board's first, and runs it under the checker; returns
+/// whether no rule is broken.
 ///
 /// # Errors
-/// If it cannot be built or run, or the checker's report is worth nothing.
+/// If it cannot be built or run, or the checker's report is not reliable.
 pub fn command(spec: &str, gic: Option<u32>, request: &Request) -> Result<bool> {
     let mut builder = Builder::for_gic(gic);
     let findings = check(&mut builder, spec, &request.run)?;
@@ -57,10 +57,10 @@ pub fn check(builder: &mut Builder, spec: &str, options: &Options) -> Result<Fin
     findings(&prepared, &checked)
 }
 
-/// What `checked` found, with names and waivers.
+/// Returns the findings of `checked`, with names and waivers.
 ///
 /// # Errors
-/// If events were put down to the wrong cores.
+/// If events were attributed to the wrong cores.
 pub fn findings(prepared: &Prepared, checked: &Checked) -> Result<Findings> {
     let report = &checked.report;
     ensure!(
@@ -72,7 +72,7 @@ pub fn findings(prepared: &Prepared, checked: &Checked) -> Result<Findings> {
     Findings::new(prepared, checked, &waivers::read()?)
 }
 
-/// The checker's rules, one a line.
+/// Lists the checker's rules, one per line.
 #[must_use]
 pub fn list() -> String {
     let width = rules::RULES.iter().map(|rule| rule.id.len()).max().unwrap_or(0);
@@ -80,7 +80,7 @@ pub fn list() -> String {
     rules::RULES.iter().map(line).collect()
 }
 
-/// Explains a rule of the checker's; none if there is no such rule.
+/// Explains a rule of the checker; none if there is no such rule.
 #[must_use]
 pub fn explain(id: &str) -> Option<String> {
     let rule = rules::find(id)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names for the places in a checker's report: EL2's from its executable, a guest's from the
-//! program it runs.
+//! Names for the places in a checker's report: EL2's from its executable, a guest's from its
+//! program.
 
 use addr2line::Loader;
 use anyhow::Result;
@@ -9,30 +9,30 @@ use silicon_model::report::Place;
 use super::run::Prepared;
 use crate::trace::Symbols;
 
-/// What addresses of a run mean.
+/// The names of a run's addresses.
 pub struct Names {
     el2: Symbols,
-    /// By core: its partition's name, and its program's symbols if it has any.
+    /// Each core's partition: its name, and its program's symbols if it has any.
     guests: Vec<Option<(String, Option<Loader>)>>,
-    /// Where EL2 is: as loaded, as moved; and its size.
+    /// EL2's addresses, as loaded and as moved, and its size.
     loaded: u64,
     moved: u64,
     size: u64,
 }
 
-/// A place in words.
+/// A place with its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Functions whose code it is, the outermost first.
+    /// The functions that have the code, the outermost first.
     pub functions: Vec<String>,
     /// Source file and line.
     pub line: Option<String>,
-    /// EL2's: bytes from the image's start.
+    /// Offset in the image, if the code is EL2's.
     pub offset: Option<u32>,
 }
 
 impl Names {
-    /// The names of a run of `prepared`, loaded at `loaded`.
+    /// Reads the names for a run of `prepared`, loaded at `loaded`.
     ///
     /// # Errors
     /// If EL2's executable cannot be read.
@@ -59,13 +59,13 @@ impl Names {
         })
     }
 
-    /// Where in the image the address `pc` of EL2's is.
+    /// Returns the offset in the image of EL2's address `pc`.
     fn offset(&self, pc: u64) -> Option<u32> {
         let from = |base: u64| pc.checked_sub(base).filter(|&offset| offset < self.size);
         u32::try_from(from(self.moved).or_else(|| from(self.loaded))?).ok()
     }
 
-    /// The instruction at `offset` of EL2.
+    /// Returns the instruction at `offset` of EL2.
     #[must_use]
     pub fn at(&self, offset: u32) -> Named {
         Named {
@@ -75,7 +75,7 @@ impl Names {
         }
     }
 
-    /// A place of a report's.
+    /// Returns the names of a place in a report.
     #[must_use]
     pub fn named(&self, place: &Place) -> Named {
         if let Some(offset) = self.offset(place.pc).filter(|_| place.el == 2) {
@@ -105,7 +105,7 @@ impl Names {
         named
     }
 
-    /// A place of a report's, in one line.
+    /// Returns the names of a place in a report, in one line.
     #[must_use]
     pub fn words(&self, place: &Place) -> String {
         let named = self.named(place);
@@ -116,7 +116,7 @@ impl Names {
             None => format!("{:#x}", place.pc),
         };
         match place.pc {
-            // The model's site 0: whatever ran before the image.
+            // The model's site 0: all code that ran before the image.
             0 => format!("{name}, before the image started"),
             _ => format!(
                 "core {} at EL{}, {name}{line}, {address}, block {}",

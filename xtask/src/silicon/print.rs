@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a run under the checker found, in words and as JSON.
+//! The results of a run under the checker, as text and as JSON.
 
 use std::fmt::Write;
 
@@ -18,7 +18,7 @@ use runner::qemu::Verdict;
 pub struct Finding {
     /// As the model found it.
     pub violation: Violation,
-    /// A warning only: its rule warns, or it is a guest's own affair.
+    /// Whether it is only a warning: its rule warns, or the guest's own operations broke it.
     pub warns: bool,
     /// Functions it is in, the outermost first.
     pub functions: Vec<String>,
@@ -26,26 +26,26 @@ pub struct Finding {
     pub line: Option<String>,
     /// Its waiver's reason.
     pub waiver: Option<String>,
-    /// All of it in words.
+    /// The complete text.
     pub text: String,
 }
 
-/// All of a run.
+/// All findings of a run.
 pub struct Findings {
     /// The system's name.
     name: String,
-    /// Each of them.
+    /// The findings.
     pub all: Vec<Finding>,
-    /// What ran.
+    /// The model's report.
     pub report: Report,
-    /// How the system ended.
+    /// The end of the system.
     verdict: Option<Verdict>,
     /// Seconds.
     seconds: f32,
 }
 
 impl Findings {
-    /// Names what `checked` found.
+    /// Adds names to the findings of `checked`.
     ///
     /// # Errors
     /// If EL2's executable cannot be read.
@@ -91,7 +91,8 @@ impl Findings {
         self.verdict.is_some() || self.report.stopped
     }
 
-    /// Whether nothing is wrong, and the system ended well or was ended where it was to be.
+    /// Whether no finding fails the run, and the system ended without error or where it was told
+    /// to.
     #[must_use]
     pub fn holds(&self) -> bool {
         let ended = match &self.verdict {
@@ -101,7 +102,7 @@ impl Findings {
         ended && self.failures() == 0
     }
 
-    /// All of it for other programs.
+    /// Returns everything as JSON, for other programs.
     #[must_use]
     pub fn json(&self) -> Value {
         let findings = self.all.iter().map(|finding| {
@@ -204,7 +205,7 @@ fn text(violation: &Violation, names: &Names, report: &Report, waiver: Option<&s
     text
 }
 
-/// EL2's instructions around `offset`.
+/// Lists EL2's instructions around `offset`.
 fn listing(offset: Option<u32>, report: &Report) -> String {
     const AROUND: u32 = 4 * 4;
     let Some(offset) = offset else {

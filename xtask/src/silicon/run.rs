@@ -16,7 +16,7 @@ use runner::qemu::{self, Outcome, Verdict, Watch};
 use runner::workspace;
 use runner::{errands, ui};
 
-/// How long one run may take.
+/// Time limit of one run.
 const LIMIT: Duration = Duration::from_secs(900);
 /// The nonce of every run: runs are the same, byte for byte.
 const NONCE: u64 = 0x1234_5678_9abc_def0;
@@ -35,19 +35,19 @@ pub struct Prepared {
     machine: system::Qemu,
 }
 
-/// How a run differs from the usual one.
+/// The differences of a run from the usual one.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// All cores at once, each in a thread of QEMU's, instead of one after the other by
+    /// Runs all cores at once, each in a thread of QEMU, instead of one after the other by
     /// instructions.
     pub threads: bool,
-    /// End after so many blocks of guests.
+    /// Ends the run after this number of blocks of guests.
     pub stop: Option<u64>,
-    /// End at the first violation.
+    /// Ends the run at the first violation.
     pub first: bool,
     /// Offsets of `ERET`s that are taken not to synchronize.
     pub unsynchronized: Vec<u32>,
-    /// Believe what QEMU says of the running core: for the test that it may not be believed.
+    /// Believes QEMU's number of the running core: for the test that shows that it can be wrong.
     pub believe: bool,
     /// Another command line for a partition.
     pub command_line: Option<(&'static str, &'static str)>,
@@ -55,11 +55,11 @@ pub struct Options {
 
 /// A run that came to its end, or to the end that was asked for.
 pub struct Checked {
-    /// What the model found.
+    /// The model's report.
     pub report: Report,
-    /// How the system ended; none if the run was ended before.
+    /// How the system ended; none if the run was ended before that.
     pub verdict: Option<Verdict>,
-    /// How long it took.
+    /// The time that it took.
     pub time: Duration,
 }
 
@@ -118,8 +118,9 @@ impl Prepared {
         format!("{} ({}, GICv{})", self.system.name, board.name, board.gic.version)
     }
 
-    /// Whether cores run at once. Where firmware's cores poll a spin table, they do: one after the
-    /// other by instructions, a machine that is never idle would run through every nanosecond.
+    /// Whether cores run at once. They do where firmware's cores poll a spin table. If they ran one
+    /// after the other by instructions, a machine that is never idle would run through every
+    /// nanosecond.
     fn threads(&self, options: &Options) -> bool {
         options.threads || !self.release_addresses().is_empty()
     }
@@ -134,7 +135,7 @@ impl Prepared {
         let board = &self.system.board;
         let range = |range: system::Range| (range.base, range.size);
         let vcpus = self.system.partitions.iter().flat_map(|p| &p.vcpus);
-        // The plan's rows rise by core number.
+        // The plan's rows are in ascending order of core numbers.
         let mut owned: Vec<_> = vcpus.map(|vcpu| vcpu.core as usize).collect();
         owned.sort_unstable();
         let mut private = vec![(0, 0); board.cores.len()];
@@ -190,7 +191,7 @@ impl Prepared {
             qemu::run(&self.machine, &image, &run, stays_up, Watch::default(), &mut |_| Ok(()))?;
         let checked = self.checked(&outcome, &report);
         for file in [image, settings, report] {
-            // What was never made need not be removed.
+            // Some of the files may not exist.
             let _ = std::fs::remove_file(file);
         }
         checked

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Waivers: violations that are known and left, each with its reason. All are in
+//! Waivers: known violations that are not corrected, each with its reason. All are in
 //! `xtask/silicon/waivers.toml`.
 
 use anyhow::{Context, Result, ensure};
@@ -8,25 +8,25 @@ use silicon_model::rules;
 
 use runner::workspace;
 
-/// Where they are.
+/// The waivers' file.
 pub const FILE: &str = "xtask/silicon/waivers.toml";
 
-/// A violation that is left.
+/// A violation that is not corrected.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Waiver {
     /// The rule's name.
     pub rule: String,
-    /// A function that the place is in.
+    /// A function around the place.
     pub symbol: String,
-    /// Why it is right, or how long it is left.
+    /// Why the violation is right, or until when it stays.
     pub reason: String,
 }
 
 /// Reads the waivers.
 ///
 /// # Errors
-/// If the file cannot be read, names no rule, or gives no reason.
+/// If the file cannot be read, or an entry has an unknown rule or no reason.
 pub fn read() -> Result<Vec<Waiver>> {
     let path = workspace::root().join(FILE);
     let text = std::fs::read_to_string(&path)
@@ -60,7 +60,7 @@ fn parse(text: &str) -> Result<Vec<Waiver>> {
     Ok(waivers)
 }
 
-/// The waiver of a violation of `rule` in these functions.
+/// Returns the waiver of a violation of `rule` in these functions.
 #[must_use]
 pub fn find<'a>(waivers: &'a [Waiver], rule: &str, functions: &[String]) -> Option<&'a Waiver> {
     let covers = |symbol: &String| functions.iter().any(|function| function == symbol);

@@ -1,4 +1,4 @@
-//! Counts source lines: what is left of a crate's `src/` without blank lines, comments and tests.
+//! Counts source lines: the lines of a crate's `src/` without blank lines, comments and tests.
 //!
 //! A line counts if it holds code after rustfmt with its defaults (which `cargo xtask test`
 //! checks). Not counted are
@@ -6,13 +6,13 @@
 //! - files named `tests.rs` and those in folders named `tests`;
 //! - items under `#[cfg(test)]`, to their closing brace.
 //!
-//! Assembly files count by the same rules. Code for loom's builds counts: it stands between the
+//! Assembly files count by the same rules. Code for loom's builds counts, because it is between the
 //! lines that run.
 
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Source lines below `folder`.
+/// Counts the source lines below `folder`.
 ///
 /// # Errors
 /// If a file cannot be read.

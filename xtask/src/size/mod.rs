@@ -1,4 +1,5 @@
-//! `cargo xtask size`: what runs at EL2, in bytes and in source lines, against its budgets.
+//! `cargo xtask size`: the size of the code at EL2, in bytes and in source lines, compared with its
+//! budgets.
 
 mod lines;
 mod sections;
@@ -14,25 +15,25 @@ use std::path::{Path, PathBuf};
 
 /// Most bytes of code and constants at EL2.
 ///
-/// The design wants 49,152 without options: what real software asked of console, boot and interrupt
-/// controllers took it beyond. How much each of them cost is not measured.
+/// The design wants 49,152 without options. The demands of real software on console, boot and
+/// interrupt controllers took it beyond that. The cost of each of them is not measured.
 pub const BYTES: u64 = 57_344;
 /// Most source lines of the first-party crates linked into EL2, counted over both GICs together.
 ///
-/// The design wants 7,000, which real software's faults took it beyond: 163 of these are a table
-/// for tests.
+/// The design wants 7,000. Corrections for real software took it beyond that; 163 of these lines
+/// are a table for tests.
 pub const LINES: u64 = 8_000;
 
-/// What runs at EL2.
+/// The size of the code at EL2.
 pub struct Sizes {
-    /// GIC version, and for it sections of code and constants, bytes each.
+    /// Sections of code and constants by GIC version, with the bytes of each.
     flavours: Vec<(u32, Vec<(String, u64)>)>,
-    /// First-party crates, source lines each.
+    /// First-party crates, with the source lines of each.
     crates: Vec<(String, u64)>,
 }
 
-/// `cargo xtask size`: prints both figures with what they are made of; answers whether they keep to
-/// the budgets.
+/// `cargo xtask size`: prints both figures with their parts; returns whether they are within the
+/// budgets.
 ///
 /// # Errors
 /// As [`measure`].
@@ -45,7 +46,7 @@ pub fn command() -> Result<bool> {
 /// Builds the hypervisor (release) and measures it.
 ///
 /// # Errors
-/// If it does not build, or Cargo does not say what it is made of.
+/// If it does not build, or Cargo does not list its crates.
 pub fn measure() -> Result<Sizes> {
     let mut flavours = Vec::new();
     for (gic, ..) in build::FLAVOURS {
@@ -61,18 +62,18 @@ pub fn measure() -> Result<Sizes> {
 }
 
 impl Sizes {
-    /// Bytes of code and constants, of the larger flavour.
+    /// Returns the bytes of code and constants, of the larger flavour.
     pub fn bytes(&self) -> u64 {
         let sums = self.flavours.iter().map(|(_, sections)| sum(sections));
         sums.max().unwrap_or(0)
     }
 
-    /// Source lines.
+    /// Returns the source lines.
     pub fn lines(&self) -> u64 {
         sum(&self.crates)
     }
 
-    /// Whether both sums keep to their budgets.
+    /// Whether both sums are within their budgets.
     pub fn within(&self) -> bool {
         self.bytes() <= BYTES && self.lines() <= LINES
     }
@@ -105,7 +106,8 @@ fn table(f: &mut Formatter<'_>, rows: &[(String, u64)], budget: u64) -> std::fmt
     write!(f, "  {:<24} {:>7}  {word} the budget of {budget}", "total", sum(rows))
 }
 
-/// The first-party crates linked into EL2, with their folders: those that Cargo takes from a path.
+/// Returns the first-party crates linked into EL2, with their folders: those that Cargo takes from
+/// a path.
 fn crates() -> Result<Vec<(String, PathBuf)>> {
     let mut command = workspace::cargo("tree");
     command.args(["--locked", "--package", HYPERVISOR, "--target", TARGET, "--edges", "normal"]);

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use object::elf::{SHF_ALLOC, SHF_WRITE, SHT_NOBITS};
 use object::{Object, ObjectSection, SectionFlags};
 
-/// Sections that are loaded and that the program does not write, with their sizes in bytes, in the
-/// file's order.
+/// Returns the sections that are loaded and that the program does not write, with their sizes in
+/// bytes, in the file's order.
 ///
 /// `.data.rel.ro` is flagged as writable because relocation writes it once; it holds constants and
 /// counts. So do the tables that relocation itself reads.

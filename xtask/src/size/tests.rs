@@ -1,4 +1,4 @@
-//! What counts as a source line and as a byte, shown on small samples and on this very program.
+//! Tests of what counts as a source line and as a byte, on small samples and on this program.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Damages images, for tests of what EL2 does then.
+//! Damages images, for tests of EL2's reaction.
 
 use plan::{Core, Header, Partition};
 use planner::rows;
@@ -25,7 +25,8 @@ pub fn inflict(damage: Damage, image: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// Where the plan lies in an image: its offset is the image's word at byte 64 (`docs/plan.md`).
+/// Returns the plan's range in an image: its offset is the image's word at byte 64
+/// (`docs/plan.md`).
 fn plan(image: &[u8]) -> Option<Range<usize>> {
     let start = usize::try_from(word(image, 64)?).ok()?;
     let size = word(image, start + offset_of!(Header, size))?;
@@ -37,9 +38,9 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// Where the last core's running translation maps the first page of its partition's state: the
-/// descriptor's place in the image (DDI 0487, D8.2 and D8.3, 4 KiB granule; input and output
-/// address are one).
+/// Returns the offset in the image of the descriptor by which the last core's running translation
+/// maps the first page of its partition's state (DDI 0487, D8.2 and D8.3, 4 KiB granule; input and
+/// output address are equal).
 fn state_page(image: &[u8], plan: &[u8]) -> Option<usize> {
     let (header, _) = Header::read_from_prefix(plan).ok()?;
     let row = |array: plan::Array, index: u32, size: usize| {

@@ -1,5 +1,5 @@
-//! What is checked without QEMU: formatting, lints, the tests of every crate, all interleavings,
-//! the budgets.
+//! Checks without QEMU: formatting, lints, the tests of every crate, all interleavings, the
+//! budgets.
 
 use crate::{callgraph, fuzz, setup, size};
 use anyhow::{Context, Result, ensure};
@@ -15,12 +15,12 @@ use std::time::Duration;
 pub struct Check {
     /// Its name.
     pub name: &'static str,
-    /// Takes its name, for progress. Answers how many tests passed in it; none if it is not made of
-    /// tests.
+    /// Runs the check; it takes its name, for progress. Returns how many tests passed in it; none
+    /// if it does not consist of tests.
     pub run: fn(&str) -> Result<usize>,
 }
 
-/// Why a check could not be made. That is no failure.
+/// Why a check could not run, which is not a failure.
 #[derive(Debug)]
 pub struct Skipped(pub &'static str);
 
@@ -32,8 +32,8 @@ impl std::fmt::Display for Skipped {
 
 impl std::error::Error for Skipped {}
 
-/// All of them. Where two are made at a time, what builds into the same folder does not stand
-/// together: cargo would let one wait for the other.
+/// All checks. Checks that build into the same folder are not adjacent in this list: if two of them
+/// ran at the same time, cargo would let one wait for the other.
 pub const CHECKS: &[Check] = &[
     Check {
         name: "format",
@@ -51,10 +51,10 @@ pub const CHECKS: &[Check] = &[
     Check { name: "callgraph", run: |_| callgraph::check().map(|()| 0) },
 ];
 
-/// Guest crates with a part that runs on the host. Their binary is no test, so that nobody builds
-/// it there.
+/// Guest crates with a library that runs on the host. Their binary is not a test and is not built
+/// there.
 const GUEST_LIBRARIES: &[&str] = &["sensor"];
-/// Crates whose interleavings loom tries, and the test programs that do so.
+/// Crates whose interleavings loom explores, and their test programs.
 const LOOM: &[&str] = &[
     "bulkhead-channel",
     "bulkhead-console",
@@ -68,7 +68,7 @@ fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     names.iter().flat_map(|name| ["--package", name])
 }
 
-/// The tests of every crate that builds for the host, in whole or its library alone.
+/// Runs the tests of every crate that builds for the host, as a whole or only its library.
 fn crates(name: &str) -> Result<usize> {
     let others = bare_metal(&workspace::root())?;
     let others = others.iter().filter(|name| !GUEST_LIBRARIES.contains(&name.as_str()));
@@ -87,7 +87,7 @@ fn clippy(name: &str, arguments: &[&str]) -> Result<usize> {
     )
 }
 
-/// Arguments for Cargo that build EL2 otherwise than by default: for another GIC, without its fast
+/// Returns arguments for Cargo for the other builds of EL2: for another GIC, without its fast
 /// paths, both.
 fn el2_builds() -> Vec<Vec<&'static str>> {
     let mut builds = Vec::new();
@@ -114,13 +114,13 @@ fn clippy_bare_metal(name: &str) -> Result<usize> {
     Ok(count)
 }
 
-/// Builds the documentation of every crate, every build of EL2 and guests included. A warning is a
-/// failure.
+/// Builds the documentation of every crate, including every build of EL2 and the guests. A warning
+/// is a failure.
 fn documentation(name: &str) -> Result<usize> {
     let doc = |arguments: &[&str]| {
         let mut command = workspace::cargo("doc");
         command.args(["--locked", "--no-deps"]).args(arguments);
-        // The flags of .cargo/config.toml go with these.
+        // The flags of .cargo/config.toml apply in addition to these.
         command.env("RUSTDOCFLAGS", "-D warnings");
         checked(name, &mut command)
     };
@@ -136,15 +136,15 @@ fn documentation(name: &str) -> Result<usize> {
     Ok(0)
 }
 
-/// Holds dependencies to deny.toml with cargo-deny. Licences and sources are held to it by a test
-/// in any case.
+/// Checks dependencies against deny.toml with cargo-deny. A separate test checks licences and
+/// sources without it.
 fn dependencies(name: &str) -> Result<usize> {
     let mut version = workspace::cargo("deny");
     let installed = version.arg("--version").output();
     if !installed.is_ok_and(|output| output.status.success()) {
         return Err(Skipped("cargo-deny is missing: cargo install --locked cargo-deny").into());
     }
-    // Not the advisories: they change from day to day, and come from the network.
+    // The advisories are left out: they change from day to day, and come from the network.
     let what = ["--locked", "check", "licenses", "bans", "sources"];
     checked(name, workspace::cargo("deny").args(what))
 }
@@ -185,8 +185,8 @@ pub fn bare_metal(root: &Path) -> Result<Vec<String>> {
 fn interleavings(name: &str) -> Result<usize> {
     let mut command = workspace::cargo("test");
     command.arg("--locked").args(packages(LOOM)).args(LOOM_TESTS);
-    // Another configuration of the same crates: a folder of its own keeps the others from being
-    // built again.
+    // This is another configuration of the same crates: a separate folder keeps the others from
+    // being built again.
     command
         .env("RUSTFLAGS", "--cfg loom")
         .arg("--target-dir")
@@ -194,8 +194,8 @@ fn interleavings(name: &str) -> Result<usize> {
     tests(name, &mut command)
 }
 
-/// Crates whose tests Miri runs as well: those that share memory with someone who may write it at
-/// any moment.
+/// Crates whose tests Miri also runs: they share memory with a peer that may write it at any
+/// moment.
 const MIRI: &[&str] = &["bulkhead-channel", "bulkhead-doorbell"];
 
 /// Runs tests under Miri, which finds undefined behaviour and data races. It comes only with
@@ -208,7 +208,7 @@ fn miri(name: &str) -> Result<usize> {
         .current_dir(workspace::root())
         .args(["run", "nightly", "cargo", "miri", "test", "--locked"])
         .args(packages(MIRI))
-        // Interpreted code and native code of another compiler: a folder of its own.
+        // Interpreted code, and native code of another compiler, go to a separate folder.
         .arg("--target-dir")
         .arg(workspace::target_dir().join("miri"))
         // Property tests ask for the working folder.
@@ -220,7 +220,7 @@ fn miri(name: &str) -> Result<usize> {
     tests(name, &mut command)
 }
 
-/// A test that hangs fails, and its name is told: without a word for so long, it does. The longest
+/// A test without output for this time hangs: it fails, and the message names it. The longest
 /// silence is loom's, 5 minutes on a busy host.
 const SILENCE: Duration = Duration::from_secs(20 * 60);
 
@@ -237,7 +237,7 @@ pub fn count(output: &[String]) -> usize {
     results.filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok()).sum()
 }
 
-/// Seconds that each fuzz target gets here; seeds alone are replayed by `host/crates` in any case.
+/// Seconds that each fuzz target gets here; `host/crates` always replays the seeds.
 const FUZZING: u32 = 2;
 
 fn fuzzing(_: &str) -> Result<usize> {

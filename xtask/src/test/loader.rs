@@ -1,5 +1,5 @@
-//! The tests' own boot loader in front of an image, and the boot device trees that it passes:
-//! QEMU's own, changed.
+//! The tests' own boot loader in front of an image, and the boot device trees that it passes, which
+//! are QEMU's with changes.
 
 use anyhow::{Context, Result, ensure};
 use dtoolkit::Node;
@@ -11,16 +11,16 @@ use system_tests::{Edit, Loader};
 
 /// Bytes from the loader to the image; an arm64 Image starts at a multiple of it.
 const IMAGE: usize = 2 << 20;
-/// Where the loader's own words are: what to leave, and where the tree is.
+/// Offsets of the loader's own words: what it leaves, and where the tree is.
 const LEAVES: usize = 64;
 const TREE: usize = 72;
-/// What the tree lies at a multiple of.
+/// Alignment of the tree.
 const ALIGN: usize = 64 << 10;
 
-/// The loader (an ELF file), then `image`, then `tree`, as one arm64 Image.
+/// Packs the loader (an ELF file), then `image`, then `tree`, as one arm64 Image.
 ///
 /// # Errors
-/// If the ELF file is no such loader.
+/// If the ELF file is not such a loader.
 pub fn in_front(elf: &[u8], loader: &Loader, image: &[u8], tree: &[u8]) -> Result<Vec<u8>> {
     let file = object::File::parse(elf).context("the loader is no ELF file")?;
     let text = file.section_by_name(".text");
@@ -44,10 +44,10 @@ fn put(bytes: &mut [u8], at: usize, value: u64) {
     bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }
 
-/// The flattened tree `bytes` after `edits`.
+/// Returns the flattened tree `bytes` after `edits`.
 ///
 /// # Errors
-/// If it is none, or has not what an edit changes.
+/// If it is not a tree, or does not have what an edit changes.
 pub fn edited(bytes: &[u8], edits: &[Edit]) -> Result<Vec<u8>> {
     let fdt = Fdt::new(bytes).context("QEMU's device tree")?;
     let mut tree = DeviceTree::from_fdt(&fdt);
@@ -96,7 +96,7 @@ fn set(node: &mut DeviceTreeNode, name: &str, value: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// What every loader's file is checked by: the bits that `tests/loader` knows.
+/// The check of every loader's file: the bits that `tests/loader` knows.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that is checked, one line each, and one result last.
+//! `cargo xtask test`: runs every check, prints one line each, and the result last.
 
 mod damage;
 mod host;
@@ -17,27 +17,27 @@ use std::iter::once;
 use std::time::Instant;
 use tally::{Tally, each};
 
-/// The check that no operation of EL2 became slower.
+/// The check that no operation of EL2 has become slower.
 const BASELINE: &str = "bench/baseline";
 
-/// What is tested.
+/// The tests to run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Only checks whose name holds this.
     pub filter: String,
-    /// Nothing that needs QEMU.
+    /// Leaves out everything that needs QEMU.
     pub host_only: bool,
-    /// Only what needs QEMU.
+    /// Runs only what needs QEMU.
     pub system_only: bool,
-    /// The cases too that take too long for CI.
+    /// Also runs the cases that take too long for CI.
     pub long: bool,
-    /// Whole systems only, with EL2 built without its fast paths.
+    /// Runs only whole systems, with EL2 built without its fast paths.
     pub without_fast_paths: bool,
-    /// Checks at a time.
+    /// Number of checks at a time.
     pub jobs: Option<usize>,
 }
 
-/// Runs the tests; answers whether all passed.
+/// Runs the tests; returns whether all passed.
 ///
 /// # Errors
 /// If there is nothing to run, or the systems under test do not build.
@@ -60,7 +60,7 @@ pub fn command(options: &Options) -> Result<bool> {
         let mut cases: Vec<_> = system_tests::cases()
             .into_iter()
             .filter(|case| chosen(case.name) && (options.long || !case.is_long))
-            // One build cannot be compared with itself.
+            // A build cannot be compared with itself.
             .filter(|case| !(options.without_fast_paths && case.expect.compares_builds()))
             .collect();
         for case in &mut cases {
@@ -71,12 +71,12 @@ pub fn command(options: &Options) -> Result<bool> {
             wants.all(|what| tally.can_run(case.name, what))
         });
         system::run(&cases, jobs, &mut tally)?;
-        // What follows is about the images that ship.
+        // The following checks are about the images that ship.
         let ships = !options.without_fast_paths;
         if ships {
             shipped::run(&chosen, jobs, &mut tally);
         }
-        // Two minutes on two cores: CI has no room for them.
+        // It takes two minutes on two cores, too long for CI.
         if options.long && ships {
             silicon::run(&chosen, jobs, &mut tally);
         }

@@ -1,5 +1,5 @@
-//! Every shipped system through every command that looks at one: check, verify, draw, and the live
-//! machine; and machines that are not what their image says, which the last of these must notice.
+//! Runs every shipped system through every command that inspects one: check, verify, draw, and the
+//! live machine. Also runs machines that differ from their image, which the live check must notice.
 
 use super::tally::{Tally, each};
 use crate::verify::live::{self, Meddling, Report};
@@ -16,24 +16,24 @@ use std::mem::offset_of;
 /// A check of one shipped system.
 type Check = fn(&mut Builder, &str) -> Result<()>;
 
-/// What every shipped system goes through.
+/// The checks of every shipped system.
 const CHECKS: &[(&str, Check)] =
     &[("check", check), ("draw", drawing), ("verify", verified), ("live", live)];
-/// Machines that are not what their image says.
+/// Machines that differ from their image.
 const CAUGHT: &[(&str, Check)] = &[
     ("live/other-register", other_register),
     ("live/written-table", written_table),
     ("live/refused", refused),
 ];
-/// The system of the latter.
+/// The system of those.
 const MEDDLED: &str = "duo";
 /// `HCR_EL2.TSC`.
 const TSC: u64 = 1 << 19;
 
-/// A check that waits for its turn: its name, the system it looks at, and what it does.
+/// A check that waits for its turn: its name, its system, and its function.
 type Job = (String, String, Check);
 
-/// Runs those whose name is chosen, at most `parallel` at a time, and records each in `tally`.
+/// Runs the checks whose name is chosen, at most `parallel` at a time, and records each in `tally`.
 pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
     let mut jobs: VecDeque<Job> = VecDeque::new();
     for system in manifest::shipped(&root()) {
@@ -113,7 +113,7 @@ fn other_register(builder: &mut Builder, spec: &str) -> Result<()> {
     )
 }
 
-/// Something writes to a translation table while guests run.
+/// A translation table is written while guests run.
 fn written_table(builder: &mut Builder, spec: &str) -> Result<()> {
     let (system, image) = compiled(builder, spec)?;
     let report = live::run(builder, &system, &image, &image.bytes, Meddling::Table)?;
@@ -122,7 +122,7 @@ fn written_table(builder: &mut Builder, spec: &str) -> Result<()> {
     notices(&report, "under load: memory at 0x", "(entry 0 of a table of ")
 }
 
-/// A machine that EL2 refuses is no machine that was seen to be right.
+/// A machine that EL2 refuses must not pass as a correct one.
 fn refused(builder: &mut Builder, spec: &str) -> Result<()> {
     let (system, image) = compiled(builder, spec)?;
     let mut started = image.bytes.clone();
@@ -137,7 +137,7 @@ fn refused(builder: &mut Builder, spec: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether some difference says both.
+/// Checks that some difference has both texts.
 fn notices(report: &Report, start: &str, words: &str) -> Result<()> {
     let says = |text: &&String| text.starts_with(start) && text.contains(words);
     ensure!(!report.holds(), "nothing was noticed:\n{report}");

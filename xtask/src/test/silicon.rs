@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checker of caches, TLBs and barriers: on every shipped system of every board, on cases of
-//! their own, and on planted faults, which it must name.
+//! The checker of caches, TLBs and barriers: on every shipped system of every board, on separate
+//! cases, and on planted faults, which it must name.
 
 use super::tally::{Tally, each};
 use crate::silicon::code::{Code, patched};
@@ -15,26 +15,26 @@ use std::collections::VecDeque;
 
 /// The check of every shipped system.
 const SHIPPED: &str = "silicon/shipped";
-/// And of systems of the tests', with a guest that is stopped, reset or started anew.
+/// The check of systems of the tests, with a guest that is stopped, reset or started again.
 const CASES: &str = "silicon/case";
 /// Planted faults.
 const PLANTED: &str = "silicon/planted";
-/// Who runs: the core that events are put down to.
+/// The check that the core that events are attributed to is the one that runs.
 const IDENTITY: &str = "silicon/identity";
 /// Systems that take longer than the first one are checked up to this many blocks of guests: boot,
 /// load, and each guest's first steps.
 const BLOCKS: u64 = 1_000_000;
 
-/// Planted faults show within so many.
+/// Planted faults show within this number of blocks.
 const FIRST_BLOCKS: u64 = 100_000;
-/// Events put down to the wrong core show within so many.
+/// Events attributed to the wrong core show within this number of blocks.
 const FIRST_STEPS: u64 = 1_000;
 
-/// What the hostile guest of `tests/systems/chaos.toml` does in [`CASES`].
+/// The actions of the hostile guest of `tests/systems/chaos.toml` in [`CASES`].
 const ATTACKS: &[&str] = &["attack=reset", "attack=cpu-suspend"];
 const CHAOS: &str = "tests/systems/chaos.toml";
 
-/// A fault: its name, the GIC, the instructions that are taken out, the rule that they break, and a
+/// A fault: its name, the GIC, the instructions that are removed, the rule that they break, and a
 /// function that the report must name.
 struct Fault {
     name: &'static str,
@@ -42,7 +42,8 @@ struct Fault {
     find: fn(&Code) -> Vec<u32>,
     rule: &'static str,
     function: &'static str,
-    /// Blocks of guests within which it shows; none ends at the first violation.
+    /// Blocks of guests within which it shows; without a number the run ends at the first
+    /// violation.
     blocks: Option<u64>,
 }
 
@@ -89,7 +90,7 @@ const FAULTS: &[Fault] = &[
     },
 ];
 
-/// Offsets of the instructions `text` in `function`.
+/// Returns the offsets of the instructions `text` in `function`.
 fn instructions(code: &Code, function: &str, text: &str) -> Vec<u32> {
     code.all()
         .filter(|&(offset, word)| words(word) == text && code.is_in(offset, function))
@@ -97,14 +98,14 @@ fn instructions(code: &Code, function: &str, text: &str) -> Vec<u32> {
         .collect()
 }
 
-/// What a check looks at.
+/// The subject of a check.
 enum Job {
     System(String, u32, Options),
     Planted(&'static Fault),
     Identity,
 }
 
-/// Runs those whose name is chosen, at most `parallel` at a time, and records each in `tally`.
+/// Runs the checks whose name is chosen, at most `parallel` at a time, and records each in `tally`.
 pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
     let mut jobs: VecDeque<(String, Job)> = VecDeque::new();
     for system in manifest::shipped(&root()) {
@@ -115,7 +116,7 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
             jobs.push_back((format!("{SHIPPED}/{system}/gicv{gic}"), job));
         }
     }
-    // The longest first.
+    // The longest checks run first.
     jobs.make_contiguous().sort_by_key(|(name, _)| name.contains("/duo/"));
     jobs.push_front((IDENTITY.to_string(), Job::Identity));
     for attack in ATTACKS {
@@ -146,7 +147,7 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
     });
 }
 
-/// The GICs of the board that the shipped system `BOARD/NAME` is for.
+/// Returns the GICs of the board that the shipped system `BOARD/NAME` is for.
 fn gics(system: &str) -> Vec<u32> {
     let board =
         system.split_once('/').map_or(manifest::catalogue::DEFAULT_BOARD, |(board, _)| board);
@@ -189,13 +190,13 @@ fn named(findings: &Findings, fault: &Fault) -> Result<()> {
 }
 
 /// With one thread for all cores QEMU names the core that translated a block. The checker does not
-/// believe it; where it is made to, it notices.
+/// believe it; if it is made to, it notices.
 fn identity(builder: &mut Builder) -> Result<()> {
     builder.gic = Some(3);
     let mut run = |believe: bool| -> Result<_> {
         let options = Options {
             believe,
-            // Once one guest runs, the mistake has shown.
+            // The mistake shows once one guest runs.
             stop: believe.then_some(FIRST_STEPS),
             ..Options::default()
         };

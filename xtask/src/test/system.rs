@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use system_tests::{Case, Entry, Expect, Loader, Machine};
 
-/// How long one run may take. The longest takes a quarter of it where two share two cores.
+/// Time limit of one run. The longest takes a quarter of it where two runs share two cores.
 const LIMIT: Duration = Duration::from_secs(300);
-/// How long one may take that is too long for CI.
+/// Time limit of a run that is too long for CI.
 const LONG_LIMIT: Duration = Duration::from_secs(7200);
 /// First of the numbers that a console must show.
 const FIRST_NUMBER: usize = 100_000;
@@ -34,9 +34,9 @@ struct Job {
     case: Case,
     system: Arc<System>,
     image: PathBuf,
-    /// The image that must do the same, with EL2 built without its fast paths.
+    /// The image with EL2 built without its fast paths, which must give the same output.
     other: Option<PathBuf>,
-    /// The tests' boot loader, an ELF file, where the case has one in front of the image.
+    /// The tests' boot loader, an ELF file, if the case has one in front of the image.
     loader: Option<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ const LOADER: &str = "loader";
 /// Runs `cases`, at most `parallel` at a time, and records each in `tally`.
 ///
 /// # Errors
-/// If a system does not build, which no case can be judged without.
+/// If a system does not build, because no case can be judged then.
 pub fn run(cases: &[Case], parallel: usize, tally: &mut Tally) -> Result<()> {
     each(prepare(cases)?, parallel, tally, |(): &mut (), job| {
         (job.case.name.to_owned(), judge(&job).map(|()| 1))
@@ -90,8 +90,8 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
         let partition = partition.with_context(|| format!("the system has no partition {name}"))?;
         partition.command_line = Some(line.to_string());
     }
-    // The manifest knows no other command line than its own, so an image with another one is not
-    // held against it.
+    // The manifest has only its own command line, so an image with another one is not verified
+    // against it.
     let image = match case.command_line {
         None => verify::image(builder, &system)?,
         Some(_) => builder.image(&system)?,
@@ -105,7 +105,7 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
     Ok((Arc::new(system), path))
 }
 
-/// Where a case's files are.
+/// The path of a case's file.
 fn file(case: &Case, extension: &str) -> PathBuf {
     workspace::target_dir().join("tests").join(format!("{}.{extension}", case.name))
 }
@@ -157,7 +157,7 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
         loader,
         entry,
     } = job.case.machine;
-    // Until the run is over, which its time limit sees to.
+    // The load ends with the run, which has a time limit.
     let _load = is_busy.then(Load::start);
     let mut extra = Vec::new();
     if slow {
@@ -173,7 +173,7 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
         let disk = file(&job.case, "disk");
         workspace::write(&disk, &[])?;
         std::fs::File::create(&disk)?.set_len(DISK)?;
-        // A sink of this case alone, so that nothing of an earlier run is in it.
+        // The sink belongs only to this case, so that it has nothing from an earlier run.
         workspace::write(&second, &[])?;
         let typed = file(&job.case, "uart1.in");
         workspace::write(&typed, "who is there?\n".repeat(64).as_bytes())?;
@@ -196,7 +196,7 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
         gic: foreign_gic,
         append: append.map(String::from),
         extra,
-        // A loader passes a tree that was made before.
+        // A loader passes a tree that was made before the run.
         nonce: (loader.is_some() || matches!(job.case.expect, Expect::EndsTwice(_)))
             .then_some(NONCE),
         level: entry.map(|entry| match entry {
@@ -245,7 +245,7 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Threads that keep every core of the host busy for as long as this lives.
+/// Threads that keep every core of the host busy as long as this value exists.
 struct Load(Arc<AtomicBool>);
 
 impl Load {
@@ -270,8 +270,8 @@ impl Drop for Load {
     }
 }
 
-/// The file with the tests' loader, the case's image and the boot device tree that QEMU makes of
-/// the machine, changed.
+/// Writes the file with the tests' loader, the case's image and the boot device tree that QEMU
+/// makes of the machine, changed.
 fn behind_loader(
     job: &Job,
     elf: &Path,
@@ -292,7 +292,7 @@ fn behind_loader(
     Ok(path)
 }
 
-/// All that a case types.
+/// Returns all input of a case.
 fn typed(case: &Case) -> Vec<qemu::Step> {
     let step =
         |seen: &str, keys: String| qemu::Step { seen: seen.to_string(), keys: keys.into_bytes() };
@@ -302,7 +302,7 @@ fn typed(case: &Case) -> Vec<qemu::Step> {
     pieces.map(|keys| step("", keys)).chain(dialogue).collect()
 }
 
-/// Holds an outcome against what the case expects.
+/// Compares an outcome with the case's expectation.
 fn check(job: &Job, outcome: &Outcome) -> Result<()> {
     let case = &job.case;
     let console = &outcome.console;
@@ -365,8 +365,8 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
     Ok(())
 }
 
-/// Holds the lines that are numbers, with a partition's name or without, against `count` numbers
-/// from 100000 on: every digit. A line that EL2 broke off goes on in a later one.
+/// Compares the lines that are numbers, with a partition's name or without, with `count` numbers
+/// from 100000 on, digit by digit. A line that EL2 broke off goes on in a later one.
 fn numbers(lines: &[String], count: usize) -> Result<()> {
     let (mut next, mut begun) = (FIRST_NUMBER, String::new());
     for line in lines {
@@ -401,14 +401,15 @@ fn pairs(ends: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// What guests printed, by partition: how their lines mix depends on the time they take.
+/// Returns the guests' output by partition, because the mix of their lines depends on the time they
+/// take.
 fn by_partition(outcome: &Outcome) -> Vec<String> {
     let mut lines: Vec<_> = outcome.console.guest_lines().map(String::from).collect();
     lines.sort_by(|a, b| a.split(' ').next().cmp(&b.split(' ').next()));
     lines
 }
 
-/// The first line in which two runs differ.
+/// Returns the first line in which two runs differ.
 fn difference(first: &[String], second: &[String]) -> String {
     let at = first.iter().zip(second).take_while(|(a, b)| a == b).count();
     let line =

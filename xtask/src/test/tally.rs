@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Making checks, several at a time, and what came out of them.
+//! Runs checks, several at a time, and collects their results.
 
 use super::host::Skipped;
 use anyhow::Result;
@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Makes the checks `jobs`, at most `parallel` at a time, and records each: `judge` gives its name
-/// and its result. What one check leaves for the next, a thread keeps.
+/// Runs the checks `jobs`, at most `parallel` at a time, and records each: `judge` returns its name
+/// and its result. Each thread keeps a state that one check leaves for the next.
 pub fn each<T: Send, S: Default>(
     jobs: VecDeque<T>,
     parallel: usize,
@@ -34,21 +34,21 @@ pub fn each<T: Send, S: Default>(
     });
 }
 
-/// What came out so far.
+/// The results so far.
 #[derive(Default)]
 pub struct Tally {
-    /// Checks that were made or skipped.
+    /// Checks that ran or were skipped.
     pub checks: usize,
     passed: usize,
     skipped: usize,
     /// Names of those that failed.
     pub failed: Vec<String>,
-    /// Systems that were looked at for packages of Debian, and why they cannot be made.
+    /// Systems that were checked for packages of Debian, and why they cannot be built.
     fetched: BTreeMap<String, Option<String>>,
 }
 
 impl Tally {
-    /// Takes a check's result (how many tests passed in it, or why it failed) and answers its line.
+    /// Takes a check's result (how many tests passed in it, or why it failed) and returns its line.
     pub fn record(&mut self, name: &str, time: Duration, result: Result<usize>) -> String {
         self.checks += 1;
         let seconds = time.as_secs_f32();
@@ -64,7 +64,7 @@ impl Tally {
             }
             Err(error) => {
                 self.failed.push(name.to_string());
-                // The innermost error is the reason; the others say where to look.
+                // The innermost error is the reason; the others give its place.
                 let mut reasons: Vec<_> = error.chain().map(ToString::to_string).collect();
                 reasons.reverse();
                 format!("FAILED {name} ({seconds:.1} s): {}", reasons.join("\n  "))
@@ -72,8 +72,8 @@ impl Tally {
         }
     }
 
-    /// Whether a check has its system here, or something else of Debian's. If not, it is recorded
-    /// as skipped: a package cannot be fetched.
+    /// Whether the packages of a check's system are available. If not, the check is recorded as
+    /// skipped: a package cannot be fetched.
     pub fn can_run(&mut self, name: &str, system: &str) -> bool {
         let known = self.fetched.get(system);
         let why = known.cloned().unwrap_or_else(|| {
@@ -91,7 +91,7 @@ impl Tally {
         why.is_none()
     }
 
-    /// The last lines.
+    /// Returns the last lines.
     pub fn result(&self, time: Duration) -> String {
         let Self { passed, skipped, failed, .. } = self;
         let seconds = time.as_secs();

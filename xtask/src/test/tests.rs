@@ -1,4 +1,4 @@
-//! How results are read, counted and told.
+//! Tests of how results are read, counted and reported.
 
 use super::*;
 use std::path::Path;

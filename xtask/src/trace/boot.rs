@@ -1,5 +1,5 @@
-//! What boot is made of: the instructions of all cores until their guests start, by the function
-//! that ran them.
+//! The parts of boot: the instructions of all cores until their guests start, by the function that
+//! ran them.
 
 use super::entries::first_return;
 use super::listing::Symbols;
@@ -13,7 +13,7 @@ pub enum Part {
     DeviceTree,
     /// The plan's CRC32C.
     Checksum,
-    /// Everything else that is work.
+    /// All other work.
     Rest,
     /// Waiting for other cores, in a loop.
     Spin,
@@ -35,17 +35,17 @@ const PARTS: &[(Part, &[&str])] = &[
     (Part::Checksum, &["crc32c"]),
     (Part::DeviceTree, &["boot::tree::", "boot::machine::", "memcmp"]),
 ];
-/// The symbol of the straight code that starts EL2: what runs there more often than [`OFTEN`] is
-/// the loop that moves the image.
+/// The symbol of the straight-line code that starts EL2: instructions there that run more often
+/// than [`OFTEN`] are the loop that moves the image.
 const ENTRY: &str = "_image_start";
 const OFTEN: usize = 64;
 
 /// Boot's instructions by part and outermost-to-innermost function names.
 #[derive(Clone, Debug, Default)]
 pub struct Boot {
-    /// By part.
+    /// Instructions by part.
     pub parts: BTreeMap<Part, usize>,
-    /// By part and function, the most first.
+    /// Instructions by part and function, the most first.
     pub functions: Vec<(Part, String, usize)>,
 }
 
@@ -74,7 +74,7 @@ impl Boot {
         boot
     }
 
-    /// Instructions of `part`.
+    /// Returns the instructions of `part`.
     #[must_use]
     pub fn part(&self, part: Part) -> usize {
         self.parts.get(&part).copied().unwrap_or(0)

@@ -10,27 +10,28 @@ const READ_COUNTER: u32 = 0xd53b_9d40;
 /// MSR ICC_SGI1R_EL1, Xt: a physical SGI is sent.
 const SEND_SGI: u32 = 0xd518_cba0;
 
-/// One visit of a core to EL2.
+/// One entry of a core to EL2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its instructions: places in the core's trace, the vector's first one and the ERET included.
+    /// Its instructions, as indices in the core's trace, with the vector's first one and the ERET.
     pub at: Range<usize>,
     /// The vector: bytes from the table's start (DDI 0487, D1.3.1.4), 0x400 synchronous, 0x480 IRQ.
     pub vector: u32,
-    /// How many of them ran until the physical SGI was sent, that write included; none if none was.
+    /// The number of them that ran until the physical SGI was sent, including that write; none if
+    /// there was no SGI.
     pub sent: Option<usize>,
 }
 
 impl Entry {
-    /// Number of instructions.
+    /// Returns the number of instructions.
     #[must_use]
     pub fn work(&self) -> usize {
         self.at.len()
     }
 }
 
-/// The entries of `core`, in order, boot apart. `vectors` is where the vector table lies in EL2's
-/// code.
+/// Returns the entries of `core`, in order, without boot. `vectors` is the vector table's place in
+/// EL2's code.
 #[must_use]
 pub fn entries(trace: &Trace, core: usize, vectors: u32) -> Vec<Entry> {
     let mut found = Vec::new();
@@ -54,7 +55,7 @@ pub fn entries(trace: &Trace, core: usize, vectors: u32) -> Vec<Entry> {
     found
 }
 
-/// Where EL2 read its counter: places in the trace of `core`.
+/// Returns where EL2 read its counter: indices in the trace of `core`.
 #[must_use]
 pub fn readings(trace: &Trace, core: usize) -> Vec<usize> {
     let offsets = trace.cores.get(core).into_iter().flatten().enumerate();
@@ -64,7 +65,7 @@ pub fn readings(trace: &Trace, core: usize) -> Vec<usize> {
     offsets.filter_map(is).collect()
 }
 
-/// Where the first guest started on `core`: the place behind the first ERET.
+/// Returns where the first guest started on `core`: the index after the first ERET.
 #[must_use]
 pub fn first_return(trace: &Trace, core: usize) -> Option<usize> {
     let mut offsets = trace.cores.get(core)?.iter();

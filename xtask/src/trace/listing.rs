@@ -1,4 +1,4 @@
-//! Names for instructions, and a path written out: each instruction with the functions it was
+//! Names for instructions, and the listing of a path: each instruction with the functions it was
 //! inlined from.
 
 use super::entries::Entry;
@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-/// EL2's executable, asked what lies where.
+/// EL2's executable, for queries by address.
 pub struct Symbols {
     loader: Loader,
     /// Names by address, for code without debug information: assembly.
     names: BTreeMap<u32, String>,
-    /// Where the vector table lies.
+    /// The vector table's place.
     pub vectors: u32,
 }
 
@@ -23,7 +23,7 @@ impl Symbols {
     /// Reads EL2's executable, linked at 0.
     ///
     /// # Errors
-    /// If it is no ELF file or has no symbol `vectors`.
+    /// If it is not an ELF file or has no symbol `vectors`.
     pub fn read(elf: &Path) -> Result<Self> {
         let shown = || format!("{}: cannot read its symbols", elf.display());
         let bytes = std::fs::read(elf).with_context(shown)?;
@@ -44,8 +44,8 @@ impl Symbols {
         Ok(Self { loader, names, vectors })
     }
 
-    /// The functions whose code the instruction is, the outermost first. The standard library's are
-    /// left out where they were inlined into others.
+    /// Returns the functions that have the instruction, the outermost first. The standard library's
+    /// are left out where they were inlined into others.
     #[must_use]
     pub fn functions(&self, offset: u32) -> Vec<String> {
         let mut names = Vec::new();
@@ -66,13 +66,13 @@ impl Symbols {
         names
     }
 
-    /// The symbol at exactly `offset`.
+    /// Returns the symbol at exactly `offset`.
     #[must_use]
     pub fn symbol(&self, offset: u32) -> Option<&str> {
         self.names.get(&offset).map(String::as_str)
     }
 
-    /// Source file and line of the instruction, file name only.
+    /// Returns source file and line of the instruction, file name only.
     #[must_use]
     pub fn line(&self, offset: u32) -> Option<String> {
         let place = self.loader.find_location(offset.into()).ok()??;
@@ -88,7 +88,7 @@ fn is_core(name: &str) -> bool {
     path.starts_with("core::") || path.starts_with("compiler_builtins::") || !path.contains("::")
 }
 
-/// A function's name without its crate's, its hash and its type arguments.
+/// Returns a function's name without its crate, hash and type arguments.
 pub(crate) fn short(name: &str) -> String {
     let crates = ["bulkhead_el2::", "bulkhead_el2_gicv2::"];
     let name = crates.iter().find_map(|own| name.strip_prefix(own)).unwrap_or(name);
@@ -96,7 +96,7 @@ pub(crate) fn short(name: &str) -> String {
     name[..hash.unwrap_or(name.len())].to_string()
 }
 
-/// The commonest path among `entries` of `core`, written out, and in how many of them it was taken.
+/// Lists the commonest path among `entries` of `core`, and in how many of them it was taken.
 #[must_use]
 pub fn listing(trace: &Trace, core: usize, entries: &[Entry], symbols: &Symbols) -> String {
     let Some(all) = trace.cores.get(core) else {

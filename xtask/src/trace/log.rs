@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! QEMU's log of every instruction that ran: what each core did at EL2, in order.
+//! QEMU's log of every executed instruction: what each core ran at EL2, in order.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::io::BufRead;
 use std::path::Path;
 
-/// Where QEMU's `virt` loads an arm64 Image with text_offset 0 (hw/arm/boot.c,
+/// The address where QEMU's `virt` loads an arm64 Image with text_offset 0 (hw/arm/boot.c,
 /// `KERNEL64_LOAD_ADDR`): EL2 runs there until it has moved itself.
 pub const LOADED: u64 = 0x4020_0000;
 
@@ -18,17 +18,17 @@ pub struct Instruction {
     pub text: String,
 }
 
-/// What ran at EL2.
+/// The instructions that ran at EL2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// For each core the instructions it ran, in order: bytes from EL2's first one, wherever it lay
-    /// then.
+    /// The instructions that each core ran, in order, as bytes from EL2's first one at its address
+    /// of that time.
     pub cores: Vec<Vec<u32>>,
-    /// What they are: by the same bytes, a word each.
+    /// The instructions themselves, by the same bytes, one per word.
     text: Vec<Option<Instruction>>,
 }
 
-/// Where EL2's code lies in a run: first where it was loaded, then where it moved.
+/// The addresses of EL2's code in a run: first where it was loaded, then where it moved.
 #[derive(Clone, Copy, Debug)]
 pub struct Code {
     /// Address it moves to.
@@ -38,8 +38,8 @@ pub struct Code {
 }
 
 impl Code {
-    /// QEMU's arguments that write the trace of this code to `log`: one instruction a block, each
-    /// block logged each time.
+    /// Returns QEMU's arguments that write the trace of this code to `log`: one instruction per
+    /// block, each block logged each time.
     #[must_use]
     pub fn arguments(&self, log: &Path) -> Vec<String> {
         let Self { base, size } = self;
@@ -51,7 +51,7 @@ impl Code {
         words.chain(["-dfilter".into(), ranges, "-D".into(), log]).collect()
     }
 
-    /// Bytes from the code's start to the instruction at `address`.
+    /// Returns the bytes from the code's start to the instruction at `address`.
     fn offset(&self, address: u64) -> Option<u32> {
         let from = |base| {
             let offset = address.checked_sub(base)?;
@@ -65,7 +65,7 @@ impl Trace {
     /// Reads QEMU's log.
     ///
     /// # Errors
-    /// If it cannot be read, is not such a log, or holds no instruction of this code.
+    /// If it cannot be read, is not such a log, or has no instruction of this code.
     pub fn read(log: &Path, code: Code) -> Result<Self> {
         let file =
             std::fs::File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
@@ -138,13 +138,13 @@ impl Trace {
         self.text.get(offset as usize / 4)?.as_ref()
     }
 
-    /// Encoding of the instruction at `offset`.
+    /// Returns the encoding of the instruction at `offset`.
     #[must_use]
     pub fn opcode(&self, offset: u32) -> u32 {
         self.text(offset).map_or(0, |instruction| instruction.opcode)
     }
 
-    /// QEMU's words for it.
+    /// Returns QEMU's text for it.
     #[must_use]
     pub fn words(&self, offset: u32) -> &str {
         self.text(offset).map_or("?", |instruction| &instruction.text)
@@ -156,7 +156,7 @@ fn bad(line: &[u8]) -> String {
     format!("no line of QEMU's log: `{}`", line.trim_end())
 }
 
-/// `0: 0x7f… [cs_base/pc/flags/cflags]`: core and address.
+/// Parses `0: 0x7f… [cs_base/pc/flags/cflags]`: core and address.
 fn executed(rest: &[u8]) -> Option<(usize, u64)> {
     let colon = rest.iter().position(|&byte| byte == b':')?;
     let core = std::str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
@@ -174,7 +174,7 @@ fn hex(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// `0x40200000:  14000014  b        #0x40200050`.
+/// Parses `0x40200000: 14000014 b #0x40200050`.
 fn disassembled(line: &[u8]) -> Option<(u64, Instruction)> {
     let line = std::str::from_utf8(line).ok()?;
     let (address, rest) = line.strip_prefix("0x")?.split_once(':')?;

@@ -1,4 +1,4 @@
-//! A trace of every instruction that ran at EL2, from QEMU's log: what each core did, in order. It
+//! A trace of every instruction that ran at EL2, from QEMU's log: what each core ran, in order. It
 //! shares nothing with the counter that EL2 reads, so one checks the other.
 
 pub mod boot;

@@ -1,4 +1,4 @@
-//! The reader of QEMU's log on a made-up one, and the cutting into entries.
+//! Tests of the reader of QEMU's log on a made-up one, and of the cutting into entries.
 
 use super::log::LOADED;
 use super::*;
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 const CODE: Code = Code { base: 0x7000_0000, size: 0x10_0000 };
 
-/// A line as QEMU logs an instruction that runs.
+/// Returns a line as QEMU logs an instruction that runs.
 fn ran(core: usize, address: u64) -> String {
     format!("Trace {core}: 0x7fc134000900 [00000000/{address:016x}/00000461/ff022201] \n")
 }
@@ -49,7 +49,7 @@ fn a_log_that_is_none_is_refused() {
     assert!(parse("Trace zero: [0/0/0/0]\n").is_err());
     assert!(parse("Trace 0: no brackets\n").is_err());
     assert!(parse("0x12 no colon\n").is_err());
-    // It ran, and nobody says what it is.
+    // The instruction ran, but the log does not have its text.
     assert!(parse(&ran(0, CODE.base)).is_err());
 }
 

@@ -1,6 +1,6 @@
-//! `cargo xtask verify --live`: runs a system on QEMU and holds the running machine against its
-//! image, stopped three times or more: as soon as every core runs its guest, under load, and after
-//! EL2's last line.
+//! `cargo xtask verify --live`: runs a system on QEMU and compares the running machine with its
+//! image. The machine is stopped three times or more: as soon as every core runs its guest, under
+//! load, and after EL2's last line.
 
 mod compare;
 mod gdb;
@@ -22,43 +22,43 @@ use runner::qemu::{self, Console, Verdict, Watch};
 use runner::ui::Step;
 use runner::workspace;
 
-/// What a run may take.
+/// Time limit of a run.
 const LIMIT: Duration = Duration::from_secs(300);
 /// EL2's line when all memory is loaded and the first guests start.
 const STARTED: &str = "bulkhead: the machine covers the plan";
-/// How its last line starts.
+/// Prefix of its last line.
 const ENDED: &str = "bulkhead: end ";
-/// How long the machine runs before it is looked at under load. Each further time is twice as long:
-/// a short run is seen several times, and a long one to its end.
+/// Time that the machine runs before the first comparison under load. Each further time is twice as
+/// long: a short run is compared several times, and a long one to its end.
 const BETWEEN: Duration = Duration::from_millis(250);
-/// How long cores may take from that line to their guests' registers, and the machine from its last
-/// line to power off.
+/// Time that cores may take from that line to their guests' registers, and the machine from its
+/// last line to power off.
 const SOON: Duration = Duration::from_secs(5);
 
-/// What may happen to a machine so that a test sees it noticed.
+/// A change to the machine, for tests that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meddling {
-    /// Nothing.
+    /// No change.
     None,
-    /// Once its guests run, a bit of a translation table turns over in memory, which changes
+    /// Once its guests run, a bit of a translation table is inverted in memory, which changes
     /// nothing for them.
     Table,
 }
 
-/// What came out.
+/// The result.
 pub struct Report {
-    /// How often the machine was held against the image: at boot, under load, at the end.
+    /// Number of comparisons at boot, under load, at the end.
     pub looks: [usize; 3],
     /// Bytes of memory and number of registers compared each time.
     pub size: (usize, usize),
-    /// Every difference, with the moment.
+    /// Every difference, with its time.
     pub differences: Vec<String>,
-    /// How the run itself ended.
+    /// The verdict on the run itself.
     pub verdict: Verdict,
 }
 
 impl Report {
-    /// Whether the machine was what the image says, to the end.
+    /// Whether the machine agreed with the image to the end.
     pub fn holds(&self) -> bool {
         self.differences.is_empty() && self.verdict.passed() && !self.looks.contains(&0)
     }
@@ -85,7 +85,7 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Builds `spec` for GIC version `gic` or its board's first, runs it and holds it against its
+/// Builds `spec` for GIC version `gic` or its board's first, runs it and compares it with its
 /// image.
 ///
 /// # Errors
@@ -100,8 +100,7 @@ pub fn command(spec: &str, gic: Option<u32>) -> Result<Report> {
     report
 }
 
-/// Starts the image `started` and holds the machine against `image`, which are the same but in
-/// tests.
+/// Starts the image `started` and compares the machine with `image`; the two differ only in tests.
 ///
 /// # Errors
 /// If `image` does not verify, or the machine cannot be run or read.
@@ -125,7 +124,7 @@ pub fn run(
     workspace::write(&files.image, started)?;
     let socket = format!("unix:{},server=on,wait=off", files.socket.display());
     let options = qemu::Options {
-        // Power-off leaves cores and memory as they are, to be looked at.
+        // With these, cores and memory can be read after power-off.
         extra: ["-gdb", &socket, "-no-shutdown", "-S"].map(String::from).to_vec(),
         boot_limit: Some(LIMIT),
         limit: Some(LIMIT),
@@ -142,7 +141,7 @@ pub fn run(
         let machine = scope.spawn(|| {
             let sender = sender;
             qemu::run(&board, &files.image, &options, false, Watch::default(), &mut |bytes| {
-                // Whoever listened has seen enough.
+                // A send fails when the receiver needs no more output.
                 let _ = sender.send(bytes.to_vec());
                 Ok(())
             })
@@ -151,7 +150,7 @@ pub fn run(
         let connected = Gdb::connect(&files.socket, exchange, || machine.is_finished());
         let looked = connected.and_then(|mut gdb| {
             let looked = Looks::new(&standard, &mut gdb, chunks, meddling).all();
-            // It is gone already if the look failed for that.
+            // QEMU has already ended if that made the comparison fail.
             let _ = gdb.kill();
             looked
         });
@@ -176,7 +175,7 @@ impl Files {
         Self {
             image: folder.join(format!("{name}-live-{id}.img")),
             memory: folder.join(format!("{name}-live-{id}.memory")),
-            // A socket's path has 107 bytes at most, which a target folder's may well exceed.
+            // A socket's path has 107 bytes at most, and a path in the target folder may be longer.
             socket: std::env::temp_dir().join(format!("bulkhead-{id}.gdb")),
         }
     }
@@ -185,7 +184,7 @@ impl Files {
 impl Drop for Files {
     fn drop(&mut self) {
         let remove = |path: &Path| {
-            // What was never made need not be removed.
+            // Some of the files may not exist.
             let _ = std::fs::remove_file(path);
         };
         remove(&self.image);
@@ -194,7 +193,7 @@ impl Drop for Files {
     }
 }
 
-/// The looks at one run.
+/// The comparisons of one run.
 struct Looks<'a> {
     standard: &'a Standard,
     gdb: &'a mut Gdb,
@@ -205,7 +204,7 @@ struct Looks<'a> {
     differences: Vec<String>,
 }
 
-/// When a look is.
+/// The time of a comparison.
 #[derive(Clone, Copy)]
 enum Moment {
     Boot,
@@ -231,7 +230,7 @@ impl<'a> Looks<'a> {
         }
     }
 
-    /// From boot to the end; answers how often it looked, and what it saw.
+    /// Runs from boot to the end; returns the numbers of comparisons, and the differences.
     fn all(mut self) -> Result<([usize; 3], Vec<String>)> {
         self.gdb.resume()?;
         if self.until_started()? {
@@ -244,8 +243,8 @@ impl<'a> Looks<'a> {
             self.look(Moment::Boot)?;
             if self.meddling == Meddling::Table {
                 let table = self.standard.a_table().context("the image has no table")?;
-                // Bit 55, which hardware leaves to software (DDI 0487, D8.3): the guests go on, to
-                // be looked at under load.
+                // Bit 55 is ignored by hardware (DDI 0487, D8.3): the guests go on, so the machine
+                // can be compared under load.
                 let byte = self.gdb.memory(table + 6, 1)?[0];
                 self.gdb.write(table + 6, byte ^ 0x80)?;
             }
@@ -269,7 +268,7 @@ impl<'a> Looks<'a> {
         Ok(())
     }
 
-    /// Takes what the console has said since, for `time` at most; answers whether more may come.
+    /// Takes the console's new output, for `time` at most; returns whether more may come.
     fn listen(&mut self, time: Duration) -> bool {
         match self.chunks.recv_timeout(time) {
             Ok(bytes) => {
@@ -281,12 +280,12 @@ impl<'a> Looks<'a> {
         }
     }
 
-    /// Whether EL2 has printed a line that starts so; no guest can (`qemu/console.rs`).
+    /// Whether EL2 has printed a line that starts with `words`; guests cannot (`qemu/console.rs`).
     fn said(&self, words: &str) -> bool {
         self.console.lines.iter().any(|line| line.starts_with(words))
     }
 
-    /// Lets the machine run until its guests start, and stops it; answers false if they never do.
+    /// Lets the machine run until its guests start, and stops it; returns false if they never do.
     fn until_started(&mut self) -> Result<bool> {
         while !self.said(STARTED) {
             if self.gdb.wait(Duration::from_millis(1))?.is_some()
@@ -299,8 +298,8 @@ impl<'a> Looks<'a> {
         Ok(true)
     }
 
-    /// Looks at the machine while it runs, until it has powered off or printed its last line; it is
-    /// stopped then.
+    /// Compares the machine while it runs, until it has powered off or printed its last line; then
+    /// it is stopped.
     fn until_ended(&mut self) -> Result<()> {
         let mut last = Instant::now();
         let mut pause = BETWEEN;
@@ -312,7 +311,7 @@ impl<'a> Looks<'a> {
                 bail!("QEMU ended");
             }
             if self.said(ENDED) {
-                // With `at-end = "wait"` it stays up.
+                // With `at-end = "wait"` it stays powered on.
                 return match self.gdb.wait(SOON.min(Duration::from_secs(1)))? {
                     Some(_) => Ok(()),
                     None => self.gdb.interrupt().map(|_| ()),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Holds a page against the repository: whatever it names must be there.
+//! Checks a page against the repository: everything that it names must exist.
 
 use crate::markdown::{self, Page};
 use crate::repository::{Repository, nearest};
 use std::fmt::{Display, Formatter};
 use std::path::{Component, Path, PathBuf};
 
-/// Something that a page names and that is not there.
+/// A name on a page that does not exist.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The page.
@@ -23,10 +23,10 @@ impl Display for Failure {
     }
 }
 
-/// Endings of the names that are files of this repository wherever they are named.
+/// Endings of file names that are checked on every page.
 const SOURCES: &[&str] = &["rs", "md", "ld", "h", "toml", "json", "svg"];
 
-/// Function numbers start with these (DEN 0028: fast calls of the services that EL2 answers).
+/// Prefixes of function numbers (DEN 0028: fast calls of the services that EL2 answers).
 const CALL_NUMBERS: &[&str] = &["0x8000_", "0x8400_", "0xc400_", "0x8600_", "0xc600_"];
 
 /// Checks a page at `path` (from the repository's root).
@@ -88,7 +88,7 @@ pub fn pages_named_by(repository: &Repository, path: &Path, source: &str) -> Vec
     failures
 }
 
-/// Checks a row with a number of calls or of a channel's pages beside a name: the name must have
+/// Checks a row with a number of calls or of a channel's pages next to a name: the name must have
 /// that number.
 fn numbered(repository: &Repository, cells: &[String]) -> Option<String> {
     let code = |cell: &str| {
@@ -106,7 +106,7 @@ fn numbered(repository: &Repository, cells: &[String]) -> Option<String> {
     (!known && !values.is_empty()).then(|| format!("`{name}` is not {number}"))
 }
 
-/// Checks the commands in a line: their names and options, and that a test's filter chooses
+/// Checks the commands in a line: their names and options, and that a test's filter selects
 /// something.
 fn command(repository: &Repository, line: &str) -> Option<String> {
     let filter = line.split_once("cargo xtask test ").and_then(|(_, rest)| {
@@ -147,7 +147,7 @@ fn link(repository: &Repository, from: &Path, page: &Page, target: &str) -> Opti
     })
 }
 
-/// `file` as a page at `from` names it, from the repository's root.
+/// Returns the path from the repository's root of `file` as a page at `from` names it.
 fn beside(from: &Path, file: &str) -> PathBuf {
     let mut path = from.parent().map(Path::to_path_buf).unwrap_or_default();
     for part in Path::new(file).components() {
@@ -174,7 +174,7 @@ fn name(repository: &Repository, from: &Path, span: &str) -> Option<String> {
             format!("no device tree has `{span}`{near}")
         });
     }
-    // Evidence in docs/SPECIFICATION.md has a kind in front: the last word is what is named.
+    // Evidence in docs/SPECIFICATION.md starts with a kind: the last word is the name.
     let kind = ["case ", "test ", "check "].iter();
     let span = kind.filter_map(|kind| span.strip_prefix(kind)).next().unwrap_or(span);
     if span.contains(' ') {
@@ -229,8 +229,8 @@ fn case(repository: &Repository, span: &str) -> Option<Option<String>> {
     }))
 }
 
-/// Checks a file's or a folder's name. A word in capitals stands for any name; a name may lack the
-/// folders in front.
+/// Checks a file's or a folder's name. A word in capitals matches any name; the folders in front
+/// may be left out.
 fn file_name(repository: &Repository, from: &Path, span: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./*".contains(c);
     if span.is_empty() || !span.chars().all(plain) || span.starts_with(['/', '.']) {
@@ -258,7 +258,7 @@ const GENERATED: &[&str] = &["bench.json", "bench.md"];
 
 /// Checks a path of Rust: `module::function`, `Type::method`, `function`.
 fn item(repository: &Repository, path: &str) -> Option<String> {
-    // `FILE::NAME` stands for any.
+    // `FILE::NAME` matches any.
     let any = |word: &str| word.chars().all(|c| c.is_ascii_uppercase());
     if path.split("::").all(any) {
         return None;
@@ -270,7 +270,7 @@ fn item(repository: &Repository, path: &str) -> Option<String> {
     })
 }
 
-/// Checks that a file defines what a page says is in it.
+/// Checks that a file defines what a page places in it.
 fn place(repository: &Repository, from: &Path, name: &str, target: &str) -> Option<String> {
     let file = beside(from, target.split('#').next().unwrap_or_default());
     let is_name = |c: char| c.is_alphanumeric() || "_:()".contains(c);

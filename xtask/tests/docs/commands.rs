@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The command line as it is: asks the built `cargo xtask` for its help, and holds what pages type
-//! against it.
+//! The command line: asks the built `cargo xtask` for its help, and compares the commands on pages
+//! with it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-/// Help texts that were asked for, by command.
+/// Help texts that were read, by command.
 #[derive(Default)]
 pub struct Commands {
     help: RefCell<BTreeMap<String, Option<String>>>,
 }
 
 impl Commands {
-    /// Why the `cargo xtask …` in a line is no command that there is, if it names one.
+    /// Returns why the `cargo xtask …` in a line is not an existing command, if the line has one.
     pub fn check(&self, line: &str) -> Option<String> {
         let mut rest = line;
         while let Some((_, after)) = rest.split_once("cargo xtask") {
@@ -49,7 +49,7 @@ impl Commands {
         None
     }
 
-    /// The help of a command, none if there is no such command.
+    /// Returns the help of a command; none if there is no such command.
     fn help(&self, command: &str) -> Option<String> {
         let mut known = self.help.borrow_mut();
         let ask = || {

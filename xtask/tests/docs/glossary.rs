@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! docs/glossary.md is complete both ways: every public type of `hyp/`, every term that is marked
-//! where it is defined, every crate and every key of a manifest is named there, and everything
+//! Checks that docs/glossary.md is complete both ways: it names every public type of `hyp/`, every
+//! term that is marked where it is defined, every crate and every key of a manifest, and everything
 //! there is in use.
 
 use crate::markdown::{self, At, Page};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const PAGE: &str = "docs/glossary.md";
 
-/// Public types of `hyp/` that a page names nowhere, as lines that say what to do.
+/// Public types of `hyp/` that a page does not name, as lines that say what to do.
 fn unnamed(items: &Items, page: &Page) -> Vec<String> {
     let spans: Vec<_> = page.spans.iter().map(|span| span.what.as_str()).collect();
     let of_hyp = |item: &&Item| {
@@ -36,7 +36,7 @@ fn unnamed(items: &Items, page: &Page) -> Vec<String> {
     .collect()
 }
 
-/// Terms of the page's table that nothing else uses, and rows that are out of order or lack
+/// Terms of the page's table that are not used elsewhere, and rows that are out of order or lack
 /// something.
 fn unused(page: &Page, uses: &str) -> Vec<String> {
     let rows = page.table("term");
@@ -56,7 +56,7 @@ fn unused(page: &Page, uses: &str) -> Vec<String> {
     wrong
 }
 
-/// Where terms are defined, and how far into the page.
+/// The pages that define terms, and the end of the part that does.
 const DEFINITIONS: &[(&str, &str)] =
     &[("docs/concepts.md", "## What is trusted"), ("docs/manifest.md", "## An example")];
 
@@ -77,14 +77,14 @@ fn marked(text: &str) -> Vec<String> {
     found.into_iter().map(strip).collect()
 }
 
-/// A word without the ending of its plural or of a verb's form.
+/// Returns a word without its plural or verb ending.
 fn stem(word: &str) -> &str {
     let endings = ["es", "ed", "al", "s", "e", "d"];
     let stems = endings.iter().filter_map(|ending| word.strip_suffix(ending));
     stems.into_iter().find(|stem| stem.len() > 2).unwrap_or(word)
 }
 
-/// Marked terms that no row defines: by itself, or as its first word.
+/// Marked terms that no row defines, as a whole or by their first word.
 fn undefined(terms: &[&str], marked: &[String]) -> Vec<String> {
     let defines = |term: &str, word: &str| {
         let term = term.to_lowercase();
@@ -96,8 +96,8 @@ fn undefined(terms: &[&str], marked: &[String]) -> Vec<String> {
     left.map(line).collect()
 }
 
-/// What the code has and the page's table `what` has not, and the reverse; and rows that lack a
-/// sentence.
+/// Entries that the code has and the page's table `what` does not have, and the reverse; and rows
+/// that lack a sentence.
 fn differing(what: &str, page: &Page, wanted: &BTreeSet<String>) -> Vec<String> {
     let rows = page.table(what);
     let name = |row: &&At<Vec<String>>| row.what[0].trim_matches('`').to_owned();
@@ -130,7 +130,7 @@ fn keys(repository: &Repository) -> BTreeSet<String> {
     rows.map(|row| row.what[0].trim_matches('`').to_owned()).collect()
 }
 
-/// Everything that may use a term: pages and sources, the glossary apart.
+/// All text that may use a term: pages and sources, except the glossary.
 fn uses(repository: &Repository) -> String {
     let files = repository.files(&["md", "rs"]);
     let others = files.filter(|path| !path.to_string_lossy().contains("glossary"));
@@ -186,7 +186,7 @@ fn a_missing_type_and_an_unused_term_are_seen() {
     );
 }
 
-/// So can these.
+/// These checks can fail, too.
 #[test]
 fn a_missing_definition_crate_or_key_is_seen() {
     let text = "A *wheel* and `*code*` has *axles*; it is *refused*.\n\n**Gear.** A *gear* turns.\n\

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Docs that cannot lie: whatever a page of this repository names (links, files, items of Rust and
-//! C, call numbers, checks, commands with their options) must be there.
+//! Docs that cannot be wrong: everything that a page of this repository names (links, files, items
+//! of Rust and C, call numbers, checks, commands with their options) must exist.
 
 mod check;
 mod commands;
@@ -29,7 +29,7 @@ fn everything_that_pages_name_is_there() {
     assert!(pages > 15, "only {pages} pages were found");
 }
 
-/// Comments of sources and settings name pages, too.
+/// Comments of sources and settings also name pages.
 #[test]
 fn pages_that_sources_name_are_there() {
     let repository = Repository::read();
@@ -78,7 +78,7 @@ fn the_guest_abi_leaves_nothing_out() {
     assert!(repository.numbers.len() > 20 && repository.tree_names.len() > 7);
 }
 
-/// Each pure crate shows in its documentation how it is used, as a test that runs.
+/// The documentation of each pure crate shows its use, as a test that runs.
 #[test]
 fn every_pure_crate_has_an_example() {
     let repository = Repository::read();

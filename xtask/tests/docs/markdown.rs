@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads what these tests look at in a Markdown page: links, code spans, headings, table rows,
-//! blocks of code.
+//! Reads the parts of a Markdown page that these tests check: links, code spans, headings, table
+//! rows, blocks of code.
 
-/// Something a page says at one line (counted from 1).
+/// A part of a page at one line (counted from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct At<T> {
     /// The line.
     pub line: usize,
-    /// What is there.
+    /// The part.
     pub what: T,
 }
 
 /// A page.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Targets of links and images: `text` is what stands in brackets.
+    /// Targets of links and images: `text` is the text in brackets.
     pub links: Vec<At<Link>>,
     /// Text between backticks, outside blocks of code.
     pub spans: Vec<At<String>>,
@@ -31,7 +31,7 @@ pub struct Page {
 /// A link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Where it leads.
+    /// Its target.
     pub target: String,
 }
 
@@ -48,7 +48,7 @@ impl Page {
     /// The rows of every table whose first column has this head.
     pub fn table(&self, head: &str) -> Vec<&At<Vec<String>>> {
         let mut rows = Vec::new();
-        // The line after which the next row goes on with such a table. One of dashes is left out.
+        // The line after which the next row continues such a table. The line of dashes is left out.
         let mut last = None;
         for row in &self.rows {
             let goes_on = last.is_some_and(|line| row.line <= line + 2);
@@ -65,7 +65,7 @@ impl Page {
 pub fn read(text: &str) -> Page {
     let mut page = Page::default();
     let mut fenced = false;
-    // A link or a code span may go on in the next line: paragraphs are read as one text.
+    // A link or a code span may continue on the next line, so paragraphs are read as one text.
     let mut paragraph = String::new();
     let mut start = 1;
     for (number, line) in text.lines().enumerate().map(|(n, line)| (n + 1, line)) {
@@ -134,7 +134,7 @@ pub fn slug(heading: &str) -> String {
     kept.flat_map(char::to_lowercase).collect()
 }
 
-/// What a paragraph is made of: code spans, links, and the text between them.
+/// The pieces of a paragraph: code spans, links, and the text between them.
 enum Piece {
     Span(String),
     Link(String),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checks can fail: every kind of untruth is planted once, and each must cause the line that
+//! The checks can fail: each kind of wrong statement is planted once, and must cause the line that
 //! names it.
 
 use crate::check;
 use crate::repository::Repository;
 use std::path::Path;
 
-/// Every kind of untruth, planted in a page, with the line it must cause.
+/// Each kind of wrong statement, planted in a page, with the line it must cause.
 const PLANTED: &[(&str, &str)] = &[
     ("See [boot](boott.md).", "link to boott.md: there is no docs/boott.md; nearest: docs/boot.md"),
     (
@@ -81,7 +81,7 @@ fn every_planted_untruth_is_seen() {
     );
 }
 
-/// What is there, and what is not this repository's, is let pass.
+/// Names that exist, and names of other projects, are accepted.
 #[test]
 fn what_is_true_or_not_ours_is_let_pass() {
     let text = "[a](boot.md#refusals) [b](https://example.org/x#y) `Bucket::admit` \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What pages can name: files, items of Rust, names of C, call numbers, checks, commands.
+//! The names that pages can use: files, items of Rust, names of C, call numbers, checks, commands.
 
 use crate::commands::Commands;
 use crate::rust_items::Items;
@@ -7,20 +7,20 @@ use runner::workspace::root;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// What the repository has.
+/// The contents of the repository.
 pub struct Repository {
     /// Files and folders, from the root.
     paths: BTreeSet<PathBuf>,
-    /// What its Rust sources define.
+    /// Items of its Rust sources.
     pub items: Items,
     /// Names that the C headers define.
     pub c_names: BTreeSet<String>,
-    /// Numbers of calls, as docs spell them.
+    /// Numbers of calls, as docs write them.
     pub numbers: BTreeSet<String>,
-    /// Constants of what guests see, with their values as the sources spell them. Several may have
-    /// one name.
+    /// Constants of the guest interface, with their values as the sources write them. Several may
+    /// have one name.
     pub constants: BTreeMap<String, Vec<String>>,
-    /// Properties and values of Bulkhead's own in device trees.
+    /// Bulkhead's own properties and values in device trees.
     pub tree_names: BTreeSet<String>,
     /// Names of checks and whole-system cases.
     pub cases: BTreeSet<String>,
@@ -29,7 +29,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Reads the repository that these tests are part of.
+    /// Reads the repository of these tests.
     pub fn read() -> Self {
         let mut paths = BTreeSet::new();
         walk(&root(), Path::new(""), &mut paths);
@@ -107,8 +107,8 @@ impl Repository {
         })
     }
 
-    /// Whether a path ends with these words. A word in capitals or `*` stands for any name, its
-    /// ending apart.
+    /// Whether a path ends with these words. A word in capitals or `*` matches any name, except its
+    /// ending.
     pub fn ends_with(&self, words: &str) -> bool {
         let wanted: Vec<&str> = words.split('/').collect();
         self.names().any(|path| {
@@ -119,7 +119,7 @@ impl Repository {
     }
 }
 
-/// Whether a name is what a page says.
+/// Whether a name matches the one on a page.
 fn fits(name: &str, wanted: &str) -> bool {
     let (stem, ending) = wanted.rsplit_once('.').unwrap_or((wanted, ""));
     let any = stem == "*" || stem.len() > 1 && stem.chars().all(|c| c.is_ascii_uppercase());
@@ -131,7 +131,7 @@ fn text(path: &Path) -> String {
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Adds what is in a folder. What cargo and git keep there is not the repository's.
+/// Adds the contents of a folder. Files that cargo and git keep there are not the repository's.
 fn walk(root: &Path, folder: &Path, paths: &mut BTreeSet<PathBuf>) {
     let entries = std::fs::read_dir(root.join(folder)).expect("a folder of the repository");
     for entry in entries {
@@ -147,10 +147,10 @@ fn walk(root: &Path, folder: &Path, paths: &mut BTreeSet<PathBuf>) {
     }
 }
 
-/// What has the numbers that guests see.
+/// Sources of the numbers that guests see.
 const ABI: [&str; 3] = ["hyp/abi/src/lib.rs", "hyp/psci/src/lib.rs", "hyp/channel/src/shape.rs"];
 
-/// Name, type and value of `pub const NAME: TYPE = VALUE;`.
+/// Returns name, type and value of `pub const NAME: TYPE = VALUE;`.
 fn constant(line: &str) -> Option<(String, String, String)> {
     let (name, rest) = line.trim().strip_prefix("pub const ")?.split_once(": ")?;
     let (kind, value) = rest.split_once(" = ")?;
@@ -173,7 +173,7 @@ fn cases() -> BTreeSet<String> {
     names
 }
 
-/// `; nearest: X` for the candidate that differs least from what was named, if one is near.
+/// Returns `; nearest: X` for the candidate that differs least from `wanted`, if one is near.
 pub fn nearest(wanted: &str, candidates: impl Iterator<Item = String>) -> String {
     let name = |path: &str| path.rsplit(['/', ':']).next().unwrap_or_default().to_owned();
     let last = name(wanted);

@@ -3,12 +3,12 @@
 //! variants.
 //!
 //! It reads rustfmt's layout instead of Rust's grammar: an item starts a line, and its closing
-//! brace stands below its first letter. The check `format` of `cargo xtask test` holds every file
-//! to that layout.
+//! brace is below its first letter. The check `format` of `cargo xtask test` keeps every file in
+//! that layout.
 
 use std::path::{Path, PathBuf};
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Function or method.
@@ -32,7 +32,7 @@ pub struct Item {
     pub name: String,
     /// Crate, modules and type around it, outermost first.
     pub scope: Vec<String>,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Whether it is `pub` without restriction.
     pub public: bool,
@@ -97,8 +97,8 @@ impl Items {
         });
     }
 
-    /// The items that a path such as `bell::ring` can mean: the last word is the item's name, the
-    /// others are among what is around it, in this order (re-exports leave some out).
+    /// Returns the items that a path such as `bell::ring` can mean: the last word is the item's
+    /// name, the others are among the names around it, in this order (re-exports leave some out).
     /// `Type::field.other` means the field.
     pub fn find(&self, path: &str) -> Vec<&Item> {
         let path = path.split(['(', '.', '<']).next().unwrap_or_default();
@@ -113,7 +113,7 @@ impl Items {
         self.all.iter().filter(fits).collect()
     }
 
-    /// Every item as `around::name`, to look for the nearest one.
+    /// Returns every item as `around::name`, to look for the nearest one.
     pub fn paths(&self) -> impl Iterator<Item = String> {
         self.all.iter().map(|item| match item.scope.last() {
             Some(around) => format!("{around}::{}", item.name),
@@ -198,7 +198,7 @@ fn member(text: &str) -> Option<(String, bool)> {
     (variant || field).then_some((name, public || variant))
 }
 
-/// Whether an item is visible to everyone, and what follows.
+/// Returns whether an item is visible to everyone, and the rest of the line.
 fn visibility(text: &str) -> (bool, &str) {
     if let Some(rest) = text.strip_prefix("pub ") {
         return (true, rest);

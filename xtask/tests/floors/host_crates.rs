@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which crates of the host side may know of which. The compiler refuses circles between crates;
-//! this list says which edges there are.
+//! The allowed dependencies between crates of the host side. The compiler refuses circles between
+//! crates; this list has the edges.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// What each crate below `xtask/` is built of, of this project's crates. The verifier knows only
-/// the plan's types, the reader neither planner nor runner, and nobody the command.
+/// The dependencies of each crate below `xtask/` on crates of this project. The verifier knows only
+/// the plan's types, the reader neither planner nor runner, and no crate the command.
 const EDGES: &[(&str, &[&str])] = &[
     ("bulkhead-manifest", &["bulkhead-channel", "bulkhead-plan"]),
     ("bulkhead-planner", &["bulkhead-channel", "bulkhead-manifest", "bulkhead-plan"]),
@@ -34,8 +34,8 @@ const EDGES: &[(&str, &[&str])] = &[
 
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
-/// What the workspace's crates are built of, of each other, from Cargo's metadata; those whose
-/// manifest is in `folder`. What only tests need is left out.
+/// Returns the dependencies of the workspace's crates on each other, from Cargo's metadata, for
+/// crates whose manifest is in `folder`. Dependencies only of tests are left out.
 fn edges(metadata: &Value, folder: &str) -> Edges {
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let packages = metadata["packages"].as_array().expect("packages");
@@ -49,7 +49,7 @@ fn edges(metadata: &Value, folder: &str) -> Edges {
     inside.map(row).collect()
 }
 
-/// Edges that are there and not listed, and the reverse.
+/// Edges that exist and are not listed, and the reverse.
 fn differing(found: &Edges, listed: &[(&str, &[&str])]) -> Vec<String> {
     let set = |edges: Vec<(&str, &str)>| {
         let text = |(from, to): (&str, &str)| (from.to_owned(), to.to_owned());
@@ -81,7 +81,7 @@ fn host_crates_know_only_what_is_listed() {
     let folder = root.join("xtask");
     let found = edges(&metadata, folder.to_str().expect("a path of text"));
     crate::assert_none(&differing(&found, EDGES));
-    // Nobody is built of the command.
+    // No crate depends on the command.
     for (name, needs) in edges(&metadata, root.to_str().expect("a path of text")) {
         assert!(!needs.contains("xtask"), "{name} depends on the command");
     }
@@ -104,7 +104,7 @@ fn a_wrong_edge_is_seen() {
     let plan = || dependency("plan", Value::Null);
     let seen = |dependencies| differing(&edges(&package(dependencies), "/r/xtask"), listed);
     assert_eq!(seen(vec![plan()]), [""; 0]);
-    // Tests may compare with what they like.
+    // Tests may depend on any crate.
     assert_eq!(seen(vec![plan(), dependency("planner", "dev".into())]), [""; 0]);
     for kind in [Value::Null, "build".into()] {
         assert_eq!(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The files of a crate and what each one names of the others: in `use`, in paths, in macros (`sym`
+//! The files of a crate and their imports from each other: in `use`, in paths, in macros (`sym`
 //! operands of assembly too), and by link name.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 /// A crate's sources.
 #[derive(Default)]
 pub struct Tree {
-    /// By path from the crate's `src`.
+    /// Files by path from the crate's `src`.
     pub files: BTreeMap<PathBuf, File>,
 }
 
 /// One of its files.
 #[derive(Default)]
 pub struct File {
-    /// Other files that it names something of.
+    /// Other files that it imports from.
     pub imports: BTreeSet<PathBuf>,
     /// Symbols that it defines for others: `.global` in assembly, `no_mangle`.
     pub defines: BTreeSet<String>,
-    /// Words of its assembly, and what its `extern` blocks declare.
+    /// Words of its assembly, and the declarations of its `extern` blocks.
     pub symbols: BTreeSet<String>,
     /// `#[path]` on a module: such a file would be on two floors.
     pub has_path: bool,
@@ -40,7 +40,7 @@ impl Tree {
         Self::of(&texts)
     }
 
-    /// The crate of these files: their paths from `src`, and their texts.
+    /// Reads the crate of these files: their paths from `src`, and their texts.
     pub fn of(texts: &BTreeMap<PathBuf, String>) -> Self {
         // A library's `main.rs` is another crate, which names the library's files by its name.
         let beside =
@@ -74,7 +74,7 @@ fn read_folder(root: &Path, folder: &Path, texts: &mut BTreeMap<PathBuf, String>
             continue;
         }
         if path.is_dir() {
-            // Tests may import what they like.
+            // Tests may import from any file.
             if !path.ends_with("tests") {
                 read_folder(root, &path, texts);
             }
@@ -114,7 +114,8 @@ fn file(path: &Path, source: &Source, modules: &BTreeMap<Vec<String>, PathBuf>) 
     file
 }
 
-/// The file that the path `written` in module `here` leads to: the longest module that begins it.
+/// Returns the file that the path `written` in module `here` leads to: the longest module that
+/// begins it.
 fn resolve(
     written: &[String],
     here: &[String],
@@ -134,7 +135,7 @@ fn resolve(
                 rest = &rest[1..];
             }
         }
-        // A module of this file's own folder, or a name that a `use` brought, which was seen there.
+        // A module of this file's own folder, or a name from a `use`, which was handled there.
         child => {
             let mut module = here.to_vec();
             module.push(child.to_owned());
@@ -151,7 +152,7 @@ fn walk(tokens: &[TokenTree], paths: &mut Vec<Vec<String>>, file: &mut File) {
     while at < tokens.len() {
         match &tokens[at] {
             TokenTree::Ident(word) if word == "mod" => {
-                // A declaration, not an import.
+                // This is a declaration, not an import.
                 at += 2;
                 continue;
             }
@@ -174,7 +175,7 @@ fn walk(tokens: &[TokenTree], paths: &mut Vec<Vec<String>>, file: &mut File) {
     }
 }
 
-/// Reads the path that goes on at `at` after `before`; returns where it ends.
+/// Reads the path that continues at `at` after `before`; returns where it ends.
 fn path(
     tokens: &[TokenTree],
     mut at: usize,
@@ -215,7 +216,7 @@ fn path(
     at
 }
 
-/// `extern` blocks, attributes and `.global` of assembly.
+/// Records `extern` blocks, attributes and `.global` of assembly.
 fn note_symbols(tokens: &[TokenTree], at: usize, inner: &[TokenTree], file: &mut File) {
     let word = |index: usize| match tokens.get(index) {
         Some(TokenTree::Ident(word)) => word.to_string(),
@@ -243,7 +244,7 @@ fn note_symbols(tokens: &[TokenTree], at: usize, inner: &[TokenTree], file: &mut
     }
 }
 
-/// The symbols in a literal, if it is assembly.
+/// Records the symbols in a literal, if it is assembly.
 fn note_assembly(literal: &str, file: &mut File) {
     let mut words = literal
         .split(|c: char| !(c.is_alphanumeric() || "_.".contains(c)))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who imports whom. A file of `hyp/el2` imports only from its own folder or from a floor below it:
-//! a folder's name says what its files may know of. In EL2 and on the host, no files import each
-//! other in a circle. A folder's `mod.rs` and a crate's `lib.rs` are files like others: what they
-//! define themselves, the files below them do not use. Tests may import what they like.
+//! Imports between files. A file of `hyp/el2` imports only from its own folder or from a floor
+//! below it, so a folder's name says what its files may use. In EL2 and on the host, files do not
+//! import each other in a circle. A folder's `mod.rs` and a crate's `lib.rs` are files like others:
+//! the files below them do not use their definitions. Tests may import from any file.
 
 mod host_crates;
 mod imports;
@@ -15,21 +15,21 @@ use std::path::Path;
 /// The floors of `hyp/el2`, the highest first.
 const FLOORS: &[&str] = &["vectors", "traps", "services", "boot", "drivers", "state", "arch"];
 
-/// Symbols that a file uses by their link name alone, from a floor above its own: what the first
-/// instructions of a core or of an entry have in common with the code that they lead to.
+/// Symbols that a file uses only by their link name, from a floor above its own: the first
+/// instructions of a core or of an entry share them with the code that they lead to.
 const BY_LINK_NAME: &[rules::LinkName] = &[
-    // The loop that moves the image must fit the image's first page, with what it calls.
+    // The loop that moves the image must fit the image's first page, together with its callees.
     rules::LinkName { name: "clean_invalidate", user: "arch/cache.rs", owner: "boot/entry.rs" },
     rules::LinkName {
         name: "clean_invalidate_unmapped",
         user: "arch/cache.rs",
         owner: "boot/entry.rs",
     },
-    // Addresses, of which nothing is read or called.
+    // Only the addresses are used; the code does not read or call them.
     rules::LinkName { name: "_image_start", user: "state/plan_view.rs", owner: "boot/entry.rs" },
     rules::LinkName { name: "_plan_offset", user: "state/plan_view.rs", owner: "boot/entry.rs" },
     rules::LinkName { name: "vectors", user: "boot/entry.rs", owner: "vectors/table.rs" },
-    // Where a core goes once its MMU is on, and where it enters its guest.
+    // The code where a core goes once its MMU is on, and where it enters its guest.
     rules::LinkName { name: "run_core", user: "boot/entry.rs", owner: "traps/run.rs" },
     rules::LinkName { name: "enter_guest", user: "traps/irq.rs", owner: "vectors/save_restore.rs" },
 ];

@@ -11,7 +11,8 @@ fn tree(files: &[(&str, &str)]) -> Tree {
     Tree::of(&files.iter().map(|&(path, text)| (PathBuf::from(path), text.to_owned())).collect())
 }
 
-/// A tree with these texts of the ground floor and of the middle one; the top one imports both.
+/// Returns a tree with these texts of the ground floor and of the middle one; the top one imports
+/// both.
 fn planted(ground: &str, middle: &str) -> Tree {
     tree(&[
         ("main.rs", "mod ground; mod middle; mod top;"),
@@ -69,7 +70,7 @@ fn a_circle_in_a_folder_is_seen() {
     assert_eq!(circles(&tree), ["a circle: top/a.rs -> top/b.rs -> top/mod.rs -> top/a.rs"]);
 }
 
-/// As on the host: a library with its command, folders, and what the two share.
+/// A tree like the host's: a library with its command, folders, and a file that the two share.
 #[test]
 fn circles_of_a_library_are_seen() {
     let library = |shared: &str, report: &str| {
@@ -86,11 +87,11 @@ fn circles_of_a_library_are_seen() {
     let count = "pub fn count() {}";
     assert_eq!(circles(&library(count, finding)), [""; 0]);
     for (shared, report, circle) in [
-        // Between files of different folders.
+        // A circle between files of different folders.
         (count, "fn f() { crate::reader::part::f() }", ""),
         (count, "use crate::reader::read;", "reader/mod.rs -> report.rs -> reader/mod.rs"),
         ("use crate::reader::part::f;", finding, "reader/part.rs -> shared.rs -> reader/part.rs"),
-        // With the root, and with what it only hands on.
+        // A circle with the root, and with its re-exports.
         (
             "use crate::all;",
             "pub struct Finding;",
@@ -104,7 +105,7 @@ fn circles_of_a_library_are_seen() {
     }
 }
 
-/// A parent and its child, which Rust allows.
+/// A circle of a parent and its child, which Rust allows.
 #[test]
 fn a_folder_that_its_own_file_uses_is_a_circle() {
     let folder = |child: &str| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What imports may not do.
+//! The rules of imports.
 
 use crate::imports::Tree;
 use std::collections::BTreeSet;
@@ -15,13 +15,13 @@ pub struct LinkName {
     pub owner: &'static str,
 }
 
-/// The floor of a file, counted from the top; none for a file beside the floors.
+/// Returns the floor of a file, counted from the top; none for a file outside the floors.
 fn floor(path: &Path, floors: &[&str]) -> Option<usize> {
     let folder = path.iter().next()?.to_str()?;
     floors.iter().position(|&floor| floor == folder)
 }
 
-/// Imports from a floor above, files on no floor that import, and `#[path]`.
+/// Returns imports from a floor above, files on no floor that import, and `#[path]`.
 pub fn upward(tree: &Tree, floors: &[&str]) -> Vec<String> {
     let mut failures = hidden(tree);
     for (path, file) in &tree.files {
@@ -64,7 +64,7 @@ pub fn circles(tree: &Tree) -> Vec<String> {
     failures
 }
 
-/// The shortest way from `start` over its imports back to it.
+/// Returns the shortest path from `start` over its imports back to it.
 fn shortest_way_back<'a>(tree: &'a Tree, start: &'a PathBuf) -> Option<Vec<&'a PathBuf>> {
     let mut ways = vec![vec![start]];
     let mut seen = BTreeSet::new();
@@ -86,8 +86,8 @@ fn shortest_way_back<'a>(tree: &'a Tree, start: &'a PathBuf) -> Option<Vec<&'a P
     None
 }
 
-/// Symbols that are used by link name from below, unless `allowed` lists them; and entries of
-/// `allowed` that nothing needs.
+/// Returns symbols that are used by link name from below, unless `allowed` lists them; and entries
+/// of `allowed` without use.
 pub fn link_names(tree: &Tree, floors: &[&str], allowed: &[LinkName]) -> Vec<String> {
     let mut failures = Vec::new();
     let mut used = vec![false; allowed.len()];

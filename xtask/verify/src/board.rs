@@ -1,4 +1,5 @@
-//! The board as `boards/NAME/board.toml` says it, read anew: nothing of the planner's reader.
+//! The board as `boards/NAME/board.toml` describes it, read without any code of the planner's
+//! reader.
 
 use plan::{PAGE, Range};
 use serde::{Deserialize, Deserializer, de::Error};
@@ -11,7 +12,7 @@ use crate::ranges::merged;
 pub struct Board {
     /// How firmware starts cores.
     pub start: Start,
-    /// What switches it off where firmware has no PSCI.
+    /// Register writes that switch it off where firmware has no PSCI.
     #[serde(default)]
     pub power_off: Vec<PowerOff>,
     /// Physical address width, bits.
@@ -22,24 +23,24 @@ pub struct Board {
     /// Parts of it that firmware keeps.
     #[serde(default, deserialize_with = "ranges")]
     pub reserved: Vec<Range>,
-    /// Parts of it that the boot tree may reserve and a plan may use all the same.
+    /// Parts of it that the boot tree may reserve and a plan may use nevertheless.
     #[serde(default, deserialize_with = "ranges")]
     pub reclaimed: Vec<Range>,
-    /// Cores: a core's number is its place here.
+    /// Cores: a core's number is its index here.
     pub core: Vec<Core>,
     /// Core types.
     pub core_type: Vec<CoreType>,
-    /// Interrupt controllers it can be built with: it runs with the first.
+    /// Interrupt controllers that it can be built with; it runs with the first.
     pub gic: Vec<Gic>,
     /// The console's PL011.
     pub console: Console,
     /// Devices that can be passed through.
     #[serde(default)]
     pub device: Vec<Device>,
-    /// How an emulator runs it: no part of any proof.
+    /// How an emulator runs it; not part of any proof.
     #[serde(default, rename = "qemu")]
     _qemu: Option<toml::Table>,
-    /// What its boot loader wants: no part of any proof.
+    /// What its boot loader needs; not part of any proof.
     #[serde(default, rename = "card")]
     _card: Option<toml::Table>,
 }
@@ -50,12 +51,12 @@ pub struct Board {
 pub struct PowerOff {
     /// The register.
     pub address: u64,
-    /// What is written.
+    /// The value that is written.
     pub value: u32,
 }
 
 impl Board {
-    /// Pages of the registers that switch it off.
+    /// Returns the pages of the registers that switch it off.
     #[must_use]
     pub fn power_off_pages(&self) -> Vec<Range> {
         let pages = self
@@ -93,12 +94,12 @@ pub struct Core {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CoreType {
-    /// Its name, for people.
+    /// Its name in messages.
     #[serde(rename = "name")]
     _name: String,
     /// Bits of `MIDR_EL1` compared.
     pub mask: u32,
-    /// What they must be.
+    /// The value that they must have.
     pub value: u32,
 }
 
@@ -115,7 +116,7 @@ pub struct Gic {
     /// Distributor.
     #[serde(deserialize_with = "range")]
     pub gicd: Range,
-    /// Redistributors, [`GICR_SIZE`] a core.
+    /// Redistributors, [`GICR_SIZE`] bytes per core.
     #[serde(default, deserialize_with = "range")]
     pub gicr: Range,
     /// CPU interface (GICv2).
@@ -155,7 +156,7 @@ pub struct Device {
     /// Interrupts.
     #[serde(default)]
     pub interrupts: Vec<Line>,
-    /// Name of its nodes, if not its own.
+    /// Name of its nodes, if it is not the device's name.
     node: Option<String>,
     /// `compatible` of its nodes; none means no node.
     #[serde(default)]
@@ -163,13 +164,13 @@ pub struct Device {
     /// Clocks that its driver wants.
     #[serde(default)]
     pub clock_names: Vec<String>,
-    /// Properties of its nodes that are there or not.
+    /// Properties of its nodes without a value.
     #[serde(default)]
     pub flags: Vec<String>,
-    /// Nodes that share registers and interrupts evenly.
+    /// The number of nodes that share registers and interrupts evenly.
     #[serde(default = "one")]
     pub units: u32,
-    /// Whether it writes memory on its own.
+    /// Whether it can write memory by DMA.
     pub dma: bool,
 }
 
@@ -178,7 +179,7 @@ fn one() -> u32 {
 }
 
 impl Device {
-    /// Each of its nodes: name with unit address, registers, interrupts.
+    /// Returns each of its nodes: name with unit address, registers, interrupts.
     pub fn nodes(&self) -> impl Iterator<Item = (String, Range, &[Line])> {
         let name = self.node.as_ref().unwrap_or(&self.name);
         let units = self.units.max(1);

@@ -1,4 +1,4 @@
-//! One translation held against what it must be: everything declared is mapped, with exactly the
+//! Compares one translation with its declaration: everything declared is mapped, with exactly the
 //! rights declared, and nothing else is.
 
 use crate::finding::{Claim, Findings, range};
@@ -18,7 +18,7 @@ pub struct Mapping {
     pub rights: Rights,
     /// Memory type.
     pub kind: Kind,
-    /// What it is.
+    /// A name for findings.
     pub what: String,
 }
 
@@ -36,7 +36,7 @@ impl Mapping {
         }
     }
 
-    /// A device's registers, at one address on both sides.
+    /// A device's registers, with equal input and output addresses.
     #[must_use]
     pub fn device(at: plan::Range, what: impl Into<String>) -> Self {
         Self { kind: Kind::Device, ..Self::normal(at.base, at, "rw-", what) }
@@ -53,7 +53,7 @@ impl Mapping {
     }
 }
 
-/// What is at one piece of input addresses.
+/// The contents of one piece of input addresses.
 struct Piece {
     base: u64,
     end: u64,
@@ -61,7 +61,7 @@ struct Piece {
     what: String,
 }
 
-/// Holds `leaves` of a translation against `declared`.
+/// Compares `leaves` of a translation with `declared`.
 pub fn compare(
     claim: Claim,
     regime: &Regime,
@@ -132,7 +132,7 @@ pub fn compare(
     }
 }
 
-/// What the leaf makes of an input address that it holds.
+/// Translates an input address in the leaf.
 fn output(leaf: &Leaf, input: u64) -> u64 {
     leaf.output.wrapping_add(input.wrapping_sub(leaf.input))
 }

@@ -1,4 +1,4 @@
-//! What does not hold: each finding says what, where and who.
+//! Findings: each says what does not hold, its place and whom it concerns.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,22 +10,22 @@ use serde::Serialize;
 pub struct Finding {
     /// The claim it breaks: a section of `docs/verifier.md`.
     pub claim: Claim,
-    /// What is wrong: what is there, and what must be.
+    /// What is wrong: the value found, and the value it must have.
     pub what: String,
-    /// Where: a physical range, a core, a row.
+    /// The place: a physical range, a core, a row.
     pub place: String,
-    /// Who: names of partitions; `EL2` where it is about the hypervisor's own.
+    /// Names of the partitions concerned; `EL2` where it is about the hypervisor's own.
     pub who: Vec<String>,
 }
 
-/// What the verifier proves.
+/// The claims that the verifier proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Claim {
-    /// The file: its headers, its sizes, its check sum, nothing unaccounted in it; EL2's bytes are
+    /// The file: its headers, its sizes, its checksum, and no unaccounted bytes; EL2's bytes are
     /// its executable's.
     Image,
-    /// What the plan demands of the machine is what the board's file says.
+    /// The plan demands the machine that the board's file describes.
     Machine,
     /// Physical ranges have one owner, in RAM that the board has.
     Ownership,
@@ -35,23 +35,23 @@ pub enum Claim {
     Registers,
     /// Translation tables are well-formed.
     Tables,
-    /// A guest reaches its memory, its channel pages and its devices with the declared rights,
-    /// nothing else.
+    /// A guest can access its memory, its channel pages and its devices with the declared rights,
+    /// and nothing else.
     Stage2,
-    /// EL2 reaches on each core what it needs there, W^X, and no other partition's memory.
+    /// EL2 maps on each core what it needs there, W^X, and never another partition's memory.
     El2Map,
     /// Interrupts have one owner, trigger and route as declared.
     Interrupts,
     /// Channel rows join the two ends of one channel of the manifest, on comm cores.
     Channels,
-    /// Guests start from the files the manifest names, at the entry those say.
+    /// Guests start from the files the manifest names, at the entry of those files.
     Start,
-    /// A guest's device tree says what the guest has, no more and no less.
+    /// A guest's device tree describes exactly what the guest has.
     DeviceTree,
 }
 
 impl Claim {
-    /// Its word.
+    /// Returns its name in reports.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -87,7 +87,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds one.
+    /// Adds one finding.
     pub fn add(
         &mut self,
         claim: Claim,
@@ -106,7 +106,7 @@ impl Findings {
         }
     }
 
-    /// Adds one unless `found` is what it `must` be; `what` names the number and says why.
+    /// Adds a finding unless `found` is `must`; `what` names the number and gives the reason.
     pub fn expect<T: PartialEq + Shown>(
         &mut self,
         claim: Claim,
@@ -128,7 +128,7 @@ impl Findings {
         self.list.is_empty()
     }
 
-    /// All of them, in the order of claims.
+    /// Returns all findings, in the order of claims.
     #[must_use]
     pub fn sorted(mut self) -> Vec<Finding> {
         self.list.sort_by_key(|finding| finding.claim);
@@ -139,7 +139,7 @@ impl Findings {
 /// A value as findings show it: addresses and registers in hexadecimal, counts and numbers in
 /// decimal.
 pub trait Shown {
-    /// The text.
+    /// Returns the text.
     fn shown(&self) -> String;
 }
 

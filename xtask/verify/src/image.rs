@@ -1,5 +1,5 @@
 //! The image's bytes as EL2 reads them: headers, rows, physical memory. Every array is
-//! bounds-checked, and what no header, row, table or content accounts for must be zero.
+//! bounds-checked, and bytes that belong to no header, row, table or content must be zero.
 
 use std::cell::RefCell;
 use std::mem::offset_of;
@@ -14,11 +14,11 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::finding::{Claim, Findings};
 
-/// The plan's check sum, sixteen bytes a step: the tests sum up a plan a hundred thousand times.
+/// The plan's checksum, sixteen bytes per step: the tests compute it a hundred thousand times.
 const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
-/// What accounts for a table's bytes.
+/// Name of a table that accounts for bytes.
 const TABLE: &str = "a translation table";
-/// Most rows of the arrays that nothing else bounds.
+/// Most rows of the arrays that have no other bound.
 const MAX_ROWS: usize = 4096;
 /// The words of the image's first bytes (Linux, `Documentation/arch/arm64/booting.rst`) that the
 /// packer fills in.
@@ -28,7 +28,7 @@ pub(crate) const FILLED: [Span<usize>; 2] = [16..32, 64..80];
 pub struct Image<'a> {
     /// The file.
     pub bytes: &'a [u8],
-    /// Where the plan starts: bytes of EL2's segments.
+    /// Offset of the plan: bytes of EL2's segments.
     pub plan_offset: usize,
     /// The plan: header, rows, tables.
     pub plan: &'a [u8],
@@ -38,7 +38,7 @@ pub struct Image<'a> {
     pub ram: Vec<Range>,
     /// Core types.
     pub midrs: Vec<Midr>,
-    /// What switches the machine off.
+    /// Register writes that switch the machine off.
     pub off: Vec<Write>,
     /// Ranges that the boot tree may reserve.
     pub reclaimed: Vec<Range>,
@@ -46,7 +46,7 @@ pub struct Image<'a> {
     pub cores: Vec<CoreRow>,
     /// Partition rows, each with its arrays.
     pub partitions: Vec<PartitionRow>,
-    /// What accounts for bytes of the plan, by offset.
+    /// The accounted bytes of the plan, by offset, with their owner.
     used: RefCell<Vec<(Span<usize>, String)>>,
 }
 
@@ -66,7 +66,7 @@ pub struct PartitionRow {
     pub vcpus: Vec<u32>,
     /// Memory.
     pub memory: Vec<Memory>,
-    /// What is copied at the start.
+    /// Copies at the start.
     pub loads: Vec<Load>,
     /// Interrupts.
     pub interrupts: Vec<Interrupt>,
@@ -75,8 +75,8 @@ pub struct PartitionRow {
 }
 
 impl<'a> Image<'a> {
-    /// Reads an image. `None`, with a finding, if its plan cannot be found or an array lies outside
-    /// it.
+    /// Reads an image. Returns `None`, with a finding, if its plan cannot be found or an array is
+    /// outside it.
     pub fn read(bytes: &'a [u8], findings: &mut Findings) -> Option<Self> {
         let mut fail = |place: String, what: String| {
             findings.add(Claim::Image, place, &["EL2"], what);
@@ -156,7 +156,7 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// An array's elements; its bytes are accounted for.
+    /// Returns an array's elements, and accounts for its bytes.
     fn array<T: FromBytes + KnownLayout + Immutable + Copy>(
         &self,
         what: &str,
@@ -168,7 +168,7 @@ impl<'a> Image<'a> {
             return Err(format!("{what}: {count} elements, at most {most} are known"));
         }
         let span = start..start.saturating_add(count * size_of::<T>());
-        // EL2 refers to elements in place, so they lie on their type's alignment.
+        // EL2 refers to elements in place, so they are at their type's alignment.
         match self.plan.get(span.clone()) {
             Some(bytes) if start.is_multiple_of(align_of::<T>()) => {
                 self.account(span, what);
@@ -207,7 +207,8 @@ impl<'a> Image<'a> {
         self.bytes.get(start..start.checked_add(usize::try_from(size).ok()?)?)
     }
 
-    /// The translation table at a physical address, if it lies in the plan; it is accounted for.
+    /// Returns the translation table at a physical address, if it is in the plan, and accounts for
+    /// it.
     pub fn table(&self, address: u64) -> Option<&'a [u8]> {
         let offset = usize::try_from(address.checked_sub(self.plan_base())?).ok()?;
         let span = offset..offset.checked_add(PAGE as usize)?;
@@ -231,8 +232,8 @@ impl<'a> Image<'a> {
         tables
     }
 
-    /// Holds the file's headers against each other and its check sum, once everything else has been
-    /// read.
+    /// Compares the file's headers with each other and with its checksum, after everything else has
+    /// been read.
     pub fn check(&self, findings: &mut Findings) {
         let word = |at: usize| self.bytes.get(at..).and_then(|rest| rest.first_chunk());
         let word = |at: usize| word(at).map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -242,7 +243,7 @@ impl<'a> Image<'a> {
         let size = self.bytes.len() as u64;
         let offset = self.plan_offset as u64;
         expect("byte 16 of the image", "image_size", word(16), size);
-        // Linux, booting.rst: little-endian, 4 KiB pages, anywhere in memory.
+        // Linux, booting.rst: little-endian, 4 KiB pages, loadable anywhere in memory.
         expect("byte 24 of the image", "flags", word(24), 0b1010);
         expect("byte 72 of the image", "the size of EL2's segments", word(72), offset);
         let header = &self.header;
@@ -255,7 +256,7 @@ impl<'a> Image<'a> {
         self.check_unaccounted(findings);
     }
 
-    /// Every byte of the plan belongs to one thing, or is zero.
+    /// Checks that every byte of the plan belongs to one thing, or is zero.
     fn check_unaccounted(&self, findings: &mut Findings) {
         let mut used = self.used.borrow().clone();
         used.sort_by_key(|(span, _)| (span.start, span.end));

@@ -1,4 +1,5 @@
-//! What an image is held against: manifest, board, EL2's executable and the guests' files.
+//! The inputs that an image is compared with: manifest, board, EL2's executable and the guests'
+//! files.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -10,7 +11,7 @@ use crate::board::Board;
 use crate::manifest::Manifest;
 use crate::programs::{El2, Piece, Program};
 
-/// Everything that is not the image.
+/// All inputs except the image.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     /// The system's manifest.
@@ -25,17 +26,17 @@ pub struct Inputs {
     pub initrds: Vec<Option<Vec<u8>>>,
 }
 
-/// What the names of files start with that are no paths.
+/// Prefix of the names of files that are not paths.
 const DEBIAN: &str = "debian:";
 
-/// Gives the ELF file of the guest crate of a name, or the file that `debian:PACKAGE` stands for.
+/// Returns the ELF file of the guest crate of a name, or the file that `debian:PACKAGE` names.
 pub type Guests<'a> = &'a mut dyn FnMut(&str) -> Result<Vec<u8>>;
 
 impl Inputs {
     /// Reads the manifest at `path`, the board it names from `root/boards`, and the files it names.
     ///
     /// # Errors
-    /// When a file cannot be read, or is not what it should be.
+    /// If a file cannot be read, or does not have the expected contents.
     pub fn read(root: &Path, path: &Path, el2: &[u8], guests: Guests<'_>) -> Result<Self> {
         let text = read(path, "the manifest")?;
         let text = String::from_utf8(text).context("the manifest is no text")?;
@@ -57,10 +58,10 @@ impl Inputs {
         .with_context(|| path.display().to_string())
     }
 
-    /// Makes inputs of contents: `files` reads what the manifest names by path.
+    /// Makes inputs from contents: `files` reads what the manifest names by path.
     ///
     /// # Errors
-    /// When a file cannot be read, or is not what it should be.
+    /// If a file cannot be read, or does not have the expected contents.
     pub fn of(
         manifest: Manifest,
         board: &str,
@@ -115,11 +116,11 @@ impl Inputs {
 }
 
 impl Inputs {
-    /// Takes the board's GIC of this version for the one that the image is for, instead of the
-    /// board's first.
+    /// Selects the board's GIC of this version instead of the board's first, for an image that is
+    /// built for it.
     ///
     /// # Errors
-    /// When the board has none.
+    /// If the board has none.
     pub fn choose_gic(&mut self, version: u32) -> Result<()> {
         let gics = &mut self.board.gic;
         let at = gics.iter().position(|gic| gic.version == version);

@@ -1,10 +1,10 @@
-//! Proves from an image's bytes what its manifest and its board promise: what may be reached, by
-//! whom, and why.
+//! Proves from an image's bytes the promises of its manifest and its board: what can be accessed,
+//! by whom, and why.
 //!
-//! Independent of what made the image: of this project's crates it knows the plan's types alone, it
-//! reads manifest and board anew, walks translation tables by itself and reads device trees with
-//! another library. `docs/verifier.md` says what is proven, what is taken for granted, and how the
-//! tests show that it can fail.
+//! The verifier is independent of the code that made the image: of this project's crates it uses
+//! only the plan's types, it reads manifest and board with its own code, walks translation tables
+//! itself and reads device trees with another library. `docs/verifier.md` says what is proven, what
+//! is taken for granted, and how the tests show that it can fail.
 #![forbid(unsafe_code)]
 
 pub mod board;
@@ -36,14 +36,14 @@ use image::Image;
 use ownership::GuestMap;
 use places::Places;
 
-/// Verifies an image. Everything that does not hold is in the proof, not the first finding alone.
+/// Verifies an image. The proof has everything that does not hold, not only the first finding.
 #[must_use]
 pub fn verify(bytes: &[u8], inputs: &Inputs) -> Proof {
     run(bytes, inputs).0
 }
 
-/// Verifies an image, and answers what a machine must hold that runs it; nothing if the proof does
-/// not hold.
+/// Verifies an image, and returns the state that a machine must have that runs it; nothing if the
+/// proof does not hold.
 #[must_use]
 pub fn expectations(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
     run(bytes, inputs)
@@ -63,14 +63,14 @@ fn run(bytes: &[u8], inputs: &Inputs) -> (Proof, Option<Expected>) {
         && let Some(context) = context(&image, inputs, &mut findings)
     {
         claims(&context, &mut findings, &mut proof);
-        // Of an image that does not hold, no number can be counted on.
+        // The numbers of an image that does not hold cannot be relied on.
         expected = findings.is_empty().then(|| live::expected(&context));
     }
     proof.findings = findings.sorted();
     (proof, expected)
 }
 
-/// The rest goes by index, so plan and manifest must have equally many cores and partitions.
+/// Later claims use indices, so plan and manifest must have equally many cores and partitions.
 fn context<'a>(
     image: &'a Image<'a>,
     inputs: &'a Inputs,

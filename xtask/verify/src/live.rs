@@ -1,17 +1,17 @@
-//! What a running machine must hold: for whoever compares one with its image
-//! (`cargo xtask verify --live`).
+//! The state that a running machine must have, to compare the machine with its image (`cargo xtask
+//! verify --live`).
 
 use plan::{MAIR_EL2, Range};
 
 use crate::claims::Context;
 use crate::finding::range;
 
-/// What stays as it is from the moment the first guest runs.
+/// State that does not change after the first guest runs.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    /// Memory that nobody writes: EL2's text, the plan (rows and tables).
+    /// Memory that is never written: EL2's text, the plan (rows and tables).
     pub memory: Vec<Constant>,
-    /// Physical addresses of every translation table, 4 KiB each; all lie in the plan.
+    /// Physical addresses of every translation table, 4 KiB each; all are in the plan.
     pub tables: Vec<u64>,
     /// Registers by core.
     pub cores: Vec<CoreRegisters>,
@@ -20,7 +20,7 @@ pub struct Expected {
 /// Physical memory with fixed contents.
 #[derive(Clone, Debug)]
 pub struct Constant {
-    /// What it is.
+    /// A name for messages.
     pub what: String,
     /// First physical address.
     pub base: u64,
@@ -29,7 +29,7 @@ pub struct Constant {
 }
 
 impl Constant {
-    /// Its range in words.
+    /// Returns its range in words.
     #[must_use]
     pub fn place(&self) -> String {
         range(self.base, self.bytes.len() as u64)
@@ -47,13 +47,14 @@ pub struct CoreRegisters {
     pub mpidr: u64,
     /// Registers by name, with their values.
     pub registers: Vec<(&'static str, u64)>,
-    /// Bits of `MDCR_EL2` that EL2 fills in by the machine: `HPMN`.
+    /// Bits of `MDCR_EL2` that EL2 takes from the machine: `HPMN`.
     pub mdcr_open: u64,
     /// `TTBR0_EL2` while the core loads its partition.
     pub ttbr_load: u64,
 }
 
-/// What must be, of an image whose proof holds; [`crate::verify`] has walked its tables.
+/// Returns the expected state for an image whose proof holds; [`crate::verify`] has walked its
+/// tables.
 pub(crate) fn expected(context: &Context<'_>) -> Expected {
     let image = context.image;
     let header = &image.header;
@@ -63,7 +64,7 @@ pub(crate) fn expected(context: &Context<'_>) -> Expected {
             memory.push(Constant { what: what.into(), base: at.base, bytes: bytes.to_vec() });
         }
     };
-    // Rodata holds pointers, which EL2 relocates.
+    // Rodata is left out: it has pointers, which EL2 relocates.
     for segment in context.inputs.el2.segments.iter().filter(|s| s.rights == "r-x") {
         let base = header.el2_base + segment.offset;
         let size = segment.size;

@@ -1,6 +1,6 @@
-//! The system manifest (`docs/manifest.md`), read anew: nothing of the planner's reader. The
-//! planner's reader explains what is wrong with a manifest; this one reads good ones, and refuses
-//! what it does not know.
+//! The system manifest (`docs/manifest.md`), read without any code of the planner's reader. The
+//! planner's reader explains what is wrong with a manifest; this one reads good manifests, and
+//! refuses what it does not know.
 
 use anyhow::{Context, Result, ensure};
 use plan::PAGE;
@@ -25,7 +25,7 @@ pub struct Manifest {
     /// Whether cores of both classes may share a cluster.
     #[serde(default)]
     pub mixed_clusters: Mixed,
-    /// RAM instead of the board's least.
+    /// RAM that replaces the board's least.
     #[serde(default)]
     pub ram: Vec<Ram>,
     /// Partitions.
@@ -92,7 +92,7 @@ pub struct Partition {
     /// Devices by name.
     #[serde(default)]
     pub devices: Vec<String>,
-    /// Whether its devices may write memory by themselves.
+    /// Whether its devices may write memory by DMA.
     pub dma: Option<Dma>,
     /// Further interrupts.
     #[serde(default)]
@@ -100,10 +100,10 @@ pub struct Partition {
     /// Whether it has an emulated PL011.
     #[serde(default = "yes")]
     pub console: bool,
-    /// What an access outside all that it has comes to.
+    /// The result of an access outside all that it has.
     #[serde(default)]
     pub outside: Outside,
-    /// What a runner looks for in its console lines: nothing of it is in an image.
+    /// Texts that a runner looks for in its console lines; they are not in an image.
     #[serde(rename = "pass")]
     _pass: Option<String>,
     #[serde(rename = "fail")]
@@ -130,12 +130,12 @@ pub struct Vcpu {
 pub enum Class {
     /// May be an end of channels.
     Comm,
-    /// Never is, never rung.
+    /// Never an end of channels, and never gets a doorbell.
     Compute,
 }
 
 impl Class {
-    /// Its word in manifests and device trees.
+    /// Returns its word in manifests and device trees.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -152,11 +152,11 @@ pub enum Outside {
     /// An external abort.
     #[default]
     Abort,
-    /// It is halted.
+    /// The partition is halted.
     Halt,
 }
 
-/// What a partition's devices with DMA are.
+/// The trust in a partition's devices with DMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dma {
@@ -174,16 +174,16 @@ pub struct Memory {
     pub size: Size,
     /// Fixed physical address.
     pub physical: Option<u64>,
-    /// What it is to the guest.
+    /// Its use by the guest.
     #[serde(default)]
     pub kind: Kind,
 }
 
-/// What a piece of memory is to the guest.
+/// The use of a piece of memory by the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Memory to work in.
+    /// Read-write memory.
     #[default]
     Ram,
     /// Read-only, and not named as memory.
@@ -210,22 +210,22 @@ pub struct Image {
     pub raw: Option<String>,
     /// Path of an arm64 Image.
     pub linux: Option<String>,
-    /// Where it loads.
+    /// Load address.
     pub load: Option<u64>,
-    /// Where vCPU 0 starts.
+    /// Entry address of vCPU 0.
     pub entry: Option<u64>,
     /// Further files in its memory.
     #[serde(default)]
     pub files: Vec<File>,
 }
 
-/// A file that lies in memory from the start.
+/// A file that is in memory from the start.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// Its path.
     pub path: String,
-    /// Where it loads.
+    /// Load address.
     pub load: u64,
 }
 
@@ -262,12 +262,12 @@ pub struct Channel {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
-    /// Asleep, until it is rung.
+    /// Asleep, until a doorbell arrives.
     #[default]
     Doorbell,
     /// By WFE: it takes no doorbells.
     Wfe,
-    /// By looking again and again: it takes no doorbells.
+    /// By polling: it takes no doorbells.
     Poll,
 }
 
@@ -287,9 +287,9 @@ impl Wait {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Rate {
-    /// Doorbells a second.
+    /// Doorbells per second.
     pub per_second: u32,
-    /// Doorbells in one go.
+    /// Doorbells sent back to back.
     pub burst: u32,
 }
 
@@ -311,9 +311,9 @@ pub struct End {
     pub side: usize,
     /// Index of the partition.
     pub partition: usize,
-    /// Its vCPU.
+    /// The vCPU that owns it.
     pub vcpu: usize,
-    /// The vCPU's handle of it: its place among the vCPU's ends in the manifest's order.
+    /// The vCPU's handle for it: its index among the vCPU's ends in the manifest's order.
     pub handle: usize,
 }
 
@@ -321,7 +321,7 @@ impl Manifest {
     /// Reads a manifest.
     ///
     /// # Errors
-    /// When it is none that this reader knows.
+    /// If it is not one that this reader knows.
     pub fn read(text: &str) -> Result<Self> {
         let manifest: Self =
             toml::from_str(text).context("the manifest is not one the verifier reads")?;
@@ -345,7 +345,7 @@ impl Manifest {
         }
         let share = manifest.console_share;
         ensure!((1..=50).contains(&share), "the console cannot take {share} % of its core");
-        // What is found by its name must be one.
+        // A name must be unique, because it is used to find its owner.
         let names = manifest.partition.iter().map(|partition| &partition.name);
         let names: Vec<_> = names.collect();
         for (n, name) in names.iter().enumerate() {
@@ -374,7 +374,7 @@ impl Manifest {
             for (side, text) in row.ends.iter().enumerate() {
                 let found = text.split_once('/').and_then(|(name, vcpu)| {
                     let partition = self.partition.iter().position(|p| p.name == name)?;
-                    // No sign, no leading zero: each end has one spelling.
+                    // There is no sign and no leading zero: each end has one spelling.
                     let vcpu = (0..plan::MAX_VCPUS).find(|n| n.to_string() == vcpu)?;
                     (vcpu < self.partition[partition].vcpus.len()).then_some((partition, vcpu))
                 });
@@ -401,7 +401,7 @@ impl Manifest {
         self.channel[end.channel].waits[end.side]
     }
 
-    /// Board core numbers of all vCPUs, ascending: a core's index in the plan is its place here.
+    /// Board core numbers of all vCPUs, ascending: a core's index in the plan is its index here.
     #[must_use]
     pub fn cores(&self) -> Vec<u32> {
         let vcpus = self.partition.iter().flat_map(|p| &p.vcpus);

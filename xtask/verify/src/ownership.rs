@@ -1,6 +1,6 @@
-//! The physical address space as the tables make it: for every range, who may read, write and
-//! execute it. Here meet all translations of all cores, so here is what partitions share: channel
-//! pages, each with one writer.
+//! The physical address space according to the tables: for every range, who can read, write and
+//! execute it. All translations of all cores are joined here, so this also shows what partitions
+//! share: channel pages, each with one writer.
 
 use plan::PAGE;
 use serde::Serialize;
@@ -11,24 +11,24 @@ use crate::finding::{Claim, Findings, range};
 use crate::places::Places;
 use crate::walk::{Leaf, Rights};
 
-/// A physical range and everyone who reaches it.
+/// A physical range and everyone who can access it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reach {
     /// First address.
     pub base: u64,
     /// Bytes.
     pub size: u64,
-    /// What it is, which is why they reach it.
+    /// A name for the range, which is also the reason for the access.
     pub what: String,
     /// Partitions, with their rights: stage 2.
     pub guests: Vec<Access>,
     /// EL2 while guests run, by core: stage 1.
     pub el2: Vec<Access>,
-    /// EL2 while a core loads its partition, where that is more.
+    /// EL2 while a core loads its partition, where it maps more then.
     pub loading: Vec<Access>,
 }
 
-/// Who may do what.
+/// A party and its rights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Access {
     /// A partition's name, or board core numbers of EL2's cores.
@@ -37,7 +37,7 @@ pub struct Access {
     pub rights: String,
 }
 
-/// What a partition's stage 2 maps.
+/// The ranges that a partition's stage 2 maps.
 pub struct GuestMap {
     /// Index of the partition.
     pub partition: usize,
@@ -45,8 +45,8 @@ pub struct GuestMap {
     pub leaves: Vec<Leaf>,
 }
 
-/// Lists who reaches what, and checks that partitions meet in channel pages alone (and in GICV,
-/// whose registers each core has for itself).
+/// Lists who can access what, and checks that partitions share only channel pages (and GICV, whose
+/// registers are separate per core).
 pub fn check(
     context: &Context<'_>,
     places: &Places,
@@ -109,7 +109,7 @@ pub fn check(
     list
 }
 
-/// What may meet at one range.
+/// Checks the accesses that are allowed together at one range.
 fn meet(
     context: &Context<'_>,
     places: &Places,
@@ -128,8 +128,8 @@ fn meet(
         findings.add(Claim::Ownership, &place, &names, text);
     };
     let partitions: Vec<_> = guests.iter().map(|(p, _)| *p).collect();
-    // Hardware shows each core the virtual CPU interface that is its own (IHI 0048, 5.5): there
-    // partitions do not meet.
+    // Hardware shows each core its own virtual CPU interface (IHI 0048, 5.5), so partitions do not
+    // share it.
     let gic = &context.board().gic[0];
     let banked = gic.version == 2 && base.wrapping_sub(gic.gicv.base) < PAGE;
     let shared = |&(p, rights): &(usize, Rights)| match channel {
@@ -159,7 +159,7 @@ fn meet(
     }
 }
 
-/// Cores with the same rights in one row.
+/// Joins cores with the same rights into one row.
 fn by_core(context: &Context<'_>, list: &[(usize, Rights)]) -> Vec<Access> {
     let mut rows: Vec<(Rights, Vec<String>)> = Vec::new();
     for &(core, rights) in list {

@@ -1,6 +1,5 @@
-//! Who owns which physical range: EL2's parts, partitions' memory, channel pages, devices. Each
-//! range has one owner, and what must be RAM lies in RAM that the board has and firmware leaves
-//! alone.
+//! The owner of each physical range: EL2's parts, partitions' memory, channel pages, devices. Each
+//! range has one owner, and ranges of RAM are in RAM that the board has and firmware does not use.
 
 use plan::{PRIVATE_SIZE, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION, STATE_SIZE};
 
@@ -12,11 +11,11 @@ use crate::ranges::{end, merged};
 /// A physical range with one owner.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// Where.
+    /// The range.
     pub range: Range,
-    /// What it is: "memory of sensor".
+    /// A name for findings: "memory of sensor".
     pub what: String,
-    /// Whose it is.
+    /// Its owners.
     pub who: Vec<String>,
     /// Whether it is RAM that the plan uses.
     pub ram: bool,
@@ -24,7 +23,7 @@ pub struct Place {
     pub channel: Option<(usize, usize)>,
 }
 
-/// All of them, by address.
+/// All places, by address.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     /// The ranges.
@@ -134,21 +133,22 @@ impl Places {
         }
     }
 
-    /// The place that holds a physical address.
+    /// Returns the place that has a physical address.
     #[must_use]
     pub fn at(&self, address: u64) -> Option<&Place> {
         let holds = |place: &&Place| address.wrapping_sub(place.range.base) < place.range.size;
         self.list.iter().find(holds)
     }
 
-    /// What lies at a physical address, in words.
+    /// Describes what is at a physical address.
     #[must_use]
     pub fn words(&self, address: u64) -> String {
         let place = self.at(address);
         place.map_or("what nobody owns".into(), |place| place.what.clone())
     }
 
-    /// Every range has one owner; RAM is the board's, and the plan demands exactly what it uses.
+    /// Checks that every range has one owner, that RAM is the board's, and that the plan demands
+    /// exactly what it uses.
     pub fn check(&self, context: &Context<'_>, findings: &mut Findings) {
         let board = context.board();
         let mut last: Option<&Place> = None;
@@ -204,7 +204,7 @@ impl Places {
         self.check_sizes(context, findings);
     }
 
-    /// Sizes that EL2 takes for granted.
+    /// Checks sizes that EL2 takes for granted.
     fn check_sizes(&self, context: &Context<'_>, findings: &mut Findings) {
         let image = context.image;
         let cores = image.cores.len() as u64;
@@ -225,7 +225,7 @@ impl Places {
     }
 }
 
-/// What a segment of EL2 is called.
+/// Returns the name of a segment of EL2.
 #[must_use]
 pub fn segment_name(rights: &str) -> &'static str {
     match rights {

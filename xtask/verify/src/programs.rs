@@ -1,5 +1,5 @@
-//! What is loaded into a guest, by the file that its manifest names: ELF, raw bytes, an arm64
-//! Image.
+//! Contents that are loaded into a guest, by the file that its manifest names: ELF, raw bytes, an
+//! arm64 Image.
 
 use anyhow::{Context, Result, ensure};
 use object::LittleEndian as LE;
@@ -15,7 +15,7 @@ pub struct Piece {
     pub ipa: u64,
     /// Contents.
     pub bytes: Vec<u8>,
-    /// Bytes of zero that belong behind them.
+    /// Bytes of zero after them.
     pub zero: u64,
 }
 
@@ -32,7 +32,7 @@ impl Program {
     /// Reads the file that a partition's manifest names.
     ///
     /// # Errors
-    /// When it is not what the manifest says it is.
+    /// If it is not of the kind that the manifest says.
     pub fn read(partition: &Partition, file: Vec<u8>) -> Result<Self> {
         let image = &partition.image;
         if image.guest.is_some() || image.elf.is_some() {
@@ -96,7 +96,7 @@ pub struct Segment {
     pub offset: u64,
     /// Bytes.
     pub size: u64,
-    /// Rights, as `ls` writes them.
+    /// Rights, in the letters of `ls`.
     pub rights: &'static str,
 }
 
@@ -115,8 +115,8 @@ impl El2 {
     /// Reads EL2's executable.
     ///
     /// # Errors
-    /// When it is not a position-independent one whose segments follow each other page by page,
-    /// each either writable or executable or neither.
+    /// If it is not a position-independent one whose segments follow each other page by page, each
+    /// either writable or executable or neither.
     pub fn read(file: &[u8]) -> Result<Self> {
         let header = FileHeader64::<LE>::parse(file).context("EL2: no 64-bit ELF file")?;
         let mut el2 = Self { bytes: Vec::new(), segments: Vec::new(), vectors: None };

@@ -3,7 +3,7 @@
 
 use plan::Range;
 
-/// Ranges by address, touching ones joined.
+/// Returns ranges by address, touching ones joined.
 #[must_use]
 pub fn merged(ranges: &[Range]) -> Vec<Range> {
     let mut sorted = ranges.to_vec();

@@ -1,6 +1,6 @@
-//! The registers that must hold what they hold, field by field, each with its reason (names and
-//! positions: DDI 0487, D24). Written from the architecture and `docs/guest-abi.md`, not from the
-//! planner's list. A bit that no field here names must be zero.
+//! The registers with fixed contents, field by field, each with its reason (names and positions:
+//! DDI 0487, D24). The lists were written from the architecture and `docs/guest-abi.md`, not from
+//! the planner's list. A bit that no field here names must be zero.
 
 use crate::board::Board;
 use crate::finding::{Claim, Findings};
@@ -66,7 +66,7 @@ pub const CPTR: &[Field] = &[
     ("TCPAC", 31, 1, 0, "CPACR_EL1 is the guest's"),
 ];
 
-/// `MDCR_EL2`; EL2 adds `HPMN`, which the machine alone knows.
+/// `MDCR_EL2`; EL2 adds `HPMN`, which only the machine knows.
 #[rustfmt::skip]
 pub const MDCR: &[Field] = &[
     ("HPMN", 0, 5, 0, "EL2 fills it in"),
@@ -92,7 +92,7 @@ pub const CNTHCTL: &[Field] = &[
     ("EVNTEN", 2, 1, 0, "EL2 needs no event stream"),
 ];
 
-/// Holds one register of a core's row against its fields, field by field.
+/// Compares one register of a core's row with its fields, field by field.
 pub fn check(
     register: &str,
     value: u64,
@@ -141,19 +141,19 @@ fn output_size(board: &Board) -> (u64, u32) {
     fitting.last().unwrap_or((0, 32))
 }
 
-/// Input address bits that reach below `end`; 25 is the architecture's least (T0SZ at most 39,
-/// without FEAT_TTST).
+/// Returns the input address bits that reach up to `end`; 25 is the architecture's least (T0SZ at
+/// most 39, without FEAT_TTST).
 fn input_bits(end: u64) -> u64 {
     u64::from((64 - end.saturating_sub(1).leading_zeros()).max(25))
 }
 
-/// The last level where a walk over `bits` can start, with up to `2^side` tables side by side (DDI
-/// 0487, D8.2).
+/// Returns the last level where a walk over `bits` can start, with up to `2^side` concatenated
+/// tables (DDI 0487, D8.2).
 fn start_level(bits: u32, side: u32) -> u32 {
     (0..=2).rev().find(|&level| bits <= span_bits(level) + 9 + side).unwrap_or(0)
 }
 
-/// What both translation control registers must say: the fields from `IRGN0` to `PS`.
+/// Returns the fields that both translation control registers must have, from `IRGN0` to `PS`.
 fn control_fields(board: &Board) -> [Field; 5] {
     [
         ("IRGN0", 8, 2, 1, "walks read tables through the caches"),
@@ -164,7 +164,7 @@ fn control_fields(board: &Board) -> [Field; 5] {
     ]
 }
 
-/// EL2's translation by `TCR_EL2` and a root, checked: input addresses end at `end`.
+/// Returns EL2's translation by `TCR_EL2` and a root, checked: input addresses end at `end`.
 pub fn el2_regime(
     tcr: u64,
     root: u64,
@@ -194,7 +194,7 @@ pub fn el2_regime(
     })
 }
 
-/// A guest's translation by its core's row, checked: guest addresses end at `end`.
+/// Returns a guest's translation by its core's row, checked: guest addresses end at `end`.
 pub fn guest_regime(
     core: &CoreRow,
     end: u64,

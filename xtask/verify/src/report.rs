@@ -1,4 +1,4 @@
-//! The proof report: what was found, and who reaches every physical range.
+//! The proof report: the findings, and who can access every physical range.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use crate::ownership::{Access, Reach};
 /// The result of verifying an image.
 #[derive(Clone, Debug, Serialize)]
 pub struct Proof {
-    /// What does not hold; none means that the image is proven.
+    /// Claims that do not hold; if there are none, the image is proven.
     pub findings: Vec<Finding>,
-    /// Every physical range that anyone reaches.
+    /// Every physical range that is accessible.
     pub ranges: Vec<Reach>,
-    /// What the manifest trusts, and this cannot prove.
+    /// Devices that the manifest trusts and that the verifier cannot prove.
     pub trusted: Vec<String>,
     /// Translation tables that were walked.
     pub tables: usize,
-    /// Translations: one a partition, two a core.
+    /// Translations: one per partition, two per core.
     pub translations: usize,
 }
 
@@ -29,7 +29,7 @@ impl Proof {
         self.findings.is_empty()
     }
 
-    /// As JSON.
+    /// Returns the report as JSON.
     ///
     /// # Errors
     /// None that this type can cause.
@@ -37,7 +37,7 @@ impl Proof {
         serde_json::to_string_pretty(self)
     }
 
-    /// The findings alone, each with what, where and who.
+    /// Returns only the findings, each with what, where and who.
     #[must_use]
     pub fn refusal(&self) -> String {
         let findings: Vec<_> = self.findings.iter().map(Finding::to_string).collect();

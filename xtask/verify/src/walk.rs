@@ -1,7 +1,7 @@
-//! A table walker that reads descriptors as the MMU does, and refuses more than the MMU would: a
-//! bit that the architecture ignores, reserves or leaves to software must be zero, so that no later
-//! core gives it a meaning (DDI 0487, D8.2 table walks, D8.3 descriptors, D8.4 permissions, D8.5
-//! memory types; 4 KiB granule).
+//! A table walker that reads descriptors as the MMU does, and refuses more than the MMU would. A
+//! bit that the architecture ignores, reserves or leaves to software must be zero, so that later
+//! cores cannot give it a meaning (DDI 0487, D8.2 table walks, D8.3 descriptors, D8.4 permissions,
+//! D8.5 memory types; 4 KiB granule).
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use plan::{MAIR_EL2, PAGE};
 use crate::finding::{Claim, Findings};
 use crate::image::Image;
 
-/// Who may do what with a range.
+/// Rights to a range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rights {
     /// Read.
@@ -22,7 +22,7 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// From letters: `"rw-"`.
+    /// Parses letters such as `"rw-"`.
     #[must_use]
     pub fn of(letters: &str) -> Self {
         Self {
@@ -32,7 +32,7 @@ impl Rights {
         }
     }
 
-    /// In letters.
+    /// Returns the rights in letters.
     #[must_use]
     pub fn letters(self) -> String {
         let letter = |has, letter| if has { letter } else { '-' };
@@ -41,7 +41,7 @@ impl Rights {
     }
 }
 
-/// What kind of memory a range is accessed as.
+/// The memory type with which a range is accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Normal, Inner Shareable, Write-Back.
@@ -53,7 +53,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Words.
+    /// Returns the name in findings.
     #[must_use]
     pub fn words(self) -> String {
         match self {
@@ -69,7 +69,7 @@ impl Kind {
 pub struct Leaf {
     /// First input address.
     pub input: u64,
-    /// What it translates to.
+    /// First output address.
     pub output: u64,
     /// Bytes.
     pub size: u64,
@@ -91,7 +91,7 @@ pub enum Stage {
 /// A translation as its registers define it.
 #[derive(Clone, Debug)]
 pub struct Regime {
-    /// Which.
+    /// Its stage.
     pub stage: Stage,
     /// Input address bits.
     pub bits: u32,
@@ -101,9 +101,9 @@ pub struct Regime {
     pub root: u64,
     /// Output address bits.
     pub output_bits: u32,
-    /// What findings call it.
+    /// Its name in findings.
     pub name: String,
-    /// Whose it is.
+    /// Its owners.
     pub who: Vec<String>,
 }
 
@@ -118,13 +118,14 @@ const AF: u64 = 1 << 10;
 const CONTIGUOUS: u64 = 1 << 52;
 
 impl Regime {
-    /// Number of root tables that lie side by side.
+    /// Number of concatenated root tables.
     #[must_use]
     pub fn root_tables(&self) -> u64 {
         1 << self.bits.saturating_sub(span_bits(self.start) + 9)
     }
 
-    /// Everything the tables translate, in order, neighbours that continue each other joined.
+    /// Returns everything that the tables translate, in order; neighbours that continue each other
+    /// are joined.
     pub fn walk(&self, image: &Image<'_>, findings: &mut Findings) -> Vec<Leaf> {
         let mut walk =
             Walk { regime: self, image, findings, leaves: Vec::new(), seen: HashSet::new() };
@@ -146,8 +147,7 @@ impl Regime {
         walk.leaves
     }
 
-    /// What one input address translates to, if anything: the question alone, no judgement of the
-    /// tables.
+    /// Translates one input address, without a check of the tables; none if it is not mapped.
     #[must_use]
     pub fn translate(&self, image: &Image<'_>, input: u64) -> Option<u64> {
         if input.checked_shr(self.bits)? != 0 {
@@ -156,7 +156,7 @@ impl Regime {
         let mut table = self.root;
         for level in self.start..4 {
             let span = span_bits(level);
-            // The start level's index takes every bit that is left.
+            // The start level's index has all remaining bits.
             let mask = if level == self.start { u64::MAX } else { 511 };
             let entry = table.checked_add((input >> span & mask) * 8)?;
             let entry = image.at(entry, 8)?.try_into().ok().map(u64::from_le_bytes)?;
@@ -214,7 +214,7 @@ impl Walk<'_, '_> {
                 _ if n >= used => self.refuse(place(), "a descriptor beyond the input size"),
                 (0b11, 0..=2) => {
                     if entry & !(ADDRESS | 0b11) != 0 {
-                        // Hierarchical permissions would hide what a leaf says.
+                        // Hierarchical permissions would override a leaf's.
                         self.refuse(place(), "a table descriptor has more than an address");
                     }
                     self.table(level + 1, entry & ADDRESS, input);
@@ -300,8 +300,8 @@ fn contiguous(group: &[u64], level: u32) -> bool {
 
 type Decoded = Result<(u64, Rights, Kind), String>;
 
-/// EL2's stage 1 (DDI 0487, D8.3.1, one privilege level): attribute bits, rights, kind. WXN is on,
-/// and no leaf counts on it: what is writable must say execute-never itself.
+/// Decodes EL2's stage 1 (DDI 0487, D8.3.1, one privilege level): attribute bits, rights, kind. WXN
+/// is on, but a leaf must not rely on it: a writable leaf must be execute-never itself.
 fn stage1(entry: u64) -> Decoded {
     const AP_1: u64 = 1 << 6;
     const READ_ONLY: u64 = 1 << 7;
@@ -320,7 +320,7 @@ fn stage1(entry: u64) -> Decoded {
     Ok((0b111 << 2 | AP_1 | READ_ONLY | SHARE | XN, rights, kind))
 }
 
-/// Stage 2 (DDI 0487, D8.3.1): attribute bits, rights, kind.
+/// Decodes stage 2 (DDI 0487, D8.3.1): attribute bits, rights, kind.
 fn stage2(entry: u64) -> Decoded {
     const MEM_ATTR: u64 = 0b1111 << 2;
     const S2AP: u64 = 0b11 << 6;

@@ -1,4 +1,4 @@
-//! Good images verify, quickly, and the verifier shares no code with what made them.
+//! Good images verify, quickly, and the verifier shares no code with the program that made them.
 
 mod support;
 
@@ -43,7 +43,7 @@ fn the_report_says_who_reaches_what() {
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let ranges = json["ranges"].as_array().expect("ranges");
     assert_eq!(ranges.len(), proof.ranges.len());
-    // What two partitions reach is a channel, with one writer.
+    // A range that two partitions can access is a channel, with one writer.
     for range in ranges {
         let guests = range["guests"].as_array().expect("guests");
         assert!(guests.len() <= 2);
@@ -55,8 +55,8 @@ fn the_report_says_who_reaches_what() {
     }
 }
 
-/// A device that nothing confines is named where the manifest trusts it, and refused where it does
-/// not, or where it would write somewhere else than its driver means.
+/// A device that no SMMU confines is named where the manifest trusts it. It is refused where the
+/// manifest does not, or where guest and physical addresses differ.
 #[test]
 fn devices_with_dma_are_named() {
     let good = support::trusted();
@@ -82,7 +82,7 @@ fn devices_with_dma_are_named() {
     );
 }
 
-/// Each file of an image is held against its bytes.
+/// Each file of an image is compared with its bytes.
 #[test]
 fn files_beside_the_program_are_compared() {
     let mut good = support::trusted();
@@ -120,8 +120,8 @@ fn a_machine_can_be_held_against_it() {
     assert!(bulkhead_verify::expectations(&image, &good.inputs).1.is_none());
 }
 
-/// The crates that `package` is built of, itself included, as Cargo resolves them: name, and
-/// whether the crate is this project's. What only its tests need is left out.
+/// Returns the crates that `package` is built of, itself included, as Cargo resolves them: name,
+/// and whether the crate is this project's. Crates that only its tests need are left out.
 fn built_of(package: &str) -> BTreeSet<(String, bool)> {
     let cargo = std::env::var_os("CARGO").expect("tests run under cargo");
     let run = |arguments: &[&str]| {
@@ -163,8 +163,8 @@ fn text_of(value: &Value) -> &str {
     value.as_str().expect("text")
 }
 
-/// Of this project's crates only the plan's types: not the planner, not the manifest reader; and
-/// not the library that writes device trees.
+/// Of this project's crates the verifier uses only the plan's types: not the planner, not the
+/// manifest reader. It also does not use the library that writes device trees.
 #[test]
 fn the_verifier_is_independent() {
     let crates = built_of("bulkhead-verify");
@@ -180,7 +180,7 @@ fn the_verifier_is_independent() {
     assert!(source.contains("#![forbid(unsafe_code)]"));
 }
 
-/// The test above can fail: what the planner is built of is seen, and what that is built of.
+/// The test above can fail: it sees the planner's crates, and those that they are built of.
 #[test]
 fn the_planner_is_not() {
     let crates = built_of("bulkhead-planner");
@@ -189,7 +189,7 @@ fn the_planner_is_not() {
     }
 }
 
-/// A manifest that the planner's reader knows and this one does not is refused, not half read.
+/// A manifest that the planner's reader knows and this one does not is refused as a whole.
 #[test]
 fn nothing_unknown_is_read_over() {
     let text = "board = \"qemu-virt\"\nconsole-core = 0\n[[partition]]\nname = \"a\"\n\

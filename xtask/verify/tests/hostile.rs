@@ -1,5 +1,5 @@
-//! What a hostile reviewer tries first: each is refused with a message that says what, where and
-//! who.
+//! The first attempts of a hostile reviewer: each is refused with a message that says what, where
+//! and who.
 
 mod support;
 
@@ -9,7 +9,7 @@ use bulkhead_verify::board::PowerOff;
 use plan::{Core, End, Interrupt, Load, Partition};
 use support::{Good, Parts, put, seal, word};
 
-/// Spoils the system `duo` and answers the findings.
+/// Spoils the system `duo` and returns the findings.
 fn spoilt(change: impl FnOnce(&Good, &mut [u8])) -> String {
     let good = support::duo();
     let mut image = good.image.clone();
@@ -30,7 +30,7 @@ fn says(text: &str, words: &[&str]) {
     }
 }
 
-/// Where a field of a core's row lies.
+/// Returns the offset of a field of a core's row.
 fn core_field(parts: &Parts<'_>, core: usize, field: usize) -> usize {
     let rows: Vec<_> = parts.span::<Core>(parts.header.cores).collect();
     rows[core] + field
@@ -98,8 +98,7 @@ fn a_rom_is_writable() {
     says(&proof.refusal(), &["stage 2 of alpha may rwx memory of alpha, must be r-x"]);
 }
 
-/// A planner that takes one side for the other, everywhere: both guests agree, the manifest does
-/// not.
+/// The planner exchanges the sides everywhere: both guests agree, the manifest does not.
 #[test]
 fn rights_are_swapped_at_both_ends() {
     let text = spoilt(|good, image| {
@@ -169,8 +168,8 @@ fn one_spi_is_given_twice() {
     );
 }
 
-/// A partition is given the page of the registers that switch the board off; and the plan's writes
-/// are not the board's.
+/// A partition gets the page of the registers that switch the board off; in a second image, the
+/// plan's writes are not the board's.
 #[test]
 fn what_switches_the_board_off_is_given_away() {
     let mut good = support::full();
@@ -190,7 +189,7 @@ fn what_switches_the_board_off_is_given_away() {
     );
 }
 
-/// The plan lets the boot tree reserve what the board does not.
+/// The plan lets the boot tree reserve more than the board does.
 #[test]
 fn more_is_reclaimed_than_the_board_says() {
     let mut good = support::full();
@@ -223,7 +222,7 @@ fn a_tree_names_an_interrupt_off_by_32() {
     );
 }
 
-/// What no property's name is, a guest could read, and no other claim would have looked at.
+/// A guest could read strings that are not a property's name, and no other claim checks them.
 #[test]
 fn a_tree_holds_more_than_it_says() {
     let text = spoilt(|good, image| {
@@ -292,7 +291,7 @@ fn smc_is_not_trapped() {
     );
 }
 
-/// The bits that keep a guest in, each alone: the message names it.
+/// The bits that confine a guest, each changed by itself: the message names it.
 #[test]
 fn each_trap_is_mandatory() {
     for (name, bit) in [
@@ -352,7 +351,7 @@ fn a_guest_is_loaded_with_other_bytes_or_elsewhere() {
     says(&text, &["the entry of vCPU 0 is 0x40080008, must be 0x40080004"]);
 }
 
-/// Everything at once, not the first finding alone.
+/// All errors are reported together, not only the first.
 #[test]
 fn all_findings_are_told() {
     let text = spoilt(|good, image| {
@@ -372,7 +371,7 @@ fn all_findings_are_told() {
     says(&text, &["its header has magic number"]);
 }
 
-/// Files that are no images end in a finding, not in a panic.
+/// Files that are not images give a finding and do not cause a panic.
 #[test]
 fn no_image_at_all() {
     let good = support::duo();
@@ -397,9 +396,9 @@ fn no_image_at_all() {
     says(&text, &["the plan has 3 cores and 2 partitions, the manifest 6 and 3"]);
 }
 
-/// On a GICv2 a guest reaches the first page of its own virtual CPU interface alone: no other frame
-/// of the GIC, and no more of it. The second page has GICV_DIR, which ends another interrupt than
-/// it names where list registers are too few: EL2 answers there.
+/// On a GICv2 a guest can access only the first page of its own virtual CPU interface, and no other
+/// frame of the GIC. The second page has GICV_DIR, which ends another interrupt than it names where
+/// list registers are too few; EL2 emulates it.
 #[test]
 fn another_frame_of_the_gic_is_mapped_where_a_guest_expects_its_cpu_interface() {
     const GICC: u64 = 0x0801_0000;

@@ -1,6 +1,6 @@
-//! The verifier can fail: one bit or field of a good image changed, the check sum made right again.
-//! Every mutant that changes what the image means is refused; one that does not is in a class that
-//! is explained here.
+//! The verifier can fail: the tests change one bit or field of a good image, and correct the
+//! checksum. Every mutant that changes the meaning of the image is refused; every other mutant is
+//! in a class that is explained here.
 
 mod support;
 
@@ -21,7 +21,7 @@ struct Mutant {
     xor: u64,
 }
 
-/// What became of the mutants of a class.
+/// The results of a class of mutants.
 #[derive(Default)]
 struct Tally {
     refused: usize,
@@ -29,7 +29,7 @@ struct Tally {
     survived: Vec<String>,
 }
 
-/// Spoils the image by every mutant, and holds each against what the good one must be.
+/// Spoils the image by every mutant, and compares each with the good image's inputs.
 fn run(
     good: &Good,
     mutants: &[Mutant],
@@ -84,9 +84,9 @@ fn meaningful(_: &Mutant) -> Option<&'static str> {
     None
 }
 
-/// Of the shipped system: every bit of some descriptors of each table, one bit of all others, some
-/// of invalid ones; of the other systems an eighth of that. What is valid is made invalid, and made
-/// another's.
+/// Of the shipped system: every bit of some descriptors of each table, one bit of all others, and
+/// bits of some invalid ones; of the other systems an eighth of that. Valid descriptors are also
+/// made invalid, and replaced by others.
 #[test]
 fn tables() {
     let mut numbers = Numbers(1);
@@ -110,12 +110,12 @@ fn tables() {
                     mutants.push(("invalid, one bit", at, bit));
                 }
             }
-            // The first of a root's tables, of a guest with nothing below its memory.
+            // This is the first of a root's tables, of a guest that has nothing below its memory.
             if valid.is_empty() {
                 continue;
             }
-            // Where a range begins, where it ends, and one inside: every bit, and what another
-            // entry has.
+            // The start of a range, its end, and one entry inside: every bit, and the value of
+            // another entry.
             let runs = |at: &usize| {
                 [8, -8]
                     .iter()
@@ -170,7 +170,7 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
     words
 }
 
-/// Words whose change means nothing: where, which bits, why.
+/// Words whose change has no meaning: offset, bits, reason.
 fn meaningless(parts: &Parts<'_>) -> Vec<(usize, u64, &'static str)> {
     let mut list = Vec::new();
     let off = parts.plan + offset_of!(Header, machine) + offset_of!(Machine, off);
@@ -206,8 +206,8 @@ fn empty(at: usize, array: Array, list: &mut Vec<(usize, u64, &'static str)>) {
     }
 }
 
-/// Whether the mutated word says where a partition's vCPUs are listed, and the same numbers are
-/// there, too.
+/// Whether the mutated word is the place of a partition's list of vCPUs, and the new place has the
+/// same numbers.
 fn same_vcpus(good: &Good, parts: &Parts<'_>, mutant: &Mutant) -> Option<&'static str> {
     let rows = parts.span::<Partition>(parts.header.partitions);
     let mut fields = rows.map(|at| at + offset_of!(Partition, vcpus));
@@ -221,7 +221,7 @@ fn same_vcpus(good: &Good, parts: &Parts<'_>, mutant: &Mutant) -> Option<&'stati
     same.then_some("another place that lists the same vCPUs")
 }
 
-/// Every bit of every row, and every word made another: zero, all ones, a page more, a page less,
+/// Mutants of every bit of every row, and of every word: zero, all ones, a page more, a page less,
 /// another row's.
 #[test]
 fn header_and_rows() {
@@ -231,7 +231,7 @@ fn header_and_rows() {
         let words = rows(&parts);
         let all: Vec<_> = words.keys().copied().collect();
         let mut mutants = Vec::new();
-        // The check sum is made right again, so it is no mutant; the version beside it is.
+        // The checksum is corrected, so it is not a mutant; the version next to it is.
         let crc = parts.plan + offset_of!(Header, version);
         for (&at, &class) in &words {
             let free = if at == crc { 0xffff_ffff } else { u64::MAX };
@@ -245,7 +245,7 @@ fn header_and_rows() {
                 before.rotate_left(32),
                 word(&good.image, other),
             ];
-            // Every bit of the shipped system, two of each word of the others.
+            // Every bit of the shipped system is changed, and two bits per word of the others.
             let every = good.name == "duo";
             let bits = (0..64).filter(|_| every || numbers.below(32) == 0).map(|bit| 1 << bit);
             let bits: Vec<u64> = bits.collect();
@@ -262,7 +262,7 @@ fn header_and_rows() {
     }
 }
 
-/// Bytes that belong to nothing: between rows, behind contents, in the last page of the plan.
+/// Bytes without an owner: between rows, after contents, in the last page of the plan.
 #[test]
 fn padding() {
     for good in support::shipped() {
@@ -307,14 +307,15 @@ fn device_trees() {
     }
 }
 
-/// Whether a bit belongs to a node's own number, which its survival shows that nothing refers to.
+/// Whether a bit belongs to a node's own phandle. If such a mutant is accepted, no reference has
+/// that number.
 fn free_phandle(phandles: &[usize], mutant: &Mutant) -> Option<&'static str> {
     let byte = mutant.at + mutant.xor.trailing_zeros() as usize / 8;
     let number = phandles.iter().any(|at| (*at..at + 4).contains(&byte));
     number.then_some("a phandle that nothing refers to")
 }
 
-/// Where the values of phandle properties lie: token 3, four bytes, the name's offset.
+/// Returns the offsets of the values of phandle properties: token 3, four bytes, the name's offset.
 fn phandle_words(tree: &[u8], start: usize) -> Vec<usize> {
     let word = |at: usize| {
         let bytes = tree[at..at + 4].try_into().expect("four bytes");
@@ -329,7 +330,7 @@ fn phandle_words(tree: &[u8], start: usize) -> Vec<usize> {
     named.map(|at| start + at + 12).collect()
 }
 
-/// What is executed and loaded: EL2's bytes, the image's header, guests' programs.
+/// Mutants of code and contents: EL2's bytes, the image's header, guests' programs.
 #[test]
 fn contents() {
     let mut numbers = Numbers(4);

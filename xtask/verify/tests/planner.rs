@@ -1,5 +1,5 @@
-//! A planner that errs consistently: tables, rows and device trees agree with each other, and not
-//! with the manifest.
+//! A planner that is wrong in a consistent way: tables, rows and device trees agree with each
+//! other, and not with the manifest.
 
 mod support;
 
@@ -8,9 +8,9 @@ use plan::PAGE;
 use planner::{guest::Guest, place::Places};
 use support::{compile, full};
 
-/// A mistake of the planner's own, and the words of the finding that names it.
+/// A mistake in the planner's decisions, and the words of the finding that names it.
 type Placed = (&'static str, fn(&mut Places, &mut Vec<Guest>), &'static [&'static str]);
-/// A mistake in what it read.
+/// A mistake in the planner's input.
 type Read = (&'static str, fn(&mut System), &'static [&'static str]);
 
 const PLACED: &[Placed] = &[
@@ -288,7 +288,7 @@ const READ: &[Read] = &[
     ),
 ];
 
-/// Spoils the planner one way, and looks for the words.
+/// Checks an image of the planner with one mistake, and looks for the words in the findings.
 fn check(name: &str, image: &[u8], good: &support::Good, words: &[&str]) {
     let proof = bulkhead_verify::verify(image, &good.inputs);
     assert!(!proof.holds(), "{name}: not refused");

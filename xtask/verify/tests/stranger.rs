@@ -1,4 +1,4 @@
-//! Wrong images that the verifier once passed, and that a stranger who read it found.
+//! Wrong images that the verifier once passed, and that an independent reader found.
 
 mod support;
 
@@ -8,7 +8,7 @@ use bulkhead_verify::{Inputs, verify};
 use plan::{Core, End, Header, Machine, Memory, PAGE, Partition, Range};
 use support::{Parts, apart, compile, duo, manifest, put, seal, word};
 
-/// The image, whose check sum is made right, is refused with these words.
+/// Checks that the image, with a correct checksum, is refused with these words.
 fn refused(mut image: Vec<u8>, inputs: &Inputs, words: &[&str]) {
     seal(&mut image);
     let proof = verify(&image, inputs);
@@ -19,12 +19,13 @@ fn refused(mut image: Vec<u8>, inputs: &Inputs, words: &[&str]) {
     assert!(!proof.holds());
 }
 
-/// Rows, trees and interrupts promise a channel; its pages are gone from every table and every list
-/// of ranges.
+/// Rows, trees and interrupts promise a channel, but its pages are missing in every table and every
+/// list of ranges.
 #[test]
 fn a_channel_has_no_pages() {
     let good = duo();
-    // Away from other ranges, so that its pages are a range of their own in `Machine::ram`.
+    // The address is apart from other ranges, so that its pages are a separate range in
+    // `Machine::ram`.
     let base = 0x5000_0000;
     let whole = compile(&good.system, |places, _| {
         let [one, other] = &mut places.regions[0];
@@ -51,7 +52,7 @@ fn a_channel_has_no_pages() {
         }
     }
     let take = |image: &mut Vec<u8>, rows: &[usize], count: usize| {
-        // The first row goes: the others move up, and the last is zero.
+        // The first row is removed: the others move up, and the last is zero.
         for (n, &row) in rows.iter().enumerate() {
             for word_of in [0, 8] {
                 let next = rows.get(n + 1).map_or(0, |&next| word(&whole, next + word_of));
@@ -77,7 +78,7 @@ fn a_channel_has_no_pages() {
     refused(image, &good.inputs, &words);
 }
 
-/// One address further is another piece of memory, or none.
+/// The address after a piece of memory belongs to another piece, or to none.
 #[test]
 fn behind_a_piece_of_memory_is_not_in_it() {
     let good = apart();
@@ -101,8 +102,8 @@ fn behind_a_piece_of_memory_is_not_in_it() {
     let parts = Parts::of(&third);
     let row = parts.span::<Partition>(parts.header.partitions).next();
     let mut image = third.clone();
-    // Where the first piece ends in RAM lies the third with the tree; for the guest, the second,
-    // and then nothing.
+    // At the end of the first piece in RAM, the third piece follows, which has the tree. In guest
+    // addresses, the second follows, and then nothing.
     for (dtb, words) in [
         (0x4040_0000, "its header has magic number"),
         (0x4080_0000, "its device tree is not loaded there"),
@@ -147,7 +148,7 @@ fn the_console_is_nobodys() {
     refused(good.image, &good.inputs, &words);
 }
 
-/// Manifests that the planner's reader refuses: the verifier does not count on that.
+/// Manifests that the planner's reader refuses: the verifier does not rely on that.
 #[test]
 fn a_manifest_is_wrong() {
     let text =
@@ -166,7 +167,7 @@ fn a_manifest_is_wrong() {
     }
 }
 
-/// A device tree in the image, to be changed property by property.
+/// A device tree in the image, for changes property by property.
 struct Tree(Vec<u8>);
 
 impl Tree {
@@ -174,7 +175,7 @@ impl Tree {
         u32::from_be_bytes(self.0[at..at + 4].try_into().expect("a word"))
     }
 
-    /// Where each property lies, with the names of its node and its own.
+    /// Returns each property's offset, the name of its node and its own name.
     fn properties(&self) -> Vec<(usize, String, String)> {
         let text = |at: usize| {
             let bytes = self.0[at..].split(|byte| *byte == 0).next();
@@ -228,7 +229,7 @@ impl Tree {
     }
 }
 
-/// Spoils the first partition's tree, and looks for the words.
+/// Spoils the first partition's tree, and looks for the words in the findings.
 fn spoilt(change: impl FnOnce(&mut Tree), words: &str) {
     let good = duo();
     let parts = Parts::of(&good.image);
@@ -270,7 +271,7 @@ fn a_node_has_two_phandles() {
     spoilt(change, "/interrupt-controller@8000000/ has two phandles");
 }
 
-/// Text that reads like what the verifier makes of a reference.
+/// Text that reads like the verifier's form of a resolved reference.
 #[test]
 fn a_reference_is_text() {
     let change = |tree: &mut Tree| {
@@ -290,11 +291,11 @@ fn a_tree_is_larger_than_linux_takes() {
     spoilt(change, "its header says 3145728 bytes");
 }
 
-/// Numbers near the end of the address space end in findings, not in a panic.
+/// Numbers near the end of the address space give findings and do not cause a panic.
 #[test]
 fn numbers_overflow() {
     let mut good = duo();
-    // As the real executable has them, whose symbols the one of the tests lacks.
+    // The real executable has symbols for the vectors; the executable of the tests does not.
     good.inputs.el2.vectors = Some(0x1000);
     let parts = Parts::of(&good.image);
     let mut image = good.image.clone();

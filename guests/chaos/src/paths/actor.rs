@@ -1,7 +1,7 @@
-//! One vCPU that does what it is told, one order at a time, and reports what it saw.
+//! One vCPU that carries out orders, one at a time, and reports what it saw.
 //!
-//! Orders and reports go through memory. A vCPU that waits for an order never enters EL2: it looks
-//! at a word, counts its looks (its beat), and yields.
+//! Orders and reports go through memory. A vCPU that waits for an order never enters EL2: it reads
+//! a word, counts its reads (its beat), and yields.
 
 use alloc::vec::Vec;
 use core::arch::asm;
@@ -10,25 +10,25 @@ use core::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Orderi
 use abi::{Reason, status};
 use rt::{Tree, fail, hv, interrupt, mmio, timer};
 
-/// What a vCPU can do. Numbers are those of an order's first word.
+/// The tasks of a vCPU. Numbers are those of an order's first word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Task {
     /// Ends the vCPU's part.
     Quit,
-    /// HVC with these x0 to x3: x0 to x17 after it.
+    /// Calls by HVC with these x0 to x3; reports x0 to x17 after it.
     Hvc,
-    /// The same by SMC.
+    /// Calls by SMC likewise.
     Smc,
-    /// Takes and ends every pending interrupt: their INTIDs in order.
+    /// Takes and ends every pending interrupt; reports their INTIDs in order.
     Take,
-    /// Acknowledges one interrupt and leaves it active: its INTID, or 1023.
+    /// Acknowledges one interrupt and leaves it active; reports its INTID, or 1023.
     Acknowledge,
     /// Ends the interrupt with this INTID.
     End,
-    /// Reads a word: of a [`Place`], at this offset.
+    /// Reads a word of a [`Place`], at this offset.
     Read,
-    /// Writes a word: to a [`Place`], at this offset, this value.
+    /// Writes this value to a word of a [`Place`], at this offset.
     Write,
     /// Writes a byte likewise.
     WriteByte,
@@ -38,17 +38,17 @@ pub enum Task {
     SendRaw,
     /// Arms the virtual timer at the present, and waits until the counter has moved.
     Arm,
-    /// Takes the timer back.
+    /// Disarms the timer.
     Disarm,
     /// Sets the priority mask.
     Mask,
-    /// Waits until an interrupt is signalled: 1, or 0 if none came in ten seconds.
+    /// Waits until an interrupt is signalled; reports 1, or 0 if none came in ten seconds.
     Await,
-    /// Whether an interrupt is signalled.
+    /// Reports whether an interrupt is signalled.
     Signalled,
-    /// EL2's entries on the core of this vCPU of the caller's partition, by reason.
+    /// Reports EL2's entries on the core of this vCPU of the caller's partition, by reason.
     Entries,
-    /// The counters of the channel end with this handle.
+    /// Reports the counters of the channel end with this handle.
     Status,
 }
 
@@ -78,21 +78,21 @@ impl Task {
 /// A task with its arguments.
 pub type Order = (Task, [u64; 4]);
 
-/// Whose registers an order reads or writes.
+/// The registers that an order reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Place {
     /// The distributor.
     Distributor,
-    /// What has the actor's own SGIs and PPIs, where the distributor has them on GICv2.
+    /// The registers of the actor's own SGIs and PPIs, at the distributor's offsets of GICv2.
     Private,
     /// The PL011.
     Uart,
-    /// The distributor, by a load or store of x25: EL2 wants all registers for that.
+    /// The distributor, by a load or store of x25, for which EL2 needs all registers.
     DistributorX25,
 }
 
-/// Words that the one who gives orders writes.
+/// Words that the driver writes.
 #[repr(C)]
 pub struct Orders {
     /// Number of orders given.
@@ -105,7 +105,7 @@ pub struct Orders {
 pub struct Reports {
     /// Number of orders done.
     done: AtomicU64,
-    /// Number of looks for an order.
+    /// Number of reads for an order.
     beat: AtomicU64,
     count: AtomicU64,
     words: [AtomicU64; 48],
@@ -135,14 +135,14 @@ pub struct Post {
     pub reports: &'static Reports,
 }
 
-/// Lets another core run; under the instruction clock there is no other way to.
+/// Lets another core run; under the instruction clock this is the only way.
 pub fn pause() {
-    // SAFETY: a hint.
+    // SAFETY: the instruction is a hint.
     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
 }
 
 impl Post {
-    /// Has `order` done, and waits until it is.
+    /// Gives `order`, and waits until it is done; returns the report.
     pub fn ask(self, (task, arguments): Order) -> Vec<u64> {
         let (first, rest) = self.orders.words.split_at(1);
         first[0].store(task as u64, Relaxed);
@@ -158,12 +158,12 @@ impl Post {
         self.reports.words.iter().take(count).map(|word| word.load(Relaxed)).collect()
     }
 
-    /// How often the actor has looked for an order.
+    /// Returns how often the actor has looked for an order.
     pub fn beat(self) -> u64 {
         self.reports.beat.load(Relaxed)
     }
 
-    /// Does what is ordered, until [`Task::Quit`].
+    /// Carries out orders, until [`Task::Quit`].
     pub fn serve(self, actor: &Actor) {
         for number in 1.. {
             while self.orders.given.load(Acquire) != number {
@@ -191,14 +191,14 @@ impl Post {
 pub struct Actor {
     is_v2: bool,
     gicd: u64,
-    /// Where the interface is whose priority mask a GICv2 has in memory.
+    /// Address of the CPU interface, in which a GICv2 has its priority mask.
     gicc: u64,
     private: u64,
     uart: u64,
 }
 
 impl Actor {
-    /// vCPU `vcpu` of this partition.
+    /// Makes the actor of vCPU `vcpu` of this partition.
     pub fn new(tree: &Tree, vcpu: u64) -> Self {
         let node = tree.gic_node().unwrap_or_else(|| fail!("no GIC"));
         let [(gicd, _), (second, _)] = node.regs;
@@ -213,13 +213,13 @@ impl Actor {
         self.is_v2
     }
 
-    /// Does one order: what it saw.
+    /// Carries out one order; returns what it saw.
     pub fn perform(&self, (task, [a, b, c, d]): Order) -> Vec<u64> {
         match task {
             Task::Quit => Vec::new(),
             Task::Hvc | Task::Smc => call(task == Task::Smc, [a, b, c, d]).to_vec(),
             Task::Take => {
-                // An interrupt that comes without end shows as one.
+                // The number is limited, so that an interrupt that comes without end shows.
                 core::iter::from_fn(interrupt::take).take(40).map(u64::from).collect()
             }
             Task::Acknowledge => {
@@ -325,7 +325,7 @@ impl Actor {
     }
 
     fn mask(&self, priority: u64) {
-        // SAFETY: what this vCPU lets through; it polls.
+        // SAFETY: the write only sets which priorities this vCPU lets through; it polls.
         unsafe {
             match self.is_v2 {
                 true => mmio::write32(self.gicc + 0x04, priority as u32),
@@ -343,7 +343,8 @@ fn is_signalled() -> bool {
     value & 0x80 != 0
 }
 
-/// A call with a mark in each register that it must leave alone: x0 to x17 after it.
+/// Makes a call with a mark in each register that the call must not change; returns x0 to x17 after
+/// it.
 fn call(is_smc: bool, arguments: [u64; 4]) -> [u64; 18] {
     let mut x: [u64; 18] = core::array::from_fn(mark);
     x[..4].copy_from_slice(&arguments);
@@ -371,7 +372,7 @@ fn call(is_smc: bool, arguments: [u64; 4]) -> [u64; 18] {
     x
 }
 
-/// What register `xN` holds before a call, if it is not an argument.
+/// Returns the value of register `xN` before a call, if it is not an argument.
 pub fn mark(n: usize) -> u64 {
     0x5a5a_0000_0000_0000 | n as u64
 }

@@ -1,11 +1,11 @@
-//! What a guest sees of the entries that EL2 has fast paths for: one sequence of steps, printed so
-//! that the runs of two builds of EL2 can be compared line by line.
+//! The effects, visible to a guest, of the entries that EL2 has fast paths for: one sequence of
+//! steps, printed so that the runs of two builds of EL2 can be compared line by line.
 //!
 //! A step is a list of orders to three vCPUs: this one, a sibling and a peer at the other end of
-//! channels. Its lines have what each order saw, and how many entries EL2 counted on each core for
-//! each reason; the calls that ask for the counts are among these. Nothing in it depends on how
-//! many instructions EL2 takes: a step waits until all cores have come to rest, and what must
-//! arrive at once is sent while no other core runs, which the beats of the others show.
+//! channels. Its lines have each order's report, and the entries that EL2 counted on each core for
+//! each reason; the calls that ask for the counts are among these. The lines do not depend on how
+//! many instructions EL2 takes. A step waits until all cores are at rest, and orders that must
+//! arrive together are sent while no other core runs, which the beats of the others show.
 
 mod actor;
 mod orders;
@@ -22,13 +22,13 @@ use rt::{Tree, fail, interrupt, mmu, smp};
 use self::actor::{Actor, Order, Orders, Post, Reports, Task, mark, pause};
 use crate::format;
 
-/// Beats of every other core after which nothing is on its way any more.
+/// Number of beats of every other core after which all of them are at rest.
 const REST: u64 = 16;
 
 /// Columns after which a line ends.
 const WIDTH: usize = 120;
 
-/// Who gets an order.
+/// The vCPU that gets an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Me,
@@ -37,7 +37,7 @@ enum Who {
 }
 use Who::{Me, Peer, Sibling};
 
-/// What is done next in a step.
+/// The next action in a step.
 enum Do {
     /// An order, and then rest.
     One(Who, Order),
@@ -47,12 +47,12 @@ enum Do {
     Pair(Order, Order),
 }
 
-/// The vCPU that has everything done.
+/// The vCPU that gives the orders.
 struct Driver {
     me: Actor,
     sibling: Post,
     peer: Post,
-    /// The peer takes orders, and its core counts.
+    /// Whether the peer takes orders, so that its core counts.
     peer_runs: bool,
     steps: usize,
     lines: Vec<String>,
@@ -93,7 +93,7 @@ impl Driver {
         [self.ask(Me, (Task::Entries, [0; 4])), sibling, peer]
     }
 
-    /// Makes the step `name`, and notes what was seen.
+    /// Runs the step `name`, and records the reports.
     fn step(&mut self, name: &str, todo: Vec<Do>) {
         self.steps += 1;
         self.rest();
@@ -144,7 +144,7 @@ impl Driver {
         self.lines.push(line);
     }
 
-    /// Notes what an order saw.
+    /// Records an order's report.
     fn saw(&mut self, who: Who, task: Task, seen: &[u64]) {
         if seen.is_empty() && task != Task::Take {
             return;
@@ -162,7 +162,7 @@ impl Driver {
                 }
             }
         }
-        // Several to a line, so that the console has less to do.
+        // Several reports share a line, so that the console has less to do.
         match self.lines.last_mut() {
             Some(line) if line.starts_with(' ') && line.len() + text.len() < WIDTH => {
                 line.push_str(&text);
@@ -174,8 +174,8 @@ impl Driver {
 
 static SIBLING: (Orders, Reports) = (Orders::new(), Reports::new());
 
-/// The channel ends of this partition, with the interrupts of vCPU 0's enabled; the pages that
-/// carry orders are mapped.
+/// Returns the channel ends of this partition, with the interrupts of vCPU 0's enabled; the pages
+/// that carry orders are mapped.
 fn open(tree: &Tree) -> Vec<ChannelNode> {
     let nodes: Vec<_> = tree.channels().collect();
     for intid in nodes.iter().filter(|node| node.vcpu == 0).filter_map(|node| node.intid) {
@@ -188,15 +188,15 @@ fn open(tree: &Tree) -> Vec<ChannelNode> {
     nodes
 }
 
-/// Orders in the pages at `orders`, reports in those at `reports`.
+/// Returns the post with orders in the pages at `orders` and reports in those at `reports`.
 fn post(orders: u64, reports: u64) -> Post {
-    // SAFETY: pages of Normal memory that the device tree gives this end, mapped for good, zero at
-    // the start, and used by both ends only as these atomics. Each end only loads from the pages
-    // that it may not write.
+    // SAFETY: these are pages of Normal memory that the device tree gives this end, never unmapped,
+    // zero at the start, and used by both ends only as these atomics. Each end only loads from the
+    // pages that it may not write.
     unsafe { Post { orders: &*(orders as *const Orders), reports: &*(reports as *const Reports) } }
 }
 
-/// The sequence.
+/// Runs the sequence.
 pub fn drive(tree: &Tree) -> String {
     let nodes = open(tree);
     let sibling = Post { orders: &SIBLING.0, reports: &SIBLING.1 };
@@ -214,7 +214,7 @@ pub fn drive(tree: &Tree) -> String {
     format!("{} steps", driver.steps)
 }
 
-/// The other end: does what it is told until it is told to stop.
+/// Runs the other end: carries out orders until it is told to stop.
 pub fn answer(tree: &Tree) -> String {
     let nodes = open(tree);
     post(nodes[0].peer.0, nodes[0].own.0).serve(&Actor::new(tree, 0));

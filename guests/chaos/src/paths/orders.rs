@@ -4,8 +4,8 @@ use abi::call;
 
 use super::actor::{Order, Place, Task};
 
-/// Registers of the distributor and of what a GICv3 has of it per vCPU (IHI 0069, 12.8; IHI 0048,
-/// 4.3).
+/// Registers of the distributor, and of the part of it that a GICv3 has per vCPU (IHI 0069, 12.8;
+/// IHI 0048, 4.3).
 pub const CTLR: u64 = 0x000;
 pub const TYPER: u64 = 0x004;
 pub const ISENABLER: u64 = 0x100;
@@ -24,7 +24,7 @@ pub const FLAGS: u64 = 0x18;
 
 /// The SPI that `tests/systems/paths.toml` gives, which no device raises.
 pub const SPI: u64 = 208;
-/// Interrupts of channel ends from here on, in the order of the channels.
+/// First interrupt of channel ends, which are in the order of the channels.
 pub const DOORBELLS: u64 = 128;
 /// The most urgent priority used, and the least difference that a virtual CPU interface with 32
 /// priorities knows.

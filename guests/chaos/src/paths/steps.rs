@@ -1,4 +1,4 @@
-//! The steps: each entry that EL2 has a fast path for, in its usual case and in those that the
+//! The steps: each entry that EL2 has a fast path for, in its usual case and in the cases that the
 //! path leaves to Rust.
 
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ fn mine(orders: impl IntoIterator<Item = Order>) -> Vec<Do> {
     of(Me, orders)
 }
 
-/// All of them.
+/// Runs all steps.
 pub fn all(driver: &mut Driver, nodes: &[ChannelNode]) {
     prepare(driver, nodes);
     order(driver);
@@ -40,7 +40,7 @@ pub fn all(driver: &mut Driver, nodes: &[ChannelNode]) {
     farewell(driver);
 }
 
-/// SGIs on, and the interrupt of the sibling's channel.
+/// Enables SGIs and the interrupt of the sibling's channel.
 fn prepare(driver: &mut Driver, nodes: &[ChannelNode]) {
     let sgis = write(Place::Private, ISENABLER, 0xffff);
     let mut todo = Vec::from([Do::One(Me, sgis), Do::One(Sibling, sgis)]);
@@ -52,8 +52,8 @@ fn prepare(driver: &mut Driver, nodes: &[ChannelNode]) {
     driver.step("prepare", todo);
 }
 
-/// Gives every interrupt a priority of its own. Among equals the hardware chooses by list register,
-/// and the two builds choose list registers in another order.
+/// Gives every interrupt its own priority. Among equal priorities the hardware chooses by list
+/// register, and the two builds choose list registers in another order.
 fn order(driver: &mut Driver) {
     let mut todo = Vec::new();
     for (n, who) in (0..16).flat_map(|n| [(n, Me), (n, Sibling)]) {
@@ -117,8 +117,8 @@ fn calls(driver: &mut Driver) {
     driver.step("no doorbells", mine([ring(POLLED), status(POLLED)]));
 }
 
-/// Registers of emulated devices that EL2 answers early, from a register that it has saved by then
-/// and from one that it has not.
+/// Accesses registers of emulated devices that EL2 answers early, from a register that it has saved
+/// by then and from one that it has not.
 fn devices(driver: &mut Driver) {
     for place in [Place::Distributor, Place::DistributorX25] {
         let reads = [CTLR, TYPER, ISENABLER + 4, ISENABLER + 24, IPRIORITYR + SPI, ICFGR + SPI / 4];
@@ -133,7 +133,7 @@ fn devices(driver: &mut Driver) {
     driver.step("UART", mine([read(Place::Uart, FLAGS)]));
 }
 
-/// From this vCPU to the peer.
+/// Sends doorbells from this vCPU to the peer.
 fn doorbells(driver: &mut Driver) {
     let take = || of(Peer, [AWAIT, TAKE, status(FIRST)]);
     let and_take = |mut todo: Vec<Do>| {
@@ -160,7 +160,7 @@ fn doorbells(driver: &mut Driver) {
     driver.step("held beside another", and_take(other));
 }
 
-/// From the peer to this vCPU, in states of the interrupt that are not the usual one.
+/// Sends doorbells from the peer to this vCPU, in unusual states of the interrupt.
 fn arrivals(driver: &mut Driver, nodes: &[ChannelNode]) {
     let rung = |handle| Do::One(Peer, ring(handle));
     let own = |order| Do::One(Me, order);
@@ -209,7 +209,7 @@ fn arrivals(driver: &mut Driver, nodes: &[ChannelNode]) {
         own(TAKE),
     ];
     driver.step("arrival, routed to the sibling and back", routed.into());
-    // Nothing is taken here before the list registers are full.
+    // Interrupts are taken here only after the list registers are full.
     let mut full: Vec<_> = SGIS.map(|sgi| Do::One(Sibling, send(sgi, 0))).collect();
     full.extend([rung(FIRST), rung(SECOND), own(get(ISPENDR, intid)), own(TAKE)]);
     driver.step("arrival, list registers full", full);
@@ -221,7 +221,7 @@ fn arrivals(driver: &mut Driver, nodes: &[ChannelNode]) {
     driver.step("own doorbells", mine([status(FIRST), status(SECOND)]));
 }
 
-/// Over the rate limit.
+/// Sends doorbells over the rate limit.
 fn limits(driver: &mut Driver) {
     let mut todo = Vec::new();
     for _ in 0..2 {
@@ -233,7 +233,7 @@ fn limits(driver: &mut Driver) {
     driver.step("over the limit", todo);
 }
 
-/// Between the two vCPUs, and to this one.
+/// Sends SGIs between the two vCPUs, and to this one.
 fn sgis(driver: &mut Driver) {
     let taken = |mut todo: Vec<Do>| {
         todo.extend(of(Sibling, [SIGNALLED, TAKE]));
@@ -271,8 +271,9 @@ fn sgis(driver: &mut Driver) {
     }
 }
 
-/// Each of more interrupts than there are list registers, twice before `who` takes it: by then
-/// another one is where it was listed last, and it must be found where it is.
+/// Sends each of more interrupts than there are list registers, twice before `who` takes it. By
+/// then another one is in the list register that it had last, and EL2 must find it in its present
+/// place.
 fn again(who: Who, arrival: impl Fn(u64) -> Do) -> Vec<Do> {
     let mut todo = Vec::new();
     for n in SGIS.chain(SGIS) {
@@ -320,7 +321,7 @@ fn spis(driver: &mut Driver) {
     driver.step("SPI, disabled and brought back", back);
 }
 
-/// A doorbell and an SGI that one entry of the sibling's core finds.
+/// Sends a doorbell and an SGI that one entry of the sibling's core finds.
 fn both(driver: &mut Driver) {
     let pair = || {
         let mut todo = Vec::from([Do::Pair(ring(SIBLINGS), send(5, 1))]);
@@ -328,7 +329,7 @@ fn both(driver: &mut Driver) {
         todo
     };
     driver.step("doorbell and SGI at once", pair());
-    // The first arrival left its list register's content ready, and the second one finds it.
+    // The first arrival left a cached list register entry, and the second one uses it.
     driver.step("again", pair());
     let mut full: Vec<_> = SGIS.map(|sgi| Do::One(Me, send(sgi, 1))).collect();
     full.push(Do::Pair(ring(SIBLINGS), send(9, 1)));
@@ -336,7 +337,7 @@ fn both(driver: &mut Driver) {
     driver.step("both, list registers full", full);
 }
 
-/// The peer stops.
+/// Stops the peer.
 fn farewell(driver: &mut Driver) {
     driver.ask(Peer, (Task::Quit, [0; 4]));
     driver.peer_runs = false;

@@ -1,9 +1,9 @@
-//! Interrupts, taken one at a time where the program wants them: a GICv3 or GICv2 with PSTATE.I set
-//! for good.
+//! Interrupts, taken one at a time when the program asks for them: a GICv3 or GICv2 with PSTATE.I
+//! always set.
 //!
 //! WFI returns as soon as an interrupt is pending although it is masked (DDI 0487, D1.6), and a
-//! pending interrupt stays so until it is acknowledged: between looking at the world and sleeping
-//! no wake-up can be lost.
+//! pending interrupt stays so until it is acknowledged: no wake-up is lost between a check of the
+//! state and the sleep.
 
 mod v2;
 mod v3;
@@ -34,7 +34,8 @@ pub(crate) fn init(tree: &Tree) {
     IS_V2.call_once(|| version == 2);
 }
 
-/// The vCPU's own part of the GIC; its timer is the one interrupt every vCPU uses.
+/// Sets up the vCPU's own part of the GIC. Every vCPU uses the interrupt of its timer, which is
+/// enabled here.
 pub(crate) fn init_vcpu() {
     match is_v2() {
         true => v2::init_vcpu(),
@@ -43,12 +44,11 @@ pub(crate) fn init_vcpu() {
     enable(timer::INTID);
 }
 
-/// Lets an interrupt through: an SGI or PPI to the calling vCPU, an SPI to the vCPU it is routed
-/// to.
+/// Enables an interrupt: an SGI or PPI to the calling vCPU, an SPI to the vCPU it is routed to.
 ///
 /// # Panics
 ///
-/// If the number is no interrupt's.
+/// If the number is not an interrupt's.
 pub fn enable(intid: u32) {
     match is_v2() {
         true => v2::enable(intid),
@@ -62,7 +62,7 @@ pub fn enable(intid: u32) {
 ///
 /// If `intid` is not an SGI's.
 pub fn send(intid: u32, vcpu: usize) {
-    // What the SGI announces must be visible before it.
+    // Data that the SGI announces must be visible before it.
     aarch64_cpu::asm::barrier::dsb(aarch64_cpu::asm::barrier::ISH);
     match is_v2() {
         true => v2::send(intid, vcpu),
@@ -70,19 +70,19 @@ pub fn send(intid: u32, vcpu: usize) {
     }
 }
 
-/// An acknowledged interrupt, to be ended by [`Taken::end`].
+/// An acknowledged interrupt, which [`Taken::end`] ends.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "it stays active until it is ended"]
 pub struct Taken(u32);
 
 impl Taken {
-    /// Its INTID.
+    /// Returns its INTID.
     pub fn intid(self) -> u32 {
         // On GICv2 the bits above name the vCPU that sent an SGI.
         self.0 & if is_v2() { 0x3ff } else { 0xff_ffff }
     }
 
-    /// Ends it.
+    /// Ends the interrupt.
     #[inline]
     pub fn end(self) {
         match is_v2() {
@@ -92,7 +92,7 @@ impl Taken {
     }
 }
 
-/// Acknowledges the most important pending interrupt, if there is one.
+/// Acknowledges the pending interrupt with the highest priority, if there is one.
 #[inline]
 pub fn acknowledge() -> Option<Taken> {
     match is_v2() {
@@ -102,8 +102,8 @@ pub fn acknowledge() -> Option<Taken> {
     .map(Taken)
 }
 
-/// Takes a pending interrupt: its INTID. The timer is disarmed with it, for its level would raise
-/// it again.
+/// Takes a pending interrupt; returns its INTID. A timer's interrupt also disarms the timer, whose
+/// level would raise it again.
 pub fn take() -> Option<u32> {
     let taken = acknowledge()?;
     if taken.intid() == timer::INTID {
@@ -124,7 +124,7 @@ pub fn wait() -> u32 {
     }
 }
 
-/// Like [`wait`], but no longer than until `deadline` ([`timer`] ticks): then `None`. Uses the
+/// Waits like [`wait`], but at most until `deadline` ([`timer`] ticks): then `None`. Uses the
 /// vCPU's timer.
 pub fn wait_until(deadline: u64) -> Option<u32> {
     timer::arm(deadline);
@@ -133,7 +133,7 @@ pub fn wait_until(deadline: u64) -> Option<u32> {
         if intid != timer::INTID {
             return Some(intid);
         }
-        // An alarm of an earlier call may have been pending already.
+        // The alarm of an earlier call may have been pending already.
         if timer::now() >= deadline {
             return None;
         }

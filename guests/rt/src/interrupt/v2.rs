@@ -1,4 +1,4 @@
-//! GICv2 (IHI 0048): everything in Group 0, which such a guest has signalled as IRQ.
+//! GICv2 (IHI 0048): all interrupts are in Group 0, which such a guest gets as IRQ.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -12,7 +12,7 @@ const GICC_CTLR: u64 = 0x00;
 const GICC_PMR: u64 = 0x04;
 const GICC_IAR: u64 = 0x0c;
 const GICC_EOIR: u64 = 0x10;
-/// The priority of everything: the middle.
+/// The priority of all interrupts: the middle.
 const PRIORITIES: u32 = 0x8080_8080;
 /// INTIDs from here on are answers, not interrupts.
 const SPECIAL: u32 = 1020;
@@ -21,7 +21,7 @@ static GICD: AtomicU64 = AtomicU64::new(0);
 static GICC: AtomicU64 = AtomicU64::new(0);
 
 fn write(frame: &AtomicU64, register: u64, value: u32) {
-    // SAFETY: a register of the GIC as the device tree names it, mapped by `init`; none of them is
+    // SAFETY: a register of the GIC that the device tree names, mapped by `init`; none of them is
     // memory.
     unsafe { mmio::write32(frame.load(Relaxed) + register, value) };
 }
@@ -54,7 +54,7 @@ pub fn send(intid: u32, vcpu: usize) {
     write(&GICD, GICD_SGIR, 1 << (16 + vcpu) | intid);
 }
 
-/// The whole of IAR, which ending wants back.
+/// Returns the whole of IAR, which the write that ends the interrupt needs.
 #[inline]
 pub fn acknowledge() -> Option<u32> {
     // SAFETY: as in `write`.

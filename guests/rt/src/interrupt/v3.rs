@@ -14,8 +14,8 @@ static GIC: Mutex<Option<GicV3<'static>>> = Mutex::new(None);
 pub fn init(gicd: u64, gicr: u64) {
     let pointers = NonNull::new(gicd as *mut _).zip(NonNull::new(gicr as *mut _));
     let (gicd, gicr) = pointers.expect("a GIC at address 0");
-    // SAFETY: the GIC's registers as the device tree names them, just mapped; this is the only
-    // driver of them.
+    // SAFETY: the GIC's registers that the device tree names, just mapped; this is the only driver
+    // of them.
     let gic = unsafe { GicV3::new(UniqueMmioPointer::new(gicd), gicr, MAX_VCPUS) };
     let mut gic = gic.expect("the GIC is no GICv3");
     gic.distributor().configure_default_settings();

@@ -51,7 +51,7 @@ fn rung(channel: &Channel) -> impl Iterator<Item = &At<String>> {
     })
 }
 
-/// How many vCPUs a partition has, as far as that is known.
+/// Returns the number of vCPUs of a partition; the largest number if they could not be read.
 fn vcpus(partition: &Partition) -> usize {
     partition.vcpus.as_ref().map_or(usize::MAX, |vcpus| vcpus.get_ref().len())
 }
@@ -95,7 +95,7 @@ pub fn channel_end_form(m: &Manifest) -> Vec<Finding> {
 }
 
 pub fn channel_end_partition(m: &Manifest) -> Vec<Finding> {
-    // A partition whose name could not be read may be the one that is meant.
+    // A partition whose name could not be read may be the one that the end names.
     let Some(names) = m
         .partitions
         .iter()
@@ -143,7 +143,8 @@ pub fn channel_one_partition(m: &Manifest) -> Vec<Finding> {
             && let (Some((a, _)), Some((b, _))) =
                 (split_end(first.get_ref()), split_end(second.get_ref()))
             && a == b
-            // Otherwise another of that name may be meant, which has been reported.
+            // If several partitions have that name, the ends may belong to different ones; the
+            // duplicate has been reported.
             && m.named(a) == 1
         {
             let title = format!("both ends are {a}'s");
@@ -185,7 +186,7 @@ pub fn channel_ends_too_many(m: &Manifest) -> Vec<Finding> {
     let mut found = Vec::new();
     for (index, (end, _, _)) in owned.iter().enumerate() {
         let before = owned[..index].iter().filter(|(other, _, _)| other.get_ref() == end.get_ref());
-        // Said once, at the first that is too many.
+        // The message is given once, at the first end that is too many.
         if before.count() == MAX_ENDS {
             let count =
                 owned.iter().filter(|(other, _, _)| other.get_ref() == end.get_ref()).count();
@@ -219,7 +220,7 @@ pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
             .iter()
             .filter_map(|name| board.devices.iter().find(|device| device.name == *name.get_ref()));
         let passed = passed.flat_map(|device| &device.interrupts).map(|line| u64::from(line.intid));
-        // The planner leaves out the console UART's, too.
+        // The planner also skips the INTID of the console UART.
         let taken = spis.chain(passed).chain([u64::from(board.uart.1)]);
         let window = u64::from(CHANNEL_INTIDS)..INTIDS as u64;
         let taken: BTreeSet<u64> = taken.filter(|intid| window.contains(intid)).collect();

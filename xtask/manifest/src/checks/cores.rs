@@ -23,7 +23,7 @@ pub(super) fn join(numbers: impl Iterator<Item = u64>) -> String {
     words.join(", ")
 }
 
-/// What to say about cores that no partition has.
+/// Lists the cores that no partition has, for a message.
 fn free_cores(m: &Manifest, board: &Board) -> String {
     let free = (0..board.cores.len() as u64)
         .filter(|core| vcpus(m).all(|(_, _, _, taken)| taken.get_ref() != core));
@@ -110,7 +110,7 @@ pub fn core_given_twice(m: &Manifest, board: &Board) -> Vec<Finding> {
     found
 }
 
-/// What to say about cores that may drain the console.
+/// Lists the cores that may drain the console, for a message.
 fn comm_cores(m: &Manifest) -> String {
     let comm = vcpus(m)
         .filter(|(_, _, vcpu, _)| {
@@ -127,7 +127,7 @@ pub fn console_core_unowned(m: &Manifest) -> Vec<Finding> {
     let Some(console) = m.console_core.as_ref().filter(|_| m.knows_cores()) else {
         return Vec::new();
     };
-    // A system without cores has another fault first.
+    // A system without cores is reported by another rule first.
     if vcpus(m).next().is_none()
         || vcpus(m).any(|(_, _, _, core)| core.get_ref() == console.get_ref())
     {

@@ -193,7 +193,7 @@ pub fn interrupt_given_twice(m: &Manifest, board: &Board) -> Vec<Finding> {
     owners.extend(
         given(m).map(|(partition, spi, intid)| (intid, spi.span(), partition.label().to_owned())),
     );
-    // A device given twice brings its interrupts twice: that is the other rule's to say.
+    // A device given twice brings its interrupts twice; another rule reports that.
     let mut seen = Vec::new();
     for (partition, name, device) in known(m, board) {
         if !seen.contains(name.get_ref()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Rules on where programs, device trees and initial RAM disks go in a partition's memory.
+//! Rules on where programs, device trees and initial RAM disks are in a partition's memory.
 
 use std::ops::Range;
 
@@ -50,12 +50,12 @@ struct Named {
     what: String,
     /// In the manifest.
     place: Range<usize>,
-    /// Whether it is a file beside the program.
+    /// Whether it is a file loaded next to the program.
     is_file: bool,
 }
 
-/// Whether nothing is wrong with a partition's pieces of memory by themselves: what is outside a
-/// wrong one is no news.
+/// Whether a partition's pieces of memory are each valid. If one is not, a message on what is
+/// outside it would say nothing new.
 fn memory_is_sound(partition: &Partition) -> bool {
     let mut pieces = partition.pieces();
     partition.memory_is_known() && pieces.all(|(_, ipa, size)| size > 0 && (ipa | size) % PAGE == 0)
@@ -73,7 +73,7 @@ fn memory_of(partition: &Partition) -> String {
     format!("{}'s memory is {}", partition.label(), pieces.join(", "))
 }
 
-/// What to give a partition that needs so many bytes for all but its device tree.
+/// Suggests the memory of a partition that needs `need` bytes for everything but its device tree.
 fn at_least(partition: &Partition, need: u64) -> String {
     let with_tree = need.saturating_add(4 * PAGE);
     let whole = with_tree.checked_next_multiple_of(1 << 20);
@@ -90,7 +90,7 @@ pub fn image_outside_memory(m: &Manifest, programs: &[Program]) -> Vec<Finding> 
         for (segment, named) in image.segments.iter().zip(named) {
             let place = filled(segment);
             let mut pieces = partition.pieces();
-            // The program is one thing to move: its first segment stands for all.
+            // The program moves as a whole, so its first segment is reported for all of them.
             if pieces.any(|(_, ipa, size)| inside(place, (ipa, size))) || told && !named.is_file {
                 continue;
             }
@@ -205,7 +205,7 @@ pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
         let Some((_, ipa, size)) = partition.pieces().next() else {
             continue;
         };
-        // A RAM disk larger than the memory would lie over all of the image in it.
+        // A RAM disk larger than the memory would overlap every part of the image in it.
         let room = (place.0.max(ipa), ipa.saturating_add(size) - place.0.max(ipa));
         let hit = program.image.iter().flat_map(|image| &image.segments).map(filled);
         let top = hit
@@ -235,7 +235,7 @@ pub fn device_tree_place(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
             continue;
         };
         let address_of = *tree.get_ref();
-        // A tree is a page at least; its exact size is known when the plan is made.
+        // A tree takes at least a page; its exact size is known when the plan is made.
         let room = (address_of, PAGE);
         let on = program.image.iter().flat_map(|image| &image.segments).map(filled);
         let on = on.chain(initrd_place(partition, program)).find(|other| overlap(*other, room));
@@ -270,7 +270,7 @@ pub fn device_tree_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
             initrd_place(partition, program).map_or(ipa.saturating_add(size), |(base, _)| base);
         let room = (top.saturating_sub(PAGE), PAGE);
         let segments = program.image.iter().flat_map(|image| &image.segments).map(filled);
-        // An image beyond the memory, or on the initial RAM disk, is another rule's.
+        // Another rule reports an image beyond the memory or on the initial RAM disk.
         let mut hit = segments.filter(|segment| overlap(*segment, room));
         if let Some(segment) = hit.find(|segment| inside(*segment, (ipa, top.saturating_sub(ipa))))
         {

@@ -12,14 +12,14 @@ use crate::report::Finding;
 use crate::system::Board;
 use crate::words::{address, bytes};
 
-/// The first multiple of 2 MiB behind all ranges.
+/// Returns the first multiple of 2 MiB beyond all ranges.
 fn behind(ranges: impl Iterator<Item = (u64, u64)>) -> u64 {
     let ends = ranges.map(|(base, size)| base.saturating_add(size));
     let end = ends.max().unwrap_or(0);
     end.checked_next_multiple_of(2 << 20).unwrap_or(end)
 }
 
-/// How many addresses two ranges have in common.
+/// Returns how many addresses two ranges have in common.
 fn common((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> u64 {
     let end = a.saturating_add(a_size).min(b.saturating_add(b_size));
     end.saturating_sub(a.max(b))
@@ -126,7 +126,7 @@ pub fn memory_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
         let vcpus = partition.vcpus.as_ref().map_or(0, |vcpus| vcpus.get_ref().len() as u64);
         let mut taken = vec![
             ("the GIC's distributor", pair(&GICD)),
-            // Whichever of the board's GICs the system is built for.
+            // These addresses are taken with each of the board's GICs.
             ("the GIC's CPU interface", pair(&GICC)),
             ("the GIC's redistributors", (GICR, vcpus.saturating_mul(GICR_SIZE))),
         ];
@@ -142,7 +142,7 @@ pub fn memory_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
         let devices = taken.iter().map(|(_, range)| *range);
         let mut free = behind(pieces.chain(devices).chain([(DEFAULT_IPA, 0)]));
         for (piece, ipa, size) in partition.pieces() {
-            // One is enough to move it.
+            // One overlap is enough to require a move.
             let mut hits = taken.iter();
             if let Some((what, range)) = hits.find(|(_, range)| overlap((ipa, size), *range)) {
                 let title = format!("{}'s memory lies where {what} is", partition.label());

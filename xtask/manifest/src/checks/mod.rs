@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checks behind the rules, one function a rule. `rules` lists them; each answers every breach
-//! it finds.
+//! The checks that the rules run, one function per rule. `rules` lists them; each returns every
+//! breach it finds.
 
 pub mod channels;
 pub mod cores;
@@ -19,7 +19,7 @@ fn overlap((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> bool {
     a < b.saturating_add(b_size) && b < a.saturating_add(a_size)
 }
 
-/// Whether the first range lies in the second.
+/// Whether the first range is inside the second.
 fn inside((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> bool {
     a >= b && a.checked_add(a_size).is_some_and(|end| end <= b.saturating_add(b_size))
 }

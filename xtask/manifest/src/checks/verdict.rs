@@ -5,7 +5,8 @@ use crate::decode::At;
 use crate::raw::{Manifest, Partition};
 use crate::report::Finding;
 
-/// Most characters of a text: EL2 breaks a line of 200 bytes, the partition's name before it apart.
+/// Most characters of a text: EL2 breaks a line after 200 bytes, not counting the partition's name
+/// in front of it.
 const LONGEST: usize = 100;
 
 /// The texts of a partition, with their keys.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is legal but unwise: warnings, looked for in manifests without errors.
+//! Warnings on what is legal but unwise, given for manifests without errors.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::system::Board;
 use crate::words::address;
 use crate::words::count;
 
-/// What one entry of a level-2 table maps.
+/// Bytes that one entry of a level-2 table maps.
 const BLOCK: u64 = 2 << 20;
 
 /// vCPUs of `class`: their partition, their number, their core's number and its place in the file.
@@ -29,7 +29,7 @@ fn of_class(
 }
 
 pub fn shared_cluster(m: &Manifest, board: &Board) -> Vec<Finding> {
-    // Whoever says anything about it knows of it.
+    // A manifest that sets the key shows that its author knows of the risk.
     if m.mixed_clusters.is_some() {
         return Vec::new();
     }
@@ -107,8 +107,8 @@ pub fn comm_idle(m: &Manifest, _: &Board) -> Vec<Finding> {
         .collect()
 }
 
-/// Pages of a piece of memory that no 2 MiB block can map, and the key that forces them with what
-/// to write instead.
+/// Returns how many pages of a piece of memory no 2 MiB block can map, the key that causes it, and
+/// the value to write instead.
 fn small_pages(piece: &Memory, ipa: u64, size: u64) -> Option<(u64, &'static str, u64)> {
     let physical = piece.physical.as_ref().map_or(ipa, |at| *at.get_ref());
     let all = size / PAGE;
@@ -144,7 +144,7 @@ pub fn small_mappings(m: &Manifest, _: &Board) -> Vec<Finding> {
                 "ipa" => (&piece.ipa, "no multiple of 2 MiB"),
                 _ => (&piece.size, "no multiple of 2 MiB"),
             };
-            // Whether it fits there, the other rules say.
+            // Other rules check whether the memory fits at the suggested address.
             let help = match key {
                 "size" => format!("`size = \"{}MiB\"` is one, if RAM has as much", wanted >> 20),
                 "ipa" => format!(

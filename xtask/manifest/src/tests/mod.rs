@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tests of what the reader hides.
+//! Tests of the reader's private items.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

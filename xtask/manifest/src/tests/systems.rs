@@ -74,8 +74,8 @@ fn a_damaged_board_file_is_shown() {
     assert!(text.contains("unknown variant `bios`"), "{text}");
 }
 
-/// On a board with two clusters the classes can be kept apart, and `mixed-clusters = "refuse"` sees
-/// to it.
+/// On a board with two clusters the classes can be kept apart, and `mixed-clusters = "refuse"`
+/// enforces that.
 #[test]
 fn classes_are_kept_in_clusters_of_their_own() {
     let scratch = scratch();
@@ -111,7 +111,7 @@ fn classes_are_kept_in_clusters_of_their_own() {
     assert!(text.contains("cores of other clusters"), "{text}");
 }
 
-/// What firmware keeps is not the plan's, whatever the boot tree says of it.
+/// The plan does not use what firmware keeps, even if the boot tree lists it as RAM.
 #[test]
 fn what_is_reserved_is_not_reclaimed() {
     let text = std::fs::read_to_string(root().join("boards/rpi4/board.toml")).expect("a board");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The reader's rules, with the planner's refusals where only that sees what does not fit.
+//! The reader's rules, with the planner's refusals where only the planner can see that something
+//! does not fit.
 
-// By the name that its users have for it.
+// The crate under the name that its users give it.
 extern crate bulkhead_manifest as manifest;
 
 #[path = "../../../planner/tests/support/mod.rs"]

@@ -16,11 +16,12 @@ fn bad() -> PathBuf {
     root().join("tests/manifests")
 }
 
-/// What is wrong with the manifest of `rule`, or unwise in it; the files it names are in `folder`.
+/// Returns the errors of the manifest of `rule`, or its warnings; the files it names are in
+/// `folder`.
 fn findings_of(rule: &str, folder: &Path) -> Option<Diagnostics> {
     let file = bad().join(format!("{rule}.toml"));
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file:?}: {error}"));
-    // chaos stands for a guest that does not build.
+    // chaos plays a guest that does not build.
     let mut guests = |name: &str| match name {
         "chaos" => Err(anyhow::anyhow!("cargo build failed")),
         "debian:coreutils" => linux::file("coreutils", &linux::Overrides::default()),
@@ -36,7 +37,7 @@ fn findings_of(rule: &str, folder: &Path) -> Option<Diagnostics> {
     Some(Diagnostics::new(format!("tests/manifests/{rule}.toml"), text, findings))
 }
 
-/// Every rule's bad manifest breaks that rule and gives exactly the text beside it.
+/// Every rule's bad manifest breaks that rule and gives exactly the text in the file next to it.
 /// With BLESS=1 in the environment the texts are written instead; read them before you commit them.
 #[test]
 fn every_rule_has_its_exact_message() {
@@ -72,8 +73,8 @@ fn every_finding_names_a_rule() {
     }
 }
 
-/// No bad manifest without its rule, and docs/manifest.md has each rule's line, in this order, and
-/// no other.
+/// Each bad manifest belongs to a rule, and docs/manifest.md has one line per rule, in this order,
+/// and no further lines.
 #[test]
 fn rules_files_and_reference_agree() {
     for file in names(&bad()) {
@@ -81,7 +82,7 @@ fn rules_files_and_reference_agree() {
         assert!(RULES.iter().any(|rule| rule.id == stem), "tests/manifests/{file} has no rule");
     }
     let page = std::fs::read_to_string(root().join("docs/manifest.md")).expect("the reference");
-    // An item may go on in the next line.
+    // An item may continue on the next line.
     let page = page.replace("\n  ", " ");
     let listed: Vec<&str> = page.lines().filter(|line| line.starts_with("- `")).collect();
     let rules: Vec<String> =
@@ -90,7 +91,7 @@ fn rules_files_and_reference_agree() {
 }
 
 proptest::proptest! {
-    /// A manifest may be anything: it is accepted or refused, with a text, and never a panic.
+    /// Every input is accepted or refused with a text; none causes a panic.
     #[test]
     fn no_manifest_panics(
         which in 0..RULES.len(),
@@ -112,7 +113,7 @@ proptest::proptest! {
     }
 }
 
-/// What docs/manifest.md shows is what there is: the example system and the example message.
+/// The example system and the example message of docs/manifest.md are the real ones.
 #[test]
 fn the_reference_shows_real_text() {
     let page = std::fs::read_to_string(root().join("docs/manifest.md")).expect("the reference");
@@ -127,14 +128,14 @@ fn the_reference_shows_real_text() {
     assert!(page.contains(message), "docs/manifest.md has another message than this:\n{message}");
 }
 
-/// The lines that say something; no string of theirs has a `#`.
+/// Lines other than comments and blank ones; no string in them has a `#`.
 fn without_comments(text: &str) -> Vec<&str> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim_end());
     lines.filter(|line| !line.is_empty()).collect()
 }
 
-/// One slip hides no other: a syntax error in one table, keys and rules broken in others, all in
-/// one run.
+/// One slip does not hide another: one run reports a syntax error in one table, and keys and rules
+/// broken in others.
 #[test]
 fn errors_of_different_kinds_are_reported_together() {
     let text = r#"board = "qemu-virt"
@@ -167,8 +168,8 @@ bytes = ["64KiB", "16KiB"]
     let mut rules: Vec<_> = findings.iter().map(|finding| finding.rule).collect();
     rules.sort_unstable();
     rules.dedup();
-    // Nothing about the vCPUs of `sensor`, which could not be read; its guest is built as any
-    // other.
+    // There is no message on the vCPUs of `sensor`, which could not be read; its guest is built
+    // like any other.
     let expected = [
         "bad-size",
         "channel-end-vcpu",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The schema against manifests: what it must accept and what it must refuse.
+//! The schema against manifests: which ones it must accept and which it must refuse.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn validator() -> jsonschema::Validator {
     jsonschema::validator_for(&schema).expect("a schema")
 }
 
-/// A manifest as an editor sees it; none if it is no TOML.
+/// A manifest as an editor sees it; none if it is not valid TOML.
 fn document(file: &Path) -> Option<serde_json::Value> {
     let text = std::fs::read_to_string(file).expect("a manifest");
     toml::from_str(&text).ok()
@@ -44,14 +44,14 @@ fn every_shipped_system_is_valid() {
     assert!(count >= 3, "{count} systems found");
 }
 
-/// A manifest that breaks a rule of the schema's is refused by it; one that breaks another rule is
-/// well-formed.
+/// The schema refuses a manifest that breaks one of its rules; a manifest that breaks another rule
+/// is well-formed.
 #[test]
 fn the_schema_refuses_what_its_rules_refuse_and_nothing_else() {
     let validator = validator();
     let structural: Vec<_> = rules().collect();
     let mut wrong = Vec::new();
-    // What is no TOML, no schema gets to see.
+    // The schema is not applied to invalid TOML.
     for rule in RULES.iter().filter(|rule| rule.id != "syntax") {
         let file = root().join("tests/manifests").join(format!("{}.toml", rule.id));
         let valid = validator.is_valid(&document(&file).expect("TOML"));
@@ -88,7 +88,7 @@ fn all_readers_take_the_same_spellings() {
             assert_eq!(answers, [right; 3], "{spelling}: reader, schema, verifier");
         }
     }
-    // What the verifier's reader leaves to the planner's.
+    // Values that the verifier's reader leaves to the planner's.
     for (good, wrong) in [
         ("image", "command-line = \"a\\u0085b\"\nimage"),
         ("bytes", "rate = [{ per-second = 1, burst = 0 }, { per-second = 1, burst = 1 }]\nbytes"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One slip is one error, and hides no other.
+//! One slip is one error, and does not hide another.
 
 use super::el2::el2_elf;
 use super::support::{files, root};
@@ -28,7 +28,7 @@ ends = ["sensor/0", "control/0"]
 bytes = ["64KiB", "16KiB"]
 "#;
 
-/// The system after each text of `slips` has been replaced where it first stands.
+/// Returns the system after the first occurrence of each text of `slips` has been replaced.
 pub fn with(slips: &[(&str, &str)]) -> String {
     let mut text = GOOD.to_owned();
     for (good, slip) in slips {
@@ -38,7 +38,7 @@ pub fn with(slips: &[(&str, &str)]) -> String {
     text
 }
 
-/// The errors and their rules in the system with `slips`.
+/// Returns the errors and their rules in the system with `slips`.
 pub fn errors(slips: &[(&str, &str)]) -> (String, Vec<&'static str>) {
     let text = with(slips);
     let folder = files();
@@ -55,7 +55,7 @@ pub fn errors(slips: &[(&str, &str)]) -> (String, Vec<&'static str>) {
     (found.to_string(), found.rules().collect())
 }
 
-/// The slips give just these errors, in the file's order.
+/// Checks that the slips give exactly these errors, in the file's order.
 pub fn slip(slips: &[(&str, &str)], rules: &[&str]) -> String {
     let (text, found) = errors(slips);
     assert_eq!(found, rules, "{slips:?}\n{text}");
@@ -67,14 +67,14 @@ fn without_a_slip_there_is_no_error() {
     slip(&[], &[]);
 }
 
-/// What looks like a header within a string is none.
+/// A line within a string that looks like a header is not a header.
 #[test]
 fn a_string_of_lines_is_no_table() {
     let line = "console = true\ncommand-line = \"\"\"quiet \\\n[x] y\"\"\"\n[[channel]]";
     slip(&[("[[channel]]", line)], &[]);
 }
 
-/// An entry that is no TOML is one error, where it is; every other entry counts.
+/// An entry that is not valid TOML is one error at its place; every other entry counts.
 #[test]
 fn an_entry_without_an_end_is_one_error() {
     let slips = [("\"comm\" }]", "\"comm\" }"), ("\"16KiB\"]", "\"5KiB\"]")];
@@ -86,7 +86,7 @@ fn an_entry_without_an_end_is_one_error() {
     let head = [("console-core = 0", "console-core: 2"), ("qemu-virt", "qemu-vrit")];
     slip(&head, &["board-unknown", "syntax"]);
     slip(&[("name = \"sensor\"", "name = sensor")], &["syntax"]);
-    // Nothing is left where a 0 could stand: the whole table goes.
+    // There is no room left for a 0, so the whole table is dropped.
     slip(&[("memory = [{ size = \"4MiB\" }]", "memory=")], &["syntax"]);
 }
 
@@ -97,11 +97,11 @@ fn one_bracket_is_one_error() {
     let text = slip(&slips, &["board-unknown", "syntax", "channel-bytes"]);
     assert!(text.contains("help: write `[[partition]]`"), "{text}");
     slip(&[lone, lone, ("[[channel]]", "[channel]")], &["syntax"; 3]);
-    // The only one is an array that is no array.
+    // The only channel is in an array of tables that is not an array.
     slip(&[("[[channel]]", "[channel]")], &["wrong-type"]);
 }
 
-/// What could not be read is not reported as missing a second time.
+/// A value that could not be read is not also reported as missing.
 #[test]
 fn what_cannot_be_read_is_one_error() {
     let all = GOOD.split_once("\n\n").expect("a head").1;
@@ -129,7 +129,7 @@ fn a_key_of_the_head_in_a_partition_is_one_error() {
     assert!(text.contains("belongs above the first `[[partition]]`"), "{text}");
 }
 
-/// A wrong element of an array hides none of the others.
+/// A wrong element of an array does not hide the others.
 #[test]
 fn elements_are_read_each() {
     let bytes = [("\"64KiB\"", "\"64KB\""), ("\"16KiB\"", "\"5KiB\"")];
@@ -144,7 +144,7 @@ fn elements_are_read_each() {
     slip(&devices, &["device-unknown", "wrong-type"]);
 }
 
-/// Each file that an image names is read, whatever becomes of the others.
+/// Each file that an image names is read, even if others cannot be.
 #[test]
 fn files_are_read_each() {
     let image = "image = { raw = \"no.bin\", load = 0x4000_0000, files = [\
@@ -159,14 +159,14 @@ fn files_are_read_each() {
     assert_eq!(found, rules, "{text}");
 }
 
-/// A name that must change is not held against those that use it.
+/// A name that must change is not an error in the entries that use it.
 #[test]
 fn a_wrong_name_is_one_error() {
     slip(&[("\"control\"", "\"Control\"")], &["partition-name"]);
     slip(&[("\"control\"", "\"sensor\""), ("control/0", "sensor/0")], &["partition-name-twice"]);
 }
 
-/// Numbers near the end of the address space are wrong, and no panic.
+/// Numbers near the end of the address space are errors and do not cause a panic.
 #[test]
 fn numbers_overflow() {
     let spi = [(
@@ -183,7 +183,7 @@ fn numbers_overflow() {
     assert!(found.contains(&"memory-unaligned"), "{text}");
 }
 
-/// What the firmware keeps counts where the system has RAM, and nowhere else.
+/// Memory that the firmware keeps counts only where the system has RAM.
 #[test]
 fn reserved_memory_elsewhere_is_no_loss() {
     let ram = [
@@ -193,7 +193,7 @@ fn reserved_memory_elsewhere_is_no_loss() {
     slip(&ram, &[]);
 }
 
-/// What the planner finds is shown where the manifest says it.
+/// Errors of the planner are shown at their place in the manifest.
 #[test]
 fn a_misfit_has_a_place() {
     let lists: String = (0..40)
@@ -221,11 +221,11 @@ fn a_misfit_has_a_place() {
     assert!(text.contains("bytes = [\"1GiB\", \"16KiB\"]"), "{text}");
 }
 
-/// The planner gives no doorbell the console UART's INTID: one fewer, where that is among those it
-/// gives.
+/// The planner does not give a doorbell the console UART's INTID: one INTID fewer is free if it is
+/// in the range.
 #[test]
 fn the_consoles_interrupt_is_no_doorbell() {
-    // Of INTIDs 128 to 287, a device has each up to 223, but for the UART's.
+    // Of INTIDs 128 to 287, a device has each up to 223, except the UART's.
     let taken: String = (128..224)
         .filter(|intid| *intid != 153)
         .map(|intid| format!("{{ spi = {} }}, ", intid - 32))

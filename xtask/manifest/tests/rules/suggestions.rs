@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a message suggests helps whoever follows it to the letter.
+//! A message's suggestion, followed to the letter, works.
 
 use super::slips::{errors, slip};
 
-/// `slip` in place of `good` breaks `rule` alone, and the message says `suggestion`; with
-/// `followed` there, all is well.
+/// Replacing `good` by `bad` breaks only `rule`, and the message says `suggestion`; with `followed`
+/// there, the system is valid.
 fn follow(good: &str, bad: &str, rule: &'static str, suggestion: &str, followed: &str) {
     let text = slip(&[(good, bad)], &[rule]);
     assert!(text.contains(suggestion), "`{suggestion}` is not in\n{text}");
@@ -47,7 +47,7 @@ fn types() {
         assert!(rules.iter().all(|rule| *rule == "wrong-type"), "{text}");
         assert!(text.contains(suggestion), "`{suggestion}` is not in\n{text}");
     }
-    // `[[vcpus]]` would be a table of the file.
+    // `[[vcpus]]` would be a table of the whole file.
     let vcpus = "vcpus = { core = 0, class = \"comm\" }";
     follow(VCPUS, vcpus, "wrong-type", "write `vcpus = [{ … }]`", VCPUS);
 }
@@ -88,7 +88,7 @@ fn guest_addresses() {
     assert!(text.contains("round it down: `ipa = 0xffff_ffff_ffff_f000`"), "{text}");
 }
 
-/// What a partition needs is counted with its device tree.
+/// The memory that a partition needs is counted with its device tree.
 #[test]
 fn room() {
     let raw = |size: &str| {
@@ -109,7 +109,7 @@ fn room() {
     follow(&both, &disk("96KiB"), "initrd-room", "give sensor at least 1 MiB", &disk("1MiB"));
 }
 
-/// A file beside the program has its own place.
+/// A file loaded next to the program has its own place.
 #[test]
 fn files_beside_the_program() {
     let image = |load: &str| {
@@ -128,7 +128,7 @@ fn files_beside_the_program() {
     slip(&[(IMAGE, &empty)], &["image-file"]);
 }
 
-/// What does not fit is told once, and not when the memory itself is wrong.
+/// A program that does not fit is reported once, and not when the memory itself is wrong.
 #[test]
 fn memory_that_is_wrong() {
     slip(&[(MEMORY, "memory = [{ size = 32 }]")], &["memory-unaligned"]);

@@ -32,8 +32,8 @@ pub fn elf(machine: u16, segments: &[(u64, u64)]) -> Vec<u8> {
     file
 }
 
-/// An arm64 Image of 64 bytes with the given flags, which fills 1 MiB from 0 bytes behind a
-/// multiple of 2 MiB.
+/// An arm64 Image of 64 bytes with the given flags, which fills 1 MiB from 0 bytes after a multiple
+/// of 2 MiB.
 pub fn kernel(flags: u64) -> Vec<u8> {
     let mut file = vec![0; 64];
     file[16..24].copy_from_slice(&(1u64 << 20).to_le_bytes());
@@ -42,7 +42,7 @@ pub fn kernel(flags: u64) -> Vec<u8> {
     file
 }
 
-/// Writes the files that the bad manifests name, and answers the folder a manifest would lie in.
+/// Writes the files that the bad manifests name, and returns the folder where a manifest would be.
 pub fn files() -> TempDir {
     let folder = scratch();
     let program = elf(183, &[(0x4008_0000, 32)]);
@@ -81,7 +81,7 @@ pub fn root() -> PathBuf {
     root.expect("the repository").to_path_buf()
 }
 
-/// A folder for a test's files, which goes when the test lets go of it.
+/// A temporary folder for a test's files, removed when the value is dropped.
 pub fn scratch() -> TempDir {
     tempfile::tempdir().expect("the temporary folder can be written")
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Memory in the report: who reaches which physical addresses, and what each guest's addresses are.
+//! The report's sections on memory: who accesses which physical addresses, and each guest's
+//! addresses.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::maps::owner;
 use manifest::guest_machine;
 use manifest::system::{Outside, System};
 
-/// Who reaches a range of physical addresses.
+/// Who accesses a range of physical addresses.
 #[derive(Default)]
 struct Reach {
     what: String,
@@ -21,7 +22,7 @@ struct Reach {
     el2: &'static str,
 }
 
-/// Everything the system reaches, by physical address.
+/// Everything that the system accesses, by physical address.
 pub fn physical(system: &System, design: &Design) -> Rows {
     let mut ranges: BTreeMap<(u64, u64), Reach> = BTreeMap::new();
     for (p, map) in design.maps.stage2.iter().enumerate() {
@@ -151,7 +152,7 @@ pub fn partition(text: &mut String, system: &System, design: &Design, p: usize) 
     section(text, &format!("Interrupts of {}", partition.name), &rows);
 }
 
-/// The passed-through device that raises an interrupt.
+/// Returns the name of the passed-through device that raises an interrupt.
 fn device_of(system: &System, p: usize, intid: u16) -> String {
     let devices = system.partitions[p].devices.iter();
     let mut devices = devices.map(|&device| &system.board.devices[device]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The report: a compiled system for a reader. Every line comes from what was compiled, none from
-//! the manifest alone.
+//! The report: describes a compiled system. Every line comes from what was compiled, never only
+//! from the manifest.
 
 /// A row of cells of any kind.
 macro_rules! row {

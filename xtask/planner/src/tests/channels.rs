@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Channels of every shape: rows, pages and interrupts at both ends.
+//! Channels of every kind: rows, pages and interrupts at both ends.
 
 use plan::{CLASS_COMM, MAX_ENDS, NO_CORE, PAGE};
 
@@ -62,8 +62,8 @@ fn a_channel_interrupt_evades_an_owned_one() {
     assert_eq!(plan.ends(&plan.cores()[0])[0].intid, 129);
 }
 
-/// The sender's row names no core to ring; the end itself has no interrupt, neither in its row nor
-/// in its partition.
+/// The sender's row does not name a core for its SGIs; the end itself has no interrupt, neither in
+/// its row nor in its partition.
 #[test]
 fn an_end_without_doorbells_has_neither_ringer_nor_interrupt() {
     for wait in [channel::wait::WFE, channel::wait::POLL] {
@@ -76,7 +76,7 @@ fn an_end_without_doorbells_has_neither_ringer_nor_interrupt() {
         let (sensor, control) = (plan.ends(&cores[0]), plan.ends(&cores[2]));
         assert_eq!((sensor[0].peer_core, control[0].intid), (NO_CORE, 0));
         assert_eq!((sensor[0].peer_handle, sensor[0].peer_partition), (0, 1));
-        // The other direction and the other channel are as ever.
+        // The other direction and the other channel are unchanged.
         assert_eq!((control[0].peer_core, sensor[0].intid), (0, 128));
         assert_eq!((sensor[1].peer_core, control[1].intid), (2, 128));
         let intids = |p: usize| {
@@ -101,8 +101,8 @@ fn a_direction_that_sends_nothing_is_one_page() {
     assert_eq!(sizes(2), [(PAGE, PAGE + (64 << 10)), (PAGE, PAGE)]);
 }
 
-/// The board has 1 GiB. Whatever comes before, both ends see the data through 2 MiB blocks, but for
-/// the last page.
+/// The board has 1 GiB. In each layout, both ends see the data through 2 MiB blocks, except the
+/// last page.
 #[test]
 fn a_quarter_gibibyte_is_mapped_by_blocks() {
     let mut system = duo();
@@ -132,7 +132,7 @@ fn a_vcpu_is_an_end_of_64_channels() {
     system.channels = (0..MAX_ENDS)
         .map(|n| {
             let mut one = channel(&format!("c{n}"), [4096 << (n % 4), 4096]);
-            // Every other one to the third partition: handles count at each vCPU by itself.
+            // Every other channel goes to the third partition: handles are counted per vCPU.
             one.ends[1].partition = 1 + n % 2;
             one
         })

@@ -113,14 +113,14 @@ fn partitions_meet_in_channels_alone() {
         let writers = who.iter().filter(|(_, writable)| *writable).count();
         assert_eq!((who.len(), writers), (2, 1), "one writer each");
     }
-    // What is not shared is memory, the device, and nothing more.
+    // The pages of only one partition are its memory and the device, and nothing more.
     for (p, partition) in (0..).zip(&partitions) {
         let own = pages.values().filter(|who| who.len() == 1 && who[0].0 == p).count();
         let memory = plan.memory(partition)[0];
         assert_eq!(own as u64, memory.size / PAGE + u64::from(p == 1));
     }
     assert_eq!(pages[&0x0904_0000], [(1, true)]);
-    // None of it is EL2's.
+    // None of these pages is EL2's.
     for page in pages.keys() {
         let h = &plan.header;
         assert!(!(h.el2_base..h.el2_base + h.image_size).contains(page));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placement: nothing over anything else, everything in RAM, blocks where they fit.
+//! Placement: ranges do not overlap, all are in RAM, and blocks are used where they fit.
 
 use plan::CLASS_COMM;
 use proptest::prelude::*;
@@ -80,8 +80,7 @@ proptest! {
         system.channels = bytes.iter().map(|&(a, b)| channel("c", [1 << a, 1 << b])).collect();
         match placed(&system) {
             Ok(places) => check(&system, &places),
-            // Less than half of the RAM always fits: what is left must be a matter of size or
-            // holes.
+            // Less than half of the RAM always fits; a refusal must be due to sizes or holes.
             Err(error) => {
                 prop_assert!(error.to_string().contains("does not fit the RAM"), "{error}");
             }
@@ -141,7 +140,7 @@ fn el2_lies_at_the_top() {
     check(&system, &places);
     let end = places.image.base + places.image.size;
     assert!((0x7fe0_0000..=0x8000_0000).contains(&end), "{end:#x}");
-    // All that a core maps while it runs lies in one level-3 table.
+    // One level-3 table has everything that a core maps while it runs.
     assert_eq!(places.private[0].base % (2 * MIB), 0);
     assert!(end - places.private[0].base <= 2 * MIB);
 }

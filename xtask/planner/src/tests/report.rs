@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The report says what was compiled, within a page's width.
+//! The report shows what was compiled, within a page's width.
 
 use super::support::{duo, el2_elf};
 use crate::{compile, report};

@@ -33,7 +33,7 @@ fn check(stage: Stage, mappings: &[Mapping]) {
     let end = mappings.iter().map(|m| m.input + m.size).max().unwrap();
     let shape = Shape::covering(stage, end).unwrap();
     let mut pool = Pool::new(POOL);
-    // Something before it, so that the root does not happen to lie at the start.
+    // Another table comes first, so that the root is not at the start by chance.
     let other = mapping(0x1000, 0x2000, 0x1000, Access::Read);
     pool.root(Shape::covering(stage, 0x2000).unwrap(), &[other]).unwrap();
     let root = pool.root(shape, mappings).unwrap();
@@ -45,7 +45,8 @@ fn check(stage: Stage, mappings: &[Mapping]) {
     };
     for m in mappings {
         let end = m.input + m.size;
-        // Edges, and both sides of every block boundary inside that the size leaves room to visit.
+        // Edges, and both sides of every block boundary inside, as far as the size leaves time to
+        // visit them.
         let mut inputs = vec![m.input.wrapping_sub(1), m.input, end - 1, end, m.input + m.size / 2];
         for step in [1u64 << 12, 1 << 21, 1 << 30] {
             let first = m.input.next_multiple_of(step);
@@ -61,7 +62,7 @@ fn check(stage: Stage, mappings: &[Mapping]) {
             assert_eq!(got, wanted, "{input:#x} of {mappings:x?}");
         }
         // The largest block that both addresses permit at this place. A walk that starts at level 2
-        // has no 1 GiB blocks: its 2 MiB blocks take one step all the same.
+        // has no 1 GiB blocks, and its 2 MiB blocks take one step.
         for span in [30, 21].into_iter().skip((shape.start_level() == 2).into()) {
             let first = m.input.next_multiple_of(1 << span);
             let output = m.output + (first - m.input);
@@ -84,7 +85,7 @@ fn access() -> impl Strategy<Value = Access> {
 }
 
 prop_compose! {
-    /// Mappings one behind the other, with sizes and gaps of all magnitudes.
+    /// Consecutive mappings, with sizes and gaps of all magnitudes.
     fn mappings()(
         start in 0u64..1 << 20,
         rows in prop::collection::vec(
@@ -96,7 +97,8 @@ prop_compose! {
         let mut result = Vec::new();
         for (shift, gap, size_shift, size, output, aligned, access) in rows {
             let input = next + ((gap << 12 << shift) & ((1 << 34) - 1));
-            // Only what can use blocks is large: a GiB of pages is half a thousand tables.
+            // Only mappings that can use blocks are large: a GiB of pages takes half a thousand
+            // tables.
             let most = if aligned { 1 << 32 } else { 1 << 26 };
             let size = ((size + 1) << 12 << size_shift).min(most);
             let low = (1 << 30) - 1;
@@ -122,7 +124,7 @@ proptest! {
             let shape = Shape::covering(stage, end).unwrap();
             prop_assert!(end <= 1 << shape.bits);
             prop_assert!(shape.bits == 25 || end > 1 << (shape.bits - 1));
-            // One level less would need more tables side by side than there may be.
+            // A start one level later would need more concatenated tables than are allowed.
             let most = if stage == Stage::Two { 16 } else { 1 };
             let level = shape.start_level();
             let per_table = 1u64 << (12 + 9 * (4 - (level + 1)));

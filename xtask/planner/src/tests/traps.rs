@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Trap values, as whole numbers, and that their tables are sound.
+//! Trap values as whole numbers, and checks of their tables.
 
 use crate::tables::{Shape, Stage};
 use crate::traps;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Guest device trees: what they say, and that dtc has nothing to say against them.
+//! Guest device trees: their contents, and that dtc accepts them without a warning.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -71,7 +71,8 @@ fn says_what_the_guest_has() {
     }
 }
 
-/// What shares registers has a node each, and what the board says of them is in all.
+/// Devices that share registers have a node each, and each node has the properties that the board
+/// gives.
 #[test]
 fn devices_are_what_the_board_says() {
     let mut system = full();

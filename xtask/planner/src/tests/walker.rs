@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A table walker that shares nothing with the builder: it reads bytes as the architecture does
-//! (DDI 0487, D8.2 and D8.3) and panics where a descriptor is not one.
+//! A table walker that shares no code with the builder: it reads bytes as the architecture does
+//! (DDI 0487, D8.2 and D8.3) and panics where a descriptor is invalid.
 
 /// Physical memory that holds tables.
 pub struct Tables<'a> {
@@ -10,7 +10,7 @@ pub struct Tables<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// Translated address.
@@ -29,7 +29,7 @@ impl Tables<'_> {
         u64::from_le_bytes(self.bytes[at..at + 8].try_into().unwrap())
     }
 
-    /// Stage 2 as `VTCR_EL2` and `VTTBR_EL2` say.
+    /// Walks stage 2 as `VTCR_EL2` and `VTTBR_EL2` define it.
     pub fn stage2(&self, vtcr: u64, vttbr: u64, ipa: u64) -> Option<Leaf> {
         let bits = 64 - (vtcr & 0x3f) as u32;
         let level = 2 - (vtcr >> 6 & 3) as u32;
@@ -41,7 +41,7 @@ impl Tables<'_> {
         self.walk(root, level, bits, ipa)
     }
 
-    /// Stage 1 of EL2 as `TCR_EL2` and `TTBR0_EL2` say.
+    /// Walks stage 1 of EL2 as `TCR_EL2` and `TTBR0_EL2` define it.
     pub fn stage1(&self, tcr: u64, ttbr: u64, va: u64) -> Option<Leaf> {
         let bits = 64 - (tcr & 0x3f) as u32;
         let level = match bits {
@@ -60,7 +60,7 @@ impl Tables<'_> {
         let mut table = root;
         for level in start..4 {
             let span = 39 - 9 * level;
-            // The start level's index takes every bit that is left.
+            // The start level's index has all remaining bits.
             let mask = if level == start { u64::MAX } else { 511 };
             let entry = self.entry(table, input >> span & mask);
             let address = entry & 0xffff_ffff_f000;

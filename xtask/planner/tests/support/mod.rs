@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Systems that tests are made of, and an executable in EL2's shape. The planner's tests use this
-//! file, and so do those of the runner and of the commands.
+//! Systems for tests, and an executable in the form of EL2's. The planner's tests use this file,
+//! and so do those of the runner and of the commands.
 #![allow(dead_code, reason = "each test program uses a part; what none uses is found by reading")]
 
 use std::path::PathBuf;
@@ -117,7 +117,7 @@ const EL2: [usize; 4] = [0x1800, 0x900, 0x40, 0x3000];
 /// Its size in the image.
 pub const EL2_SIZE: u64 = 0x2000 + 0x1000 + 0x3000;
 
-/// An executable with the header and segments that EL2's has, and nothing in it to run.
+/// Returns an executable with the header and segments that EL2's has, but without code.
 pub fn el2_elf() -> Vec<u8> {
     const PF_X: u32 = 1;
     const PF_W: u32 = 2;

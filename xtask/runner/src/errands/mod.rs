@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is typed at a system's shells where nobody sits at them, so that the system has
-//! load, and an end.
+//! Input for a system's shells in runs without a person, so that the system has load and ends.
 
 #[cfg(test)]
 mod tests;
@@ -9,22 +8,24 @@ use crate::linux;
 use crate::qemu::Step;
 use manifest::system::{Partition, System};
 
-/// How the shell of guests/linux asks for a command, and how its kernel's command line says that
-/// there is no shell.
+/// The prompt of the shell of guests/linux, and the word on its kernel's command line that disables
+/// the shell.
 const PROMPT: &str = "/ # ";
 const NO_SHELL: &str = "bulkhead.run=";
-/// What is typed at a shell that nobody sits at: the system then has load, and an end.
+/// The command that is typed at a shell in a run without a person: it makes load and then powers
+/// the partition off.
 const ERRAND: &str = "load 15 && poweroff\r";
 
-/// What to type at `system` so that it comes to an end by itself: every shell of guests/linux gets
-/// some work, and is switched off if all was well.
+/// Returns the input that makes `system` end by itself: every shell of guests/linux gets some work,
+/// and is switched off if that succeeded.
 pub fn errands(system: &System) -> Vec<Step> {
     let step = |seen: &str, keys: String| Step { seen: seen.to_owned(), keys: keys.into_bytes() };
     let places = system.partitions.iter().zip(1..);
     let mut steps: Vec<_> = places
         .filter(|(partition, _)| has_shell(partition))
         .flat_map(|(_, number)| {
-            // A prompt that came before the partition had the input has been missed.
+            // A prompt that was printed before the partition had the input is no longer seen, so
+            // the return key asks for another one.
             let focus = step("", format!("\x01{number}\r"));
             [focus, step(PROMPT, ERRAND.to_owned())]
         })

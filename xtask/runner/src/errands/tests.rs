@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whose shells are typed at.
+//! Tests of which shells get input.
 
 use super::*;
 use crate::tests::systems::duo;
 use crate::workspace::target_dir;
 use std::path::PathBuf;
 
-/// Only shells of guests/linux are typed at, each by its partition's number, and nobody has the
+/// Only shells of guests/linux get input, each by its partition's number, and no partition has the
 /// input after that.
 #[test]
 fn errands_go_to_shells() {

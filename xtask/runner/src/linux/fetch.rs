@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Fetching a file of a Debian arm64 package, on a Debian system of any architecture: apt with
-//! folders of its own, the system's sources and keys, and no root. The system's packages and apt's
-//! view of them stay as they are.
+//! Fetches a file of a Debian arm64 package, on a Debian system of any architecture. It runs apt
+//! without root and with separate folders, with the system's sources and keys. The system's
+//! packages and apt's view of them do not change.
 
 use crate::ui::{self, Step};
 use crate::workspace::unique;
@@ -10,8 +10,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// How kernel packages start, those that depend on the current one (`linux-image-cloud-arm64`)
-/// included.
+/// Prefix of kernel packages, also of those that depend on the current one
+/// (`linux-image-cloud-arm64`).
 pub const KERNEL: &str = "linux-image-";
 
 /// The packages cannot be fetched here: no apt, no network, or a distribution without them.
@@ -26,13 +26,13 @@ impl std::fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// Files of `package`, or of the package that it depends on to be current: of each pattern the one
-/// whose path matches. What is kept is of one version; a file that the package has not, the first
-/// apart, is empty.
+/// Returns files of `package`, or of the package that it depends on to be current: per pattern, the
+/// file whose path matches. All kept files are of one version. A file other than the first that the
+/// package does not have is empty.
 ///
 /// # Errors
-/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when the package has no first
-/// file.
+/// [`Unavailable`] if the package has to be fetched and cannot be; otherwise if it does not have
+/// the first file.
 pub fn members<const N: usize>(
     cache: &Path,
     package: &str,
@@ -57,7 +57,7 @@ pub fn members<const N: usize>(
         }
         Ok(())
     });
-    // What remains there is of no use, whatever came out.
+    // The folder's contents are not needed after success or failure.
     let _ = std::fs::remove_dir_all(&folder);
     kept.map(|()| wanted)
 }
@@ -84,8 +84,8 @@ fn download(folder: &Path, package: &str) -> Result<PathBuf> {
     }
 }
 
-/// The package that `package` stands for: Debian's `linux-image-cloud-arm64` is empty and depends
-/// on a version's.
+/// Returns the package that `package` refers to: Debian's `linux-image-cloud-arm64` is empty and
+/// depends on the package of a version.
 fn current(folder: &Path, package: &str) -> Result<String> {
     let mut show = apt(folder, "apt-cache");
     show.args(["show", "--no-all-versions", package]);
@@ -104,7 +104,7 @@ pub(super) fn dependency(fields: &[String]) -> Option<String> {
         .map(String::from)
 }
 
-/// An apt program with folders of its own and arm64 as its only architecture.
+/// An apt program with separate folders and arm64 as its only architecture.
 fn apt(folder: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
     command.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
@@ -115,10 +115,10 @@ fn apt(folder: &Path, program: &str) -> Command {
         set("Dir::State", "state"),
         set("Dir::State::status", "state/status"),
         set("Dir::Cache", "cache"),
-        // Package lists alone: no translations, no icons.
+        // Fetches only package lists: no translations, no icons.
         "Acquire::Languages=none".into(),
         "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
-        // The folders belong to this user, and apt's own could not write there.
+        // The folders belong to this user, so apt's own user could not write there.
         "APT::Sandbox::User=root".into(),
     ];
     for option in options {
@@ -127,8 +127,8 @@ fn apt(folder: &Path, program: &str) -> Command {
     command
 }
 
-/// Takes the one file that matches `pattern` out of a package to `to`, which is empty (false) if
-/// there is none.
+/// Writes the one file of a package that matches `pattern` to `to`; the file is empty (false) if
+/// the package has none.
 fn unpack(deb: &Path, pattern: &str, to: &Path) -> Result<bool> {
     let _step = Step::start(format!("unpacking {pattern}"));
     let file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
@@ -138,7 +138,7 @@ fn unpack(deb: &Path, pattern: &str, to: &Path) -> Result<bool> {
     let pipe = archive.stdout.take().context("no pipe from dpkg-deb")?;
     let mut tar = Command::new("tar");
     tar.args(["-xO", "--wildcards", &format!("./{pattern}")]);
-    // It fails if nothing matches, and says so; what matters is below.
+    // tar fails with a message if nothing matches; the check below decides.
     tar.stdin(pipe).stdout(file).stderr(Stdio::null()).status().context("cannot start tar")?;
     let whole = archive.wait().context("lost dpkg-deb")?;
     ensure!(whole.success(), "{} is no package", deb.display());

@@ -14,7 +14,7 @@ const PROGRAM: u32 = 0o100_755;
 /// ones are left out. The same files make the same archive.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// If a file cannot be read.
 pub fn pack(folder: &Path, busybox: &[u8], modules: &[PathBuf]) -> Result<Vec<u8>> {
     let read = |path: &Path| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))

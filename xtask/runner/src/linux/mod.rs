@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a manifest means by `debian:PACKAGE`: Debian's arm64 kernel, and an initial RAM disk of its
-//! busybox. Both are fetched when they are first needed, and kept in Cargo's target folder: from
-//! then on nothing touches the network.
+//! Files that a manifest names by `debian:PACKAGE`: Debian's arm64 kernel, and an initial RAM disk
+//! of its busybox. Both are fetched when they are first needed, and kept in Cargo's target folder;
+//! later builds do not use the network.
 
 mod fetch;
 mod initramfs;
@@ -20,8 +20,8 @@ pub use fetch::Unavailable;
 const BUSYBOX: &str = "busybox-static";
 /// U-Boot for QEMU's machine, and the file of it for arm64.
 const U_BOOT: (&str, &str) = ("u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin");
-/// What is taken of a kernel's package: itself, and what a disk behind virtio-mmio needs, in the
-/// order it is loaded; what there is no module for is built in.
+/// Files of a kernel's package: the kernel, and the modules for a disk on virtio-mmio, in the order
+/// they are loaded. A module that the package does not have is built in.
 const KERNEL_FILES: [&str; 5] = [
     "boot/vmlinuz-*",
     "lib/modules/*/virtio_ring.ko*",
@@ -40,11 +40,10 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Checks that the system `spec` has something that these files stand for, and makes their
-    /// paths absolute.
+    /// Checks that the system `spec` has a file that these replace, and makes their paths absolute.
     ///
     /// # Errors
-    /// When a file is not there, or no partition names what it replaces.
+    /// If a file does not exist, or no partition names the file that it replaces.
     pub fn of(self, spec: &str) -> Result<Self> {
         let packages = packages(spec);
         let checked = |option: &str, file: Option<PathBuf>, wanted: fn(&str) -> bool| {
@@ -72,8 +71,8 @@ fn is_kernel(package: &str) -> bool {
     package.starts_with(KERNEL)
 }
 
-/// Packages that the manifest of `spec` names, without their scheme. None if it cannot be read: who
-/// needs it says so. `debian:PACKAGE` is that package itself.
+/// Returns the packages that the manifest of `spec` names, without their scheme. None if it cannot
+/// be read, which its later readers report. For `debian:PACKAGE` it is that package.
 pub fn packages(spec: &str) -> Vec<String> {
     if let Some(package) = spec.strip_prefix(SCHEME) {
         return vec![package.to_owned()];
@@ -95,8 +94,8 @@ pub fn packages(spec: &str) -> Vec<String> {
     named.filter_map(|name| name.as_str()?.strip_prefix(SCHEME)).map(String::from).collect()
 }
 
-/// Gets what the system `spec` takes from Debian, or the one package that `spec` is, so that what
-/// else is wrong with it can be told from having no network.
+/// Fetches what the system `spec` takes from Debian, or the one package that `spec` is. So a
+/// missing network can be told from other errors.
 ///
 /// # Errors
 /// [`Unavailable`], and why.
@@ -107,8 +106,8 @@ pub fn fetched(spec: &str) -> Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-/// The device tree that QEMU takes for the board of the system `spec`, if its machine makes none
-/// itself.
+/// The device tree that QEMU takes for the board of the system `spec`, if its machine does not make
+/// one.
 fn board_tree(spec: &str) -> Option<String> {
     let table =
         |path: PathBuf| -> Option<toml::Table> { std::fs::read_to_string(path).ok()?.parse().ok() };
@@ -118,38 +117,38 @@ fn board_tree(spec: &str) -> Option<String> {
     Some(name.get("qemu")?.get("dtb")?.as_str()?.to_owned())
 }
 
-/// The board's device tree that `debian:PACKAGE/FILE` stands for: Debian's kernels for arm64 come
-/// with those of their boards.
+/// Returns the board's device tree that `debian:PACKAGE/FILE` names: Debian's kernels for arm64
+/// include those of their boards.
 ///
 /// # Errors
-/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such package
-/// or file in it.
+/// [`Unavailable`] if it has to be fetched and cannot be; otherwise if there is no such package or
+/// file in it.
 pub fn device_tree(name: &str) -> Result<PathBuf> {
     let parts = name.strip_prefix(SCHEME).and_then(|name| name.split_once('/'));
     let Some((package, file)) = parts.filter(|(package, _)| is_kernel(package)) else {
         bail!("{name} is no device tree: write {SCHEME}{KERNEL}…/FILE.dtb");
     };
-    // Beside what else is kept of the package.
+    // The file is kept next to the other files of the package.
     let cache = cache().join(file);
     let [tree] = fetch::members(&cache, package, [&format!("usr/lib/*/{file}")])?;
     Ok(tree)
 }
 
-/// Whether `file` is one that was fetched, or made of what was.
+/// Whether `file` was fetched, or made of fetched files.
 pub fn is_kept(file: &Path) -> bool {
     file.parent() == Some(&cache())
 }
 
-/// Where packages and what is made of them are kept.
+/// The folder where packages, and files made of them, are kept.
 fn cache() -> PathBuf {
     target_dir().join("debian")
 }
 
-/// The file that `debian:` and `package` stand for.
+/// Returns the file that `debian:` and `package` name.
 ///
 /// # Errors
-/// [`Unavailable`] when it has to be fetched and cannot be; otherwise when there is no such
-/// package, or it is not what it should be.
+/// [`Unavailable`] if it has to be fetched and cannot be; otherwise if there is no such package, or
+/// it does not have the expected contents.
 pub fn file(package: &str, overrides: &Overrides) -> Result<PathBuf> {
     let cache = cache();
     match package {
@@ -177,8 +176,8 @@ pub fn file(package: &str, overrides: &Overrides) -> Result<PathBuf> {
     }
 }
 
-/// Busybox and guests/linux, with modules of `kernel` if one is named. Packed anew each time: what
-/// a change of guests/linux needs, and done at once.
+/// Packs busybox and guests/linux, with modules of `kernel` if one is named. It is packed each
+/// time, because guests/linux may have changed and packing is fast.
 fn initial_ram_disk(cache: &Path, kernel: Option<&str>) -> Result<PathBuf> {
     let [busybox] = fetch::members(cache, BUSYBOX, ["*bin/busybox"])?;
     let modules = match kernel {
@@ -191,7 +190,7 @@ fn initial_ram_disk(cache: &Path, kernel: Option<&str>) -> Result<PathBuf> {
     let archive = initramfs::pack(&folder, &busybox, &modules)
         .with_context(|| format!("cannot pack {}", folder.display()))?;
     let path = cache.join(format!("initramfs{}.cpio", kernel.unwrap_or_default()));
-    // Others may do so at the same time: whoever reads it finds a whole one.
+    // Other processes may do so at the same time; the rename gives every reader a complete file.
     let part = cache.join(format!("initramfs.{}", unique()));
     write(&part, &archive)?;
     std::fs::rename(&part, &path).with_context(|| format!("cannot write {}", path.display()))?;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What can be seen without a network: the archive, what manifests name, what apt says.
+//! Tests that need no network: the archive, names in manifests, apt's output.
 
 use super::*;
 use std::io::Read;
 
-/// The archive read back is what guests/linux holds, runnable, each folder before its files.
+/// The archive read back has the contents of guests/linux, with permission to run, and each folder
+/// before its files.
 #[test]
 fn the_archive_holds_init_and_every_check() {
     let folder = root().join("guests/linux");

@@ -2,9 +2,8 @@
 //! The machine's console as it arrives: whole lines without escape sequences, and EL2's last line
 //! among them.
 //!
-//! A guest cannot write a line that passes for EL2's: each of its lines starts with `[name] `, put
-//! there by EL2, and the last line carries a number that only the boot device tree and this process
-//! know.
+//! A guest cannot write a line that passes for EL2's: EL2 starts each of the guest's lines with
+//! `[name] `, and only the boot device tree and this process know the number in the last line.
 
 use super::watch::{self, EL2, Watch};
 
@@ -12,10 +11,10 @@ use super::watch::{self, EL2, Watch};
 pub const REFUSED: &str = "bulkhead: refused: ";
 /// Ends a sequence (CAN), and marks a line that EL2 broke off (`console::BREAK`).
 const CAN: u8 = 0x18;
-/// Most bytes of a line that are looked at; a longer one is cut there.
+/// Most bytes of a line that are examined; a longer line is cut there.
 const LINE: usize = 4096;
 
-/// Takes escape sequences (ECMA-48 CSI and OSC, and two-byte ones) and carriage returns out of a
+/// Removes escape sequences (ECMA-48 CSI and OSC, and two-byte ones) and carriage returns from a
 /// stream of bytes.
 #[derive(Default)]
 pub struct Plain {
@@ -32,15 +31,15 @@ enum Escape {
 }
 
 impl Plain {
-    /// The byte, if it is text.
+    /// Returns the byte, if it is text.
     pub fn filter(&mut self, byte: u8) -> Option<u8> {
         let (next, text) = match (self.state, byte) {
             (_, b'\n') => (Escape::Text, Some(byte)),
             (_, 0x1b) => (Escape::Started, None),
-            // CAN ends a sequence; no other control byte but tab is text.
+            // CAN ends a sequence; of the other control bytes only tab is text.
             (_, CAN) => (Escape::Text, None),
             (Escape::Text, ..=0x08 | 0x0b..=0x1f) => (Escape::Text, None),
-            // A charset: one more byte.
+            // A character set is selected: one more byte follows.
             (Escape::Started, 0x20..=0x2f) => (Escape::Started, None),
             (Escape::Text, _) => (Escape::Text, Some(byte)),
             (Escape::Started, b'[') => (Escape::Csi, None),
@@ -55,7 +54,7 @@ impl Plain {
     }
 }
 
-/// What the console said so far.
+/// The console's output so far.
 pub struct Console {
     nonce: u64,
     plain: Plain,
@@ -66,15 +65,14 @@ pub struct Console {
     pub started: bool,
     /// The texts that settle the run.
     pub watch: Watch,
-    /// Complete lines, plain.
+    /// Complete lines, without escape sequences.
     pub lines: Vec<String>,
-    /// How every partition ended, as EL2's last line says: name and state. None until that line
-    /// came.
+    /// The state of every partition in EL2's last line: name and state. None until that line came.
     pub end: Option<Vec<(String, String)>>,
 }
 
 impl Console {
-    /// A console on which `nonce` marks EL2's last line.
+    /// Returns a console on which `nonce` marks EL2's last line.
     pub fn new(nonce: u64) -> Self {
         Self {
             nonce,
@@ -88,7 +86,7 @@ impl Console {
         }
     }
 
-    /// The same, which looks for the texts of `watch`.
+    /// Makes the console look for the texts of `watch`.
     pub fn watching(self, watch: Watch) -> Self {
         Self { watch, ..self }
     }
@@ -106,7 +104,7 @@ impl Console {
         self.watch.unfinished(&String::from_utf8_lossy(&self.line));
     }
 
-    /// Ends a line that has begun: nothing more will come.
+    /// Ends a line that has begun, because no more bytes will come.
     pub fn finish(&mut self) {
         if !self.line.is_empty() {
             self.finish_line();
@@ -124,12 +122,12 @@ impl Console {
         self.lines.push(line);
     }
 
-    /// What EL2 said about a machine that does not fit, without the first words.
+    /// Returns EL2's reason for refusing the machine, without the first words.
     pub fn refusal(&self) -> Option<&str> {
         self.lines.iter().find_map(|line| line.strip_prefix(REFUSED))
     }
 
-    /// Why EL2 halted `partition`, without the first words.
+    /// Returns EL2's reason for halting `partition`, without the first words.
     pub fn halt(&self, partition: &str) -> Option<&str> {
         let mut halts =
             self.lines.iter().filter_map(|line| watch::halt(line.strip_prefix(EL2)?, partition));

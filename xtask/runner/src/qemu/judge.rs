@@ -34,10 +34,10 @@ pub fn judge(partitions: &[&str], outcome: &Outcome) -> Verdict {
     }
 }
 
-/// How each partition ended: name and state.
+/// Returns the end of each partition: name and state.
 ///
 /// # Errors
-/// Why it cannot be said, or why the run is no good whatever they ended as.
+/// Why it is unknown, or why the run fails although the partitions ended.
 pub fn ends<'a>(
     partitions: &[&str],
     outcome: &'a Outcome,

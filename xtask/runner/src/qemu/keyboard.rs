@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is typed at a running system: by a person at a terminal, from a pipe, or by a test.
+//! Input of a running system: from a person at a terminal, from a pipe, or from a test.
 //!
-//! At a terminal every key goes to the machine, Ctrl-C too, so there is Ctrl-A x to leave. EL2
-//! takes the other commands behind Ctrl-A. The terminal is what it was again on every way out.
+//! At a terminal every key goes to the machine, Ctrl-C too, so Ctrl-A x leaves. EL2 takes the other
+//! commands after Ctrl-A. Every exit restores the terminal's settings.
 
 use anyhow::{Context, Result};
 use rustix::termios::{
@@ -19,10 +19,10 @@ use console::{BREAK, CONTINUED};
 
 use crate::ui;
 
-/// Where a machine's input comes from.
+/// The source of a machine's input.
 #[derive(Clone, Debug, Default)]
 pub enum Input {
-    /// Nobody types.
+    /// No input.
     #[default]
     Nobody,
     /// This process's standard input: a terminal, or a pipe or file to its end.
@@ -31,27 +31,27 @@ pub enum Input {
     Typed(Vec<Step>),
 }
 
-/// What a test types.
+/// One step of a test's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What the console must have shown since the step before: any bytes, whole lines or not, also
-    /// with others' lines where EL2 broke a line off to go on behind them. Empty: nothing is waited
-    /// for.
+    /// Text that the console must have shown since the previous step: any bytes, whole lines or
+    /// not. It is also found if EL2 broke the line off and continued it after other partitions'
+    /// lines. If it is empty, the step does not wait.
     pub seen: String,
-    /// What is typed then, as fast as it is taken.
+    /// The keys that are typed then, as fast as the machine takes them.
     pub keys: Vec<u8>,
 }
 
-/// The key before a command.
+/// The key that starts a command.
 const CTRL_A: u8 = 0x01;
-/// What makes the first partition live, so that its prompts show: the first key says that somebody
-/// is there.
+/// The keys that make the first partition live, so that its prompts show: the first key tells EL2
+/// that there is a person.
 const FIRST: &[u8] = b"\x011";
 
-/// What the terminal was before.
+/// The terminal's settings before they were changed.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Bytes of others' lines behind which a broken line goes on at the latest.
+/// Most bytes of other partitions' lines before a broken line continues.
 const REACH: usize = 1 << 16;
 
 /// Whether a key was pressed at the terminal.
@@ -62,12 +62,12 @@ pub fn pressed() -> bool {
     PRESSED.load(Ordering::Relaxed)
 }
 
-/// A terminal whose keys go to the machine, for as long as this value lives.
+/// A terminal whose keys go to the machine, as long as this value exists.
 pub struct Raw;
 
 impl Raw {
-    /// Makes standard input raw if it is a terminal that is ours to read: a background process
-    /// would be stopped for it.
+    /// Makes standard input raw if it is a terminal of this process group: the terminal would stop
+    /// a background process.
     ///
     /// # Errors
     /// If the terminal does not take the settings.
@@ -79,7 +79,7 @@ impl Raw {
         }
         let before = tcgetattr(&stdin).context("cannot read the terminal's settings")?;
         let mut raw = before.clone();
-        // Output stays as it is: this process's own lines end with a line feed alone.
+        // The output settings do not change: this process ends its lines with only a line feed.
         raw.local_modes -=
             LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
         raw.input_modes -= InputModes::ICRNL
@@ -101,18 +101,18 @@ impl Drop for Raw {
     }
 }
 
-/// Makes the terminal what it was, if it was changed.
+/// Restores the terminal's settings, if they were changed.
 pub fn restore() {
     let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(before) = saved {
-        // There is nobody to tell but the terminal itself.
+        // An error could only be shown on this terminal.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
     }
 }
 
 /// Feeds `machine` from `input`, until one of them ends. `raw` says that keys come from a terminal.
-/// What a test types goes to the sender that is returned. `alone` becomes true before a partition
-/// gets the terminal to itself.
+/// A test's input goes to the sender that is returned. `alone` becomes true before a partition gets
+/// the terminal to itself.
 pub fn feed(
     input: &Input,
     machine: ChildStdin,
@@ -120,7 +120,7 @@ pub fn feed(
     alone: Arc<AtomicBool>,
 ) -> Option<Sender<Vec<u8>>> {
     let (sender, chunks) = channel::<Vec<u8>>();
-    // Two threads: while the machine takes nothing, Ctrl-A x must still be read.
+    // Two threads are needed: while the machine takes no input, Ctrl-A x must still be read.
     std::thread::spawn(move || {
         let mut machine = machine;
         let mut focus = Focus::default();
@@ -143,15 +143,15 @@ pub fn feed(
     }
 }
 
-/// How far a test's typing has come.
+/// The progress of a test's input.
 pub struct Script<'a> {
     steps: &'a [Step],
-    /// Where in the console's bytes the next step starts to look.
+    /// Index of the console's byte where the search for the next step starts.
     from: usize,
 }
 
 impl<'a> Script<'a> {
-    /// At the start of what `input` types.
+    /// Starts with the first step of `input`.
     pub fn new(input: &'a Input) -> Self {
         let steps = match input {
             Input::Typed(steps) => steps.as_slice(),
@@ -160,13 +160,14 @@ impl<'a> Script<'a> {
         Self { steps, from: 0 }
     }
 
-    /// What is typed now that the console has shown `bytes`, all it ever did.
+    /// Returns the keys that are due now that the console has shown `bytes`, its whole output.
     pub fn due(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut keys = Vec::new();
         while let Some((step, rest)) = self.steps.split_first() {
             if !step.seen.is_empty() {
                 let Some(end) = end_of(step.seen.as_bytes(), &bytes[self.from..]) else {
-                    // Words may have begun, as far back as the line that goes on behind others'.
+                    // The words may have begun before other partitions' lines, so the search goes
+                    // back over those.
                     self.from = self.from.max(bytes.len().saturating_sub(REACH));
                     break;
                 };
@@ -178,13 +179,13 @@ impl<'a> Script<'a> {
         keys
     }
 
-    /// What it waits for.
+    /// Returns the text that it waits for.
     pub fn unseen(&self) -> Option<String> {
         self.steps.first().map(|step| step.seen.clone())
     }
 }
 
-/// Where `words` end in `bytes`, for the first time.
+/// Returns where `words` end in `bytes` for the first time.
 fn end_of(words: &[u8], bytes: &[u8]) -> Option<usize> {
     let begins = |at: &usize| bytes[*at] == words[0];
     (0..bytes.len()).filter(begins).find_map(|begin| {
@@ -195,7 +196,8 @@ fn end_of(words: &[u8], bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// Length of what is not of the line: its break, others' lines, and the mark where it goes on.
+/// Length of the bytes that do not belong to the line: its break, other partitions' lines, and the
+/// mark where it continues.
 fn broken_off(bytes: &[u8]) -> usize {
     if !bytes.starts_with(BREAK.as_bytes()) {
         return 0;
@@ -225,12 +227,12 @@ fn pass_on(machine: &Sender<Vec<u8>>, raw: bool) {
     }
 }
 
-/// Who has the input, as far as the keys tell.
+/// The partition that has the input, according to the keys.
 #[derive(Default)]
 pub(super) struct Focus {
     /// The last key was a Ctrl-A that makes the next one a command.
     command: bool,
-    /// The digit of the last partition that was given the input.
+    /// The digit of the last partition that got the input.
     digit: u8,
 }
 
@@ -252,14 +254,14 @@ impl Focus {
 /// Keys from a terminal.
 #[derive(Default)]
 pub(super) struct Keys {
-    /// Something was typed before.
+    /// Whether a key was pressed before.
     begun: bool,
     /// The last key was a Ctrl-A that makes the next one a command.
     command: bool,
 }
 
 impl Keys {
-    /// What the machine gets of these keys; none if Ctrl-A x is among them.
+    /// Returns the machine's input for these keys; none if Ctrl-A x is among them.
     pub(super) fn take(&mut self, keys: &[u8]) -> Option<Vec<u8>> {
         let mut passed = Vec::new();
         for &key in keys {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The QEMU process: its command line from the board's data, its life, and what it left behind.
+//! The QEMU process: its command line from the board's data, its run, and the results.
 
 use super::console::Console;
 use super::keyboard::{self, Input, Raw, Script};
@@ -18,29 +18,29 @@ use std::time::{Duration, Instant};
 
 /// QEMU's program.
 pub const PROGRAM: &str = "qemu-system-aarch64";
-/// How often the time limit and Ctrl-C are looked at.
+/// Interval of the checks for the time limit and Ctrl-C.
 const TICK: Duration = Duration::from_millis(50);
-/// How long QEMU goes on after the line that ends the run: what follows that line at once is shown
-/// too.
+/// How long QEMU continues after the line that ends the run, so that output directly after it is
+/// also shown.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// An exception level that no loader should start an image at.
+/// An exception level at which loaders should not start an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// The machine has no EL2.
     El1,
-    /// The image is there before any firmware, where firmware would put it, and the boot core
-    /// starts it. No device tree.
+    /// The image is in memory before any firmware runs, at firmware's address, and the boot core
+    /// starts it. There is no device tree.
     El3,
 }
 
-/// Where the image is at EL3.
+/// The image's address at EL3.
 const AT_EL3: u64 = 0x20_0000;
 
-/// How a run differs from what the board says.
+/// The differences of a run from the board's data.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Count instructions instead of time: the same run every time, one core after another.
+    /// Counts instructions instead of time: every run is the same, and cores take turns.
     pub icount: bool,
     /// Number of cores (`-smp`).
     pub cores: Option<u32>,
@@ -48,7 +48,7 @@ pub struct Options {
     pub memory: Option<String>,
     /// Core type (`-cpu`).
     pub cpu: Option<String>,
-    /// GIC version of the machine, whatever the image is for.
+    /// GIC version of the machine, also if the image is for another one.
     pub gic: Option<u32>,
     /// Further words for EL2 on the boot command line.
     pub append: Option<String>,
@@ -62,21 +62,21 @@ pub struct Options {
     pub boot_limit: Option<Duration>,
     /// How long the run may take from there.
     pub limit: Option<Duration>,
-    /// There is no limit any more once a key was pressed at the terminal.
+    /// The limit ends when a key is pressed at the terminal.
     pub limit_ends_with_key: bool,
-    /// What is typed.
+    /// The input.
     pub input: Input,
 }
 
-/// What a run left behind.
+/// The results of a run.
 pub struct Outcome {
-    /// QEMU's command line, for people to repeat it.
+    /// QEMU's command line, so that people can repeat the run.
     pub command: String,
     /// The console.
     pub console: Console,
-    /// Its bytes, as they came.
+    /// Its bytes, as received.
     pub bytes: Vec<u8>,
-    /// QEMU's own words.
+    /// QEMU's error output.
     pub stderr: String,
     /// How QEMU ended; none if this process ended it.
     pub status: Option<ExitStatus>,
@@ -84,13 +84,13 @@ pub struct Outcome {
     pub timed_out: bool,
     /// How long it ran since partitions started, or since QEMU did if they never started.
     pub time: Duration,
-    /// Words that the test's typing still waited for.
+    /// Text that the test's input still waited for.
     pub unseen: Option<String>,
 }
 
 /// Runs `image` on the board's QEMU machine until it ends or its time is over. `show` gets the
 /// console's bytes as they come. With `stays_up` the system does not power the machine off, so QEMU
-/// is ended after EL2's last line. It is ended too once `watch` is settled.
+/// is ended after EL2's last line. QEMU is also ended when `watch` is settled.
 ///
 /// # Errors
 /// If QEMU cannot be started, or `show` fails.
@@ -162,7 +162,7 @@ pub fn run(
     loop {
         match chunks.recv_timeout(TICK) {
             Ok(chunk) => {
-                // Before EL2's first line its UART is not set up, and forgets what it got.
+                // Before EL2's first line its UART is not set up and loses input.
                 if let Some(stdin) = machine.0.stdin.take() {
                     let alone = Arc::clone(&alone);
                     keys = keyboard::feed(&options.input, stdin, raw.is_some(), alone);
@@ -174,7 +174,7 @@ pub fn run(
                 console.feed(&chunk);
                 bytes.extend(chunk);
                 if let Some(keys) = &keys {
-                    // A machine that has gone takes nothing, and that is seen below.
+                    // A send fails if the machine has ended, which is handled below.
                     let _ = keys.send(script.due(&bytes));
                 }
             }
@@ -224,7 +224,7 @@ pub fn run(
 /// Writes the boot device tree that QEMU makes for a run of `image` to `path`.
 ///
 /// # Errors
-/// If QEMU does not.
+/// If QEMU does not write it.
 pub fn device_tree(board: &Qemu, image: &Path, options: &Options, path: &Path) -> Result<()> {
     let mut board = board.clone();
     board.machine = with_property(&board.machine, "dumpdtb", &path.display().to_string());
@@ -244,7 +244,7 @@ pub fn device_tree(board: &Qemu, image: &Path, options: &Options, path: &Path) -
     Ok(())
 }
 
-/// QEMU's arguments, the image apart.
+/// QEMU's arguments, except the image.
 pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<String> {
     let cores = options.cores.unwrap_or(board.cores);
     let memory = options.memory.clone().unwrap_or_else(|| format!("{}M", board.memory >> 20));
@@ -258,7 +258,7 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
     let mut arguments = vec!["-M".to_string(), machine];
     if let Some(mut cpu) = options.cpu.clone().or_else(|| board.cpu.clone()) {
         if options.icount {
-            // The counter then ticks once an instruction.
+            // The counter then ticks once per instruction.
             cpu = with_property(&cpu, "cntfrq", "1000000000");
         }
         arguments.extend(["-cpu".to_string(), cpu]);
@@ -266,7 +266,7 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
     let fixed = ["-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot"];
     arguments.extend(["-smp".to_string(), cores.to_string(), "-m".to_string(), memory]);
     arguments.extend(fixed.map(String::from));
-    // Never -semihosting: a guest could write the host's files with it.
+    // -semihosting is never given: a guest could write the host's files with it.
     arguments.extend(
         ["-chardev", "stdio,id=console,signal=on", "-serial", "chardev:console"].map(String::from),
     );
@@ -282,7 +282,7 @@ pub(super) fn arguments(board: &Qemu, options: &Options, nonce: u64) -> Vec<Stri
     if let Some(append) = &options.append {
         words = format!("{words} {append}");
     }
-    // QEMU has a command line for kernels alone.
+    // QEMU has a command line only for kernels.
     if options.level != Some(Level::El3) {
         arguments.extend(["-append".to_string(), words]);
     }
@@ -304,8 +304,8 @@ fn with_property(text: &str, key: &str, value: &str) -> String {
     parts.join(",")
 }
 
-/// A number that no guest can know. The standard library seeds each of these hashers from the
-/// system.
+/// Returns a number that no guest can know. The standard library seeds each of these hashers from
+/// the system.
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
@@ -314,18 +314,18 @@ fn random() -> u64 {
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut text = Vec::new();
-        // What was read before an error is all there is to say.
+        // After a read error, the text is what was read before it.
         let _ = pipe.read_to_end(&mut text);
         String::from_utf8_lossy(&text).trim_end().to_string()
     })
 }
 
-/// A running QEMU, which does not outlive this value.
+/// A running QEMU, which is killed when this value is dropped.
 struct Machine(Child);
 
 impl Machine {
     fn kill(&mut self) {
-        // It fails only if QEMU has gone already.
+        // It fails only if QEMU has already ended.
         let _ = self.0.kill();
     }
 }

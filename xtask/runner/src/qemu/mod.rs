@@ -21,11 +21,11 @@ use crate::linux;
 use anyhow::{Result, bail};
 use manifest::system::{Qemu, System};
 
-/// How QEMU runs a system's board: with the board's number of cores and RAM, or more if the system
-/// has more, and with the file of its device tree.
+/// Returns how QEMU runs a system's board: with the board's number of cores and RAM, or more if the
+/// system has more, and with the file of its device tree.
 ///
 /// # Errors
-/// If it does not, or the device tree cannot be fetched.
+/// If QEMU does not run it, or the device tree cannot be fetched.
 pub fn board(system: &System) -> Result<Qemu> {
     let vcpus = system.partitions.iter().flat_map(|p| &p.vcpus);
     let used = vcpus.map(|vcpu| vcpu.core + 1).max().unwrap_or(0);

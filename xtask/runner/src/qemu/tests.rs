@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The console reader against what guests may try, the verdict for every way a run can go, and
-//! QEMU's arguments.
+//! Tests of the console reader against hostile guests, of the verdict for every way a run can go,
+//! and of QEMU's arguments.
 
 use super::machine::arguments;
 use super::*;
@@ -76,8 +76,8 @@ fn every_way_a_run_can_go() {
 #[test]
 fn a_guest_cannot_end_the_run() {
     let forged = [
-        // With the wrong number, behind its prefix, after a carriage return, a cursor movement, a
-        // control byte.
+        // The wrong number; then the right one after the guest's prefix, a carriage return, a
+        // cursor movement and a control byte.
         "bulkhead: end 0000000000000000 sensor=off control=off\r\n",
         "\x1b[31m[chaos]\x1b[0m bulkhead: end 0123456789abcdef sensor=off control=off\r\n",
         "\x1b[31m[chaos]\x1b[0m x\rbulkhead: end 0123456789abcdef sensor=off control=off\r\n",
@@ -138,7 +138,7 @@ fn arguments_follow_the_board_and_the_options() {
 }
 
 proptest! {
-    /// How QEMU's output is cut into chunks changes nothing.
+    /// The result does not depend on how QEMU's output is cut into chunks.
     #[test]
     fn chunks_do_not_matter(
         bytes in proptest::collection::vec(
@@ -164,7 +164,7 @@ fn keys_pass_and_ctrl_a_x_leaves() {
     // The first key makes the first partition live.
     assert_eq!(keys.take(b"l"), Some(b"\x011l".to_vec()));
     assert_eq!(keys.take(b"s\r\x03x"), Some(b"s\r\x03x".to_vec()));
-    // Ctrl-A twice is one of its own, and what follows no command.
+    // Ctrl-A twice sends one Ctrl-A, and later keys are not a command.
     assert_eq!(keys.take(b"\x01\x01x\x012"), Some(b"\x01\x01x\x012".to_vec()));
     assert_eq!(keys.take(b"ab\x01"), Some(b"ab\x01".to_vec()));
     assert_eq!(keys.take(b"x"), None, "in two pieces");
@@ -183,7 +183,7 @@ fn what_a_live_guest_leaves_behind_is_no_text() {
     assert_eq!(console.end, Some(vec![("a".to_string(), "off".to_string())]));
 }
 
-/// Each step waits for its own words, wherever the console's output is cut.
+/// Each step waits for its own words, even if the console's output is cut within them.
 #[test]
 fn a_test_types_what_it_was_asked_for() {
     let step =
@@ -209,7 +209,7 @@ fn a_test_types_what_it_was_asked_for() {
     assert_eq!(script.unseen().as_deref(), Some("/ # "));
 }
 
-/// EL2 lets others' lines into one that has nothing to add.
+/// EL2 prints other partitions' lines within a line that has paused.
 #[test]
 fn words_are_seen_in_a_line_that_was_broken_off() {
     let input = Input::Typed(vec![Step { seen: "load".to_string(), keys: b"!".to_vec() }]);
@@ -223,7 +223,7 @@ fn words_are_seen_in_a_line_that_was_broken_off() {
     assert_eq!(typed(&format!("# lo{end}{others}{on}ad")), 1);
     let thrice = format!("l{end}{others}{on}oa{end}{others}{on}d");
     assert_eq!(typed(&thrice), 1);
-    // Much came before.
+    // There is much output before.
     let before = others.repeat(10_000);
     let mut script = keyboard::Script::new(&input);
     let keys = (0..=thrice.len())
@@ -281,7 +281,7 @@ fn texts_of_a_partition_settle_a_run() {
             "bulkhead: control: vCPU 0 on core 2 halted: SError (ESR 0x0)\r\n[control] PASSED\r\n",
             "FAIL: control: vCPU 0 on core 2 halted: SError (ESR 0x0)",
         ),
-        // Another's line, EL2's, one without a name, one that has no end yet.
+        // A line of another partition, of EL2, one without a name, and one that has not ended yet.
         (
             "[sensor] PASSED\r\n[sensor] [control] PASSED\r\n",
             "FAIL: sensor off, control off; control did not print \"PASSED\"",
@@ -299,7 +299,7 @@ fn texts_of_a_partition_settle_a_run() {
     let reset = OFF.replace("control=off", "control=reset");
     let text = format!("[control] PASSED\r\n{reset}");
     assert_eq!(watched(both(), &text, Some(0)), "verdict: PASS: control printed \"PASSED\"");
-    // `fail` alone leaves the rest to the end line.
+    // With only `fail`, the end line decides if that text does not come.
     let fail = || watching([None, Some("ASSERT")], None);
     assert_eq!(watched(fail(), OFF, Some(0)), "verdict: PASS: sensor off, control off");
     assert_eq!(
@@ -308,8 +308,8 @@ fn texts_of_a_partition_settle_a_run() {
     );
 }
 
-/// A text that EL2 broke off is found where the line goes on, but not if that may be another
-/// partition's.
+/// A text that EL2 broke off is found where the line continues, but not if that may be another
+/// partition's line.
 #[test]
 fn a_broken_line_is_one_line() {
     let (end, on) = (::console::BREAK, ::console::CONTINUED);

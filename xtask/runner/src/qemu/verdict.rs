@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One line about a run: whether it passed, and why or why not.
 
-/// What is said about a run.
+/// The verdict on a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every partition switched itself off and QEMU ended well, or the texts that were to be seen
-    /// were.
+    /// Every partition switched itself off and QEMU ended without error, or all expected texts were
+    /// seen.
     Pass(String),
     /// Anything else.
     Fail(String),

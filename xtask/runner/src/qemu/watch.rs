@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Texts that settle a run before EL2's last line: a manifest's `pass` and `fail`, and `--until`.
 //!
-//! A text counts for a partition only in a line that EL2 gave that partition's name. So no guest
-//! can pass or fail another one. A partition is settled once, by whichever comes first: its `fail`,
-//! its `pass`, or its halt by EL2.
+//! A text counts for a partition only in a line that EL2 gave that partition's name. So a guest
+//! cannot pass or fail another one. The first of a partition's `fail`, its `pass` and its halt by
+//! EL2 settles it.
 
 use super::verdict::Verdict;
 use console::CONTINUED;
@@ -12,18 +12,18 @@ use manifest::system::System;
 /// First words of EL2's own lines.
 pub const EL2: &str = "bulkhead: ";
 
-/// The texts of a run, and which were seen.
+/// The texts of a run, and which of them were seen.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     until: Option<String>,
     until_seen: bool,
     partitions: Vec<Partition>,
-    /// The beginning of a line that EL2 may have broken off to let others' lines in.
+    /// The beginning of a line that EL2 may have broken off to print other partitions' lines.
     begun: Option<String>,
-    /// Lines of several partitions may have been broken off: whose line goes on cannot be told any
-    /// more.
+    /// Lines of several partitions may have been broken off, so it is unknown which of them
+    /// continues.
     ambiguous: bool,
-    /// A partition may print without its name: lines no longer say whose they are.
+    /// A partition may print without its name: lines no longer show their partition.
     nameless: bool,
 }
 
@@ -56,12 +56,12 @@ impl Watch {
         Self { until, partitions: partitions.collect(), ..Self::default() }
     }
 
-    /// From here on a partition may print without its name.
+    /// Records that from here on a partition may print without its name.
     pub fn lose_names(&mut self) {
         self.nameless = true;
     }
 
-    /// Takes a line that has ended; `cut` says that it ended as broken lines do.
+    /// Takes a line that has ended; `cut` says that it ended like a broken line.
     pub fn line(&mut self, line: &str, cut: bool) {
         let whole = match (line.strip_prefix(CONTINUED), &self.begun) {
             (Some(rest), Some(begun)) if !self.ambiguous => format!("{begun}{rest}"),
@@ -103,7 +103,8 @@ impl Watch {
             } else if holds(&partition.pass) {
                 Some(Settled::Passed)
             } else {
-                // Without a text of its own, EL2's last line says how it ended.
+                // A halt settles only a partition with a `pass` text; EL2's last line says how the
+                // others ended.
                 about
                     .filter(|_| partition.pass.is_some())
                     .and_then(|about| halt(about, &partition.name))
@@ -112,12 +113,12 @@ impl Watch {
         }
     }
 
-    /// Whether the run need not go on.
+    /// Whether the run can end now.
     pub fn is_settled(&self) -> bool {
         self.verdict().is_some()
     }
 
-    /// What the texts say about the run; none if its end has to.
+    /// Returns the verdict by the texts; none if the run's end has to decide.
     pub fn verdict(&self) -> Option<Verdict> {
         let failed = self.partitions.iter().find_map(|partition| {
             let name = &partition.name;
@@ -142,13 +143,13 @@ impl Watch {
         (all && !words.is_empty()).then(|| Verdict::Pass(words.join(", ")))
     }
 
-    /// What `partition` is taken for, where its `pass` was seen.
+    /// Returns the state to assume for `partition` if its `pass` was seen.
     pub fn passed(&self, partition: &str) -> Option<String> {
         let mut partitions = self.partitions.iter();
         partitions.find(|p| p.name == partition)?.passed()
     }
 
-    /// What was waited for and never came.
+    /// Returns the text that did not come.
     pub fn missing(&self) -> Option<String> {
         if let Some(text) = self.until.as_ref().filter(|_| !self.until_seen) {
             return Some(format!("no line held {text:?}"));
@@ -169,18 +170,19 @@ impl Partition {
     }
 }
 
-/// The partition whose name EL2 put before a line.
+/// Returns the partition whose name EL2 put before a line.
 fn owner(line: &str) -> Option<&str> {
     let (name, _) = line.strip_prefix('[')?.split_once("] ")?;
     Some(name)
 }
 
-/// What a partition's line says after its name.
+/// Returns a partition's line without its name.
 fn said(line: &str) -> &str {
     line.split_once("] ").map_or(line, |(_, said)| said)
 }
 
-/// Why EL2 halted partition `name`, or that it gave up, if EL2's line `about` says so.
+/// Returns EL2's reason for halting partition `name`, or that the partition gave up, if EL2's line
+/// `about` says so.
 pub fn halt<'a>(about: &'a str, name: &str) -> Option<&'a str> {
     let why = about.strip_prefix(name)?.strip_prefix(": ")?;
     ["halted", "gave the partition up"].iter().any(|word| why.contains(word)).then_some(why)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What tests of several files need.
+//! Items that tests of several files need.
 
 #[path = "../../../planner/tests/support/mod.rs"]
 pub mod systems;

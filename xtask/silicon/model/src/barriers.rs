@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Barriers, and what they must come before: SGIs, SEV, a core's release, an exception return.
+//! Barriers, and the operations that they must precede: SGIs, SEV, a core's release, an exception
+//! return.
 
 use crate::core::{HCR_VM, Tlb};
 use crate::event::{At, Barrier};
@@ -15,7 +16,7 @@ const CPU_ON: u64 = 0x8400_0003;
 const SMC64: u64 = 1 << 30;
 
 impl Model {
-    /// A context synchronization event: ISB, an exception, its return.
+    /// Handles a context synchronization event: ISB, an exception, or its return.
     pub(crate) fn synchronize(&mut self, at: At) {
         let (now, everywhere) = (self.now, self.ic_everywhere);
         let core = self.core(at.core);
@@ -55,7 +56,7 @@ impl Model {
         }
     }
 
-    /// Maintenance with no DSB behind it, when `what` happens.
+    /// Reports maintenance without a DSB after it, when `what` happens.
     fn require_complete(&mut self, at: At, what: &'static str) {
         let core = &self.cores[at.core];
         let issued = |tlb| matches!(tlb, Tlb::Issued { .. });
@@ -73,7 +74,7 @@ impl Model {
         }
     }
 
-    /// `ERET` of EL2's to a guest.
+    /// Handles an `ERET` of EL2 to a guest.
     pub(crate) fn exception_return(&mut self, at: At, synchronizes: bool) {
         self.require_complete(at, "ERET");
         let core = self.core(at.core);
@@ -93,7 +94,7 @@ impl Model {
         }
     }
 
-    /// What an ERET that is not a context synchronization event would break.
+    /// Records what an ERET that is not a context synchronization event would break.
     fn rely_on_return(&mut self, at: At) {
         let block = self.block;
         let core = self.core(at.core);
@@ -112,7 +113,7 @@ impl Model {
         }
     }
 
-    /// `SMC` of EL2's.
+    /// Handles an `SMC` of EL2.
     pub(crate) fn firmware_call(&mut self, at: At, function: u64) {
         self.require_complete(at, "SMC");
         if function & !SMC64 & 0xffff_ffff == CPU_ON {
@@ -120,7 +121,7 @@ impl Model {
         }
     }
 
-    /// Another core starts: what was stored must be complete.
+    /// Handles the release of another core: earlier stores must be complete.
     fn release(&mut self, at: At, how: &str) {
         let stores = &self.core(at.core).stores;
         let (count, first) = (stores.len(), stores.first().copied());
@@ -131,7 +132,7 @@ impl Model {
         }
     }
 
-    /// A store of EL2's that may be a spin-table release.
+    /// Handles a store of EL2 that may be a spin-table release.
     pub(crate) fn store_releases(&mut self, at: At, pa: u64) {
         if self.config.release.contains(&pa) {
             self.require_complete(at, "the store that releases a core");
@@ -139,8 +140,8 @@ impl Model {
         }
     }
 
-    /// Checks the stores before something that makes another core look: `rule` says what must come
-    /// before it.
+    /// Checks the stores before an operation that makes another core read them: `rule` says what
+    /// must precede it.
     pub(crate) fn publish(&mut self, at: At, rule: &'static Rule, ordered: bool) {
         let core = self.core(at.core);
         let stores = if ordered { &core.stores_unordered } else { &core.stores };
@@ -164,7 +165,7 @@ impl Model {
         }
     }
 
-    /// A line that was stored before an SGI, SEV or the like is used.
+    /// Handles an access to a line that was stored before an SGI, SEV or the like.
     pub(crate) fn see_exposed(&mut self, at: At, start: u64, store: bool) {
         let Some(&(by, rule)) = self.exposed.get(&start) else {
             return;
@@ -180,14 +181,14 @@ impl Model {
         }
     }
 
-    /// `SEV` of EL2's.
+    /// Handles an `SEV` of EL2.
     pub(crate) fn send_event(&mut self, at: At) {
         self.require_complete(at, "SEV");
         self.publish(at, SEV_BEFORE_DSB, false);
         self.core(at.core).owes_event = None;
     }
 
-    /// `WFE` of EL2's.
+    /// Handles a `WFE` of EL2.
     pub(crate) fn wait_for_event(&mut self, at: At) {
         self.owed_event(at);
         let core = self.core(at.core);
@@ -195,13 +196,13 @@ impl Model {
         core.armed = false;
     }
 
-    /// `WFI` of EL2's.
+    /// Handles a `WFI` of EL2.
     pub(crate) fn wait_for_interrupt(&mut self, at: At) {
         self.require_complete(at, "WFI");
         self.owed_event(at);
     }
 
-    /// A store of EL2's that another core may wait for with WFE.
+    /// Handles a store of EL2 that another core may wait for with WFE.
     pub(crate) fn store_wakes(&mut self, at: At, pa: u64) {
         self.core(at.core).waits_for = None;
         let waits = |core: &crate::core::Core| core.waits_for.filter(|(word, _)| *word == pa);
@@ -215,7 +216,8 @@ impl Model {
         }
     }
 
-    /// This core goes elsewhere: an event that it owes will not come.
+    /// Reports an event that this core owes and will not send, because it goes on to something
+    /// else.
     fn owed_event(&mut self, at: At) {
         let core = self.core(at.core);
         core.waits_for = None;
@@ -233,7 +235,8 @@ impl Model {
         });
     }
 
-    /// EL2 reads memory: another core's, after an SGI, only with a DSB in between.
+    /// Handles a read of EL2: after an SGI, memory that another core wrote may be read only after a
+    /// DSB.
     pub(crate) fn read_after_acknowledge(&mut self, at: At, pa: u64) {
         let Some(acknowledged) = self.cores[at.core].acknowledged.filter(|one| one.sgi) else {
             return;

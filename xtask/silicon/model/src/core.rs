@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is known of one core.
+//! The model's state of one core.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::register::Register;
 
 /// `SCTLR_ELx`: MMU, data cache and instruction cache on.
 pub const SCTLR_M: u64 = 1 << 0;
-/// See there.
+/// Data cache on.
 pub const SCTLR_C: u64 = 1 << 2;
-/// See there.
+/// Instruction cache on.
 pub const SCTLR_I: u64 = 1 << 12;
 /// `HCR_EL2`: stage 2 on.
 pub const HCR_VM: u64 = 1 << 0;
 
-/// How far a translation regime's TLB maintenance is.
+/// The progress of a translation regime's TLB maintenance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tlb {
-    /// Nobody knows what the TLB holds: reset, or the tables changed.
+    /// The contents of the TLB are unknown: after reset, or after the tables changed.
     #[default]
     Unknown,
     /// A TLBI was issued.
@@ -33,31 +33,31 @@ pub enum Tlb {
     Clean,
 }
 
-/// Data cache maintenance that has no DSB yet: adjacent lines are one.
+/// Data cache maintenance that has no DSB yet; adjacent lines are one entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Pending {
     /// First line.
     pub first: u64,
     /// The line after the last.
     pub end: u64,
-    /// What was done.
+    /// The operation.
     pub dc: Dc,
-    /// By whom.
+    /// The instruction that issued it.
     pub site: SiteId,
 }
 
-/// An interrupt that was acknowledged, with no DSB since.
+/// An acknowledged interrupt, without a DSB since.
 #[derive(Clone, Copy, Debug)]
 pub struct Acknowledged {
-    /// By whom.
+    /// The instruction that acknowledged it.
     pub site: SiteId,
-    /// Its end said that it is an SGI.
+    /// Whether its end showed that it is an SGI.
     pub sgi: bool,
 }
 
 /// One core.
 pub struct Core {
-    /// Firmware has handed it over.
+    /// Whether firmware has handed it over.
     pub entered: bool,
     /// Registers, as last written.
     pub sctlr_el2: u64,
@@ -68,9 +68,10 @@ pub struct Core {
     pub mair: u64,
     pub vttbr: u64,
     pub vtcr: u64,
-    /// Registers written with no context synchronization event since, and by whom.
+    /// Registers that were written without a context synchronization event since, each with the
+    /// instruction.
     pub unsynced: [Option<SiteId>; Register::COUNT],
-    /// Whether there are any.
+    /// Whether there are such registers.
     pub any_unsynced: bool,
     /// EL2's regime.
     pub el2_tlb: Tlb,
@@ -78,12 +79,12 @@ pub struct Core {
     pub guest_tlb: Tlb,
     /// The last TLBI.
     pub tlbi: SiteId,
-    /// Instruction cache invalidation of everything: time, whether broadcast, by whom; with no DSB
-    /// yet.
+    /// The last instruction cache invalidation of everything without a DSB yet: time, whether
+    /// broadcast, instruction.
     pub ic_issued: Option<(u32, bool, SiteId)>,
     /// Issue time of the last one that is complete for this core.
     pub ic_complete: u32,
-    /// And of the last one that the core has synchronized with.
+    /// Issue time of the last one that the core has synchronized with.
     pub ic_synced: u32,
     /// Lines of `IC IVAU` with no DSB yet.
     pub ivau: Vec<u64>,
@@ -93,32 +94,32 @@ pub struct Core {
     pub dc: Vec<Pending>,
     /// Lines that EL2 stored to since the last DSB that waits for stores.
     pub stores: Vec<u64>,
-    /// And since the last such DSB or DMB.
+    /// Lines that EL2 stored to since the last such DSB or DMB.
     pub stores_unordered: Vec<u64>,
-    /// What EL2's tables map Normal, Write-Back: base and size.
+    /// Ranges that EL2's tables map Normal, Write-Back: base and size.
     pub el2_ranges: Ranges,
     /// Ranges of earlier tables that the TLB may still hold.
     pub el2_leaving: Vec<Ranges>,
-    /// Which of both are in use with the data cache on.
+    /// Ranges of both that are in use with the data cache on.
     pub el2_open: Vec<Ranges>,
-    /// What stage 2 maps so.
+    /// Ranges that stage 2 maps Normal, Write-Back.
     pub guest_ranges: Ranges,
-    /// Whether the guest's caches are on, so that those are in use.
+    /// Whether the guest's caches are on, so that those ranges are in use.
     pub guest_cached: bool,
     /// Stage 2: IPA, physical address, size.
     pub stage_2: Vec<(u64, u64, u64)>,
     /// The page whose next instructions may be prefetched with the MMU off.
     pub fetch_page: Option<(u64, u32)>,
-    /// See there.
+    /// The interrupt that was acknowledged last, without a DSB since.
     pub acknowledged: Option<Acknowledged>,
-    /// Address that EL2 read last, and by whom.
+    /// Address that EL2 read last, and the instruction.
     pub last_read: Option<(u64, SiteId)>,
-    /// An exclusive load since the last WFE.
+    /// Whether there was an exclusive load since the last WFE.
     pub armed: bool,
-    /// Address that EL2 waits for with WFE, unarmed.
+    /// Address that EL2 waits for with WFE without an armed monitor, and the instruction.
     pub waits_for: Option<(u64, SiteId)>,
-    /// A store of this core's to what another waits for, with no SEV since: address, by whom, who
-    /// waits, where.
+    /// A store of this core to an address that another core waits for, without an SEV since:
+    /// address, instruction, waiting core, its instruction.
     pub owes_event: Option<(u64, SiteId, usize, SiteId)>,
 }
 
@@ -182,14 +183,15 @@ impl Core {
         self.any_unsynced = true;
     }
 
-    /// Registers written with no context synchronization event since: by whom, and their names.
+    /// Returns the registers that were written without a context synchronization event since:
+    /// instruction and names.
     pub fn unsynced_registers(&self) -> Vec<(SiteId, &'static str)> {
         let all = Register::ALL.iter();
         all.filter_map(|&register| Some((self.unsynced[register as usize]?, register.name())))
             .collect()
     }
 
-    /// Notes a store of EL2's to the line at `line`. A few hundred stand for any number.
+    /// Records a store of EL2 to the line at `line`. Only a few hundred lines are kept.
     pub fn stored(&mut self, line: u64) {
         const ENOUGH: usize = 512;
         for list in [&mut self.stores, &mut self.stores_unordered] {
@@ -199,7 +201,7 @@ impl Core {
         }
     }
 
-    /// The physical address of `ipa`, by the stage 2 that is in use.
+    /// Returns the physical address of `ipa`, by the stage 2 that is in use.
     #[must_use]
     pub fn translate(&self, ipa: u64) -> Option<u64> {
         if self.hcr & HCR_VM == 0 {

@@ -14,20 +14,21 @@ use crate::rules::{
     TLB_STALE, WRITE_UNDER_DIRTY,
 };
 
-/// Who wrote a line last.
+/// Returns who wrote a line last.
 fn writer(line: &Line) -> Option<(At, u32)> {
     let at = At { core: line.writer.into(), site: line.site };
     Some((at, line.when))
 }
 
-/// Who wrote to a line past the caches last. Others may have written other bytes of it since.
+/// Returns who wrote to a line past the caches last. Others may have written other bytes of it
+/// since.
 fn past_writer(line: &Line) -> Option<(At, u32)> {
     let at = At { core: line.past_writer.into(), site: line.past_site };
     Some((at, line.past_when))
 }
 
 impl Model {
-    /// Whether an access of this core's at EL2, or of its guest's, goes through the caches.
+    /// Whether an access of this core at EL2, or of its guest, goes through the caches.
     fn is_cacheable(&self, core: usize, el2: bool, pa: u64) -> bool {
         let core = &self.cores[core];
         if el2 {
@@ -105,8 +106,8 @@ impl Model {
     fn past_caches(&mut self, at: At, access: Access, line: &Line, bytes: u64) {
         let Access { pa, store, .. } = access;
         let firmware = self.site_of(at.site).firmware;
-        // A core that polls a spin table reads the line while EL2 cleans it. What firmware left
-        // there is firmware's, until somebody writes it.
+        // A core that polls a spin table reads the line while EL2 cleans it. Values that firmware
+        // left there are firmware's until another program writes the line.
         if firmware && line.written == 0 {
             return;
         }
@@ -162,7 +163,7 @@ impl Model {
         }
     }
 
-    /// `DC` of the line at `pa`.
+    /// Handles `DC` of the line at `pa`.
     pub(crate) fn maintain(&mut self, at: At, dc: Dc, pa: u64, el2: bool) {
         let start = pa & !(LINE - 1);
         // A guest's DC IVAC cleans too where stage 2 is on (DDI 0487, D7.5: effects of
@@ -204,7 +205,7 @@ impl Model {
             let mut pa = pending.first;
             while pa < pending.end {
                 if let Some(line) = self.line(pa) {
-                    // Written again since: that is not clean.
+                    // The line was written again since, so it is not clean.
                     if pending.dc == Dc::Cvau || line.dirty == 0 {
                         if line.flags & NOT_UNIFIED != 0 {
                             line.unified = now;

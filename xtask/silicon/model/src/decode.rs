@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The A64 instructions that the model knows (DDI 0487, C4.1), and what a mutant makes of them.
+//! The A64 instructions that the model knows (DDI 0487, C4.1), and their mutants.
 
 use crate::event::{Barrier, Dc, Ic, Scope, Tlbi};
 use crate::register::Register;
@@ -7,14 +7,14 @@ use crate::register::Register;
 /// `NOP`.
 pub const NOP: u32 = 0xd503_201f;
 
-/// What an instruction does. Numbers are general registers.
+/// The operation of an instruction. Numbers are general registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// `DC`, by the address in a register.
     Dc(Dc, u8),
     /// `DC ZVA`.
     Zva(u8),
-    /// `DC` by set and way, which nobody may rely on.
+    /// `DC` by set and way, which no software may rely on.
     SetWay,
     /// `IC`.
     Ic(Ic, u8),
@@ -47,7 +47,7 @@ fn barrier(crm: u32) -> Barrier {
     Barrier { local: (crm >> 2) & 3 == 1, loads: crm & 1 != 0, stores: crm & 2 != 0 }
 }
 
-/// What the instruction `word` does, if the model cares.
+/// Returns the operation of the instruction `word`, if the model uses it.
 #[must_use]
 pub fn decode(word: u32) -> Option<Operation> {
     let rt = (word & 31) as u8;
@@ -126,7 +126,7 @@ pub fn is_exclusive(word: u32) -> bool {
     exclusive || compare_and_swap || atomic
 }
 
-/// Whether `word` is a cache, TLB, barrier or event instruction: what mutants are made of.
+/// Whether `word` is a cache, TLB, barrier or event instruction: mutants are made of these.
 #[must_use]
 pub fn is_maintenance(word: u32) -> bool {
     use Operation::{Dc, Dmb, Dsb, Ic, Isb, Sev, Tlbi, Wfe, Wfi};
@@ -134,7 +134,7 @@ pub fn is_maintenance(word: u32) -> bool {
     matches!(operation, Some(Dc(..) | Ic(..) | Tlbi(_) | Dsb(_) | Dmb(_) | Isb | Sev | Wfe | Wfi))
 }
 
-/// The mutants of `word`: what each is called, and its word.
+/// Returns the mutants of `word`: the name of each, and its word.
 #[must_use]
 pub fn mutants(word: u32) -> Vec<(&'static str, u32)> {
     const ISH: u32 = 0xb;
@@ -156,7 +156,7 @@ pub fn mutants(word: u32) -> Vec<(&'static str, u32)> {
     mutants
 }
 
-/// The instruction in assembler's words.
+/// Returns the instruction in assembler syntax.
 #[must_use]
 pub fn words(word: u32) -> String {
     const OPTIONS: [&str; 16] = [

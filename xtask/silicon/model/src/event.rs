@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the model is told: one event per thing that a core did, in the order in which it happened.
+//! The model's input: one event per operation of a core, in the order of execution.
 
 use crate::register::Register;
 
 /// Index of a site: an instruction's address and exception level ([`crate::Model::site`]).
 pub type SiteId = u32;
 
-/// An instruction that did something.
+/// An instruction that caused an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site {
     /// Its address, as its core sees it.
     pub pc: u64,
     /// Exception level.
     pub el: u8,
-    /// Code of firmware's, not of the image or of a guest. It is taken to be right.
+    /// Whether it is code of the firmware, not of the image or of a guest. The model takes it to be
+    /// right.
     pub firmware: bool,
 }
 
-/// Who does something.
+/// The core and the instruction of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
     /// Core number.
@@ -26,7 +27,7 @@ pub struct At {
     pub site: SiteId,
 }
 
-/// What a core did.
+/// An operation of a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Firmware handed the core over: its next instruction is the image's.
@@ -51,9 +52,10 @@ pub enum Event {
     Dmb(Barrier),
     /// `ISB`.
     Isb,
-    /// `ERET`; it is a context synchronization event, unless one asks what would be if it were not.
+    /// `ERET`; it is a context synchronization event, unless the caller asks about the case where
+    /// it is not.
     Eret {
-        /// See there.
+        /// Whether it is a context synchronization event.
         synchronizes: bool,
     },
     /// `SMC` with this function in X0.
@@ -79,7 +81,8 @@ pub struct Access {
     pub size: u64,
     /// A write, otherwise a read.
     pub store: bool,
-    /// Part of an atomic operation: LDXR, STXR and what does both at once.
+    /// Whether it is part of an atomic operation: LDXR, STXR, and instructions that do both at
+    /// once.
     pub exclusive: bool,
 }
 
@@ -88,7 +91,7 @@ pub struct Access {
 pub struct Device {
     /// Physical address.
     pub pa: u64,
-    /// What was read or written.
+    /// The value that was read or written.
     pub value: u64,
     /// A write, otherwise a read.
     pub store: bool,
@@ -110,9 +113,9 @@ pub enum Dc {
 /// Instruction cache maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ic {
-    /// All of this core's.
+    /// The whole instruction cache of this core.
     Iallu,
-    /// All of every core's in the Inner Shareable domain.
+    /// The whole instruction cache of every core in the Inner Shareable domain.
     Ialluis,
     /// One line, of every core.
     Ivau,
@@ -121,24 +124,24 @@ pub enum Ic {
 /// TLB maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tlbi {
-    /// What it drops.
+    /// The entries it drops.
     pub scope: Scope,
-    /// Of every core in the Inner Shareable domain, otherwise of this one.
+    /// Whether it affects every core in the Inner Shareable domain, otherwise only this one.
     pub broadcast: bool,
 }
 
-/// What TLB maintenance drops.
+/// The entries that TLB maintenance drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// EL2's regime.
     El2,
     /// Stages 1 and 2 of the current VMID, or of all.
     Guest,
-    /// Something less: addresses, ASIDs, stage 1 only.
+    /// Fewer entries: addresses, ASIDs, stage 1 only.
     Part,
 }
 
-/// A barrier's reach.
+/// A barrier's domain and access types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Barrier {
     /// Only this core observes it (Non-shareable domain).
@@ -157,7 +160,7 @@ impl Barrier {
     /// `NSH`.
     pub const LOCAL: Self = Self { local: true, ..Self::ALL };
 
-    /// Whether it waits for maintenance: only one for reads and writes does (DDI 0487, "Data
+    /// Whether it waits for maintenance: only a barrier for reads and writes does (DDI 0487, "Data
     /// Synchronization Barrier").
     #[must_use]
     pub fn completes_maintenance(self) -> bool {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Instructions: what a core executes, and instruction cache maintenance.
+//! Instructions: execution, and instruction cache maintenance.
 
 use crate::core::{SCTLR_I, SCTLR_M};
 use crate::event::{At, Ic};
@@ -12,8 +12,8 @@ use crate::rules::{FETCH_NOT_CLEANED, FETCH_NOT_INVALIDATED, FETCH_STALE};
 const PREFETCH: u64 = 2 * 4096;
 
 impl Model {
-    /// A core starts to execute `size` bytes at `pa`. Answers whether nothing was wrong: then it
-    /// need not be told again until [`Model::code_epoch`] changes.
+    /// Handles the start of a core's execution of `size` bytes at `pa`. Returns whether no rule was
+    /// broken: then the call need not be repeated until [`Model::code_epoch`] changes.
     pub fn fetch(&mut self, at: At, pa: u64, size: u64) -> bool {
         let site = self.site_of(at.site);
         if site.firmware {
@@ -59,7 +59,7 @@ impl Model {
     fn fetch_line(&mut self, at: At, pa: u64, line: &Line, cached: bool) -> bool {
         let cause = At { core: line.writer.into(), site: line.site };
         let cause = Some((cause, line.when));
-        // A missing invalidation shows at every block: one report for each core and writer.
+        // A missing invalidation shows at every block, so there is one report per core and writer.
         let key = at.core as u64;
         let core = &self.cores[at.core];
         let ready = line.written.max(line.unified);
@@ -95,13 +95,13 @@ impl Model {
         true
     }
 
-    /// `IC`.
+    /// Handles `IC`.
     pub(crate) fn invalidate_instructions(&mut self, at: At, ic: Ic, pa: u64) {
         let now = self.now;
         match ic {
             Ic::Ivau => {
                 if let Some(line) = self.line(pa) {
-                    // Complete at the DSB.
+                    // The invalidation is complete at the DSB.
                     line.ivau = (now, u32::MAX);
                 }
                 self.core(at.core).ivau.push(pa);
@@ -113,8 +113,8 @@ impl Model {
         }
     }
 
-    /// A DSB completes this core's instruction cache maintenance; a `local` one only what reaches
-    /// this core alone.
+    /// Handles a DSB, which completes this core's instruction cache maintenance; a `local` one
+    /// completes only what affects only this core.
     pub(crate) fn complete_invalidation(&mut self, core: usize, local: bool) {
         let now = self.now;
         if !local {
@@ -131,7 +131,7 @@ impl Model {
                 for core in &mut self.cores {
                     core.ic_complete = core.ic_complete.max(time);
                 }
-                // Cores that are not known yet are reached as well.
+                // This also holds for cores that the model has not seen yet.
                 self.ic_everywhere = self.ic_everywhere.max(time);
             }
             Some((time, false, _)) => {

@@ -21,7 +21,7 @@ fn offset(range: (u64, u64), pa: u64) -> Option<u64> {
 }
 
 impl Model {
-    /// An access of EL2's to a device register.
+    /// Handles an access of EL2 to a device register.
     pub(crate) fn device(&mut self, at: At, device: Device) {
         let Device { pa, value, store } = device;
         let gic = self.config.gic.clone();
@@ -57,7 +57,8 @@ impl Model {
         }
     }
 
-    /// An access to a distributor or the SGI frame of a redistributor (IHI 0069, 12.9 and 12.11).
+    /// Handles an access to a distributor or the SGI frame of a redistributor (IHI 0069, 12.9 and
+    /// 12.11).
     fn configure(&mut self, at: At, frame: u64, offset: u64, device: Device) {
         let Device { value, store, pa } = device;
         let word = |base: u64| 1u32 << (((offset - base) / 4) & 31);
@@ -67,8 +68,8 @@ impl Model {
                 return;
             }
             0x180..0x200 if store => {
-                // What is disabled already does not wait for anything. Firmware may have left all
-                // of it enabled.
+                // An interrupt that is already disabled does not wait for RWP. Firmware may have
+                // left all of them enabled.
                 let enabled = self.enabled.entry(pa).or_insert(!0);
                 let newly = *enabled & value as u32;
                 *enabled &= !newly;
@@ -81,7 +82,7 @@ impl Model {
             }
             0x080..0x100 if store => (word(0x080), "the group"),
             0x300..0x380 if !store => (word(0x300), "the active state"),
-            // Two words of ICFGR, and 32 IROUTERs, to a word of the others.
+            // One word of the others covers two words of ICFGR, and 32 IROUTERs.
             0xc00..0xd00 if store => (1 << (((offset - 0xc00) / 8) & 31), "the trigger"),
             0x6000..0x8000 if store => (1 << (((offset - 0x6000) / 256) & 31), "the route"),
             _ => return,
@@ -103,12 +104,12 @@ impl Model {
         }
     }
 
-    /// An interrupt is acknowledged.
+    /// Handles the acknowledgement of an interrupt.
     pub(crate) fn acknowledge(&mut self, at: At) {
         self.core(at.core).acknowledged = Some(Acknowledged { site: at.site, sgi: false });
     }
 
-    /// The end of interrupt `intid`, which tells what was acknowledged.
+    /// Handles the end of interrupt `intid`, which shows what was acknowledged.
     pub(crate) fn end_interrupt(&mut self, at: At, intid: u64) {
         let core = self.core(at.core);
         core.acknowledged = core.acknowledged.filter(|_| intid < SGIS);

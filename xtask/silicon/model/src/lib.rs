@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What silicon demands of EL2 and QEMU does not model: caches, TLBs, barriers.
+//! The demands of silicon on EL2 that QEMU does not model: caches, TLBs, barriers.
 //!
-//! [`Model`] takes what the cores of a machine do, one [`Event`] at a time, and reports every
-//! [`Violation`] of a
-//! [`rules::Rule`]. It knows nothing of QEMU: [`observer::Observer`] turns instructions and
-//! accesses into events, and the plugin beside this crate calls it. `docs/silicon.md` explains the
-//! method and what it cannot see.
+//! [`Model`] takes the operations of a machine's cores, one [`Event`] at a time, and reports every
+//! [`Violation`] of a [`rules::Rule`]. It does not depend on QEMU: [`observer::Observer`] turns
+//! instructions and accesses into events, and the plugin in the folder next to this crate calls it.
+//! `docs/silicon.md` explains the method and its limits.
 #![forbid(unsafe_code)]
 
 mod barriers;

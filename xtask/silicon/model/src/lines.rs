@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is known of each cache line of RAM. Pages that nobody touches cost nothing.
+//! The model's state of each cache line of RAM. Pages without an access take no memory.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ pub const LINE: u64 = 64;
 const PAGE: u64 = 4096;
 const LINES: usize = (PAGE / LINE) as usize;
 
-/// Firmware may have left the line dirty: nobody has cleaned it since.
+/// Firmware may have left the line dirty: it was not cleaned since.
 pub const FIRMWARE: u8 = 1 << 0;
 /// A clean to the point of coherency was issued and has no DSB yet.
 pub const CLEANING: u8 = 1 << 1;
@@ -23,19 +23,19 @@ pub const TABLE: u8 = 1 << 3;
 pub const EXECUTED: u8 = 1 << 4;
 /// Last written through a cache.
 pub const BY_CACHE: u8 = 1 << 5;
-/// Looked at before: what firmware left is decided.
+/// It was examined before: what firmware may have left is decided.
 pub const SEEN: u8 = 1 << 7;
 
 /// One line. Times are the model's ([`crate::Model`]); 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Line {
-    /// Bytes that a cache may hold newer than memory, a bit each.
+    /// Bytes that a cache may hold newer than memory, one bit per byte.
     pub dirty: u64,
-    /// Bytes that memory holds newer than a copy that may be in a cache.
+    /// Bytes that memory holds newer than a copy that may be in a cache, one bit per byte.
     pub newer: u64,
     /// When it was written last.
     pub written: u32,
-    /// When what was written last was complete at the point of unification.
+    /// When the last write was complete at the point of unification.
     pub unified: u32,
     /// When the last invalidation of it was complete.
     pub invalidated: u32,
@@ -43,14 +43,15 @@ pub struct Line {
     pub cached: u32,
     /// When the last `IC IVAU` of it was issued, and when it was complete.
     pub ivau: (u32, u32),
-    /// Who wrote it last.
+    /// The instruction that wrote it last.
     pub site: SiteId,
-    /// When, in blocks executed.
+    /// The time of that, in blocks executed.
     pub when: u32,
-    /// Who made bytes newer in memory than in a cache last, and when, in blocks executed.
+    /// The instruction that last made bytes newer in memory than in a cache, and the time of that,
+    /// in blocks executed.
     pub past_site: SiteId,
     pub past_when: u32,
-    /// Cores that accessed it, a bit each.
+    /// Cores that accessed it, one bit per core.
     pub cores: u16,
     /// The core that wrote it last.
     pub writer: u8,
@@ -82,7 +83,7 @@ impl Lines {
         lines.get_mut((offset % PAGE / LINE) as usize)
     }
 
-    /// The line of `pa` if anybody has touched its page.
+    /// Returns the line of `pa` if there was an access to its page.
     #[must_use]
     pub fn known(&self, pa: u64) -> Option<&Line> {
         let offset = pa.wrapping_sub(self.base);
@@ -91,7 +92,7 @@ impl Lines {
     }
 }
 
-/// A bit for each byte of the line that `size` bytes at `pa` take.
+/// Returns the bits of the line's bytes that `size` bytes at `pa` take.
 #[must_use]
 pub fn mask(pa: u64, size: u64) -> u64 {
     let bits = if size >= LINE { !0 } else { (1 << size) - 1 };
@@ -114,14 +115,14 @@ pub struct Mappings(Vec<Mapping>);
 
 struct Mapping {
     ranges: Ranges,
-    /// How many have it now.
+    /// The number of mappings that cover the line now.
     users: u32,
     /// When the last of them ended.
     end: u32,
 }
 
 impl Mappings {
-    /// A mapping of these ranges starts.
+    /// Starts a mapping of these ranges.
     pub fn start(&mut self, ranges: &Ranges) {
         match self.0.iter_mut().find(|known| Arc::ptr_eq(&known.ranges, ranges)) {
             Some(known) => known.users += 1,
@@ -129,7 +130,7 @@ impl Mappings {
         }
     }
 
-    /// One of them ends.
+    /// Ends a mapping of these ranges.
     pub fn end(&mut self, ranges: &Ranges, now: u32) {
         let known = self.0.iter_mut().find(|known| Arc::ptr_eq(&known.ranges, ranges));
         if let Some(known) = known {

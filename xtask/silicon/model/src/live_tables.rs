@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the model keeps of live translation tables.
+//! The model's state of live translation tables.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use crate::lines::LINE;
 /// Descriptors of a line.
 pub const WORDS: usize = (LINE / 8) as usize;
 
-/// What is known of live tables.
+/// State of live tables.
 #[derive(Default)]
 pub struct Tables {
     /// Lines of live tables as they were last seen.
     pub lines: BTreeMap<u64, [u64; WORDS]>,
-    /// Descriptors that were valid and are not any more, until their TLBI is complete.
+    /// Descriptors that were valid and no longer are, until their TLBI is complete.
     pub broken: BTreeMap<u64, Broken>,
 }
 
 /// A descriptor that was valid.
 pub struct Broken {
-    /// Who broke it.
+    /// The instruction that made it invalid.
     pub by: At,
-    /// A TLBI was issued; whether it was broadcast.
+    /// Set once a TLBI was issued: whether it was broadcast.
     pub issued: Option<bool>,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The model's state, and the way of each event through it.
+//! The model's state, and the handling of each event.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub trait Memory {
     fn read(&mut self, pa: u64, words: &mut [u64]) -> bool;
 }
 
-/// What is known of a machine before it runs.
+/// Facts about a machine before it runs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Config {
     /// RAM: base and size.
@@ -32,7 +32,8 @@ pub struct Config {
     pub gic: Gic,
 }
 
-/// The interrupt controller: where it is, base and size; size 0 where it has no such part.
+/// The interrupt controller's parts, each with base and size; size 0 for a part that it does not
+/// have.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Gic {
     /// Distributor.
@@ -50,11 +51,11 @@ pub struct Model {
     pub(crate) cores: Vec<Core>,
     pub(crate) mappings: Mappings,
     pub(crate) tables: Tables,
-    /// What is clean when the image starts: itself and the device tree.
+    /// Ranges that are clean when the image starts: the image and the device tree.
     clean: Vec<(u64, u64)>,
     /// Everything: firmware's cores may cache any line until the plan's last core is handed over.
     everything: Ranges,
-    /// Ticks with every event that is not an access.
+    /// Counts every event that is not an access.
     pub(crate) now: u32,
     /// Blocks that all cores started.
     pub(crate) block: u32,
@@ -108,18 +109,18 @@ impl Model {
             failed: false,
             config,
         };
-        // Site 0: whoever came before the image.
+        // Site 0: the code that ran before the image.
         model.site(Site { pc: 0, el: 3, firmware: true });
         model
     }
 
-    /// The loader cleaned these bytes: the image, the device tree. Anything else it may have left
-    /// dirty in a cache.
+    /// Records that the loader cleaned these bytes: the image, the device tree. It may have left
+    /// anything else dirty in a cache.
     pub fn loaded(&mut self, base: u64, size: u64) {
         self.clean.push((base, size));
     }
 
-    /// The index of an instruction.
+    /// Returns the index of an instruction.
     pub fn site(&mut self, site: Site) -> SiteId {
         let next = self.sites.len() as SiteId;
         *self.site_ids.entry(site).or_insert_with(|| {
@@ -128,7 +129,7 @@ impl Model {
         })
     }
 
-    /// The instruction with this index.
+    /// Returns the instruction with this index.
     #[must_use]
     pub fn site_of(&self, id: SiteId) -> Site {
         self.sites[id as usize]
@@ -163,13 +164,13 @@ impl Model {
         self.core(core).sctlr_el1 & crate::core::SCTLR_M != 0
     }
 
-    /// Changes whenever code that passed [`Model::fetch`] must be looked at again.
+    /// A number that changes when code that passed [`Model::fetch`] must be checked again.
     #[must_use]
     pub fn code_epoch(&self) -> u32 {
         self.code_epoch
     }
 
-    /// One more block starts.
+    /// Counts one more block.
     pub fn next_block(&mut self) {
         self.block = self.block.wrapping_add(1);
     }
@@ -208,7 +209,8 @@ impl Model {
         }
     }
 
-    /// Firmware hands a core over: its return to the image is a context synchronization event.
+    /// Handles firmware's hand-over of a core: its return to the image is a context synchronization
+    /// event.
     fn enter(&mut self, at: At) {
         self.synchronize(at);
         self.core(at.core).entered = true;
@@ -218,7 +220,8 @@ impl Model {
         }
     }
 
-    /// The line of `pa` as it is now; the first look decides what firmware may have left of it.
+    /// Returns the present state of the line of `pa`; the first call decides what firmware may have
+    /// left in it.
     pub(crate) fn line(&mut self, pa: u64) -> Option<&mut Line> {
         let line = self.lines.line(pa)?;
         if line.flags & lines::SEEN == 0 {
@@ -243,7 +246,8 @@ impl Model {
         Place { core: at.core, el: site.el, pc: site.pc, block, firmware: site.firmware }
     }
 
-    /// Reports that `rule` is broken at `at`. `cause` is who brought it about, and in which block.
+    /// Reports that `rule` is broken at `at`. `cause` is the instruction that caused it, and its
+    /// block.
     pub(crate) fn broke(
         &mut self,
         rule: &'static Rule,
@@ -256,7 +260,7 @@ impl Model {
         self.broke_once(rule, key, at, address, cause, detail);
     }
 
-    /// The same, where places with one `key` count as one.
+    /// Reports like `broke`, but places with one `key` count as one.
     pub(crate) fn broke_once(
         &mut self,
         rule: &'static Rule,

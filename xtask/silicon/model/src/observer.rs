@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From what an emulator tells of a running machine to events: which instruction is whose, which
-//! address is meant, when the image starts.
+//! Turns an emulator's callbacks on a running machine into events: finds the owner of an
+//! instruction, the address of an access, and the start of the image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ const AROUND: u32 = 6;
 /// Guest pages whose physical address is remembered, per core.
 const PAGES: usize = 4096;
 
-/// What is asked of the emulator, of the core that runs.
+/// Queries to the emulator about the core that runs.
 pub trait Probe: Memory {
     /// General register `number`; 31 is XZR.
     fn general(&mut self, number: u8) -> u64;
@@ -27,31 +27,31 @@ pub trait Probe: Memory {
     fn state(&mut self) -> u64;
 }
 
-/// What a run is to do.
+/// The settings of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Settings {
     /// The machine.
     pub machine: Config,
-    /// Where the image moves itself: base and size.
+    /// The range to which the image moves itself: base and size.
     pub image: (u64, u64),
     /// EL2's private region of each core, base and size; size 0 where a core has none.
     pub private: Vec<(u64, u64)>,
-    /// Ends the run after so many blocks of guests.
+    /// Ends the run after this number of blocks of guests.
     pub stop: Option<u64>,
     /// Ends it at the first violation that is not a warning.
     pub first: bool,
     /// Offsets of `ERET` instructions in the image that are taken not to synchronize.
     pub unsynchronized: Vec<u32>,
-    /// All cores share one thread of the emulator's, so that it names the wrong core
+    /// Whether all cores share one thread of the emulator, so that it names the wrong core
     /// (`docs/silicon.md`).
     pub one_thread: bool,
-    /// Believe the emulator all the same: for the test of that.
+    /// Believes the emulator nevertheless: for the test of that.
     pub believe: bool,
-    /// Where the report goes.
+    /// Path of the report.
     pub report: String,
 }
 
-/// A block of instructions that the emulator translated at once.
+/// A block of instructions that the emulator translated together.
 #[derive(Debug)]
 pub struct Block {
     site: SiteId,
@@ -59,12 +59,12 @@ pub struct Block {
     pa: Option<u64>,
     size: u64,
     in_image: bool,
-    /// By core: the code's epoch in which nothing was wrong with it.
+    /// The code's epoch, by core, in which the block broke no rule.
     checked: [u32; 16],
 }
 
 impl Block {
-    /// Firmware's code, of which nobody need be told when it runs.
+    /// Whether it is firmware's code, whose execution need not be reported.
     #[must_use]
     pub fn is_firmware(&self) -> bool {
         self.el >= 2 && !self.in_image
@@ -77,9 +77,9 @@ pub struct Hook {
     site: SiteId,
     el: u8,
     operation: Operation,
-    /// In the image.
+    /// Its offset in the image.
     offset: Option<u32>,
-    /// Worth a mutant, or `ERET`.
+    /// Set if it is worth a mutant or is an `ERET`.
     class: Option<Class>,
 }
 
@@ -91,24 +91,24 @@ pub struct Transfer {
     exclusive: bool,
 }
 
-/// One access of a transfer's, as the emulator tells it.
+/// One access of a load or store, as the emulator reports it.
 #[derive(Clone, Copy, Debug)]
 pub struct Told {
     /// Virtual address.
     pub va: u64,
     /// Physical address.
     pub pa: u64,
-    /// A device's.
+    /// Whether it is a device's.
     pub device: bool,
     /// Bytes.
     pub size: u64,
-    /// A write.
+    /// Whether it is a write.
     pub store: bool,
-    /// What was read or written, up to 8 bytes.
+    /// The value that was read or written, up to 8 bytes.
     pub value: u64,
 }
 
-/// Instructions that may cover each other.
+/// Instructions that can make each other redundant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Dc,
@@ -120,20 +120,20 @@ enum Class {
     Event,
 }
 
-/// What is known of one core.
+/// The observer's state of one core.
 #[derive(Default)]
 struct Seen {
     el: u8,
     entered: bool,
     /// Pages of the guest's: virtual and physical, by the virtual one's lowest bits.
     pages: Vec<(u64, u64)>,
-    /// The instruction of each class that ran last, as an offset.
+    /// The last instruction of each class that ran, as an offset.
     latest: BTreeMap<Class, u32>,
 }
 
-/// Turns what an emulator tells into events for a [`Model`].
+/// Turns an emulator's reports into events for a [`Model`].
 pub struct Observer {
-    /// See there.
+    /// The model.
     pub model: Model,
     settings: Settings,
     loaded: Option<u64>,
@@ -146,7 +146,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// An observer of a machine that starts now.
+    /// Returns an observer of a machine that starts now.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -161,7 +161,7 @@ impl Observer {
         }
     }
 
-    /// Where the image has the instruction at `pc`, an address of EL2's.
+    /// Returns the offset in the image of the instruction at `pc`, an address of EL2.
     fn offset(&self, pc: u64) -> Option<u32> {
         let (base, size) = self.settings.image;
         let from = |start: u64| pc.checked_sub(start).filter(|&offset| offset < size);
@@ -185,7 +185,7 @@ impl Observer {
         &mut self.cores[core]
     }
 
-    /// A block was translated: `pa` is its physical address, if it is in RAM.
+    /// Handles the translation of a block: `pa` is its physical address, if it is in RAM.
     pub fn block(
         &mut self,
         probe: &mut dyn Probe,
@@ -210,7 +210,7 @@ impl Observer {
         }
     }
 
-    /// The image starts, at `pc`.
+    /// Handles the start of the image, at `pc`.
     fn start(&mut self, probe: &mut dyn Probe, pc: u64) {
         self.loaded = Some(pc);
         self.report.loaded = Some(pc);
@@ -223,7 +223,7 @@ impl Observer {
         }
     }
 
-    /// What is to be told of the instruction `word` at `pc`.
+    /// Returns the callbacks that the instruction `word` at `pc` needs.
     pub fn instruction(&mut self, el: u8, pc: u64, word: u32) -> (Option<Hook>, Option<Transfer>) {
         let hook = decode::decode(word).map(|operation| Hook {
             site: self.site(pc, el),
@@ -240,7 +240,7 @@ impl Observer {
         (hook, transfer)
     }
 
-    /// The text of an instruction, if it will be listed: then `text` makes it.
+    /// Keeps the text of an instruction if it will be listed; `text` makes it.
     pub fn list(&mut self, el: u8, pc: u64, word: u32, text: impl FnOnce() -> String) {
         if el == 2
             && let Some(offset) = self.offset(pc)
@@ -249,7 +249,7 @@ impl Observer {
         }
     }
 
-    /// A block starts. Answers whether the run goes on.
+    /// Handles the start of a block. Returns whether the run goes on.
     pub fn on_block(&mut self, probe: &mut dyn Probe, core: usize, block: &mut Block) -> bool {
         self.model.next_block();
         self.report.blocks += 1;
@@ -280,7 +280,7 @@ impl Observer {
         !(stop || failed)
     }
 
-    /// An instruction is about to run.
+    /// Handles an instruction that is about to run.
     pub fn on_instruction(&mut self, probe: &mut dyn Probe, core: usize, hook: &Hook) {
         if self.loaded.is_none() {
             return;
@@ -339,7 +339,7 @@ impl Observer {
         self.model.step(probe, at, event);
     }
 
-    /// Notes that an instruction of EL2's ran, and what of its kind ran before it.
+    /// Records that an instruction of EL2 ran, and which of its kind ran before it.
     fn cover(&mut self, core: usize, hook: &Hook) {
         let (Some(offset), Some(class)) = (hook.offset, hook.class) else {
             return;
@@ -353,15 +353,15 @@ impl Observer {
         }
     }
 
-    /// Holds the core that events are put down to against the one that runs: `TPIDR_EL2` points to
-    /// its own state.
+    /// Compares the core that events are attributed to with the one that runs: `TPIDR_EL2` points
+    /// to the core's own memory.
     fn identify(&mut self, probe: &mut dyn Probe, core: usize, hook: &Hook) {
         if hook.el != 2 {
             return;
         }
         let state = probe.state();
         let own = self.settings.private.get(core).copied().unwrap_or_default();
-        // It is zero until the core has its state.
+        // It is zero until the core has its memory.
         match state {
             0 => {}
             _ if state.wrapping_sub(own.0) < own.1 => self.report.identified += 1,
@@ -369,7 +369,7 @@ impl Observer {
         }
     }
 
-    /// The physical address in a register.
+    /// Returns the physical address in a register.
     fn place(&mut self, probe: &mut dyn Probe, core: usize, el: u8, register: u8) -> Option<u64> {
         let va = probe.general(register);
         // EL2 runs with VA = PA.
@@ -387,7 +387,7 @@ impl Observer {
         Some(page.1 << 12 | va & 4095)
     }
 
-    /// A load or store ran.
+    /// Handles a load or store that ran.
     pub fn on_access(
         &mut self,
         probe: &mut dyn Probe,
@@ -410,7 +410,7 @@ impl Observer {
         if transfer.el < 2 {
             self.seen(core).pages[(va >> 12) as usize % PAGES] = (va >> 12, pa >> 12);
         }
-        // Each line of what crosses one.
+        // An access that crosses a line is one event per line.
         let (mut pa, mut left) = (pa, size);
         while left > 0 {
             let size = left.min(LINE - pa % LINE);
@@ -421,7 +421,7 @@ impl Observer {
         }
     }
 
-    /// What was found.
+    /// Returns the results.
     #[must_use]
     pub fn report(&self) -> Report {
         let violations: Vec<_> = self.model.violations().cloned().collect();

@@ -17,7 +17,7 @@ macro_rules! registers {
         }
 
         impl Register {
-            /// The register with this encoding, if the model knows it.
+            /// Returns the register with this encoding, if the model knows it.
             pub(crate) fn of(op1: u32, crn: u32, crm: u32, op2: u32) -> Option<Self> {
                 Some(match (op1, crn, crm, op2) {
                     $(($op1, $crn, $crm, $op2) => Self::$name,)*
@@ -27,7 +27,7 @@ macro_rules! registers {
                 })
             }
 
-            /// Its name in DDI 0487 or IHI 0069.
+            /// Returns its name in DDI 0487 or IHI 0069.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -37,9 +37,9 @@ macro_rules! registers {
                 }
             }
 
-            /// All there are.
+            /// All registers.
             pub const ALL: &'static [Self] = &[$(Self::$name,)* Self::IchLr, Self::OtherIcc];
-            /// Their number.
+            /// The number of registers.
             pub const COUNT: usize = Self::ALL.len();
         }
     };
@@ -64,11 +64,11 @@ registers! {
     VtcrEl2 "VTCR_EL2" 4 2 1 2;
     /// The GIC's system register interface.
     IccSreEl2 "ICC_SRE_EL2" 4 12 9 5;
-    /// Acknowledge.
+    /// Interrupt acknowledge.
     IccIar1 "ICC_IAR1_EL1" 0 12 12 0;
     /// End of interrupt.
     IccEoir1 "ICC_EOIR1_EL1" 0 12 12 1;
-    /// Deactivate.
+    /// Deactivate interrupt.
     IccDir "ICC_DIR_EL1" 0 12 11 1;
     /// Send SGIs.
     IccSgi1r "ICC_SGI1R_EL1" 0 12 11 5;

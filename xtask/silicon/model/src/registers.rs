@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! System registers: what a write changes, and what must not use it before a context
-//! synchronization event.
+//! System registers: the effects of a write, and the operations that must not rely on it before a
+//! context synchronization event.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::rules::{
 };
 
 impl Model {
-    /// `what` uses these registers.
+    /// Handles the use of these registers by `what`.
     pub(crate) fn use_registers(&mut self, at: At, registers: &[Register], what: &str) {
         self.require_synced(BEFORE_ISB, at, registers, what);
     }
@@ -35,7 +35,7 @@ impl Model {
         }
     }
 
-    /// `MSR`.
+    /// Handles `MSR`.
     pub(crate) fn write_register(
         &mut self,
         memory: &mut dyn Memory,
@@ -88,7 +88,7 @@ impl Model {
         }
     }
 
-    /// `MRS` of EL2's.
+    /// Handles an `MRS` of EL2.
     pub(crate) fn read_register(&mut self, at: At, register: Register) {
         match register {
             Register::IchElrsr | Register::IchEisr => {
@@ -124,7 +124,7 @@ impl Model {
         let core = self.core(at.core);
         let old = std::mem::replace(&mut core.sctlr_el1, value);
         if el2 {
-            // A vCPU that starts anew: nothing that its earlier life left may translate.
+            // A vCPU starts again: translations of its earlier run must be gone.
             if old & SCTLR_M != 0 && value & SCTLR_M == 0 {
                 core.guest_tlb = Tlb::Unknown;
             }
@@ -203,7 +203,7 @@ impl Model {
         }
     }
 
-    /// What the TLB may still map until it is invalidated.
+    /// Records the ranges that the TLB may still map until it is invalidated.
     fn leave_el2_ranges(&mut self, core: usize) {
         let core = self.core(core);
         let left = std::mem::replace(&mut core.el2_ranges, Arc::new([]));
@@ -243,7 +243,7 @@ impl Model {
         self.guest_caches(at.core);
     }
 
-    /// `TLBI`.
+    /// Handles `TLBI`.
     pub(crate) fn invalidate_tlb(&mut self, at: At, tlbi: Tlbi, el2: bool) {
         self.table_tlbi(at, tlbi);
         if !el2 {
@@ -268,8 +268,8 @@ impl Model {
         self.core(at.core).tlbi = at.site;
     }
 
-    /// A DSB completes this core's TLB maintenance; a `local` one only what reaches this core
-    /// alone.
+    /// Handles a DSB, which completes this core's TLB maintenance; a `local` one completes only
+    /// what affects only this core.
     pub(crate) fn complete_tlbi(&mut self, core: usize, local: bool) {
         let complete = |tlb: Tlb| matches!(tlb, Tlb::Issued { broadcast } if !(broadcast && local));
         if complete(self.core(core).el2_tlb) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a run found, as the plugin writes it and `cargo xtask silicon` reads it.
+//! A run's results, as the plugin writes them and `cargo xtask silicon` reads them.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,20 +8,21 @@ use serde::{Deserialize, Serialize};
 pub struct Violation {
     /// The rule's name.
     pub rule: String,
-    /// Where: who broke it the first time.
+    /// The instruction that broke it the first time.
     pub place: Place,
-    /// The physical address it is about, if it is about one.
+    /// The physical address it is about, if any.
     pub address: Option<u64>,
-    /// Who caused it: wrote the line, wrote the register, issued the maintenance.
+    /// The instruction that caused it: it wrote the line, wrote the register, or issued the
+    /// maintenance.
     pub cause: Option<Place>,
-    /// What exactly.
+    /// The details.
     pub detail: String,
-    /// How often.
+    /// How often it was broken.
     pub count: u64,
 }
 
 impl Violation {
-    /// Whether a guest broke the rule by what a guest did: its own affair.
+    /// Whether a guest broke the rule by its own operations, which does not count against EL2.
     #[must_use]
     pub fn is_guests(&self) -> bool {
         self.place.el < 2 && self.cause.is_some_and(|cause| cause.el < 2)
@@ -39,7 +40,7 @@ pub struct Place {
     pub pc: u64,
     /// Time, in blocks that all cores together had started.
     pub block: u32,
-    /// Firmware's code.
+    /// Whether it is firmware's code.
     pub firmware: bool,
 }
 
@@ -52,21 +53,22 @@ pub struct Report {
     pub loaded: Option<u64>,
     /// Blocks that all cores started, and those of them at EL1 and EL0.
     pub blocks: u64,
-    /// See there.
+    /// Blocks at EL1 and EL0.
     pub guest_blocks: u64,
-    /// Accesses to RAM that were looked at.
+    /// Accesses to RAM that were checked.
     pub accesses: u64,
-    /// The run was ended after the number of guest blocks that was asked for.
+    /// Whether the run was ended after the number of guest blocks that was asked for.
     pub stopped: bool,
-    /// Reads of `TPIDR_EL2` that agreed with the core that an event was put down to.
+    /// Reads of `TPIDR_EL2` that agreed with the core that an event was attributed to.
     pub identified: u64,
-    /// Those that did not: the report is worth nothing then.
+    /// Reads that did not: then the report has no value.
     pub mistaken: u64,
-    /// Cache maintenance of guests whose physical address is unknown: it was left out.
+    /// Cache maintenance of guests whose physical address is unknown, and which was left out.
     pub unplaced: u64,
     /// Offsets in the image of EL2's cache, TLB, barrier and event instructions that were executed.
     pub reached: Vec<u32>,
-    /// For each of those the same kind of instruction that ran next on the same core, also `ERET`.
+    /// For each of those, the instruction of the same kind (or `ERET`) that ran next on the same
+    /// core.
     pub followed: Vec<(u32, u32)>,
     /// EL2's instructions near each violation: offset, word, text.
     pub code: Vec<(u32, u32, String)>,

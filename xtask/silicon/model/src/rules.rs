@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The rules: what each demands, why, and where the architecture says so.
+//! The rules: the demand of each, its reason, and the section of the architecture.
 
 /// A rule.
 #[derive(Debug)]
 pub struct Rule {
     /// Its name.
     pub id: &'static str,
-    /// What breaking it is.
+    /// What it means to break it.
     pub says: &'static str,
-    /// What happens on silicon then.
+    /// The effect on silicon.
     pub why: &'static str,
-    /// What has to be there instead.
+    /// What is missing.
     pub missing: &'static str,
-    /// Where the architecture says so.
+    /// The section of the architecture that demands it.
     pub section: &'static str,
-    /// Breaking it may be right, so it is reported and does not fail a run.
+    /// Whether breaking it may be right: it is reported and does not fail a run.
     pub warns: bool,
 }
 
@@ -209,7 +209,7 @@ rules! {
     }
 }
 
-/// The rule of this name.
+/// Returns the rule of this name.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.id == id)

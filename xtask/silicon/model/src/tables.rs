@@ -26,9 +26,9 @@ struct Walk {
     at: At,
     stage_2: bool,
     mair: u64,
-    /// The walker reads through the caches.
+    /// Whether the walker reads through the caches.
     cacheable: bool,
-    /// IPA or VA, physical address, size of what is mapped Normal, Write-Back.
+    /// IPA or VA, physical address, and size of ranges that are mapped Normal, Write-Back.
     found: Vec<(u64, u64, u64)>,
 }
 
@@ -118,7 +118,7 @@ impl Model {
         }
     }
 
-    /// The walker reads a line of a table.
+    /// Handles the walker's read of a line of a table.
     fn walk_line(&mut self, walk: &Walk, pa: u64, words: [u64; WORDS]) {
         self.tables.lines.insert(pa & !(LINE - 1), words);
         let unfinished = self.core(walk.at.core).stores.contains(&(pa & !(LINE - 1)));
@@ -140,7 +140,7 @@ impl Model {
         }
     }
 
-    /// A store to a line of a live table.
+    /// Handles a store to a line of a live table.
     pub(crate) fn table_stored(&mut self, memory: &mut dyn Memory, at: At, start: u64) {
         let mut words = [0; WORDS];
         if !memory.read(start, &mut words) {
@@ -168,7 +168,7 @@ impl Model {
         }
     }
 
-    /// A TLBI, which drops what was made invalid if its store is complete.
+    /// Handles a TLBI, which drops what was made invalid if its store is complete.
     pub(crate) fn table_tlbi(&mut self, at: At, tlbi: Tlbi) {
         if self.tables.broken.is_empty() {
             return;
@@ -181,7 +181,7 @@ impl Model {
         }
     }
 
-    /// A DSB completes this core's TLBI.
+    /// Handles a DSB, which completes this core's TLBI.
     pub(crate) fn table_complete(&mut self, core: usize, local: bool) {
         self.tables.broken.retain(|_, broken| {
             let done = broken.issued.is_some_and(|broadcast| !(broadcast && local));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One bad event list for each rule, which breaks that rule and no other, and a good one like it,
-//! which breaks none.
+//! One bad event list per rule, which breaks only that rule, and a good one like it, which breaks
+//! none.
 
 mod support;
 
@@ -24,14 +24,14 @@ fn clean(machine: &mut Machine, core: usize) {
     machine.does(core, Event::Dsb(ALL));
 }
 
-/// A core whose caches are on, and one whose are off.
+/// A core with its caches on, and one with its caches off.
 fn two() -> Machine {
     let mut machine = Machine::new();
     machine.caches_on(0);
     machine
 }
 
-/// What a list of events leads to: the event at which good and bad part is the argument.
+/// A list of events; the argument selects its bad form.
 type List = fn(&mut Machine, bool);
 
 /// Rule, and its lists: `true` makes the bad one.
@@ -55,14 +55,14 @@ const LISTS: &[(&str, List)] = &[
         if !bad {
             clean(machine, 1);
         }
-        // Another byte of the line is not what was changed.
+        // The access is to another byte of the line than the one that was changed.
         machine.load(0, DATA + 32);
         machine.load(0, DATA);
     }),
     ("clean-not-complete", |machine, bad| {
         machine.store(0, DATA);
         machine.does(0, Event::Dc(Dc::Cvac, DATA));
-        // A DSB of another core's, or one for stores, completes nothing.
+        // A DSB of another core, or one for stores, does not complete the maintenance.
         machine.does(1, Event::Dsb(ALL));
         machine.does(0, Event::Dsb(STORES));
         if !bad {
@@ -100,7 +100,7 @@ const LISTS: &[(&str, List)] = &[
     ("fetch-not-invalidated", |machine, bad| {
         machine.store(0, DATA);
         clean(machine, 0);
-        // It is another core that executes.
+        // Another core executes.
         machine.does(0, Event::Ic(if bad { Ic::Iallu } else { Ic::Ialluis }, 0));
         machine.does(0, Event::Dsb(ALL));
         machine.does(0, Event::Isb);
@@ -193,7 +193,7 @@ const LISTS: &[(&str, List)] = &[
             machine.does(0, Event::Dsb(STORES));
         }
         machine.does(0, Event::Sev);
-        // Only now it is known that another core reads it.
+        // The model sees only now that another core reads the line.
         machine.caches_on(1);
         machine.load(1, DATA);
     }),
@@ -293,7 +293,7 @@ fn every_rule_has_its_lists_and_its_words() {
 
 // Ways to break a rule that the lists above do not have.
 
-/// The loader may have left anything dirty outside the image and the device tree.
+/// The loader may have left any line dirty outside the image and the device tree.
 #[test]
 fn what_the_loader_left_is_not_read_with_caches_off() {
     let far = support::RAM + 0x2000_0000;
@@ -331,7 +331,7 @@ fn speculation_needs_a_mapping() {
     assert_eq!(run(false), ["stale-read"]);
 }
 
-/// Before that, firmware's cores may cache anything.
+/// Before that, firmware's cores may cache any line.
 #[test]
 fn firmware_caches_anything_until_the_last_core_is_handed_over() {
     let mut machine = Machine::new();
@@ -365,8 +365,8 @@ fn firmware_polls_its_own_line_while_it_is_cleaned() {
     assert_eq!(run(true, true), ["clean-not-complete"]);
 }
 
-/// Bytes of one line have writers of their own: a stale read is put down to who wrote past the
-/// caches, not to who wrote another byte of the line through them later.
+/// Each byte of a line has its own writer: a stale read is attributed to the one that wrote past
+/// the caches, not to the one that later wrote another byte of the line through them.
 #[test]
 fn a_stale_read_names_who_wrote_past_the_caches() {
     let run = |invalidated: bool| {
@@ -391,8 +391,8 @@ fn a_stale_read_names_who_wrote_past_the_caches() {
     assert_eq!(causes, [Some(past)]);
 }
 
-/// With the data cache off, tables may be switched and a range be cleaned that nothing fetches
-/// meanwhile.
+/// With the data cache off, tables may be switched, and a range may be cleaned if no core fetches
+/// from it during that.
 #[test]
 fn a_mapping_counts_while_the_data_cache_is_on() {
     let mut machine = two();
@@ -407,7 +407,7 @@ fn a_mapping_counts_while_the_data_cache_is_on() {
     assert!(rules(&machine).is_empty(), "{:?}", rules(&machine));
 }
 
-/// The MMU's start names what of TLBI, DSB and ISB is missing.
+/// A violation at the MMU's start names which of TLBI, DSB and ISB are missing.
 #[test]
 fn a_tlbi_needs_both_barriers() {
     let run = |events: &[Event]| {
@@ -430,7 +430,7 @@ fn a_tlbi_needs_both_barriers() {
     assert!(run(&[broadcast, Event::Dsb(LOCAL), Event::Isb]).contains("no DSB after it"));
 }
 
-/// GICv2's SGIs are stores: DMB orders them, nothing does not.
+/// GICv2's SGIs are stores, and DMB orders them; without a barrier they are not ordered.
 #[test]
 fn an_sgi_by_store_needs_a_dmb() {
     let run = |barrier: Option<Barrier>| {
@@ -466,7 +466,7 @@ fn an_acknowledgement_by_load_needs_a_dsb() {
     assert!(run(27).is_empty());
 }
 
-/// A spin-table release is a store: what came before it must be complete.
+/// A spin-table release is a store: earlier stores must be complete.
 #[test]
 fn a_release_by_store_needs_a_dsb() {
     let run = |complete: bool| {
@@ -494,7 +494,7 @@ fn an_armed_wait_needs_no_event() {
     assert!(rules(&machine).is_empty());
 }
 
-/// What ERET synchronizes shows when it is taken not to.
+/// If ERET is taken not to synchronize, the rules that rely on it are broken.
 #[test]
 fn an_eret_that_does_not_synchronize_shows_what_relies_on_it() {
     let run = |synchronizes: bool| {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A QEMU TCG plugin that tells the model of caches, TLBs and barriers what a machine does. All
-//! that is here is the way from QEMU's callbacks to [`Observer`]: every `unsafe` line of the
+//! A QEMU TCG plugin that reports a machine's operations to the model of caches, TLBs and barriers.
+//! It has only the path from QEMU's callbacks to [`Observer`], and every `unsafe` line of the
 //! checker.
 //!
-//! The functions below are declared by QEMU's documentation of its plugin interface, version 4
-//! (QEMU 9.2 and later). QEMU resolves them when it loads this library: `-plugin
+//! QEMU's documentation of its plugin interface, version 4 (QEMU 9.2 and later), declares the
+//! functions below. QEMU resolves them when it loads this library: `-plugin
 //! libsilicon_plugin.so,settings=FILE`.
 
 #![allow(non_upper_case_globals)]
@@ -19,7 +19,7 @@ use silicon_model::observer::{Block, Hook, Observer, Probe, Settings, Told, Tran
 type Id = u64;
 type Execute = extern "C" fn(c_uint, *mut c_void);
 
-/// GLib's arrays, as far as they are used.
+/// GLib's arrays: only the fields that are used.
 #[repr(C)]
 struct Bytes {
     data: *mut u8,
@@ -98,14 +98,14 @@ const NO_REGISTERS: c_int = 0;
 const READS_REGISTERS: c_int = 1;
 const LOADS_AND_STORES: c_int = 3;
 
-/// Everything behind one lock: with several threads, cores take turns.
+/// The plugin's state, under one lock: with several threads, cores take turns.
 struct Plugin {
     observer: Observer,
     machine: Machine,
     settings: Settings,
-    /// QEMU's own note of the vCPU that runs, by number.
+    /// QEMU's pointer to the vCPU that runs, by number.
     running: Vec<usize>,
-    /// Host address of RAM's first byte, as soon as an instruction of EL2's told it.
+    /// Host address of RAM's first byte, known after EL2's first instruction.
     host: Option<u64>,
 }
 
@@ -128,8 +128,8 @@ impl Machine {
             return 0;
         };
         let buffer = self.buffer as *mut Bytes;
-        // SAFETY: the handle is QEMU's for this register, and the buffer GLib's, which this lock's
-        // holder alone uses.
+        // SAFETY: the handle is QEMU's for this register, and the buffer is GLib's, which only the
+        // holder of this lock uses.
         let bytes = unsafe {
             g_byte_array_set_size(buffer, 0);
             let size = qemu_plugin_read_register(handle as *mut c_void, buffer);
@@ -144,18 +144,18 @@ impl Machine {
         u64::from_le_bytes(value)
     }
 
-    /// The exception level that runs.
+    /// Returns the exception level that runs.
     fn level(&self) -> u8 {
         (self.register("cpsr") >> 2 & 3) as u8
     }
 }
 
 impl Memory for Machine {
-    /// Walkers are asked for at EL2, which maps its tables at their physical addresses.
+    /// Walks are done at EL2, which maps its tables at their physical addresses.
     fn read(&mut self, pa: u64, words: &mut [u64]) -> bool {
         let buffer = self.buffer as *mut Bytes;
-        // SAFETY: QEMU fills GLib's buffer, which this lock's holder alone uses, with as many bytes
-        // as it says.
+        // SAFETY: QEMU fills GLib's buffer, which only the holder of this lock uses, with as many
+        // bytes as it says.
         let bytes = unsafe {
             g_byte_array_set_size(buffer, 0);
             if !qemu_plugin_read_memory_vaddr(pa, buffer, 8 * words.len()) {
@@ -183,14 +183,14 @@ impl Probe for Machine {
     }
 }
 
-/// Where this thread's `current_cpu` of QEMU's is; null if QEMU does not export it.
+/// Returns the address of this thread's `current_cpu` in QEMU; null if QEMU does not export it.
 fn current_cpu() -> *const usize {
-    // SAFETY: looks up a name.
+    // SAFETY: the call only looks up a name.
     unsafe { dlsym(std::ptr::null_mut(), c"current_cpu".as_ptr()).cast() }
 }
 
-/// QEMU's thread-local pointer to the vCPU that runs. With one thread for all vCPUs QEMU 10.0 hands
-/// callbacks the number of the vCPU that translated a block first.
+/// Reads QEMU's thread-local pointer to the vCPU that runs. With one thread for all vCPUs QEMU 10.0
+/// gives callbacks the number of the vCPU that translated a block first.
 fn running() -> usize {
     thread_local! {
         static CURRENT: *const usize = current_cpu();
@@ -199,8 +199,8 @@ fn running() -> usize {
         if current.is_null() {
             0
         } else {
-            // SAFETY: QEMU's variable of this thread, which lives as long as that; it holds a
-            // pointer, which is compared and not followed.
+            // SAFETY: QEMU's variable exists as long as this thread; it has a pointer, which is
+            // compared and not followed.
             unsafe { current.read() }
         }
     })
@@ -217,7 +217,7 @@ impl Plugin {
 
     fn write_report(&self) {
         let text = serde_json::to_string(&self.observer.report()).unwrap_or_default();
-        // Nobody is left to be told: `cargo xtask silicon` misses the file.
+        // An error cannot be reported here: `cargo xtask silicon` sees that the file is missing.
         let _ = std::fs::write(&self.settings.report, text);
     }
 }
@@ -231,7 +231,7 @@ extern "C" fn on_vcpu(_: Id, number: c_uint) {
     }
     plugin.running[number] = running();
     if plugin.machine.registers.is_empty() {
-        // SAFETY: QEMU's array of descriptors with C strings, which live as long as it does.
+        // SAFETY: QEMU's array of descriptors has C strings, which exist as long as QEMU does.
         unsafe {
             let array = qemu_plugin_get_registers();
             let descriptors = std::slice::from_raw_parts(
@@ -251,7 +251,7 @@ extern "C" fn on_translation(_: Id, tb: *mut c_void) {
     let Some(plugin) = guard.as_mut() else { return };
     let (base, size) = plugin.settings.machine.ram;
     let el = plugin.machine.level();
-    // SAFETY: QEMU's block with at least one instruction.
+    // SAFETY: this is QEMU's block, with at least one instruction.
     let (count, pc, host) = unsafe {
         let first = qemu_plugin_tb_get_insn(tb, 0);
         (
@@ -260,7 +260,7 @@ extern "C" fn on_translation(_: Id, tb: *mut c_void) {
             qemu_plugin_insn_haddr(first) as u64,
         )
     };
-    // EL2 runs with VA = PA, so its first instruction tells where RAM is on the host.
+    // EL2 runs with VA = PA, so its first instruction gives RAM's address on the host.
     if plugin.host.is_none() && el == 2 && host != 0 && pc.wrapping_sub(base) < size {
         plugin.host = Some(host.wrapping_sub(pc - base));
     }
@@ -268,21 +268,21 @@ extern "C" fn on_translation(_: Id, tb: *mut c_void) {
     let pa = offset.map(|offset| base + offset);
     let block = plugin.observer.block(&mut plugin.machine, el, pc, pa, 4 * count as u64);
     if !block.is_firmware() {
-        // What callbacks are given lives as long as QEMU may run the block, which is for ever.
+        // QEMU may run the block at any later time, so the callbacks' data is never freed.
         let block = Box::into_raw(Box::new(block)).cast();
-        // SAFETY: QEMU's block, and data of the type that the callback takes.
+        // SAFETY: the block is QEMU's, and the data has the type that the callback takes.
         unsafe { qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, NO_REGISTERS, block) };
     }
     for index in 0..count {
         let mut word = 0u32;
-        // SAFETY: QEMU's instruction of this index, four bytes long.
+        // SAFETY: this is QEMU's instruction of this index, four bytes long.
         let (insn, pc) = unsafe {
             let insn = qemu_plugin_tb_get_insn(tb, index);
             qemu_plugin_insn_data(insn, (&raw mut word).cast(), 4);
             (insn, qemu_plugin_insn_vaddr(insn))
         };
         let (hook, transfer) = plugin.observer.instruction(el, pc, word);
-        // SAFETY: as above; QEMU gives the text away, a C string of GLib's.
+        // SAFETY: as above; QEMU passes the text's ownership on, a C string of GLib's.
         unsafe {
             plugin.observer.list(el, pc, word, || {
                 let text = qemu_plugin_insn_disas(insn);
@@ -316,11 +316,11 @@ extern "C" fn on_block(told: c_uint, data: *mut c_void) {
     let mut guard = lock();
     let Some(plugin) = guard.as_mut() else { return };
     let core = plugin.core(told);
-    // SAFETY: the block that `on_translation` made, which only this lock's holder uses.
+    // SAFETY: `on_translation` made the block, and only the holder of this lock uses it.
     let block = unsafe { &mut *data.cast::<Block>() };
     if !plugin.observer.on_block(&mut plugin.machine, core, block) {
         plugin.write_report();
-        // SAFETY: ends QEMU here, whatever its other threads do.
+        // SAFETY: ends QEMU here, independent of its other threads.
         unsafe { _exit(0) }
     }
 }
@@ -394,7 +394,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
     };
     let machine = Machine {
         registers: BTreeMap::new(),
-        // SAFETY: makes an array.
+        // SAFETY: the call only makes an array.
         buffer: unsafe { g_byte_array_new() } as usize,
     };
     *lock() = Some(Plugin {

@@ -11,13 +11,13 @@ use crate::prose::{self, Kind};
 use sections::{Section, sections};
 use table::verdict;
 
-/// Everything as Markdown.
+/// Returns everything as Markdown.
 #[must_use]
 pub fn markdown(figures: &[Figure]) -> String {
     format!("# Bulkhead: bench\n\n{}", tables(figures))
 }
 
-/// The sections as Markdown, to be put into a page.
+/// Returns the sections as Markdown, for a page.
 #[must_use]
 pub fn tables(figures: &[Figure]) -> String {
     let sections = sections(figures);
@@ -25,13 +25,13 @@ pub fn tables(figures: &[Figure]) -> String {
     texts.join("\n")
 }
 
-/// Everything as one HTML page that needs nothing else.
+/// Returns everything as one HTML page without further files.
 #[must_use]
 pub fn html(figures: &[Figure]) -> String {
     page::render(&sections(figures))
 }
 
-/// What a console is told: every figure that has a budget.
+/// Returns the lines for the console: every figure that has a budget.
 #[must_use]
 pub fn summary(figures: &[Figure]) -> String {
     let mut text = String::new();
@@ -43,7 +43,7 @@ pub fn summary(figures: &[Figure]) -> String {
         };
         count += 1;
         held += usize::from(figure.held());
-        // A line for each operation; of the others those that matter.
+        // There is a line per operation; of the other figures, only the main ones have a line.
         if !figure.held() || figure.name.starts_with("el2.") || figure.name.starts_with("size.") {
             let (value, budget) = (number(figure.value), number(bounds.budget));
             let word = verdict(figure);

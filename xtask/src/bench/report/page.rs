@@ -1,4 +1,4 @@
-//! The report as one HTML page: no script, no file beside it, light or dark as the reader's system
+//! The report as one HTML page: no script, no further file, light or dark as the reader's system
 //! is.
 
 use super::sections::Section;

@@ -9,7 +9,7 @@ const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 280.0;
 /// Room for labels: left, top, right, bottom.
 const MARGIN: [f64; 4] = [64.0, 40.0, 16.0, 44.0];
-/// Marks on a linear axis, at most and without the one at 0.
+/// Most marks on a linear axis, without the one at 0.
 const MARKS: f64 = 5.0;
 
 /// A curve.
@@ -22,7 +22,7 @@ pub struct Series {
 /// Curves over one axis.
 pub struct Lines {
     pub title: String,
-    /// What the horizontal axis is; it is logarithmic.
+    /// The name of the horizontal axis, which is logarithmic.
     pub x: String,
     /// The places named on it.
     pub marks: Vec<(f64, String)>,
@@ -38,7 +38,7 @@ pub struct Bars {
     pub groups: Vec<(String, Vec<(String, f64)>)>,
 }
 
-/// From values to places on an axis.
+/// Converts values to places on an axis.
 struct Scale {
     logarithmic: bool,
     low: f64,
@@ -53,7 +53,7 @@ impl Scale {
         for value in values.filter(|value| !logarithmic || *value > 0.0) {
             (low, high) = (low.min(value), high.max(value));
         }
-        // A flat curve, or none at all, still has an axis.
+        // An axis is also drawn for a flat curve, or for none.
         let (low, high) = match logarithmic {
             true if low >= high => (1.0, 10.0),
             true => (low, high),
@@ -62,7 +62,7 @@ impl Scale {
         Self { logarithmic, low, high, from, to }
     }
 
-    /// The same with both ends at a power of ten, if it is logarithmic.
+    /// Moves both ends to a power of ten, if it is logarithmic.
     fn whole(mut self) -> Self {
         if self.logarithmic {
             self.low = 10_f64.powf(self.low.log10().floor());
@@ -132,7 +132,7 @@ fn legend(names: &[String]) -> Group {
     group
 }
 
-/// A value in few letters: 1.2 M, 16 k.
+/// Formats a value in few letters: 1.2 M, 16 k.
 fn brief(value: f64) -> String {
     let (value, unit) = match value.abs() {
         1e6.. => (value / 1e6, " M"),
@@ -147,7 +147,7 @@ fn brief(value: f64) -> String {
 }
 
 impl Lines {
-    /// As an SVG element.
+    /// Draws it as an SVG element.
     pub fn svg(&self) -> String {
         let [left, top, right, bottom] = MARGIN;
         let points = || self.series.iter().flat_map(|series| &series.points);
@@ -195,7 +195,7 @@ impl Lines {
 }
 
 impl Bars {
-    /// As an SVG element.
+    /// Draws it as an SVG element.
     pub fn svg(&self) -> String {
         let [left, top, right, bottom] = MARGIN;
         let values = self.groups.iter().flat_map(|(_, bars)| bars.iter().map(|bar| bar.1));

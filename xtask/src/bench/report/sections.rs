@@ -1,4 +1,4 @@
-//! What the report says, section by section. Nothing is measured here.
+//! The text of the report, section by section, computed from figures.
 
 use super::plot::{Bars, Lines, Series};
 use super::table::{Table, verdict};
@@ -34,7 +34,7 @@ impl Figures<'_> {
         self.value(name).map_or("?".to_string(), number)
     }
 
-    /// Direct, relayed and their ratio for a figure whose name has the path at `{}`.
+    /// Returns direct, relayed and their ratio for a figure whose name has the path at `{}`.
     fn pair(&self, name: &str) -> [String; 3] {
         let [direct, relayed] = Path::ALL.map(|path| self.value(&name.replace("{}", path.name())));
         let ratio = direct.zip(relayed).filter(|(direct, _)| *direct != 0.0);
@@ -115,7 +115,7 @@ fn operations(figures: &Figures) -> Section {
     }
 }
 
-/// A table for each way of waiting: sizes down, direct, relayed and their ratio across.
+/// Returns a table per way of waiting: sizes down, direct, relayed and their ratio across.
 fn by_wait(figures: &Figures, kind: &str, columns: &[(&str, &str)]) -> Vec<Table> {
     WAITS
         .iter()
@@ -135,7 +135,7 @@ fn by_wait(figures: &Figures, kind: &str, columns: &[(&str, &str)]) -> Vec<Table
         .collect()
 }
 
-/// A size in few letters.
+/// Formats a size in few letters.
 fn bytes(size: u64) -> String {
     match size {
         0x10_0000.. => format!("{} Mi", size >> 20),
@@ -144,7 +144,7 @@ fn bytes(size: u64) -> String {
     }
 }
 
-/// A plot for each way of waiting: a figure over the size, direct and relayed.
+/// Returns a plot per way of waiting: a figure over the size, direct and relayed.
 fn plots(figures: &Figures, kind: &str, what: &str, says: &str) -> Vec<String> {
     let plot = |wait: &&str| {
         let series = Path::ALL.map(|path| Series {
@@ -161,7 +161,7 @@ fn plots(figures: &Figures, kind: &str, what: &str, says: &str) -> Vec<String> {
             title: format!("{says}, by {wait}"),
             x: "bytes of a message".into(),
             marks: SIZES.map(|size| (size as f64, bytes(size))).to_vec(),
-            // Throughput ends where copying does; instructions grow with the size.
+            // Throughput is bounded by copying; instructions grow with the size.
             logarithmic: kind == "ping",
             series: series.to_vec(),
         }
@@ -227,7 +227,7 @@ fn streams(figures: &Figures) -> Section {
     }
 }
 
-/// Where the relay needs less than the direct path, or the same.
+/// Returns the section on cases where the relay needs no more than the direct path.
 fn relay_wins(figures: &Figures) -> Section {
     let costs = [
         ("ping", "round-trip", "round trip"),
@@ -250,7 +250,7 @@ fn relay_wins(figures: &Figures) -> Section {
                     continue;
                 };
                 compared += 1;
-                // Ways of waiting that cost neither path anything have nothing to win.
+                // A way of waiting that costs nothing on either path is left out.
                 if relayed > direct || direct == 0.0 {
                     continue;
                 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tables of figures, and the word on a figure.
+//! Tables of figures, and the verdict on a figure.
 
 use crate::bench::figure::Figure;
 
-/// A table: heads, then rows as long as they.
+/// A table: heads, then rows of the same length.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// Heads of its columns.
@@ -12,7 +12,7 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// Held or not, and whether the peers are beaten.
+/// Says whether the budget is kept, and whether the peers are beaten.
 pub fn verdict(figure: &Figure) -> &'static str {
     match (figure.held(), figure.beats_peers()) {
         (true, true) => "held",

@@ -1,5 +1,4 @@
-//! Holding a stopped machine against what its image promises: memory byte by byte, registers field
-//! by field.
+//! Compares a stopped machine with its image: memory byte by byte, registers field by field.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +21,7 @@ const SCTLR_EL2: u64 = 0x30c5_0830 | 1 << 0 | 1 << 2 | 1 << 3 | 1 << 12 | 1 << 1
 /// `HCR_EL2` of a core that has not set up its guest yet (`hyp/el2/src/boot/entry.rs`).
 const HCR_BOOT: u64 = 1 << 31;
 /// Bits of features that a core may lack, and then reads as zero: register, bit, and a register
-/// that only cores with the feature have. (QEMU's gdbstub does not tell all of the identification
+/// that only cores with the feature have. (QEMU's gdbstub does not show all of the identification
 /// registers.)
 const OPTIONAL: &[(&str, u32, &str)] = &[
     ("HCR_EL2", 35, "LORC_EL1"),   // TLOR: FEAT_LOR
@@ -31,24 +30,24 @@ const OPTIONAL: &[(&str, u32, &str)] = &[
     ("MDCR_EL2", 14, "PMSCR_EL1"), // TPMS: FEAT_SPE
     ("MDCR_EL2", 19, "TRFCR_EL1"), // TTRF: FEAT_TRF
 ];
-/// Differences shown of one range: a second one rarely says more.
+/// Most differences shown of one range: more of them rarely help.
 const SHOWN: usize = 4;
 
-/// What a machine is held against.
+/// The expected state of a machine.
 pub struct Standard {
     expected: Expected,
-    /// Who walks each table.
+    /// The walkers of each table.
     walkers: BTreeMap<u64, Vec<String>>,
     /// Registers with names and reasons for their fields, by name.
     fields: Vec<Register>,
 }
 
 impl Standard {
-    /// The standard of an image: what `expected` says, EL2's rodata as `el2_elf` has it relocated
-    /// there, and the pristine contents.
+    /// Makes the expected state for an image: the state of `expected`, EL2's rodata as `el2_elf`
+    /// has it relocated there, and the pristine contents.
     ///
     /// # Errors
-    /// If `el2_elf` is no ELF file.
+    /// If `el2_elf` is not an ELF file.
     pub fn new(
         system: &System,
         image: &Image,
@@ -80,14 +79,14 @@ impl Standard {
         Ok(Self { expected, walkers: walkers(system, design), fields: fields(system, design) })
     }
 
-    /// Bytes of memory and number of registers that are compared.
+    /// Returns the bytes of memory and the number of registers that are compared.
     pub fn size(&self) -> (usize, usize) {
         let bytes = self.expected.memory.iter().map(|part| part.bytes.len());
         let registers = self.expected.cores.iter().map(|core| core.registers.len());
         (bytes.sum(), registers.sum())
     }
 
-    /// The address of some translation table, for who wants to see it change.
+    /// Returns the address of some translation table, for a test that changes it.
     pub fn a_table(&self) -> Option<u64> {
         self.expected.tables.first().copied()
     }
@@ -105,7 +104,7 @@ impl Standard {
         Ok(true)
     }
 
-    /// Everything in which the machine differs.
+    /// Returns every difference of the machine.
     ///
     /// # Errors
     /// If something cannot be read.
@@ -113,7 +112,7 @@ impl Standard {
         let mut found = Vec::new();
         for core in &self.expected.cores {
             for (name, planned) in &core.registers {
-                // EL2 fills in what the machine alone knows.
+                // EL2 fills in the bits that only the machine knows.
                 let mut open = match *name {
                     "MDCR_EL2" => core.mdcr_open,
                     _ => 0,
@@ -133,7 +132,7 @@ impl Standard {
         Ok(found)
     }
 
-    /// Words for a register that is not as planned.
+    /// Describes a register that is not as planned.
     fn register(
         &self,
         core: &CoreRegisters,
@@ -172,7 +171,7 @@ impl Standard {
         text
     }
 
-    /// Words for memory that is not as it was packed, by entries of eight bytes.
+    /// Describes memory that is not as it was packed, by entries of eight bytes.
     fn compare(&self, what: &str, base: u64, then: &[u8], now: &[u8], found: &mut Vec<String>) {
         if then == now {
             return;
@@ -201,8 +200,8 @@ impl Standard {
     }
 }
 
-/// EL2's segments as they are once EL2 has moved to `base`: the address is added to what its
-/// executable says.
+/// Returns EL2's segments after EL2 has moved to `base`: the address is added to the values in its
+/// executable.
 fn relocated(el2_elf: &[u8], segments: &[u8], base: u64) -> Result<Vec<u8>> {
     let elf = ElfFile64::<LittleEndian>::parse(el2_elf).context("EL2's executable is no ELF")?;
     let mut bytes = segments.to_vec();
@@ -214,7 +213,7 @@ fn relocated(el2_elf: &[u8], segments: &[u8], base: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Registers whose fields have names and reasons.
+/// Returns the registers whose fields have names and reasons.
 fn fields(system: &System, design: &Design) -> Vec<Register> {
     let pa_bits = system.board.pa_bits;
     let mut registers = vec![
@@ -225,12 +224,12 @@ fn fields(system: &System, design: &Design) -> Vec<Register> {
         traps::cnthctl(),
         traps::tcr(design.maps.el2, pa_bits),
     ];
-    // One shape is enough for the names: values come from each core's row.
+    // One partition is enough for the names: values come from each core's row.
     registers.extend(design.maps.guest.first().map(|&shape| traps::vtcr(shape, pa_bits)));
     registers
 }
 
-/// Who walks each translation table.
+/// Returns the walkers of each translation table.
 fn walkers(system: &System, design: &Design) -> BTreeMap<u64, Vec<String>> {
     let maps = &design.maps;
     let mut walkers = BTreeMap::new();
@@ -250,7 +249,7 @@ fn walkers(system: &System, design: &Design) -> BTreeMap<u64, Vec<String>> {
     walkers
 }
 
-/// Notes `who` at a table and at those below it.
+/// Records `who` at a table and at those below it.
 fn visit(
     bytes: &[u8],
     base: u64,

@@ -1,4 +1,4 @@
-//! A client of QEMU's gdbstub, as far as a machine is stopped, read and let go again (GDB manual,
+//! A client of QEMU's gdbstub that can stop a machine, read it and let it run again (GDB manual,
 //! "Remote Protocol").
 
 use std::collections::HashMap;
@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// How long an answer may take.
+/// Time limit of an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes read at a time: twice as many digits fit QEMU's packets of 4 KiB.
 const CHUNK: u64 = 1984;
-/// From this size on QEMU writes memory to a file: a packet takes it a millisecond, a kernel would
-/// be minutes.
+/// From this size on QEMU writes memory to a file: a packet takes it a millisecond, so a kernel
+/// would take minutes.
 const LARGE: u64 = 64 << 10;
-/// What the stub reads as Ctrl-C.
+/// The byte that the stub reads as Ctrl-C.
 const BREAK: u8 = 3;
 
 /// A connection. QEMU stops the machine when it is made.
 pub struct Gdb {
     stream: UnixStream,
-    /// The file by which QEMU hands over large pieces of memory.
+    /// The file that QEMU writes large pieces of memory to.
     exchange: PathBuf,
     received: Vec<u8>,
     /// The stub's numbers of registers, by name.
@@ -32,7 +32,7 @@ pub struct Gdb {
 /// Why the machine stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// It was asked to.
+    /// The client asked for it.
     Asked,
     /// It powered itself off (`-no-shutdown` keeps its state).
     PoweredOff,
@@ -40,11 +40,10 @@ pub enum Stop {
 
 impl Gdb {
     /// Connects to the socket at `path`, which QEMU makes soon, unless `gone` says that it will
-    /// not. Large pieces of memory go through the file `exchange`, which is whoever calls this's to
-    /// remove.
+    /// not. Large pieces of memory go through the file `exchange`, which the caller removes.
     ///
     /// # Errors
-    /// If it does not come, or what answers there is no gdbstub.
+    /// If the socket does not come, or the peer there is not a gdbstub.
     pub fn connect(path: &Path, exchange: PathBuf, gone: impl Fn() -> bool) -> Result<Self> {
         let start = Instant::now();
         let stream = loop {
@@ -64,8 +63,8 @@ impl Gdb {
         Ok(gdb)
     }
 
-    /// Reads which registers there are: the target's description names files, whose `reg` elements
-    /// have numbers.
+    /// Reads the list of registers: the target's description names files, whose `reg` elements have
+    /// numbers.
     fn describe(&mut self) -> Result<()> {
         let target = self.file("target.xml")?;
         let included: Vec<String> = target
@@ -121,7 +120,8 @@ impl Gdb {
         let Some(answer) = self.receive(limit)? else {
             return Ok(None);
         };
-        // GDB's numbers of signals: 2 is an interrupt from here, 3 what QEMU makes of a shutdown.
+        // GDB's numbers of signals: 2 is an interrupt from this client, 3 is QEMU's signal for a
+        // shutdown.
         Ok(Some(match answer.get(..3) {
             Some(b"T03") => Stop::PoweredOff,
             _ => Stop::Asked,
@@ -146,7 +146,7 @@ impl Gdb {
         self.monitor("quit").map(|_| ())
     }
 
-    /// Gives QEMU's monitor a command (HMP); answers what it says to it.
+    /// Gives QEMU's monitor a command (HMP); returns its answer.
     fn monitor(&mut self, words: &str) -> Result<String> {
         let digits: String = words.bytes().map(|byte| format!("{byte:02x}")).collect();
         let mut answer = self.command(&format!("qRcmd,{digits}"))?;
@@ -165,7 +165,7 @@ impl Gdb {
         self.registers.contains_key(name)
     }
 
-    /// A system register of core `core` (QEMU's number), which must be stopped.
+    /// Reads a system register of core `core` (QEMU's number), which must be stopped.
     ///
     /// # Errors
     /// If there is no such core or register.
@@ -180,10 +180,10 @@ impl Gdb {
         Ok(u64::from_le_bytes(bytes.try_into().unwrap_or_default()))
     }
 
-    /// `size` bytes of physical memory from `address` on.
+    /// Reads `size` bytes of physical memory from `address` on.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is no memory.
     pub fn memory(&mut self, address: u64, size: u64) -> Result<Vec<u8>> {
         if size >= LARGE {
             return self.large_memory(address, size);
@@ -213,7 +213,7 @@ impl Gdb {
     /// Writes one byte of physical memory.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is no memory.
     pub fn write(&mut self, address: u64, byte: u8) -> Result<()> {
         let answer = self.command(&format!("M{address:x},1:{byte:02x}"))?;
         ensure!(answer == b"OK", "cannot write memory at {address:#x}");
@@ -232,7 +232,7 @@ impl Gdb {
         self.stream.write_all(framed.as_bytes()).context("lost QEMU")
     }
 
-    /// The next packet's contents, acknowledged; none after `limit`.
+    /// Returns the next packet's contents, acknowledged; none after `limit`.
     fn receive(&mut self, limit: Duration) -> Result<Option<Vec<u8>>> {
         let deadline = Instant::now() + limit;
         loop {
@@ -257,7 +257,7 @@ impl Gdb {
     }
 }
 
-/// Takes the first whole packet out of what was received: `$contents#` and two digits, `}` before a
+/// Takes the first whole packet from the received bytes: `$contents#` and two digits, `}` before a
 /// changed byte.
 fn take_packet(received: &mut Vec<u8>) -> Option<Vec<u8>> {
     let start = received.iter().position(|&byte| byte == b'$')?;
@@ -277,7 +277,7 @@ fn take_packet(received: &mut Vec<u8>) -> Option<Vec<u8>> {
     Some(contents)
 }
 
-/// Bytes from their digits.
+/// Decodes hexadecimal digits to bytes.
 fn hex(digits: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(digits).ok()?;
     let pairs = (0..text.len()).step_by(2);

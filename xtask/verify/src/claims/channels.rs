@@ -1,4 +1,5 @@
-//! Each channel row joins the two ends of one channel of the manifest, and rings a comm core.
+//! Each channel row joins the two ends of one channel of the manifest, and sends doorbells to a
+//! comm core.
 
 use plan::{CLASS_COMM, MAX_ENDS, NO_CORE};
 
@@ -67,7 +68,7 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
         let what = format!("a doorbell rings {rung}, must ring {must}");
         findings.add(Claim::Channels, &place, &who, what);
     }
-    // The row's own class word is checked with the core; a target is comm by plan and by manifest.
+    // Another claim checks the row's own class word; a target is comm by plan and by manifest.
     let comm = |core: usize| {
         let row = context.image.cores.get(core);
         row.is_some_and(|core| core.row.class == CLASS_COMM) && context.owner(core).2 == Class::Comm
@@ -104,20 +105,20 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
     ] {
         findings.expect(Claim::Channels, &place, &who, what, found, must);
     }
-    // Both sides' tables make of their addresses the same pages.
+    // The tables of both sides map their addresses to the same pages.
     let what = match (context.region(end), received(context, end)) {
         (Some(sent), Some(received)) if sent.base != received => format!(
             "{name} sends by pages at {:#x}, {other} receives by pages at {received:#x}",
             sent.base
         ),
-        // Every other claim about the pages starts from where they lie.
+        // Every other claim about the pages starts from their physical address.
         (None, _) => format!("neither {name} nor {other} has the pages that {name} sends by"),
         _ => return,
     };
     findings.add(Claim::Channels, &place, &who, what);
 }
 
-/// Where the peer's stage 2 leads the peer's receiving address.
+/// Returns the physical address of the peer's receiving address, by the peer's stage 2.
 fn received(context: &Context<'_>, end: End) -> Option<u64> {
     let peer = context.peer(end);
     let row = context.end_row(peer)?;

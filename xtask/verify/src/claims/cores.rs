@@ -1,5 +1,5 @@
-//! Cores and VMIDs have one owner each; a core's row and its registers say what manifest and board
-//! say.
+//! Cores and VMIDs have one owner each; a core's row and its registers are those that manifest and
+//! board give.
 
 use plan::{CLASS_COMM, CLASS_COMPUTE, INTIDS, PARTITION_HALT_OUTSIDE};
 
@@ -67,7 +67,7 @@ fn core(context: &Context<'_>, index: usize, findings: &mut Findings) {
         findings.expect(Claim::Cores, &place, &who, what, found, must);
     }
     registers::check_core(core, &place, &who, findings);
-    // One partition, one translation.
+    // Each partition has one translation.
     let first = &context.core_row(p, 0).row;
     for (what, found, must) in [
         ("VTTBR_EL2, which is vCPU 0's,", row.vttbr, first.vttbr),
@@ -77,7 +77,7 @@ fn core(context: &Context<'_>, index: usize, findings: &mut Findings) {
     }
 }
 
-/// Where the manifest refuses it, no cluster has cores of both classes.
+/// Checks that a cluster does not have cores of both classes, where the manifest refuses that.
 fn clusters(context: &Context<'_>, findings: &mut Findings) {
     if context.manifest().mixed_clusters == Mixed::Allow {
         return;
@@ -96,7 +96,7 @@ fn clusters(context: &Context<'_>, findings: &mut Findings) {
     }
 }
 
-/// Each partition has a VMID that is its own; 0 is what EL2 ran with before.
+/// Checks that each partition has its own VMID; EL2 ran with VMID 0 before.
 fn vmids(context: &Context<'_>, findings: &mut Findings) {
     let vmid = |p: usize| context.core_row(p, 0).row.vttbr >> 48;
     for (p, _, _) in context.partitions() {

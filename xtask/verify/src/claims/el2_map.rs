@@ -1,4 +1,4 @@
-//! EL2 reaches on each core what it needs there and no other partition's memory; nothing is both
+//! EL2 maps on each core what it needs there and never another partition's memory; nothing is both
 //! writable and executable. Each core has two translations: while its guest runs, and while it
 //! loads its partition.
 
@@ -17,13 +17,13 @@ use crate::walk::Leaf;
 pub struct El2Map {
     /// Index of the core.
     pub core: usize,
-    /// Whether it is the one while the core loads.
+    /// Whether it is the translation in use while the core loads.
     pub load: bool,
-    /// What it maps.
+    /// The ranges that it maps.
     pub leaves: Vec<Leaf>,
 }
 
-/// Checks both translations of every core; answers what they map.
+/// Checks both translations of every core; returns what they map.
 pub fn check(context: &Context<'_>, places: &Places, findings: &mut Findings) -> Vec<El2Map> {
     let cores = 0..context.cores.len();
     let declared: Vec<_> = cores
@@ -56,7 +56,7 @@ pub fn check(context: &Context<'_>, places: &Places, findings: &mut Findings) ->
     maps
 }
 
-/// What a core's EL2 maps always.
+/// Returns what a core's EL2 always maps.
 fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     let image = context.image;
     let header = &image.header;
@@ -102,7 +102,7 @@ fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     list
 }
 
-/// What it maps in addition while it loads: each core of a partition loads a share of it.
+/// Returns what it maps in addition while it loads: each core of a partition loads a share of it.
 fn loading(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     let (p, _, _) = context.owner(core);
     let name = context.name(p);

@@ -1,4 +1,4 @@
-//! A guest reaches its memory, its channel pages and its devices with the declared rights, and
+//! A guest can access its memory, its channel pages and its devices with the declared rights, and
 //! nothing else.
 
 use plan::{PAGE, Range};
@@ -11,7 +11,7 @@ use crate::places::Places;
 use crate::registers;
 use crate::walk::Leaf;
 
-/// Checks a partition's memory rows and its stage 2; answers what that maps.
+/// Checks a partition's memory rows and its stage 2; returns what stage 2 maps.
 pub fn check(
     context: &Context<'_>,
     p: usize,
@@ -44,7 +44,7 @@ pub fn check(
     Some(leaves)
 }
 
-/// The rows of a partition's memory are the manifest's.
+/// Checks that the rows of a partition's memory are the manifest's.
 fn memory(context: &Context<'_>, p: usize, findings: &mut Findings) {
     let declared = &context.manifest().partition[p].memory;
     let rows = &context.image.partitions[p].memory;
@@ -91,7 +91,7 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     }
     let gic = &context.board().gic[0];
     if gic.version == 2 {
-        // Its first page: EL2 answers for GICV_DIR, which is alone in the second one.
+        // Only the first page is mapped: EL2 emulates the second one, which has only GICV_DIR.
         let gicv = Range { size: gic.gicv.size.min(PAGE), ..gic.gicv };
         list.push(Mapping {
             input: GUEST_GICC.base,
@@ -101,9 +101,9 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     list
 }
 
-/// Devices that write memory by themselves are passed through only where the manifest trusts them,
-/// for no SMMU holds them back; and where their addresses are their driver's. Answers those that
-/// are trusted: nothing else here binds them.
+/// Checks that devices that write memory by DMA are passed through only where the manifest trusts
+/// them, because there is no SMMU to confine them, and only to partitions whose guest addresses
+/// equal their physical addresses. Returns the trusted devices: no other claim confines them.
 pub fn check_devices(context: &Context<'_>, findings: &mut Findings) -> Vec<String> {
     let mut trusted = Vec::new();
     for (p, declared, row) in context.partitions() {
@@ -136,7 +136,7 @@ pub fn check_devices(context: &Context<'_>, findings: &mut Findings) -> Vec<Stri
     trusted
 }
 
-/// The pages each partition clears before any guest runs are those that it writes.
+/// Checks that each partition clears, before any guest runs, exactly the pages that it writes.
 pub fn check_clears(context: &Context<'_>, findings: &mut Findings) {
     for (p, _, row) in context.partitions() {
         let regions = context.ends.iter().filter(|end| end.partition == p);

@@ -57,9 +57,9 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
     }
 }
 
-/// What a partition's rows must be, each with a word for it.
+/// Returns the rows that a partition must have, each with its description.
 fn declared(context: &Context<'_>, p: usize) -> Vec<(Interrupt, String)> {
-    // A number that does not fit its row is found by the row that should have it.
+    // If a number does not fit its row, the row that should have it is reported.
     let row = |intid: u32, flags: u16, vcpu: usize| Interrupt {
         intid: u16::try_from(intid).unwrap_or(u16::MAX),
         flags,
@@ -101,7 +101,7 @@ fn words(row: &Interrupt) -> String {
     )
 }
 
-/// A physical SPI has one owner, exists, and is not EL2's.
+/// Checks that a physical SPI has one owner, exists, and is not EL2's.
 fn owners(context: &Context<'_>, findings: &mut Findings) {
     let gic = &context.board().gic[0];
     let uart = context.board().console.intid;

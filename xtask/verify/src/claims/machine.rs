@@ -1,5 +1,5 @@
-//! What the plan demands of the machine is what the board's file says, and the console's core is
-//! the manifest's.
+//! The plan demands the machine that the board's file describes, and the console's core is the
+//! manifest's.
 
 use plan::{END_POWER_OFF, END_WAIT, Midr, START_PSCI, START_SPIN_TABLE, Write};
 
@@ -92,7 +92,7 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
     }
 }
 
-/// EL2's bytes are its executable's; the words that the packer fills in apart.
+/// Checks that EL2's bytes are its executable's, except the words that the packer fills in.
 pub fn check_el2(context: &Context<'_>, findings: &mut Findings) {
     let image = context.image;
     let must = &context.inputs.el2.bytes;

@@ -1,4 +1,4 @@
-//! The claims, one module each, and what they share: who is who in plan and manifest.
+//! The claims, one module each, and the relation of plan and manifest that they share.
 
 pub mod channels;
 pub mod cores;
@@ -27,11 +27,12 @@ pub const GUEST_PL011: Range = Range { base: 0x0900_0000, size: PAGE };
 /// Its INTID.
 pub const GUEST_PL011_INTID: u32 = 33;
 
-/// An image beside what it must be. Its plan has as many cores and partitions as the manifest.
+/// An image, and the inputs that it must agree with. Its plan has as many cores and partitions as
+/// the manifest.
 pub struct Context<'a> {
     /// The image.
     pub image: &'a Image<'a>,
-    /// What it must be.
+    /// The inputs that it must agree with.
     pub inputs: &'a Inputs,
     /// Board core number of each core, by index.
     pub cores: Vec<u32>,
@@ -58,7 +59,7 @@ impl<'a> Context<'a> {
         &self.manifest().partition[partition].name
     }
 
-    /// Every partition: index, what is declared, its row.
+    /// Returns every partition: index, declaration, row.
     pub fn partitions(&self) -> impl Iterator<Item = (usize, &'a Partition, &'a PartitionRow)> {
         let declared = self.manifest().partition.iter().enumerate();
         let rows = self.image.partitions.iter();
@@ -83,7 +84,7 @@ impl<'a> Context<'a> {
         self.core_index(self.manifest().partition[partition].vcpus[vcpu].core)
     }
 
-    /// The partition, vCPU and class that the manifest gives the core of an index.
+    /// Returns the partition, vCPU and class that the manifest gives the core of an index.
     #[must_use]
     pub fn owner(&self, core: usize) -> (usize, usize, Class) {
         let number = self.cores[core];
@@ -96,7 +97,7 @@ impl<'a> Context<'a> {
         found.next().map_or((0, 0, Class::Compute), |(_, owner)| owner)
     }
 
-    /// `core 2 (control/0)`: the board's number, who runs there.
+    /// Returns `core 2 (control/0)`: the board's number, and the vCPU that runs there.
     #[must_use]
     pub fn core_name(&self, core: usize) -> String {
         let (p, vcpu, _) = self.owner(core);
@@ -128,7 +129,7 @@ impl<'a> Context<'a> {
         self.ends[2 * end.channel + 1 - end.side]
     }
 
-    /// `channel samples, sensor/0 to control/0`: what an end sends.
+    /// Returns `channel samples, sensor/0 to control/0`: the direction in which an end sends.
     #[must_use]
     pub fn direction(&self, end: End) -> String {
         let peer = self.peer(end);
@@ -142,7 +143,7 @@ impl<'a> Context<'a> {
         )
     }
 
-    /// What EL2 emulates at a partition's guest addresses.
+    /// Returns what EL2 emulates at a partition's guest addresses.
     #[must_use]
     pub fn emulated(&self, partition: usize) -> Vec<(&'static str, Range)> {
         let declared = &self.manifest().partition[partition];
@@ -161,7 +162,7 @@ impl<'a> Context<'a> {
         list
     }
 
-    /// What stage 2 of an end's partition makes of a guest address.
+    /// Translates a guest address by stage 2 of an end's partition.
     #[must_use]
     pub fn translated(&self, end: End, ipa: u64) -> Option<u64> {
         let core = self.core_row(end.partition, end.vcpu).row;
@@ -177,7 +178,7 @@ impl<'a> Context<'a> {
         regime.translate(self.image, ipa)
     }
 
-    /// Where the pages lie that an end writes: what its own stage 2 makes of them, or else its
+    /// Returns the address of the pages that an end writes, by its own stage 2, or else by its
     /// peer's.
     #[must_use]
     pub fn region(&self, end: End) -> Option<Range> {
@@ -190,14 +191,14 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Bytes of the pages that an end writes: a page of indices, then its data (`docs/guest-abi.md`,
-/// "Channel pages").
+/// Returns the bytes of the pages that an end writes: a page of indices, then its data
+/// (`docs/guest-abi.md`, "Channel pages").
 #[must_use]
 pub fn region_size(manifest: &Manifest, end: End) -> u64 {
     manifest.channel[end.channel].bytes[end.side].0.saturating_add(PAGE)
 }
 
-/// Whole pages around a range.
+/// Returns the whole pages around a range.
 #[must_use]
 pub fn paged(range: Range) -> Range {
     let base = range.base & !(PAGE - 1);

@@ -1,5 +1,5 @@
-//! A guest starts from the files its manifest names: what is copied where, where vCPU 0 starts,
-//! what it finds in x0.
+//! A guest starts from the files its manifest names: the copies and their addresses, vCPU 0's
+//! entry, and the value of x0.
 
 use plan::{Load, Memory};
 
@@ -21,7 +21,7 @@ pub fn check(context: &Context<'_>, p: usize, findings: &mut Findings) {
 struct Start<'s, 'a> {
     context: &'s Context<'a>,
     p: usize,
-    /// Load rows that nothing has accounted for yet.
+    /// Load rows that no file accounts for yet.
     left: Vec<Load>,
     findings: &'s mut Findings,
 }
@@ -44,8 +44,8 @@ impl<'a> Start<'_, 'a> {
         &self.context.image.partitions[self.p].memory
     }
 
-    /// Every load reads pristine images and writes one piece of its partition's memory; no two
-    /// write the same bytes.
+    /// Checks that every load reads pristine images and writes one piece of its partition's memory,
+    /// and that loads do not overlap.
     fn bounds(&mut self) {
         let image = self.context.image;
         let pristine =
@@ -76,7 +76,8 @@ impl<'a> Start<'_, 'a> {
         }
     }
 
-    /// Where a guest address of `size` bytes lies, if in one piece of memory.
+    /// Returns the physical address of `size` bytes at a guest address, if they are in one piece of
+    /// memory.
     fn physical(&self, ipa: u64, size: u64) -> Option<u64> {
         let mut pieces = self.memory().iter();
         pieces.find_map(|m| {
@@ -85,7 +86,7 @@ impl<'a> Start<'_, 'a> {
         })
     }
 
-    /// Takes the load that fills a guest address, and answers it with its contents.
+    /// Takes the load that fills a guest address, and returns it with its contents.
     fn take(&mut self, ipa: u64, what: &str) -> Option<(Load, &'a [u8])> {
         let mut left = self.left.iter();
         let found = left.position(|load| {
@@ -168,7 +169,8 @@ impl<'a> Start<'_, 'a> {
         });
     }
 
-    /// What the planner places lies in the first piece of memory (`docs/manifest.md`, `memory`).
+    /// Checks that an address that the planner chose is in the first piece of memory
+    /// (`docs/manifest.md`, `memory`).
     fn first(&mut self, ipa: u64, what: &str) {
         let piece = self.memory().first();
         if piece.is_none_or(|m| ipa.wrapping_sub(m.ipa) >= m.size) {
@@ -191,7 +193,7 @@ impl<'a> Start<'_, 'a> {
     }
 }
 
-/// Pristine bytes that no load reads are zero.
+/// Checks that pristine bytes that no load reads are zero.
 pub fn check_pristine(context: &Context<'_>, findings: &mut Findings) {
     let image = context.image;
     let rows = image.partitions.iter().flat_map(|row| &row.loads);

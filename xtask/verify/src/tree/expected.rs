@@ -1,6 +1,6 @@
-//! What a guest must be told: its cores, memory, interrupt controller, timers, PL011, channels and
-//! devices, from the manifest, the board and the rows that its stage 2 and interrupts are held
-//! against (`docs/guest-abi.md`, "Device tree"; bindings of Linux,
+//! The device tree that a guest must get: its cores, memory, interrupt controller, timers, PL011,
+//! channels and devices, from the manifest, the board and the rows that its stage 2 and interrupts
+//! are compared with (`docs/guest-abi.md`, "Device tree"; bindings of Linux,
 //! Documentation/devicetree/bindings).
 
 use super::node::{Node, references};
@@ -14,9 +14,9 @@ use plan::Range;
 const SPI: u32 = 0;
 const PPI: u32 = 1;
 const FIRST_PPI: u32 = 16;
-/// The secure and the EL2 physical timer, which the timer's binding lists and a guest has not.
+/// The secure and the EL2 physical timer, which the timer's binding lists and guests do not have.
 const OTHER_TIMERS: [u32; 2] = [29, 26];
-/// The clock that the emulated PL011 is said to run at.
+/// The clock rate that the tree gives for the emulated PL011.
 const UART_HZ: u32 = 24_000_000;
 
 impl Node {
@@ -60,7 +60,8 @@ impl Node {
     }
 }
 
-/// The tree of a partition, its initial RAM disk (guest address and bytes) where it has one.
+/// Returns the tree of a partition; `initrd` is its initial RAM disk's guest address and bytes, if
+/// it has one.
 pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> Node {
     let partition = &context.manifest().partition[p];
     let gic = format!("/interrupt-controller@{:x}/", GUEST_GICD.base);
@@ -101,8 +102,8 @@ pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> 
     root
 }
 
-/// An SPI as the GIC's binding writes it; INTIDs below the first SPI are refused with the interrupt
-/// map.
+/// Encodes an SPI as the GIC's binding does; the interrupt map's claim refuses INTIDs below the
+/// first SPI.
 fn line(intid: u32, trigger: Trigger) -> [u32; 3] {
     let trigger = match trigger {
         Trigger::Edge => 1,
@@ -157,7 +158,7 @@ fn memory(context: &Context<'_>, p: usize) -> Node {
 fn timer(context: &Context<'_>, partition: &Partition) -> Node {
     let [secure, el2] = OTHER_TIMERS;
     let [virt, phys] = TIMERS;
-    // The GICv2 binding has the cores that a PPI goes to in bits 15:8.
+    // The GICv2 binding gives a PPI's target cores in bits 15:8.
     let cores = match context.board().gic[0].version {
         2 => ((1u32 << partition.vcpus.len()) - 1) << 8,
         _ => 0,
@@ -193,7 +194,7 @@ fn clocks(node: Node, names: &[&str]) -> Node {
     node.refers("clocks", &vec!["/apb-pclk/"; names.len()]).texts("clock-names", names)
 }
 
-/// One node an end, with what its row says.
+/// Returns one node per end, with the contents of its row.
 fn channels(context: &Context<'_>, p: usize) -> Vec<Node> {
     let ends = context.ends_of(p);
     let nodes = ends.map(|(end, row)| {

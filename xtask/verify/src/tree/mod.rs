@@ -1,5 +1,5 @@
-//! Guest device trees: read by another library than the one that writes them, and held node by node
-//! and property by property against what the guest must be told.
+//! Guest device trees: read by another library than the one that writes them, and compared node by
+//! node and property by property with the expected tree.
 
 mod expected;
 mod node;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A device tree as nodes and properties, and what differs between two.
+//! A device tree as nodes and properties, and the differences of two.
 
 use super::wellformed;
 
-/// Properties whose cells are phandles, alone (`clocks`: the fixed clock takes no cells).
+/// Properties whose cells are only phandles (`clocks`: the fixed clock takes no cells).
 const REFERENCES: [&str; 3] = ["interrupt-parent", "clocks", "bulkhead,cpu"];
 
-/// Numbers that are no phandles (Devicetree Specification, 2.3.3; libfdt's and Linux's
+/// Numbers that are not phandles (Devicetree Specification, 2.3.3; libfdt's and Linux's
 /// `of_find_node_by_phandle`).
 const NO_PHANDLES: [u32; 2] = [0, u32::MAX];
 
-/// A node. Phandles are resolved: a reference holds the paths of its targets, and nodes lose their
+/// A node. Phandles are resolved: a reference has the paths of its targets, and nodes lose their
 /// numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
@@ -26,9 +26,9 @@ impl Node {
     /// Reads a flattened device tree.
     ///
     /// # Errors
-    /// What is malformed.
+    /// The part that is malformed.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        // The library trusts its input where this has looked first.
+        // The library relies on this check of its input.
         wellformed::check(bytes)?;
         let tree = fdt::Fdt::new(bytes).map_err(|error| error.to_string())?;
         let root = tree.find_node("/").ok_or("the tree has no root")?;
@@ -71,7 +71,7 @@ impl Node {
     }
 
     fn resolve(&mut self, path: &str, numbers: &[(u32, String)]) -> Result<(), String> {
-        // What a phandle's number is means nothing: where references lead does.
+        // A phandle's number has no meaning; only the targets of references do.
         self.properties.retain(|(name, _)| name != "phandle");
         let references = self.properties.iter_mut();
         for (name, value) in references.filter(|(name, _)| REFERENCES.contains(&name.as_str())) {
@@ -83,7 +83,7 @@ impl Node {
             });
             let targets: Option<Vec<_>> = targets.collect();
             let targets = targets.filter(|all| rest.is_empty() && !all.is_empty());
-            // Unresolved bytes must not stay: they could read like a path.
+            // Unresolved bytes are removed: they could read like a path.
             *value = match targets {
                 Some(targets) => self::references(targets.into_iter()),
                 None => {
@@ -114,7 +114,7 @@ impl Node {
         Some(u64::from_be_bytes(self.property(name)?.try_into().ok()?))
     }
 
-    /// Holds what was found against this node, which must be: `report` takes a path and what is
+    /// Compares the node that was found with this expected one: `report` takes a path and what is
     /// wrong there.
     pub fn compare(&self, found: &Node, path: &str, report: &mut dyn FnMut(&str, String)) {
         let at = if path.is_empty() { "/" } else { path };
@@ -160,7 +160,7 @@ pub fn references<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<u8> {
     paths.flat_map(|path| format!("&{path} ").into_bytes()).collect()
 }
 
-/// A value as people read it.
+/// Returns a value in readable form.
 fn shown(name: &str, value: &[u8]) -> String {
     let text = value.strip_suffix(&[0]).unwrap_or(value);
     let printable = |byte: &u8| (0x20..0x7f).contains(byte) || *byte == 0;

@@ -1,8 +1,8 @@
-//! Whether a flattened device tree is well-formed (Devicetree Specification, chapter 5), so far
-//! that the library may read it without surprises, and that no byte of it lies outside what the
-//! library shows: blocks follow each other, padding is zero, nothing is reserved.
+//! Checks that a flattened device tree is well-formed (Devicetree Specification, chapter 5), so
+//! that the library can read it safely, and that it has no byte outside what the library shows:
+//! blocks follow each other, padding is zero, nothing is reserved.
 
-/// Deepest tree that the library's fixed stacks hold, with room to spare.
+/// Deepest tree that fits the library's fixed stacks, with some reserve.
 const DEEPEST: usize = 16;
 const HEADER: usize = 40;
 /// Largest tree that Linux takes (Linux, Documentation/arch/arm64/booting.rst, 2).
@@ -11,7 +11,7 @@ const LARGEST: usize = 2 << 20;
 /// Checks a whole tree.
 ///
 /// # Errors
-/// The first thing that is malformed.
+/// The first malformed part.
 pub fn check(bytes: &[u8]) -> Result<(), String> {
     let word = |at: usize| -> Result<usize, String> {
         let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
@@ -36,8 +36,8 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     if total > LARGEST {
         return Err(format!("it has {total} bytes, Linux maps the first {LARGEST}"));
     }
-    // Header, an empty list of reservations, structure, strings; each where the one before ends, up
-    // to alignment.
+    // Header, an empty list of reservations, structure, strings; each starts at the end of the one
+    // before, aligned.
     let blocks = [(HEADER, 0, 1), (reserved, 16, 8), (structure, size, 4), (strings, text_size, 1)];
     let mut end = 0;
     for (start, size, align) in blocks {
@@ -57,8 +57,8 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     structure_block(&bytes[structure..structure + size], &bytes[strings..strings + text_size])
 }
 
-/// Tokens: nodes nest, properties come before children, names end, padding is zero, every string
-/// names a property.
+/// Checks the tokens: nodes nest, properties come before children, names end, padding is zero,
+/// every string is a property's name.
 fn structure_block(mut rest: &[u8], strings: &[u8]) -> Result<(), String> {
     let mut unnamed = vec![true; strings.len()];
     let mut depth = 0;
@@ -90,7 +90,7 @@ fn structure_block(mut rest: &[u8], strings: &[u8]) -> Result<(), String> {
             token => return Err(format!("token {token} where it makes no tree")),
         }
         if depth == 0 {
-            // The root has ended: only the end may follow.
+            // The root has ended: only the end token may follow.
             return match (take_word(&mut rest)?, rest.is_empty()) {
                 (9, true) if unnamed.contains(&true) => Err("a string that names nothing".into()),
                 (9, true) => Ok(()),
@@ -117,7 +117,7 @@ fn take(rest: &mut &[u8], length: usize) -> Result<(), String> {
     }
 }
 
-/// Length of a printable name that ends.
+/// Returns the length of a printable name that ends.
 fn name(bytes: &[u8]) -> Result<usize, String> {
     let length = bytes.iter().position(|&byte| byte == 0).ok_or("a name without an end")?;
     match bytes[..length].iter().all(u8::is_ascii_graphic) {

@@ -1,5 +1,5 @@
-//! Good images in memory, and what is needed to spoil them: a planner that errs, the check sum made
-//! right again, a small walker that finds the descriptor to change.
+//! Good images in memory, and helpers that spoil them: a planner with a mistake, a corrected
+//! checksum, a small walker that finds the descriptor to change.
 #![allow(dead_code, reason = "each test program uses a part; what none uses is found by reading")]
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub struct Good {
     pub name: String,
     /// The planner's model.
     pub system: System,
-    /// What the image is held against.
+    /// The inputs that the image is compared with.
     pub inputs: Inputs,
     /// The image.
     pub image: Vec<u8>,
@@ -36,12 +36,12 @@ pub fn root() -> PathBuf {
     root.expect("the repository").to_path_buf()
 }
 
-/// Every shipped system, and one with everything that a manifest can say.
+/// Every shipped system, and one with every feature of manifests.
 pub fn shipped() -> Vec<Good> {
     of_folders(&["boards/qemu-virt/systems", "boards/rpi4/systems", "xtask/verify/tests/systems"])
 }
 
-/// These, and every one of the system tests.
+/// The systems of `shipped`, and every one of the system tests.
 pub fn systems() -> Vec<Good> {
     let mut all = shipped();
     all.extend(of_folders(&["tests/systems"]));
@@ -59,13 +59,13 @@ fn of_folders(folders: &[&str]) -> Vec<Good> {
     paths.iter().map(|path| good(path)).collect()
 }
 
-/// The system with everything.
+/// The system with every feature.
 pub fn full() -> Good {
     good(&root().join("xtask/verify/tests/systems/full.toml"))
 }
 
-/// The path of a program's file, which always holds the same `bytes`. Another process may write it
-/// at this moment, so it comes to its name whole.
+/// Returns the path of a program's file, which always has the same `bytes`. Another process may
+/// write it at the same time, so the complete file is renamed to its name.
 pub fn program(name: &str, bytes: &[u8]) -> PathBuf {
     let path = runner::workspace::target_dir().join("tmp").join(name);
     let new = path.with_extension(runner::workspace::unique());
@@ -74,12 +74,12 @@ pub fn program(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// The system with a device that writes memory by itself.
+/// The system with a device that writes memory by DMA.
 pub fn trusted() -> Good {
     good(&root().join("xtask/verify/tests/systems/trusted.toml"))
 }
 
-/// The system whose pieces of memory follow each other for the guest, and in RAM in another order.
+/// The system whose pieces of memory are adjacent for the guest, and in another order in RAM.
 pub fn apart() -> Good {
     good(&root().join("xtask/verify/tests/systems/apart.toml"))
 }
@@ -114,15 +114,15 @@ fn good(path: &Path) -> Good {
     Good { name, system, inputs, image }
 }
 
-/// The inputs of a manifest's text on the board of QEMU.
+/// Reads the inputs of a manifest's text on the board of QEMU.
 pub fn manifest(text: &str) -> anyhow::Result<Inputs> {
     let board = std::fs::read_to_string(root().join("boards/qemu-virt/board.toml"))?;
     let mut guests = |_: &str| Ok(guest_elf());
     Inputs::of(Manifest::read(text)?, &board, &el2_elf(), &mut |_| Ok(vec![1; 64]), &mut guests)
 }
 
-/// The planner with a mistake: `change` may alter what it has decided, and every later step follows
-/// that.
+/// Runs the planner with a mistake: `change` may alter its decisions, and every later step follows
+/// them.
 pub fn compile(
     system: &System,
     change: impl Fn(&mut place::Places, &mut Vec<guest::Guest>),
@@ -131,7 +131,7 @@ pub fn compile(
     image.expect("an image").bytes
 }
 
-/// An image taken apart, to be changed.
+/// The parts of an image, for changes.
 pub struct Parts<'a> {
     pub image: &'a [u8],
     pub plan: usize,
@@ -145,7 +145,7 @@ impl<'a> Parts<'a> {
         Self { image, plan, header }
     }
 
-    /// Where the elements of an array lie in the image.
+    /// Returns the offsets of the elements of an array in the image.
     pub fn span<T>(&self, array: Array) -> impl Iterator<Item = usize> + use<T> {
         let start = self.plan + array.offset as usize;
         (0..array.count as usize).map(move |n| start + n * size_of::<T>())
@@ -164,12 +164,12 @@ impl<'a> Parts<'a> {
         self.array(self.header.partitions)
     }
 
-    /// Where a physical address of the moved image lies in the file.
+    /// Returns the offset in the file of a physical address of the moved image.
     pub fn offset(&self, address: u64) -> usize {
         (address - self.header.el2_base) as usize
     }
 
-    /// Every translation table, by the roots that the rows name.
+    /// Returns the offsets of every translation table, by the roots that the rows name.
     pub fn tables(&self) -> Vec<usize> {
         let mut found = BTreeMap::new();
         for core in self.cores() {
@@ -200,7 +200,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Where the descriptor lies that maps an input address.
+    /// Returns the offset of the descriptor that maps an input address.
     pub fn leaf(&self, root: u64, bits: u32, start: u32, input: u64) -> usize {
         let mut table = root;
         for level in start..4 {
@@ -217,21 +217,21 @@ impl<'a> Parts<'a> {
         panic!("{input:#x}: a walk without an end")
     }
 
-    /// Where the stage-2 descriptor lies that maps a guest address.
+    /// Returns the offset of the stage-2 descriptor that maps a guest address.
     pub fn guest_leaf(&self, core: &Core, ipa: u64) -> usize {
         let start = 2 - (core.vtcr >> 6 & 3) as u32;
         let bits = 64 - (core.vtcr & 0x3f) as u32;
         self.leaf(core.vttbr & 0xffff_ffff_ffff, bits, start, ipa)
     }
 
-    /// Where EL2's descriptor lies that maps an address.
+    /// Returns the offset of EL2's descriptor that maps an address.
     pub fn el2_leaf(&self, root: u64, address: u64) -> usize {
         let bits = 64 - (self.header.tcr & 0x3f) as u32;
         let start = (0..3).rev().find(|level| bits <= 48 - 9 * level).unwrap_or(0);
         self.leaf(root, bits, start, address)
     }
 
-    /// Where each partition's device tree lies in the image.
+    /// Returns the place of each partition's device tree in the image.
     pub fn trees(&self) -> Vec<Span<usize>> {
         let trees = self.partitions().into_iter().map(|partition| {
             let memory: Vec<plan::Memory> = self.array(partition.memory);
@@ -258,7 +258,7 @@ pub fn put(image: &mut [u8], at: usize, value: u64) {
     image[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }
 
-/// Makes the check sum right again: a refusal by it does not count.
+/// Corrects the checksum, because a refusal by it would not count.
 pub fn seal(image: &mut [u8]) {
     let plan = word(image, 64) as usize;
     let header = image.get(plan..).map(Header::read_from_prefix);
@@ -266,7 +266,7 @@ pub fn seal(image: &mut [u8]) {
         return;
     };
     let size = header.size as usize;
-    // A spoilt size leaves nothing to sum up; it is refused by its bounds.
+    // With a spoilt size there are no bytes to sum up; the bounds refuse it.
     if let Some(bytes) = image.get_mut(plan..plan.saturating_add(size))
         && size > size_of::<Header>()
     {
@@ -311,7 +311,7 @@ fn elf(kind: u16, entry: u64, segments: &[(u32, u64, Vec<u8>, u64)]) -> Vec<u8> 
     file
 }
 
-/// An executable with the header and segments that EL2's has, and nothing in it to run.
+/// Returns an executable with the header and segments that EL2's has, but without code.
 pub fn el2_elf() -> Vec<u8> {
     let mut text = vec![0xe1; 0x1800];
     text[..80].fill(0);
@@ -324,8 +324,8 @@ pub fn el2_elf() -> Vec<u8> {
     elf(3, 0, &segments)
 }
 
-/// An arm64 Image of 64 bytes, which fills 1 MiB from 0 bytes behind a multiple of 2 MiB; Debian's
-/// initial RAM disk too.
+/// An arm64 Image of 64 bytes, which fills 1 MiB from 0 bytes after a multiple of 2 MiB. It is also
+/// used as Debian's initial RAM disk.
 pub fn kernel_image() -> Vec<u8> {
     let mut file = vec![0; 64];
     file[16..24].copy_from_slice(&(1u64 << 20).to_le_bytes());
@@ -333,7 +333,7 @@ pub fn kernel_image() -> Vec<u8> {
     file
 }
 
-/// A guest of two segments, one with zeros behind it.
+/// A guest of two segments, one with zeros after it.
 pub fn guest_elf() -> Vec<u8> {
     let segments =
         [(5, 0x4008_0000, vec![0x61; 5000], 5000), (6, 0x4008_2000, vec![0x62; 100], 9000)];

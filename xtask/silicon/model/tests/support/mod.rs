@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A machine of two cores, told what to do one event at a time.
+//! A machine of two cores, driven one event at a time.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use silicon_model::{At, Config, Event, Gic, Memory, Model, Site};
 
 /// RAM, 1 GiB. The loader cleaned its first half.
 pub const RAM: u64 = 0x4000_0000;
-/// A line for everything.
+/// A line that every test may use.
 pub const DATA: u64 = RAM + 0x1000;
 /// A line that the loader may have left dirty.
 pub const UNCLEAN: u64 = RAM + 0x3000_0000;
@@ -17,7 +17,7 @@ pub const UNCLEAN: u64 = RAM + 0x3000_0000;
 pub const RELEASE: u64 = RAM + 0xd8;
 /// EL2's root table, and its entry that maps RAM.
 pub const ROOT: u64 = RAM + 0x10_0000;
-/// See there.
+/// The entry's address.
 pub const TABLE_ENTRY: u64 = ROOT + 8;
 /// A block of 1 GiB at `RAM`, valid, Normal, Write-Back.
 pub const VALID_ENTRY: u64 = RAM | 1 << 10 | 1;
@@ -30,7 +30,7 @@ pub const GICC: u64 = 0x0801_0000;
 /// 32 bits of address, walks through the caches; SL0 = 1 for stage 2.
 const CONTROL: u64 = 32 | 5 << 8 | 3 << 12 | 1 << 6;
 
-/// Words of memory.
+/// Memory, by words.
 pub struct Words(BTreeMap<u64, u64>);
 
 impl Memory for Words {
@@ -63,7 +63,7 @@ impl Machine {
         Self { model, memory, pc: 0x1000 }
     }
 
-    /// `core` does something at EL2, each time at another instruction.
+    /// Makes `core` do something at EL2, each time at another instruction.
     pub fn does(&mut self, core: usize, event: Event) {
         self.pc += 4;
         let site = self.model.site(Site { pc: self.pc, el: 2, firmware: false });
@@ -80,7 +80,7 @@ impl Machine {
         self.does(core, Event::Access(Access { pa, size, store, exclusive }));
     }
 
-    /// Firmware reads `pa` with its caches off.
+    /// Reads `pa` by firmware with its caches off.
     pub fn firmware_load(&mut self, core: usize, pa: u64) {
         let (size, store, exclusive) = (8, false, false);
         let access = Access { pa, size, store, exclusive };
@@ -104,25 +104,25 @@ impl Machine {
         self.does(core, Event::Device(Device { pa, value, store }));
     }
 
-    /// What memory holds.
+    /// Sets the contents of memory.
     pub fn poke(&mut self, pa: u64, word: u64) {
         self.memory.0.insert(pa, word);
     }
 
-    /// EL2's translation registers are written.
+    /// Writes EL2's translation registers.
     pub fn translation(&mut self, core: usize) {
         self.does(core, Event::Write(Register::MairEl2, 0xff));
         self.does(core, Event::Write(Register::TcrEl2, CONTROL));
         self.does(core, Event::Write(Register::Ttbr0El2, ROOT));
     }
 
-    /// And stage 2's.
+    /// Writes stage 2's translation registers.
     pub fn stage_2(&mut self, core: usize) {
         self.does(core, Event::Write(Register::VtcrEl2, CONTROL));
         self.does(core, Event::Write(Register::VttbrEl2, STAGE_2 | 1 << 48));
     }
 
-    /// EL2's MMU and caches go on, as they should.
+    /// Switches EL2's MMU and caches on, in the right way.
     pub fn caches_on(&mut self, core: usize) {
         self.translation(core);
         self.does(core, Event::Isb);
