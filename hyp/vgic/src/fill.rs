@@ -157,13 +157,16 @@ impl<H: Hardware> Vcpu<'_, H> {
         NONE
     }
 
-    /// Makes another core that is responsible for an SPI sync, if that core may not have seen yet
-    /// that there is something to do. A holder has seen what is pending.
+    /// Makes the core that is responsible for an SPI sync, if that core may not have seen yet that
+    /// there is something to do. A holder has seen what is pending. It may be this core: a sibling
+    /// that enables the SPI while it is on its way to the unheld ones sees it in neither place.
     fn pass_on(&mut self, index: usize, bit: u32) {
         let intid = intid(index, bit);
         let core = self.responsible_vcpu(intid);
         let is_unseen = self.gic.holder(intid).is_none() && self.signals(index, bit);
-        if core != self.own && (is_unseen || self.word(index).requested() & bit != 0) {
+        let is_own = core == self.own;
+        let is_requested = !is_own && self.word(index).requested() & bit != 0;
+        if is_requested || is_unseen && (!is_own || self.deliverable(index, bit)) {
             self.post(core, RESYNC);
         }
     }
@@ -200,6 +203,8 @@ impl<H: Hardware> Vcpu<'_, H> {
         if !self.signals(index, bit) || !self.deliverable(index, bit) {
             if latch.pending.get() & bit != 0 {
                 self.delivery.active_latched_pending |= 1 << register;
+                // EL2 must see the end: an enable looks only for interrupts that no vCPU holds.
+                entry |= if self.is_physical(index, bit) { 0 } else { Entry::REPORT_END };
             }
         } else if (entry ^ next) & Entry::RANK == 0 {
             entry |= Entry::PENDING;

@@ -58,8 +58,10 @@ impl<H: Hardware> Vcpu<'_, H> {
         if (latch.pending.get() | latch.active.get()) & bit == 0 {
             self.gic.release(intid, self.own);
         }
-        // Last, because from here on it may arrive again, and on another core too.
-        if !self.hardware.is_linked() && entry.is_reported() && self.is_physical(index, bit) {
+        // Last, because from here on it may arrive again, and on another core too. One that was
+        // given no state, because a sibling disabled it at that moment, has not ended.
+        let has_ended = entry.is_reported() && latch.pending.get() & bit == 0;
+        if !self.hardware.is_linked() && has_ended && self.is_physical(index, bit) {
             self.hardware.deactivate(intid);
         }
     }
@@ -83,7 +85,10 @@ impl<H: Hardware> Vcpu<'_, H> {
             if is_mine && self.latches(index).active.get() & bit != 0 {
                 self.word(index).clear_active.set(bit);
                 self.apply_requests(index, bit);
-                self.gic.release(first, self.own);
+                // One that is pending too is this vCPU's to pass on.
+                if self.latches(index).pending.get() & bit == 0 {
+                    self.gic.release(first, self.own);
+                }
             }
             self.set_acknowledged(first, 0);
         }

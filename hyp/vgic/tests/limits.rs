@@ -82,7 +82,8 @@ fn enabled_while_a_sibling_writes(changes: usize) -> Machine {
             Vcpu::new(&gic, 1, &mut delivery, &mut hardware).write(None, offset, 4, 1 << 13);
         }
     }));
-    machine.set_gicd(0, 0x104, 1 << 13);
+    // Not the fast path, which writes once more.
+    machine.vcpu(0).write(None, 0x104, 4, 1 << 13);
     machine.cores[0].meanwhile = None;
     machine
 }

@@ -41,6 +41,32 @@ fn an_edge_while_active_comes_again_after_the_end() {
     assert_eq!(machine.maintenances, 0);
 }
 
+/// A handler masks its doorbell, the peer rings, the handler ends and unmasks, in both orders: the
+/// doorbell comes again, also where EL2 answers the enable on its fast path.
+#[test]
+fn a_doorbell_rung_while_active_and_disabled_comes_with_its_enable() {
+    let (enable, disable) =
+        (0x100 + 4 * (DOORBELL as u64 / 32), 0x180 + 4 * (DOORBELL as u64 / 32));
+    for ends_first in [true, false] {
+        let mut machine = partition(1, 4);
+        machine.vcpu(0).inject(DOORBELL);
+        assert_eq!(machine.cores[0].acknowledge(), Some(DOORBELL));
+        machine.set_gicd(0, disable, 1 << (DOORBELL % 32));
+        machine.vcpu(0).inject(DOORBELL);
+        if ends_first {
+            machine.cores[0].end(DOORBELL);
+            machine.settle();
+            assert_eq!(machine.cores[0].acknowledge(), None);
+        }
+        machine.set_gicd(0, enable, 1 << (DOORBELL % 32));
+        if !ends_first {
+            machine.cores[0].end(DOORBELL);
+        }
+        machine.settle();
+        assert_eq!(machine.cores[0].acknowledge(), Some(DOORBELL), "{ends_first}");
+    }
+}
+
 #[test]
 fn a_timer_costs_one_list_register_write_linked_to_hardware() {
     let mut machine = partition(1, 4);

@@ -164,6 +164,15 @@ impl<const V2: bool> Machine<V2> {
     }
     /// It writes there.
     pub fn write(&mut self, core: usize, offset: u64, size: u64, value: u64) {
+        // EL2 tries the fast path first.
+        if size == 4
+            && let Some(waits) = self.vcpu(core).enable_spis(offset, value as u32)
+        {
+            if waits != 0 {
+                self.vcpu(core).settle_spis(offset, waits);
+            }
+            return;
+        }
         match V2 {
             true => self.vcpu(core).write_v2(offset, size, value),
             false => self.vcpu(core).write(None, offset, size, value),
