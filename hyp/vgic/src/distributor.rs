@@ -7,7 +7,7 @@ use crate::vcpu::{Vcpu, intid};
 /// How often hardware is written, because a sibling changed the words meanwhile, for one write of a
 /// register. If a guest's vCPUs change these as often, hardware may keep an earlier state until the
 /// next change.
-const BOUND: usize = 8;
+pub(crate) const BOUND: usize = 8;
 
 impl<H: Hardware> Vcpu<'_, H> {
     /// [`Physical::write_bank`](crate::Physical::write_bank), not inlined: many paths end with it.

@@ -9,6 +9,7 @@
 //! register shows in EOIcount (LRENPIE); VGrpEIE reports that a disabled group is enabled.
 
 use crate::atomic::Ordering::Relaxed;
+use crate::distributor::BOUND;
 use crate::hardware::{Bank, Entry, Hardware, control, interface};
 use crate::state::{RESYNC, WORDS};
 use crate::vcpu::{Vcpu, intid, place};
@@ -49,7 +50,16 @@ impl<H: Hardware> Vcpu<'_, H> {
                 continue;
             }
             for number in Bits(self.live(self.own, index)) {
-                let mut rank = self.rank(index, 1 << number, off);
+                let mut rank = NONE;
+                // Again where a sibling has enabled an SPI on its way to the unheld ones: the
+                // sibling has seen it in neither place.
+                for _ in 0..BOUND {
+                    rank = self.rank(index, 1 << number, off);
+                    let is_unheld = self.word(index).unheld.get() >> number & 1 != 0;
+                    if rank != NONE || !is_unheld || !self.deliverable(index, 1 << number) {
+                        break;
+                    }
+                }
                 for register in Bits(usable) {
                     let other = &mut ranks[register as usize & 15];
                     if rank < *other {
@@ -157,16 +167,13 @@ impl<H: Hardware> Vcpu<'_, H> {
         NONE
     }
 
-    /// Makes the core that is responsible for an SPI sync, if that core may not have seen yet that
-    /// there is something to do. A holder has seen what is pending. It may be this core: a sibling
-    /// that enables the SPI while it is on its way to the unheld ones sees it in neither place.
+    /// Makes another core that is responsible for an SPI sync, if that core may not have seen yet
+    /// that there is something to do. A holder has seen what is pending.
     fn pass_on(&mut self, index: usize, bit: u32) {
         let intid = intid(index, bit);
         let core = self.responsible_vcpu(intid);
         let is_unseen = self.gic.holder(intid).is_none() && self.signals(index, bit);
-        let is_own = core == self.own;
-        let is_requested = !is_own && self.word(index).requested() & bit != 0;
-        if is_requested || is_unseen && (!is_own || self.deliverable(index, bit)) {
+        if core != self.own && (is_unseen || self.word(index).requested() & bit != 0) {
             self.post(core, RESYNC);
         }
     }

@@ -333,6 +333,23 @@ fn a_software_spi_that_is_routed_back_is_not_lost() {
 }
 
 /// vCPU 0 hands it over while vCPU 1 clears it and makes it pending again: no request is lost.
+/// vCPU 0 lets go of an SPI that is disabled, and a sibling enables it, by EL2's fast path.
+#[test]
+fn an_enable_while_a_disabled_spi_is_let_go_is_not_lost() {
+    model(|| {
+        let mut machine = partition();
+        machine.set_gicd(0, 0x184, 1 << (SOFTWARE % 32));
+        let enable = |core: &mut Core| {
+            let waits = core.vcpu().enable_spis(0x104, 1 << (SOFTWARE % 32)).unwrap();
+            if waits != 0 {
+                core.vcpu().settle_spis(0x104, waits);
+            }
+        };
+        at_once(&mut machine, &[(0, |core| core.vcpu().inject(SOFTWARE)), (1, enable)]);
+        comes_once(&mut machine, SOFTWARE, 0);
+    });
+}
+
 #[test]
 fn a_request_to_a_software_spi_that_moves_is_not_lost() {
     model(|| {
