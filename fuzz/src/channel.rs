@@ -1,10 +1,10 @@
 //! Target `channel`: an honest end of a channel, and a peer that writes any value to any of its
 //! pages between any two calls.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arbitrary::{Arbitrary, Unstructured};
-use channel::{Consumer, Error, Indices, Producer, Region, layout, open};
+use channel::{Consumer, Error, Indices, Pair, Producer, Region, layout, open};
 
 /// The four indices of a region.
 const INDICES: [usize; 4] =
@@ -12,14 +12,14 @@ const INDICES: [usize; 4] =
 
 /// One end's pages.
 struct Memory {
-    page: Vec<AtomicU32>,
+    page: Vec<AtomicU64>,
     data: Vec<AtomicU64>,
 }
 
 impl Memory {
     fn new(words: usize, start: u32) -> Self {
         Self {
-            page: (0..layout::DATA / 4).map(|_| start.into()).collect(),
+            page: (0..layout::DATA / 8).map(|_| u64::from(start).into()).collect(),
             data: (0..words).map(|_| 0.into()).collect(),
         }
     }
@@ -31,11 +31,11 @@ impl Memory {
     }
 
     fn index(&self, at: usize) -> u32 {
-        self.page[at / 4].load(Relaxed)
+        self.page[at / 8].load(Relaxed) as u32
     }
 
     fn words(&self) -> Vec<u64> {
-        let page = self.page.iter().map(|word| word.load(Relaxed).into());
+        let page = self.page.iter().map(|word| word.load(Relaxed));
         let data = self.data.iter().map(|word| word.load(Relaxed));
         page.chain(data).collect()
     }
@@ -45,6 +45,8 @@ impl Memory {
 enum Step {
     /// The peer writes an index, or moves it.
     Index(u8, u32),
+    /// The peer writes an index of another life, which cleared pages are too.
+    Life(u8, u64),
     Nudge(u8, i16),
     /// The peer writes data.
     Data(u16, u64),
@@ -70,15 +72,17 @@ fn steps(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let doorbells: [bool; 2] = input.arbitrary()?;
     let start = start & !7;
     let [mine, theirs] = shifts.map(|shift| Memory::new(2 << (shift % 5), start));
-    let (mut tx, mut rx) = open(mine.region(doorbells[0]), theirs.region(doorbells[1]));
+    let (mut tx, mut rx) =
+        open(mine.region(doorbells[0]), theirs.region(doorbells[1]), Pair::default());
     // This end's own count of its bytes.
     let (mut sent, mut received) = (start, start);
     for step in input.arbitrary_iter()? {
         let step = step?;
         match step {
-            Step::Index(which, value) => strike(&theirs, which, |_| value),
+            Step::Index(which, value) => strike(&theirs, which, |_| value.into()),
+            Step::Life(which, value) => strike(&theirs, which, |_| value),
             Step::Nudge(which, by) => {
-                strike(&theirs, which, |old| old.wrapping_add_signed(by.into()));
+                strike(&theirs, which, |old| (old as u32).wrapping_add_signed(by.into()).into());
             }
             Step::Data(at, value) => {
                 theirs.data[at as usize % theirs.data.len()].store(value, Relaxed)
@@ -100,8 +104,8 @@ fn steps(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     Ok(())
 }
 
-fn strike(memory: &Memory, which: u8, new: impl Fn(u32) -> u32) {
-    let word = &memory.page[INDICES[which as usize % INDICES.len()] / 4];
+fn strike(memory: &Memory, which: u8, new: impl Fn(u64) -> u64) {
+    let word = &memory.page[INDICES[which as usize % INDICES.len()] / 8];
     word.store(new(word.load(Relaxed)), Relaxed);
 }
 
@@ -137,8 +141,10 @@ fn act(
                 let fits = usize::from(at) + 8 <= len;
                 assert_eq!(view.read(at.into(), &mut buffer[..8]).is_ok(), fits);
                 if release {
-                    view.release();
-                    *received = received.wrapping_add(record(len));
+                    match view.release() {
+                        Ok(()) => *received = received.wrapping_add(record(len)),
+                        Err(error) => failed = Some(error),
+                    }
                 }
             }
             Err(error) => failed = Some(error),
@@ -174,7 +180,7 @@ fn act(
                 assert!(there <= rx.capacity());
             }
         }
-        Step::Index(..) | Step::Nudge(..) | Step::Data(..) | Step::Length(..) => {}
+        Step::Index(..) | Step::Life(..) | Step::Nudge(..) | Step::Data(..) | Step::Length(..) => {}
     }
     // A direction that the peer broke stays closed, and each use of it returns the error.
     if failed == Some(Error::PeerCorrupt) {

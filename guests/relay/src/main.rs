@@ -142,8 +142,8 @@ fn forward(from: &mut Link, to: &mut Link, check: impl Fn(Header, usize)) -> Res
     let mut copied = target.first.iter().chain(target.second);
     let mut word = || copied.next().map_or(0, |word| word.load(Relaxed));
     check(Header::from_words(word(), word()), length);
+    view.release()?;
     lease.commit(length);
-    view.release();
     Ok(true)
 }
 

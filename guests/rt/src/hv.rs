@@ -46,11 +46,23 @@ pub fn vcpu() -> Answer {
     query(query::VCPU)
 }
 
-/// Returns the pages of a channel end: IPA and bytes of the pages that the caller writes, IPA of
-/// those that it reads.
-pub fn channel(handle: u64) -> Result<[u64; 3], i64> {
-    let [x0, x1, x2, x3] = hvc(call::CHANNEL.into(), [handle, 0, 0]);
-    if x0 == 0 { Ok([x1, x2, x3]) } else { Err(x0 as i64) }
+/// Returns the generation of the caller's partition, which has the channel end.
+pub fn generation(handle: u64) -> Answer {
+    let mut x0 = u64::from(call::CHANNEL);
+    let generation;
+    // SAFETY: as in `hvc`; this call changes x4 too.
+    unsafe {
+        asm!(
+            "hvc #0",
+            inout("x0") x0,
+            inout("x1") handle => _,
+            out("x2") _,
+            out("x3") _,
+            out("x4") generation,
+            options(nostack),
+        );
+    }
+    if x0 == 0 { Ok(generation) } else { Err(x0 as i64) }
 }
 
 /// Sends a doorbell to the peer; returns one of `abi::ring`.
@@ -68,9 +80,10 @@ pub fn status(handle: u64, item: u64) -> Answer {
     answer(call::STATUS, handle, item)
 }
 
-/// Returns the state of the peer's partition: one of `abi::state`.
-pub fn peer(handle: u64) -> Answer {
-    answer(call::PEER, handle, 0)
+/// Returns the state of the peer's partition, one of `abi::state`, and its generation.
+pub fn peer(handle: u64) -> Result<(u32, u16), i64> {
+    let [x0, x1, ..] = hvc(call::PEER.into(), [handle, 0, 0]);
+    if (x0 as i64) < 0 { Err(x0 as i64) } else { Ok((x0 as u32, x1 as u16)) }
 }
 
 /// Returns how often EL2 was entered on the core of this partition's `vcpu` for `reason` (0 to
@@ -78,6 +91,11 @@ pub fn peer(handle: u64) -> Answer {
 pub fn entries(vcpu: u64, reason: usize) -> Answer {
     debug_assert!(reason < Reason::COUNT);
     answer(call::ENTRIES, vcpu, reason as u64)
+}
+
+/// Sets the partition's watchdog to a time-out in microseconds; 0 switches it off.
+pub fn watchdog(microseconds: u64) -> Answer {
+    answer(call::WATCHDOG, microseconds, 0)
 }
 
 /// Gives the partition up. If the hypervisor is not Bulkhead, switches the machine off.

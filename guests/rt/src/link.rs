@@ -4,9 +4,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 use core::slice;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::AtomicU64;
 
-use channel::{Consumer, Doorbell, Indices, Lease, Producer, Region, View};
+use channel::{Consumer, Doorbell, Indices, Lease, Pair, Producer, Region, View};
 
 use crate::tree::ChannelNode;
 use crate::{Tree, Wait, hv, interrupt, mmu, smp, timer};
@@ -20,6 +20,8 @@ pub enum Error {
     Call(i64),
     /// The deadline passed.
     Timeout,
+    /// The peer has started again: see [`Link::reconnect`].
+    Restarted,
 }
 
 impl From<channel::Error> for Error {
@@ -34,6 +36,7 @@ impl fmt::Display for Error {
             Self::Ring(error) => error.fmt(f),
             Self::Call(abi::error::PEER_DOWN) => f.write_str("the peer does not run"),
             Self::Call(error) => write!(f, "the doorbell was refused with {error}"),
+            Self::Restarted => f.write_str("the peer has started again"),
             Self::Timeout => f.write_str("the peer did not answer in time"),
         }
     }
@@ -46,6 +49,8 @@ pub struct Link {
     pub node: ChannelNode,
     producer: Producer<'static>,
     consumer: Consumer<'static>,
+    regions: [Region<'static>; 2],
+    pair: Pair,
 }
 
 impl Link {
@@ -64,7 +69,7 @@ impl Link {
                 let data = address as usize + channel::layout::DATA;
                 let words = (size as usize - channel::layout::DATA) / size_of::<AtomicU64>();
                 (
-                    slice::from_raw_parts(address as *const AtomicU32, channel::layout::DATA / 4),
+                    slice::from_raw_parts(address as *const AtomicU64, channel::layout::DATA / 8),
                     slice::from_raw_parts(data as *const AtomicU64, words),
                 )
             };
@@ -75,17 +80,55 @@ impl Link {
             })
         });
         let (own, peer): (Result<_, channel::Error>, Result<_, _>) = (own, peer);
-        let (producer, consumer) = channel::open(own.ok()?, peer.ok()?);
+        let regions = [own.ok()?, peer.ok()?];
+        let own = hv::generation(node.handle).unwrap_or_default() as u16;
+        let pair = Pair { own, peer: ask(&node).1 };
+        let (producer, consumer) = channel::open(regions[0], regions[1], pair);
         node.wait.prepare();
         if let Some(intid) = node.intid {
             interrupt::enable(intid);
         }
-        Some(Self { node, producer, consumer })
+        let link = Self { node, producer, consumer, regions, pair };
+        link.announce();
+        Some(link)
     }
 
     /// Returns the state of the peer's partition: one of `abi::state`.
     pub fn peer(&self) -> u32 {
-        hv::peer(self.node.handle).map_or(abi::state::LOADING, |state| state as u32)
+        ask(&self.node).0
+    }
+
+    /// Returns the generation of the peer's partition that this end is open for.
+    pub fn peer_generation(&self) -> u16 {
+        self.pair.peer
+    }
+
+    /// Opens the end anew if the peer has started again. Returns how many messages that were sent
+    /// are lost at most, or `None` if the peer's life is the one that the end is open for.
+    pub fn reconnect(&mut self) -> Option<u32> {
+        let peer = ask(&self.node).1;
+        if peer == self.pair.peer {
+            return None;
+        }
+        let lost = self.producer.unconsumed();
+        self.pair.peer = peer;
+        let [own, peer] = self.regions;
+        (self.producer, self.consumer) = channel::open(own, peer, self.pair);
+        self.announce();
+        Some(lost)
+    }
+
+    /// Rings the peer, which may wait for this end to open. It may also be down, or take no
+    /// doorbells.
+    fn announce(&self) {
+        if self.node.peer_wait == Wait::Doorbell {
+            let _ = hv::ring(self.node.handle);
+        }
+    }
+
+    /// Returns whether the peer has started again since this end was opened.
+    fn has_restarted(&self) -> bool {
+        has_restarted(&self.node, self.pair)
     }
 
     /// Puts a message into the ring without publishing it yet, and waits for room until `deadline`
@@ -96,7 +139,9 @@ impl Link {
     /// The peer is down, broke the protocol, or made no room in time.
     pub fn push(&mut self, message: &[u8], deadline: u64) -> Result<(), Error> {
         match self.producer.push(&[message]) {
-            Err(channel::Error::Full) => self.wait_room(message.len(), deadline)?,
+            Err(channel::Error::Full | channel::Error::NotConnected) => {
+                self.wait_room(message.len(), deadline)?
+            }
             other => return Ok(other?),
         }
         Ok(self.producer.push(&[message])?)
@@ -109,7 +154,8 @@ impl Link {
     ///
     /// As [`Link::push`].
     pub fn lease(&mut self, length: usize, deadline: u64) -> Result<Lease<'_, 'static>, Error> {
-        if let Err(channel::Error::Full) = self.producer.reserve(length) {
+        let refusal = self.producer.reserve(length).err();
+        if let Some(channel::Error::Full | channel::Error::NotConnected) = refusal {
             self.wait_room(length, deadline)?;
         }
         Ok(self.producer.reserve(length)?)
@@ -128,6 +174,9 @@ impl Link {
             self.ring(wait.doorbell)?;
             if wait.ready {
                 return Ok(());
+            }
+            if woken && self.has_restarted() {
+                return Err(Error::Restarted);
             }
             if stopped {
                 return Err(self.late());
@@ -169,8 +218,15 @@ impl Link {
         let length = view.len();
         let target = buffer.get_mut(..length);
         view.read(0, target.ok_or(channel::Error::BufferTooShort(length))?)?;
-        view.release();
-        Ok(Some(length))
+        match view.release() {
+            Ok(()) => Ok(Some(length)),
+            Err(_) => self.disconnected(),
+        }
+    }
+
+    /// Returns what a receive without a message returns if the peer is not connected.
+    fn disconnected<T>(&self) -> Result<Option<T>, Error> {
+        if self.has_restarted() { Err(Error::Restarted) } else { Ok(None) }
     }
 
     /// Returns the next message in place, or `None` if there is none now. The peer can still change
@@ -193,6 +249,10 @@ impl Link {
         match self.consumer.peek() {
             Ok(view) => Ok(Some(view)),
             Err(channel::Error::Empty) => Ok(None),
+            Err(channel::Error::NotConnected) if has_restarted(&self.node, self.pair) => {
+                Err(Error::Restarted)
+            }
+            Err(channel::Error::NotConnected) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -246,10 +306,14 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`Error::Timeout`] at `deadline`; the peer is down or broke the protocol.
+    /// [`Error::Timeout`] at `deadline`; the peer is down, has started again, or broke the
+    /// protocol.
     pub fn wait(&mut self, deadline: u64) -> Result<(), Error> {
         let (mut woken, mut stopped) = (false, false);
         while !self.wait_begin()? {
+            if woken && self.has_restarted() {
+                return Err(Error::Restarted);
+            }
             if stopped {
                 return Err(self.late());
             }
@@ -272,6 +336,9 @@ impl Link {
     /// The peer broke the protocol.
     pub fn wait_for(&mut self, bytes: u32, deadline: u64) -> Result<bool, Error> {
         while !self.wait_begin_for(bytes)? {
+            if self.has_restarted() {
+                return Err(Error::Restarted);
+            }
             let (word, seen) = (self.consumer.watch(), self.consumer.seen());
             if !self.node.wait.nap(word, seen, deadline) {
                 return Ok(self.consumer.available()? != 0);
@@ -318,6 +385,15 @@ impl Link {
     }
 }
 
+/// Returns the state of the peer's partition, and its generation.
+fn ask(node: &ChannelNode) -> (u32, u16) {
+    hv::peer(node.handle).unwrap_or((abi::state::LOADING, 0))
+}
+
+fn has_restarted(node: &ChannelNode, pair: Pair) -> bool {
+    ask(node).1 != pair.peer
+}
+
 /// Makes the same ring in the partition's own memory, between its vCPUs. `bytes`: a power of two.
 ///
 /// # Errors
@@ -325,13 +401,14 @@ impl Link {
 /// [`channel::Error::BadGeometry`] for other sizes.
 pub fn queue(bytes: usize) -> Result<(Producer<'static>, Consumer<'static>), channel::Error> {
     let region = |bytes: usize| {
-        let page: Vec<_> = (0..channel::layout::DATA / 4).map(|_| AtomicU32::new(0)).collect();
+        let page: Vec<_> = (0..channel::layout::DATA / 8).map(|_| AtomicU64::new(0)).collect();
         let data: Vec<_> = (0..bytes / 8).map(|_| AtomicU64::new(0)).collect();
         Region::new(Indices::new(page.leak())?, data.leak())
     };
     // One direction is used; the other has the smallest size.
     let (near, far) = (region(bytes)?, region(16)?);
-    let (producer, _) = channel::open(near, far);
-    let (_, consumer) = channel::open(far, near);
+    let pair = Pair::default();
+    let (producer, _) = channel::open(near, far, pair);
+    let (_, consumer) = channel::open(far, near, pair);
     Ok((producer, consumer))
 }

@@ -11,6 +11,8 @@ pub const CPU_ON: u32 = 0xc400_0003;
 /// `SYSTEM_OFF`.
 pub const SYSTEM_OFF: u32 = 0x8400_0008;
 
+/// `SYSTEM_RESET2`.
+pub const SYSTEM_RESET2: u32 = 0x8400_0012;
 /// `SYSTEM_RESET`.
 pub const SYSTEM_RESET: u32 = 0x8400_0009;
 

@@ -2,7 +2,7 @@
 //! tree gives them.
 
 use core::arch::asm;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::AtomicU64;
 
 use aarch64_cpu::registers::{CNTKCTL_EL1, ReadWriteable};
 use channel::wait;
@@ -52,7 +52,7 @@ impl Wait {
     /// Waits until `word`, which the peer writes, may differ from `seen`, or for a while; check
     /// again after it. Returns `false` once `deadline` has passed. With doorbells it takes one
     /// pending interrupt of any kind.
-    pub fn nap(self, word: &AtomicU32, seen: u32, deadline: u64) -> bool {
+    pub fn nap(self, word: &AtomicU64, seen: u64, deadline: u64) -> bool {
         match self {
             Self::Doorbell => return interrupt::wait_until(deadline).is_some(),
             Self::Wfe => wait_for_event(word, seen),
@@ -77,12 +77,12 @@ impl Wait {
 /// event (DDI 0487, B2.12 and D1.6.1). So a write between the load and the WFE ends the WFE
 /// immediately, and is not lost. This is one block of assembly, because a store that the compiler
 /// inserts may clear the mark.
-fn wait_for_event(word: &AtomicU32, seen: u32) {
+fn wait_for_event(word: &AtomicU64, seen: u64) {
     // SAFETY: loads an aligned word that the reference keeps mapped, and writes nothing.
     unsafe {
         asm!(
-            "ldaxr {value:w}, [{word}]",
-            "cmp {value:w}, {seen:w}",
+            "ldaxr {value}, [{word}]",
+            "cmp {value}, {seen}",
             "b.ne 2f",
             "wfe",
             "2:",

@@ -39,6 +39,9 @@ pub mod smccc {
     /// Revision of the vendor-specific hypervisor service: [`super::REVISION_MAJOR`] in W0,
     /// [`super::REVISION_MINOR`] in W1.
     pub const VENDOR_REVISION: u32 = 0x8600_ff03;
+    /// The watchdog of Linux's driver `arm,smc-wdt`: a command of [`super::watchdog`] in W1, its
+    /// argument in W2, and a result of PSCI.
+    pub const WATCHDOG: u32 = 0x8200_3d06;
     /// First function of the true random number service (DEN 0098), answered with `NOT_SUPPORTED`.
     pub const TRNG_VERSION: u32 = 0x8400_0050;
     /// `SMCCC_VERSION` result: 1.2.
@@ -51,9 +54,9 @@ pub mod smccc {
 /// W0 to W3.
 pub const UID: [u32; 4] = [0xd29b_1c5f, 0x3e4c_a862, 0xc4b0_079a, 0x5577_1ade];
 /// Major revision of this ABI: a guest built for another does not run.
-pub const REVISION_MAJOR: u32 = 1;
+pub const REVISION_MAJOR: u32 = 2;
 /// Minor revision of this ABI: calls, errors and properties may have been added since a lower one.
-pub const REVISION_MINOR: u32 = 2;
+pub const REVISION_MINOR: u32 = 0;
 
 /// Bulkhead's calls: fast, 64-bit, vendor-specific hypervisor service.
 ///
@@ -75,7 +78,8 @@ pub mod call {
     ///
     /// - Arguments: X1 = handle.
     /// - Result: 0; X1 = IPA and X2 = bytes of the pages the caller writes, X3 = IPA of the pages
-    ///   its peer writes.
+    ///   its peer writes, X4 = the generation of the caller's partition: its starts, counted from 1
+    ///   to 65535, after which 1 follows.
     /// - Errors: [`super::error::BAD_HANDLE`].
     pub const CHANNEL: u32 = 0xc600_0002;
     /// Sends a doorbell to the peer.
@@ -97,10 +101,11 @@ pub mod call {
     /// - Result: the item.
     /// - Errors: [`super::error::BAD_HANDLE`], [`super::error::BAD_ARGUMENT`].
     pub const STATUS: u32 = 0xc600_0005;
-    /// Returns the state of the peer's partition.
+    /// Returns the state and the generation of the peer's partition.
     ///
     /// - Arguments: X1 = handle.
-    /// - Result: one of [`super::state`].
+    /// - Result: one of [`super::state`]; X1 = the generation, or 0 before the first start. While
+    ///   the state is not running it is that of the last life.
     /// - Errors: [`super::error::BAD_HANDLE`].
     pub const PEER: u32 = 0xc600_0006;
     /// Returns how often EL2 was entered for a reason on the core of one of the caller's vCPUs.
@@ -121,6 +126,29 @@ pub mod call {
     /// - Result: the count modulo 2^32.
     /// - Errors: [`super::error::NOT_SUPPORTED`] on a core without a PMU.
     pub const EL2_INSTRUCTIONS: u32 = 0xc600_0009;
+    /// Sets the watchdog of the caller's partition: without another call within the time-out the
+    /// partition has a fault. Any vCPU may call; there is one watchdog.
+    ///
+    /// - Arguments: X1 = time-out in microseconds, at most a day's; 0 switches the watchdog off.
+    /// - Result: 0.
+    /// - Errors: [`super::error::BAD_ARGUMENT`], also for 0 if the manifest has `watchdog`.
+    pub const WATCHDOG: u32 = 0xc600_000a;
+}
+
+/// Commands of [`smccc::WATCHDOG`]. Times are in seconds.
+pub mod watchdog {
+    /// Returns the shortest and the longest time-out in W1 and W2.
+    pub const INIT: u32 = 0;
+    /// Sets the time-out, W2.
+    pub const SET_TIMEOUT: u32 = 1;
+    /// Switches the watchdog on (W2 = 1) or off (0).
+    pub const ENABLE: u32 = 2;
+    /// Begins the time-out anew.
+    pub const PET: u32 = 3;
+    /// Returns the time that is left in W1.
+    pub const GET_TIMELEFT: u32 = 4;
+    /// Longest time-out: a day.
+    pub const LONGEST: u64 = 24 * 60 * 60;
 }
 
 /// Errors in X0.
@@ -183,14 +211,19 @@ pub mod state {
     pub const RUNNING: u32 = 1;
     /// Switched itself off (`SYSTEM_OFF`).
     pub const OFF: u32 = 2;
-    /// Asked for a reset (`SYSTEM_RESET`) and stays halted: restart does not exist yet.
+    /// Asked for a reset (`SYSTEM_RESET`) and stays halted by its policy.
     pub const RESET: u32 = 3;
     /// Halted by EL2 for a fault.
     pub const HALTED: u32 = 4;
     /// Gave itself up (`FAIL`).
     pub const FAILED: u32 = 5;
+    /// Stopped, and starts again by its restart policy.
+    pub const RESTARTING: u32 = 6;
+    /// Stopped with the whole system, by another partition's policy.
+    pub const STOPPED: u32 = 7;
     /// Words for the states, by number.
-    pub const NAMES: [&str; 6] = ["loading", "running", "off", "reset", "halted", "failed"];
+    pub const NAMES: [&str; 8] =
+        ["loading", "running", "off", "reset", "halted", "failed", "restarting", "stopped"];
 }
 
 /// Why EL2 was entered. Each entry is counted once, per core.

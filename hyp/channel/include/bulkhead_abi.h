@@ -93,12 +93,14 @@
 #define BULKHEAD_STATE_RUNNING 1
 /* Switched itself off (`SYSTEM_OFF`). */
 #define BULKHEAD_STATE_OFF 2
-/* Asked for a reset (`SYSTEM_RESET`) and stays halted: restart does not exist yet. */
+/* Asked for a reset (`SYSTEM_RESET`) and stays halted by its policy. */
 #define BULKHEAD_STATE_RESET 3
 /* Halted by EL2 for a fault. */
 #define BULKHEAD_STATE_HALTED 4
 /* Gave itself up (`FAIL`). */
 #define BULKHEAD_STATE_FAILED 5
+/* Stopped, and starts again by its restart policy. */
+#define BULKHEAD_STATE_RESTARTING 6
 
 /* Reasons of ENTRIES. */
 

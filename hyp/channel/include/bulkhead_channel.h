@@ -32,6 +32,7 @@ enum bulkhead_result {
 	BULKHEAD_BUFFER_TOO_SHORT = -4,
 	BULKHEAD_PEER_CORRUPT = -5, /* permanent: this direction is closed */
 	BULKHEAD_BAD_GEOMETRY = -6,
+	BULKHEAD_NOT_CONNECTED = -7, /* the peer is in another life: see bulkhead_open */
 };
 
 /* One end of a channel. Private to the guest. */
@@ -39,13 +40,16 @@ struct bulkhead_channel {
 	unsigned char *own, *peer;
 	uint32_t own_bytes, peer_bytes; /* of data; 0 if that side sends nothing */
 	uint32_t wait, peer_wait; /* BULKHEAD_WAIT_* */
+	uint64_t pair, peer_pair; /* bits 63:32 of the words that this end and the peer write */
 	/* Sending: last record written, last one published, last good index of the peer. */
 	uint32_t head, head_published, consumed, send_faults;
+	uint64_t consumed_seen; /* the peer's word when this end last looked */
 	/*
 	 * Receiving: last record released, last one published, last good index of the peer; record
 	 * that peek showed.
 	 */
 	uint32_t tail, tail_published, produced, recv_faults, peeked;
+	uint64_t produced_seen;
 };
 
 /*
@@ -57,9 +61,15 @@ struct bulkhead_span {
 	size_t first_words, second_words;
 };
 
-static inline _Atomic uint32_t *bulkhead_index_(unsigned char *region, size_t offset)
+static inline _Atomic uint64_t *bulkhead_index_(unsigned char *region, size_t offset)
 {
-	return (_Atomic uint32_t *)(void *)(region + offset);
+	return (_Atomic uint64_t *)(void *)(region + offset);
+}
+
+/* Returns whether `word` of the peer's is of the two lives that this end knows of. */
+static inline bool bulkhead_same_lives_(const struct bulkhead_channel *c, uint64_t word)
+{
+	return (word ^ c->peer_pair) >> 32 == 0;
 }
 
 /* Returns the data word at a free-running byte index. */
@@ -99,12 +109,20 @@ static inline int bulkhead_crossed_(uint32_t old, uint32_t now, uint32_t want)
 
 /*
  * Opens an end. `own` is where the pages it writes are mapped, `peer` where the peer's are, which
- * it never writes. Sizes are in bytes as EL2 gave them, never from the pages. The end continues at
- * the indices in `own`. Both ends take doorbells until bulkhead_waits says otherwise.
+ * it never writes. Sizes are in bytes as EL2 gave them, never from the pages. The generations are
+ * those of this end's partition (BULKHEAD_CALL_CHANNEL) and of the peer's (BULKHEAD_CALL_PEER). If
+ * the indices in `own` are of the same lives, the end continues there; otherwise the channel is
+ * new. Both ends take doorbells until bulkhead_waits says otherwise.
+ *
+ * Ring the channel after this, since the peer may wait for it. If a function returns
+ * NOT_CONNECTED and the peer's generation has changed, open the end again.
  */
 static inline int bulkhead_open(struct bulkhead_channel *c, void *own, uint64_t own_size,
-				const void *peer, uint64_t peer_size)
+				const void *peer, uint64_t peer_size, uint16_t own_generation,
+				uint16_t peer_generation)
 {
+	const size_t indices[] = { BULKHEAD_LAYOUT_WANT_DATA, BULKHEAD_LAYOUT_WANT_ROOM,
+				   BULKHEAD_LAYOUT_CONSUMED, BULKHEAD_LAYOUT_PRODUCED };
 	memset(c, 0, sizeof(*c));
 	if (!bulkhead_shape_(own_size) || !bulkhead_shape_(peer_size))
 		return BULKHEAD_BAD_GEOMETRY;
@@ -112,14 +130,26 @@ static inline int bulkhead_open(struct bulkhead_channel *c, void *own, uint64_t 
 	c->peer = (unsigned char *)peer;
 	c->own_bytes = (uint32_t)(own_size - BULKHEAD_LAYOUT_DATA);
 	c->peer_bytes = (uint32_t)(peer_size - BULKHEAD_LAYOUT_DATA);
-	c->head = atomic_load_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_PRODUCED),
-				       memory_order_relaxed) & ~7u;
+	c->pair = (uint64_t)own_generation << 32 | (uint64_t)peer_generation << 48;
+	c->peer_pair = (uint64_t)peer_generation << 32 | (uint64_t)own_generation << 48;
+	uint64_t produced = atomic_load_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_PRODUCED),
+						 memory_order_relaxed);
+	uint64_t consumed = atomic_load_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_CONSUMED),
+						 memory_order_relaxed);
+	if (((produced ^ c->pair) | (consumed ^ c->pair)) >> 32 != 0) {
+		/* A peer that sees the pair sees no wish of another life. */
+		for (size_t i = 0; i < 4; i++)
+			atomic_store_explicit(bulkhead_index_(c->own, indices[i]),
+					      i < 2 ? 0 : c->pair, memory_order_release);
+		produced = consumed = 0;
+	}
+	c->head = (uint32_t)produced & ~7u;
 	c->head_published = c->head;
 	c->consumed = c->head - c->own_bytes;
-	c->tail = atomic_load_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_CONSUMED),
-				       memory_order_relaxed) & ~7u;
+	c->tail = (uint32_t)consumed & ~7u;
 	c->tail_published = c->tail;
 	c->produced = c->tail;
+	c->produced_seen = c->peer_pair | c->tail;
 	return BULKHEAD_OK;
 }
 
@@ -130,11 +160,16 @@ static inline void bulkhead_waits(struct bulkhead_channel *c, uint32_t wait, uin
 	c->peer_wait = peer_wait;
 }
 
-/* Reads the peer's CONSUMED once: it may only advance, by whole units, up to what was published. */
+/*
+ * Reads the peer's CONSUMED once: it may only advance, by whole units, up to what was published.
+ * An index of other lives changes nothing.
+ */
 static inline int bulkhead_refresh_room_(struct bulkhead_channel *c)
 {
-	uint32_t now = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_CONSUMED),
-					    memory_order_acquire);
+	uint64_t word = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_CONSUMED),
+					     memory_order_acquire);
+	uint32_t now = bulkhead_same_lives_(c, word) ? (uint32_t)word : c->consumed;
+	c->consumed_seen = word;
 	uint32_t known = c->head_published - c->consumed;
 	bool bad = (uint32_t)(c->head_published - now) > known || (now & 7) != 0;
 	if (c->send_faults != 0 || bad) {
@@ -147,12 +182,14 @@ static inline int bulkhead_refresh_room_(struct bulkhead_channel *c)
 
 /*
  * Reads the peer's PRODUCED once: it may only advance, by whole units, up to a ring ahead of what
- * it knows was consumed.
+ * it knows was consumed. An index of other lives changes nothing.
  */
 static inline int bulkhead_refresh_data_(struct bulkhead_channel *c)
 {
-	uint32_t now = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_PRODUCED),
-					    memory_order_acquire);
+	uint64_t word = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_PRODUCED),
+					     memory_order_acquire);
+	uint32_t now = bulkhead_same_lives_(c, word) ? (uint32_t)word : c->produced;
+	c->produced_seen = word;
 	uint32_t ahead = now - c->tail_published;
 	bool bad = ahead < (uint32_t)(c->produced - c->tail_published) || ahead > c->peer_bytes ||
 		   (now & 7) != 0;
@@ -162,6 +199,21 @@ static inline int bulkhead_refresh_data_(struct bulkhead_channel *c)
 	}
 	c->produced = now;
 	return BULKHEAD_OK;
+}
+
+/*
+ * Returns an error if the peer began another life after this end last looked: what was read since
+ * then may not be of the old one, of which no message is left.
+ */
+static inline int bulkhead_check_life_(struct bulkhead_channel *c)
+{
+	atomic_thread_fence(memory_order_acquire);
+	c->produced_seen = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_PRODUCED),
+						memory_order_relaxed);
+	if (bulkhead_same_lives_(c, c->produced_seen))
+		return BULKHEAD_OK;
+	c->produced = c->tail;
+	return BULKHEAD_NOT_CONNECTED;
 }
 
 static inline uint32_t bulkhead_room_(const struct bulkhead_channel *c)
@@ -199,7 +251,8 @@ static inline int bulkhead_reserve(struct bulkhead_channel *c, size_t len,
 		if (error != BULKHEAD_OK)
 			return error;
 		if (bulkhead_room_(c) < size)
-			return BULKHEAD_FULL;
+			return bulkhead_same_lives_(c, c->consumed_seen) ? BULKHEAD_FULL :
+									   BULKHEAD_NOT_CONNECTED;
 	}
 	*span = bulkhead_span_(c->own, c->own_bytes, c->head + 8, len);
 	return BULKHEAD_OK;
@@ -240,16 +293,16 @@ static inline int bulkhead_publish(struct bulkhead_channel *c)
 	uint32_t old = c->head_published;
 	if (old == c->head)
 		return BULKHEAD_OK;
-	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_PRODUCED), c->head,
+	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_PRODUCED), c->pair | c->head,
 			      memory_order_release);
 	c->head_published = c->head;
 	if (c->peer_wait != BULKHEAD_WAIT_DOORBELL)
 		return BULKHEAD_OK;
 	/* Of this store and the peer's of the wanted index, the other side sees at least one. */
 	atomic_thread_fence(memory_order_seq_cst);
-	uint32_t want = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_DATA),
+	uint64_t want = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_DATA),
 					     memory_order_relaxed);
-	return bulkhead_crossed_(old, c->head, want);
+	return bulkhead_crossed_(old, c->head, (uint32_t)want);
 }
 
 /* Puts one message and publishes it with all before it. */
@@ -274,7 +327,8 @@ static inline int bulkhead_wait_room(struct bulkhead_channel *c, size_t len, uin
 	if (c->wait == BULKHEAD_WAIT_DOORBELL) {
 		room = room < size ? size : room > c->own_bytes ? c->own_bytes : room;
 		atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_ROOM),
-				      c->head + room - c->own_bytes, memory_order_relaxed);
+				      (uint32_t)(c->head + room - c->own_bytes),
+				      memory_order_relaxed);
 		atomic_thread_fence(memory_order_seq_cst);
 	}
 	int error = bulkhead_refresh_room_(c);
@@ -288,20 +342,20 @@ static inline int bulkhead_release(struct bulkhead_channel *c)
 	uint32_t old = c->tail_published;
 	if (old == c->tail)
 		return BULKHEAD_OK;
-	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_CONSUMED), c->tail,
+	atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_CONSUMED), c->pair | c->tail,
 			      memory_order_release);
 	c->tail_published = c->tail;
 	if (c->peer_wait != BULKHEAD_WAIT_DOORBELL)
 		return BULKHEAD_OK;
 	atomic_thread_fence(memory_order_seq_cst);
-	uint32_t want = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_ROOM),
+	uint64_t want = atomic_load_explicit(bulkhead_index_(c->peer, BULKHEAD_LAYOUT_WANT_ROOM),
 					     memory_order_relaxed);
-	return bulkhead_crossed_(old, c->tail, want);
+	return bulkhead_crossed_(old, c->tail, (uint32_t)want);
 }
 
 /*
  * Shows the next message in place; it stays the next one until bulkhead_skip. Read each word once,
- * and check what was read.
+ * and check what was read. Act on it only after bulkhead_skip has succeeded.
  */
 static inline int bulkhead_peek(struct bulkhead_channel *c, struct bulkhead_span *span, size_t *len)
 {
@@ -310,12 +364,15 @@ static inline int bulkhead_peek(struct bulkhead_channel *c, struct bulkhead_span
 		if (error != BULKHEAD_OK)
 			return error;
 		if (c->produced == c->tail)
-			return BULKHEAD_EMPTY;
+			return bulkhead_same_lives_(c, c->produced_seen) ? BULKHEAD_EMPTY :
+									   BULKHEAD_NOT_CONNECTED;
 	}
 	uint32_t filled = c->produced - c->tail;
 	uint64_t length = atomic_load_explicit(bulkhead_word_(c->peer, c->peer_bytes, c->tail),
 					       memory_order_relaxed);
 	if (length > filled - 8) {
+		if (bulkhead_check_life_(c) != BULKHEAD_OK)
+			return BULKHEAD_NOT_CONNECTED;
 		c->recv_faults = 1;
 		return BULKHEAD_PEER_CORRUPT;
 	}
@@ -327,12 +384,15 @@ static inline int bulkhead_peek(struct bulkhead_channel *c, struct bulkhead_span
 
 /*
  * Ends the use of the message that bulkhead_peek showed; the peer has its room back after
- * bulkhead_release.
+ * bulkhead_release. NOT_CONNECTED: what was read may not be the message.
  */
-static inline void bulkhead_skip(struct bulkhead_channel *c)
+static inline int bulkhead_skip(struct bulkhead_channel *c)
 {
-	c->tail += c->peeked;
+	int result = bulkhead_check_life_(c);
+	if (result == BULKHEAD_OK)
+		c->tail += c->peeked;
 	c->peeked = 0;
+	return result;
 }
 
 /*
@@ -354,8 +414,7 @@ static inline int bulkhead_pull(struct bulkhead_channel *c, void *buffer, size_t
 						     memory_order_relaxed);
 		memcpy(to + at, &word, *len - at < 8 ? *len - at : 8);
 	}
-	bulkhead_skip(c);
-	return BULKHEAD_OK;
+	return bulkhead_skip(c);
 }
 
 /* Copies the next message out and gives its room back. */
@@ -378,7 +437,8 @@ static inline int bulkhead_wait_data_for(struct bulkhead_channel *c, uint32_t by
 	if (c->wait == BULKHEAD_WAIT_DOORBELL) {
 		bytes = bytes > c->peer_bytes / 2 ? c->peer_bytes / 2 : bytes;
 		atomic_store_explicit(bulkhead_index_(c->own, BULKHEAD_LAYOUT_WANT_DATA),
-				      c->tail + (bytes < 8 ? 8 : bytes), memory_order_relaxed);
+				      (uint32_t)(c->tail + (bytes < 8 ? 8 : bytes)),
+				      memory_order_relaxed);
 		atomic_thread_fence(memory_order_seq_cst);
 	}
 	int error = bulkhead_refresh_data_(c);
@@ -397,12 +457,12 @@ static inline int bulkhead_wait_data(struct bulkhead_channel *c, bool *ready)
  * for a while. The load marks the index in the exclusive monitor, so that the peer's store ends the
  * WFE. Enable the event stream (CNTKCTL_EL1.EVNTEN) as a fallback.
  */
-static inline void bulkhead_pause_(const struct bulkhead_channel *c, size_t offset, uint32_t seen)
+static inline void bulkhead_pause_(const struct bulkhead_channel *c, size_t offset, uint64_t seen)
 {
 #if defined(__aarch64__)
 	if (c->wait == BULKHEAD_WAIT_WFE) {
-		uint32_t value;
-		__asm__ volatile("ldaxr %w0, [%1]\n\tcmp %w0, %w2\n\tb.ne 1f\n\twfe\n1:"
+		uint64_t value;
+		__asm__ volatile("ldaxr %0, [%1]\n\tcmp %0, %2\n\tb.ne 1f\n\twfe\n1:"
 				 : "=&r"(value)
 				 : "r"(bulkhead_index_(c->peer, offset)), "r"(seen)
 				 : "cc", "memory");
@@ -427,7 +487,7 @@ struct bulkhead_port {
 };
 
 static inline bool bulkhead_nap_(const struct bulkhead_channel *c,
-				 const struct bulkhead_port *port, size_t offset, uint32_t seen)
+				 const struct bulkhead_port *port, size_t offset, uint64_t seen)
 {
 	if (c->wait != BULKHEAD_WAIT_DOORBELL)
 		bulkhead_pause_(c, offset, seen);
@@ -435,42 +495,43 @@ static inline bool bulkhead_nap_(const struct bulkhead_channel *c,
 }
 
 /*
- * Receives like bulkhead_recv, and waits in the end's way: EMPTY only if `sleep` gave up. It rings
- * by itself: the result is never PEER_WAITS.
+ * Receives like bulkhead_recv, and waits in the end's way: EMPTY only if `sleep` gave up,
+ * NOT_CONNECTED if the peer is not connected after a wait. It rings by itself: the result is never
+ * PEER_WAITS.
  */
 static inline int bulkhead_recv_wait(struct bulkhead_channel *c, const struct bulkhead_port *port,
 				     void *buffer, size_t space, size_t *len)
 {
-	for (;;) {
+	for (bool waited = false;; waited = true) {
 		bool ready;
 		int result = bulkhead_recv(c, buffer, space, len);
 		if (result == BULKHEAD_PEER_WAITS)
 			port->ring(port->context);
-		if (result != BULKHEAD_EMPTY)
+		if (result != BULKHEAD_EMPTY && (result != BULKHEAD_NOT_CONNECTED || waited))
 			return result < 0 ? result : BULKHEAD_OK;
 		result = bulkhead_wait_data(c, &ready);
 		if (result == BULKHEAD_PEER_WAITS)
 			port->ring(port->context);
 		if (result < 0)
 			return result;
-		if (!ready && !bulkhead_nap_(c, port, BULKHEAD_LAYOUT_PRODUCED, c->produced))
+		if (!ready && !bulkhead_nap_(c, port, BULKHEAD_LAYOUT_PRODUCED, c->produced_seen))
 			return BULKHEAD_EMPTY;
 	}
 }
 
 /*
- * Sends like bulkhead_try_send, and waits for room in the end's way: FULL only if `sleep` gave up.
- * It rings by itself, too.
+ * Sends like bulkhead_try_send, and waits for room in the end's way: FULL only if `sleep` gave up,
+ * NOT_CONNECTED if the peer is not connected after a wait. It rings by itself, too.
  */
 static inline int bulkhead_send_wait(struct bulkhead_channel *c, const struct bulkhead_port *port,
 				     const void *message, size_t len)
 {
-	for (;;) {
+	for (bool waited = false;; waited = true) {
 		bool ready;
 		int result = bulkhead_try_send(c, message, len);
 		if (result == BULKHEAD_PEER_WAITS)
 			port->ring(port->context);
-		if (result != BULKHEAD_FULL)
+		if (result != BULKHEAD_FULL && (result != BULKHEAD_NOT_CONNECTED || waited))
 			return result < 0 ? result : BULKHEAD_OK;
 		/* Asks for half of the room at once: one doorbell for many messages. */
 		result = bulkhead_wait_room(c, len, c->own_bytes / 2, &ready);
@@ -478,7 +539,7 @@ static inline int bulkhead_send_wait(struct bulkhead_channel *c, const struct bu
 			port->ring(port->context);
 		if (result < 0)
 			return result;
-		if (!ready && !bulkhead_nap_(c, port, BULKHEAD_LAYOUT_CONSUMED, c->consumed))
+		if (!ready && !bulkhead_nap_(c, port, BULKHEAD_LAYOUT_CONSUMED, c->consumed_seen))
 			return BULKHEAD_FULL;
 	}
 }

@@ -1,7 +1,7 @@
 //! The receiving half of an end.
 
-use crate::word::{AtomicU32, AtomicU64, fence};
-use crate::{Doorbell, Error, Indices, Region, Span, UNIT, Wait, record};
+use crate::word::{AtomicU64, fence};
+use crate::{Doorbell, Error, Indices, Pair, Region, Span, UNIT, Wait, record};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// Receives messages. It has one owner at a time and never waits.
@@ -9,14 +9,18 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 pub struct Consumer<'a> {
     own: Indices<'a>,
     data: &'a [AtomicU64],
-    peer_produced: &'a AtomicU32,
-    peer_want_room: &'a AtomicU32,
+    peer_produced: &'a AtomicU64,
+    peer_want_room: &'a AtomicU64,
+    /// The lives that this end and its peer are in.
+    pair: Pair,
     /// End of the last record released.
     tail: u32,
     /// The value of `tail` that the peer was last told.
     published: u32,
     /// Last good value of the peer's index; at most one ring ahead of `published`.
     produced: u32,
+    /// The peer's word when this end last looked.
+    seen: u64,
     faults: u32,
     /// Whether this end asks for doorbells, and whether its peer may.
     takes_doorbells: bool,
@@ -24,16 +28,18 @@ pub struct Consumer<'a> {
 }
 
 impl<'a> Consumer<'a> {
-    pub(crate) fn new(own: Region<'a>, peer: Region<'a>) -> Self {
-        let tail = own.indices.consumed.load(Relaxed) & !(UNIT - 1);
+    pub(crate) fn new(own: Region<'a>, peer: Region<'a>, pair: Pair) -> Self {
+        let tail = own.indices.consumed.load(Relaxed) as u32 & !(UNIT - 1);
         Self {
             own: own.indices,
             data: peer.data,
             peer_produced: peer.indices.produced,
             peer_want_room: peer.indices.want_room,
+            pair,
             tail,
             published: tail,
             produced: tail,
+            seen: pair.swapped().word(tail),
             faults: 0,
             takes_doorbells: own.doorbells,
             peer_takes_doorbells: peer.doorbells,
@@ -54,27 +60,30 @@ impl<'a> Consumer<'a> {
     /// message's length and whether to ring.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::BufferTooShort`], [`Error::PeerCorrupt`].
+    /// [`Error::Empty`], [`Error::BufferTooShort`], [`Error::NotConnected`],
+    /// [`Error::PeerCorrupt`].
     pub fn recv(&mut self, buffer: &mut [u8]) -> Result<(usize, Doorbell), Error> {
         let view = self.peek()?;
         let len = view.len();
         let target = buffer.get_mut(..len).ok_or(Error::BufferTooShort(len))?;
         view.read(0, target)?;
-        view.release();
+        view.release()?;
         Ok((len, self.publish()))
     }
 
     /// Returns the next message in place. The peer can still change its bytes: read each once, and
-    /// check what was read.
+    /// check what was read. The peer may restart meanwhile, so act on what was read only after
+    /// [`View::release`] has succeeded.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::PeerCorrupt`].
+    /// [`Error::Empty`], [`Error::NotConnected`], [`Error::PeerCorrupt`].
     pub fn peek(&mut self) -> Result<View<'_, 'a>, Error> {
         if self.faults != 0 {
             return Err(self.corrupt());
         }
         if self.produced == self.tail {
             self.refresh()?;
+            self.check_connection()?;
         }
         let filled = self.produced.wrapping_sub(self.tail);
         if filled == 0 {
@@ -85,6 +94,7 @@ impl<'a> Consumer<'a> {
         // Both are multiples of 8, so a length within bounds has its padding within bounds too.
         let longest = u64::from(filled.wrapping_sub(UNIT));
         let Some(len) = len.filter(|len| *len <= longest) else {
+            self.check_life()?;
             return Err(self.corrupt());
         };
         let len = len as usize;
@@ -98,7 +108,7 @@ impl<'a> Consumer<'a> {
         if old == new {
             return Doorbell::NotNeeded;
         }
-        self.own.consumed.store(new, Release);
+        self.own.consumed.store(self.pair.word(new), Release);
         self.published = new;
         if !self.peer_takes_doorbells {
             return Doorbell::NotNeeded;
@@ -106,7 +116,7 @@ impl<'a> Consumer<'a> {
         // Pairs with `Producer::wait_begin`: of this store and its store of the wanted index, the
         // other side sees at least one.
         fence(SeqCst);
-        Doorbell::crossed(old, new, self.peer_want_room.load(Relaxed))
+        Doorbell::crossed(old, new, self.peer_want_room.load(Relaxed) as u32)
     }
 
     /// Bytes of messages released whose room the peer does not know of yet.
@@ -136,7 +146,7 @@ impl<'a> Consumer<'a> {
         if self.takes_doorbells {
             let bytes = bytes.min(self.capacity() / 2).max(UNIT);
             let want = self.tail.wrapping_add(bytes);
-            self.own.want_data.store(want, Relaxed);
+            self.own.want_data.store(want.into(), Relaxed);
             // Pairs with `Producer::publish`, as in `publish` above.
             fence(SeqCst);
         }
@@ -144,8 +154,8 @@ impl<'a> Consumer<'a> {
         Ok(Wait { ready, doorbell })
     }
 
-    /// Reads the peer's index and returns the bytes of records that are there now, 0 for none. For
-    /// polling.
+    /// Reads the peer's index and returns the bytes of records that are there now, 0 for none, also
+    /// if the peer is not connected. For polling.
     ///
     /// # Errors
     /// [`Error::PeerCorrupt`].
@@ -161,21 +171,47 @@ impl<'a> Consumer<'a> {
     }
 
     /// Returns the word that changes when a message arrives: a WFE waiter loads it exclusively.
-    pub fn watch(&self) -> &'a AtomicU32 {
+    pub fn watch(&self) -> &'a AtomicU64 {
         self.peer_produced
     }
 
     /// Returns the value of [`Consumer::watch`] when this end last looked. Any other value means
-    /// that a message has arrived.
-    pub fn seen(&self) -> u32 {
-        self.produced
+    /// that a message has arrived, or that the peer has stopped or begun a new life.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Returns an error unless the peer's word, when this end last looked, was of these two lives.
+    fn check_connection(&self) -> Result<(), Error> {
+        match self.pair.swapped().index(self.seen) {
+            Some(_) => Ok(()),
+            None => Err(Error::NotConnected),
+        }
+    }
+
+    /// Returns an error if the peer began a new life after this end last looked: what was read
+    /// since then may not be of the old one.
+    fn check_life(&mut self) -> Result<(), Error> {
+        // Pairs with the barrier between EL2's clearing of the indices and of the data: if some of
+        // what was read was of another life, this sees the index cleared.
+        fence(Acquire);
+        self.seen = self.peer_produced.load(Relaxed);
+        let result = self.check_connection();
+        if result.is_err() {
+            // No message of the old life is left.
+            self.produced = self.tail;
+        }
+        result
     }
 
     /// Reads the peer's index once. It may only advance, by whole units, up to a ring ahead of what
-    /// it knows was consumed.
+    /// it knows was consumed. An index of other lives changes nothing.
     fn refresh(&mut self) -> Result<(), Error> {
         // Pairs with the producer's release: the records up to it are there.
-        let new = self.peer_produced.load(Acquire);
+        self.seen = self.peer_produced.load(Acquire);
+        let Some(new) = self.pair.swapped().index(self.seen) else {
+            return if self.faults == 0 { Ok(()) } else { Err(self.corrupt()) };
+        };
         let ahead = new.wrapping_sub(self.published);
         let before = self.produced.wrapping_sub(self.published);
         let bad = ahead < before || ahead > self.capacity() || !new.is_multiple_of(UNIT);
@@ -228,9 +264,15 @@ impl<'a> View<'_, 'a> {
     }
 
     /// Ends the use of the message. The peer has its room back after [`Consumer::publish`].
-    pub fn release(self) {
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`]: the peer has begun a new life, and what was read may not be the
+    /// message.
+    pub fn release(self) -> Result<(), Error> {
+        self.consumer.check_life()?;
         if let Some(size) = record(self.len) {
             self.consumer.tail = self.consumer.tail.wrapping_add(size);
         }
+        Ok(())
     }
 }

@@ -14,6 +14,12 @@
 //! An index that the protocol cannot have produced, or a length beyond what was produced, is
 //! [`Error::PeerCorrupt`] from then on, only in that direction.
 //!
+//! **Lives.** A partition may stop and start again while its peer runs on ([`Pair`]). EL2 clears
+//! the pages that it writes before its next life. An index counts only if it was written in the
+//! lives that both ends know of; otherwise the direction is [`Error::NotConnected`]. A message that
+//! was being read when its sender's pages were cleared is discarded. Messages that the peer had not
+//! consumed are lost, at most [`Producer::unconsumed`].
+//!
 //! **Waiting.** An end waits for doorbells, by WFE or by polling ([`wait`]), as the system was
 //! built. An end that takes no doorbells has its region made [`Region::without_doorbells`], on both
 //! sides: such an end never asks for a doorbell and is never sent one.
@@ -28,15 +34,17 @@
 //! data.
 //!
 //! ```
-//! # use core::sync::atomic::{AtomicU32, AtomicU64};
-//! # use bulkhead_channel::{Error, Indices, Region, Wait, open};
+//! # use core::sync::atomic::AtomicU64;
+//! # use bulkhead_channel::{Error, Indices, Pair, Region, Wait, open};
 //! # fn ring() {}
 //! # fn wfi() {}
-//! # type Pages<'a> = (&'a [AtomicU32], &'a [AtomicU64]);
+//! # fn ask_el2() -> Pair { Pair::default() }
+//! # type Pages<'a> = (&'a [AtomicU64], &'a [AtomicU64]);
 //! # fn serve(own: Pages, peer: Pages) -> Result<(), Error> {
 //! let own = Region::new(Indices::new(own.0)?, own.1)?; // first page, then the data
 //! let peer = Region::new(Indices::new(peer.0)?, peer.1)?;
-//! let (mut tx, mut rx) = open(own, peer);
+//! let mut pair = ask_el2(); // CHANNEL and PEER
+//! let (mut tx, mut rx) = open(own, peer, pair);
 //! let mut message = [0; 256];
 //! loop {
 //!     match rx.recv(&mut message) {
@@ -47,7 +55,12 @@
 //!                 ring();
 //!             }
 //!         }
-//!         Err(Error::Empty) => {
+//!         Err(Error::Empty | Error::NotConnected) => {
+//!             // The peer has begun another life: so does the channel.
+//!             if ask_el2() != pair {
+//!                 pair = ask_el2();
+//!                 (tx, rx) = open(own, peer, pair);
+//!             }
 //!             // With interrupts masked, so that WFI wakes for one that comes in between.
 //!             let wait = rx.wait_begin()?;
 //!             if wait.doorbell.needed() {
@@ -80,12 +93,13 @@ pub use span::Span;
 /// The words that the regions are made of.
 pub mod word {
     #[cfg(not(loom))]
-    pub use core::sync::atomic::{AtomicU32, AtomicU64, fence};
+    pub use core::sync::atomic::{AtomicU64, fence};
     #[cfg(loom)]
-    pub use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
+    pub use loom::sync::atomic::{AtomicU64, fence};
 }
 
-use word::{AtomicU32, AtomicU64};
+use core::sync::atomic::Ordering::{Relaxed, Release};
+use word::AtomicU64;
 
 // Indices and headers are little-endian, and so is every machine this builds for.
 const _: () = assert!(cfg!(target_endian = "little"));
@@ -108,6 +122,9 @@ pub enum Error {
     /// The buffer is too short for the message, which is this many bytes long and stays where it
     /// is.
     BufferTooShort(usize),
+    /// The peer's indices are of another life of the peer's partition, or of this one: it has
+    /// stopped, restarted, or not opened its end yet. Ask EL2 for the peer's state and generation.
+    NotConnected,
     /// The peer wrote what the protocol cannot produce. The error is permanent: this direction is
     /// closed.
     PeerCorrupt,
@@ -121,6 +138,7 @@ impl core::fmt::Display for Error {
             Self::Empty => f.write_str("no message in the channel"),
             Self::TooLong => f.write_str("longer than the channel can take"),
             Self::BufferTooShort(n) => write!(f, "the message has {n} bytes, the buffer fewer"),
+            Self::NotConnected => f.write_str("the peer has not opened its end"),
             Self::PeerCorrupt => f.write_str("the peer broke the channel's protocol"),
         }
     }
@@ -165,20 +183,20 @@ pub struct Wait {
 #[derive(Clone, Copy, Debug)]
 pub struct Indices<'a> {
     /// [`layout::PRODUCED`].
-    pub produced: &'a AtomicU32,
+    pub produced: &'a AtomicU64,
     /// [`layout::CONSUMED`].
-    pub consumed: &'a AtomicU32,
+    pub consumed: &'a AtomicU64,
     /// [`layout::WANT_DATA`].
-    pub want_data: &'a AtomicU32,
+    pub want_data: &'a AtomicU64,
     /// [`layout::WANT_ROOM`].
-    pub want_room: &'a AtomicU32,
+    pub want_room: &'a AtomicU64,
 }
 
 impl<'a> Indices<'a> {
     /// Finds the indices in a region's first page. Returns [`Error::BadGeometry`] if `page` is too
     /// short.
-    pub fn new(page: &'a [AtomicU32]) -> Result<Self, Error> {
-        let at = |offset: usize| page.get(offset / 4).ok_or(Error::BadGeometry);
+    pub fn new(page: &'a [AtomicU64]) -> Result<Self, Error> {
+        let at = |offset: usize| page.get(offset / 8).ok_or(Error::BadGeometry);
         Ok(Self {
             produced: at(layout::PRODUCED)?,
             consumed: at(layout::CONSUMED)?,
@@ -215,13 +233,55 @@ impl<'a> Region<'a> {
     }
 }
 
-/// Opens an end: `own` is the region it writes, `peer` the one its peer writes.
+/// The lives of an end's partition and its peer's: generations, as EL2 counts a partition's starts
+/// (calls `CHANNEL` and `PEER`). Each index is in one word with the pair of its writer, and is good
+/// only for a reader with the same pair.
 ///
-/// It continues at the indices in `own`, so that a kernel can take a channel over from its boot
-/// loader, or a program from the one before it. Cleared pages, as EL2 hands them out, are a new
-/// channel.
-pub fn open<'a>(own: Region<'a>, peer: Region<'a>) -> (Producer<'a>, Consumer<'a>) {
-    (Producer::new(own, peer), Consumer::new(own, peer))
+/// The default, two zeros, is for rings within a partition. EL2 has no generation zero, so cleared
+/// pages are connected to nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pair {
+    /// Generation of this end's partition.
+    pub own: u16,
+    /// Generation of the peer's partition.
+    pub peer: u16,
+}
+
+impl Pair {
+    /// Returns the pair as the peer has it.
+    const fn swapped(self) -> Self {
+        Self { own: self.peer, peer: self.own }
+    }
+
+    /// Returns the word that holds `index`: the index in bits 31:0, the writer's own generation in
+    /// bits 47:32, its peer's in bits 63:48.
+    const fn word(self, index: u32) -> u64 {
+        index as u64 | (self.own as u64) << 32 | (self.peer as u64) << 48
+    }
+
+    /// Returns the index in `word`, if its writer has this pair.
+    const fn index(self, word: u64) -> Option<u32> {
+        if word >> 32 == self.word(0) >> 32 { Some(word as u32) } else { None }
+    }
+}
+
+/// Opens an end: `own` is the region it writes, `peer` the one its peer writes, `pair` the two
+/// lives. Open it again with the new pair if an operation says [`Error::NotConnected`] and EL2
+/// answers another generation of the peer.
+///
+/// If the indices in `own` are of the same pair, the end continues at them, so that a kernel can
+/// take a channel over from its boot loader, or a program from the one before it. Otherwise the
+/// channel is new: the indices become zero, and no message of another life is received.
+pub fn open<'a>(own: Region<'a>, peer: Region<'a>, pair: Pair) -> (Producer<'a>, Consumer<'a>) {
+    let Indices { produced, consumed, want_data, want_room } = own.indices;
+    let words = [produced, consumed];
+    if words.iter().any(|word| pair.index(word.load(Relaxed)).is_none()) {
+        // A peer that sees the pair sees no wish of another life.
+        want_data.store(0, Relaxed);
+        want_room.store(0, Relaxed);
+        words.iter().for_each(|word| word.store(pair.word(0), Release));
+    }
+    (Producer::new(own, peer, pair), Consumer::new(own, peer, pair))
 }
 
 /// Returns the bytes of the record for a message of `len` bytes, if any record can be that long.

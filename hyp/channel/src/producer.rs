@@ -1,7 +1,7 @@
 //! The sending half of an end.
 
-use crate::word::{AtomicU32, AtomicU64, fence};
-use crate::{Doorbell, Error, Indices, Region, Span, UNIT, Wait, record};
+use crate::word::{AtomicU64, fence};
+use crate::{Doorbell, Error, Indices, Pair, Region, Span, UNIT, Wait, record};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// Sends messages. It has one owner at a time and never waits.
@@ -9,14 +9,20 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 pub struct Producer<'a> {
     own: Indices<'a>,
     data: &'a [AtomicU64],
-    peer_consumed: &'a AtomicU32,
-    peer_want_data: &'a AtomicU32,
+    peer_consumed: &'a AtomicU64,
+    peer_want_data: &'a AtomicU64,
+    /// The lives that this end and its peer are in.
+    pair: Pair,
     /// End of the last record written.
     head: u32,
     /// End of the last record the peer may see.
     published: u32,
     /// Last good value of the peer's index; at most one ring's length less than `published`.
     consumed: u32,
+    /// The peer's word when this end last looked.
+    seen: u64,
+    /// Whether the peer's index was good once, so that `consumed` is one.
+    has_met: bool,
     faults: u32,
     /// Whether this end asks for doorbells, and whether its peer may.
     takes_doorbells: bool,
@@ -24,16 +30,19 @@ pub struct Producer<'a> {
 }
 
 impl<'a> Producer<'a> {
-    pub(crate) fn new(own: Region<'a>, peer: Region<'a>) -> Self {
-        let head = own.indices.produced.load(Relaxed) & !(UNIT - 1);
+    pub(crate) fn new(own: Region<'a>, peer: Region<'a>, pair: Pair) -> Self {
+        let head = own.indices.produced.load(Relaxed) as u32 & !(UNIT - 1);
         let mut new = Self {
             own: own.indices,
             data: own.data,
             peer_consumed: peer.indices.consumed,
             peer_want_data: peer.indices.want_data,
+            pair,
             head,
             published: head,
             consumed: head,
+            seen: 0,
+            has_met: false,
             faults: 0,
             takes_doorbells: own.doorbells,
             peer_takes_doorbells: peer.doorbells,
@@ -62,8 +71,8 @@ impl<'a> Producer<'a> {
     /// Puts one message into the ring and publishes it with all that were pushed before.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::TooLong`], [`Error::PeerCorrupt`]; then nothing is put or
-    /// published.
+    /// [`Error::Full`], [`Error::TooLong`], [`Error::NotConnected`], [`Error::PeerCorrupt`]; then
+    /// nothing is put or published.
     pub fn try_send(&mut self, message: &[u8]) -> Result<Doorbell, Error> {
         self.push(&[message])?;
         Ok(self.publish())
@@ -102,7 +111,8 @@ impl<'a> Producer<'a> {
         if self.room() < size {
             self.refresh()?;
             if self.room() < size {
-                return Err(Error::Full);
+                let is_connected = self.is_connected();
+                return Err(if is_connected { Error::Full } else { Error::NotConnected });
             }
         }
         let span = Span::new(self.data, self.head.wrapping_add(UNIT), len);
@@ -115,7 +125,7 @@ impl<'a> Producer<'a> {
         if old == new {
             return Doorbell::NotNeeded;
         }
-        self.own.produced.store(new, Release);
+        self.own.produced.store(self.pair.word(new), Release);
         self.published = new;
         if !self.peer_takes_doorbells {
             return Doorbell::NotNeeded;
@@ -123,7 +133,7 @@ impl<'a> Producer<'a> {
         // Pairs with `Consumer::wait_begin`: of this store and its store of the wanted index, the
         // other side sees at least one.
         fence(SeqCst);
-        Doorbell::crossed(old, new, self.peer_want_data.load(Relaxed))
+        Doorbell::crossed(old, new, self.peer_want_data.load(Relaxed) as u32)
     }
 
     /// Publishes, and asks the peer for a doorbell once `room` bytes are free (a record's at least,
@@ -139,12 +149,27 @@ impl<'a> Producer<'a> {
         if self.takes_doorbells {
             let room = room.clamp(size, self.capacity());
             let want = self.head.wrapping_add(room).wrapping_sub(self.capacity());
-            self.own.want_room.store(want, Relaxed);
+            self.own.want_room.store(want.into(), Relaxed);
             // Pairs with `Consumer::publish`, as in `publish` above.
             fence(SeqCst);
         }
         self.refresh()?;
         Ok(Wait { ready: self.room() >= size, doorbell })
+    }
+
+    /// Returns how many messages, published or not, the peer has not consumed as far as this end
+    /// has seen. If the peer has begun a new life, so many at most are lost.
+    pub fn unconsumed(&self) -> u32 {
+        let (mut at, mut count) = (self.consumed, 0);
+        // Before the peer's first good index the ring counts as full, though no message is there.
+        let mut left = if self.has_met { self.head.wrapping_sub(at) } else { 0 };
+        while left != 0 {
+            let header = Span::new(self.data, at, UNIT as usize);
+            let len = header.first.first().map_or(0, |word| word.load(Relaxed));
+            let size = record(len as usize).unwrap_or(left).min(left);
+            (at, left, count) = (at.wrapping_add(size), left - size, count + 1);
+        }
+        count
     }
 
     /// Reads the peer's index and returns the bytes that messages not yet consumed take.
@@ -153,18 +178,23 @@ impl<'a> Producer<'a> {
     /// [`Error::PeerCorrupt`].
     pub fn in_flight(&mut self) -> Result<u32, Error> {
         self.refresh()?;
-        Ok(self.published.wrapping_sub(self.consumed))
+        Ok(if self.has_met { self.published.wrapping_sub(self.consumed) } else { 0 })
     }
 
     /// Returns the word that changes when room comes free: a WFE waiter loads it exclusively.
-    pub fn watch(&self) -> &'a AtomicU32 {
+    pub fn watch(&self) -> &'a AtomicU64 {
         self.peer_consumed
     }
 
     /// Returns the value of [`Producer::watch`] when this end last looked. Any other value means
-    /// that room has come free.
-    pub fn seen(&self) -> u32 {
-        self.consumed
+    /// that room has come free, or that the peer has stopped or begun a new life.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Returns whether the peer's word, when this end last looked, was of these two lives.
+    fn is_connected(&self) -> bool {
+        self.pair.swapped().index(self.seen).is_some()
     }
 
     /// Returns the free bytes by the last known index of the peer.
@@ -174,15 +204,20 @@ impl<'a> Producer<'a> {
     }
 
     /// Reads the peer's index once. It may only advance, by whole units, up to what was published.
+    /// An index of other lives changes nothing.
     fn refresh(&mut self) -> Result<(), Error> {
         // Pairs with the consumer's release: what it has read may now be overwritten.
-        let new = self.peer_consumed.load(Acquire);
+        self.seen = self.peer_consumed.load(Acquire);
+        let Some(new) = self.pair.swapped().index(self.seen) else {
+            return if self.faults == 0 { Ok(()) } else { Err(self.corrupt()) };
+        };
         let behind = self.published.wrapping_sub(new);
         let before = self.published.wrapping_sub(self.consumed);
         if self.faults != 0 || !new.is_multiple_of(UNIT) || behind > before {
             return Err(self.corrupt());
         }
         self.consumed = new;
+        self.has_met = true;
         Ok(())
     }
 

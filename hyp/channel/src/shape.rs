@@ -14,8 +14,11 @@ pub mod wait {
 }
 
 /// A channel's pages. Each side has one region that only it writes and its peer reads: one page of
-/// indices and flags, then the data it sends. Offsets are bytes from the region's start, values
-/// little-endian `u32`.
+/// indices, then the data it sends. Offsets are bytes from the region's start, values little-endian
+/// `u64`. `PRODUCED` and `CONSUMED` have the index in bits 31:0, the generation of their writer's
+/// partition in bits 47:32, and that of the peer's partition, as the writer knows it, in bits
+/// 63:48. They are valid for a reader that knows the same two generations. Both generations are
+/// zero in a ring within a partition.
 pub mod layout {
     /// How much its writer has produced into its own data, bytes modulo 2^32.
     pub const PRODUCED: usize = 0x000;
@@ -38,7 +41,7 @@ pub mod tree {
     /// `compatible` of a channel's node, a child of the root: `reg` is the pages its vCPU writes,
     /// then the peer's; `interrupts` is the SPI (edge) a doorbell makes pending, absent from an end
     /// that takes none.
-    pub const CHANNEL: &str = "bulkhead,channel-v1";
+    pub const CHANNEL: &str = "bulkhead,channel-v2";
     /// `u32`: the handle, in a channel's node.
     pub const HANDLE: &str = "bulkhead,handle";
     /// `phandle` of the cpu node whose vCPU the end belongs to, in a channel's node.

@@ -2,8 +2,8 @@
 //! messages with this crate through shared memory.
 #![cfg(not(any(loom, miri)))]
 
-use bulkhead_channel::word::{AtomicU32, AtomicU64};
-use bulkhead_channel::{Doorbell, Error, Indices, Region, open};
+use bulkhead_channel::word::AtomicU64;
+use bulkhead_channel::{Doorbell, Error, Indices, Pair, Region, open};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -52,6 +52,7 @@ const NUMBERS: &[(&str, i64)] = &[
     ("STATE_RESET", abi::state::RESET as i64),
     ("STATE_HALTED", abi::state::HALTED as i64),
     ("STATE_FAILED", abi::state::FAILED as i64),
+    ("STATE_RESTARTING", abi::state::RESTARTING as i64),
     ("REASON_HVC", abi::Reason::Hvc as i64),
     ("REASON_SMC", abi::Reason::Smc as i64),
     ("REASON_SYSREG", abi::Reason::Sysreg as i64),
@@ -136,7 +137,7 @@ fn map(file: &File, size: usize, writable: bool) -> Region<'static> {
     assert!(at.align_offset(4096) == 0 && !at.is_null(), "mmap failed");
     // SAFETY: the mapping is page-aligned, at least a page long, never unmapped, and accessed only
     // as atomics.
-    let page = unsafe { std::slice::from_raw_parts(at.cast::<AtomicU32>(), 1024) };
+    let page = unsafe { std::slice::from_raw_parts(at.cast::<AtomicU64>(), 512) };
     // SAFETY: as above; the data fill the mapping from the second page to its end.
     let data =
         unsafe { std::slice::from_raw_parts(at.add(4096).cast::<AtomicU64>(), (size - 4096) / 8) };
@@ -195,17 +196,18 @@ fn messages_pass_without_doorbells() {
 fn exchange(wait: &str) {
     let polls = wait == "poll";
     let program = compile(wait);
-    let file = |name: &str, size: usize| {
+    let file = |name: &str, size: usize, pair: u64| {
         let name = format!("{name}-{wait}");
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let file =
             File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         file.set_len(size as u64).unwrap();
-        // Both indices start just short of where 32 bits wrap, as after 4 GiB of messages.
+        // Both indices start just short of where 32 bits wrap, as after 4 GiB of messages of
+        // the first lives.
         for at in [bulkhead_channel::layout::PRODUCED, bulkhead_channel::layout::CONSUMED] {
             std::os::unix::fs::FileExt::write_all_at(
                 &file,
-                &(0_u32.wrapping_sub(64 << 10)).to_le_bytes(),
+                &(pair << 32 | u64::from(0_u32.wrapping_sub(64 << 10))).to_le_bytes(),
                 at as u64,
             )
             .unwrap();
@@ -213,17 +215,33 @@ fn exchange(wait: &str) {
         (path, file)
     };
     let (here, there) = (8192, 4096 + 16384);
-    let ((own_path, own), (peer_path, peer)) = (file("own", here), file("peer", there));
+    let ((own_path, own), (peer_path, peer)) =
+        (file("own", here, 0x1_0007), file("peer", there, 0x7_0001));
     let regions = [map(&own, here, true), map(&peer, there, false)];
     let [near, far] = match polls {
         true => regions.map(Region::without_doorbells),
         false => regions,
     };
-    let (mut tx, mut rx) = open(near, far);
+    // The program runs twice: as two lives of the peer's partition.
+    for generation in 1..=2 {
+        talk(&program, [&peer_path, &own_path], wait, [near, far], generation);
+    }
+}
 
+/// Runs one life of the program, its `generation`.
+fn talk(
+    program: &Path,
+    [peer_path, own_path]: [&PathBuf; 2],
+    wait: &str,
+    [near, far]: [Region<'static>; 2],
+    generation: u16,
+) {
+    let polls = wait == "poll";
+    let pair = Pair { own: 7, peer: generation };
+    let (mut tx, mut rx) = open(near, far, pair);
     let mut child = Command::new(program)
-        .args([&peer_path, &own_path])
-        .arg(wait)
+        .args([peer_path, own_path])
+        .args([wait, &pair.peer.to_string(), &pair.own.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -274,7 +292,7 @@ fn exchange(wait: &str) {
                 assert_eq!(buffer[..len], message(received), "message {received}");
                 (received, progress) = (received + 1, true);
             }
-            Err(error) => assert_eq!(error, Error::Empty),
+            Err(error) => assert!(matches!(error, Error::Empty | Error::NotConnected)),
         }
         if progress {
             continue;

@@ -72,7 +72,8 @@ static bool echo_in_place(struct bulkhead_channel *c, size_t *len)
 	for (size_t i = 0; i < (*len + 7) / 8; i++)
 		*word(&to, i) = *word(&from, i);
 	bulkhead_commit(c, *len);
-	bulkhead_skip(c);
+	if (bulkhead_skip(c) != BULKHEAD_OK)
+		fail("the message was taken away", 0);
 	if (bulkhead_publish(c) == BULKHEAD_PEER_WAITS)
 		ring(NULL);
 	if (bulkhead_release(c) == BULKHEAD_PEER_WAITS)
@@ -89,24 +90,29 @@ int main(int argc, char **argv)
 	static unsigned char buffer[8192];
 	size_t len = 1;
 
-	if (argc != 4)
-		fail("usage: peer OWN PEER doorbell|poll", argc);
+	if (argc != 6)
+		fail("usage: peer OWN PEER doorbell|poll OWN_GENERATION PEER_GENERATION", argc);
+	uint16_t mine = (uint16_t)atoi(argv[4]), theirs = (uint16_t)atoi(argv[5]);
 	void *own = map(argv[1], O_RDWR, PROT_READ | PROT_WRITE, &own_size);
 	void *peer = map(argv[2], O_RDONLY, PROT_READ, &peer_size);
-	if (bulkhead_open(&c, own, own_size - 1, peer, peer_size) != BULKHEAD_BAD_GEOMETRY)
+	if (bulkhead_open(&c, own, own_size - 1, peer, peer_size, mine, theirs) != BULKHEAD_BAD_GEOMETRY)
 		fail("opened a region of no shape", 0);
 	/* Without data of its own it sends nothing, not even an empty message. */
-	if (bulkhead_open(&c, own, BULKHEAD_LAYOUT_DATA, peer, peer_size) != BULKHEAD_OK ||
+	if (bulkhead_open(&c, own, BULKHEAD_LAYOUT_DATA, peer, peer_size, mine, theirs) != BULKHEAD_OK ||
 	    bulkhead_reserve(&c, 0, &span) != BULKHEAD_TOO_LONG)
 		fail("sent without data", 0);
-	if (bulkhead_open(&c, own, own_size, peer, peer_size) != BULKHEAD_OK)
+	if (bulkhead_open(&c, own, own_size, peer, peer_size, mine, theirs) != BULKHEAD_OK)
 		fail("open", 0);
+	if (strcmp(argv[3], "doorbell") == 0)
+		ring(NULL); /* the other side may wait for this end to open */
 	if (strcmp(argv[3], "poll") == 0)
 		bulkhead_waits(&c, BULKHEAD_WAIT_POLL, BULKHEAD_WAIT_POLL);
 	for (unsigned n = 0; len != 0; n++) {
 		if (n % 2 != 0 && echo_in_place(&c, &len))
 			continue;
 		int result = bulkhead_recv_wait(&c, &port, buffer, sizeof(buffer), &len);
+		if (result == BULKHEAD_NOT_CONNECTED)
+			continue;
 		if (result == BULKHEAD_OK)
 			result = bulkhead_send_wait(&c, &port, buffer, len);
 		if (result != BULKHEAD_OK)

@@ -87,6 +87,14 @@ pub struct Pl011 {
 }
 
 impl Pl011 {
+    /// Makes this zeroed PL011 one after reset, with its FIFOs empty, whatever the rings have held.
+    pub fn reset(&self, output: &Output, input: &Ring) {
+        while input.pop().is_some() {}
+        self.cleared_at.store(output.put_in(), Relaxed);
+        self.overrun_read.store(input.overruns(), Relaxed);
+        self.overrun_cleared.store(input.overruns(), Relaxed);
+    }
+
     /// Returns what a load from `offset` reads, in the low bits.
     #[inline(never)]
     pub fn read(&self, offset: u64, output: &Output, input: &Ring) -> u32 {

@@ -35,7 +35,7 @@ pub const PAGE: u64 = 4096;
 /// First eight bytes of every plan.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"BULKPLAN");
 /// Version of these types. EL2 refuses any other.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Interrupt numbers (INTIDs) a partition may see: 32 private and 256 shared ones.
 pub const INTIDS: usize = 288;
@@ -325,7 +325,41 @@ pub struct Partition {
     pub flags: u32,
     /// Reads as zero.
     pub reserved: u32,
+    /// What follows when it stops.
+    pub policy: Policy,
 }
+
+/// What follows when a partition stops: one of `ACTION_*` by cause, and how it restarts. Times are
+/// in microseconds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Policy {
+    /// After a fault that EL2 halts it for, `FAIL`, or a watchdog that it missed.
+    pub on_fault: u8,
+    /// After `SYSTEM_RESET`.
+    pub on_reset: u8,
+    /// After `SYSTEM_OFF`.
+    pub on_off: u8,
+    /// Factor by which the delay grows with each further restart within the window.
+    pub back_off: u8,
+    /// Most restarts within the window; then it halts.
+    pub limit: u32,
+    /// The window, which the first restart begins.
+    pub within: u64,
+    /// Time from the stop to the first restart of a window.
+    pub delay: u64,
+    /// Time from a start to the first call that sets the watchdog, or 0 for no limit.
+    pub first: u64,
+    /// [`Write`] rows that silence its devices before a restart; each is read back.
+    pub quiesce: Array,
+}
+
+/// In [`Policy`]: the partition stays as it is.
+pub const ACTION_HALT: u8 = 0;
+/// In [`Policy`]: the partition starts again.
+pub const ACTION_RESTART: u8 = 1;
+/// In [`Policy`]: the whole system stops.
+pub const ACTION_STOP_SYSTEM: u8 = 2;
 
 /// [`Partition::flags`]: an access outside everything that the guest has halts it, instead of an
 /// external abort.
@@ -397,5 +431,5 @@ const _: () = assert!(size_of::<Header>() == 248);
 const _: () = assert!(size_of::<Machine>() == 152);
 const _: () = assert!(size_of::<Core>() == 152);
 const _: () = assert!(size_of::<End>() == 56);
-const _: () = assert!(size_of::<Partition>() == 136);
+const _: () = assert!(size_of::<Partition>() == 176);
 const _: () = assert!(size_of::<Interrupt>() == 8);

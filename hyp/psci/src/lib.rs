@@ -32,6 +32,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod restart;
+
 #[cfg(not(loom))]
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[cfg(loom)]
@@ -63,6 +65,8 @@ pub mod fid {
     pub const SYSTEM_RESET: u32 = 0x8400_0009;
     /// `PSCI_FEATURES`.
     pub const FEATURES: u32 = 0x8400_000a;
+    /// `SYSTEM_RESET2`.
+    pub const SYSTEM_RESET2: u32 = 0x8400_0012;
 }
 
 /// Results (DEN 0022, section 5.2.2).
@@ -245,6 +249,9 @@ impl Power {
             fid::MIGRATE_INFO_TYPE => ret::NO_TRUSTED_OS,
             fid::SYSTEM_OFF => return Action::SystemOff,
             fid::SYSTEM_RESET => return Action::SystemReset,
+            // Type 0 is `SYSTEM_WARM_RESET`; those with bit 31 are a vendor's (5.13).
+            fid::SYSTEM_RESET2 if a as u32 == 0 => return Action::SystemReset,
+            fid::SYSTEM_RESET2 => ret::INVALID_PARAMETERS,
             // The argument is W1; the bits above it are ignored. CPU_SUSPEND's flags are zero too:
             // original StateID format, no OS-initiated mode.
             _ => match a as u32 {
@@ -265,7 +272,7 @@ fn function(fid: u32) -> Option<u32> {
     let smc32 = fid & !fid::SMC64;
     let number = smc32.wrapping_sub(fid::VERSION);
     // Each bit is a function's number, as `fid` lists them.
-    let there = if fid == smc32 { 0x75f } else { 0x1a };
+    let there = if fid == smc32 { 0x4_075f } else { 0x4_001a };
     (number < 32 && there >> number & 1 != 0).then_some(smc32)
 }
 

@@ -109,11 +109,15 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
             self.hardware.write(index, 0);
         }
         self.hardware.set_control(0);
-        for index in 0..if self.own == 0 { WORDS } else { 1 } {
+        let words = if self.own == 0 { WORDS } else { 1 };
+        for index in 0..words {
+            self.write_bank(Bank::ClearEnable, index, self.word(index).physical.get());
+        }
+        self.hardware.wait_for_disable();
+        for index in 0..words {
             let physical = self.word(index).physical.get();
-            self.write_bank(Bank::ClearEnable, index, physical);
-            self.write_bank(Bank::ClearPending, index, physical);
             self.write_bank(Bank::ClearActive, index, physical);
+            self.write_bank(Bank::ClearPending, index, physical);
             for number in Bits(physical) {
                 self.route(index, 1 << number);
             }

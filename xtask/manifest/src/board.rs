@@ -108,6 +108,8 @@ struct Peripheral {
     flags: Vec<String>,
     units: Option<usize>,
     dma: bool,
+    #[serde(default)]
+    quiesce: Vec<Write>,
 }
 
 #[derive(Deserialize)]
@@ -141,6 +143,11 @@ struct Medium {
     image: String,
     files: Vec<String>,
     config: String,
+}
+
+/// Register writes as pairs of address and value.
+fn writes(rows: Vec<Write>) -> Vec<(u64, u32)> {
+    rows.into_iter().map(|Write { address, value }| (address, value)).collect()
 }
 
 /// A size as manifests write it.
@@ -197,6 +204,19 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
         );
         return Err(error(why));
     }
+    let outside = |device: &&Peripheral| {
+        let regs = &device.regs;
+        let inside = |write: &Write| {
+            write.address.is_multiple_of(4) && write.address.wrapping_sub(regs.base) < regs.size
+        };
+        !device.quiesce.iter().all(inside)
+    };
+    if let Some(device) = file.device.iter().find(outside) {
+        return Err(error(format!(
+            "`quiesce` of {} writes elsewhere than to words of its registers",
+            device.name
+        )));
+    }
     let ranges = |spans: Vec<Span>| spans.into_iter().map(Range::from).collect::<Vec<_>>();
     let (reserved, reclaimed) = (ranges(file.reserved), ranges(file.reclaimed));
     let both = |range: &&Range| {
@@ -230,7 +250,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
             Start::Psci => plan::START_PSCI,
             Start::SpinTable => plan::START_SPIN_TABLE,
         },
-        off: file.power_off.into_iter().map(|Write { address, value }| (address, value)).collect(),
+        off: writes(file.power_off),
         gic,
         gics,
         uart: (file.console.regs.into(), file.console.intid),
@@ -254,6 +274,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
                 flags: device.flags,
                 units: device.units.unwrap_or(1),
                 dma: device.dma,
+                quiesce: writes(device.quiesce),
             })
             .collect(),
         card: file.card.map(|Medium { image, files, config }| Card { image, files, config }),

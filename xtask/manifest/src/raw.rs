@@ -5,7 +5,7 @@
 use super::decode::{At, Table};
 use super::names::is_name;
 use super::pieces::{Memory, Pieces};
-use super::values::{Boolean, Each, Integer, Size, Text, at, list, table, word};
+use super::values::{Boolean, Duration, Each, Integer, Size, Text, at, list, table, word};
 use crate::system::Outside;
 
 /// Default rate and burst of a channel end's doorbells.
@@ -59,10 +59,47 @@ pub struct Partition {
     pub console: bool,
     /// The result of an access outside all that it has.
     pub outside: Outside,
+    /// What follows its end, by cause: `plan::ACTION_*`.
+    pub on: Actions,
+    /// How it restarts.
+    pub restart: Option<At<Restart>>,
+    /// Its watchdog.
+    pub watchdog: Option<At<Watchdog>>,
     /// Text of the line with which it has passed.
     pub pass: Option<At<String>>,
     /// Text of the line with which it has failed.
     pub fail: Option<At<String>>,
+}
+
+/// What follows a partition's end, by cause; none if it is the default.
+#[derive(Default)]
+pub struct Actions {
+    /// After a fault, `FAIL` or a missed watchdog.
+    pub fault: Option<At<u8>>,
+    /// After `SYSTEM_RESET`.
+    pub reset: Option<At<u8>>,
+    /// After `SYSTEM_OFF`.
+    pub off: Option<At<u8>>,
+}
+
+/// `restart = { … }`.
+#[derive(Default)]
+pub struct Restart {
+    /// Most restarts within the window.
+    pub limit: Option<At<u64>>,
+    /// The window, µs.
+    pub within: Option<At<u64>>,
+    /// Time from the stop to the first restart of a window, µs.
+    pub delay: Option<At<u64>>,
+    /// Factor of the delay with each further restart.
+    pub back_off: Option<At<u64>>,
+}
+
+/// `watchdog = { … }`.
+#[derive(Default)]
+pub struct Watchdog {
+    /// Time from a start to the first call that sets the watchdog, µs.
+    pub first: Option<At<u64>>,
 }
 
 /// A range of RAM.
@@ -229,6 +266,9 @@ impl Partition {
             ),
             console: value(t.optional("console", Boolean), true),
             outside: value(t.optional("outside", word(&outside)), Outside::default()),
+            on: Actions::read(t),
+            restart: t.optional("restart", table("a restart policy", Restart::read)),
+            watchdog: t.optional("watchdog", table("a watchdog", Watchdog::read)),
             pass: t.optional("pass", Text),
             fail: t.optional("fail", Text),
         }
@@ -253,6 +293,50 @@ impl Partition {
         self.memory.iter().flat_map(|memory| memory.get_ref()).filter_map(|piece| {
             Some((piece, *piece.ipa.as_ref()?.get_ref(), *piece.size.as_ref()?.get_ref()))
         })
+    }
+}
+
+impl Actions {
+    fn read(t: &mut Table<'_>) -> Actions {
+        use plan::{ACTION_HALT, ACTION_RESTART, ACTION_STOP_SYSTEM};
+        let actions = [
+            ("restart", ACTION_RESTART),
+            ("halt", ACTION_HALT),
+            ("stop-system", ACTION_STOP_SYSTEM),
+        ];
+        Actions {
+            fault: t.optional("on-fault", word(&actions)),
+            reset: t.optional("on-reset", word(&actions)),
+            off: t.optional("on-off", word(&actions)),
+        }
+    }
+
+    /// Returns the action after a fault, a reset and an off, with its default.
+    pub fn all(&self) -> [u8; 3] {
+        use plan::{ACTION_HALT, ACTION_RESTART};
+        let value = |action: &Option<At<u8>>, or| action.as_ref().map_or(or, |at| *at.get_ref());
+        [
+            value(&self.fault, ACTION_RESTART),
+            value(&self.reset, ACTION_RESTART),
+            value(&self.off, ACTION_HALT),
+        ]
+    }
+}
+
+impl Restart {
+    fn read(t: &mut Table<'_>) -> Restart {
+        Restart {
+            limit: t.optional("limit", Integer),
+            within: t.optional("within", Duration),
+            delay: t.optional("delay", Duration),
+            back_off: t.optional("back-off", Integer),
+        }
+    }
+}
+
+impl Watchdog {
+    fn read(t: &mut Table<'_>) -> Watchdog {
+        Watchdog { first: t.required("first", "first = \"10s\"", Duration) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::decode::At;
 use super::programs::Program;
 use super::raw::{self, DEFAULT_RATE, Manifest};
-use crate::system::{Board, Channel, End, Interrupt, Memory, Partition, System, Vcpu};
+use crate::system::{Board, Channel, End, Interrupt, Memory, Partition, Policy, System, Vcpu};
 
 /// First SPI's INTID (IHI 0069, 2.2.1).
 pub const FIRST_SPI: u64 = 32;
@@ -50,6 +50,7 @@ fn number(value: Option<At<u64>>) -> Option<u32> {
 }
 
 fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<Partition> {
+    let policy = policy_of(&raw)?;
     let devices: Vec<usize> = raw
         .devices
         .iter()
@@ -89,8 +90,28 @@ fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<
         interrupts,
         console: raw.console,
         outside: raw.outside,
+        policy,
         pass: raw.pass.map(At::into_inner),
         fail: raw.fail.map(At::into_inner),
+    })
+}
+
+fn policy_of(raw: &raw::Partition) -> Option<Policy> {
+    let [on_fault, on_reset, on_off] = raw.on.all();
+    let default = Policy { on_fault, on_reset, on_off, ..Policy::default() };
+    let restart = raw.restart.as_ref().map(At::get_ref);
+    let value = |value: Option<&At<u64>>, or: u64| value.map_or(or, |at| *at.get_ref());
+    let of = |key: fn(&raw::Restart) -> &Option<At<u64>>, or| {
+        value(restart.and_then(|restart| key(restart).as_ref()), or)
+    };
+    let watchdog = raw.watchdog.as_ref().map(At::get_ref);
+    Some(Policy {
+        limit: u32::try_from(of(|restart| &restart.limit, default.limit.into())).ok()?,
+        within: of(|restart| &restart.within, default.within),
+        delay: of(|restart| &restart.delay, default.delay),
+        back_off: u8::try_from(of(|restart| &restart.back_off, default.back_off.into())).ok()?,
+        first: value(watchdog.and_then(|watchdog| watchdog.first.as_ref()), 0),
+        ..default
     })
 }
 

@@ -5,7 +5,9 @@
 //! Each has a bad manifest in tests/manifests/ID.toml with the exact message in ID.txt, and a line
 //! in docs/manifest.md.
 
-use super::checks::{channels, cores, devices, images, memory, names, ram, verdict, warnings};
+use super::checks::{
+    channels, cores, devices, images, memory, names, ram, restart, verdict, warnings,
+};
 use super::programs::Program;
 use super::raw::Manifest;
 use super::report::Finding;
@@ -73,6 +75,9 @@ pub const RULES: &[Rule] = &[
     rule("bad-size", R,
         "A size is a number with KiB, MiB or GiB in a string, or a number of bytes.",
         "`MB` and `KB` mean different things to different people; KiB, MiB and GiB do not."),
+    rule("bad-time", R,
+        "A time is a string of a number with us, ms, s or min, of a day at most.",
+        "A number without a unit means milliseconds to one reader and seconds to another."),
     rule("unknown-word", R,
         "Where a key takes certain words, it takes no others.",
         "The words of such a key are all there are; each has its own meaning at EL2."),
@@ -266,6 +271,23 @@ pub const RULES: &[Rule] = &[
     rule("verdict-console", M(verdict::verdict_console),
         "A partition with `pass` or `fail` has a console.",
         "Without one it prints nothing that could be looked for."),
+    rule("restart-limit", M(restart::restart_limit),
+        "A partition restarts 1 to 1000 times in its window.",
+        "Without a limit a fault at the start would be repeated for ever; a limit of 0 is what \
+         `halt` says."),
+    rule("restart-window", M(restart::restart_window),
+        "The window of restarts is longer than the delay before one.",
+        "Otherwise each restart begins another window, and the limit is never reached."),
+    rule("restart-back-off", M(restart::restart_back_off),
+        "The delay grows by a factor of 1 to 10.",
+        "A factor of 0 would end the delay after the first restart; a large one makes the second \
+         delay as long as the window."),
+    rule("restart-unused", M(restart::restart_unused),
+        "A partition with `restart` is restarted by something.",
+        "The author expects restarts that `on-fault`, `on-reset` and `on-off` rule out."),
+    rule("watchdog-first", M(restart::watchdog_first),
+        "A watchdog's first time is more than 0.",
+        "No program sets its watchdog in no time."),
     rule("device-unknown", B(devices::device_unknown),
         "A device is one of the board's.",
         "Registers, interrupts and DMA of a device come from the board's file: nothing else is \
@@ -282,6 +304,10 @@ pub const RULES: &[Rule] = &[
         "A partition with such a device sees its memory at physical addresses.",
         "The device takes the guest's addresses for physical ones: it would write into somebody \
          else's memory."),
+    rule("device-quiesce", B(restart::device_quiesce),
+        "A partition with a device that writes memory by itself restarts only if the board's file \
+         says how to silence the device (`quiesce`).",
+        "The device would go on writing into memory that is being loaded, or into the next life."),
     rule("interrupt-private", M(devices::interrupt_private),
         "Private interrupts (PPIs) are not passed through.",
         "PPIs are wired to one core each, and EL2 needs its own for its timer and for the list \

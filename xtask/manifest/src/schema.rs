@@ -17,6 +17,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("### `memory`", "a piece of memory"),
     ("### `image`", "an image"),
     ("### `files`", "a file"),
+    ("### `restart`", "a restart policy"),
+    ("### `watchdog`", "a watchdog"),
     ("### `devices` and `interrupts`", "an interrupt"),
     ("## `[[channel]]`", "a channel"),
 ];
@@ -61,6 +63,13 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
         ),
         ("verdict-text", "a partition", "pass", json!({ "pattern": VERDICT_TEXT })),
         ("verdict-text", "a partition", "fail", json!({ "pattern": VERDICT_TEXT })),
+        ("restart-limit", "a restart policy", "limit", json!({ "minimum": 1, "maximum": 1000 })),
+        (
+            "restart-back-off",
+            "a restart policy",
+            "back-off",
+            json!({ "minimum": 1, "maximum": 10 }),
+        ),
         ("interrupt-private", "an interrupt", "ppi", json!(false)),
         ("channel-name", "a channel", "name", json!({ "pattern": NAME })),
         ("channel-ends-count", "a channel", "ends", pair()),
@@ -79,7 +88,8 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
 }
 
 /// Rules that hold by the types of keys only.
-const TYPED: &[&str] = &["unknown-key", "missing-key", "wrong-type", "bad-size", "unknown-word"];
+const TYPED: &[&str] =
+    &["unknown-key", "missing-key", "wrong-type", "bad-size", "bad-time", "unknown-word"];
 
 /// Ids of the rules that the schema expresses, too.
 pub fn rules() -> impl Iterator<Item = &'static str> {

@@ -140,6 +140,8 @@ pub struct Device {
     pub units: usize,
     /// Whether the device can write memory by DMA.
     pub dma: bool,
+    /// Writes to its registers, address and value, that silence it; they read back as written.
+    pub quiesce: Vec<(u64, u32)>,
 }
 
 /// A physical interrupt.
@@ -203,10 +205,56 @@ pub struct Partition {
     pub console: bool,
     /// The result of an access outside all that it has.
     pub outside: Outside,
+    /// What follows when it stops.
+    pub policy: Policy,
     /// Text of a console line with which it has passed; later lines do not change that.
     pub pass: Option<String>,
     /// Text of a console line with which it has failed.
     pub fail: Option<String>,
+}
+
+/// What follows when a partition stops. Times are in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// After a fault, `FAIL` or a missed watchdog: `plan::ACTION_*`.
+    pub on_fault: u8,
+    /// After `SYSTEM_RESET`.
+    pub on_reset: u8,
+    /// After `SYSTEM_OFF`.
+    pub on_off: u8,
+    /// Most restarts within the window.
+    pub limit: u32,
+    /// The window, which the first restart begins.
+    pub within: u64,
+    /// Time from the stop to the first restart of a window.
+    pub delay: u64,
+    /// Factor by which the delay grows with each further restart within the window.
+    pub back_off: u8,
+    /// Time from a start to the first call that sets the watchdog, or 0 for no limit.
+    pub first: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            on_fault: plan::ACTION_RESTART,
+            on_reset: plan::ACTION_RESTART,
+            on_off: plan::ACTION_HALT,
+            limit: 5,
+            within: 60_000_000,
+            delay: 100_000,
+            back_off: 2,
+            first: 0,
+        }
+    }
+}
+
+impl Policy {
+    /// Returns whether anything restarts the partition.
+    #[must_use]
+    pub fn restarts(&self) -> bool {
+        [self.on_fault, self.on_reset, self.on_off].contains(&plan::ACTION_RESTART)
+    }
 }
 
 /// What a partition gets for an access outside all that it has.

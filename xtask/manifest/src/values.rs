@@ -192,6 +192,48 @@ fn meant_size(text: &str) -> String {
     }
 }
 
+/// A time, in microseconds: a string such as "100ms".
+pub struct Duration;
+
+/// The units of a time, with their microseconds.
+const UNITS: [(&str, u64); 4] = [("us", 1), ("ms", 1000), ("s", 1_000_000), ("min", 60_000_000)];
+
+impl<'a> Read<'a> for Duration {
+    type Value = u64;
+
+    fn read(&self, value: &'a Value<'a>, findings: &'a Findings, key: &str) -> Option<u64> {
+        let DeValue::String(text) = value.get_ref() else {
+            let wanted = format!("`{key}` must be a time");
+            wrong_type(value, findings, wanted, "a time such as \"100ms\" or \"5s\"".into());
+            return None;
+        };
+        let time = parse_duration(text);
+        if time.is_none() {
+            let title = format!("`{key}` must be a time");
+            let label = "expected a number with us, ms, s or min, of a day at most";
+            findings.borrow_mut().push(
+                Finding::new(value.span(), title, label)
+                    .rule("bad-time")
+                    .help("write a time such as \"250us\", \"100ms\", \"60s\" or \"5min\""),
+            );
+        }
+        time
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "pattern": "^[0-9]+ *(us|ms|s|min)$" })
+    }
+}
+
+/// Parses a time such as "100ms" into microseconds, at most those of a day.
+fn parse_duration(text: &str) -> Option<u64> {
+    const DAY: u64 = 24 * 60 * 60_000_000;
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let (_, factor) = UNITS.into_iter().find(|(name, _)| *name == unit.trim_start_matches(' '))?;
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(factor).filter(|time| *time <= DAY)
+}
+
 /// One word of several; each word has a value.
 pub struct Word<'w, T>(&'w [(&'static str, T)]);
 

@@ -178,6 +178,16 @@ fn core_mappings(
         let region = &places.regions[end.channel][end.side];
         load.push(same("channel", region.base, region.size, Access::ReadWrite));
     }
+    let partition = &system.partitions[p];
+    let devices = partition.devices.iter().map(|&device| &system.board.devices[device]);
+    for device in devices.filter(|device| partition.policy.restarts() && !device.quiesce.is_empty())
+    {
+        let base = device.regs.base & !(PAGE - 1);
+        let size = pages(device.regs.base + device.regs.size - base);
+        if mapped.insert((base, size)) {
+            load.push(same("device", base, size, Access::Device));
+        }
+    }
     let mut sources: Vec<_> = guests[p].loads.iter().map(|load| load.pristine).collect();
     sources.sort_unstable();
     sources.dedup();

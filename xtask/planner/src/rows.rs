@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use crc::{CRC_32_ISCSI, Crc};
 use plan::{
     Array, Core, End, GuestGic, Header, INTIDS, Load, MAGIC, MAX_CORES, MAX_VCPUS, Machine, Memory,
-    Midr, NO_CORE, PARTITION_HALT_OUTSIDE, Partition, Range, VERSION, Write,
+    Midr, NO_CORE, PARTITION_HALT_OUTSIDE, Partition, Policy, Range, VERSION, Write,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -236,6 +236,27 @@ fn partition(
             Outside::Halt => PARTITION_HALT_OUTSIDE,
         },
         reserved: 0,
+        policy: policy(writer, system, partition)?,
+    })
+}
+
+fn policy(writer: &mut Writer, system: &System, partition: &system::Partition) -> Result<Policy> {
+    let policy = &partition.policy;
+    // A partition that never restarts is never quiesced.
+    let devices = partition.devices.iter().filter(|_| policy.restarts());
+    let writes = devices.flat_map(|&device| &system.board.devices[device].quiesce);
+    let quiesce: Vec<_> =
+        writes.map(|&(address, value)| Write { address, value, reserved: 0 }).collect();
+    Ok(Policy {
+        on_fault: policy.on_fault,
+        on_reset: policy.on_reset,
+        on_off: policy.on_off,
+        back_off: policy.back_off,
+        limit: policy.limit,
+        within: policy.within,
+        delay: policy.delay,
+        first: policy.first,
+        quiesce: writer.array(&quiesce)?,
     })
 }
 

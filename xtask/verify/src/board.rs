@@ -14,7 +14,7 @@ pub struct Board {
     pub start: Start,
     /// Register writes that switch it off where firmware has no PSCI.
     #[serde(default)]
-    pub power_off: Vec<PowerOff>,
+    pub power_off: Vec<RegisterWrite>,
     /// Physical address width, bits.
     pub pa_bits: u32,
     /// RAM that every such board has.
@@ -48,7 +48,7 @@ pub struct Board {
 /// A write to a device register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PowerOff {
+pub struct RegisterWrite {
     /// The register.
     pub address: u64,
     /// The value that is written.
@@ -172,6 +172,9 @@ pub struct Device {
     pub units: u32,
     /// Whether it can write memory by DMA.
     pub dma: bool,
+    /// Register writes that silence it.
+    #[serde(default)]
+    pub quiesce: Vec<RegisterWrite>,
 }
 
 fn one() -> u32 {

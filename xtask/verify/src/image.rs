@@ -72,6 +72,8 @@ pub struct PartitionRow {
     pub interrupts: Vec<Interrupt>,
     /// Channel pages cleared at the start.
     pub clears: Vec<Range>,
+    /// Writes that silence its devices.
+    pub quiesce: Vec<Write>,
 }
 
 impl<'a> Image<'a> {
@@ -149,6 +151,7 @@ impl<'a> Image<'a> {
                 loads: self.array(&of("loads"), row.loads, MAX_ROWS)?,
                 interrupts: self.array(&of("interrupts"), row.interrupts, MAX_ROWS)?,
                 clears: self.array(&of("clears"), row.clears, MAX_ROWS)?,
+                quiesce: self.array(&of("quiesce"), row.policy.quiesce, MAX_ROWS)?,
                 row,
             };
             self.partitions.push(row);

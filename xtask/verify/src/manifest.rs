@@ -103,6 +103,20 @@ pub struct Partition {
     /// The result of an access outside all that it has.
     #[serde(default)]
     pub outside: Outside,
+    /// What follows a fault, `FAIL` or a missed watchdog.
+    #[serde(default = "restarts")]
+    pub on_fault: Action,
+    /// What follows `SYSTEM_RESET`.
+    #[serde(default = "restarts")]
+    pub on_reset: Action,
+    /// What follows `SYSTEM_OFF`.
+    #[serde(default = "halts")]
+    pub on_off: Action,
+    /// How it restarts.
+    #[serde(default)]
+    pub restart: Restart,
+    /// Its watchdog.
+    pub watchdog: Option<Watchdog>,
     /// Texts that a runner looks for in its console lines; they are not in an image.
     #[serde(rename = "pass")]
     _pass: Option<String>,
@@ -112,6 +126,84 @@ pub struct Partition {
 
 fn yes() -> bool {
     true
+}
+
+impl Partition {
+    /// Returns whether anything restarts it.
+    #[must_use]
+    pub fn restarts(&self) -> bool {
+        [self.on_fault, self.on_reset, self.on_off].contains(&Action::Restart)
+    }
+}
+
+/// What follows when a partition stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It stays stopped.
+    Halt,
+    /// It starts again.
+    Restart,
+    /// The whole system stops.
+    StopSystem,
+}
+
+fn restarts() -> Action {
+    Action::Restart
+}
+
+fn halts() -> Action {
+    Action::Halt
+}
+
+/// How a partition restarts.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Restart {
+    /// Most restarts within the window.
+    pub limit: u32,
+    /// The window.
+    pub within: Time,
+    /// Time from a stop to the first restart of a window.
+    pub delay: Time,
+    /// Factor by which it grows.
+    pub back_off: u8,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self { limit: 5, within: Time(60_000_000), delay: Time(100_000), back_off: 2 }
+    }
+}
+
+/// A partition's watchdog.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watchdog {
+    /// Time from a start to the first call that sets it.
+    pub first: Time,
+}
+
+/// A time in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub u64);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+        let factor = match text[digits.len()..].trim_start_matches(' ') {
+            "us" => Some(1),
+            "ms" => Some(1_000),
+            "s" => Some(1_000_000),
+            "min" => Some(60_000_000),
+            _ => None,
+        };
+        let number = digits.parse().ok();
+        let time =
+            number.zip(factor).and_then(|(number, factor): (u64, u64)| number.checked_mul(factor));
+        time.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a time")))
+    }
 }
 
 /// A vCPU.

@@ -5,7 +5,7 @@ mod support;
 
 use std::mem::offset_of;
 
-use bulkhead_verify::board::PowerOff;
+use bulkhead_verify::board::RegisterWrite;
 use plan::{Core, End, Interrupt, Load, Partition};
 use support::{Good, Parts, put, seal, word};
 
@@ -176,7 +176,8 @@ fn what_switches_the_board_off_is_given_away() {
     let device = good.inputs.board.device[0].clone();
     assert_eq!(device.name, "uart1");
     good.system.board.off = vec![(device.regs.base + 0x20, 1)];
-    good.inputs.board.power_off = vec![PowerOff { address: device.regs.base + 0x20, value: 2 }];
+    good.inputs.board.power_off =
+        vec![RegisterWrite { address: device.regs.base + 0x20, value: 2 }];
     let image = support::compile(&good.system, |_, _| ());
     let text = bulkhead_verify::verify(&image, &good.inputs).refusal();
     says(

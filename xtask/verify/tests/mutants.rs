@@ -166,6 +166,8 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
         interrupts.for_each(|at| add("interrupt row", at, size_of::<Interrupt>()));
         let clears = parts.span::<Range>(partition.clears);
         clears.for_each(|at| add("cleared pages", at, size_of::<Range>()));
+        let quiesce = parts.span::<Write>(partition.policy.quiesce);
+        quiesce.for_each(|at| add("quiesce row", at, size_of::<Write>()));
     }
     words
 }
@@ -188,6 +190,7 @@ fn meaningless(parts: &Parts<'_>) -> Vec<(usize, u64, &'static str)> {
             (offset_of!(Partition, loads), partition.loads),
             (offset_of!(Partition, interrupts), partition.interrupts),
             (offset_of!(Partition, clears), partition.clears),
+            (offset_of!(Partition, policy.quiesce), partition.policy.quiesce),
         ] {
             empty(at + field, array, &mut list);
         }

@@ -2,6 +2,7 @@
 //! stream.
 
 mod hostile;
+mod lives;
 mod queue;
 mod shapes;
 // These tests are long, and about rates, not memory.
@@ -19,16 +20,16 @@ const LENGTH: usize = if cfg!(miri) { 1 } else { 20 };
 
 /// A region's memory.
 pub struct Memory {
-    page: Vec<AtomicU32>,
+    page: Vec<AtomicU64>,
     data: Vec<AtomicU64>,
 }
 
 impl Memory {
     /// Returns cleared memory with `words` of data and all indices at `start` (a multiple of 8).
     pub fn new(words: usize, start: u32) -> Self {
-        let page: Vec<AtomicU32> = (0..128).map(|_| AtomicU32::new(0)).collect();
+        let page: Vec<AtomicU64> = (0..64).map(|_| AtomicU64::new(0)).collect();
         for offset in [layout::PRODUCED, layout::CONSUMED] {
-            page[offset / 4].store(start, Relaxed);
+            page[offset / 8].store(start.into(), Relaxed);
         }
         let data = (0..words).map(|_| AtomicU64::new(0)).collect();
         Self { page, data }
@@ -38,9 +39,14 @@ impl Memory {
         Region::new(Indices::new(&self.page).unwrap(), &self.data).unwrap()
     }
 
-    fn index(&self, offset: usize) -> &AtomicU32 {
-        &self.page[offset / 4]
+    fn index(&self, offset: usize) -> &AtomicU64 {
+        &self.page[offset / 8]
     }
+}
+
+/// Opens an end as in a ring within a partition.
+fn open<'a>(own: Region<'a>, peer: Region<'a>) -> (Producer<'a>, Consumer<'a>) {
+    super::open(own, peer, Pair::default())
 }
 
 /// Index values to start from: zero, or one that wraps soon.

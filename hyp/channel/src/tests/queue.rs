@@ -162,7 +162,7 @@ proptest! {
                         view.read(0, &mut out[..half]).unwrap();
                         prop_assert_eq!(&out, &bytes);
                         prop_assert_eq!(view.read(1, &mut out), Err(Error::TooLong));
-                        view.release();
+                        view.release().unwrap();
                     }
                     let _ = rx.publish();
                 }

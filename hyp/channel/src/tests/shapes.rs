@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn regions_have_one_shape() {
-    let page: Vec<AtomicU32> = (0..128).map(|_| AtomicU32::new(0)).collect();
-    assert_eq!(Indices::new(&page[..96]).unwrap_err(), Error::BadGeometry);
+    let page: Vec<AtomicU64> = (0..64).map(|_| AtomicU64::new(0)).collect();
+    assert_eq!(Indices::new(&page[..48]).unwrap_err(), Error::BadGeometry);
     let data: Vec<AtomicU64> = (0..24).map(|_| AtomicU64::new(0)).collect();
     for words in [1, 3, 24] {
         let region = Region::new(Indices::new(&page).unwrap(), &data[..words]);
@@ -124,7 +124,7 @@ fn room_is_given_back_when_it_is_published() {
     (0..5).for_each(|n| tx.push(&[&message(n, 8)]).unwrap());
     let _ = tx.publish();
     assert_eq!((rx.buffered(), rx.available(), rx.buffered()), (0, Ok(80), 80));
-    (0..3).for_each(|_| rx.peek().unwrap().release());
+    (0..3).for_each(|_| rx.peek().unwrap().release().unwrap());
     assert_eq!((rx.unpublished(), rx.buffered(), tx.in_flight()), (48, 32, Ok(80)));
     let _ = rx.publish();
     assert_eq!((rx.unpublished(), tx.in_flight()), (0, Ok(32)));

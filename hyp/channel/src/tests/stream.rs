@@ -75,7 +75,7 @@ fn doorbells(stream: Stream, count: u64) -> u64 {
                 Ok(view) => {
                     view.read(0, &mut buffer).unwrap();
                     assert_eq!(buffer, message(received, stream.len));
-                    view.release();
+                    view.release().unwrap();
                     received += 1;
                     if rx.unpublished() >= rx.capacity() / 2 {
                         ring(rx.publish(), &mut states);

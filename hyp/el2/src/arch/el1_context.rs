@@ -67,6 +67,13 @@ pub fn reset() {
     clear!(PAR_EL1 AFSR0_EL1 AFSR1_EL1 CSSELR_EL1 CNTKCTL_EL1 CNTV_CTL_EL0 CNTP_CTL_EL0 MDSCR_EL1);
 }
 
+/// Switches the guest's timers off, until it or its next start sets them.
+pub fn stop_timers() {
+    CNTV_CTL_EL0.set(0);
+    CNTP_CTL_EL0.set(0);
+    barrier::isb(barrier::SY);
+}
+
 /// Makes the next exception return go to `entry` at EL1h with D, A, I and F masked, and drops this
 /// core's TLB entries of the guest: it starts with its MMU off and must not use translations from
 /// before.

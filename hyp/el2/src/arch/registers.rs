@@ -40,6 +40,8 @@ macro_rules! writable {
 readable! {
     /// `ID_AA64ISAR2_EL1`.
     id_aa64isar2 = "S3_0_C0_C6_2";
+    /// `ISR_EL1`: pending interrupts.
+    isr = "ISR_EL1";
     /// `PMCR_EL0`: event counters in bits 15:11. Undefined on a core without a PMU.
     pmcr = "PMCR_EL0";
     /// `PMXEVCNTR_EL0`: the counter that `count_work` selected, which guests cannot reach
@@ -67,6 +69,12 @@ writable! {
 /// Returns how many instructions this core has retired at EL2, modulo 2^32, if it has a PMU.
 pub fn el2_instructions() -> Option<u32> {
     (MDCR_EL2.read(MDCR_EL2::HPMN) != 0).then(|| pmxevcntr() as u32)
+}
+
+/// Returns whether an IRQ is pending for this core at EL2 (`ISR_EL1.I`).
+pub fn is_interrupt_pending() -> bool {
+    const I: u64 = 1 << 7;
+    isr() & I != 0
 }
 
 /// Makes a PSCI call by HVC from EL1, without arguments or a result.

@@ -13,6 +13,13 @@ pub fn frequency() -> u64 {
     CNTFRQ_EL0.get()
 }
 
+/// Returns how many ticks `microseconds` are.
+pub fn ticks(microseconds: u64) -> u64 {
+    const SECOND: u64 = 1_000_000;
+    let part = microseconds % SECOND * frequency() / SECOND;
+    (microseconds / SECOND).saturating_mul(frequency()).saturating_add(part)
+}
+
 /// Returns the physical count now.
 pub fn now() -> u64 {
     // No ISB is needed: a count that is a few ticks old only delays a doorbell by these ticks.

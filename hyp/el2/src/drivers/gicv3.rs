@@ -48,6 +48,9 @@ const CTLR_GROUP1: u32 = 1 << 1;
 /// `GICD_CTLR.RWP`: a write has not taken effect yet.
 const CTLR_RWP: u32 = 1 << 31;
 
+/// `GICR_CTLR.RWP`: a write has not taken effect yet.
+const REDISTRIBUTOR_RWP: u32 = 1 << 3;
+
 /// `GICD_IGROUPR`: all interrupts of a word are in Group 1.
 const GROUP1: u32 = !0;
 /// Index of the first `IROUTER` (IHI 0069, 12.9.22), one of 8 bytes per INTID.
@@ -157,6 +160,14 @@ impl GicDriver for Gicv3 {
             // SAFETY: the distributor of a GICv3 is 64 KiB, which this core's tables map; only
             // whole registers are written.
             unsafe { register.write_volatile(mpidr) };
+        }
+    }
+
+    fn wait_for_disable(gicd: &Distributor, private: u64) {
+        wait_for_write(gicd);
+        let redistributor = distributor(private - SGI_FRAME);
+        while redistributor.ctlr.get() & REDISTRIBUTOR_RWP != 0 {
+            core::hint::spin_loop();
         }
     }
 

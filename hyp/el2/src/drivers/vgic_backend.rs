@@ -44,6 +44,10 @@ impl Physical for VgicBackend {
         barrier::dsb(barrier::SY);
     }
 
+    fn wait_for_disable(&mut self) {
+        Gic::wait_for_disable(distributor(self.gicd), self.private);
+    }
+
     fn pending(&self, word: usize) -> u32 {
         self.words(word).read(Bank::SetPending, word)
     }

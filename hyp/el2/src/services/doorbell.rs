@@ -43,12 +43,20 @@ pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
     let Some(end) = cpu.doorbell.end(handle) else {
         return error::BAD_HANDLE;
     };
+    if end.word.is_some() && end.peer.map(|state| state.load(Acquire)) != Some(state::RUNNING) {
+        return error::PEER_DOWN;
+    }
+    send(cpu, handle)
+}
+
+/// Does [`ring`] whether or not the peer's partition runs.
+fn send(cpu: &mut PerCpu, handle: u64) -> i64 {
+    let Some(end) = cpu.doorbell.end(handle) else {
+        return error::BAD_HANDLE;
+    };
     let Some(word) = end.word else {
         return error::NO_DOORBELL;
     };
-    if end.peer.map(|state| state.load(Acquire)) != Some(state::RUNNING) {
-        return error::PEER_DOWN;
-    }
     match end.end.ring(word, end.handle, timer::now) {
         Outcome::Notify => {
             Gic::send(end.sgi);
@@ -108,16 +116,19 @@ pub fn mask(cpu: &mut PerCpu, handle: u64, on: u64) -> i64 {
     0
 }
 
-/// Rings every peer once after this core's partition has stopped, regardless of rate limit and
-/// mask, so that a peer that waits for this end looks at `PEER`.
-pub fn notify_peers_of_stop(cpu: &mut PerCpu) {
-    for end in &mut cpu.doorbell.ends {
-        if let Some(word) = end.word {
-            if word.ring(end.handle) != Outcome::Coalesced {
-                end.end.sent = end.end.sent.wrapping_add(1);
-            }
-            Gic::send(end.sgi);
-        }
+/// Rings every peer of this core's after its partition has stopped or started again, whatever the
+/// peer's state, so that a peer that waits for this end looks at `PEER`.
+pub fn notify_peers(cpu: &mut PerCpu) {
+    for handle in 0..cpu.doorbell.count {
+        send(cpu, handle);
+    }
+}
+
+/// Begins the next life of this core's ends: lifts the masks, and delivers what peers have rung
+/// meanwhile.
+pub fn restart(cpu: &mut PerCpu) {
+    for handle in 0..cpu.doorbell.count {
+        mask(cpu, handle, 0);
     }
 }
 

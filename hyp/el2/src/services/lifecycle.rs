@@ -2,12 +2,16 @@
 //! of a partition.
 
 use core::mem::replace;
-use core::sync::atomic::Ordering::AcqRel;
+use core::sync::atomic::Ordering::{Acquire, Release};
 
 use ::console::LineBuffer;
 use abi::state;
+use plan::{ACTION_HALT, ACTION_RESTART, ACTION_STOP_SYSTEM};
 
-use super::{console, doorbell, ipi, vgic};
+use super::restart::{self, Planned};
+use super::{console, doorbell, ipi, shutdown, vgic};
+use crate::arch::el1_context;
+use crate::drivers::{Gic, gic::GicDriver};
 use crate::state::next::{Next, Stop, Until};
 use crate::state::percpu::PerCpu;
 use crate::state::shared::control;
@@ -32,7 +36,7 @@ pub fn vcpu_off(cpu: &mut PerCpu) -> Next {
 /// WFI at EL2 does not wake for a virtual interrupt, so the caller checks this before each WFI.
 pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
     match until {
-        Until::Never => None,
+        Until::Restarted => restart::is_due(cpu).then_some(Next::Reload),
         Until::Pending => vgic::vcpu(cpu).is_pending().then_some(Next::Resume),
         Until::Woken => vgic::vcpu(cpu).is_woken().then(|| {
             vgic::vcpu(cpu).forget_priorities();
@@ -53,49 +57,88 @@ pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
     // These are done once: if EL2 faults in one of them it comes here again, and the console core
     // still has other partitions' lines to print.
     if !replace(&mut cpu.stopped, true) {
-        console::end_partition(cpu);
-        doorbell::notify_peers_of_stop(cpu);
+        Gic::reset_guest_interface();
+        el1_context::stop_timers();
         vgic::vcpu(cpu).reset();
+        console::end_partition(cpu);
+        doorbell::notify_peers(cpu);
+        restart::rest(cpu);
     }
+    restart::set_deadline(cpu);
 }
 
 /// Ends the partition for its other cores, unless a sibling has done so.
 fn end(cpu: &mut PerCpu, stop: Stop) {
     let mut line = console::partition_line(cpu);
-    let to = match stop {
-        Stop::BySibling => return,
-        Stop::Off => state::OFF,
+    let policy = &cpu.partition.policy;
+    let is_ending = cpu.shared.global.ending.load(Acquire) != 0;
+    let (to, action) = match stop {
+        Stop::BySibling if !is_ending => return,
+        Stop::BySibling => (state::STOPPED, ACTION_HALT),
+        Stop::Off => {
+            line.str("switched itself off");
+            (state::OFF, policy.on_off)
+        }
         Stop::Reset => {
-            line.str("asked for a reset: halted");
-            state::RESET
+            line.str("asked for a reset");
+            (state::RESET, policy.on_reset)
         }
         Stop::Failed => {
             line.str("vCPU ").dec(cpu.row.vcpu.into());
             line.str(" gave the partition up: code ").hex(cpu.fail_code);
-            state::FAILED
+            (state::FAILED, policy.on_fault)
+        }
+        Stop::Watchdog => {
+            line.str("missed its watchdog");
+            (state::HALTED, policy.on_fault)
         }
         Stop::Fault => {
             describe_fault(cpu, &mut line);
-            state::HALTED
+            (state::HALTED, policy.on_fault)
+        }
+        Stop::Defect => {
+            describe_fault(cpu, &mut line);
+            // EL2's state of the partition may be half written, so it is not started again.
+            match policy.on_fault {
+                ACTION_RESTART => (state::HALTED, ACTION_HALT),
+                action => (state::HALTED, action),
+            }
         }
     };
-    // If several vCPUs stop their partition at once, one wins and the others do nothing here.
-    if !cpu.shared.change_state(cpu.row.partition as usize, state::RUNNING, to) {
+    let plan = (action == ACTION_RESTART).then(|| Planned::new(cpu));
+    let restarts = plan.as_ref().is_some_and(Planned::is_allowed);
+    let to = if restarts { state::RESTARTING } else { to };
+    // If several vCPUs stop their partition at once, one wins and the others do nothing here. A
+    // partition between two lives can still be stopped with the system, or by a defect of EL2.
+    let partition = cpu.row.partition as usize;
+    let is_final = is_ending || matches!(stop, Stop::Defect);
+    let mut from = [state::RUNNING, state::RESTARTING].into_iter().take(1 + usize::from(is_final));
+    if !from.any(|from| cpu.shared.change_state(partition, from, to)) {
         return;
     }
     cpu.state.power.halt_all();
     console::end_partition(cpu);
-    if to != state::OFF {
+    if let Some(plan) = plan {
+        plan.record(cpu, line.str(": "));
+    } else if to == state::RESET {
+        line.str(": halted");
+    }
+    if !matches!(to, state::OFF | state::STOPPED) {
         console::print_line(cpu, &line);
     }
     console::say_lost(cpu, true);
-    for index in cpu.vcpus.iter().map(|&index| index as usize) {
+    if action == ACTION_STOP_SYSTEM {
+        cpu.shared.global.ending.store(1, Release);
+    }
+    let all = 0..cpu.cores.len();
+    let is_own = |index: &usize| cpu.vcpus.contains(&(*index as u32));
+    for index in all.filter(|index| action == ACTION_STOP_SYSTEM || is_own(index)) {
         if index != cpu.index {
             ipi::send_control(cpu, index, control::STOP);
         }
     }
-    if cpu.shared.global.alive.fetch_sub(1, AcqRel) == 1 {
-        console::wake_console_core(cpu);
+    if !restarts {
+        shutdown::leave(cpu);
     }
 }
 

@@ -28,36 +28,89 @@ use crate::state::plan_view::PlanView;
 /// `CNTHCTL_EL2`: EVNTEN, and EVNTI for an event every 2^16 ticks.
 const EVENTS: u64 = 1 << 2 | 15 << 4;
 
-/// Loads the partition of `cpu`. Each core of the partition calls it, with its loading tables in
-/// use and its counters zero. When it returns, all is loaded and the running tables are in use. It
-/// calls `pause` often.
-pub fn load(cpu: &PerCpu, pause: &mut Progress) {
+/// What a core does next to load its partition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Fills a chunk.
+    Fill,
+    /// Waits until every core has left the loading tables.
+    Filled,
+    /// Cleans a chunk.
+    Clean,
+    /// Waits until every core has cleaned its chunks.
+    Cleaned,
+    /// Nothing: all is loaded, and the running tables are in use.
+    Done,
+}
+
+/// Does one step of loading the partition of `cpu`, and returns the next one. Each core of the
+/// partition begins with [`Step::Fill`], with its loading tables in use and its counters zero. A
+/// step that returns itself waits for other cores.
+pub fn step(cpu: &PerCpu, step: Step) -> Step {
     let (plan, row) = (&cpu.plan, cpu.row);
     let Some(loading) = cpu.shared.global.loading.get(row.partition as usize) else {
-        return;
+        return Step::Done;
     };
     let next = |taken: &AtomicU32| {
         let number = taken.fetch_add(1, Relaxed);
         chunk(of(plan, cpu.partition), number.into())
     };
-    let loads = plan.slice::<Load>(cpu.partition.loads);
-    while let Some(range) = next(&loading.filled) {
-        fill(loads, range);
-        pause.look(cpu);
+    let have_arrived = |rounds| loading.arrived.load(Acquire) >= rounds * cpu.vcpus.len() as u32;
+    match step {
+        Step::Fill => match next(&loading.filled) {
+            Some(range) => {
+                fill(plan.slice(cpu.partition.loads), range);
+                Step::Fill
+            }
+            None => {
+                // SAFETY: the row's running root; this core no longer accesses the filled memory
+                // through the loading tables.
+                unsafe { cache::switch_el2_tables(row.ttbr_run) };
+                arrive(&loading.arrived);
+                Step::Filled
+            }
+        },
+        Step::Filled if have_arrived(1) => Step::Clean,
+        Step::Clean => match next(&loading.cleaned) {
+            Some(Range { base, size }) => {
+                // SAFETY: the row's two roots, of which the first maps the partition's memory.
+                unsafe {
+                    cache::clean_invalidate_unmapped(base, size, row.ttbr_load, row.ttbr_run);
+                }
+                Step::Clean
+            }
+            None => {
+                cache::invalidate_instructions();
+                arrive(&loading.arrived);
+                Step::Cleaned
+            }
+        },
+        Step::Cleaned if have_arrived(2) => Step::Done,
+        Step::Filled | Step::Cleaned | Step::Done => step,
     }
-    // SAFETY: the row's running root; this core no longer accesses the filled memory through the
-    // loading tables.
-    unsafe { cache::switch_el2_tables(row.ttbr_run) };
-    meet(cpu, &loading.arrived, cpu.vcpus.len(), pause);
-    while let Some(range) = next(&loading.cleaned) {
-        // SAFETY: the row's two roots, of which the first maps the partition's memory.
-        unsafe {
-            cache::clean_invalidate_unmapped(range.base, range.size, row.ttbr_load, row.ttbr_run);
+}
+
+/// Clears the indices of the partition's channel pages, through the loading tables. Peers that use
+/// the pages see no index of this life from then on, before any data of theirs are cleared.
+pub fn disconnect(cpu: &PerCpu) {
+    for pages in cpu.plan.slice::<Range>(cpu.partition.clears) {
+        // SAFETY: as in `fill`; the first of the pages holds the indices.
+        unsafe { cache::clear_range(pages.base, plan::PAGE) };
+    }
+    barrier::dsb(barrier::ISH);
+}
+
+/// Loads the partition of `cpu` at boot.
+pub fn load(cpu: &PerCpu, progress: &mut Progress) {
+    let mut now = Step::Fill;
+    while now != Step::Done {
+        let next = step(cpu, now);
+        progress.look(cpu);
+        if next == now && matches!(now, Step::Filled | Step::Cleaned) {
+            asm::wfe();
         }
-        pause.look(cpu);
+        now = next;
     }
-    cache::invalidate_instructions();
-    meet(cpu, &loading.arrived, 2 * cpu.vcpus.len(), pause);
 }
 
 /// Returns all ranges that are loaded of a partition.
@@ -88,14 +141,20 @@ fn fill(loads: &[Load], range: Range) {
     }
 }
 
-/// Waits until `count` cores, the caller included, have come here, counted in `arrived`. Prints the
-/// progress of loading meanwhile.
-pub fn meet(cpu: &PerCpu, arrived: &AtomicU32, count: usize, pause: &mut Progress) {
+/// Counts this core in `arrived`, and wakes the cores that wait for that.
+pub fn arrive(arrived: &AtomicU32) {
     arrived.fetch_add(1, AcqRel);
     barrier::dsb(barrier::ISHST);
     asm::sev();
-    while arrived.load(Acquire) < count as u32 {
-        pause.look(cpu);
+}
+
+/// Waits at boot until all cores of the system, the caller included, have come here. Prints the
+/// progress of loading meanwhile.
+pub fn meet(cpu: &PerCpu, progress: &mut Progress) {
+    let ready = &cpu.shared.global.ready;
+    arrive(ready);
+    while ready.load(Acquire) < cpu.cores.len() as u32 {
+        progress.look(cpu);
         asm::wfe();
     }
 }

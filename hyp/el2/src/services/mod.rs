@@ -5,5 +5,7 @@ pub mod doorbell;
 pub mod ipi;
 pub mod lifecycle;
 pub mod load;
+pub mod restart;
 pub mod shutdown;
 pub mod vgic;
+pub mod watchdog;

@@ -1,6 +1,6 @@
 //! The end of the system, after every partition has stopped.
 
-use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use ::console::LineBuffer;
 use abi::state;
@@ -14,6 +14,13 @@ use crate::state::percpu::PerCpu;
 /// down.
 pub fn is_due(cpu: &PerCpu) -> bool {
     cpu.console.uart.is_some() && cpu.shared.global.alive.load(Acquire) == 0
+}
+
+/// Counts this core's partition as stopped for good. The last one ends the system.
+pub fn leave(cpu: &PerCpu) {
+    if cpu.shared.global.alive.fetch_sub(1, AcqRel) == 1 {
+        console::wake_console_core(cpu);
+    }
 }
 
 /// Prints what waits and the system's last line, and switches the machine off. All partitions have

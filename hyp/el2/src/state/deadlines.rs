@@ -12,14 +12,18 @@ pub enum Deadline {
     ConsoleDrain,
     /// A look at this partition's PL011, whose full ring may have room.
     ConsoleLook,
+    /// The partition's next start, on the core of vCPU 0.
+    Restart,
+    /// The partition's watchdog, on each core that has set it.
+    Watchdog,
 }
 
 /// One tick per [`Deadline`].
-pub struct Deadlines([u64; 3]);
+pub struct Deadlines([u64; 5]);
 
 impl Deadlines {
     /// No deadline is set.
-    pub const NONE: Self = Self([timer::NEVER; 3]);
+    pub const NONE: Self = Self([timer::NEVER; 5]);
 
     /// Sets `which` to tick `at`; [`timer::NEVER`] clears it. It takes effect with [`Self::arm`].
     pub fn set(&mut self, which: Deadline, at: u64) {
@@ -38,7 +42,6 @@ impl Deadlines {
 
     /// Arms EL2's timer for the earliest.
     pub fn arm(&self) {
-        let [first, second, third] = self.0;
-        timer::arm(first.min(second).min(third));
+        timer::arm(self.0.iter().fold(timer::NEVER, |first, &at| first.min(at)));
     }
 }

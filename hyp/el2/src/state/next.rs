@@ -13,6 +13,8 @@ pub enum Next {
     Start,
     /// Stops its partition.
     Stop(Stop),
+    /// Loads its partition again, together with the partition's other cores.
+    Reload,
     /// Ends the system: every partition has stopped.
     Off,
 }
@@ -26,8 +28,8 @@ pub enum Until {
     Woken,
     /// A sibling's `CPU_ON` starts the vCPU.
     Started,
-    /// Nothing: the partition has stopped.
-    Never,
+    /// The partition, which has stopped, starts again.
+    Restarted,
 }
 
 /// Why a partition stops.
@@ -41,8 +43,12 @@ pub enum Stop {
     Reset,
     /// The call `FAIL`, with the code in `PerCpu::fail_code`.
     Failed,
-    /// The fault in `PerCpu::fault`.
+    /// A missed watchdog.
+    Watchdog,
+    /// The fault in `PerCpu::fault`, the guest's.
     Fault,
+    /// The fault in `PerCpu::fault`, EL2's own: the partition is not started again.
+    Defect,
 }
 
 /// A fault that halts a partition.

@@ -1,6 +1,6 @@
 //! A core's own state, one part per service, and the state of its partition.
 
-use ::core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use ::core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use ::core::{array, ptr};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
@@ -43,6 +43,8 @@ pub struct PerCpu {
     pub fail_code: u64,
     /// Whether its partition has stopped.
     pub stopped: bool,
+    /// Number of times that this core has loaded its partition again.
+    pub reloads: u32,
     /// This core's index in the plan.
     pub index: usize,
     /// Its row.
@@ -176,13 +178,35 @@ pub struct PartitionState {
     pub power: Power,
     /// Its emulated PL011.
     pub uart: Pl011,
+    /// Its watchdog.
+    pub watchdog: Watchdog,
+}
+
+/// A partition's watchdog. All bytes zero means that it is off.
+#[derive(Default)]
+pub struct Watchdog {
+    /// Ticks from a call to the next one that must have come.
+    pub period: AtomicU64,
+    /// Tick at which it is missed, or 0 if it is off.
+    pub end: AtomicU64,
 }
 
 const _: () = assert!(size_of::<PartitionState>() as u64 <= STATE_SIZE);
 
 impl PartitionState {
+    /// Clears the state for the partition's next life. The core of vCPU 0 calls it, while all
+    /// vCPUs are at rest.
+    pub fn clear(&self) {
+        // SAFETY: the plan gives the partition these bytes, aligned to a page; all of the state is
+        // atomic and valid when zero, and no other core accesses it meanwhile.
+        let words = unsafe { &*(&raw const *self).cast::<[AtomicU64; STATE_SIZE as usize / 8]>() };
+        for word in words {
+            word.store(0, Relaxed);
+        }
+    }
+
     /// Sets the state before any vCPU runs, with the start of vCPU 0 waiting. The core of vCPU 0
-    /// calls it, before the barrier.
+    /// calls it, before the others go on.
     pub fn init(&self, partition: &plan::Partition, plan: &PlanView) {
         let interrupts: &[Interrupt] = plan.slice(partition.interrupts);
         self.gic.init(partition.vcpus.count as usize, &partition.gic, interrupts);
@@ -250,6 +274,7 @@ impl PerCpu {
                 fault: Fault::default(),
                 fail_code: 0,
                 stopped: false,
+                reloads: 0,
                 index,
                 row,
                 partition,

@@ -8,6 +8,7 @@ use abi::Reason;
 use console::{Output, Ring, Waiting};
 use doorbell::PendingWord;
 use plan::{MAX_PARTITIONS, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION};
+use psci::restart::History;
 
 /// The part that belongs to all cores together.
 #[repr(C)]
@@ -27,6 +28,25 @@ pub struct Global {
     pub nonce: AtomicU64,
     /// Progress of loading, by partition.
     pub loading: [Loading; MAX_PARTITIONS],
+    /// Not 0 once a partition's policy stops the whole system.
+    pub ending: AtomicU32,
+    /// Stops and starts, by partition.
+    pub lives: [Life; MAX_PARTITIONS],
+}
+
+/// The stops and starts of a partition (`services/restart.rs`). Only its own cores write it.
+#[repr(C)]
+pub struct Life {
+    /// Number of starts so far.
+    pub starts: AtomicU32,
+    /// Its cores that are at rest after its stop.
+    pub resting: AtomicU32,
+    /// Number of times that its cores were told to load it again.
+    pub reloads: AtomicU32,
+    /// Tick of its next start, or 0 if none is planned.
+    pub next: AtomicU64,
+    /// Its restarts.
+    pub history: History,
 }
 
 /// Progress of loading a partition (`services/load.rs`). Its cores count; all counts start at zero.
@@ -39,6 +59,15 @@ pub struct Loading {
     pub cleaned: AtomicU32,
     /// How many times a core has come to the end of a round.
     pub arrived: AtomicU32,
+}
+
+impl Loading {
+    /// Sets all counts to zero, before the cores of the partition load it again.
+    pub fn restart(&self) {
+        for count in [&self.filled, &self.cleaned, &self.arrived] {
+            count.store(0, Relaxed);
+        }
+    }
 }
 
 /// The part that one core shares with the others.
@@ -69,7 +98,7 @@ const _: () = assert!(size_of::<Terminal>() as u64 == SHARED_PER_PARTITION);
 pub mod control {
     /// The partition stops.
     pub const STOP: u32 = 1 << 0;
-    /// A sibling's `CPU_ON` waits to be taken.
+    /// A sibling's `CPU_ON` waits to be taken, or the partition's next start.
     pub const START: u32 = 1 << 1;
     /// The console has work.
     pub const CONSOLE: u32 = 1 << 2;
@@ -136,6 +165,22 @@ impl Shared {
     /// Returns the state of partition `index`, one of `abi::state`.
     pub fn state(&self, index: usize) -> u32 {
         self.state_word(index).load(Acquire)
+    }
+
+    /// Returns the generation of partition `index`: its starts, counted from 1 to 65535 and on from
+    /// 1, or 0 before the first.
+    pub fn generation(&self, index: usize) -> u64 {
+        let starts = self.global.lives.get(index).map_or(0, |life| life.starts.load(Acquire));
+        starts.checked_sub(1).map_or(0, |before| u64::from(before % 0xffff) + 1)
+    }
+
+    /// Makes partition `index`, in state `from`, run: counts the start first, so that whoever sees
+    /// it run sees that it is another life.
+    pub fn start(&self, index: usize, from: u32) {
+        if let Some(life) = self.global.lives.get(index) {
+            life.starts.fetch_add(1, AcqRel);
+        }
+        self.change_state(index, from, abi::state::RUNNING);
     }
 
     /// Moves partition `index` from state `from` to `to`. Returns false if it is in another.

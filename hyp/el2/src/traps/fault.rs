@@ -44,8 +44,8 @@ pub extern "C" fn fault(cpu: *mut PerCpu) -> ! {
 }
 
 fn give_up(cpu: &mut PerCpu, cause: &'static str, registers: [u64; 4]) -> ! {
-    let next = stop_for(cpu, Fault { cause, detail: "", registers });
-    irq::follow(cpu, next);
+    cpu.fault = Fault { cause, detail: "", registers };
+    irq::follow(cpu, Next::Stop(Stop::Defect));
     unreachable_state()
 }
 

@@ -8,7 +8,7 @@ use plan::Memory;
 use psci::{Action, ret};
 
 use crate::arch::registers;
-use crate::services::{doorbell, ipi, lifecycle, vgic};
+use crate::services::{doorbell, ipi, lifecycle, vgic, watchdog};
 use crate::state::frame::Frame;
 use crate::state::next::{Next, Stop, Until};
 use crate::state::percpu::{ChannelEnd, PerCpu};
@@ -28,6 +28,8 @@ pub fn call(frame: &mut Frame, cpu: &mut PerCpu) -> Next {
         return Next::Stop(Stop::Failed);
     } else if function & !OURS == call::VERSION {
         bulkhead(frame, cpu, function)
+    } else if function == abi::smccc::WATCHDOG {
+        watchdog::command(frame, cpu)
     } else if let Some(result) = smccc(frame, function) {
         result
     } else {
@@ -58,6 +60,7 @@ fn bulkhead(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
             frame.set(1, end.tx_ipa);
             frame.set(2, end.tx_size);
             frame.set(3, end.rx_ipa);
+            frame.set(4, cpu.shared.generation(cpu.row.partition as usize));
             0
         }
         call::STATUS => {
@@ -75,12 +78,19 @@ fn bulkhead(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
             }
         }
         call::PEER => match end(cpu, x1) {
-            Some(end) => cpu.shared.state(end.peer_partition as usize).into(),
+            Some(end) => {
+                let peer = end.peer_partition as usize;
+                // The state first: a peer that is seen to run has counted this start.
+                let state = cpu.shared.state(peer);
+                frame.set(1, cpu.shared.generation(peer));
+                state.into()
+            }
             None => error::BAD_HANDLE,
         },
         call::ENTRIES => ipi::vcpu_core(cpu, x1 as usize)
             .and_then(|index| cpu.shared.core(index)?.entries.get(x2 as usize))
             .map_or(error::BAD_ARGUMENT, |entries| entries.load(Relaxed) as i64),
+        call::WATCHDOG => watchdog::set(cpu, x1),
         call::EL2_INSTRUCTIONS => {
             registers::el2_instructions().map_or(error::NOT_SUPPORTED, i64::from)
         }

@@ -5,10 +5,10 @@ use aarch64_cpu::asm::barrier;
 use abi::Reason;
 use psci::Start;
 
-use crate::arch::{cache, el1_context, timer};
+use crate::arch::{cache, el1_context, registers, timer};
 use crate::drivers::Gic;
 use crate::drivers::gic::{self, GicDriver};
-use crate::services::{console, doorbell, ipi, lifecycle, shutdown, vgic};
+use crate::services::{console, doorbell, ipi, lifecycle, restart, shutdown, vgic, watchdog};
 use crate::state::deadlines::Deadline;
 use crate::state::frame::Frame;
 use crate::state::next::{Next, Stop, Until};
@@ -61,8 +61,9 @@ fn leave(cpu: &mut PerCpu, mut next: Next) {
             Next::Start => enter(&cpu.start),
             Next::Stop(stop) => {
                 lifecycle::stop_partition(cpu, stop);
-                Next::Idle(Until::Never)
+                Next::Idle(Until::Restarted)
             }
+            Next::Reload => reload(cpu),
             Next::Off => shutdown::shut_down(cpu),
         }
     }
@@ -80,6 +81,24 @@ fn idle(cpu: &mut PerCpu, until: Until) -> Next {
             next => return next,
         }
     }
+}
+
+/// Loads this core's partition again, together with its other cores. Takes interrupts meanwhile:
+/// the core may be the one that drains the console.
+fn reload(cpu: &mut PerCpu) -> Next {
+    let mut step = Some(restart::begin(cpu));
+    while let Some(now) = step {
+        step = restart::step(cpu, now);
+        if registers::is_interrupt_pending() {
+            match take(cpu) {
+                Next::Resume => {}
+                // EL2 has failed on another core of the partition, or the system ends.
+                next => return next,
+            }
+        }
+    }
+    restart::finish(cpu);
+    Next::Idle(Until::Started)
 }
 
 /// Starts the vCPU at `start` with the registers of a core out of reset.
@@ -169,6 +188,11 @@ fn on_timer(cpu: &mut PerCpu) -> Next {
     let now = timer::now();
     if cpu.deadlines.is_due(Deadline::Doorbell, now) {
         doorbell::retry_deferred(cpu, now);
+    }
+    if cpu.deadlines.is_due(Deadline::Watchdog, now)
+        && let stop @ Next::Stop(_) = watchdog::on_deadline(cpu, now)
+    {
+        return stop;
     }
     if console::on_timer(cpu, now) {
         cpu.count(Reason::Console);

@@ -9,7 +9,7 @@ use crate::boot::leftovers;
 use crate::drivers::distributor::distributor;
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::services::load::{self, Progress};
-use crate::services::{console, doorbell, vgic};
+use crate::services::{console, doorbell, vgic, watchdog};
 use crate::state::next::{Next, Until};
 use crate::state::percpu::{PerCpu, VgicBackend};
 use crate::state::plan_view::PlanView;
@@ -44,6 +44,9 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
         console::print_line(cpu, &line);
     }
     el1_context::init(row);
+    if row.vcpu == 0 {
+        watchdog::start(cpu);
+    }
     irq::follow(cpu, Next::Idle(Until::Started));
     unreachable_state()
 }
@@ -52,12 +55,8 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
 /// controller is set up.
 fn boot_barrier(cpu: &PerCpu, progress: &mut Progress) {
     if cpu.row.vcpu == 0 {
-        cpu.shared.change_state(
-            cpu.row.partition as usize,
-            abi::state::LOADING,
-            abi::state::RUNNING,
-        );
+        cpu.shared.start(cpu.row.partition as usize, abi::state::LOADING);
         cpu.shared.global.alive.fetch_add(1, AcqRel);
     }
-    load::meet(cpu, &cpu.shared.global.ready, cpu.cores.len(), progress);
+    load::meet(cpu, progress);
 }

@@ -9,6 +9,7 @@ pub mod images;
 pub mod memory;
 pub mod names;
 pub mod ram;
+pub mod restart;
 pub mod verdict;
 pub mod warnings;
 

@@ -88,6 +88,27 @@ fn all_readers_take_the_same_spellings() {
             assert_eq!(answers, [right; 3], "{spelling}: reader, schema, verifier");
         }
     }
+    for (spelling, right) in [
+        ("\"100ms\"", true),
+        ("\"5 s\"", true),
+        ("\"7us\"", true),
+        ("\"1min\"", true),
+        ("\"1h\"", false),
+        ("\"1.5s\"", false),
+        ("\"-1s\"", false),
+        ("\"1\"", false),
+        ("\"1ms \"", false),
+        ("1", false),
+    ] {
+        let text = format!("restart = {{ delay = {spelling}, within = \"9min\" }}\nimage");
+        let slip = [("image", text.as_str())];
+        let text = slips::with(&slip);
+        let document: serde_json::Value = toml::from_str(&text).expect("TOML");
+        let reader = slips::errors(&slip).1.is_empty();
+        let verifier = verify::manifest::Manifest::read(&text).is_ok();
+        let answers = [reader, validator.is_valid(&document), verifier];
+        assert_eq!(answers, [right; 3], "{spelling}: reader, schema, verifier");
+    }
     // Values that the verifier's reader leaves to the planner's.
     for (good, wrong) in [
         ("image", "command-line = \"a\\u0085b\"\nimage"),

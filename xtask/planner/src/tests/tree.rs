@@ -58,7 +58,7 @@ fn says_what_the_guest_has() {
         "reg = <0x00 0x8000000 0x00 0x10000 0x00 0x80a0000 0x00 0x20000>;",
         "interrupts = <0x00 0x01 0x04>;",
         "compatible = \"bulkhead,hypervisor-v1\";",
-        "compatible = \"bulkhead,channel-v1\";",
+        "compatible = \"bulkhead,channel-v2\";",
         "channel@10000000 {",
         "reg = <0x00 0x10000000 0x00 0x5000 0x00 0x10005000 0x00 0x11000>;",
         "interrupts = <0x00 0x60 0x01>;",
@@ -88,6 +88,7 @@ fn devices_are_what_the_board_says() {
         flags: vec!["dma-coherent".into()],
         units: 2,
         dma: true,
+        quiesce: Vec::new(),
     });
     system.partitions[1].devices.push(1);
     let text = source(&system, 1);

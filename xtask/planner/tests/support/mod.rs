@@ -9,7 +9,7 @@ use plan::{CLASS_COMM, CLASS_COMPUTE, END_POWER_OFF, START_PSCI};
 
 use manifest::system::{
     Board, BoardCore, Channel, Device, End, Gic, Image, Interrupt, Memory, Outside, Partition,
-    Range, Segment, System, Vcpu,
+    Policy, Range, Segment, System, Vcpu,
 };
 
 /// 1 MiB.
@@ -51,6 +51,7 @@ pub fn board() -> Board {
             flags: Vec::new(),
             units: 1,
             dma: false,
+            quiesce: Vec::new(),
         }],
         card: None,
         qemu: None,
@@ -75,6 +76,7 @@ pub fn partition(name: &str, vcpus: &[(u32, u32)], memory: u64, fill: u8) -> Par
         interrupts: vec![],
         console: true,
         outside: Outside::Abort,
+        policy: Policy::default(),
         pass: None,
         fail: None,
     }

@@ -1,12 +1,15 @@
 //! Cores and VMIDs have one owner each; a core's row and its registers are those that manifest and
 //! board give.
 
-use plan::{CLASS_COMM, CLASS_COMPUTE, INTIDS, PARTITION_HALT_OUTSIDE};
+use plan::{
+    ACTION_HALT, ACTION_RESTART, ACTION_STOP_SYSTEM, CLASS_COMM, CLASS_COMPUTE, INTIDS,
+    PARTITION_HALT_OUTSIDE, Write,
+};
 
 use super::{Context, GUEST_GICC, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
 use crate::board::GICR_SIZE;
 use crate::finding::{Claim, Findings};
-use crate::manifest::{Class, Mixed, Outside};
+use crate::manifest::{Action, Class, Mixed, Outside};
 use crate::registers;
 
 /// Checks every core's row and every partition's.
@@ -177,8 +180,54 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
     ] {
         findings.expect(Claim::Cores, &place, &who, what, found, must);
     }
+    check_policy(context, p, findings);
     if row.colour != 0 && !(31..=36).contains(&row.colour) {
         let what = format!("the colour of its console is {}: 0 or 31 to 36 are", row.colour);
+        findings.add(Claim::Cores, &place, &who, what);
+    }
+}
+
+/// Checks what follows when the partition stops: the actions, how it restarts, and that only its
+/// own devices are written to before it does.
+fn check_policy(context: &Context<'_>, p: usize, findings: &mut Findings) {
+    let declared = &context.manifest().partition[p];
+    let rows = &context.image.partitions[p];
+    let found = &rows.row.policy;
+    let name = context.name(p);
+    let (place, who) = (format!("policy of partition {name}"), [name]);
+    let action = |action| match action {
+        Action::Halt => ACTION_HALT,
+        Action::Restart => ACTION_RESTART,
+        Action::StopSystem => ACTION_STOP_SYSTEM,
+    };
+    let all = [declared.on_fault, declared.on_reset, declared.on_off];
+    let restart = &declared.restart;
+    let first = declared.watchdog.map_or(0, |watchdog| watchdog.first.0);
+    let [on_fault, on_reset, on_off] = all.map(action);
+    for (what, found, must) in [
+        ("the action after a fault", found.on_fault, on_fault),
+        ("the action after a reset", found.on_reset, on_reset),
+        ("the action after an off", found.on_off, on_off),
+        ("the factor of the delay", found.back_off, restart.back_off),
+    ] {
+        findings.expect(Claim::Cores, &place, &who, what, u32::from(found), u32::from(must));
+    }
+    let what = "the limit of restarts";
+    findings.expect(Claim::Cores, &place, &who, what, found.limit, restart.limit);
+    for (what, found, must) in [
+        ("the window of restarts, us", found.within, restart.within.0),
+        ("the delay of a restart, us", found.delay, restart.delay.0),
+        ("the watchdog's first time, us", found.first, first),
+    ] {
+        findings.expect(Claim::Cores, &place, &who, what, found, must);
+    }
+    let writes = context.quiesced(p).flat_map(|device| &device.quiesce);
+    let must: Vec<_> = writes
+        .map(|write| Write { address: write.address, value: write.value, reserved: 0 })
+        .collect();
+    if rows.quiesce != must {
+        let what =
+            format!("its devices are silenced by {:x?}, the board says {must:x?}", rows.quiesce);
         findings.add(Claim::Cores, &place, &who, what);
     }
 }

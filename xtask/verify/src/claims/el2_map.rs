@@ -118,6 +118,9 @@ fn loading(context: &Context<'_>, core: usize) -> Vec<Mapping> {
             list.push(Mapping::normal(at.base, at, "rw-", what));
         }
     }
+    for device in context.quiesced(p) {
+        list.push(Mapping::device(paged(device.regs), format!("device {}", device.name)));
+    }
     let sources = row.loads.iter().filter(|load| load.size > 0);
     let sources = sources.map(|load| paged(Range { base: load.source, size: load.size }));
     for at in merged(&sources.collect::<Vec<_>>()) {

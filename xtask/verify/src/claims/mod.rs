@@ -72,6 +72,12 @@ impl<'a> Context<'a> {
         manifest.devices(self.board(), &manifest.partition[partition])
     }
 
+    /// Devices of a partition that are silenced before it restarts.
+    pub fn quiesced(&self, partition: usize) -> impl Iterator<Item = &'a Device> {
+        let restarts = self.manifest().partition[partition].restarts();
+        self.devices(partition).filter(move |device| restarts && !device.quiesce.is_empty())
+    }
+
     /// Index of the core with a board core number.
     #[must_use]
     pub fn core_index(&self, number: u32) -> usize {

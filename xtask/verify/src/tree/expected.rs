@@ -201,7 +201,7 @@ fn channels(context: &Context<'_>, p: usize) -> Vec<Node> {
         let manifest = context.manifest();
         let wait = manifest.wait(end);
         let mut node = Node::new(format!("channel@{:x}", row.tx_ipa))
-            .text("compatible", "bulkhead,channel-v1")
+            .text("compatible", "bulkhead,channel-v2")
             .words("reg", &[row.tx_ipa, row.tx_size, row.rx_ipa, row.rx_size]);
         if wait == Wait::Doorbell {
             node = node.cells("interrupts", &line(row.intid, Trigger::Edge));

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Restart: a partition that has stopped is loaded again and starts, by the work of its own cores.
+//!
+//! 1. The core that stops the partition plans the next start ([`Planned`]), and every core of the
+//!    partition comes to rest ([`rest`]).
+//! 2. Once all rest and the delay is over, the core of vCPU 0 tells the others ([`is_due`]), and
+//!    all of them load the partition ([`begin`], [`step`]). Between two steps they take interrupts,
+//!    since one of them may be the console core.
+//! 3. The core of vCPU 0 clears the partition's state, and the partition runs ([`finish`]).
+
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use ::console::LineBuffer;
+use abi::state;
+use psci::restart::{Policy, Restart};
+
+use super::load::{self, Step};
+use super::{console, doorbell, ipi, shutdown, vgic, watchdog};
+use crate::arch::{cache, el1_context, timer};
+use crate::boot::leftovers;
+use crate::state::deadlines::Deadline;
+use crate::state::percpu::PerCpu;
+use crate::state::shared::{Life, control};
+
+/// The next start of a partition that stops now, or none because its limit is reached.
+pub struct Planned {
+    now: u64,
+    restart: Option<Restart>,
+}
+
+impl Planned {
+    /// Asks the partition's policy.
+    pub fn new(cpu: &PerCpu) -> Self {
+        let row = &cpu.partition.policy;
+        let policy = Policy {
+            limit: row.limit,
+            within: timer::ticks(row.within),
+            delay: timer::ticks(row.delay),
+            back_off: row.back_off.into(),
+        };
+        let now = timer::now();
+        Self { now, restart: life(cpu).and_then(|life| life.history.next(now, &policy)) }
+    }
+
+    /// Returns whether the policy allows a restart.
+    pub fn is_allowed(&self) -> bool {
+        self.restart.is_some()
+    }
+
+    /// Records it, on the core that has changed the partition's state, and adds it to `line`.
+    pub fn record(&self, cpu: &PerCpu, line: &mut LineBuffer) {
+        let policy = &cpu.partition.policy;
+        let (Some(life), Some(restart)) = (life(cpu), self.restart) else {
+            line.str("halted after ").dec(policy.limit.into());
+            line.str(" restarts in ").dec(policy.within / 1_000_000).str(" s");
+            return;
+        };
+        life.history.record(self.now, restart);
+        life.next.store((self.now + restart.delay).max(1), Release);
+        line.str("restart ").dec(restart.number.into()).str(" of ").dec(policy.limit.into());
+        line.str(" in ").dec(restart.delay / timer::ticks(1000)).str(" ms");
+    }
+}
+
+fn life(cpu: &PerCpu) -> Option<&'static Life> {
+    cpu.shared.global.lives.get(cpu.row.partition as usize)
+}
+
+/// Counts this core among those that rest after the partition's stop.
+pub fn rest(cpu: &PerCpu) {
+    if let Some(life) = life(cpu) {
+        life.resting.fetch_add(1, Release);
+    }
+    if let Some(leader) = ipi::vcpu_core(cpu, 0) {
+        ipi::send_control(cpu, leader, control::START);
+    }
+}
+
+/// Arms the timer of vCPU 0's core for the start that is planned.
+pub fn set_deadline(cpu: &mut PerCpu) {
+    let next = life(cpu).map_or(0, |life| life.next.load(Acquire));
+    let at = if cpu.row.vcpu == 0 && next != 0 { next } else { timer::NEVER };
+    cpu.deadlines.set(Deadline::Restart, at);
+    cpu.deadlines.set(Deadline::ConsoleLook, timer::NEVER);
+    cpu.deadlines.set(Deadline::Watchdog, timer::NEVER);
+    cpu.deadlines.arm();
+}
+
+/// Returns whether this core, which rests, begins to load its partition now. The core of vCPU 0
+/// decides it for all.
+pub fn is_due(cpu: &mut PerCpu) -> bool {
+    let Some(life) = life(cpu) else {
+        return false;
+    };
+    let next = life.next.load(Acquire);
+    let all_rest = life.resting.load(Acquire) == cpu.vcpus.len() as u32;
+    if cpu.row.vcpu == 0 && next != 0 && next <= timer::now() && all_rest {
+        life.next.store(0, Relaxed);
+        life.resting.store(0, Relaxed);
+        // SAFETY: the row's loading root, which maps all that EL2 uses.
+        unsafe { cache::switch_el2_tables(cpu.row.ttbr_load) };
+        load::disconnect(cpu);
+        if !quiesce(cpu) {
+            let mut line = console::partition_line(cpu);
+            line.str("a device does not fall silent: halted");
+            console::print_line(cpu, &line);
+            let partition = cpu.row.partition as usize;
+            if cpu.shared.change_state(partition, state::RESTARTING, state::HALTED) {
+                shutdown::leave(cpu);
+            }
+            return false;
+        }
+        if let Some(loading) = cpu.shared.global.loading.get(cpu.row.partition as usize) {
+            loading.restart();
+        }
+        life.reloads.fetch_add(1, Release);
+        for &index in cpu.vcpus.iter().skip(1) {
+            ipi::send_control(cpu, index as usize, control::START);
+        }
+    }
+    life.reloads.load(Acquire) != cpu.reloads
+}
+
+/// Writes the registers that silence the partition's devices, through the loading tables. Returns
+/// false if one of them does not read back as written.
+fn quiesce(cpu: &PerCpu) -> bool {
+    cpu.plan.slice::<plan::Write>(cpu.partition.policy.quiesce).iter().all(|write| {
+        let register = write.address as *mut u32;
+        // SAFETY: the board's data names a register of a device that only this partition has, and
+        // the loading tables map it.
+        unsafe {
+            register.write_volatile(write.value);
+            register.read_volatile() == write.value
+        }
+    })
+}
+
+/// Begins to load the partition: silences what may have reached the distributor from a sibling that
+/// still ran when this core came to rest.
+pub fn begin(cpu: &mut PerCpu) -> Step {
+    cpu.reloads = cpu.reloads.wrapping_add(1);
+    cpu.deadlines.set(Deadline::Restart, timer::NEVER);
+    leftovers::clear();
+    cpu.deadlines.arm();
+    vgic::vcpu(cpu).reset();
+    // SAFETY: the row's loading root, which maps all that EL2 uses.
+    unsafe { cache::switch_el2_tables(cpu.row.ttbr_load) };
+    Step::Fill
+}
+
+/// Does a step, and returns the next one, or `None` once the partition is loaded and its state
+/// cleared.
+pub fn step(cpu: &mut PerCpu, now: Step) -> Option<Step> {
+    let partition = cpu.row.partition as usize;
+    let loading = cpu.shared.global.loading.get(partition)?;
+    let next = load::step(cpu, now);
+    match next {
+        // All cores have come to the end of `load`, so none of them uses the state.
+        Step::Done if now != Step::Done => {
+            if cpu.row.vcpu == 0 {
+                clear(cpu);
+            }
+            load::arrive(&loading.arrived);
+            Some(Step::Done)
+        }
+        Step::Done if loading.arrived.load(Acquire) >= 3 * cpu.vcpus.len() as u32 => None,
+        _ => Some(next),
+    }
+}
+
+/// Clears the partition's state. From now on it runs, though no vCPU has started.
+fn clear(cpu: &mut PerCpu) {
+    let terminal = cpu.terminal;
+    cpu.state.clear();
+    cpu.state.init(cpu.partition, &cpu.plan);
+    cpu.state.uart.reset(&terminal.output, &terminal.input);
+    vgic::vcpu(cpu).reset();
+    let mut line = console::partition_line(cpu);
+    line.str("starts again");
+    console::print_line(cpu, &line);
+    cpu.shared.start(cpu.row.partition as usize, state::RESTARTING);
+}
+
+/// Sets this core up for the partition's next life.
+pub fn finish(cpu: &mut PerCpu) {
+    if cpu.row.vcpu != 0 {
+        vgic::vcpu(cpu).reset();
+    }
+    el1_context::init(cpu.row);
+    cpu.injected = None;
+    cpu.stopped = false;
+    doorbell::restart(cpu);
+    doorbell::notify_peers(cpu);
+    if cpu.row.vcpu == 0 {
+        watchdog::start(cpu);
+    }
+    cpu.deadlines.arm();
+}
