@@ -6,14 +6,16 @@
 //! `attack/` a hostile partition next to it, `gic/` a guest's uses of its GIC, `ticks/` many
 //! interrupts of every kind, `stream/` endless numbers on the console, `payload/` programs of third
 //! parties, `linux/` Linux next to it, `typed/` console input, `verdict/` verdicts before the run
-//! ends, `rpi4/` the Raspberry Pi 4's machine, `boot/` a loader other than QEMU, `fast-paths/` EL2
-//! with and without its fast paths, `refusal/` a machine or an image that EL2 must not start.
+//! ends, `restart/` partitions that start again, `rpi4/` the Raspberry Pi 4's machine, `boot/` a
+//! loader other than QEMU, `fast-paths/` EL2 with and without its fast paths, `refusal/` a machine
+//! or an image that EL2 must not start.
 
 mod attacks;
 mod boot;
 mod fast_paths;
 mod gic;
 mod linux;
+mod restart;
 mod rpi4;
 mod stream;
 #[cfg(test)]
@@ -360,7 +362,7 @@ const DUOS: &[Case] = &[
     Case {
         name: "refusal/other-version",
         damage: Some(Damage::Bit(8, 1)),
-        expect: Expect::Refused(&["plan", "needs one of version 2"]),
+        expect: Expect::Refused(&["plan", "needs one of version 3"]),
         ..REFUSAL
     },
 ];
@@ -369,6 +371,7 @@ const DUOS: &[Case] = &[
 pub fn cases() -> Vec<Case> {
     // The longest cases come first: the others then run at the same time.
     let mut cases = linux::CASES.to_vec();
+    cases.extend_from_slice(restart::CASES);
     cases.extend_from_slice(ticks::CASES);
     cases.extend_from_slice(fast_paths::CASES);
     cases.extend_from_slice(DUOS);

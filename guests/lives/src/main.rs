@@ -113,7 +113,7 @@ fn talk(link: &mut Link, lives: u64, seen: &mut Seen) -> Result<(), Error> {
 
 /// Answers `each` messages and ends this life, unless it is the last one.
 fn mortal(tree: &'static Tree, link: &mut Link, lives: u64, each: u64) {
-    let life = hv::generation(link.node.handle).unwrap_or_default() as u16;
+    let life = link.own_generation();
     if tree.vcpus() > 1 {
         // A sibling that is never in EL2 by itself: only a stop brings it there.
         let started = smp::start(1, || {

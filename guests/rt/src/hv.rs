@@ -46,25 +46,6 @@ pub fn vcpu() -> Answer {
     query(query::VCPU)
 }
 
-/// Returns the generation of the caller's partition, which has the channel end.
-pub fn generation(handle: u64) -> Answer {
-    let mut x0 = u64::from(call::CHANNEL);
-    let generation;
-    // SAFETY: as in `hvc`; this call changes x4 too.
-    unsafe {
-        asm!(
-            "hvc #0",
-            inout("x0") x0,
-            inout("x1") handle => _,
-            out("x2") _,
-            out("x3") _,
-            out("x4") generation,
-            options(nostack),
-        );
-    }
-    if x0 == 0 { Ok(generation) } else { Err(x0 as i64) }
-}
-
 /// Sends a doorbell to the peer; returns one of `abi::ring`.
 pub fn ring(handle: u64) -> Answer {
     answer(call::RING, handle, 0)
@@ -80,10 +61,22 @@ pub fn status(handle: u64, item: u64) -> Answer {
     answer(call::STATUS, handle, item)
 }
 
-/// Returns the state of the peer's partition, one of `abi::state`, and its generation.
-pub fn peer(handle: u64) -> Result<(u32, u16), i64> {
-    let [x0, x1, ..] = hvc(call::PEER.into(), [handle, 0, 0]);
-    if (x0 as i64) < 0 { Err(x0 as i64) } else { Ok((x0 as u32, x1 as u16)) }
+/// The answer of [`peer`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer {
+    /// State of the peer's partition: one of `abi::state`.
+    pub state: u32,
+    /// Its generation.
+    pub generation: u16,
+    /// The generation of the caller's partition.
+    pub own_generation: u16,
+}
+
+/// Returns the state of the peer's partition, and both generations.
+pub fn peer(handle: u64) -> Result<Peer, i64> {
+    let [x0, x1, x2, _] = hvc(call::PEER.into(), [handle, 0, 0]);
+    let peer = Peer { state: x0 as u32, generation: x1 as u16, own_generation: x2 as u16 };
+    if (x0 as i64) < 0 { Err(x0 as i64) } else { Ok(peer) }
 }
 
 /// Returns how often EL2 was entered on the core of this partition's `vcpu` for `reason` (0 to

@@ -8,6 +8,7 @@ use core::sync::atomic::AtomicU64;
 
 use channel::{Consumer, Doorbell, Indices, Lease, Pair, Producer, Region, View};
 
+use crate::hv::Peer;
 use crate::tree::ChannelNode;
 use crate::{Tree, Wait, hv, interrupt, mmu, smp, timer};
 
@@ -81,8 +82,8 @@ impl Link {
         });
         let (own, peer): (Result<_, channel::Error>, Result<_, _>) = (own, peer);
         let regions = [own.ok()?, peer.ok()?];
-        let own = hv::generation(node.handle).unwrap_or_default() as u16;
-        let pair = Pair { own, peer: ask(&node).1 };
+        let peer = ask(&node);
+        let pair = Pair { own: peer.own_generation, peer: peer.generation };
         let (producer, consumer) = channel::open(regions[0], regions[1], pair);
         node.wait.prepare();
         if let Some(intid) = node.intid {
@@ -95,7 +96,12 @@ impl Link {
 
     /// Returns the state of the peer's partition: one of `abi::state`.
     pub fn peer(&self) -> u32 {
-        ask(&self.node).0
+        ask(&self.node).state
+    }
+
+    /// Returns the generation of this partition.
+    pub fn own_generation(&self) -> u16 {
+        self.pair.own
     }
 
     /// Returns the generation of the peer's partition that this end is open for.
@@ -106,7 +112,7 @@ impl Link {
     /// Opens the end anew if the peer has started again. Returns how many messages that were sent
     /// are lost at most, or `None` if the peer's life is the one that the end is open for.
     pub fn reconnect(&mut self) -> Option<u32> {
-        let peer = ask(&self.node).1;
+        let peer = ask(&self.node).generation;
         if peer == self.pair.peer {
             return None;
         }
@@ -385,13 +391,13 @@ impl Link {
     }
 }
 
-/// Returns the state of the peer's partition, and its generation.
-fn ask(node: &ChannelNode) -> (u32, u16) {
-    hv::peer(node.handle).unwrap_or((abi::state::LOADING, 0))
+/// Returns the state of the peer's partition, and the generations of both.
+fn ask(node: &ChannelNode) -> Peer {
+    hv::peer(node.handle).unwrap_or_default()
 }
 
 fn has_restarted(node: &ChannelNode, pair: Pair) -> bool {
-    ask(node).1 != pair.peer
+    ask(node).generation != pair.peer
 }
 
 /// Makes the same ring in the partition's own memory, between its vCPUs. `bytes`: a power of two.

@@ -78,8 +78,7 @@ pub mod call {
     ///
     /// - Arguments: X1 = handle.
     /// - Result: 0; X1 = IPA and X2 = bytes of the pages the caller writes, X3 = IPA of the pages
-    ///   its peer writes, X4 = the generation of the caller's partition: its starts, counted from 1
-    ///   to 65535, after which 1 follows.
+    ///   its peer writes.
     /// - Errors: [`super::error::BAD_HANDLE`].
     pub const CHANNEL: u32 = 0xc600_0002;
     /// Sends a doorbell to the peer.
@@ -101,11 +100,12 @@ pub mod call {
     /// - Result: the item.
     /// - Errors: [`super::error::BAD_HANDLE`], [`super::error::BAD_ARGUMENT`].
     pub const STATUS: u32 = 0xc600_0005;
-    /// Returns the state and the generation of the peer's partition.
+    /// Returns the state of the peer's partition, and the generations of both partitions: their
+    /// starts, counted from 1 to 65535, after which 1 follows.
     ///
     /// - Arguments: X1 = handle.
-    /// - Result: one of [`super::state`]; X1 = the generation, or 0 before the first start. While
-    ///   the state is not running it is that of the last life.
+    /// - Result: one of [`super::state`]; X1 = the peer's generation, that of its last life if it
+    ///   does not run; X2 = the caller's own.
     /// - Errors: [`super::error::BAD_HANDLE`].
     pub const PEER: u32 = 0xc600_0006;
     /// Returns how often EL2 was entered for a reason on the core of one of the caller's vCPUs.

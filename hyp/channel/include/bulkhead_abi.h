@@ -6,10 +6,10 @@
 #define BULKHEAD_ABI_H
 
 /* Major revision of this ABI: a guest built for another does not run. */
-#define BULKHEAD_REVISION_MAJOR 1
+#define BULKHEAD_REVISION_MAJOR 2
 /* Minor revision of this ABI: calls, errors and properties may have been added since a lower
  * one. */
-#define BULKHEAD_REVISION_MINOR 2
+#define BULKHEAD_REVISION_MINOR 0
 
 /* Calls: function number in W0, arguments from X1, result in X0, by HVC or SMC (Arm DEN 0028). */
 
@@ -26,7 +26,7 @@
 #define BULKHEAD_CALL_MASK 0xc6000004
 /* Returns a counter of this end. */
 #define BULKHEAD_CALL_STATUS 0xc6000005
-/* Returns the state of the peer's partition. */
+/* Returns the state and the generation of the peer's partition. */
 #define BULKHEAD_CALL_PEER 0xc6000006
 /* Returns how often EL2 was entered for a reason on the core of one of the caller's vCPUs. */
 #define BULKHEAD_CALL_ENTRIES 0xc6000007
@@ -36,6 +36,9 @@
 /* Returns the instructions that EL2 retired on the caller's core since it started (PMU event
  * INST_RETIRED). */
 #define BULKHEAD_CALL_EL2_INSTRUCTIONS 0xc6000009
+/* Sets the watchdog of the caller's partition: without another call within the time-out the
+ * partition has a fault. Any vCPU may call; there is one watchdog. */
+#define BULKHEAD_CALL_WATCHDOG 0xc600000a
 
 /* Errors of calls, in X0. */
 
@@ -101,6 +104,8 @@
 #define BULKHEAD_STATE_FAILED 5
 /* Stopped, and starts again by its restart policy. */
 #define BULKHEAD_STATE_RESTARTING 6
+/* Stopped with the whole system, by another partition's policy. */
+#define BULKHEAD_STATE_STOPPED 7
 
 /* Reasons of ENTRIES. */
 
@@ -162,7 +167,7 @@
 /* `compatible` of a channel's node, a child of the root: `reg` is the pages its vCPU writes,
  * then the peer's; `interrupts` is the SPI (edge) a doorbell makes pending, absent from an end
  * that takes none. */
-#define BULKHEAD_TREE_CHANNEL "bulkhead,channel-v1"
+#define BULKHEAD_TREE_CHANNEL "bulkhead,channel-v2"
 /* `u32`: the handle, in a channel's node. */
 #define BULKHEAD_TREE_HANDLE "bulkhead,handle"
 /* `phandle` of the cpu node whose vCPU the end belongs to, in a channel's node. */

@@ -110,7 +110,7 @@ static inline int bulkhead_crossed_(uint32_t old, uint32_t now, uint32_t want)
 /*
  * Opens an end. `own` is where the pages it writes are mapped, `peer` where the peer's are, which
  * it never writes. Sizes are in bytes as EL2 gave them, never from the pages. The generations are
- * those of this end's partition (BULKHEAD_CALL_CHANNEL) and of the peer's (BULKHEAD_CALL_PEER). If
+ * those of this end's partition and of the peer's, as BULKHEAD_CALL_PEER returns them. If
  * the indices in `own` are of the same lives, the end continues there; otherwise the channel is
  * new. Both ends take doorbells until bulkhead_waits says otherwise.
  *

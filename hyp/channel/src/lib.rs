@@ -43,7 +43,7 @@
 //! # fn serve(own: Pages, peer: Pages) -> Result<(), Error> {
 //! let own = Region::new(Indices::new(own.0)?, own.1)?; // first page, then the data
 //! let peer = Region::new(Indices::new(peer.0)?, peer.1)?;
-//! let mut pair = ask_el2(); // CHANNEL and PEER
+//! let mut pair = ask_el2(); // PEER
 //! let (mut tx, mut rx) = open(own, peer, pair);
 //! let mut message = [0; 256];
 //! loop {
@@ -234,7 +234,7 @@ impl<'a> Region<'a> {
 }
 
 /// The lives of an end's partition and its peer's: generations, as EL2 counts a partition's starts
-/// (calls `CHANNEL` and `PEER`). Each index is in one word with the pair of its writer, and is good
+/// (call `PEER`). Each index is in one word with the pair of its writer, and is good
 /// only for a reader with the same pair.
 ///
 /// The default, two zeros, is for rings within a partition. EL2 has no generation zero, so cleared

@@ -95,10 +95,12 @@ int main(int argc, char **argv)
 	uint16_t mine = (uint16_t)atoi(argv[4]), theirs = (uint16_t)atoi(argv[5]);
 	void *own = map(argv[1], O_RDWR, PROT_READ | PROT_WRITE, &own_size);
 	void *peer = map(argv[2], O_RDONLY, PROT_READ, &peer_size);
-	if (bulkhead_open(&c, own, own_size - 1, peer, peer_size, mine, theirs) != BULKHEAD_BAD_GEOMETRY)
+	if (bulkhead_open(&c, own, own_size - 1, peer, peer_size, mine, theirs) !=
+	    BULKHEAD_BAD_GEOMETRY)
 		fail("opened a region of no shape", 0);
 	/* Without data of its own it sends nothing, not even an empty message. */
-	if (bulkhead_open(&c, own, BULKHEAD_LAYOUT_DATA, peer, peer_size, mine, theirs) != BULKHEAD_OK ||
+	if (bulkhead_open(&c, own, BULKHEAD_LAYOUT_DATA, peer, peer_size, mine, theirs) !=
+		    BULKHEAD_OK ||
 	    bulkhead_reserve(&c, 0, &span) != BULKHEAD_TOO_LONG)
 		fail("sent without data", 0);
 	if (bulkhead_open(&c, own, own_size, peer, peer_size, mine, theirs) != BULKHEAD_OK)

@@ -46,6 +46,7 @@ pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
     root.add_child(cpus(partition)?);
     root.add_child(memory(partition)?);
     root.add_child(psci()?);
+    root.add_child(watchdog()?);
     root.add_child(timer(system, partition)?);
     root.add_child(gic(system, partition)?);
     root.add_child(clock()?);
@@ -121,6 +122,14 @@ fn psci() -> Result<DeviceTreeNode> {
     let mut node = node("psci")?;
     set(&mut node, "compatible", ["arm,psci-1.0", "arm,psci-0.2"].as_slice())?;
     set(&mut node, "method", "hvc")?;
+    Ok(node)
+}
+
+/// The watchdog of Linux's binding `arm,smc-wdt`.
+fn watchdog() -> Result<DeviceTreeNode> {
+    let mut node = node("watchdog")?;
+    set(&mut node, "compatible", "arm,smc-wdt")?;
+    set(&mut node, "arm,smc-id", abi::smccc::WATCHDOG)?;
     Ok(node)
 }
 

@@ -10,7 +10,10 @@ use std::process::Command;
 /// the plan's types, the reader neither planner nor runner, and no crate the command.
 const EDGES: &[(&str, &[&str])] = &[
     ("bulkhead-manifest", &["bulkhead-channel", "bulkhead-plan"]),
-    ("bulkhead-planner", &["bulkhead-channel", "bulkhead-manifest", "bulkhead-plan"]),
+    (
+        "bulkhead-planner",
+        &["bulkhead-abi", "bulkhead-channel", "bulkhead-manifest", "bulkhead-plan"],
+    ),
     ("bulkhead-runner", &["bulkhead-console", "bulkhead-manifest", "bulkhead-planner"]),
     ("bulkhead-verify", &["bulkhead-plan"]),
     ("silicon-model", &[]),

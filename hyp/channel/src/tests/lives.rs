@@ -202,7 +202,8 @@ proptest! {
                             prop_assert_eq!(len, 16);
                             let (words, _) = buffer.as_chunks::<8>();
                             let number = u64::from_le_bytes(words[0]);
-                            let tag = u64::from(known[side].peer) << 16 | u64::from(known[side].own);
+                            let Pair { own, peer } = known[side];
+                            let tag = u64::from(peer) << 16 | u64::from(own);
                             prop_assert_eq!(u64::from_le_bytes(words[1]), tag);
                             prop_assert!((least[1 - side]..next[1 - side]).contains(&number));
                             least[1 - side] = number + 1;

@@ -123,7 +123,7 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
     } else if to == state::RESET {
         line.str(": halted");
     }
-    if !matches!(to, state::OFF | state::STOPPED) {
+    if action == ACTION_RESTART || !matches!(to, state::OFF | state::STOPPED) {
         console::print_line(cpu, &line);
     }
     console::say_lost(cpu, true);

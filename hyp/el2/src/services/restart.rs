@@ -58,7 +58,7 @@ impl Planned {
         life.history.record(self.now, restart);
         life.next.store((self.now + restart.delay).max(1), Release);
         line.str("restart ").dec(restart.number.into()).str(" of ").dec(policy.limit.into());
-        line.str(" in ").dec(restart.delay / timer::ticks(1000)).str(" ms");
+        line.str(" in ").dec(restart.delay / timer::ticks(1000).max(1)).str(" ms");
     }
 }
 

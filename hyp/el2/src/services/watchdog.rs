@@ -57,7 +57,7 @@ pub fn command(frame: &mut Frame, cpu: &mut PerCpu) -> i64 {
         watchdog::PET if period != 0 => begin(cpu, period),
         watchdog::GET_TIMELEFT => {
             let end = cpu.state.watchdog.end.load(Relaxed);
-            frame.set(1, end.saturating_sub(timer::now()) / frequency);
+            frame.set(1, end.saturating_sub(timer::now()) / frequency.max(1));
         }
         _ => return ret::INVALID_PARAMETERS,
     }

@@ -60,7 +60,6 @@ fn bulkhead(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
             frame.set(1, end.tx_ipa);
             frame.set(2, end.tx_size);
             frame.set(3, end.rx_ipa);
-            frame.set(4, cpu.shared.generation(cpu.row.partition as usize));
             0
         }
         call::STATUS => {
@@ -83,6 +82,7 @@ fn bulkhead(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
                 // The state first: a peer that is seen to run has counted this start.
                 let state = cpu.shared.state(peer);
                 frame.set(1, cpu.shared.generation(peer));
+                frame.set(2, cpu.shared.generation(cpu.row.partition as usize));
                 state.into()
             }
             None => error::BAD_HANDLE,

@@ -79,6 +79,11 @@ pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> 
                 .texts("compatible", &["arm,psci-1.0", "arm,psci-0.2"])
                 .text("method", "hvc"),
         )
+        .with(
+            Node::new("watchdog")
+                .text("compatible", "arm,smc-wdt")
+                .cells("arm,smc-id", &[0x8200_3d06]),
+        )
         .with(timer(context, partition))
         .with(controller(context, partition))
         .with(

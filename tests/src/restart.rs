@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Partitions that stop and start again, beside others that run on.
+
+use crate::{COMPLETE, Case, DEFAULT, DUO, Expect, GICV2, Machine};
+
+/// One partition lives many times and ends in every way; its peer counts no error, and a pair
+/// beside them loses nothing.
+const LIVES: Case = Case {
+    name: "restart/lives",
+    system: "tests/systems/restart.toml",
+    expect: Expect::Ends(&[
+        ("mortal", "off"),
+        ("witness", "off"),
+        ("sensor", "off"),
+        ("control", "off"),
+    ]),
+    wanted: &[
+        " messages in 51 lives, ",
+        "[mortal] life 50 ends: spin",
+        "bulkhead: mortal: missed its watchdog: restart 50 of 1000 in 1 ms",
+        COMPLETE,
+    ],
+    ..DUO
+};
+
+/// The mortal partition has two vCPUs, and no doorbells.
+const SIBLINGS: Case = Case {
+    name: "restart/siblings-wfe",
+    system: "tests/systems/restart-wfe.toml",
+    expect: Expect::Ends(&[("mortal", "off"), ("witness", "off")]),
+    wanted: &[" messages in 13 lives, ", "[mortal] life 12 ends: fault"],
+    unwanted: &["FAIL"],
+    ..DUO
+};
+
+/// All cases.
+pub const CASES: &[Case] = &[
+    LIVES,
+    Case { name: "restart/lives-gicv2", machine: GICV2, ..LIVES },
+    Case {
+        name: "restart/lives-rpi4",
+        system: "tests/systems/restart-rpi4.toml",
+        wanted: &[" messages in 13 lives, ", COMPLETE],
+        ..LIVES
+    },
+    SIBLINGS,
+    Case {
+        name: "restart/siblings-poll-gicv2",
+        system: "tests/systems/restart-poll.toml",
+        machine: GICV2,
+        ..SIBLINGS
+    },
+    Case { name: "restart/busy-host", machine: Machine { is_busy: true, ..DEFAULT }, ..SIBLINGS },
+    Case {
+        name: "restart/limit",
+        system: "tests/systems/restart-limit.toml",
+        expect: Expect::Ends(&[("chaos", "reset"), ("off", "off")]),
+        wanted: &[
+            "bulkhead: chaos: asked for a reset: restart 1 of 3 in 10 ms",
+            "bulkhead: chaos: asked for a reset: restart 2 of 3 in 30 ms",
+            "bulkhead: chaos: asked for a reset: restart 3 of 3 in 90 ms",
+            "bulkhead: chaos: asked for a reset: halted after 3 restarts in 30 s",
+            "bulkhead: off: switched itself off: restart 2 of 2 in 100 ms",
+            "bulkhead: off: switched itself off: halted after 2 restarts in 60 s",
+        ],
+        ..DUO
+    },
+    Case {
+        name: "restart/stop-system",
+        system: "tests/systems/restart-silent.toml",
+        expect: Expect::Ends(&[("silent", "halted"), ("fatal", "failed"), ("endless", "stopped")]),
+        wanted: &[
+            "bulkhead: silent: missed its watchdog: restart 1 of 1 in 10 ms",
+            "bulkhead: silent: missed its watchdog: halted after 1 restarts in 60 s",
+            "bulkhead: fatal: vCPU 0 gave the partition up: code 0x",
+        ],
+        ..DUO
+    },
+];
