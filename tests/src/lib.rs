@@ -262,7 +262,7 @@ const LOADING: Case = Case {
     system: "tests/systems/large.toml",
     machine: Machine { icount: true, slow: true, ..DEFAULT },
     wanted: &[COMPLETE, " of 512 MiB"],
-    order: &["bulkhead: sensor: loading, ", "partitions start", "[control]"],
+    order: &["bulkhead: sensor: loading, ", "starting partitions", "[control]"],
     ..DUO
 };
 

@@ -66,8 +66,8 @@ const fn load(name: &'static str, system: &'static str, gic: Option<u32>) -> Cas
         dialogue: SHELL,
         numbers: 4500,
         wanted: &[
-            "interrupts: well on 2 vCPUs",
-            "hotplug: well, 5 rounds on 2 vCPUs",
+            "interrupts: passed on 2 vCPUs",
+            "hotplug: passed, 5 rounds on 2 vCPUs",
             "load: 30 s, ",
             "bulkhead: input goes to nobody",
             COMPLETE,
@@ -84,7 +84,7 @@ const ONE: Case = Case {
     system: "tests/systems/linux-one.toml",
     machine: Machine { gic: Some(2), is_busy: true, ..DEFAULT },
     expect: Expect::Ends(&[("linux", "off")]),
-    wanted: &["ticks: 300 times slept", "commands: all well"],
+    wanted: &["ticks: 300 times slept", "commands: passed"],
     ..LINUX
 };
 
@@ -96,7 +96,7 @@ const fn churn(name: &'static str, gic: Option<u32>) -> Case {
         system: "tests/systems/linux-churn.toml",
         machine: Machine { gic, devices: Some(""), ..DEFAULT },
         expect: Expect::Ends(&[("linux", "off")]),
-        wanted: &["from seed 1, the longest took", "commands: all well"],
+        wanted: &["from seed 1, the longest took", "commands: passed"],
         is_long: true,
         ..LINUX
     }
@@ -117,7 +117,7 @@ pub const CASES: &[Case] = &[
         dialogue: &[OFF],
         wanted: &[
             "earlycon: pl11 at MMIO 0x0000000009000000",
-            "[linux] devices: well, a disk of 16384 sectors",
+            "[linux] devices: passed, a disk of 16384 sectors",
             "Kernel panic - not syncing: sysrq triggered crash",
             "bulkhead: linux: asked for a reset: restart 1 of 5 in 100 ms",
             "[linux] 100000 /disk/file",
@@ -145,8 +145,8 @@ pub const CASES: &[Case] = &[
         wanted: &[
             "[u-boot] U-Boot 20",
             "[u-boot] Starting kernel ...",
-            "[u-boot] interrupts: well on 2 vCPUs",
-            "[u-boot] commands: all well",
+            "[u-boot] interrupts: passed on 2 vCPUs",
+            "[u-boot] commands: passed",
             COMPLETE,
         ],
         order: &["reboot: Power down", "samples confirmed by control"],

@@ -72,7 +72,7 @@ pub const CASES: &[Case] = &[
         wanted: &[
             "bulkhead: silent: missed its watchdog: restart 1 of 1 in 10 ms",
             "bulkhead: silent: missed its watchdog: halted after 1 restarts in 60 s",
-            "bulkhead: fatal: vCPU 0 gave the partition up: code 0x",
+            "bulkhead: fatal: vCPU 0 reported failure: code 0x",
         ],
         ..DUO
     },

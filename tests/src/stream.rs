@@ -38,7 +38,7 @@ const fn linux(name: &'static str, system: &'static str, gic: Option<u32>) -> Ca
         system,
         machine: Machine { gic, ..DEFAULT },
         expect: Expect::Ends(&[("linux", "off")]),
-        wanted: &["[linux] commands: all well"],
+        wanted: &["[linux] commands: passed"],
         numbers: MILLION,
         is_long: true,
         ..OWN

@@ -56,7 +56,7 @@ pub const CASES: &[Case] = &[
         "deaf",
         &[("\x013", 1), (TEXT, 192), ("\x010", 1)],
         [
-            "[chaos] survived deaf: what was typed first is there: 0x54",
+            "[chaos] survived deaf: the first input byte is still there: 0x54",
             "bulkhead: input goes to nobody;"
         ]
     ),

@@ -31,7 +31,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "verdict/until",
         until: Some("samples so"),
-        expect: Expect::Verdict("verdict: PASS: a line holds \"samples so\""),
+        expect: Expect::Verdict("verdict: PASS: a line contains \"samples so\""),
         wanted: &[],
         ..DUO
     },

@@ -37,7 +37,9 @@ pub fn command(spec: &str, gic: Option<u32>, deny_warnings: bool) -> Result<bool
                 ui::say(summary(&system, &image));
             } else {
                 ui::say(warnings.render(colour));
-                ui::say("`cargo xtask explain RULE` says why; the rule is the word in brackets");
+                ui::say(
+                    "`cargo xtask explain RULE` gives the reason; the rule is the word in brackets",
+                );
             }
             Ok(warnings.is_empty() || !deny_warnings)
         }

@@ -48,8 +48,10 @@ fn list() -> String {
         }
         let _ = writeln!(text);
     }
-    let _ =
-        writeln!(text, "Of `cargo xtask silicon`: what silicon demands and QEMU does not model\n");
+    let _ = writeln!(
+        text,
+        "Rules of `cargo xtask silicon`: silicon requires them, but QEMU does not model them\n"
+    );
     text + &silicon::list()
 }
 

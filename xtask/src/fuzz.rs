@@ -179,7 +179,7 @@ fn fuzz(programs: &Path, target: &str, options: &Options) -> Result<u64> {
         merge.args(["-merge=1", "-verbosity=0"]).arg(&seeds).arg(&corpus);
         ui::run(&format!("keeping seeds of {target}"), &mut merge)?;
     }
-    executions(&output).context("libFuzzer did not say how many inputs it tried")
+    executions(&output).context("libFuzzer did not report how many inputs it tried")
 }
 
 /// Returns the number after `stat::number_of_executed_units:`.
@@ -207,7 +207,7 @@ fn finding(target: &str, output: &[String]) -> String {
         .map_or("", |(_, file)| file);
     format!(
         "{reason}\n  the input is {input}\n  copy it to fuzz/seeds/{target}/ and run `cargo test \
-         -p bulkhead-fuzz`: it stays a test"
+         -p bulkhead-fuzz` to keep it as a test"
     )
 }
 

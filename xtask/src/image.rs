@@ -19,13 +19,13 @@ pub fn command(spec: &str, gic: Option<u32>, output: Option<PathBuf>) -> Result<
     let card = system.board.card.as_ref();
     let output = output
         .or_else(|| Some(PathBuf::from(&card?.image)))
-        .with_context(|| format!("{spec}: say where to write the image: `-o FILE`"))?;
+        .with_context(|| format!("{spec}: give a path for the image: `-o FILE`"))?;
     let image = verify::image(&mut builder, &system)?;
     workspace::write(&output, &image.bytes)?;
     ui::say(format_args!("{}: {} bytes", output.display(), image.bytes.len()));
     if let Some(card) = card {
         ui::say(format_args!(
-            "as {} on the boot medium, beside {} and this config.txt:\n\n{}",
+            "copy it as {} to the boot medium, next to {} and this config.txt:\n\n{}",
             card.image,
             card.files.join(", "),
             card.config.trim()

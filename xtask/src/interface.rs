@@ -306,7 +306,7 @@ mod tests {
     fn the_committed_header_and_tables_are_the_generated_ones() {
         for (file, text) in generated().expect("sources and page") {
             let committed = std::fs::read_to_string(root().join(file)).unwrap_or_default();
-            assert!(committed == text, "{file} is not what hyp/abi says: run `cargo xtask abi`");
+            assert!(committed == text, "{file} does not match hyp/abi: run `cargo xtask abi`");
         }
     }
 

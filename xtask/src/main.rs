@@ -35,11 +35,11 @@ enum Command {
     Image {
         #[command(flatten)]
         system: SystemArgs,
-        /// Where to write it, instead of the name that the board's firmware looks for
+        /// Path to write, instead of the name that the board's firmware expects
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Say everything that is wrong with a system, or unwise
+    /// Report all errors and warnings of a system
     Check {
         #[command(flatten)]
         system: SystemArgs,
@@ -51,105 +51,103 @@ enum Command {
     Draw {
         #[command(flatten)]
         system: SystemArgs,
-        /// Where to write it, instead of printing it
+        /// Path to write, instead of standard output
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
     /// Run a system under a checker of what QEMU does not model: caches, TLBs, barriers
     Silicon(SiliconArgs),
-    /// Say why a rule of manifests or of `silicon` is there, with an example that breaks it
+    /// Explain a rule of manifests or of `silicon`, with an example that breaks it
     Explain {
-        /// The rule: the word in brackets behind `error` or `warning`; without one, all are listed
+        /// The rule: the word in brackets after `error` or `warning`; default: list all rules
         rule: Option<String>,
     },
     /// Print the manifest's JSON schema, for editors
     Schema {
-        /// Where to write it, instead of printing it
+        /// Path to write, instead of standard output
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Write what is generated from hyp/abi: the C header, and the tables of docs/guest-abi.md
+    /// Generate the C header and the tables of docs/guest-abi.md from hyp/abi
     Abi,
-    /// Get what is missing: the Rust target, and on Debian and Ubuntu QEMU and the tests' tools
+    /// Install missing tools: the Rust target, and on Debian and Ubuntu QEMU and the tests' tools
     Setup,
-    /// Say what is there, what is missing, and the command that mends it
+    /// List each tool with its version, or with the command that installs it
     Doctor,
     /// Test everything: lints, host tests, budgets, whole systems on QEMU
     Test {
-        /// Only checks whose name holds this: `host`, `attack/`, `duo/default`
+        /// Only checks whose name contains this: `host`, `attack/`, `duo/default`
         #[arg(default_value = "", hide_default_value = true)]
         filter: String,
-        /// Nothing that needs QEMU
+        /// Only checks that do not need QEMU
         #[arg(long, conflicts_with = "system_only")]
         host_only: bool,
-        /// Only what needs QEMU
+        /// Only checks that need QEMU
         #[arg(long)]
         system_only: bool,
-        /// The cases too that take too long for CI
+        /// Also cases that take too long for CI
         #[arg(long)]
         long: bool,
         /// Only whole systems, with EL2 built without its fast paths
         #[arg(long, conflicts_with = "host_only")]
         without_fast_paths: bool,
-        /// Checks to make at a time, instead of one a core
+        /// Number of checks to run at a time, instead of one per core
         #[arg(long, value_name = "N")]
         jobs: Option<usize>,
     },
-    /// Prove from an image's bytes that nothing passes between its partitions but what the manifest
-    /// declares
+    /// Prove from an image's bytes that its partitions can exchange only what the manifest declares
     Verify {
-        /// The image, as `cargo xtask image` wrote it; with --live the system, which is built
+        /// The image that `cargo xtask image` wrote; with --live, the system to build
         #[arg(value_name = "IMAGE", default_value = "duo", hide_default_value = true)]
         image: PathBuf,
-        /// The system it is held against: a name, BOARD/NAME, or a path to a manifest
+        /// The system to compare it with: a name, BOARD/NAME, or a path to a manifest
         #[arg(long, required_unless_present = "live")]
         system: Option<String>,
         #[command(flatten)]
         board: BoardArgs,
-        /// Run the system on QEMU, and hold memory and EL2 registers of the running machine against
+        /// Run the system on QEMU, and compare memory and EL2 registers of the running machine with
         /// its image
         #[arg(long, conflicts_with_all = ["system", "json"])]
         live: bool,
-        /// Write the report as JSON too
+        /// Also write the report as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Try random inputs on what reads them: manifests, plans, device trees, syndromes, registers,
-    /// images
+    /// Fuzz every parser: manifests, plans, device trees, syndromes, registers, images
     Fuzz {
         /// One target: a name from fuzz/fuzz_targets
         target: Option<String>,
-        /// Seconds a target
+        /// Seconds per target
         #[arg(long, value_name = "N", default_value_t = 60)]
         seconds: u32,
-        /// Add what reaches more code than the seeds do to fuzz/seeds
+        /// Add inputs that reach more code than the seeds to fuzz/seeds
         #[arg(long)]
         keep: bool,
     },
-    /// Count what runs at EL2, in bytes and source lines, against its budgets
+    /// Compare EL2's size, in bytes and source lines, with its budgets
     Size,
-    /// Show that EL2 does not recur and that its stacks suffice, from its instructions
+    /// Prove from EL2's instructions that it is not recursive and that its stacks are large enough
     Callgraph,
-    /// Measure what EL2 costs and what direct channels gain, in instructions
+    /// Measure the cost of EL2 and the gain of direct channels, in instructions
     Bench {
-        /// Print the instructions of an operation's path instead; `boot` lists boot by function
+        /// Instead print the instructions of an operation's path; `boot` lists boot by function
         #[arg(long, value_name = "OPERATION", conflicts_with_all = ["compare", "wall", "bless"])]
         trace: Option<String>,
         /// GIC version of the traced machine, instead of the first that the board lists
         #[arg(long, value_name = "N", requires = "trace")]
         gic: Option<u32>,
-        /// Say what moved against the figures in this file: an earlier bench.json, or
+        /// Report changes from the figures in this file: an earlier bench.json, or
         /// tests/bench/baseline.json
         #[arg(long, value_name = "OLD.json", conflicts_with = "wall")]
         compare: Option<PathBuf>,
-        /// Compare direct and relayed by the clock instead, all cores at once
+        /// Instead compare direct and relayed messages by wall-clock time, all cores at once
         #[arg(long, conflicts_with = "bless")]
         wall: bool,
         /// Make these figures the baseline of CI, and put the tables into docs/performance.md
         #[arg(long)]
         bless: bool,
     },
-    /// Print what a system becomes: memory map, cores, interrupts, channels, sizes
+    /// Print a system's layout: memory map, cores, interrupts, channels, sizes
     Report {
         #[command(flatten)]
         system: SystemArgs,
@@ -168,11 +166,10 @@ struct SystemArgs {
 
 #[derive(Args)]
 struct BoardArgs {
-    /// The board whose system of this name is meant, instead of qemu-virt
+    /// The board of the system, instead of qemu-virt
     #[arg(long, value_name = "BOARD")]
     board: Option<String>,
-    /// The version of the board's GIC that the system is for, instead of the first that the board
-    /// lists
+    /// The GIC version to build for, instead of the first that the board lists
     #[arg(long, value_name = "N")]
     gic: Option<u32>,
 }
@@ -213,7 +210,7 @@ struct QemuArgs {
     /// Core type, instead of the board's: cortex-a72
     #[arg(long, value_name = "NAME")]
     cpu: Option<String>,
-    /// Kernel for the partition that runs Debian's, instead of that: a plain arm64 Image
+    /// Kernel to use instead of Debian's: a plain arm64 Image
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// Initial RAM disk, instead of the one made with Debian's busybox
@@ -222,18 +219,18 @@ struct QemuArgs {
     /// Words for EL2 on the boot command line: bulkhead.gich-hw=1 (docs/boot.md)
     #[arg(long, value_name = "WORDS")]
     append: Option<String>,
-    /// End the run and pass it when a console line holds this text
+    /// End the run with a pass when a console line contains this text
     #[arg(long, value_name = "TEXT", value_parser = until_text)]
     until: Option<String>,
-    /// Seconds the run may take once partitions start, 0 for ever; without this 120, and for ever
-    /// once a key was pressed
+    /// Time limit in seconds after partitions start, 0 for none; default: 120, or none once a key
+    /// was pressed
     #[arg(long, value_name = "SECONDS")]
     time_limit: Option<u64>,
-    /// Seconds until partitions start, 0 for ever; without this 300, or for ever with --time-limit
-    /// 0
+    /// Time limit in seconds until partitions start, 0 for none; default: 300, or none with
+    /// --time-limit 0
     #[arg(long, value_name = "SECONDS")]
     boot_limit: Option<u64>,
-    /// Do not look whether QEMU and the Rust target are there
+    /// Do not check that QEMU and the Rust target are installed
     #[arg(long)]
     no_setup: bool,
     /// Further arguments for QEMU
@@ -249,7 +246,7 @@ fn limit(seconds: u64) -> Option<Duration> {
 /// Checks that a console line can hold the text.
 fn until_text(text: &str) -> Result<String, &'static str> {
     if text.is_empty() || text.chars().any(char::is_control) {
-        return Err("a console line holds printable characters: give one at least, and no others");
+        return Err("give at least one character, and only printable ones");
     }
     Ok(text.to_string())
 }
@@ -258,16 +255,16 @@ fn until_text(text: &str) -> Result<String, &'static str> {
 struct SiliconArgs {
     #[command(flatten)]
     system: SystemArgs,
-    /// All cores at once, each in a thread of QEMU's, instead of the same run every time
+    /// Run each core in its own QEMU thread, instead of a run that repeats exactly
     #[arg(long)]
     threads: bool,
-    /// End the run after so many blocks of guest code
+    /// End the run after this many blocks of guest code
     #[arg(long, value_name = "BLOCKS")]
     stop: Option<u64>,
-    /// Write the findings as JSON too
+    /// Also write the findings as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Explain one of the checker's rules instead; `all` lists them
+    /// Instead explain one of the checker's rules; `all` lists them
     #[arg(long, value_name = "RULE", conflicts_with_all = ["threads", "stop", "json"])]
     explain: Option<String>,
 }

@@ -41,7 +41,11 @@ pub fn image(builder: &mut Builder, system: &System) -> Result<Image> {
     let inputs = inputs(builder, system)?;
     let proof = verify::verify(&image.bytes, &inputs);
     if !proof.holds() {
-        bail!("{}: its image does not verify, so there is none\n{}", system.name, proof.refusal());
+        bail!(
+            "{}: its image does not verify, so it was not written\n{}",
+            system.name,
+            proof.refusal()
+        );
     }
     Ok(image)
 }

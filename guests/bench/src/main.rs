@@ -31,6 +31,6 @@ fn main(tree: &'static Tree) {
         Some("console") => {}
         Some("source") => stream::source(tree),
         Some("sink") => stream::sink(tree),
-        other => fail!("the command line's role is {other:?}, which this guest does not play"),
+        other => fail!("this guest does not know the role {other:?} of its command line"),
     }
 }

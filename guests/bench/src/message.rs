@@ -71,7 +71,7 @@ impl Header {
     /// Fails unless this is the phase's message `sequence` of `bytes` bytes, and has `length`.
     pub fn check(&self, sequence: usize, bytes: usize, length: usize) {
         if self.kind != Kind::Data || self.sequence as usize != sequence || length != bytes {
-            fail!("{self:?} of {length} bytes came where message {sequence} of {bytes} was due");
+            fail!("received {self:?} of {length} bytes, expected message {sequence} of {bytes}");
         }
     }
 }

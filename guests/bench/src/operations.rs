@@ -180,7 +180,7 @@ fn take(intid: u32, quieten: impl FnOnce()) {
             continue;
         };
         if taken.intid() != intid {
-            fail!("interrupt {} came where {intid} was due", taken.intid());
+            fail!("received interrupt {}, expected {intid}", taken.intid());
         }
         quieten();
         barrier::dsb(barrier::SY);

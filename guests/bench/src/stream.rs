@@ -90,7 +90,7 @@ impl End {
         let length = length.unwrap_or_else(|error| fail!("no {kind:?}: {error}"));
         let header = Header::decode(&bytes[..length]);
         if header.kind != kind || header.sequence as usize != size {
-            fail!("{header:?} came where {kind:?} of size {size} was due");
+            fail!("received {header:?}, expected {kind:?} of size {size}");
         }
     }
 

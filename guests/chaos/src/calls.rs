@@ -44,7 +44,7 @@ pub fn ring_foreign(_: &Tree) -> String {
     }
     for vcpu in (1..200).chain([u64::MAX]).map(|n| n + crate::vcpus() - 1) {
         if hv::entries(vcpu, 0).is_ok() {
-            rt::fail!("entries of foreign vCPU {vcpu} told");
+            rt::fail!("EL2 reported the entries of foreign vCPU {vcpu}");
         }
         refused += 1;
     }
@@ -165,12 +165,12 @@ pub fn smc_imm(_: &Tree) -> String {
 
 pub fn smc_off(_: &Tree) -> String {
     smc(psci::SYSTEM_OFF.into(), [0; 3]);
-    "came back from SYSTEM_OFF".into()
+    "SYSTEM_OFF returned".into()
 }
 
 pub fn reset(_: &Tree) -> String {
     hv::hvc(psci::SYSTEM_RESET.into(), [0; 3]);
-    "came back from SYSTEM_RESET".into()
+    "SYSTEM_RESET returned".into()
 }
 
 pub fn cpu_off(_: &Tree) -> String {

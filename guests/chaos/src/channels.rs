@@ -169,7 +169,7 @@ impl Counted {
         let found = [index(layout::PRODUCED), index(layout::CONSUMED)];
         let counted = [self.sent, self.received];
         if found != counted {
-            rt::fail!("channel {}: indices {found:?}, by count {counted:?}", node.name);
+            rt::fail!("channel {}: indices are {found:?}, must be {counted:?}", node.name);
         }
     }
 }

@@ -142,7 +142,7 @@ impl Gic {
         let end = timer::now() + timer::milliseconds(5000);
         while self.read(register, intid) != on {
             if timer::now() > end {
-                fail!("{what}: register {register:#x} of {intid} says otherwise");
+                fail!("{what}: register {register:#x} of {intid} has another value");
             }
         }
     }
@@ -175,7 +175,7 @@ fn await_step(step: u32) {
     let end = timer::now() + timer::milliseconds(20_000);
     while STEP.load(Ordering::Acquire) != step {
         if timer::now() > end {
-            fail!("the other vCPU does not come to step {step}");
+            fail!("the other vCPU does not reach step {step}");
         }
         core::hint::spin_loop();
     }
@@ -282,7 +282,7 @@ pub fn order(tree: &Tree) -> String {
     for intid in SPIS {
         gic.write(ICENABLER, intid);
     }
-    String::from("each end was its own")
+    String::from("each end applied only to its own interrupt")
 }
 
 /// A level that is withdrawn before it is acknowledged.
@@ -317,10 +317,10 @@ pub fn withdrawn(tree: &Tree) -> String {
             }
             enter(gic);
             if isr() != 0 || gic.read(ISPENDR, timer::INTID) {
-                fail!("withdrawn, and {what} later still pending");
+                fail!("withdrawn, but {what} later still pending");
             }
             if let Some(taken) = interrupt::acknowledge() {
-                fail!("withdrawn, and {what} later {} came", taken.intid());
+                fail!("withdrawn, but {what} later {} came", taken.intid());
             }
         }
         // The withdrawn level leaves no state: the interrupt comes as before.
@@ -343,7 +343,7 @@ pub fn withdrawn(tree: &Tree) -> String {
         fail!("{} came twice", taken.intid());
     }
     gic.write(ICENABLER, LEVEL_SPI);
-    String::from("nothing came that was withdrawn")
+    String::from("no withdrawn interrupt came")
 }
 
 /// There are more urgent interrupts of a disabled group than list registers, and other interrupts
@@ -391,7 +391,7 @@ pub fn group_off(tree: &Tree) -> String {
             gic.leave_group1(sgi, false);
         }
     }
-    format!("{sgis} SGIs waited for their group and kept nobody away")
+    format!("{sgis} SGIs waited for their group and did not delay others")
 }
 
 /// ITARGETSR reads back what was written, limited to the vCPUs that exist.

@@ -140,7 +140,7 @@ pub fn flood(_: &Tree) -> String {
         unsafe { core::arch::asm!("msr daifset, #2", options(nostack)) };
     }
     if sgis == 0 || ticks == 0 {
-        rt::fail!("own interrupts got lost: {sgis} SGIs and {ticks} ticks taken");
+        rt::fail!("own interrupts were lost: {sgis} SGIs and {ticks} ticks taken");
     }
     format!("took {sgis} SGIs and {ticks} ticks by polling, then as many by vector")
 }

@@ -172,7 +172,7 @@ pub fn stray(tree: &Tree) -> String {
     if counted < taken {
         rt::fail!("{taken} aborts taken, {counted} counted");
     }
-    format!("{taken} aborts, each as hardware says it")
+    format!("{taken} aborts, each as on hardware")
 }
 
 /// Checks fetches from devices of the first GiB. The runtime maps these as never executed, so the
@@ -261,7 +261,7 @@ pub fn sizing(tree: &Tree) -> String {
         end += STEP;
     }
     if end - start != size || probe::far() != end {
-        rt::fail!("{:#x} bytes answer, the tree says {size:#x}", end - start);
+        rt::fail!("{:#x} bytes answer, but the device tree says {size:#x}", end - start);
     }
     // PCellID0 of a PL011, a PL031 and a PL061 on QEMU's machine; a virtio transport's magic.
     let places = [0x900_0ff0, 0x901_0ff0, 0x903_0ff0, 0xa00_0000];

@@ -23,7 +23,7 @@ pub fn echo(tree: &Tree) -> String {
     let (mut count, mut sum) = (0, 0xcbf2_9ce4_8422_2325_u64);
     loop {
         if interrupt::wait_until(deadline) != Some(intid) {
-            rt::fail!("{count} bytes were typed, and no Ctrl-D");
+            rt::fail!("{count} input bytes came, but no Ctrl-D");
         }
         for _ in 0..BATCH {
             match console::read() {
@@ -47,7 +47,7 @@ pub fn deaf(_: &Tree) -> String {
     let end = timer::now() + 10 * timer::frequency();
     while interrupt::wait_until(end).is_some() {}
     match console::read() {
-        Some(byte) => format!("what was typed first is there: {byte:#04x}"),
-        None => rt::fail!("nothing was typed"),
+        Some(byte) => format!("the first input byte is still there: {byte:#04x}"),
+        None => rt::fail!("no input came"),
     }
 }

@@ -46,7 +46,7 @@ pub fn mmio_odd(tree: &Tree) -> String {
     }
     // A load pair can never be emulated from its syndrome.
     if caught == 0 {
-        rt::fail!("no odd access was answered with an abort");
+        rt::fail!("no unemulatable access was aborted");
     }
     format!("{done} answered, {caught} aborted")
 }
@@ -173,7 +173,7 @@ pub fn uart_stream(tree: &Tree) -> String {
     write(IMSC, 0);
     TURN.store(OVER, Ordering::Release);
     if interrupts == 0 {
-        rt::fail!("all of it fit without an interrupt");
+        rt::fail!("all output fit without an interrupt");
     }
     format!("{lines} lines on {} vCPUs", vcpus())
 }

@@ -64,7 +64,9 @@ fn receive(link: &mut Link, seen: &mut Seen) -> Result<(), Error> {
             match Message::decode(&buffer[..size]) {
                 Some(Message::Sample(sample)) => seen.take(sample, size),
                 Some(Message::End { total }) if total == seen.samples => return Ok(()),
-                Some(Message::End { total }) => fail!("{} of {total} samples came", seen.samples),
+                Some(Message::End { total }) => {
+                    fail!("received {} of {total} samples", seen.samples)
+                }
                 other => fail!("after sample {}: not a sample: {other:?}", seen.samples),
             }
         }
@@ -93,7 +95,7 @@ impl Seen {
     /// Checks one sample; `Message::decode` has checked that its bytes belong together.
     fn take(&mut self, sample: Sample, size: usize) {
         if sample.sequence != self.samples {
-            fail!("sample {} came where {} was due", sample.sequence, self.samples);
+            fail!("received sample {}, expected {}", sample.sequence, self.samples);
         }
         if sample.time < self.latest {
             fail!("sample {} is older than the one before", sample.sequence);

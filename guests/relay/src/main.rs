@@ -116,7 +116,7 @@ fn pass(from: u32, to: u64) {
 fn control(kind: Message) -> impl Fn(Header, usize) {
     move |header, length| {
         if header.kind != kind || length != HEADER {
-            fail!("{header:?} of {length} bytes came where {kind:?} was due");
+            fail!("received {header:?} of {length} bytes, expected {kind:?}");
         }
     }
 }

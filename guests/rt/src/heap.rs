@@ -14,7 +14,7 @@ unsafe extern "C" {
 pub(crate) fn init(tree: &Tree) {
     let start = &raw const __end as usize;
     let (base, size) =
-        tree.memory_at(start).expect("the image lies in no memory of the device tree");
+        tree.memory_at(start).expect("the device tree has no memory that holds the image");
     let device_tree = tree.address();
     let end = if device_tree > start { device_tree.min(base + size) } else { base + size };
     // SAFETY: RAM of this partition from the end of the image to the next object in it; nothing

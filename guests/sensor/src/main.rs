@@ -157,7 +157,7 @@ fn transfer(
         while let Ok((size, _)) = samples.recv(&mut buffer) {
             idle = false;
             let Some(Message::Sample(sample)) = Message::decode(&buffer[..size]) else {
-                fail!("the queue between the own cores is broken")
+                fail!("the queue between this partition's cores is broken")
             };
             link.push(&buffer, patience())?;
             sums.sent += 1;
@@ -206,7 +206,7 @@ impl Sums {
             };
             self.confirmed += 1;
             if self.confirmed == received && sum != claimed {
-                fail!("control received other bytes than were sent, by sample {received}");
+                fail!("control received other bytes than sensor sent, at sample {received}");
             }
         }
     }

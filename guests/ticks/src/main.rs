@@ -182,7 +182,7 @@ fn run(source: Source, count: u64, gicd: u64, ends: &Ends) {
             );
         };
         if taken.intid() != intid {
-            fail!("{source:?}: interrupt {} came where {intid} was due", taken.intid());
+            fail!("{source:?}: received interrupt {}, expected {intid}", taken.intid());
         }
         source.lower();
         sleeps = false;

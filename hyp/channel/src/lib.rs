@@ -137,7 +137,7 @@ impl core::fmt::Display for Error {
             Self::Full => f.write_str("no room in the channel"),
             Self::Empty => f.write_str("no message in the channel"),
             Self::TooLong => f.write_str("longer than the channel can take"),
-            Self::BufferTooShort(n) => write!(f, "the message has {n} bytes, the buffer fewer"),
+            Self::BufferTooShort(n) => write!(f, "the message has {n} bytes, more than the buffer"),
             Self::NotConnected => f.write_str("the peer has not opened its end"),
             Self::PeerCorrupt => f.write_str("the peer broke the channel's protocol"),
         }

@@ -74,4 +74,4 @@ pub use ring::Ring;
 /// Start of EL2's own lines; a guest's line never starts with it.
 pub const PREFIX: &str = "bulkhead: ";
 /// EL2's line before the first guest runs.
-pub const STARTED: &str = "the machine covers the plan, every core is ready: partitions start";
+pub const STARTED: &str = "machine matches plan; all cores ready; starting partitions";

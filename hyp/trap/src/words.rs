@@ -17,7 +17,7 @@ pub fn cause(esr: u64) -> &'static str {
             ("execution outside its memory", "execution of memory it may not execute")
         }
         ec::SERROR => return "SError (asynchronous external abort)",
-        _ => return "exception of a class that no guest should cause",
+        _ => return "exception of an unexpected class",
     };
     // DDI 0487, D24.2 `ESR_EL2`, tables of DFSC and IFSC.
     match field(esr, 0, 6) {

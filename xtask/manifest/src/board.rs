@@ -190,7 +190,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
     }
     // A board may list several controllers that it can be built with; it runs with the first.
     let gic = gics.first().cloned();
-    let gic = gic.ok_or_else(|| error("a board needs one [[gic]] at least".into()))?;
+    let gic = gic.ok_or_else(|| error("a board needs at least one [[gic]]".into()))?;
     let wrong = |device: &&Peripheral| {
         let units = device.units.unwrap_or(1);
         units == 0
@@ -198,10 +198,8 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
             || !device.interrupts.len().is_multiple_of(units)
     };
     if let Some(device) = file.device.iter().find(wrong) {
-        let why = format!(
-            "the registers and interrupts of {} are not divisible by its `units`",
-            device.name
-        );
+        let why =
+            format!("`units` of {} does not divide its registers and interrupts", device.name);
         return Err(error(why));
     }
     let outside = |device: &&Peripheral| {
@@ -228,8 +226,8 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
     };
     if let Some(range) = reclaimed.iter().find(both) {
         return Err(error(format!(
-            "the range at {:#x} is both in `reserved` and in `reclaimed`: firmware keeps it, or \
-             the plan may have it",
+            "the range at {:#x} is in both `reserved` and `reclaimed`: either firmware keeps it \
+             or the plan may use it",
             range.base
         )));
     }

@@ -53,13 +53,13 @@ pub fn read(kind: Kind, file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Ima
 fn elf(file: PathBuf, bytes: &[u8], wish: Wish) -> Result<Image, Refusal> {
     const BUILD: &str = "build it for aarch64-unknown-none-softfloat, or give `raw` or `linux`";
     if wish.load.is_some() {
-        return refuse("image-load", "an ELF file says itself where it loads", "remove `load`");
+        return refuse("image-load", "an ELF file already says where it loads", "remove `load`");
     }
     if bytes.get(..4) != Some(b"\x7fELF".as_slice()) {
-        return refuse("elf-magic", "the file is no ELF file", BUILD);
+        return refuse("elf-magic", "the file is not an ELF file", BUILD);
     }
     if bytes.get(4..6) != Some(&[2, 1]) {
-        return refuse("elf-class", "the file is no 64-bit little-endian ELF file", BUILD);
+        return refuse("elf-class", "the file is not a 64-bit little-endian ELF file", BUILD);
     }
     let malformed = || Refusal {
         rule: "elf-malformed",
@@ -106,8 +106,8 @@ fn raw(file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Image, Refusal> {
     let Some(load) = wish.load else {
         return refuse(
             "image-load",
-            "raw bytes do not say where they load",
-            "write where, for instance `load = 0x4008_0000`",
+            "a raw file does not say where it loads",
+            "write its address, for instance `load = 0x4008_0000`",
         );
     };
     if bytes.is_empty() {
@@ -140,7 +140,11 @@ fn linux(file: PathBuf, bytes: Vec<u8>, wish: Wish) -> Result<Image, Refusal> {
         return refuse("linux-compressed", format!("the kernel is compressed ({name})"), UNPACK);
     }
     if bytes.get(56..60) != Some(b"ARM\x64".as_slice()) {
-        return refuse("linux-magic", "the file is no arm64 Image", "give arch/arm64/boot/Image");
+        return refuse(
+            "linux-magic",
+            "the file is not an arm64 Image",
+            "give arch/arm64/boot/Image",
+        );
     }
     let field = |at: usize| {
         let bytes = bytes.get(at..).and_then(|rest| rest.first_chunk());

@@ -78,8 +78,8 @@ pub fn check(
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..good].iter().filter(|b| **b == b'\n').count();
-        let title = format!("{} is no UTF-8 from line {line}, byte {good}", shown(root, &path));
-        refuse(title, "a manifest is text in UTF-8: save it as that".into())
+        let title = format!("{} is not UTF-8 from line {line}, byte {good}", shown(root, &path));
+        refuse(title, "a manifest is UTF-8 text: save it as UTF-8".into())
     })?;
     check_text(root, &path, &text, guests)
 }

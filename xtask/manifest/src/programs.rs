@@ -89,7 +89,7 @@ fn one_kind(image: &At<RawImage>) -> Outcome<(Kind, &At<String>)> {
             let finding = finding.other(first.span(), "this").rule("image-kind");
             Err(finding.help("keep one of them").into())
         }
-        [] => Err(Finding::new(image.span(), "an image needs a file", "this names none")
+        [] => Err(Finding::new(image.span(), "an image needs a file", "this names no file")
             .rule("image-kind")
             .help(
                 "write one of `guest`, `elf`, `raw` and `linux`: `image = { elf = \
@@ -123,7 +123,7 @@ fn guest(
         Finding::new(name.span(), title, "this guest")
             .rule("guest-build")
             .note(format!("{error:#}"))
-            .help("cargo's messages above say why")
+            .help("see cargo's messages above")
             .into()
     })
 }
@@ -162,9 +162,9 @@ fn further(
     };
     let bytes = contents(&place(folder, name, fetch)?, name, "image-file")?;
     if bytes.is_empty() {
-        let title = format!("{} has no bytes", name.get_ref());
+        let title = format!("{} is empty", name.get_ref());
         let finding = Finding::new(name.span(), title, "an empty file").rule("image-file");
-        return Err(finding.help("give a file with contents, or remove this one").into());
+        return Err(finding.help("give a file that is not empty, or remove this one").into());
     }
     let segment = Segment { ipa: *load.get_ref(), bytes, clear: 0 };
     Ok(Some((segment, load.span())))

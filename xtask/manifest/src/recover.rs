@@ -37,7 +37,7 @@ pub fn sound(text: &str, findings: &Findings) -> Sound {
         let part = &text[table.clone()];
         if let Some(name) = lone_header(part) {
             let place = table.start..table.start + name.len() + 2;
-            let title = format!("`[{name}]` is one table, and there may be several");
+            let title = format!("`[{name}]` is a single table, but there may be several");
             findings.borrow_mut().push(
                 Finding::new(place, title, "a header with one bracket")
                     .rule("syntax")
@@ -81,7 +81,7 @@ fn report(error: &toml::de::Error, offset: usize, findings: &Findings) {
     let Range { start, end } = error.span().unwrap_or(0..0);
     let place = offset + start..offset + end;
     findings.borrow_mut().push(
-        Finding::new(place, "this is no TOML", error.message())
+        Finding::new(place, "invalid TOML", error.message())
             .rule("syntax")
             .help("see https://toml.io for the syntax"),
     );

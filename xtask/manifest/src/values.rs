@@ -131,8 +131,8 @@ impl<'a> Read<'a> for Size {
             DeValue::String(text) => {
                 let size = parse_size(text);
                 if size.is_none() {
-                    let title = format!("`{key}` must be a size");
-                    let label = "not a number with KiB, MiB or GiB, or too large a one";
+                    let title = format!("`{key}`: expected a size such as \"32MiB\"");
+                    let label = "not a number with KiB, MiB or GiB, or too large";
                     findings.borrow_mut().push(
                         Finding::new(value.span(), title, label)
                             .rule("bad-size")
@@ -143,7 +143,7 @@ impl<'a> Read<'a> for Size {
             }
             value if unsigned(value).is_some() => unsigned(value),
             _ => {
-                let wanted = format!("`{key}` must be a size");
+                let wanted = format!("`{key}`: expected a size such as \"32MiB\"");
                 let like = "a size such as \"32MiB\", or a number of bytes";
                 wrong_type(value, findings, wanted, like.into());
                 None
@@ -183,7 +183,7 @@ fn meant_size(text: &str) -> String {
     });
     match (number, unit) {
         (number, Some(unit)) if parse_size(&format!("{number}{unit}iB")).is_some() => {
-            format!("write \"{number}{unit}iB\": 1024 times as much with each unit")
+            format!("write \"{number}{unit}iB\": each unit is 1024 times the smaller one")
         }
         (number, None) if digits.is_none() && number.parse::<u64>().is_ok() => {
             format!("write {number} without quotes for a number of bytes")
@@ -254,7 +254,7 @@ impl<'a, T: Copy> Read<'a> for Word<'_, T> {
             findings.borrow_mut().push(
                 Finding::new(value.span(), title, format!("must be {}", names.join(" or ")))
                     .rule("unknown-word")
-                    .help(suggest(&text, "words known here", &names)),
+                    .help(suggest(&text, "accepted words", &names)),
             );
         }
         found.map(|(_, meaning)| *meaning)

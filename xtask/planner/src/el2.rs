@@ -51,13 +51,13 @@ impl El2 {
     /// If it is not linked at 0, if segments share a page, or if it does not start with an arm64
     /// Image header.
     pub fn parse(file: &[u8]) -> Result<Self> {
-        let elf =
-            ElfFile64::<LittleEndian>::parse(file).context("EL2's executable is no 64-bit ELF")?;
+        let elf = ElfFile64::<LittleEndian>::parse(file)
+            .context("EL2's executable is not a 64-bit ELF file")?;
         let header = elf.elf_header();
         let machine = header.e_machine(LittleEndian);
         ensure!(
             machine == elf::EM_AARCH64 && header.e_type(LittleEndian) == elf::ET_DYN,
-            "EL2's executable is no position-independent one for AArch64"
+            "EL2's executable is not position-independent code for AArch64"
         );
         let mut bytes = Vec::new();
         let mut segments: Vec<Segment> = Vec::new();
@@ -73,8 +73,8 @@ impl El2 {
                 f if f == elf::PF_R => Access::Read,
                 f if f == elf::PF_R | elf::PF_W => Access::ReadWrite,
                 f => bail!(
-                    "EL2's segment at {offset:#x} has permissions {f:#x}: text, rodata or data is \
-                     known"
+                    "EL2's segment at {offset:#x} has permissions {f:#x}, expected those of text, \
+                     rodata or data"
                 ),
             };
             ensure!(
@@ -83,7 +83,7 @@ impl El2 {
                  the last one"
             );
             let data = program.data(LittleEndian, file).map_err(|()| {
-                anyhow::anyhow!("EL2's segment at {offset:#x} lies outside its file")
+                anyhow::anyhow!("EL2's segment at {offset:#x} is outside its file")
             })?;
             bytes.extend_from_slice(data);
             bytes.resize((offset + pages(size)) as usize, 0);

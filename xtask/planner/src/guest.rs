@@ -99,7 +99,7 @@ pub fn check_emulated(partition: &Partition, guest: &Guest, mappings: &[Mapping]
             ensure!(
                 mapping.input + mapping.size <= range.base
                     || range.base + range.size <= mapping.input,
-                "partition {}: {} at {:#x} ({:#x} bytes) lies over its emulated {name} at {:#x}",
+                "partition {}: {} at {:#x} ({:#x} bytes) overlaps its emulated {name} at {:#x}",
                 partition.name,
                 mapping.what,
                 mapping.input,

@@ -89,7 +89,7 @@ fn below(system: &System, index: usize, top: u64, size: u64, what: &str) -> Resu
             of: Of::Memory(index, 0),
             what: format!("the {what} of {} does not fit", partition.name),
             why: format!(
-                "it has {}, and the first piece of memory {}",
+                "it has {}, but the first piece of memory has only {}",
                 bytes(size),
                 bytes(memory.size)
             ),
@@ -117,7 +117,7 @@ fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
     for &(ipa, size, what) in &sorted {
         let fits = |m: &&manifest::system::Memory| ipa >= m.ipa && ipa - m.ipa + size <= m.size;
         if !partition.memory.iter().any(|m| fits(&m)) {
-            let why = format!("at {ipa:#x} it has {}, which lie outside its memory", bytes(size));
+            let why = format!("at {ipa:#x} it has {}, which are outside its memory", bytes(size));
             bail!(misfit(what, why));
         }
     }
@@ -126,7 +126,7 @@ fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
             && a + size > *b
         {
             let why =
-                format!("the {one} at {a:#x} has {}, and the {other} is at {b:#x}", bytes(*size));
+                format!("the {one} at {a:#x} has {}, but the {other} is at {b:#x}", bytes(*size));
             // The error names what the planner has placed, because that can move.
             let what = if *one == "image" { other } else { one };
             bail!(misfit(what, why));
@@ -164,8 +164,8 @@ fn owned_interrupts(partition: &Partition) -> Result<Vec<Interrupt>> {
     if partition.console {
         ensure!(
             rows.iter().all(|row| u32::from(row.intid) != PL011_INTID),
-            "partition {}: interrupt {PL011_INTID} is its emulated PL011's: pass another through, \
-             or write `console = false`",
+            "partition {}: interrupt {PL011_INTID} belongs to its emulated PL011: pass through \
+             another one, or write `console = false`",
             partition.name
         );
         rows.push(Interrupt { intid: PL011_INTID as u16, flags: 0, vcpu: 0 });

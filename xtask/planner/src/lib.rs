@@ -77,5 +77,5 @@ pub fn compile_with_fault(
         let bytes = pack::image(system, &design)?;
         return Ok(Image { bytes, design });
     }
-    bail!("the size of the plan of {} does not settle", system.name)
+    bail!("no plan size fits the plan of {}", system.name)
 }

@@ -36,7 +36,7 @@ pub fn image(system: &System, design: &Design) -> Result<Vec<u8>> {
     image.extend_from_slice(&plan);
     for (contents, range) in design.pristine.iter().zip(&places.pristine) {
         let start = (range.base - places.image.base) as usize;
-        ensure!(start == image.len(), "the image and its places disagree");
+        ensure!(start == image.len(), "the image does not match its placement");
         image.extend_from_slice(contents);
         image.resize(start + range.size as usize, 0);
     }
@@ -50,7 +50,7 @@ pub fn image(system: &System, design: &Design) -> Result<Vec<u8>> {
     }
     ensure!(
         image.len() as u64 == places.image.size && image.len().is_multiple_of(PAGE as usize),
-        "the image and its places disagree"
+        "the image does not match its placement"
     );
     Ok(image)
 }

@@ -101,7 +101,10 @@ fn place_aligned(
                 frames.reserve(base, size),
                 PlacementError {
                     of: Of::Memory(p, at),
-                    what: format!("memory of {} cannot be where it must", partition.name),
+                    what: format!(
+                        "the `physical` address of {}'s memory is not free RAM",
+                        partition.name
+                    ),
                     why: format!(
                         "{base:#x} to {:#x} is not free RAM of {}",
                         base + size - 1,
@@ -280,8 +283,8 @@ impl Frames {
             of,
             what: format!("{who} does not fit the RAM of {}", system.board.name),
             why,
-            help: "make a piece of memory smaller, or `physical` addresses leave longer ranges \
-                   free",
+            help: "make a piece of memory smaller, or choose `physical` addresses that leave \
+                   longer ranges free",
         }
     }
 }

@@ -264,7 +264,7 @@ fn load_row(memory: &[Memory], places: &Places, load: &guest::Load) -> Result<Lo
     let piece = memory
         .iter()
         .find(|m| load.ipa >= m.ipa && load.ipa - m.ipa < m.size)
-        .with_context(|| format!("{} at {:#x} lies outside memory", load.what, load.ipa))?;
+        .with_context(|| format!("{} at {:#x} is outside memory", load.what, load.ipa))?;
     Ok(Load {
         source: places.pristine[load.pristine].base,
         target: piece.base + (load.ipa - piece.ipa),

@@ -220,7 +220,7 @@ impl Pool {
         for mapping in &mappings {
             ensure!(
                 mapping.end() <= 1 << shape.bits,
-                "{}: {:#x} lies outside {} address bits",
+                "{}: {:#x} is outside {} address bits",
                 mapping.what,
                 mapping.input,
                 shape.bits

@@ -97,7 +97,7 @@ pub fn vtcr(shape: Shape, pa_bits: u32) -> Register {
             ("SH0", 12, 3, "walks: Inner Shareable"),
             ("TG0", 14, 0, "4 KiB granule: every core has it"),
             ("PS", 16, ps(pa_bits), "physical addresses of the board"),
-            ("VS", 19, 0, "8-bit VMIDs: more partitions than cores cannot be"),
+            ("VS", 19, 0, "8-bit VMIDs: there are never more partitions than cores"),
             ("RES1", 31, 1, "RES1"),
         ],
     )
@@ -145,21 +145,20 @@ pub fn ps(pa_bits: u32) -> u64 {
 
 #[rustfmt::skip]
 const HCR: &[Row] = &[
-    ("VM", 0, 1, "stage 2 is what keeps a guest in its partition"),
+    ("VM", 0, 1, "stage 2 keeps a guest in its partition"),
     ("SWIO", 1, 1, "invalidation by set/way cleans too: a guest cannot drop a neighbour's dirty \
                     lines"),
     ("PTW", 2, 1, "a table walk into Device memory faults: no walk reads a device"),
     ("FMO", 3, 1, "physical FIQs enter EL2; a guest's SGIs and FIQ interface are virtual"),
     ("IMO", 4, 1, "physical IRQs enter EL2; a guest's SGIs and IRQ interface are virtual"),
-    ("AMO", 5, 1, "a physical SError is a matter of the machine: EL2 halts whose core it hits"),
-    ("FB", 9, 0, "a vCPU never leaves its core: its local maintenance need not reach a \
-                  neighbour's"),
-    ("BSU", 10, 0, "a vCPU never leaves its core: its barriers mean what they say"),
-    ("TWI", 13, 0, "WFI waits on the guest's own core: nobody else could use it"),
-    ("TWE", 14, 0, "WFE waits on the guest's own core: nobody else could use it"),
-    ("TID1", 16, 0, "REVIDR and AIDR tell the real core's errata: a guest needs them"),
+    ("AMO", 5, 1, "a physical SError concerns the machine: EL2 halts the partition that it hits"),
+    ("FB", 9, 0, "a vCPU never leaves its core: its local maintenance need not reach other cores"),
+    ("BSU", 10, 0, "a vCPU never leaves its core: its barriers need no wider domain"),
+    ("TWI", 13, 0, "WFI waits on the guest's own core, which nobody else uses"),
+    ("TWE", 14, 0, "WFE waits on the guest's own core, which nobody else uses"),
+    ("TID1", 16, 0, "REVIDR and AIDR identify the real core's errata: a guest needs them"),
     ("TID2", 17, 0, "cache geometry is the real one: maintenance by address needs it"),
-    ("TID3", 18, 1, "feature registers are filtered: what is not granted is not shown"),
+    ("TID3", 18, 1, "feature registers are filtered: features that are not granted are hidden"),
     ("TSC", 19, 1, "SMC enters EL2: no guest talks to firmware"),
     ("TIDCP", 20, 1, "implementation-defined registers may reach beyond a partition"),
     ("TACR", 21, 1, "auxiliary control may reach beyond a partition"),
@@ -174,7 +173,7 @@ const HCR: &[Row] = &[
     ("TRVM", 30, 0, "the guest's stage 1 is its own"),
     ("RW", 31, 1, "EL1 is AArch64; AArch32 guests are refused"),
     ("CD", 32, 0, "stage 2 may be cached"),
-    ("E2H", 34, 0, "EL2 is no host"),
+    ("E2H", 34, 0, "EL2 does not run a host"),
     ("TLOR", 35, 1, "LORegions name physical addresses (FEAT_LOR; without it RES0, ignored)"),
     ("TERR", 36, 1, "error records are the machine's (FEAT_RAS; without it RES0, ignored)"),
     ("TEA", 37, 0, "an external abort that a guest's own access takes is its own to handle"),
@@ -207,7 +206,7 @@ const MDCR: &[Row] = &[
     ("TDE", 8, 0, "debug exceptions go to the guest: its core and its registers are its own"),
     ("TDA", 9, 0, "breakpoints and watchpoints cannot match EL2 while they target EL1"),
     ("TDOSA", 10, 0, "the OS lock is the core's, and the core is the guest's"),
-    ("TDRA", 11, 0, "the debug ROM address says nothing of a neighbour"),
+    ("TDRA", 11, 0, "the debug ROM address tells nothing about a neighbour"),
     ("E2PB", 12, 0, "the profiling buffer is EL2's: a guest's accesses trap (FEAT_SPE)"),
     ("TPMS", 14, 1, "statistical profiling is hidden (FEAT_SPE; without it RES0, ignored)"),
     ("TTRF", 19, 1, "trace filter control is hidden (FEAT_TRF; without it RES0, ignored)"),
@@ -215,7 +214,7 @@ const MDCR: &[Row] = &[
 ];
 
 #[rustfmt::skip]
-const HSTR: &[Row] = &[("T0-T15", 0, 0, "traps of AArch32 alone, which guests do not have")];
+const HSTR: &[Row] = &[("T0-T15", 0, 0, "only traps of AArch32, which guests do not have")];
 
 #[rustfmt::skip]
 const CNTHCTL: &[Row] = &[

@@ -55,7 +55,8 @@ impl Builder {
     /// If it does not build, or has no driver for such a GIC.
     pub fn hypervisor(&mut self, gic: u32) -> Result<PathBuf> {
         let flavour = FLAVOURS.iter().find(|(version, ..)| *version == gic);
-        let (_, feature, binary) = flavour.with_context(|| format!("EL2 drives no GICv{gic}"))?;
+        let (_, feature, binary) =
+            flavour.with_context(|| format!("EL2 does not drive a GICv{gic}"))?;
         let mut arguments: Vec<_> = feature.iter().flat_map(|name| ["--features", name]).collect();
         let mut target = target_dir();
         if self.without_fast_paths {

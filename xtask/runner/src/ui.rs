@@ -259,7 +259,7 @@ fn answer(
     if hangs {
         let seconds = silence.unwrap_or_default().as_secs();
         bail!(
-            "{title}: ended, for nothing was printed for {seconds} s: {}\n{}",
+            "{title}: killed, because it printed nothing for {seconds} s: {}\n{}",
             shown(command),
             end(&output)
         );
@@ -311,7 +311,7 @@ mod tests {
         let error = run_watched("tests", &mut command, Duration::from_secs(1)).unwrap_err();
         let text = error.to_string();
         assert!(
-            text.starts_with("tests: ended, for nothing was printed for 1 s: sh -c "),
+            text.starts_with("tests: killed, because it printed nothing for 1 s: sh -c "),
             "{text}"
         );
         assert!(text.ends_with("\ntest one ... ok\ntest two has been running"), "{text}");

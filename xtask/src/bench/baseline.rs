@@ -30,7 +30,7 @@ pub fn check() -> Result<usize> {
     let risen = risen(&old, &new);
     ensure!(
         risen.is_empty(),
-        "{FILE}: more than 3 % above\n  {}\n  if that is meant: cargo xtask bench --bless",
+        "{FILE}: more than 3 % above\n  {}\n  if this is intended: cargo xtask bench --bless",
         risen.join("\n  ")
     );
     Ok(new.len())
@@ -65,7 +65,7 @@ pub fn bless(figures: &[Figure]) -> Result<()> {
     let parts =
         text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
     let (before, after) = parts.with_context(|| {
-        format!("{PAGE} has no line `{}` with `{}` behind it", BEGIN.trim(), END.trim())
+        format!("{PAGE} has no line `{}` with `{}` after it", BEGIN.trim(), END.trim())
     })?;
     let tables = report::tables(figures);
     let text = format!("{before}{BEGIN}\n{tables}\n{END}{after}");

@@ -96,7 +96,7 @@ pub fn load(path: &Path) -> Result<Vec<Stored>> {
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| {
         format!(
-            "{}: not the figures of a bench: an array of objects with name, unit and value",
+            "{}: expected figures of a bench: an array of objects with name, unit and value",
             path.display()
         )
     })
@@ -138,7 +138,7 @@ impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::New(value) => write!(f, "new: {}", number(*value)),
-            Self::Gone(value) => write!(f, "gone: it was {}", number(*value)),
+            Self::Gone(value) => write!(f, "removed: it was {}", number(*value)),
             Self::Moved(old, new) => {
                 let percent = (new / old - 1.0) * 100.0;
                 write!(f, "{} -> {} ({percent:+.1} %)", number(*old), number(*new))

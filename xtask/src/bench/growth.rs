@@ -44,7 +44,7 @@ pub fn check(figures: &[Figure]) -> Result<()> {
         for other in costs {
             ensure!(
                 other.value == first.value,
-                "a doorbell's cost grows: {} is {}, {} is {}",
+                "a doorbell's cost grows: {} costs {}, {} costs {}",
                 first.name,
                 first.value,
                 other.name,
@@ -62,10 +62,10 @@ pub fn check(figures: &[Figure]) -> Result<()> {
 pub fn flood(printed: &Printed) -> Result<Vec<Figure>> {
     let sum = |name: &str| printed.values(name).iter().sum::<u64>();
     let (messages, own) = (sum("messages"), sum("own-interrupts"));
-    ensure!(messages >= MESSAGES, "{messages} messages came, {MESSAGES} are wanted");
-    ensure!(own > 0, "the compute cores took no interrupt of their own");
+    ensure!(messages >= MESSAGES, "{messages} messages came, expected {MESSAGES}");
+    ensure!(own > 0, "the compute cores did not take their own interrupts");
     let cores = printed.values("foreign-entries").len();
-    ensure!(cores == 2, "{cores} compute cores told of their entries, there are 2");
+    ensure!(cores == 2, "{cores} compute cores reported their entries, expected 2");
     let figure = |name: &str, says: &str, unit, value: u64| {
         Figure::new(format!("flood.{name}"), says, unit, value as f64)
     };
@@ -78,7 +78,7 @@ pub fn flood(printed: &Printed) -> Result<Vec<Figure>> {
         ),
         figure(
             "own-interrupts",
-            "interrupts of their own on the compute cores meanwhile",
+            "own interrupts of the compute cores during these messages",
             "entries",
             own,
         ),

@@ -58,7 +58,7 @@ impl Printed {
         for line in console.guest_lines() {
             printed
                 .take(line)
-                .with_context(|| format!("not what a bench guest prints: `{line}`"))?;
+                .with_context(|| format!("a bench guest does not print such a line: `{line}`"))?;
         }
         Ok(printed)
     }
@@ -67,7 +67,7 @@ impl Printed {
         let (partition, rest) = line
             .strip_prefix('[')
             .and_then(|line| line.split_once("] "))
-            .context("no partition's name")?;
+            .context("expected a partition's name")?;
         let partition = partition.to_string();
         let words: Vec<_> = rest.split_whitespace().collect();
         match words[..] {

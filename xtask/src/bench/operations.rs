@@ -95,7 +95,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         "sgi-critical",
-        "SGI between own vCPUs, trap to handler",
+        "SGI between a partition's vCPUs, trap to handler",
         Critical { send: "sgi-send", receive: "sgi-receive" },
         712,
         309,
@@ -103,7 +103,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         "sgi",
-        "SGI between own vCPUs, both cores",
+        "SGI between a partition's vCPUs, both cores",
         All(&["sgi-send", "sgi-receive"]),
         799,
         339,
@@ -275,7 +275,11 @@ impl Operations {
         let most = |work: fn(&Drain) -> usize| drains.iter().map(work).max().unwrap_or(0) as f64;
         Ok([
             ("", "console drain, the longest entry", most(|drain| drain.entry.work())),
-            ("-alone", "the longest drain, without the entry it is in", most(|drain| drain.work)),
+            (
+                "-alone",
+                "the longest drain, without the rest of its entry",
+                most(|drain| drain.work),
+            ),
         ]
         .map(|(part, says, value)| {
             let name = format!("{gic}.{DRAIN}{part}");
@@ -363,7 +367,7 @@ impl Operations {
         };
         let all = figure(
             "boot",
-            "boot to both guests, all cores; spins, copies, clearing and cleaning apart",
+            "boot to both guests, all cores, without spins, copies, clearing and cleaning",
             rest + part(Part::DeviceTree),
         );
         let load = part(Part::Copy) + part(Part::Clear);
@@ -371,9 +375,9 @@ impl Operations {
         let memory: u64 = memory.map(|piece| piece.size).sum();
         vec![
             Figure { bounds: Some(bounds(573_430, 1_268_534, 300_000)), ..all },
-            figure("boot-rest", "of it outside the pass over the device tree", rest)
+            figure("boot-rest", "of this, outside the pass over the device tree", rest)
                 .at_most(60_000.0),
-            figure("boot-checksum", "of that the plan's checksum", part(Part::Checksum)),
+            figure("boot-checksum", "of this, the plan's checksum", part(Part::Checksum)),
             figure("boot-copy", "copying the image and the partitions' contents", part(Part::Copy)),
             figure(
                 "boot-clear",
@@ -382,12 +386,12 @@ impl Operations {
             ),
             figure(
                 "boot-whole",
-                "boot with copies, clearing and cleaning; spins apart",
+                "boot with copies, clearing and cleaning, without spins",
                 rest + part(Part::DeviceTree) + load,
             ),
             figure(
                 "boot-gib",
-                "of that, copies, clearing and cleaning for each GiB of memory, over all cores",
+                "of this, copies, clearing and cleaning per GiB of memory, over all cores",
                 load * (1u64 << 30) as f64 / memory as f64,
             ),
         ]

@@ -124,6 +124,6 @@ impl Bench {
         let found = partitions.iter().find(|other| other.name == partition);
         let vcpu = found.and_then(|partition| partition.vcpus.get(vcpu));
         vcpu.map(|vcpu| vcpu.core as usize)
-            .with_context(|| format!("{}: no vCPU of {partition} is that", self.system.name))
+            .with_context(|| format!("{}: {partition} has no such vCPU", self.system.name))
     }
 }

@@ -56,7 +56,7 @@ impl Stream {
         };
         ensure!(
             group.0.len() == parts,
-            "{} by {}: {} partitions tell of {kind} with {bytes} bytes, {parts} take part",
+            "{} by {}: {} partitions report {kind} with {bytes} bytes, {parts} take part",
             self.path.name(),
             self.wait,
             group.0.len()
@@ -180,30 +180,44 @@ impl Stream {
         });
         let busiest = bursts.fold(0.0, f64::max);
         ensure!(time > 0.0 && busiest > 0.0, "{path}: a stream of {size} bytes took no time");
-        let doorbells =
-            figure("doorbells", "doorbells a message", "doorbells", group.sum("doorbells") / count);
+        let doorbells = figure(
+            "doorbells",
+            "doorbells per message",
+            "doorbells",
+            group.sum("doorbells") / count,
+        );
         let doorbells = match (self.path, self.wait) {
             (Path::Direct, "doorbell") => doorbells.at_most(DOORBELLS),
             (_, "doorbell") => doorbells,
             _ => doorbells.at_most(0.0),
         };
         let entries =
-            figure("entries", "EL2 entries a message", "entries", group.entries() / count);
+            figure("entries", "EL2 entries per message", "entries", group.entries() / count);
         Ok(vec![
-            figure("instructions", "instructions a message, all cores", INSTRUCTIONS, time / count),
+            figure(
+                "instructions",
+                "instructions per message, all cores",
+                INSTRUCTIONS,
+                time / count,
+            ),
             figure("el2", "of EL2", INSTRUCTIONS, group.sum("work") / count),
             self.without_entries(entries),
             doorbells,
             figure(
                 "bytes",
-                "bytes a thousand instructions of all cores",
+                "bytes per thousand instructions of all cores",
                 "bytes",
                 1000.0 * size as f64 * count / time,
             ),
-            figure("busiest", "instructions a message on the busiest core", INSTRUCTIONS, busiest),
+            figure(
+                "busiest",
+                "instructions per message on the busiest core",
+                INSTRUCTIONS,
+                busiest,
+            ),
             figure(
                 "pipelined",
-                "bytes a thousand instructions of the busiest core: all cores at work at once",
+                "bytes per thousand instructions of the busiest core: all cores at work at once",
                 "bytes",
                 1000.0 * size as f64 / busiest,
             ),

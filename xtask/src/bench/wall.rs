@@ -61,7 +61,7 @@ pub fn doubt() -> Option<String> {
     (cores < CORES).then(|| {
         format!(
             "this host has {cores} cores for the {CORES} of the relayed systems: cores wait for \
-             each other here, and the ratios say little"
+             each other, so the ratios mean little"
         )
     })
 }

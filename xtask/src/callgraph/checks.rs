@@ -92,7 +92,7 @@ pub fn look(code: &Code, lists: &Lists, entries: &Entries, line: Lines) -> Resul
             .iter()
             .filter_map(|cycle| Some(shown(cycle.last()?.to, cycle, &name, line)))
             .collect();
-        bail!("EL2 recurs:\n  {}", shown.join("\n  "));
+        bail!("EL2 is recursive:\n  {}", shown.join("\n  "));
     }
     panics(&functions, entries, lists.panics, &name, line)?;
     graph::balanced(&functions, entries.all(), name)?;

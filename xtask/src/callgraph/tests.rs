@@ -134,7 +134,7 @@ fn a_program_without_faults_passes() {
 #[test]
 fn recursion_is_refused() {
     let error = refused(&recursive(), &NOTHING);
-    assert_eq!(error, "EL2 recurs:\n  a (a.rs:3) -> b (a.rs:7) -> a");
+    assert_eq!(error, "EL2 is recursive:\n  a (a.rs:3) -> b (a.rs:7) -> a");
     // Recursion by branches, and of a function by itself.
     let tail = program(&[
         ("start", &[bl(1)]),
@@ -232,7 +232,7 @@ fn a_stack_that_overflows_is_refused() {
 fn stacks_of_unknown_depth_are_refused() {
     let cases: [(&[u32], &str); 5] = [
         (&[SAVE, b(-1)], "it is pushed to in a loop"),
-        (&[0xcb28_63ff, WFI_LOOP], "something unknown"),
+        (&[0xcb28_63ff, WFI_LOOP], "is an unknown instruction"),
         (&[SAVE, RET], "returns with 16 bytes on the stack"),
         (&[SAVE, ERET], "entered at 0xc with 16 bytes on the stack"),
         (&[NOP], "which is not code"),

@@ -115,7 +115,7 @@ impl Program<'_> {
         let mut open = vec![(start, at_entry)];
         while let Some((at, depth)) = open.pop() {
             if at != start && self.starts.contains(&at) {
-                bail!("{at:#x} is reached without a branch, but is another function's start");
+                bail!("{at:#x} is reached without a branch, but it is another function's start");
             }
             if !seen.insert((at, depth)) {
                 continue;
@@ -210,7 +210,7 @@ impl Program<'_> {
                 let base = self.top(at, register, plus)?;
                 return Ok(vec![(next, Depth { base, bytes: 0 })]);
             }
-            Instruction::Unknown => bail!("{at:#x} ({word:#010x}) does something unknown"),
+            Instruction::Unknown => bail!("{at:#x} ({word:#010x}) is an unknown instruction"),
             Instruction::Page(..) | Instruction::Other => to.push(next),
         }
         // A branch to another function's start is a call without return.
@@ -238,7 +238,7 @@ impl Program<'_> {
         };
         ensure!(
             value.wrapping_add_signed(plus) == self.code.boot_stack.0,
-            "the stack pointer is set to something unknown at {at:#x}"
+            "the stack pointer is set to an unknown value at {at:#x}"
         );
         Ok(Base::BootTop)
     }

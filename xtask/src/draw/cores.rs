@@ -176,8 +176,8 @@ fn channels(
     }
     let lanes = lanes.iter().max().map_or(0, |lane| lane + 1);
     let last = below + 44.0 + lanes as f64 * RAIL - 40.0;
-    let note = "An arrow is pages that the partition at its tail reads and writes, and the one at \
-                its head only reads.";
+    let note = "An arrow shows pages that the partition at its tail reads and writes and the one \
+                at its head only reads.";
     canvas.text(MARGIN, last + 30.0, "small muted", note);
     last + 30.0
 }

@@ -169,7 +169,7 @@ fn become_root() -> Result<()> {
     }
     if !on_path("sudo") {
         bail!(
-            "packages must be installed and there is no sudo: please run `cargo xtask setup` as \
+            "packages must be installed, but there is no sudo: please run `cargo xtask setup` as \
              root"
         );
     }
@@ -179,7 +179,7 @@ fn become_root() -> Result<()> {
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         _ => bail!(
-            "packages must be installed and sudo refused: please run `cargo xtask setup` as root"
+            "packages must be installed, but sudo failed: please run `cargo xtask setup` as root"
         ),
     }
 }

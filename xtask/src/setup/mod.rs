@@ -48,7 +48,10 @@ pub fn ensure(scope: Scope) -> Result<()> {
     }
     let left: Vec<_> = missing(scope).iter().map(|need| need.name).collect();
     if !left.is_empty() {
-        bail!("still missing after the setup: {}; `cargo xtask doctor` says more", left.join(", "));
+        bail!(
+            "still missing after the setup: {}; `cargo xtask doctor` gives details",
+            left.join(", ")
+        );
     }
     Ok(())
 }
@@ -64,7 +67,7 @@ fn rustup(need: &Need, arguments: &[&str]) -> Result<()> {
     let shown = format!("rustup {}", arguments.join(" "));
     if !on_path("rustup") {
         bail!(
-            "{} is missing and there is no rustup to add it: install rustup, then run: {shown}",
+            "{} is missing, and there is no rustup to add it: install rustup, then run: {shown}",
             need.name
         );
     }
@@ -114,7 +117,7 @@ pub fn doctor() -> bool {
             Ok(version) => ("ok", version),
             Err(why) => {
                 well = false;
-                ("MISSING", format!("{why}; mend it with: {}", need.advice(manager)))
+                ("MISSING", format!("{why}; fix it with: {}", need.advice(manager)))
             }
         };
         ui::say(format_args!("{mark:<8} {:<12} {text}", need.name));

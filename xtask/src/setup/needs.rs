@@ -194,9 +194,9 @@ fn rust_target() -> Result<String> {
 fn qemu() -> Result<String> {
     let line = first_line(runner::qemu::PROGRAM, &["--version"])?;
     let version = line.split(' ').find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-    let version = version.context("it does not say its version")?;
-    let number = major(version).context("it does not say its version")?;
-    ensure!(number >= QEMU_MAJOR, "version {version} is there, {QEMU_MAJOR} is needed");
+    let version = version.context("it does not print its version")?;
+    let number = major(version).context("it does not print its version")?;
+    ensure!(number >= QEMU_MAJOR, "found version {version}, need {QEMU_MAJOR}");
     Ok(format!("{} {version}", runner::qemu::PROGRAM))
 }
 

@@ -65,7 +65,7 @@ pub fn findings(prepared: &Prepared, checked: &Checked) -> Result<Findings> {
     let report = &checked.report;
     ensure!(
         report.mistaken == 0 && (report.identified > 0 || !report.violations.is_empty()),
-        "the checker does not know which core runs: of {} looks at TPIDR_EL2, {} disagree",
+        "the checker does not know which core runs: of {} reads of TPIDR_EL2, {} disagree",
         report.identified + report.mistaken,
         report.mistaken
     );
@@ -86,7 +86,7 @@ pub fn explain(id: &str) -> Option<String> {
     let rule = rules::find(id)?;
     let kind = if rule.warns { "warning" } else { "violation" };
     Some(format!(
-        "{} (silicon, {kind})\n\n{}\n\nWhy: {}\n\nMissing where it is broken: {}.\n\nSource: {}.",
+        "{} (silicon, {kind})\n\n{}\n\nWhy: {}\n\nFix: {}.\n\nSource: {}.",
         rule.id, rule.says, rule.why, rule.missing, rule.section
     ))
 }

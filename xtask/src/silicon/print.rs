@@ -144,7 +144,8 @@ impl std::fmt::Display for Findings {
         if *unplaced > 0 {
             writeln!(
                 f,
-                "silicon: {unplaced} cache operations of guests left out: addresses unknown"
+                "silicon: {unplaced} cache operations of guests were left out, because their \
+                 addresses are unknown"
             )?;
         }
         if let Some(verdict) = &self.verdict {
@@ -194,7 +195,7 @@ fn text(violation: &Violation, names: &Names, report: &Report, waiver: Option<&s
         line("source", rule.section);
     }
     if violation.is_guests() {
-        line("note", "a guest's own affair: EL2 has no part in it");
+        line("note", "this concerns only the guest: EL2 does not take part in it");
     }
     if let Some(reason) = waiver {
         line("waived", reason);

@@ -50,11 +50,11 @@ fn parse(text: &str) -> Result<Vec<Waiver>> {
         );
         ensure!(
             !symbol.is_empty(),
-            "the waiver of `{rule}` names no symbol: write the function it is in"
+            "the waiver of `{rule}` has no symbol: write the function that it is for"
         );
         ensure!(
             reason.len() > 20,
-            "the waiver of `{rule}` in `{symbol}` has no reason: write why the violation is left"
+            "the waiver of `{rule}` in `{symbol}` has no reason: write why the violation stays"
         );
     }
     Ok(waivers)
@@ -91,7 +91,7 @@ mod tests {
     fn bad_waivers_are_refused() {
         for (bad, words) in [
             (ONE.replace("sgi-", "sgl-"), "there is no rule `sgl-before-dsb`"),
-            (ONE.replace("gic::send", ""), "names no symbol"),
+            (ONE.replace("gic::send", ""), "has no symbol"),
             (ONE.replace("made up for this test", "because"), "has no reason"),
             (ONE.replace("reason", "raison"), "unknown field"),
             (ONE.replace("waiver", "weaver"), "unknown field"),

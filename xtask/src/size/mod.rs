@@ -92,7 +92,7 @@ impl Display for Sizes {
         }
         writeln!(
             f,
-            "source lines of the first-party crates linked into EL2, comments and tests apart"
+            "source lines of the first-party crates linked into EL2, without comments and tests"
         )?;
         table(f, &self.crates, LINES)
     }

@@ -242,7 +242,10 @@ const FUZZING: u32 = 2;
 
 fn fuzzing(_: &str) -> Result<usize> {
     if !fuzz::has_compiler() {
-        return Err(Skipped("seeds were replayed, but nothing new tried: no C++ compiler").into());
+        return Err(Skipped(
+            "seeds were replayed, but no new inputs were tried: there is no C++ compiler",
+        )
+        .into());
     }
     fuzz::short(FUZZING)
 }

@@ -22,12 +22,12 @@ const ALIGN: usize = 64 << 10;
 /// # Errors
 /// If the ELF file is not such a loader.
 pub fn in_front(elf: &[u8], loader: &Loader, image: &[u8], tree: &[u8]) -> Result<Vec<u8>> {
-    let file = object::File::parse(elf).context("the loader is no ELF file")?;
+    let file = object::File::parse(elf).context("the loader is not an ELF file")?;
     let text = file.section_by_name(".text");
     let mut bytes = text.context("the loader has no code")?.data()?.to_vec();
     ensure!(
         bytes.len() <= IMAGE && bytes.get(56..60) == Some(b"ARM\x64"),
-        "the loader is no arm64 Image of at most {IMAGE} bytes"
+        "the loader is not an arm64 Image of at most {IMAGE} bytes"
     );
     bytes.resize(IMAGE, 0);
     bytes.extend_from_slice(image);

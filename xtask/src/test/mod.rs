@@ -90,7 +90,7 @@ pub fn command(options: &Options) -> Result<bool> {
         ui::say(tally.record(BASELINE, start.elapsed(), result));
     }
     if tally.checks == 0 {
-        bail!("nothing to test: no check's name holds `{}`", options.filter);
+        bail!("nothing to test: no check's name contains `{}`", options.filter);
     }
     ui::say(tally.result(start.elapsed()));
     Ok(tally.failed.is_empty())

@@ -72,7 +72,7 @@ fn drawing(builder: &mut Builder, spec: &str) -> Result<()> {
     let committed = std::fs::read_to_string(root().join(&name));
     ensure!(
         committed.is_err() || committed.is_ok_and(|text| text == drawing),
-        "{name} is another drawing: run `cargo xtask draw {spec} -o {name}`"
+        "{name} differs from the drawing: run `cargo xtask draw {spec} -o {name}`"
     );
     Ok(())
 }
@@ -102,7 +102,7 @@ fn other_register(builder: &mut Builder, spec: &str) -> Result<()> {
     let last = system.partitions.iter().map(|p| p.vcpus.len()).sum::<usize>() - 1;
     let at = rows + last * size_of::<Core>() + offset_of!(Core, hcr);
     let hcr = u64::from_le_bytes(plan[at..at + 8].try_into()?);
-    ensure!(hcr & TSC != 0, "HCR_EL2 is not where it was thought to be");
+    ensure!(hcr & TSC != 0, "HCR_EL2 is not at the expected place");
     plan[at..at + 8].copy_from_slice(&(hcr & !TSC).to_le_bytes());
     rows::seal(plan);
     let report = live::run(builder, &system, &image, &started, Meddling::None)?;
@@ -118,7 +118,7 @@ fn written_table(builder: &mut Builder, spec: &str) -> Result<()> {
     let (system, image) = compiled(builder, spec)?;
     let report = live::run(builder, &system, &image, &image.bytes, Meddling::Table)?;
     let early = report.differences.iter().find(|text| text.starts_with("at boot"));
-    ensure!(early.is_none(), "noticed before it was written: {early:?}");
+    ensure!(early.is_none(), "reported before it was written: {early:?}");
     notices(&report, "under load: memory at 0x", "(entry 0 of a table of ")
 }
 
@@ -140,7 +140,7 @@ fn refused(builder: &mut Builder, spec: &str) -> Result<()> {
 /// Checks that some difference has both texts.
 fn notices(report: &Report, start: &str, words: &str) -> Result<()> {
     let says = |text: &&String| text.starts_with(start) && text.contains(words);
-    ensure!(!report.holds(), "nothing was noticed:\n{report}");
+    ensure!(!report.holds(), "live reported no difference:\n{report}");
     report
         .differences
         .iter()

@@ -206,7 +206,7 @@ fn identity(builder: &mut Builder) -> Result<()> {
     let (right, wrong) = (run(false)?, run(true)?);
     ensure!(
         right.mistaken == 0 && right.identified > 1000,
-        "{} of {} events are put down to the wrong core",
+        "{} of {} events are attributed to the wrong core",
         right.mistaken,
         right.identified + right.mistaken
     );

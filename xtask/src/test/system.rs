@@ -117,7 +117,7 @@ fn judge(job: &Job) -> Result<()> {
             let second = run_once(job, &job.image, "second.log")?;
             ensure!(
                 first.bytes == second.bytes,
-                "a second run printed something else; {}",
+                "a second run printed different lines; {}",
                 difference(&first.console.lines, &second.console.lines)
             );
         }
@@ -127,7 +127,7 @@ fn judge(job: &Job) -> Result<()> {
             let [with, without] = [&first, &second].map(by_partition);
             ensure!(
                 with == without,
-                "EL2 without fast paths is not alike; {}",
+                "EL2 without fast paths behaves differently; {}",
                 difference(&with, &without)
             );
         }
@@ -235,10 +235,10 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
     );
     workspace::write(&file(&job.case, log), text.as_bytes())?;
     if let Some(words) = devices {
-        let said = std::fs::read(&second).context("the second UART left nothing")?;
+        let said = std::fs::read(&second).context("the second UART printed nothing")?;
         ensure!(
             String::from_utf8_lossy(&said).contains(words),
-            "the second UART did not say `{words}`; {} has the console",
+            "the second UART did not print `{words}`; {} has the console",
             file(&job.case, log).display()
         );
     }
@@ -307,7 +307,7 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
     let case = &job.case;
     let console = &outcome.console;
     if let Some(words) = &outcome.unseen {
-        bail!("the console did not show {words:?}, which the next keys wait for");
+        bail!("the console did not show {words:?}, for which the next keys wait");
     }
     match case.expect {
         Expect::Ends(expected) | Expect::EndsTwice(expected) | Expect::EndsAlike(expected) => {
@@ -328,27 +328,27 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
             ensure!(!outcome.timed_out, "the machine did not power off");
             ensure!(
                 outcome.status.is_some_and(|status| status.success()),
-                "QEMU ended badly: {}",
+                "QEMU failed: {}",
                 outcome.stderr
             );
             let refusals: Vec<_> =
                 console.lines.iter().filter(|line| line.starts_with(REFUSED)).collect();
-            ensure!(refusals.len() == 1, "{} lines refuse, 1 is expected", refusals.len());
+            ensure!(refusals.len() == 1, "{} lines are refusals, expected 1", refusals.len());
             if let Some(word) = words.iter().find(|word| !refusals[0].contains(*word)) {
-                bail!("the refusal does not say `{word}`");
+                bail!("the refusal does not contain `{word}`");
             }
             ensure!(
                 console.guest_lines().next().is_none(),
-                "a guest ran on a machine that was refused"
+                "a guest ran although EL2 refused the machine"
             );
         }
     }
     let has = |words: &&&str| console.lines.iter().any(|line| line.contains(**words));
     if let Some(words) = case.wanted.iter().find(|words| !has(words)) {
-        bail!("no line holds `{words}`");
+        bail!("no line contains `{words}`");
     }
     if let Some(words) = case.unwanted.iter().find(has) {
-        bail!("a line holds `{words}`");
+        bail!("a line contains `{words}`");
     }
     if case.numbers != 0 {
         numbers(&console.lines, case.numbers)?;
@@ -357,7 +357,7 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
     for pair in case.order.windows(2) {
         ensure!(
             first(pair[0]).is_some() && first(pair[0]) < first(pair[1]),
-            "no line holds `{}` before the first with `{}`",
+            "no line contains `{}` before the first with `{}`",
             pair[0],
             pair[1]
         );
@@ -386,7 +386,7 @@ fn numbers(lines: &[String], count: usize) -> Result<()> {
         }
         ensure!(
             begun == next.to_string(),
-            "`{begun}` where {next} of {count} numbers from {FIRST_NUMBER} was due"
+            "found `{begun}`, expected {next} of {count} numbers from {FIRST_NUMBER}"
         );
         begun.clear();
         next += 1;

@@ -121,7 +121,7 @@ impl Trace {
         }
         let unknown = |offset: &&u32| trace.text(**offset).is_none();
         if let Some(offset) = trace.cores.iter().flatten().find(unknown) {
-            bail!("an instruction at {offset:#x} ran, but the log does not say what it is");
+            bail!("an instruction at {offset:#x} ran, but the log does not disassemble it");
         }
         Ok(trace)
     }
@@ -153,7 +153,7 @@ impl Trace {
 
 fn bad(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
-    format!("no line of QEMU's log: `{}`", line.trim_end())
+    format!("not a line of QEMU's log: `{}`", line.trim_end())
 }
 
 /// Parses `0: 0x7f… [cs_base/pc/flags/cflags]`: core and address.

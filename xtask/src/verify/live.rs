@@ -25,7 +25,7 @@ use runner::workspace;
 /// Time limit of a run.
 const LIMIT: Duration = Duration::from_secs(300);
 /// EL2's line when all memory is loaded and the first guests start.
-const STARTED: &str = "bulkhead: the machine covers the plan";
+const STARTED: &str = "bulkhead: machine matches plan";
 /// Prefix of its last line.
 const ENDED: &str = "bulkhead: end ";
 /// Time that the machine runs before the first comparison under load. Each further time is twice as
@@ -94,7 +94,7 @@ pub fn command(spec: &str, gic: Option<u32>) -> Result<Report> {
     let mut builder = Builder::for_gic(gic);
     let system = builder.system(spec)?;
     let image = builder.image(&system)?;
-    let step = Step::start(format!("running {} and looking at it", system.name));
+    let step = Step::start(format!("running and inspecting {}", system.name));
     let report = run(&mut builder, &system, &image, &image.bytes, Meddling::None);
     drop(step);
     report

@@ -76,7 +76,7 @@ pub fn compare(
         if let [one, other] = pair
             && other.input < one.input.saturating_add(one.size)
         {
-            let what = format!("{} lies over {}", other.what, one.what);
+            let what = format!("{} overlaps {}", other.what, one.what);
             let place = format!("{}, {}", regime.name, range(other.input, other.size));
             findings.add(claim, place, &who, what);
         }

@@ -87,7 +87,10 @@ impl<'a> Image<'a> {
         let plan_offset = word(64).and_then(|at| usize::try_from(at).ok());
         let header = plan_offset.and_then(|at| Header::read_from_prefix(bytes.get(at..)?).ok());
         let (Some(plan_offset), Some((header, _))) = (plan_offset, header) else {
-            fail("byte 64 of the image".into(), "the image has no plan where it says".into());
+            fail(
+                "byte 64 of the image".into(),
+                "the image has no plan at the offset that it gives".into(),
+            );
             return None;
         };
         if header.magic != MAGIC || header.version != VERSION {
@@ -102,7 +105,7 @@ impl<'a> Image<'a> {
         let end = usize::try_from(header.size).ok().and_then(|size| plan_offset.checked_add(size));
         let Some(plan) = end.and_then(|end| bytes.get(plan_offset..end)) else {
             let what = format!(
-                "the plan has {:#x} bytes, more than the image has behind {plan_offset:#x}",
+                "the plan has {:#x} bytes, more than the image has from {plan_offset:#x} on",
                 header.size
             );
             fail("Header::size".into(), what);
@@ -168,7 +171,7 @@ impl<'a> Image<'a> {
     ) -> Result<Vec<T>, String> {
         let (start, count) = (array.offset as usize, array.count as usize);
         if count > most {
-            return Err(format!("{what}: {count} elements, at most {most} are known"));
+            return Err(format!("{what}: {count} elements, at most {most} are allowed"));
         }
         let span = start..start.saturating_add(count * size_of::<T>());
         // EL2 refers to elements in place, so they are at their type's alignment.
@@ -179,8 +182,7 @@ impl<'a> Image<'a> {
                 Ok(elements.filter_map(|bytes| T::read_from_bytes(bytes).ok()).collect())
             }
             _ => Err(format!(
-                "{what}: {count} elements at {start:#x} do not lie in the plan, each on its \
-                 alignment"
+                "{what}: {count} elements at {start:#x} are not in the plan, or not aligned"
             )),
         }
     }
@@ -252,10 +254,10 @@ impl<'a> Image<'a> {
         let header = &self.header;
         expect("Header::image_size", "the image's size", header.image_size, size);
         let loose = (size | offset | header.size | header.el2_base) % PAGE;
-        expect("the image's parts", "what is left of whole pages", loose, 0);
+        expect("the image's parts", "the rest after whole pages", loose, 0);
         let covered = &self.plan[offset_of!(Header, size)..];
         let crc = CRC.checksum(covered);
-        expect("Header::crc", "the check sum", header.crc.into(), crc.into());
+        expect("Header::crc", "the checksum", header.crc.into(), crc.into());
         self.check_unaccounted(findings);
     }
 
@@ -269,13 +271,14 @@ impl<'a> Image<'a> {
         for (span, what) in &used {
             let place = || format!("plan {:#x}-{:#x}", span.start, span.end.saturating_sub(1));
             if span.start < end {
-                let both = format!("{what} lies over {before}");
+                let both = format!("{what} overlaps {before}");
                 findings.add(Claim::Image, place(), &["EL2"], both);
             }
             let gap = &self.plan[end.min(span.start)..span.start];
             if let Some(at) = gap.iter().position(|&byte| byte != 0) {
                 let at = end + at;
-                let what = format!("a byte that belongs to nothing is {:#x}", self.plan[at]);
+                let what =
+                    format!("a byte that belongs to no part is {:#x}, must be zero", self.plan[at]);
                 findings.add(Claim::Image, format!("plan {at:#x}"), &["EL2"], what);
             }
             if span.end > end {

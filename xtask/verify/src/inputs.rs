@@ -39,10 +39,11 @@ impl Inputs {
     /// If a file cannot be read, or does not have the expected contents.
     pub fn read(root: &Path, path: &Path, el2: &[u8], guests: Guests<'_>) -> Result<Self> {
         let text = read(path, "the manifest")?;
-        let text = String::from_utf8(text).context("the manifest is no text")?;
+        let text = String::from_utf8(text).context("the manifest is not UTF-8 text")?;
         let manifest = Manifest::read(&text).with_context(|| path.display().to_string())?;
         let board = root.join("boards").join(&manifest.board).join("board.toml");
-        let text = String::from_utf8(read(&board, "the board")?).context("the board is no text")?;
+        let text =
+            String::from_utf8(read(&board, "the board")?).context("the board is not UTF-8 text")?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let guests = RefCell::new(guests);
         Self::of(
@@ -75,7 +76,7 @@ impl Inputs {
             let ranges = manifest.ram.iter().map(|ram| Range { base: ram.base, size: ram.size.0 });
             board.ram = ranges.collect();
         }
-        ensure!(!board.gic.is_empty(), "a board needs one [[gic]] at least");
+        ensure!(!board.gic.is_empty(), "a board needs at least one [[gic]]");
         for partition in &manifest.partition {
             let name = &partition.name;
             for vcpu in &partition.vcpus {

@@ -416,7 +416,7 @@ impl Manifest {
     /// If it is not one that this reader knows.
     pub fn read(text: &str) -> Result<Self> {
         let manifest: Self =
-            toml::from_str(text).context("the manifest is not one the verifier reads")?;
+            toml::from_str(text).context("the verifier cannot read this manifest")?;
         for partition in &manifest.partition {
             let name = &partition.name;
             let image = &partition.image;
@@ -448,7 +448,7 @@ impl Manifest {
             for Size(bytes) in channel.bytes {
                 ensure!(
                     bytes == 0 || bytes.is_power_of_two() && (PAGE..=1 << 31).contains(&bytes),
-                    "channel {name}: {bytes} bytes are no power of two from 4 KiB to 2 GiB"
+                    "channel {name}: {bytes} bytes are not a power of two from 4 KiB to 2 GiB"
                 );
             }
             ensure!(

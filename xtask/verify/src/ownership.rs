@@ -142,11 +142,11 @@ fn meet(
     if guests.len() > 1 && !(distinct && guests.iter().all(shared)) {
         let all = guests.iter().map(|(p, r)| format!("{} ({})", context.name(*p), r.letters()));
         let all: Vec<_> = all.collect();
-        add(&partitions, format!("{what} is reached by {}", all.join(" and by ")));
+        add(&partitions, format!("{what} can be accessed by {}", all.join(" and by ")));
     }
     for (core, _) in running.iter().filter(|_| !guests.is_empty()) {
         let name = context.core_name(*core);
-        let text = format!("EL2 on {name} maps {what}, which a guest reaches, while guests run");
+        let text = format!("EL2 on {name} maps {what}, which a guest can access, while guests run");
         add(&partitions, text);
     }
     for (core, _) in loading {

@@ -100,7 +100,7 @@ impl Places {
         self.fixed(gic.gicv, "the GIC's virtual CPU interface".into(), "EL2");
         self.fixed(paged(board.console.regs), "the console's UART".into(), "EL2");
         for page in board.power_off_pages() {
-            self.fixed(page, "what switches the board off".into(), "EL2");
+            self.fixed(page, "the power-off register".into(), "EL2");
         }
         for device in &board.device {
             let given = context.manifest().partition.iter();
@@ -144,7 +144,7 @@ impl Places {
     #[must_use]
     pub fn words(&self, address: u64) -> String {
         let place = self.at(address);
-        place.map_or("what nobody owns".into(), |place| place.what.clone())
+        place.map_or("an address without an owner".into(), |place| place.what.clone())
     }
 
     /// Checks that every range has one owner, that RAM is the board's, and that the plan demands
@@ -171,7 +171,7 @@ impl Places {
                 let both = Range { base, size: end(before.range).min(base + size) - base };
                 let mut owners: Vec<_> = before.who.iter().map(String::as_str).collect();
                 owners.extend(who.iter().filter(|name| !before.who.iter().any(|b| b == *name)));
-                add(both, &owners, format!("one range is {} and {}", before.what, place.what));
+                add(both, &owners, format!("one range is both {} and {}", before.what, place.what));
             }
             if last.is_none_or(|before| end(before.range) <= base + size) {
                 last = Some(place);
@@ -179,11 +179,11 @@ impl Places {
             if place.ram {
                 let inside = |ram: &&Range| ram.base <= base && base + size <= end(**ram);
                 if !merged(&board.ram).iter().any(|ram| inside(&ram)) {
-                    add(place.range, &who, format!("{} lies outside the board's RAM", place.what));
+                    add(place.range, &who, format!("{} is outside the board's RAM", place.what));
                 }
                 let hit = |kept: &&Range| kept.base < base + size && base < end(**kept);
                 if let Some(kept) = board.reserved.iter().find(hit) {
-                    add(*kept, &who, format!("{} lies where firmware is", place.what));
+                    add(*kept, &who, format!("{} overlaps firmware", place.what));
                 }
             }
         }

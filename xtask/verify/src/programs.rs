@@ -46,7 +46,7 @@ impl Program {
             Some(_) => {
                 let word = |at: usize| file.get(at..).and_then(|rest| rest.first_chunk());
                 let word = |at: usize| word(at).map(|bytes| u64::from_le_bytes(*bytes));
-                let (offset, size) = word(8).zip(word(16)).context("no arm64 Image")?;
+                let (offset, size) = word(8).zip(word(16)).context("not an arm64 Image")?;
                 let (offset, size) = match size {
                     0 => (0x8_0000, file.len() as u64),
                     _ => (offset, size),
@@ -54,7 +54,7 @@ impl Program {
                 let first = partition.memory[0].ipa().next_multiple_of(2 << 20);
                 (image.load.unwrap_or(first.saturating_add(offset)), size)
             }
-            None => (image.load.context("raw bytes need `load`")?, file.len() as u64),
+            None => (image.load.context("a raw file needs `load`")?, file.len() as u64),
         };
         let zero = size.saturating_sub(file.len() as u64);
         Ok(Self {
@@ -64,15 +64,15 @@ impl Program {
     }
 
     fn elf(file: &[u8]) -> Result<Self> {
-        let header = FileHeader64::<LE>::parse(file).context("no 64-bit ELF file")?;
-        ensure!(header.e_machine(LE) == EM_AARCH64, "no ELF file for AArch64");
+        let header = FileHeader64::<LE>::parse(file).context("not a 64-bit ELF file")?;
+        ensure!(header.e_machine(LE) == EM_AARCH64, "not an ELF file for AArch64");
         let mut pieces = Vec::new();
         let mut entry = header.e_entry(LE);
         for segment in header.program_headers(LE, file)? {
             if segment.p_type(LE) != PT_LOAD || segment.p_memsz(LE) == 0 {
                 continue;
             }
-            let bytes = segment.data(LE, file).ok().context("an ELF file cut short")?;
+            let bytes = segment.data(LE, file).ok().context("the ELF file is cut short")?;
             let memory = segment.p_memsz(LE);
             // The entry is a virtual address, and a guest starts with its MMU off.
             let inside = header.e_entry(LE).wrapping_sub(segment.p_vaddr(LE));
@@ -118,7 +118,7 @@ impl El2 {
     /// If it is not a position-independent one whose segments follow each other page by page, each
     /// either writable or executable or neither.
     pub fn read(file: &[u8]) -> Result<Self> {
-        let header = FileHeader64::<LE>::parse(file).context("EL2: no 64-bit ELF file")?;
+        let header = FileHeader64::<LE>::parse(file).context("EL2: not a 64-bit ELF file")?;
         let mut el2 = Self { bytes: Vec::new(), segments: Vec::new(), vectors: None };
         for segment in header.program_headers(LE, file)? {
             if segment.p_type(LE) != PT_LOAD || segment.p_memsz(LE) == 0 {
@@ -137,7 +137,7 @@ impl El2 {
                 offset == el2.bytes.len() as u64 && size < 1 << 30,
                 "EL2's segment at {offset:#x} does not follow the one before it"
             );
-            let bytes = segment.data(LE, file).ok().context("EL2: a file cut short")?;
+            let bytes = segment.data(LE, file).ok().context("EL2: the file is cut short")?;
             el2.bytes.extend_from_slice(bytes);
             el2.bytes.resize((offset + size) as usize, 0);
             el2.segments.push(Segment { offset, size, rights });

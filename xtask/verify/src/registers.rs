@@ -40,9 +40,9 @@ pub const HCR: &[Field] = &[
     ("RW", 31, 1, 1, "an AArch32 EL1 would not meet the traps of this list"),
     ("CD", 32, 1, 0, "memory would be accessed uncached by guests and cached by EL2"),
     ("ID", 33, 1, 0, "instructions would be fetched uncached"),
-    ("E2H", 34, 1, 0, "with it the registers of this list have other layouts"),
+    ("E2H", 34, 1, 0, "if it is set, the registers of this list have other layouts"),
     ("TLOR", 35, 1, 1, "LORegions name physical addresses"),
-    ("TERR", 36, 1, 1, "error records tell of the whole machine"),
+    ("TERR", 36, 1, 1, "error records describe the whole machine"),
     ("TEA", 37, 1, 0, "docs/security.md: an external abort of a guest's own access is its own"),
     ("MIOCNCE", 38, 1, 0, "no mismatched attributes are wanted"),
     ("APK", 40, 1, 0, "pointer authentication is hidden: keys of EL2 and guest are one set of \
@@ -61,8 +61,8 @@ pub const CPTR: &[Field] = &[
     ("TFP", 10, 1, 0, "docs/guest-abi.md: floating point is the guest's"),
     ("TSM", 12, 1, 1, "SME state is not isolated, so SME is hidden"),
     ("RES1", 13, 1, 1, "reserved"),
-    ("TTA", 20, 1, 1, "trace tells of the machine"),
-    ("TAM", 30, 1, 1, "activity monitors tell of the machine"),
+    ("TTA", 20, 1, 1, "trace describes the machine"),
+    ("TAM", 30, 1, 1, "activity monitors describe the machine"),
     ("TCPAC", 31, 1, 0, "CPACR_EL1 is the guest's"),
 ];
 
@@ -76,13 +76,13 @@ pub const MDCR: &[Field] = &[
     ("TDE", 8, 1, 0, "debug exceptions of a guest are its own"),
     ("TDA", 9, 1, 0, "docs/security.md: breakpoints and watchpoints are the guest's own"),
     ("E2PB", 12, 2, 0, "a profiling buffer is written by physical address unless EL2 owns it"),
-    ("TPMS", 14, 1, 1, "statistical profiling tells of EL2"),
-    ("TTRF", 19, 1, 1, "trace filters tell of the machine"),
+    ("TPMS", 14, 1, 1, "statistical profiling describes EL2"),
+    ("TTRF", 19, 1, 1, "trace filters describe the machine"),
     ("E2TB", 24, 2, 0, "a trace buffer is written by physical address unless EL2 owns it"),
 ];
 
 /// `HSTR_EL2`.
-pub const HSTR: &[Field] = &[("T0-T15", 0, 16, 0, "traps of AArch32 alone")];
+pub const HSTR: &[Field] = &[("T0-T15", 0, 16, 0, "only traps of AArch32")];
 
 /// `CNTHCTL_EL2` without VHE.
 #[rustfmt::skip]
@@ -113,7 +113,7 @@ pub fn check(
     }
     if value & !named != 0 {
         let bits = value & !named;
-        let what = format!("{register} has bits {bits:#x}, for which there is no reason");
+        let what = format!("{register} has bits {bits:#x}, which must be clear");
         findings.add(Claim::Registers, place, who, what);
     }
 }
@@ -213,7 +213,7 @@ pub fn guest_regime(
             6,
             2,
             2 - u64::from(start_level(input as u32, 4)),
-            "the shortest walk, which every core has: one from level 0 takes 44 bits of physical \
+            "the shortest walk, which every core has: one from level 0 needs 44 bits of physical \
              addresses",
         ),
         ("VS", 19, 1, 0, "VMIDs have 8 bits"),
@@ -229,7 +229,7 @@ pub fn guest_regime(
         || bits > span_bits(2 - level) + 9 + 4
     {
         let what =
-            format!("VTCR_EL2 {vtcr:#x} is no shape of a walk: {bits} bits of input, SL0 {level}");
+            format!("VTCR_EL2 {vtcr:#x} is not a valid walk: {bits} bits of input, SL0 {level}");
         findings.add(Claim::Registers, place, &[name], what);
         return None;
     }

@@ -132,8 +132,8 @@ impl Regime {
         let most = if self.stage == Stage::Two { 16 } else { 1 };
         if self.root_tables() > most || !self.root.is_multiple_of(self.root_tables() * PAGE) {
             let what = format!(
-                "the root {:#x} is {} tables side by side; at most {most} may be, aligned to all \
-                 of them",
+                "the root {:#x} is {} concatenated tables; at most {most} are allowed, aligned to \
+                 their total size",
                 self.root,
                 self.root_tables()
             );
@@ -194,7 +194,7 @@ impl Walk<'_, '_> {
             return;
         }
         let Some(bytes) = self.image.table(address) else {
-            self.refuse(place, "the table does not lie in the plan");
+            self.refuse(place, "the table is not in the plan");
             return;
         };
         let entries = bytes.chunks_exact(8);
@@ -308,7 +308,7 @@ fn stage1(entry: u64) -> Decoded {
     const SHARE: u64 = 0b11 << 8;
     const XN: u64 = 1 << 54;
     if entry & AP_1 == 0 {
-        return Err("AP[1] is clear, which is RES1 where one privilege level is".into());
+        return Err("AP[1] is clear, but it is RES1 in a regime with one privilege level".into());
     }
     let rights = Rights { read: true, write: entry & READ_ONLY == 0, execute: entry & XN == 0 };
     let attribute = (MAIR_EL2 >> (8 * (entry >> 2 & 7))) as u8;
@@ -329,7 +329,7 @@ fn stage2(entry: u64) -> Decoded {
     let execute = match (entry & XN) >> 53 {
         0b00 => true,
         0b10 => false,
-        _ => return Err("XN[0] is set: what it means depends on FEAT_XNX".into()),
+        _ => return Err("XN[0] is set: its meaning depends on FEAT_XNX".into()),
     };
     let rights = Rights { read: entry & 1 << 6 != 0, write: entry & 1 << 7 != 0, execute };
     let kind = match ((entry & MEM_ATTR) >> 2, (entry & SHARE) >> 8) {

@@ -61,7 +61,7 @@ fn the_report_says_who_reaches_what() {
 fn devices_with_dma_are_named() {
     let good = support::trusted();
     let proof = bulkhead_verify::verify(&good.image, &good.inputs);
-    let named = "device virtio0 of alpha: it writes memory by itself and reaches all of RAM";
+    let named = "device virtio0 of alpha: it writes memory by DMA and reaches all of RAM";
     assert!(proof.holds(), "{proof}");
     assert_eq!(proof.trusted, [named]);
     assert!(proof.to_string().contains("trusted, not proven: device virtio0"));
@@ -70,14 +70,14 @@ fn devices_with_dma_are_named() {
     let mut inputs = good.inputs.clone();
     inputs.manifest.partition[0].dma = None;
     let refusal = bulkhead_verify::verify(&good.image, &inputs).refusal();
-    assert!(refusal.contains("no SMMU confines it"), "{refusal}");
+    assert!(refusal.contains("no SMMU that confines it"), "{refusal}");
 
     let mut system = good.system;
     system.partitions[0].memory[0].physical = None;
     let image = support::compile(&system, |_, _| ());
     let refusal = bulkhead_verify::verify(&image, &good.inputs).refusal();
     assert!(
-        refusal.contains("device virtio0 takes guest addresses for physical ones"),
+        refusal.contains("device virtio0 uses guest addresses as physical addresses"),
         "{refusal}"
     );
 }
@@ -93,7 +93,7 @@ fn files_beside_the_program_are_compared() {
     assert!(refusal.contains("byte 0x3 of its image"), "{refusal}");
     good.inputs.programs[0].pieces.pop();
     let refusal = bulkhead_verify::verify(&good.image, &good.inputs).refusal();
-    assert!(refusal.contains("nothing declared is copied there"), "{refusal}");
+    assert!(refusal.contains("the manifest does not declare this load"), "{refusal}");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn nothing_unknown_is_read_over() {
         ("raw = \"a\", ", "", "names no file, or several"),
         ("2MiB", "2MB", "a size is a number of bytes"),
         ("\"comm\"", "\"fast\"", "unknown variant `fast`"),
-        (", load = 0x4000_0000", "", "raw bytes need `load`"),
+        (", load = 0x4000_0000", "", "a raw file needs `load`"),
     ] {
         let error = support::manifest(&text.replacen(from, to, 1)).expect_err(to);
         assert!(format!("{error:#}").contains(words), "{error:#}");

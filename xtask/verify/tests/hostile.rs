@@ -76,8 +76,8 @@ fn a_channel_page_is_writable_to_its_reader() {
              r--",
             ", stage 2 of control, IPA 0x10005000-0x10005fff",
             "who:   control, sensor",
-            "refused[ownership]: pages of channel samples, sensor/0 to control/0 is reached by \
-             sensor (rw-) and by control (rw-)",
+            "refused[ownership]: pages of channel samples, sensor/0 to control/0 can be accessed \
+             by sensor (rw-) and by control (rw-)",
         ],
     );
 }
@@ -183,7 +183,7 @@ fn what_switches_the_board_off_is_given_away() {
     says(
         &text,
         &[
-            "refused[ownership]: one range is what switches the board off and device uart1",
+            "refused[ownership]: one range is both the power-off register and device uart1",
             "where: 0x9040000-0x9040fff",
             "refused[machine]: the machine is switched off by",
         ],
@@ -249,7 +249,7 @@ fn a_tree_holds_more_than_it_says() {
     says(
         &text,
         &[
-            "refused[device-tree]: a string that names nothing",
+            "refused[device-tree]: a string that does not name a property",
             "where: device tree of control at IPA 0x41fff000",
             "who:   control",
         ],
@@ -338,7 +338,7 @@ fn a_guest_is_loaded_with_other_bytes_or_elsewhere() {
     says(
         &text,
         &[
-            "it lies outside one piece of the partition's memory",
+            "it is not within one piece of the partition's memory",
             "its image is not loaded there",
             "load row of partition sensor: physical 0x7808",
         ],

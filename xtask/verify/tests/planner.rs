@@ -18,8 +18,8 @@ const PLACED: &[Placed] = &[
         "two partitions are given one page",
         |places, _| places.memory[1][0].base = places.memory[0][0].base + 0x20_0000,
         &[
-            "one range is memory of alpha and memory of beta",
-            "memory of alpha is reached by alpha (rwx) and by beta (rwx)",
+            "one range is both memory of alpha and memory of beta",
+            "memory of alpha can be accessed by alpha (rwx) and by beta (rwx)",
         ],
     ),
     (
@@ -32,12 +32,12 @@ const PLACED: &[Placed] = &[
         ],
     ),
     (
-        "memory lies over EL2's stack of another core",
+        "memory overlaps EL2's stack of another core",
         |places, _| places.memory[0][1].base = places.private[4].base,
         &["EL2's private region of core 5 (beta/0)", "memory of alpha"],
     ),
     (
-        "memory lies over a neighbour's state",
+        "memory overlaps a neighbour's state",
         |places, _| places.memory[0][1].base = places.state[1].base,
         &["EL2's state of beta", "memory of alpha"],
     ),
@@ -59,7 +59,7 @@ const PLACED: &[Placed] = &[
     (
         "memory lies outside RAM",
         |places, _| places.memory[1][0].base = 0x8000_0000,
-        &["memory of beta lies outside the board's RAM"],
+        &["memory of beta is outside the board's RAM"],
     ),
     (
         "two channels share pages",
@@ -81,7 +81,7 @@ const PLACED: &[Placed] = &[
                 row.intid = 20;
             }
         },
-        &["its doorbell's INTID is 20, which is no SPI"],
+        &["its doorbell's INTID is 20, which is not an SPI"],
     ),
     (
         "a doorbell is the console UART's, on the core that has both",
@@ -92,7 +92,7 @@ const PLACED: &[Placed] = &[
                 row.intid = 33;
             }
         },
-        &["its doorbell's INTID is 33, which is the console UART's"],
+        &["its doorbell's INTID is 33, which belongs to the console UART"],
     ),
     (
         "the device tree lies elsewhere",
@@ -163,7 +163,7 @@ const READ: &[Read] = &[
         |system| {
             system.partitions[1].interrupts.push(Interrupt { intid: 33, edge: false });
         },
-        &["it is the console UART's, which is EL2's"],
+        &["it belongs to the console UART, which EL2 owns"],
     ),
     (
         "a trigger is another one",
@@ -202,8 +202,8 @@ const READ: &[Read] = &[
         "an end that polls is rung",
         |system| system.channels[2].ends[0].wait = 0,
         &[
-            "beta waits by poll, and a doorbell rings core 4 of the plan",
-            "its doorbell's INTID, of which it takes none, is 129, must be 0",
+            "beta waits by poll, but a doorbell rings core 4 of the plan",
+            "its doorbell's INTID (it takes no doorbells) is 129, must be 0",
         ],
     ),
     (
@@ -245,7 +245,7 @@ const READ: &[Read] = &[
     (
         "a console is there that was declined",
         |system| system.partitions[1].console = true,
-        &["the node has no reason to be there", "interrupt 33"],
+        &["the node is not expected", "interrupt 33"],
     ),
     (
         "a program is another one",

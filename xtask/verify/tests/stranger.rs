@@ -71,9 +71,9 @@ fn a_channel_has_no_pages() {
     let count = parts.plan + offset_of!(Header, machine) + offset_of!(Machine, ram) + 4;
     take(&mut image, &rows, count);
     let words = [
-        "refused[channels]: neither sensor nor control has the pages that sensor sends by",
+        "refused[channels]: neither sensor nor control has the pages through which sensor sends",
         "where: channel row 0 of core 0 (sensor/0) (channel samples, sensor/0 to control/0)",
-        "neither control nor sensor has the pages that control sends by",
+        "neither control nor sensor has the pages through which control sends",
     ];
     refused(image, &good.inputs, &words);
 }
@@ -144,7 +144,7 @@ fn a_walk_starts_where_the_core_cannot() {
 fn the_console_is_nobodys() {
     let mut good = duo();
     good.inputs.manifest.console_core = 3;
-    let words = ["core 3, which drains the console, is no partition's"];
+    let words = ["core 3 drains the console, but no partition owns it"];
     refused(good.image, &good.inputs, &words);
 }
 
@@ -157,8 +157,8 @@ fn a_manifest_is_wrong() {
     assert!(manifest(&text).is_ok());
     for (good, wrong, why) in [
         ("\"gamma\"", "\"beta\"", "two partitions are named beta"),
-        ("\"2MiB\"]", "\"3MiB\"]", "3145728 bytes are no power of two"),
-        ("\"2MiB\"]", "2048]", "2048 bytes are no power of two"),
+        ("\"2MiB\"]", "\"3MiB\"]", "3145728 bytes are not a power of two"),
+        ("\"2MiB\"]", "2048]", "2048 bytes are not a power of two"),
         ("burst = 2", "burst = 0", "a burst of 0 lets no doorbell through"),
     ] {
         assert!(text.contains(good), "{good}");
@@ -255,7 +255,7 @@ fn spoilt(change: impl FnOnce(&mut Tree), words: &str) {
 fn a_phandle_is_a_number_that_finds_nothing() {
     let gic = |tree: &Tree| tree.word(tree.find("interrupt-controller@", "phandle") + 12);
     for (number, shown) in [(0, "[00, 00, 00, 00]"), (u32::MAX, "[ff, ff, ff, ff]")] {
-        let words = format!("/interrupt-controller@8000000/ has {shown} for a phandle");
+        let words = format!("/interrupt-controller@8000000/ has the invalid phandle {shown}");
         spoilt(|tree| tree.renumber(gic(tree), number), &words);
     }
 }
@@ -282,7 +282,7 @@ fn a_reference_is_text() {
         new.extend(text);
         tree.splice(at, 16, &new);
     };
-    spoilt(change, "leads nowhere");
+    spoilt(change, "refers to a node that does not exist");
 }
 
 #[test]

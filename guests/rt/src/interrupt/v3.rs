@@ -17,7 +17,7 @@ pub fn init(gicd: u64, gicr: u64) {
     // SAFETY: the GIC's registers that the device tree names, just mapped; this is the only driver
     // of them.
     let gic = unsafe { GicV3::new(UniqueMmioPointer::new(gicd), gicr, MAX_VCPUS) };
-    let mut gic = gic.expect("the GIC is no GICv3");
+    let mut gic = gic.expect("the GIC is not a GICv3");
     gic.distributor().configure_default_settings();
     *GIC.lock() = Some(gic);
 }

@@ -358,7 +358,7 @@ fn check_ram(found: &Found, plan: &PlanView) {
                 rest -= 1;
             }
             if rest != 0 {
-                line.str(" and ").dec(rest).str(" more, of which EL2 reads ");
+                line.str(" and ").dec(rest).str(" more; EL2 reads only ");
                 line.dec(RAM_RANGES as u64);
             }
             power_off::power_off_with(&mut line)
@@ -392,7 +392,7 @@ fn check_cores(found: &Found, plan: &PlanView) {
     if let Some((_, core)) = plan.cores().iter().enumerate().find(missing) {
         refuse!(str "cores: the plan needs ", dec plan.cores().len() as u64,
             str " cores, one with MPIDR ", hex core.mpidr,
-            str ", the machine has ", dec found.cpus, str " and not that one")
+            str ", the machine has ", dec found.cpus, str ", not this one")
     }
     if let (false, Some((core, address))) = (found.psci, found.release) {
         refuse!(str "cores: the plan releases MPIDR ", hex core.mpidr, str " at ", hex core.release,

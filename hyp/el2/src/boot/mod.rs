@@ -151,7 +151,7 @@ fn await_core(core: &Core) {
     while PASSED.load(Relaxed) != core.mpidr | SOME {
         if timer::now().wrapping_sub(start) > PATIENCE * timer::frequency() {
             refuse!(str "cores: the plan needs MPIDR ", hex core.mpidr,
-                str ", which was started and did not come in ", dec PATIENCE, str " s")
+                str ", which did not report within ", dec PATIENCE, str " s")
         }
         // SAFETY: a hint.
         unsafe { core::arch::asm!("yield", options(nomem, nostack, preserves_flags)) };

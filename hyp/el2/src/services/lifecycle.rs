@@ -85,7 +85,7 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
         }
         Stop::Failed => {
             line.str("vCPU ").dec(cpu.row.vcpu.into());
-            line.str(" gave the partition up: code ").hex(cpu.fail_code);
+            line.str(" reported failure: code ").hex(cpu.fail_code);
             (state::FAILED, policy.on_fault)
         }
         Stop::Watchdog => {

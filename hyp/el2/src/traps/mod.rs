@@ -110,6 +110,6 @@ fn answer(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Next {
 
 /// Halts the partition for an exception from AArch32: partitions are AArch64 at every level.
 pub extern "C" fn aarch32(_: &mut Frame, cpu: &mut PerCpu) {
-    let next = fault::stop(cpu, "AArch32 code, which no partition may run");
+    let next = fault::stop(cpu, "AArch32 code, which is not supported");
     irq::follow(cpu, next);
 }

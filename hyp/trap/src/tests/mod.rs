@@ -53,7 +53,7 @@ fn every_halt_has_words() {
         assert!(!words(of_class(ec)).is_empty());
     }
     assert_eq!(words(of_class(0x2f)), "SError (asynchronous external abort)");
-    assert_eq!(words(of_class(0x3f)), "exception of a class that no guest should cause");
+    assert_eq!(words(of_class(0x3f)), "exception of an unexpected class");
     assert_eq!(words(of_class(0x24) | 0x06), "read outside its memory");
     assert_eq!(words(of_class(0x24) | 0x46), "write outside its memory");
     assert_eq!(words(of_class(0x24) | 0x4f), "write to memory it may not write");

@@ -72,8 +72,8 @@ pub fn channel_ends_count(m: &Manifest) -> Vec<Finding> {
                 if count == 1 { "" } else { "s" }
             );
             Finding::new(ends.span(), title, "a channel has two ends").help(
-                "write two: `ends = [\"sensor/0\", \"control/0\"]`; more parties take more \
-                 channels",
+                "write two: `ends = [\"sensor/0\", \"control/0\"]`; add channels to join more \
+                 vCPUs",
             )
         })
         .collect()
@@ -83,12 +83,12 @@ pub fn channel_end_form(m: &Manifest) -> Vec<Finding> {
     ends(m)
         .filter(|end| split_end(end.get_ref()).is_none())
         .map(|end| {
-            let title = format!("\"{}\" is no channel end", end.get_ref());
+            let title = format!("expected `partition/vcpu`, found \"{}\"", end.get_ref());
             let word = end.get_ref().trim_start();
             let word = word.split(|c| !is_allowed(c)).next().unwrap_or("");
             let names = m.partitions.iter().map(Partition::label);
             let name = nearest(word, names.clone()).or(names.clone().next());
-            Finding::new(end.span(), title, "a partition, a slash and a vCPU's number")
+            Finding::new(end.span(), title, "not a partition, a slash and a vCPU's number")
                 .help(format!("write `\"{}/0\"`", name.unwrap_or("sensor")))
         })
         .collect()
@@ -147,11 +147,11 @@ pub fn channel_one_partition(m: &Manifest) -> Vec<Finding> {
             // duplicate has been reported.
             && m.named(a) == 1
         {
-            let title = format!("both ends are {a}'s");
+            let title = format!("both ends belong to {a}");
             found.push(
                 Finding::new(second.span(), title, "this end")
                     .other(first.span(), "and this")
-                    .help("vCPUs of one partition share its memory: they need no channel"),
+                    .help("vCPUs of one partition share its memory, so they do not need a channel"),
             );
         }
     }
@@ -164,13 +164,16 @@ pub fn channel_end_class(m: &Manifest) -> Vec<Finding> {
             let vcpu = partition.vcpus.as_ref()?.get_ref().get(number)?;
             let class =
                 vcpu.class.as_ref().filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
-            let title = format!("{} computes, so it cannot be a channel's end", end.get_ref());
+            let title = format!(
+                "{} has the class \"compute\", so it cannot be an end of a channel",
+                end.get_ref()
+            );
             let comm = partition.vcpus.iter().flat_map(|vcpus| vcpus.get_ref()).position(|vcpu| {
                 vcpu.class.as_ref().is_some_and(|class| *class.get_ref() == plan::CLASS_COMM)
             });
             let help = match comm {
                 Some(number) => format!("use its comm core: `\"{}/{number}\"`", partition.label()),
-                None => "make its class \"comm\": doorbells will then interrupt it".into(),
+                None => "make its class \"comm\" if doorbells may interrupt it".into(),
             };
             Some(
                 Finding::new(end.span(), title, "a doorbell would interrupt a compute core")
@@ -192,7 +195,7 @@ pub fn channel_ends_too_many(m: &Manifest) -> Vec<Finding> {
                 owned.iter().filter(|(other, _, _)| other.get_ref() == end.get_ref()).count();
             let title = format!("{} is an end of {count} channels", end.get_ref());
             found.push(
-                Finding::new(end.span(), title, format!("a vCPU has {MAX_ENDS} ends at most"))
+                Finding::new(end.span(), title, format!("a vCPU has at most {MAX_ENDS} ends"))
                     .help(
                         "spread them over several vCPUs, or carry several streams in one channel",
                     ),
@@ -226,14 +229,12 @@ pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
         let taken: BTreeSet<u64> = taken.filter(|intid| window.contains(intid)).collect();
         let room = (INTIDS - CHANNEL_INTIDS as usize).saturating_sub(taken.len());
         if let Some(end) = owned.get(room) {
-            let title = format!(
-                "{} takes doorbells at {} ends of channels",
-                partition.label(),
-                owned.len()
-            );
+            let title =
+                format!("{} takes doorbells at {} channel ends", partition.label(), owned.len());
             found.push(
-                Finding::new(end.span(), title, format!("it has interrupts for {room}"))
-                    .help("carry several streams in one channel, or let some ends poll: `waits`"),
+                Finding::new(end.span(), title, format!("it has interrupts for {room}")).help(
+                    "carry several streams in one channel, or let some ends poll with `waits`",
+                ),
             );
         }
     }
@@ -287,7 +288,7 @@ pub fn channel_waits(m: &Manifest) -> Vec<Finding> {
     lists
         .filter(|(_, list)| list.get_ref().len() != 2)
         .map(|(channel, list)| {
-            let title = format!("channel {} has two ends, each of which waits", label(channel));
+            let title = format!("channel {} needs two ways of waiting", label(channel));
             Finding::new(list.span(), title, format!("{} here", list.get_ref().len())).help(
                 "write how the first end waits, then how the second does: `waits = [\"doorbell\", \
                  \"wfe\"]`",
@@ -324,8 +325,8 @@ pub fn channel_rate(m: &Manifest) -> Vec<Finding> {
                 _ => continue,
             };
             found.push(
-                Finding::new(rate.span(), "this rate cannot be kept", label)
-                    .help("`burst` is 1 or more; `per-second = 0` is no limit"),
+                Finding::new(rate.span(), "this rate is out of range", label)
+                    .help("write a `burst` of at least 1; `per-second = 0` means no limit"),
             );
         }
     }

@@ -29,7 +29,7 @@ fn free_cores(m: &Manifest, board: &Board) -> String {
         .filter(|core| vcpus(m).all(|(_, _, _, taken)| taken.get_ref() != core));
     match join(free) {
         none if none.is_empty() => format!("all cores of {} are taken", board.name),
-        free => format!("cores of {} that are free: {free}", board.name),
+        free => format!("free cores of {}: {free}", board.name),
     }
 }
 
@@ -41,7 +41,7 @@ pub fn vcpus_none(m: &Manifest) -> Vec<Finding> {
         .map(|(partition, vcpus)| {
             let title = format!("{} has no vCPU", partition.label());
             Finding::new(vcpus.span(), title, "this is empty")
-                .help("write one at least: `vcpus = [{ core = 0, class = \"comm\" }]`")
+                .help("write at least one: `vcpus = [{ core = 0, class = \"comm\" }]`")
         })
         .collect()
 }
@@ -56,9 +56,9 @@ pub fn vcpus_too_many(m: &Manifest) -> Vec<Finding> {
             Finding::new(
                 vcpus.span(),
                 title,
-                format!("a partition has {} at most", plan::MAX_VCPUS),
+                format!("a partition has at most {}", plan::MAX_VCPUS),
             )
-            .help("remove some: no board has more cores than that for Bulkhead")
+            .help("remove some: Bulkhead does not use more cores than that")
         })
         .collect()
 }
@@ -79,7 +79,7 @@ pub fn cores_too_many(m: &Manifest) -> Vec<Finding> {
     let finding = rest.iter().fold(finding, |finding, (_, vcpus)| {
         finding.other(vcpus.span(), label(vcpus.get_ref().len()))
     });
-    vec![finding.help(format!("a system uses {} cores at most", plan::MAX_CORES))]
+    vec![finding.help(format!("a system uses at most {} cores", plan::MAX_CORES))]
 }
 
 pub fn core_unknown(m: &Manifest, board: &Board) -> Vec<Finding> {
@@ -134,7 +134,7 @@ pub fn console_core_unowned(m: &Manifest) -> Vec<Finding> {
         return Vec::new();
     }
     let title = format!("core {} cannot drain the console", console.get_ref());
-    vec![Finding::new(console.span(), title, "no partition has this core").help(comm_cores(m))]
+    vec![Finding::new(console.span(), title, "no partition owns this core").help(comm_cores(m))]
 }
 
 pub fn console_core_class(m: &Manifest) -> Vec<Finding> {
@@ -147,13 +147,12 @@ pub fn console_core_class(m: &Manifest) -> Vec<Finding> {
             vcpu.class.as_ref().filter(|class| *class.get_ref() == plan::CLASS_COMPUTE)?;
             let title = format!("core {} cannot drain the console", console.get_ref());
             Some(
-                Finding::new(
-                    console.span(),
-                    title,
-                    "the console's work would disturb a compute core",
-                )
-                .other(core.span(), format!("{}/{number} computes here", partition.label()))
-                .help(comm_cores(m)),
+                Finding::new(console.span(), title, "draining would disturb a compute core")
+                    .other(
+                        core.span(),
+                        format!("{}/{number} has the class compute", partition.label()),
+                    )
+                    .help(comm_cores(m)),
             )
         })
         .collect()
@@ -167,8 +166,8 @@ pub fn console_share(m: &Manifest) -> Vec<Finding> {
     share
         .map(|share| {
             let title = format!("the console cannot take {} % of its core", share.get_ref());
-            Finding::new(share.span(), title, format!("{least} to {most} are possible"))
-                .help(format!("leave it out for {} %", plan::CONSOLE_SHARE))
+            Finding::new(share.span(), title, format!("the range is {least} to {most}"))
+                .help(format!("leave it out to use the default, {} %", plan::CONSOLE_SHARE))
         })
         .collect()
 }
@@ -194,19 +193,19 @@ pub fn mixed_clusters(m: &Manifest, board: &Board) -> Vec<Finding> {
     shared
         .map(|(cluster, (computes, compute, _, core), (talks, comm, _, other))| {
             let title = format!("cluster {cluster} of {} has cores of both classes", board.name);
-            let label = format!("{}/{compute} computes here", computes.label());
+            let label = format!("{}/{compute} has the class compute", computes.label());
             let alone = board.cores.iter().all(|row| row.cluster == cluster);
             Finding::new(core.span(), title, label)
-                .other(other.span(), format!("{}/{comm} communicates here", talks.label()))
-                .other(policy.span(), "which this refuses")
+                .other(other.span(), format!("{}/{comm} has the class comm", talks.label()))
+                .other(policy.span(), "this refuses it")
                 .help(match alone {
                     true => {
                         "this board has one cluster: write `mixed-clusters = \"allow\"`, or \
                              choose another board"
                     }
                     false => {
-                        "give one of the classes cores of other clusters, or write \
-                             `mixed-clusters = \"allow\"`"
+                        "move one class to cores of other clusters, or write `mixed-clusters = \
+                         \"allow\"`"
                     }
                 })
         })

@@ -66,16 +66,17 @@ pub fn device_dma(m: &Manifest, board: &Board) -> Vec<Finding> {
     known(m, board)
         .filter(|(partition, _, device)| device.dma && partition.dma.is_none())
         .map(|(partition, name, _)| {
-            let title = format!("device {} can write any memory by itself", name.get_ref());
+            let title = format!("device {} can write any memory by DMA", name.get_ref());
             let label = format!("{} could reach its neighbours through it", partition.label());
             Finding::new(name.span(), title, label)
                 .note(
-                    "stage-2 translation does not bind a device, and this board has no SMMU in \
-                     front of it",
+                    "stage-2 translation does not restrict DMA, and this board has no SMMU in \
+                     front of the device",
                 )
                 .help(
-                    "leave it out; or, if everybody trusts what runs there with everything, write \
-                     `dma = \"trusted\"` and give it its memory at physical addresses",
+                    "leave the device out; or, if every partition may trust this guest with all \
+                     of memory, write `dma = \"trusted\"` and give this partition's memory equal \
+                     guest and physical addresses",
                 )
         })
         .collect()
@@ -94,16 +95,19 @@ pub fn dma_memory(m: &Manifest, board: &Board) -> Vec<Finding> {
             if physical == Some(ipa) {
                 continue;
             }
-            let title =
-                format!("device {} would not find {}'s memory", name.get_ref(), partition.label());
+            let title = format!(
+                "DMA of device {} would miss {}'s memory",
+                name.get_ref(),
+                partition.label()
+            );
             let label = match physical {
                 Some(physical) => format!("{} is at {}", address(ipa), address(physical)),
-                None => format!("{} is wherever the planner puts it", address(ipa)),
+                None => format!("the planner chooses the physical address of {}", address(ipa)),
             };
             found.push(
                 Finding::new(piece.span.clone(), title, label)
-                    .other(name.span(), "it uses the addresses that its driver gives it")
-                    .note("those are the guest's, and nothing translates them for a device")
+                    .other(name.span(), "its DMA uses the addresses that its driver writes")
+                    .note("those are guest addresses, and nothing translates them for a device")
                     .help(
                         "write the same address twice: `ipa = 0x5000_0000, physical = 0x5000_0000`",
                     ),
@@ -132,8 +136,8 @@ pub fn interrupt_private(m: &Manifest) -> Vec<Finding> {
                 "PPIs belong to the core",
             )
             .note(
-                "every guest has its core's virtual and physical timers, PPI 11 and 14, without \
-                 asking; EL2 keeps the others",
+                "every guest already has its core's virtual and physical timers, PPI 11 and 14; \
+                 EL2 keeps the other PPIs",
             )
             .help("write the number of a shared interrupt: `spi = 7`")
         })
@@ -151,7 +155,7 @@ pub fn interrupt_range(m: &Manifest, board: &Board) -> Vec<Finding> {
                 title,
                 format!("its SPIs are 0 to {}", end.saturating_sub(FIRST_SPI + 1)),
             )
-            .help("write the SPI's number as the board's manual has it: INTID less 32")
+            .help("write the SPI's number as in the board's manual: INTID minus 32")
         })
         .collect()
 }
@@ -166,10 +170,10 @@ pub fn interrupt_of_el2(m: &Manifest, board: &Board) -> Vec<Finding> {
     spis.chain(devices)
         .filter(|(_, _, intids)| intids.contains(&u64::from(console)))
         .map(|(_, span, _)| {
-            let title = format!("SPI {} is the console UART's", u64::from(console) - FIRST_SPI);
-            Finding::new(span, title, "EL2 drains the console with it").help(
-                "remove it: each partition has an emulated PL011 with an interrupt of its own",
-            )
+            let title =
+                format!("SPI {} belongs to the console UART", u64::from(console) - FIRST_SPI);
+            Finding::new(span, title, "EL2 drains the console with it")
+                .help("remove it: each partition has an emulated PL011 with its own interrupt")
         })
         .collect()
 }
@@ -181,8 +185,9 @@ pub fn interrupt_emulated(m: &Manifest, board: &Board) -> Vec<Finding> {
             partition.console && *intid == pl011 && u64::from(board.uart.1) != pl011
         })
         .map(|(partition, spi, _)| {
-            let title = format!("SPI {} is {}'s emulated PL011", spi.get_ref(), partition.label());
-            Finding::new(spi.span(), title, "two sources for one number")
+            let title =
+                format!("SPI {} belongs to {}'s emulated PL011", spi.get_ref(), partition.label());
+            Finding::new(spi.span(), title, "this number would have two sources")
                 .help("write `console = false`, or leave the interrupt out")
         })
         .collect()

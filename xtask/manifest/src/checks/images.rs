@@ -133,8 +133,8 @@ pub fn image_overlap(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
                     span_of(*second)
                 );
                 let help = match other.is_file {
-                    true => "load it where nothing else is",
-                    false => "correct its linker script: physical addresses count",
+                    true => "load it at an address that is free",
+                    false => "correct its linker script: segments load at their physical addresses",
                 };
                 let title = "two parts of the image overlap";
                 found.push(Finding::new(other.place.clone(), title, label).help(help));
@@ -188,7 +188,7 @@ pub fn initrd_empty(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
     });
     disks
         .map(|named| {
-            let title = "the initial RAM disk has no bytes";
+            let title = "the initial RAM disk is empty";
             Finding::new(named.span(), title, "an empty file")
                 .help("give it contents, or leave `initrd` out")
         })
@@ -218,10 +218,10 @@ pub fn initrd_room(m: &Manifest, programs: &[Program]) -> Vec<Finding> {
             None => continue,
         };
         let title = format!("the initial RAM disk does not fit {}'s memory", partition.label());
-        let label = format!("its {} are {} too many", bytes(place.1), bytes(over));
+        let label = format!("it has {}, which is {} too many", bytes(place.1), bytes(over));
         found.push(
             Finding::new(named.span(), title, label)
-                .note("it lies at the end of the first memory, behind the image")
+                .note("it goes at the end of the first piece of memory, after the image")
                 .help(at_least(partition, size.saturating_add(over))),
         );
     }

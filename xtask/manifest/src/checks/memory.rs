@@ -43,7 +43,7 @@ pub fn memory_none(m: &Manifest) -> Vec<Finding> {
         .map(|(partition, memory)| {
             let title = format!("{} has no memory", partition.label());
             Finding::new(memory.span(), title, "this is empty")
-                .help("write one piece at least: `memory = [{ size = \"32MiB\" }]`")
+                .help("write at least one piece: `memory = [{ size = \"32MiB\" }]`")
         })
         .collect()
 }
@@ -69,7 +69,7 @@ pub fn memory_empty(m: &Manifest) -> Vec<Finding> {
         .filter(|(_, _, size)| *size == 0)
         .filter_map(|(piece, _, _)| piece.size.as_ref())
         .map(|size| {
-            Finding::new(size.span(), "a piece of memory has no bytes", "0 bytes")
+            Finding::new(size.span(), "a piece of memory is empty", "0 bytes")
                 .help("write its size, or remove the piece")
         })
         .collect()
@@ -90,7 +90,7 @@ pub fn memory_unaligned(m: &Manifest) -> Vec<Finding> {
                 Some(up) => ("up", up),
                 None => ("down", value.get_ref() / PAGE * PAGE),
             };
-            let title = format!("`{key}` is no multiple of a page, 4 KiB");
+            let title = format!("`{key}` is not a multiple of 4 KiB, a page");
             Finding::new(value.span(), title, format!("{} over", bytes(value.get_ref() % PAGE)))
                 .help(format!("round it {way}: `{key} = {}`", address(near)))
         })
@@ -112,7 +112,7 @@ pub fn memory_overlap(m: &Manifest) -> Vec<Finding> {
             found.push(
                 Finding::new(second.0.span.clone(), title, span_of(place(second)))
                     .other(first.0.span.clone(), span_of(place(first)))
-                    .help(format!("move it: `ipa = {}` is behind all of them", address(free))),
+                    .help(format!("move it: `ipa = {}` is after all of them", address(free))),
             );
             free = behind([(free, second.2)].into_iter());
         }
@@ -145,11 +145,14 @@ pub fn memory_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
             // One overlap is enough to require a move.
             let mut hits = taken.iter();
             if let Some((what, range)) = hits.find(|(_, range)| overlap((ipa, size), *range)) {
-                let title = format!("{}'s memory lies where {what} is", partition.label());
+                let title = format!("{}'s memory overlaps {what}", partition.label());
                 found.push(
                     Finding::new(piece.span.clone(), title, span_of((ipa, size)))
                         .note(format!("a guest sees {what} at {}", span_of(*range)))
-                        .help(format!("move the memory: `ipa = {}` is behind all", address(free))),
+                        .help(format!(
+                            "move the memory: `ipa = {}` is after all of them",
+                            address(free)
+                        )),
                 );
                 free = behind([(free, size)].into_iter());
             }
@@ -181,7 +184,7 @@ pub fn physical_outside_ram(m: &Manifest, board: &Board) -> Vec<Finding> {
         .map(|(partition, physical, range)| {
             let ram: Vec<String> = board.ram.iter().map(|ram| span_of(pair(ram))).collect();
             let title =
-                format!("{}'s memory lies outside the RAM of {}", partition.label(), board.name);
+                format!("{}'s memory is outside the RAM of {}", partition.label(), board.name);
             Finding::new(physical.span(), title, span_of(range))
                 .note(format!("its RAM: {}", ram.join(", ")))
                 .help("leave `physical` out: the planner finds a place")
@@ -193,11 +196,8 @@ pub fn physical_reserved(m: &Manifest, board: &Board) -> Vec<Finding> {
     let mut found = Vec::new();
     for (partition, physical, range) in fixed(m) {
         for kept in board.reserved.iter().filter(|kept| overlap(range, pair(kept))) {
-            let title = format!(
-                "{}'s memory lies where the firmware of {} is",
-                partition.label(),
-                board.name
-            );
+            let title =
+                format!("{}'s memory overlaps the firmware of {}", partition.label(), board.name);
             found.push(
                 Finding::new(physical.span(), title, span_of(range))
                     .note(format!("the firmware keeps {}", span_of(pair(kept))))
@@ -259,6 +259,6 @@ pub fn memory_exceeds_board(m: &Manifest, board: &Board) -> Vec<Finding> {
     vec![
         finding
             .note(format!("asked for: {}", takes.join(", ")))
-            .help("make one of them smaller, and leave EL2 and its image 2 MiB or more"),
+            .help("make one of them smaller, and leave at least 2 MiB for EL2 and its image"),
     ]
 }

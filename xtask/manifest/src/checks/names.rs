@@ -68,7 +68,7 @@ fn names_twice<'a>(
             found.push(
                 Finding::new(name.span(), title, "the second")
                     .other(first.span(), "the first")
-                    .help(format!("give each {what} a name of its own")),
+                    .help(format!("give each {what} a different name")),
             );
         }
     }
@@ -82,7 +82,7 @@ pub fn command_line_length(m: &Manifest) -> Vec<Finding> {
         .map(|line| {
             let title = format!("the command line has {} bytes", line.get_ref().len());
             Finding::new(line.span(), title, format!("{LONGEST_LINE} at most"))
-                .help("shorten it: Linux cuts off what is longer")
+                .help("shorten it: Linux cuts off the rest")
         })
         .collect()
 }
@@ -94,7 +94,7 @@ pub fn command_line_text(m: &Manifest) -> Vec<Finding> {
             let bad = line.get_ref().chars().find(|c| c.is_control())?;
             let title = "the command line has a control character";
             Some(
-                Finding::new(line.span(), title, format!("{bad:?} in here"))
+                Finding::new(line.span(), title, format!("this contains {bad:?}"))
                     .help("write one line of printable characters"),
             )
         })

@@ -32,14 +32,14 @@ pub fn ram_range(m: &Manifest, board: &Board) -> Vec<Finding> {
             } else {
                 return None;
             };
-            let title = format!("{} cannot have such RAM", board.name);
+            let title = format!("{} cannot have this range of RAM", board.name);
             let place = match at.is_multiple_of(PAGE) {
                 true => size.span(),
                 false => base.span(),
             };
             Some(Finding::new(place, title, span_of((at, bytes))).note(label).help(
-                "write what the machine has, or leave `ram` out for the least that all \
-                         have",
+                "write the ranges that the machine has, or leave `ram` out to use only the RAM \
+                 that every such board has",
             ))
         })
         .collect()
@@ -53,7 +53,7 @@ pub fn ram_overlap(m: &Manifest) -> Vec<Finding> {
             let title = "two ranges of RAM overlap";
             Finding::new(second.0.span(), title, span_of(value(*second)))
                 .other(first.0.span(), span_of(value(*first)))
-                .help("give each address once: what is there twice would be counted twice")
+                .help("list each address once: memory listed twice would be counted twice")
         })
         .collect()
 }
@@ -71,7 +71,7 @@ pub fn ram_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
     }
     known.extend(board.off.iter().map(|(address, _)| {
         let (base, size) = (address & !(PAGE - 1), PAGE);
-        ("what switches the board off", Range { base, size })
+        ("the power-off register", Range { base, size })
     }));
     let devices = board.devices.iter();
     known.extend(devices.map(|device| (device.name.as_str(), device.regs)));
@@ -82,14 +82,14 @@ pub fn ram_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
         let Some((what, device)) = hits.next() else {
             continue;
         };
-        let title = format!("{} has {what} there, and no RAM", board.name);
+        let title = format!("{} has {what} there, not RAM", board.name);
         let mut finding = Finding::new(range.0.span(), title, span_of(value(range)))
             .note(format!("{what} is at {}", span_of(pair(device))));
         let more = hits.count();
         if more > 0 {
-            finding = finding.note(format!("in this range too: {}", count(more, "more device")));
+            finding = finding.note(format!("also in this range: {}", count(more, "more device")));
         }
-        found.push(finding.help("write what RAM the machine has, and nothing between"));
+        found.push(finding.help("list only ranges that are RAM; leave out gaps and devices"));
     }
     found
 }

@@ -21,16 +21,17 @@ pub fn verdict_text(m: &Manifest) -> Vec<Finding> {
     for (key, text) in m.partitions.iter().flat_map(texts) {
         let characters = text.get_ref().chars();
         let label = if text.get_ref().is_empty() {
-            "every line holds this".to_owned()
+            "every line contains this".to_owned()
         } else if let Some(bad) = characters.clone().find(|c| c.is_control()) {
-            format!("{bad:?} in here")
+            format!("this contains {bad:?}")
         } else if characters.clone().count() > LONGEST {
             format!("this has {} characters", characters.count())
         } else {
             continue;
         };
-        let title = format!("no console line can be told by this `{key}`");
-        let help = format!("write 1 to {LONGEST} printable characters that only this line holds");
+        let title = format!("this `{key}` does not identify a console line");
+        let help =
+            format!("write 1 to {LONGEST} printable characters that only this line contains");
         found.push(Finding::new(text.span(), title, label).help(help));
     }
     found
@@ -43,7 +44,7 @@ pub fn verdict_both(m: &Manifest) -> Vec<Finding> {
         held.then(|| {
             let title = format!("{} can only fail", partition.label());
             Finding::new(pass.span(), title, "a line with this text …")
-                .other(fail.span(), "… holds this one")
+                .other(fail.span(), "… also contains this one")
                 .help("write more of the failing line into `fail`")
         })
     });
@@ -55,7 +56,7 @@ pub fn verdict_console(m: &Manifest) -> Vec<Finding> {
     let texts = silent.flat_map(|partition| texts(partition).map(move |text| (partition, text)));
     texts
         .map(|(partition, (key, text))| {
-            let title = format!("{} has no console to print this on", partition.label());
+            let title = format!("{} has no console for this line", partition.label());
             Finding::new(text.span(), title, "never printed")
                 .help(format!("leave out `{key}`, or `console = false`"))
         })

@@ -51,25 +51,25 @@ pub fn shared_cluster(m: &Manifest, board: &Board) -> Vec<Finding> {
             cores(comm.iter().map(|vcpu| vcpu.2))
         );
         let label = |vcpu: &(&Partition, usize, u64, _), what| {
-            format!("{}/{} {what} here", vcpu.0.label(), vcpu.1)
+            format!("{}/{} has the class {what}", vcpu.0.label(), vcpu.1)
         };
-        let finding = Finding::new(first.3.clone(), title, label(first, "computes"));
+        let finding = Finding::new(first.3.clone(), title, label(first, "compute"));
         let finding = rest
             .iter()
-            .fold(finding, |finding, vcpu| finding.other(vcpu.3.clone(), label(vcpu, "computes")));
-        let finding = comm.iter().fold(finding, |finding, vcpu| {
-            finding.other(vcpu.3.clone(), label(vcpu, "communicates"))
-        });
+            .fold(finding, |finding, vcpu| finding.other(vcpu.3.clone(), label(vcpu, "compute")));
+        let finding = comm
+            .iter()
+            .fold(finding, |finding, vcpu| finding.other(vcpu.3.clone(), label(vcpu, "comm")));
         let elsewhere = (0..board.cores.len() as u64).filter(|&core| {
             cluster(core) != shared && vcpus(m).all(|(.., taken)| *taken.get_ref() != core)
         });
         found.push(finding.help(match join(elsewhere) {
             none if none.is_empty() => format!(
-                "no core of another cluster of {} is free: `mixed-clusters = \"allow\"` says that \
-                 you accept it",
+                "{} has no free core in another cluster: write `mixed-clusters = \"allow\"` to \
+                 accept this",
                 board.name
             ),
-            free => format!("cores of other clusters that are free: {free}"),
+            free => format!("free cores of other clusters: {free}"),
         }));
     }
     found
@@ -97,11 +97,11 @@ pub fn comm_idle(m: &Manifest, _: &Board) -> Vec<Finding> {
             Some(*core) != console && !ends.contains(&(partition.label(), *number))
         })
         .map(|(partition, number, core, place)| {
-            let title = format!("comm core {core} communicates with nobody");
-            let label = format!("{}/{number} is an end of no channel", partition.label());
+            let title = format!("comm core {core} has no channel");
+            let label = format!("{}/{number} is not an end of a channel", partition.label());
             Finding::new(place, title, label).help(
-                "write `class = \"compute\"`: nothing can interrupt it then, now or by a later \
-                 slip",
+                "write `class = \"compute\"`: then no neighbour can interrupt it, also after a \
+                 later mistake",
             )
         })
         .collect()
@@ -141,14 +141,14 @@ pub fn small_mappings(m: &Manifest, _: &Board) -> Vec<Finding> {
             );
             let (place, label) = match key {
                 "physical" => (&piece.physical, "this and `ipa` differ modulo 2 MiB"),
-                "ipa" => (&piece.ipa, "no multiple of 2 MiB"),
-                _ => (&piece.size, "no multiple of 2 MiB"),
+                "ipa" => (&piece.ipa, "not a multiple of 2 MiB"),
+                _ => (&piece.size, "not a multiple of 2 MiB"),
             };
             // Other rules check whether the memory fits at the suggested address.
             let help = match key {
-                "size" => format!("`size = \"{}MiB\"` is one, if RAM has as much", wanted >> 20),
+                "size" => format!("write `size = \"{}MiB\"`, if there is enough RAM", wanted >> 20),
                 "ipa" => format!(
-                    "start at one, such as {} or {}; what is loaded there moves with it",
+                    "start at a multiple, such as {} or {}; what is loaded there moves with it",
                     address(wanted),
                     address(wanted.saturating_add(BLOCK))
                 ),
@@ -175,7 +175,7 @@ pub fn rate_unlimited(m: &Manifest, _: &Board) -> Vec<Finding> {
                 let title = format!("{from} may ring {to} without limit");
                 found.push(
                     Finding::new(rate.span(), title, format!("each doorbell interrupts {to}"))
-                        .help("write what it needs, and a little more: `per-second = 10000`"),
+                        .help("write the rate that it needs, with a margin: `per-second = 10000`"),
                 );
             }
         }

@@ -123,7 +123,7 @@ fn what_is_reserved_is_not_reclaimed() {
     let range = board.reclaimed.first().expect("a range");
     assert_eq!((range.base, range.size), (0x0010_0000, 0x1_0000));
     let error = with(0x000f_0000).expect_err("in it").to_string();
-    assert!(error.contains("0xf0000 is both in `reserved` and in `reclaimed`"), "{error}");
+    assert!(error.contains("0xf0000 is in both `reserved` and `reclaimed`"), "{error}");
 }
 
 #[test]

@@ -68,15 +68,15 @@ fn guest_addresses() {
     let memory = |more: &str| format!("memory = [{{ size = \"4MiB\" }}, {more}]");
     let on = memory("{ size = \"1MiB\", ipa = 0x0800_0000 }");
     let free = memory("{ size = \"1MiB\", ipa = 0x4040_0000 }");
-    let behind = "`ipa = 0x4040_0000` is behind all";
-    follow(MEMORY, &on, "memory-on-device", behind, &free);
+    let after = "`ipa = 0x4040_0000` is after all of them";
+    follow(MEMORY, &on, "memory-on-device", after, &free);
 
     let over =
         memory("{ size = \"1MiB\", ipa = 0x4010_0000 }, { size = \"1MiB\", ipa = 0x4020_0000 }");
     let apart =
         memory("{ size = \"1MiB\", ipa = 0x4040_0000 }, { size = \"1MiB\", ipa = 0x4060_0000 }");
     let text = slip(&[(MEMORY, &over)], &["memory-overlap"; 2]);
-    assert!(text.contains(behind) && text.contains("`ipa = 0x4060_0000`"), "{text}");
+    assert!(text.contains(after) && text.contains("`ipa = 0x4060_0000`"), "{text}");
     slip(&[(MEMORY, &apart)], &[]);
 
     let none = memory("{ size = \"1MiB\" }, { size = \"1MiB\" }");
@@ -122,7 +122,7 @@ fn files_beside_the_program() {
     assert!(far.contains("^^^^^^^^^^^ the file is 0x5000_0000"), "{far}");
     let over = slip(&[(IMAGE, &image("0x4008_0000"))], &["image-overlap"]);
     assert!(over.contains("^^^^^^^^^^^ segment 0 is 0x4008_0000"), "{over}");
-    assert!(over.contains("help: load it where nothing else is"), "{over}");
+    assert!(over.contains("help: load it at an address that is free"), "{over}");
     slip(&[(IMAGE, &image("0x4010_0000"))], &[]);
     let empty = image("0x4010_0000").replace("64KiB", "empty");
     slip(&[(IMAGE, &empty)], &["image-file"]);
@@ -149,7 +149,7 @@ fn files_that_are_no_manifests() {
         errors.expect_err("an error").to_string()
     };
     let text = told(file.to_str().expect("UTF-8"));
-    assert!(text.contains("is no UTF-8 from line 2, byte 25"), "{text}");
+    assert!(text.contains("is not UTF-8 from line 2, byte 25"), "{text}");
     for spec in ["duo.toml", "boards/qemu-virt/systems/duo", "dou"] {
         let text = told(spec);
         assert!(text.contains("help: did you mean `duo`?"), "{text}");

@@ -114,14 +114,14 @@ pub fn partition(text: &mut String, system: &System, design: &Design, p: usize) 
     rows.push(row!["elsewhere", "", "", "---", "nothing", answer]);
     section(text, &title, &rows);
 
-    let mut rows = vec![row!["loaded to", "size", "cleared behind", "what"]];
+    let mut rows = vec![row!["loaded to", "size", "cleared after it", "what"]];
     for load in &guest.loads {
         let clear = if load.clear > 0 { bytes(load.clear) } else { String::new() };
         rows.push(row![format!("{:#011x}", load.ipa), bytes(load.size), clear, load.what]);
     }
     section(text, &format!("Contents of {}", partition.name), &rows);
 
-    let mut rows = vec![row!["INTID", "kind", "trigger", "source", "at first to"]];
+    let mut rows = vec![row!["INTID", "kind", "trigger", "source", "first to"]];
     for row in &guest.interrupts {
         let end = guest.ends.iter().find(|end| end.intid == Some(row.intid.into()));
         let to = match row.intid {

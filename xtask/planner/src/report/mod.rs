@@ -131,7 +131,7 @@ fn sizes(design: &Design) -> Rows {
     rows.push(row![design.rows, "plan: header and rows"]);
     rows.push(row![
         tables,
-        format!("plan: {} translation tables, equal ones once", tables / plan::PAGE)
+        format!("plan: {} translation tables, equal ones stored once", tables / plan::PAGE)
     ]);
     let pristine: u64 = design.places.pristine.iter().map(|range| range.size).sum();
     rows.push(row![

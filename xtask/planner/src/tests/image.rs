@@ -250,17 +250,17 @@ fn does_not_fit() {
     );
     assert_eq!(
         text(|s| s.partitions[1].memory[0].physical = Some(0x3f00_0000)),
-        "memory of control cannot be where it must: 0x3f000000 to 0x40ffffff is not free RAM of \
-         test-board"
+        "the `physical` address of control's memory is not free RAM: 0x3f000000 to 0x40ffffff is \
+         not free RAM of test-board"
     );
     assert_eq!(
         text(|s| s.partitions[0].device_tree = Some(0x4008_1000)),
-        "the device tree of sensor does not fit: the image at 0x40080000 has 5100 bytes, and the \
+        "the device tree of sensor does not fit: the image at 0x40080000 has 5100 bytes, but the \
          device tree is at 0x40081000"
     );
     assert_eq!(
         text(|s| s.partitions[0].memory[0].size = 0x8_1000),
-        "the image of sensor does not fit: at 0x40080000 it has 5100 bytes, which lie outside its \
+        "the image of sensor does not fit: at 0x40080000 it has 5100 bytes, which are outside its \
          memory"
     );
     assert_eq!(
@@ -270,13 +270,13 @@ fn does_not_fit() {
             physical: None,
             rom: false,
         })),
-        "partition control: memory at 0x9000000 (0x1000 bytes) lies over its emulated PL011 at \
+        "partition control: memory at 0x9000000 (0x1000 bytes) overlaps its emulated PL011 at \
          0x9000000"
     );
     assert_eq!(
         text(|s| s.partitions[1].interrupts[0].intid = 33),
-        "partition control: interrupt 33 is its emulated PL011's: pass another through, or write \
-         `console = false`"
+        "partition control: interrupt 33 belongs to its emulated PL011: pass through another one, \
+         or write `console = false`"
     );
 }
 
@@ -287,10 +287,10 @@ fn not_an_el2() {
         change(&mut elf);
         compile(&duo(), &elf).unwrap_err().to_string()
     };
-    assert_eq!(text(|elf| elf.truncate(10)), "EL2's executable is no 64-bit ELF");
+    assert_eq!(text(|elf| elf.truncate(10)), "EL2's executable is not a 64-bit ELF file");
     assert_eq!(
         text(|elf| elf[16] = 2),
-        "EL2's executable is no position-independent one for AArch64"
+        "EL2's executable is not position-independent code for AArch64"
     );
     assert_eq!(
         text(|elf| elf[0x1000 + 56] = 0),
@@ -298,7 +298,7 @@ fn not_an_el2() {
     );
     assert_eq!(
         text(|elf| elf[64 + 4] = 7),
-        "EL2's segment at 0x0 has permissions 0x7: text, rodata or data is known"
+        "EL2's segment at 0x0 has permissions 0x7, expected those of text, rodata or data"
     );
     assert_eq!(
         text(|elf| elf[64 + 56 + 17] = 0x30),

@@ -156,7 +156,7 @@ fn fixed_memory_lies_where_it_is_said() {
     system.partitions[0].memory[0].physical = Some(0x7d00_0000);
     assert_eq!(
         placed(&system).unwrap_err().to_string(),
-        "memory of control cannot be where it must: 0x7e000000 to 0x7fffffff is not free RAM of \
-         test-board"
+        "the `physical` address of control's memory is not free RAM: 0x7e000000 to 0x7fffffff is \
+         not free RAM of test-board"
     );
 }

@@ -27,7 +27,7 @@ fn says_what_was_compiled() {
         "samples sensor/0 control/0 64 KiB 10000/s, burst 32 0 core 0 to 2 128",
         "samples control/0 sensor/0 16 KiB 10000/s, burst 32 0 core 2 to 0 128",
         "HCR_EL2 = 0x18803c003f",
-        "VM = 0x1 stage 2 is what keeps a guest in its partition",
+        "VM = 0x1 stage 2 keeps a guest in its partition",
     ] {
         assert!(words.iter().any(|l| l == line), "{line} is not in\n{text}");
     }

@@ -208,7 +208,7 @@ fn refused() {
     );
     assert_eq!(
         text(&[mapping(1 << 31, 0, 0x1000, Access::Read)]),
-        "it: 0x80000000 lies outside 31 address bits"
+        "it: 0x80000000 is outside 31 address bits"
     );
     assert_eq!(
         text(&[mapping(1 << 48, 0, 0x1000, Access::Read)]),

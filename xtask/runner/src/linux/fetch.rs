@@ -90,7 +90,8 @@ fn current(folder: &Path, package: &str) -> Result<String> {
     let mut show = apt(folder, "apt-cache");
     show.args(["show", "--no-all-versions", package]);
     let output = ui::run(&format!("looking for {package}"), &mut show);
-    let output = output.with_context(|| format!("apt's sources have no {package} for arm64"))?;
+    let output =
+        output.with_context(|| format!("apt's sources do not list {package} for arm64"))?;
     Ok(dependency(&output).unwrap_or_else(|| package.to_string()))
 }
 
@@ -141,7 +142,7 @@ fn unpack(deb: &Path, pattern: &str, to: &Path) -> Result<bool> {
     // tar fails with a message if nothing matches; the check below decides.
     tar.stdin(pipe).stdout(file).stderr(Stdio::null()).status().context("cannot start tar")?;
     let whole = archive.wait().context("lost dpkg-deb")?;
-    ensure!(whole.success(), "{} is no package", deb.display());
+    ensure!(whole.success(), "{} is not a package", deb.display());
     let size = std::fs::metadata(to).map_or(0, |data| data.len());
     Ok(size > 0)
 }

@@ -50,7 +50,7 @@ impl Overrides {
             let Some(file) = file else { return Ok(None) };
             ensure!(
                 packages.iter().any(|package| wanted(package)),
-                "--{option}: no partition of {spec} takes Debian's; name {} in its manifest",
+                "--{option}: no partition of {spec} uses Debian's file; name {} in its manifest",
                 file.display()
             );
             let absolute = file.canonicalize();
@@ -126,7 +126,7 @@ fn board_tree(spec: &str) -> Option<String> {
 pub fn device_tree(name: &str) -> Result<PathBuf> {
     let parts = name.strip_prefix(SCHEME).and_then(|name| name.split_once('/'));
     let Some((package, file)) = parts.filter(|(package, _)| is_kernel(package)) else {
-        bail!("{name} is no device tree: write {SCHEME}{KERNEL}…/FILE.dtb");
+        bail!("{name} is not a device tree: write {SCHEME}{KERNEL}…/FILE.dtb");
     };
     // The file is kept next to the other files of the package.
     let cache = cache().join(file);

@@ -75,7 +75,7 @@ fn files_given_instead_must_stand_for_something() {
     assert!(file.is_absolute() && file.ends_with("README.md"));
 
     let error = given("duo", kernel(), None).expect_err("duo has none");
-    assert!(error.to_string().starts_with("--kernel: no partition of duo takes Debian's"));
+    assert!(error.to_string().starts_with("--kernel: no partition of duo uses Debian's file"));
     let error = given("linux", None, Some("absent".into())).expect_err("no such file");
     assert_eq!(error.to_string(), "--initrd: cannot read absent");
     assert!(given("duo", None, None).is_ok());

@@ -59,7 +59,9 @@ pub fn ends<'a>(
             _ if outcome.timed_out && !console.started => {
                 format!("partitions did not start within {} s; {last}", outcome.time.as_secs())
             }
-            _ if outcome.timed_out => format!("no end after {} s; {last}", outcome.time.as_secs()),
+            _ if outcome.timed_out => {
+                format!("no end line after {} s; {last}", outcome.time.as_secs())
+            }
             Some(status) if !status.success() => {
                 format!("QEMU ended early ({status}){}", words(&outcome.stderr))
             }
@@ -74,7 +76,7 @@ pub fn ends<'a>(
     }
     match outcome.status {
         Some(status) if !status.success() => {
-            Err(format!("QEMU ended badly ({status}){}", words(&outcome.stderr)))
+            Err(format!("QEMU failed ({status}){}", words(&outcome.stderr)))
         }
         None if outcome.timed_out => {
             Err(format!("the machine did not power off within {} s", outcome.time.as_secs()))

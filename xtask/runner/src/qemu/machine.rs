@@ -147,7 +147,7 @@ pub fn run(
         _ => None,
     };
     if raw.is_some() {
-        eprintln!("Ctrl-A x leaves, Ctrl-A ? says who gets what is typed");
+        eprintln!("Ctrl-A x quits, Ctrl-A ? shows which partition has the input");
     }
 
     let mut console = Console::new(nonce).watching(watch);

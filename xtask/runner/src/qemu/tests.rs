@@ -42,7 +42,7 @@ fn every_way_a_run_can_go() {
     let end = "bulkhead: end 0123456789abcdef sensor=off control=off\r\n";
     assert_eq!(verdict(end, Some(0)), "verdict: PASS: sensor off, control off");
     let cases = [
-        (end, Some(1), "QEMU ended badly (exit status: 1): qemu: a word"),
+        (end, Some(1), "QEMU failed (exit status: 1): qemu: a word"),
         (end, None, "the machine did not power off within 7 s"),
         ("", Some(1), "QEMU ended early (exit status: 1): qemu: a word"),
         (
@@ -356,11 +356,11 @@ fn lines_without_names_settle_nothing() {
 fn until_ends_a_run_at_any_line() {
     let watch = || watching([None, Some("ASSERT")], Some("login: "));
     for text in ["[sensor] login: ", "bulkhead: login: x\r\n", "login: "] {
-        assert_eq!(watched(watch(), text, None), "verdict: PASS: a line holds \"login: \"");
+        assert_eq!(watched(watch(), text, None), "verdict: PASS: a line contains \"login: \"");
     }
     assert_eq!(
         watched(watch(), OFF, Some(0)),
-        "verdict: FAIL: sensor off, control off; no line held \"login: \""
+        "verdict: FAIL: sensor off, control off; no line contained \"login: \""
     );
     assert_eq!(
         watched(watch(), "[control] ASSERT\r\nlogin: ", None),
@@ -375,6 +375,6 @@ fn until_ends_a_run_at_any_line() {
     late.console.feed(format!("{EL2}{}\r\n", ::console::STARTED).as_bytes());
     assert!(late.console.started);
     let why = judge(&PAIR, &late).to_string();
-    assert!(why.starts_with("verdict: FAIL: no end after 7 s; "), "{why}");
-    assert!(why.ends_with("; no line held \"login: \""), "{why}");
+    assert!(why.starts_with("verdict: FAIL: no end line after 7 s; "), "{why}");
+    assert!(why.ends_with("; no line contained \"login: \""), "{why}");
 }

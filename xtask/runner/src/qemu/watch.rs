@@ -134,7 +134,7 @@ impl Watch {
             return Some(Verdict::Fail(why));
         }
         if let Some(text) = &self.until {
-            let seen = || Verdict::Pass(format!("a line holds {text:?}"));
+            let seen = || Verdict::Pass(format!("a line contains {text:?}"));
             return self.until_seen.then(seen);
         }
         let mut passes = self.partitions.iter().filter(|p| p.pass.is_some());
@@ -152,7 +152,7 @@ impl Watch {
     /// Returns the text that did not come.
     pub fn missing(&self) -> Option<String> {
         if let Some(text) = self.until.as_ref().filter(|_| !self.until_seen) {
-            return Some(format!("no line held {text:?}"));
+            return Some(format!("no line contained {text:?}"));
         }
         self.partitions.iter().find_map(|partition| {
             let text = partition.pass.as_ref()?;
@@ -185,5 +185,5 @@ fn said(line: &str) -> &str {
 /// `about` says so.
 pub fn halt<'a>(about: &'a str, name: &str) -> Option<&'a str> {
     let why = about.strip_prefix(name)?.strip_prefix(": ")?;
-    ["halted", "gave the partition up"].iter().any(|word| why.contains(word)).then_some(why)
+    ["halted", "reported failure"].iter().any(|word| why.contains(word)).then_some(why)
 }

@@ -107,8 +107,8 @@ fn operations(figures: &Figures) -> Section {
         text: "EL2 instructions of each operation, from vector to ERET, on the shipped release \
                binary; bytes and source lines in the last two rows. The peers were measured the \
                same way, with a GICv3. With a GICv2 the bound is the better peer's figure; \
-               operations from trap to handler count all of both cores there. HW = 0: what a GICv2 \
-               that is not a GIC-400 pays more, QEMU's too."
+               operations from trap to handler count all of both cores there. HW = 0: the extra \
+               cost of a GICv2 that is not a GIC-400, such as QEMU's."
             .into(),
         tables: vec![table],
         plots: Vec::new(),
@@ -185,8 +185,9 @@ fn pings(figures: &Figures) -> Section {
         text: format!(
             "Instructions of all cores, one after the other: each side sleeps or looks while the \
              other works, so this is the path from the sender's first instruction until the \
-             message, or its answer of the same size, has been copied out. The way to sleep after \
-             ringing is in it. EL2's share and its entries are those of a round trip, all cores.\n\
+             message, or its answer of the same size, has been copied out. It includes the way to \
+             sleep after ringing. EL2's share and its entries are those of a round trip, all \
+             cores.\n\
              \nA doorbell there and back without a message: {direct} instructions direct, \
              {relayed} relayed ({ratio} times), of them {el2_direct} and {el2_relayed} of EL2."
         ),
@@ -204,23 +205,24 @@ fn streams(figures: &Figures) -> Section {
         ("doorbells", "doorbells"),
     ];
     let rates = [
-        ("bytes", "bytes a thousand instructions"),
-        ("pipelined", "bytes a thousand of the busiest core"),
+        ("bytes", "bytes per thousand instructions"),
+        ("pipelined", "bytes per thousand of the busiest core"),
     ];
     let mut tables = by_wait(figures, "stream", &columns);
     tables.extend(by_wait(figures, "stream", &rates));
-    let mut plots_ = plots(figures, "stream", "bytes", "Bytes a thousand instructions, all cores");
+    let mut plots_ =
+        plots(figures, "stream", "bytes", "Bytes per thousand instructions, all cores");
     plots_.extend(plots(
         figures,
         "stream",
         "pipelined",
-        "Bytes a thousand instructions of the busiest core",
+        "Bytes per thousand instructions of the busiest core",
     ));
     Section {
         title: "In a stream".into(),
-        text: "Sixty messages a batch, in a ring with room for two. Per message: instructions of \
-               all cores; those of the core that has the most to do, which bounds the throughput \
-               when all cores work at once; EL2's share; EL2 entries; doorbells."
+        text: "Sixty messages per batch, in a ring with room for two. Per message: instructions \
+               of all cores; those of the busiest core, which bounds the throughput when all cores \
+               work at once; EL2's share; EL2 entries; doorbells."
             .into(),
         tables,
         plots: plots_,
@@ -232,10 +234,10 @@ fn relay_wins(figures: &Figures) -> Section {
     let costs = [
         ("ping", "round-trip", "round trip"),
         ("ping", "one-way", "one way"),
-        ("stream", "instructions", "instructions a message"),
+        ("stream", "instructions", "instructions per message"),
         ("stream", "busiest", "instructions of the busiest core"),
-        ("stream", "entries", "EL2 entries a message"),
-        ("stream", "doorbells", "doorbells a message"),
+        ("stream", "entries", "EL2 entries per message"),
+        ("stream", "doorbells", "doorbells per message"),
     ];
     let mut table =
         Table { head: words(&["what", "wait", "bytes", "direct", "relayed"]), rows: Vec::new() };
@@ -263,12 +265,12 @@ fn relay_wins(figures: &Figures) -> Section {
     }
     let same = table.rows.len() - less;
     Section {
-        title: "Where the relay needs no more".into(),
+        title: "Where the relay does not need more".into(),
         text: format!(
             "Of {compared} comparisons above, the relayed path needs less in {less} and the same \
              in {same}. With a core of its own the relay works while source and sink do: where one \
              of these has more to do than the relay, messages flow as fast through it as without, \
-             though each is under way longer and all cores together do more."
+             although each takes longer and all cores together do more."
         ),
         tables: match table.rows.len() {
             0 => Vec::new(),
@@ -363,8 +365,8 @@ fn flood(figures: &Figures) -> Section {
     Section {
         title: "Compute cores beside full channels".into(),
         text: format!(
-            "{} messages went over four channels between the comm cores of two partitions. Their \
-             two compute cores took {} interrupts of their own meanwhile, and EL2 entered them {} \
+            "{} messages went over four channels between the comm cores of two partitions. During \
+             this time their two compute cores took {} own interrupts, and EL2 entered them {} \
              times because of a neighbour.",
             text("messages"),
             text("own-interrupts"),

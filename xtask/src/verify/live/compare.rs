@@ -165,7 +165,7 @@ impl Standard {
                 text +=
                     "\n    the guest there runs with other tables, or another VMID, than verified"
             }
-            "VBAR_EL2" => text += "\n    exceptions there go elsewhere than to EL2's vectors",
+            "VBAR_EL2" => text += "\n    exceptions there do not go to EL2's vectors",
             _ => {}
         }
         text
@@ -203,7 +203,8 @@ impl Standard {
 /// Returns EL2's segments after EL2 has moved to `base`: the address is added to the values in its
 /// executable.
 fn relocated(el2_elf: &[u8], segments: &[u8], base: u64) -> Result<Vec<u8>> {
-    let elf = ElfFile64::<LittleEndian>::parse(el2_elf).context("EL2's executable is no ELF")?;
+    let elf =
+        ElfFile64::<LittleEndian>::parse(el2_elf).context("EL2's executable is not an ELF file")?;
     let mut bytes = segments.to_vec();
     for (at, relocation) in elf.dynamic_relocations().into_iter().flatten() {
         let word = bytes.get_mut(at as usize..at as usize + 8);

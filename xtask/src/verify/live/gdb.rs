@@ -97,7 +97,7 @@ impl Gdb {
                 Some((b'm', more)) => text.extend(more),
                 Some((b'l', last)) => {
                     text.extend(last);
-                    return String::from_utf8(text).context("QEMU's description is no text");
+                    return String::from_utf8(text).context("QEMU's description is not text");
                 }
                 _ => bail!("QEMU has no {name}"),
             }
@@ -134,7 +134,7 @@ impl Gdb {
     /// If QEMU is gone.
     pub fn interrupt(&mut self) -> Result<Stop> {
         self.stream.write_all(&[BREAK]).context("lost QEMU")?;
-        self.wait(PATIENCE)?.context("the machine does not stop")
+        self.wait(PATIENCE)?.context("the machine did not stop")
     }
 
     /// Ends QEMU.
@@ -152,11 +152,11 @@ impl Gdb {
         let mut answer = self.command(&format!("qRcmd,{digits}"))?;
         let mut said = Vec::new();
         while let Some((b'O', more)) = answer.split_first().filter(|_| answer != b"OK") {
-            said.extend(hex(more).context("QEMU's monitor says no text")?);
+            said.extend(hex(more).context("QEMU's monitor does not answer in text")?);
             let next = self.receive(PATIENCE)?;
-            answer = next.with_context(|| format!("QEMU does not end `{words}`"))?;
+            answer = next.with_context(|| format!("QEMU does not finish `{words}`"))?;
         }
-        ensure!(answer == b"OK", "QEMU does not take `{words}`");
+        ensure!(answer == b"OK", "QEMU does not accept `{words}`");
         Ok(String::from_utf8_lossy(&said).trim().to_owned())
     }
 
@@ -171,12 +171,12 @@ impl Gdb {
     /// If there is no such core or register.
     pub fn register(&mut self, core: u32, name: &str) -> Result<u64> {
         let number = self.registers.get(name).copied();
-        let number = number.with_context(|| format!("QEMU does not tell {name}"))?;
+        let number = number.with_context(|| format!("QEMU does not report {name}"))?;
         let answer = self.command(&format!("Hg{:x}", core + 1))?;
         ensure!(answer == b"OK", "the machine has no core {core}");
         let digits = self.command(&format!("p{number:x}"))?;
         let bytes = hex(&digits).filter(|bytes| bytes.len() == 8);
-        let bytes = bytes.with_context(|| format!("QEMU does not tell {name} of core {core}"))?;
+        let bytes = bytes.with_context(|| format!("QEMU does not report {name} of core {core}"))?;
         Ok(u64::from_le_bytes(bytes.try_into().unwrap_or_default()))
     }
 
@@ -205,7 +205,7 @@ impl Gdb {
         let bytes = std::fs::read(&self.exchange).unwrap_or_default();
         ensure!(
             said.is_empty() && bytes.len() as u64 == size,
-            "cannot read {size:#x} bytes of memory at {address:#x} by way of {file}: {said}"
+            "cannot read {size:#x} bytes of memory at {address:#x} through {file}: {said}"
         );
         Ok(bytes)
     }

@@ -50,7 +50,7 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
         if row.peer_core != NO_CORE {
             let wait = manifest.wait(peer).word();
             let what =
-                format!("{other} waits by {wait}, and a doorbell rings core {found} of the plan");
+                format!("{other} waits by {wait}, but a doorbell rings core {found} of the plan");
             findings.add(Claim::Channels, &place, &who, what);
         }
     } else if found != target {
@@ -60,7 +60,7 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
                 let what = format!("{}, a {} core", context.core_name(found), class.word());
                 (what, Some(context.name(p)))
             }
-            false => (format!("core {found} of the plan, which is none"), None),
+            false => (format!("core {found}, which the plan does not have"), None),
         };
         let mut who = who.to_vec();
         who.extend(whose.filter(|name| !who.contains(name)));
@@ -75,18 +75,19 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
     };
     if found < context.cores.len() && !comm(found) {
         let rung = context.core_name(found);
-        let what = format!("a doorbell rings {rung}, which is no comm core");
+        let what = format!("a doorbell rings {rung}, which is not a comm core");
         findings.add(Claim::Channels, &place, &who, what);
     }
     if manifest.wait(end) != Wait::Doorbell {
-        let what = "its doorbell's INTID, of which it takes none,";
+        let what = "its doorbell's INTID (it takes no doorbells)";
         findings.expect(Claim::Channels, &place, &who, what, row.intid, 0);
     } else if row.intid < FIRST_SPI {
-        let what = format!("its doorbell's INTID is {}, which is no SPI", row.intid);
+        let what = format!("its doorbell's INTID is {}, which is not an SPI", row.intid);
         findings.add(Claim::Channels, &place, &who, what);
     } else if row.intid == context.board().console.intid {
         // On the console's core, EL2 would take the UART's interrupt for the guest's.
-        let what = format!("its doorbell's INTID is {}, which is the console UART's", row.intid);
+        let what =
+            format!("its doorbell's INTID is {}, which belongs to the console UART", row.intid);
         findings.add(Claim::Channels, &place, &who, what);
     }
     let channel = &manifest.channel[end.channel];
@@ -108,11 +109,11 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
     // The tables of both sides map their addresses to the same pages.
     let what = match (context.region(end), received(context, end)) {
         (Some(sent), Some(received)) if sent.base != received => format!(
-            "{name} sends by pages at {:#x}, {other} receives by pages at {received:#x}",
+            "{name} sends through pages at {:#x}, {other} receives through pages at {received:#x}",
             sent.base
         ),
         // Every other claim about the pages starts from their physical address.
-        (None, _) => format!("neither {name} nor {other} has the pages that {name} sends by"),
+        (None, _) => format!("neither {name} nor {other} has the pages through which {name} sends"),
         _ => return,
     };
     findings.add(Claim::Channels, &place, &who, what);

@@ -182,7 +182,7 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
     }
     check_policy(context, p, findings);
     if row.colour != 0 && !(31..=36).contains(&row.colour) {
-        let what = format!("the colour of its console is {}: 0 or 31 to 36 are", row.colour);
+        let what = format!("the colour of its console is {}, must be 0 or 31 to 36", row.colour);
         findings.add(Claim::Cores, &place, &who, what);
     }
 }

@@ -96,7 +96,7 @@ fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
         let uart = paged(context.board().console.regs);
         list.push(Mapping::device(uart, "the console's UART"));
         for page in context.board().power_off_pages() {
-            list.push(Mapping::device(page, "what switches the board off"));
+            list.push(Mapping::device(page, "the power-off register"));
         }
     }
     list

@@ -29,7 +29,7 @@ pub fn check(
         };
         for mapping in declared.iter().filter(hit) {
             let place = format!("IPA {}", range(mapping.input, mapping.size));
-            let what = format!("{} lies over {what}", mapping.what);
+            let what = format!("{} overlaps {what}", mapping.what);
             findings.add(Claim::Stage2, place, &[name], what);
         }
     }
@@ -113,22 +113,22 @@ pub fn check_devices(context: &Context<'_>, findings: &mut Findings) -> Vec<Stri
             let who = [context.name(p)];
             if declared.dma.is_none() {
                 let what = format!(
-                    "device {name} writes memory by itself, and no SMMU confines it: it reaches \
-                     all of RAM"
+                    "device {name} writes memory by DMA, and there is no SMMU that confines it: it \
+                     reaches all of RAM"
                 );
                 findings.add(Claim::Ownership, place, &who, what);
                 continue;
             }
             for piece in row.memory.iter().filter(|piece| piece.ipa != piece.base) {
                 let what = format!(
-                    "device {name} takes guest addresses for physical ones, and {:#x} lies at \
+                    "device {name} uses guest addresses as physical addresses, but {:#x} is at \
                      {:#x}",
                     piece.ipa, piece.base
                 );
                 findings.add(Claim::Ownership, &place, &who, what);
             }
             trusted.push(format!(
-                "device {name} of {}: it writes memory by itself and reaches all of RAM",
+                "device {name} of {}: it writes memory by DMA and reaches all of RAM",
                 who[0]
             ));
         }
@@ -151,7 +151,8 @@ pub fn check_clears(context: &Context<'_>, findings: &mut Findings) {
                 list.join(" ")
             };
             let what = format!(
-                "before any guest runs its core clears {}, must be the channel pages it writes: {}",
+                "before any guest runs, its core clears {}, must be the channel pages that it \
+                 writes: {}",
                 shown(&found),
                 shown(&must)
             );

@@ -127,7 +127,7 @@ fn owners(context: &Context<'_>, findings: &mut Findings) {
                     Claim::Interrupts,
                     &place,
                     &who,
-                    "it is the console UART's, which is EL2's",
+                    "it belongs to the console UART, which EL2 owns",
                 );
             }
             if intid >= gic.intids {

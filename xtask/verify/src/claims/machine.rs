@@ -81,7 +81,7 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
     findings.expect(Claim::Cores, "Header", &["EL2"], what, header.console_core as usize, console);
     let number = context.manifest().console_core;
     if context.cores.get(console) != Some(&number) {
-        let what = format!("core {number}, which drains the console, is no partition's");
+        let what = format!("core {number} drains the console, but no partition owns it");
         findings.add(Claim::Cores, "Header", &["EL2"], what);
     } else {
         let (p, _, class) = context.owner(console);

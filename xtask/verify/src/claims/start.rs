@@ -14,7 +14,7 @@ pub fn check(context: &Context<'_>, p: usize, findings: &mut Findings) {
     start.tree();
     start.program();
     for load in std::mem::take(&mut start.left) {
-        start.add(&load, "nothing declared is copied there".into());
+        start.add(&load, "the manifest does not declare this load".into());
     }
 }
 
@@ -61,12 +61,12 @@ impl<'a> Start<'_, 'a> {
                     && all(load) <= m.size - (load.target - m.base)
             };
             if !self.memory().iter().any(inside) {
-                self.add(load, "it lies outside one piece of the partition's memory".into());
+                self.add(load, "it is not within one piece of the partition's memory".into());
             }
             let last = load.source.checked_add(load.size);
             if load.source < pristine || last.is_none_or(|last| last > end) {
                 let source = range(load.source, load.size);
-                self.add(load, format!("its source {source} is no pristine image"));
+                self.add(load, format!("its source {source} is not a pristine image"));
             }
         }
         for pair in sorted.windows(2) {
@@ -134,7 +134,7 @@ impl<'a> Start<'_, 'a> {
         let must = declared.device_tree.unwrap_or(dtb);
         self.findings.expect(Claim::Start, &place, &who, what, dtb, must);
         if !dtb.is_multiple_of(8) {
-            let what = format!("its device tree lies at {dtb:#x}, not at a multiple of 8");
+            let what = format!("its device tree is at {dtb:#x}, not at a multiple of 8");
             self.findings.add(Claim::Start, &place, &who, what);
         }
         if declared.device_tree.is_none() {
@@ -143,7 +143,7 @@ impl<'a> Start<'_, 'a> {
         let Some((load, bytes)) = self.take(dtb, "device tree") else {
             return;
         };
-        let what = "the number of zeros behind its device tree";
+        let what = "the number of zeros after its device tree";
         self.findings.expect(Claim::Start, &place, &who, what, load.clear, 0);
         let place = format!("device tree of {} at IPA {dtb:#x}", self.name());
         let found = match tree::Node::read(bytes) {

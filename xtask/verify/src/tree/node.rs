@@ -57,7 +57,8 @@ impl Node {
         if let Some((_, value)) = own.next() {
             let cell = value.as_slice().try_into().ok().map(u32::from_be_bytes);
             let number = cell.filter(|number| !NO_PHANDLES.contains(number));
-            let number = number.ok_or_else(|| format!("{path}/ has {value:02x?} for a phandle"))?;
+            let number =
+                number.ok_or_else(|| format!("{path}/ has the invalid phandle {value:02x?}"))?;
             if own.next().is_some() {
                 return Err(format!("{path}/ has two phandles"));
             }
@@ -87,7 +88,10 @@ impl Node {
             *value = match targets {
                 Some(targets) => self::references(targets.into_iter()),
                 None => {
-                    return Err(format!("{path}/: {name} = {} leads nowhere", shown(name, value)));
+                    return Err(format!(
+                        "{path}/: {name} = {} refers to a node that does not exist",
+                        shown(name, value)
+                    ));
                 }
             };
         }
@@ -130,10 +134,10 @@ impl Node {
         }
         for (n, (name, value)) in found.properties.iter().enumerate() {
             if self.property(name).is_none() {
-                report(at, format!("{name} = {} has no reason to be there", shown(name, value)));
+                report(at, format!("{name} = {} is not expected", shown(name, value)));
             }
             if found.properties[..n].iter().any(|(known, _)| known == name) {
-                report(at, format!("{name} is there twice"));
+                report(at, format!("{name} appears twice"));
             }
         }
         for must in &self.children {
@@ -146,10 +150,10 @@ impl Node {
         for (n, child) in found.children.iter().enumerate() {
             let path = format!("{path}/{}", child.name);
             if self.child(&child.name).is_none() {
-                report(&path, "the node has no reason to be there".into());
+                report(&path, "the node is not expected".into());
             }
             if found.children[..n].iter().any(|known| known.name == child.name) {
-                report(&path, "the node is there twice".into());
+                report(&path, "the node appears twice".into());
             }
         }
     }

@@ -15,7 +15,7 @@ const LARGEST: usize = 2 << 20;
 pub fn check(bytes: &[u8]) -> Result<(), String> {
     let word = |at: usize| -> Result<usize, String> {
         let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
-        let word = word.ok_or("a device tree cut short")?;
+        let word = word.ok_or("the device tree is cut short")?;
         Ok(u32::from_be_bytes(*word) as usize)
     };
     let mut header = [0; 10];
@@ -48,7 +48,7 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
             (Some(gap), Some(next)) if known && (end == 0 || gap.iter().all(|&b| b == 0)) => {
                 end = next
             }
-            _ => return Err(format!("its block at {start:#x} is not where it belongs")),
+            _ => return Err(format!("its block at {start:#x} is not at its place")),
         }
     }
     if bytes[end..].iter().any(|&byte| byte != 0) || bytes[reserved..reserved + 16] != [0; 16] {
@@ -69,7 +69,7 @@ fn structure_block(mut rest: &[u8], strings: &[u8]) -> Result<(), String> {
             1 if depth < DEEPEST && (depth > 0 || !open) => {
                 let length = name(rest)?;
                 if (length == 0) != (depth == 0) {
-                    return Err("the root alone has no name".into());
+                    return Err("only the root has no name".into());
                 }
                 take(&mut rest, length + 1)?;
                 (depth, open) = (depth + 1, true);
@@ -87,21 +87,23 @@ fn structure_block(mut rest: &[u8], strings: &[u8]) -> Result<(), String> {
                 take(&mut rest, length as usize)?;
             }
             9 if depth == 0 && rest.is_empty() => return Ok(()),
-            token => return Err(format!("token {token} where it makes no tree")),
+            token => return Err(format!("token {token} is not valid at this place")),
         }
         if depth == 0 {
             // The root has ended: only the end token may follow.
             return match (take_word(&mut rest)?, rest.is_empty()) {
-                (9, true) if unnamed.contains(&true) => Err("a string that names nothing".into()),
+                (9, true) if unnamed.contains(&true) => {
+                    Err("a string that does not name a property".into())
+                }
                 (9, true) => Ok(()),
-                _ => Err("something follows the root".into()),
+                _ => Err("tokens follow the root".into()),
             };
         }
     }
 }
 
 fn take_word(rest: &mut &[u8]) -> Result<u32, String> {
-    let (word, tail) = rest.split_first_chunk().ok_or("a device tree cut short")?;
+    let (word, tail) = rest.split_first_chunk().ok_or("the device tree is cut short")?;
     *rest = tail;
     Ok(u32::from_be_bytes(*word))
 }
@@ -109,7 +111,7 @@ fn take_word(rest: &mut &[u8]) -> Result<u32, String> {
 /// Takes bytes and their padding to a word.
 fn take(rest: &mut &[u8], length: usize) -> Result<(), String> {
     let padded = length.checked_next_multiple_of(4).filter(|&padded| padded <= rest.len());
-    let (all, tail) = rest.split_at(padded.ok_or("a device tree cut short")?);
+    let (all, tail) = rest.split_at(padded.ok_or("the device tree is cut short")?);
     *rest = tail;
     match all[length..].iter().all(|&byte| byte == 0) {
         true => Ok(()),
@@ -122,6 +124,6 @@ fn name(bytes: &[u8]) -> Result<usize, String> {
     let length = bytes.iter().position(|&byte| byte == 0).ok_or("a name without an end")?;
     match bytes[..length].iter().all(u8::is_ascii_graphic) {
         true => Ok(length),
-        false => Err("a name of more than letters".into()),
+        false => Err("a name with characters that are not printable".into()),
     }
 }
