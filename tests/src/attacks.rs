@@ -135,6 +135,7 @@ pub const CASES: &[Case] = &[
     gicv2("attack/irq-flood-gicv2", answered!("irq-flood")),
     gicv2("attack/mmio-odd-gicv2", answered!("mmio-odd")),
     gicv2("attack/cpu-suspend-gicv2", answered!("cpu-suspend")),
+    answered!("watchdog"),
     // These calls stop only their caller.
     attack!("cpu-off", "off", "[chaos] attack cpu-off:"),
     attack!("smc-off", "off", "[chaos] attack smc-off:"),

@@ -3,8 +3,8 @@
 use alloc::string::String;
 use core::arch::asm;
 
-use abi::{call, error, query, smccc};
-use rt::{Tree, hv, psci, timer};
+use abi::{call, error, query, smccc, watchdog};
+use rt::{Tree, hv, interrupt, psci, timer};
 
 use crate::format;
 use crate::probe::{EC_UNDEFINED, Outcome, execute};
@@ -78,12 +78,14 @@ pub fn cpu_on_foreign(_: &Tree) -> String {
 }
 
 /// Calls that stop the caller, or put it to sleep.
-const STOPPERS: [u32; 7] = [
+const STOPPERS: [u32; 9] = [
     psci::CPU_SUSPEND,
     psci::CPU_SUSPEND & !(1 << 30),
     psci::CPU_OFF,
     psci::SYSTEM_OFF,
     psci::SYSTEM_RESET,
+    psci::SYSTEM_RESET2,
+    psci::SYSTEM_RESET2 | 1 << 30,
     call::FAIL,
     call::RING,
 ];
@@ -93,8 +95,7 @@ fn specified(function: u32) -> bool {
     // PSCI has 0x00 to 0x1f of the standard service (DEN 0028, section 7).
     let psci = function & !(1 << 30) & !0x1f == 0x8400_0000;
     let others = [smccc::VERSION, smccc::ARCH_FEATURES, smccc::VENDOR_UID, smccc::VENDOR_REVISION];
-    psci || others.contains(&function)
-        || (call::VERSION..=call::EL2_INSTRUCTIONS).contains(&function)
+    psci || others.contains(&function) || (call::VERSION..=call::WATCHDOG).contains(&function)
 }
 
 /// All function numbers: 64 owners, fast and yielding, 32 and 64 bit, 1024 functions and the edges.
@@ -140,6 +141,55 @@ pub fn hvc_all(_: &Tree) -> String {
 
 pub fn smc_all(_: &Tree) -> String {
     every(smc)
+}
+
+/// Sets the watchdog in every wrong and right way, and survives it.
+pub fn set_watchdog(_: &Tree) -> String {
+    const DAY: u64 = 24 * 60 * 60 * 1_000_000;
+    const REFUSED: i64 = -2;
+    let mut answers = 0;
+    let mut must = |what: &str, x0: u64, wanted: i64| {
+        if x0 as i64 != wanted {
+            rt::fail!("{what} answered {x0:#x}");
+        }
+        answers += 1;
+    };
+    let bulkhead = |time| hv::hvc(call::WATCHDOG.into(), [time, 0, 0])[0];
+    for time in [DAY + 1, u64::MAX, 1 << 63, 1 << 32 << 16] {
+        must("WATCHDOG", bulkhead(time), error::BAD_ARGUMENT);
+    }
+    must("WATCHDOG", bulkhead(0), 0);
+    let linux = |command: u32, argument| smc(smccc::WATCHDOG.into(), [command.into(), argument, 0]);
+    let [x0, shortest, longest, _] = linux(watchdog::INIT, 0);
+    must("INIT", x0, 0);
+    if (shortest, longest) != (1, DAY / 1_000_000) {
+        rt::fail!("time-outs of {shortest} to {longest} s");
+    }
+    must("PET before a time-out", linux(watchdog::PET, 0)[0], REFUSED);
+    must("ENABLE before a time-out", linux(watchdog::ENABLE, 1)[0], REFUSED);
+    for seconds in [0, longest + 1, u32::MAX.into()] {
+        must("SET_TIMEOUT", linux(watchdog::SET_TIMEOUT, seconds)[0], REFUSED);
+    }
+    must("SET_TIMEOUT", linux(watchdog::SET_TIMEOUT, 2)[0], 0);
+    must("ENABLE of 2", linux(watchdog::ENABLE, 2)[0], REFUSED);
+    must("ENABLE", linux(watchdog::ENABLE, 1)[0], 0);
+    let [x0, left, ..] = linux(watchdog::GET_TIMELEFT, 0);
+    must("GET_TIMELEFT", x0, 0);
+    if left > 2 {
+        rt::fail!("{left} s left of 2");
+    }
+    must("command 5", linux(5, 0)[0], REFUSED);
+    must("PET", linux(watchdog::PET, 0)[0], 0);
+    // Longer in all than the time-out.
+    for _ in 0..30 {
+        must("WATCHDOG", bulkhead(400_000), 0);
+        interrupt::wait_until(timer::now() + timer::milliseconds(20));
+    }
+    must("ENABLE of 0", linux(watchdog::ENABLE, 0)[0], 0);
+    must("WATCHDOG", bulkhead(10_000), 0);
+    must("WATCHDOG", bulkhead(0), 0);
+    interrupt::wait_until(timer::now() + timer::milliseconds(20));
+    format!("{answers} answers")
 }
 
 /// Executes HVC or SMC with an immediate, which is not a call.

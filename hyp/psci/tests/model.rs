@@ -34,7 +34,7 @@ fn functions_and_arguments() {
         (fid::SYSTEM_OFF | fid::SMC64, [0; 3], Return(ret::NOT_SUPPORTED)),
         (fid::SYSTEM_RESET, [0; 3], SystemReset),
         // MIGRATE, MIGRATE_INFO_UP_CPU, CPU_FREEZE, CPU_DEFAULT_SUSPEND, NODE_HW_STATE,
-        // SYSTEM_SUSPEND, SET_SUSPEND_MODE, STAT_RESIDENCY, STAT_COUNT, SYSTEM_RESET2, MEM_PROTECT,
+        // SYSTEM_SUSPEND, SET_SUSPEND_MODE, STAT_RESIDENCY, STAT_COUNT, MEM_PROTECT,
         // MEM_PROTECT_CHECK_RANGE, and numbers that are not PSCI calls.
         (0x8400_0005, [0; 3], Return(ret::NOT_SUPPORTED)),
         (0x8400_0007, [0; 3], Return(ret::NOT_SUPPORTED)),
@@ -46,7 +46,10 @@ fn functions_and_arguments() {
         (0x8400_000f, [0; 3], Return(ret::NOT_SUPPORTED)),
         (0xc400_0010, [0; 3], Return(ret::NOT_SUPPORTED)),
         (0xc400_0011, [0; 3], Return(ret::NOT_SUPPORTED)),
-        (0xc400_0012, [0; 3], Return(ret::NOT_SUPPORTED)),
+        (0x8400_0012, [HIGH, 7, 7], SystemReset),
+        (0xc400_0012, [0, 7, 7], SystemReset),
+        (0xc400_0012, [1, 0, 0], Return(ret::INVALID_PARAMETERS)),
+        (0x8400_0012, [0x8000_0000, 0, 0], Return(ret::INVALID_PARAMETERS)),
         (0x8400_0013, [0; 3], Return(ret::NOT_SUPPORTED)),
         (0xc400_0014, [0; 3], Return(ret::NOT_SUPPORTED)),
         (0x0400_0003, [1, ENTRY, 0], Return(ret::NOT_SUPPORTED)),
@@ -108,6 +111,8 @@ fn features_name_exactly_what_is_there() {
         0x8400_0008,
         0x8400_0009,
         0x8400_000a,
+        0x8400_0012,
+        0xc400_0012,
         0x8000_0000,
     ];
     let power = running(1);
