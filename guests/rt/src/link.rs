@@ -181,7 +181,7 @@ impl Link {
             if wait.ready {
                 return Ok(());
             }
-            if woken && self.has_restarted() {
+            if !self.producer.is_connected() && self.has_restarted() {
                 return Err(Error::Restarted);
             }
             if stopped {
@@ -317,7 +317,7 @@ impl Link {
     pub fn wait(&mut self, deadline: u64) -> Result<(), Error> {
         let (mut woken, mut stopped) = (false, false);
         while !self.wait_begin()? {
-            if woken && self.has_restarted() {
+            if !self.consumer.is_connected() && self.has_restarted() {
                 return Err(Error::Restarted);
             }
             if stopped {
@@ -342,7 +342,7 @@ impl Link {
     /// The peer broke the protocol.
     pub fn wait_for(&mut self, bytes: u32, deadline: u64) -> Result<bool, Error> {
         while !self.wait_begin_for(bytes)? {
-            if self.has_restarted() {
+            if !self.consumer.is_connected() && self.has_restarted() {
                 return Err(Error::Restarted);
             }
             let (word, seen) = (self.consumer.watch(), self.consumer.seen());

@@ -474,7 +474,10 @@ static inline void bulkhead_pause_(const struct bulkhead_channel *c, size_t offs
 #endif
 }
 
-/* Functions that waiting needs from the surrounding system. */
+/*
+ * Functions that waiting needs from the surrounding system. `sleep` must return for each doorbell
+ * of the channel, also one that another thread or channel has taken: the peer may have restarted.
+ */
 struct bulkhead_port {
 	/* Rings the channel: BULKHEAD_CALL_RING. */
 	void (*ring)(void *context);

@@ -181,12 +181,13 @@ impl<'a> Consumer<'a> {
         self.seen
     }
 
-    /// Returns an error unless the peer's word, when this end last looked, was of these two lives.
+    /// Returns whether the peer's word, when this end last looked, was of these two lives.
+    pub fn is_connected(&self) -> bool {
+        self.pair.swapped().index(self.seen).is_some()
+    }
+
     fn check_connection(&self) -> Result<(), Error> {
-        match self.pair.swapped().index(self.seen) {
-            Some(_) => Ok(()),
-            None => Err(Error::NotConnected),
-        }
+        if self.is_connected() { Ok(()) } else { Err(Error::NotConnected) }
     }
 
     /// Returns an error if the peer began a new life after this end last looked: what was read

@@ -193,7 +193,7 @@ impl<'a> Producer<'a> {
     }
 
     /// Returns whether the peer's word, when this end last looked, was of these two lives.
-    fn is_connected(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.pair.swapped().index(self.seen).is_some()
     }
 

@@ -64,8 +64,9 @@ pub enum Bank {
 pub trait Physical {
     /// Writes `mask` to word `word` of `bank`.
     fn write_bank(&mut self, bank: Bank, word: usize, mask: u32);
-    /// Waits until interrupts that were disabled arrive no more (`GICD_CTLR.RWP`, `GICR_CTLR.RWP`).
-    fn wait_for_disable(&mut self) {}
+    /// Waits until private interrupts that were disabled arrive no more (`GICR_CTLR.RWP`), and with
+    /// `shared` SPIs too (`GICD_CTLR.RWP`).
+    fn wait_for_disable(&mut self, _shared: bool) {}
     /// Reads `ISPENDR<word>`.
     fn pending(&self, word: usize) -> u32;
     /// Deactivates `intid`, whose end by the guest was reported (`GICC_DIR`; see

@@ -113,9 +113,12 @@ impl<'a, H: Hardware> Vcpu<'a, H> {
         for index in 0..words {
             self.write_bank(Bank::ClearEnable, index, self.word(index).physical.get());
         }
-        self.hardware.wait_for_disable();
+        self.hardware.wait_for_disable(self.own == 0);
         for index in 0..words {
             let physical = self.word(index).physical.get();
+            if physical == 0 {
+                continue;
+            }
             self.write_bank(Bank::ClearActive, index, physical);
             self.write_bank(Bank::ClearPending, index, physical);
             for number in Bits(physical) {

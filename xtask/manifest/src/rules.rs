@@ -278,8 +278,8 @@ pub const RULES: &[Rule] = &[
         "Without a limit a fault at the start would be repeated for ever; a limit of 0 is what \
          `halt` says."),
     rule("restart-window", M(restart::restart_window),
-        "The window of restarts is longer than the delay before one.",
-        "Otherwise each restart begins another window, and the limit is never reached."),
+        "All restarts that the limit allows fit in the window, with their delays.",
+        "Otherwise a restart begins another window, and the limit is never reached."),
     rule("restart-back-off", M(restart::restart_back_off),
         "The delay grows by a factor of 1 to 10.",
         "A factor of 0 would end the delay after the first restart; a large one makes the second \

@@ -56,9 +56,10 @@ pub trait GicDriver {
         None
     }
 
-    /// Waits until writes that disabled interrupts have taken effect, in the distributor and in the
-    /// registers at `private` (GICv2 has no such indication: a write takes effect at once).
-    fn wait_for_disable(_gicd: &Distributor, _private: u64) {}
+    /// Waits until writes that disabled interrupts have taken effect in the registers at `private`,
+    /// and in the distributor if it is given (GICv2 has no such indication: a write takes effect at
+    /// once).
+    fn wait_for_disable(_gicd: Option<&Distributor>, _private: u64) {}
 
     /// Returns the address of the registers whose word 0 is that of core `row`, on a machine whose
     /// distributor is at `gicd`.

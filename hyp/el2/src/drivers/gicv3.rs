@@ -163,8 +163,10 @@ impl GicDriver for Gicv3 {
         }
     }
 
-    fn wait_for_disable(gicd: &Distributor, private: u64) {
-        wait_for_write(gicd);
+    fn wait_for_disable(gicd: Option<&Distributor>, private: u64) {
+        if let Some(gicd) = gicd {
+            wait_for_write(gicd);
+        }
         let redistributor = distributor(private - SGI_FRAME);
         while redistributor.ctlr.get() & REDISTRIBUTOR_RWP != 0 {
             core::hint::spin_loop();

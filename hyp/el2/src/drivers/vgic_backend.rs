@@ -44,8 +44,8 @@ impl Physical for VgicBackend {
         barrier::dsb(barrier::SY);
     }
 
-    fn wait_for_disable(&mut self) {
-        Gic::wait_for_disable(distributor(self.gicd), self.private);
+    fn wait_for_disable(&mut self, shared: bool) {
+        Gic::wait_for_disable(shared.then(|| distributor(self.gicd)), self.private);
     }
 
     fn pending(&self, word: usize) -> u32 {

@@ -36,7 +36,7 @@ pub fn vcpu_off(cpu: &mut PerCpu) -> Next {
 /// WFI at EL2 does not wake for a virtual interrupt, so the caller checks this before each WFI.
 pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
     match until {
-        Until::Restarted => restart::is_due(cpu).then_some(Next::Reload),
+        Until::Restarted => restart::next(cpu),
         Until::Pending => vgic::vcpu(cpu).is_pending().then_some(Next::Resume),
         Until::Woken => vgic::vcpu(cpu).is_woken().then(|| {
             vgic::vcpu(cpu).forget_priorities();
@@ -63,6 +63,9 @@ pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
         console::end_partition(cpu);
         doorbell::notify_peers(cpu);
         restart::rest(cpu);
+    } else if restart::is_final(cpu) {
+        // It was to start again, and peers wait for that.
+        doorbell::notify_peers(cpu);
     }
     restart::set_deadline(cpu);
 }
@@ -92,6 +95,10 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
             line.str("missed its watchdog");
             (state::HALTED, policy.on_fault)
         }
+        Stop::Device => {
+            line.str("a device does not fall silent: halted");
+            (state::HALTED, ACTION_HALT)
+        }
         Stop::Fault => {
             describe_fault(cpu, &mut line);
             (state::HALTED, policy.on_fault)
@@ -109,11 +116,12 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
     let restarts = plan.as_ref().is_some_and(Planned::is_allowed);
     let to = if restarts { state::RESTARTING } else { to };
     // If several vCPUs stop their partition at once, one wins and the others do nothing here. A
-    // partition between two lives can still be stopped with the system, or by a defect of EL2.
+    // partition between two lives can still be stopped for good; it may start between two tries.
     let partition = cpu.row.partition as usize;
-    let is_final = is_ending || matches!(stop, Stop::Defect);
-    let mut from = [state::RUNNING, state::RESTARTING].into_iter().take(1 + usize::from(is_final));
-    if !from.any(|from| cpu.shared.change_state(partition, from, to)) {
+    let is_final = is_ending || matches!(stop, Stop::Defect | Stop::Device);
+    let tries = if is_final { 3 } else { 1 };
+    let from = [state::RUNNING, state::RESTARTING, state::RUNNING];
+    if !from.into_iter().take(tries).any(|from| cpu.shared.change_state(partition, from, to)) {
         return;
     }
     cpu.state.power.halt_all();

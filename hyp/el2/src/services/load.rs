@@ -43,10 +43,10 @@ pub enum Step {
     Done,
 }
 
-/// Does one step of loading the partition of `cpu`, and returns the next one. Each core of the
-/// partition begins with [`Step::Fill`], with its loading tables in use and its counters zero. A
-/// step that returns itself waits for other cores.
-pub fn step(cpu: &PerCpu, step: Step) -> Step {
+/// Does one step of loading the partition of `cpu`, of at most `chunks` chunks, and returns the
+/// next one. Each core of the partition begins with [`Step::Fill`], with its loading tables in use
+/// and its counters zero. A step that returns itself waits for other cores.
+pub fn step(cpu: &PerCpu, step: Step, chunks: usize) -> Step {
     let (plan, row) = (&cpu.plan, cpu.row);
     let Some(loading) = cpu.shared.global.loading.get(row.partition as usize) else {
         return Step::Done;
@@ -57,34 +57,34 @@ pub fn step(cpu: &PerCpu, step: Step) -> Step {
     };
     let have_arrived = |rounds| loading.arrived.load(Acquire) >= rounds * cpu.vcpus.len() as u32;
     match step {
-        Step::Fill => match next(&loading.filled) {
-            Some(range) => {
+        Step::Fill => {
+            for _ in 0..chunks {
+                let Some(range) = next(&loading.filled) else {
+                    // SAFETY: the row's running root; this core no longer accesses the filled
+                    // memory through the loading tables.
+                    unsafe { cache::switch_el2_tables(row.ttbr_run) };
+                    arrive(&loading.arrived);
+                    return Step::Filled;
+                };
                 fill(plan.slice(cpu.partition.loads), range);
-                Step::Fill
             }
-            None => {
-                // SAFETY: the row's running root; this core no longer accesses the filled memory
-                // through the loading tables.
-                unsafe { cache::switch_el2_tables(row.ttbr_run) };
-                arrive(&loading.arrived);
-                Step::Filled
-            }
-        },
+            Step::Fill
+        }
         Step::Filled if have_arrived(1) => Step::Clean,
-        Step::Clean => match next(&loading.cleaned) {
-            Some(Range { base, size }) => {
+        Step::Clean => {
+            for _ in 0..chunks {
+                let Some(Range { base, size }) = next(&loading.cleaned) else {
+                    cache::invalidate_instructions();
+                    arrive(&loading.arrived);
+                    return Step::Cleaned;
+                };
                 // SAFETY: the row's two roots, of which the first maps the partition's memory.
                 unsafe {
                     cache::clean_invalidate_unmapped(base, size, row.ttbr_load, row.ttbr_run);
                 }
-                Step::Clean
             }
-            None => {
-                cache::invalidate_instructions();
-                arrive(&loading.arrived);
-                Step::Cleaned
-            }
-        },
+            Step::Clean
+        }
         Step::Cleaned if have_arrived(2) => Step::Done,
         Step::Filled | Step::Cleaned | Step::Done => step,
     }
@@ -94,22 +94,32 @@ pub fn step(cpu: &PerCpu, step: Step) -> Step {
 /// the pages see no index of this life from then on, before any data of theirs are cleared.
 pub fn disconnect(cpu: &PerCpu) {
     for pages in cpu.plan.slice::<Range>(cpu.partition.clears) {
-        // SAFETY: as in `fill`; the first of the pages holds the indices.
-        unsafe { cache::clear_range(pages.base, plan::PAGE) };
+        for word in 0..plan::PAGE / 8 {
+            // SAFETY: as in `fill`; the first of the pages holds the indices. A peer may read each
+            // word meanwhile, so it changes at once.
+            unsafe { ((pages.base + 8 * word) as *mut u64).write_volatile(0) };
+        }
     }
     barrier::dsb(barrier::ISH);
 }
 
+/// Chunks between two looks at the progress of boot.
+const CHUNKS: usize = 4;
+
 /// Loads the partition of `cpu` at boot.
 pub fn load(cpu: &PerCpu, progress: &mut Progress) {
-    let mut now = Step::Fill;
-    while now != Step::Done {
-        let next = step(cpu, now);
-        progress.look(cpu);
-        if next == now && matches!(now, Step::Filled | Step::Cleaned) {
-            asm::wfe();
+    let Some(loading) = cpu.shared.global.loading.get(cpu.row.partition as usize) else {
+        return;
+    };
+    let cores = cpu.vcpus.len() as u32;
+    let mut next = Step::Fill;
+    while next != Step::Done {
+        next = step(cpu, next, CHUNKS);
+        match next {
+            Step::Filled => meet(cpu, &loading.arrived, cores, progress),
+            Step::Cleaned => meet(cpu, &loading.arrived, 2 * cores, progress),
+            _ => progress.look(cpu),
         }
-        now = next;
     }
 }
 
@@ -148,12 +158,10 @@ pub fn arrive(arrived: &AtomicU32) {
     asm::sev();
 }
 
-/// Waits at boot until all cores of the system, the caller included, have come here. Prints the
-/// progress of loading meanwhile.
-pub fn meet(cpu: &PerCpu, progress: &mut Progress) {
-    let ready = &cpu.shared.global.ready;
-    arrive(ready);
-    while ready.load(Acquire) < cpu.cores.len() as u32 {
+/// Waits at boot until `count` cores, the caller included, have come here, counted in `arrived` by
+/// [`arrive`]. Prints the progress of loading meanwhile.
+pub fn meet(cpu: &PerCpu, arrived: &AtomicU32, count: u32, progress: &mut Progress) {
+    while arrived.load(Acquire) < count {
         progress.look(cpu);
         asm::wfe();
     }

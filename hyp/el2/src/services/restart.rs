@@ -3,7 +3,7 @@
 //!
 //! 1. The core that stops the partition plans the next start ([`Planned`]), and every core of the
 //!    partition comes to rest ([`rest`]).
-//! 2. Once all rest and the delay is over, the core of vCPU 0 tells the others ([`is_due`]), and
+//! 2. Once all rest and the delay is over, the core of vCPU 0 tells the others ([`next`]), and
 //!    all of them load the partition ([`begin`], [`step`]). Between two steps they take interrupts,
 //!    since one of them may be the console core.
 //! 3. The core of vCPU 0 clears the partition's state, and the partition runs ([`finish`]).
@@ -15,10 +15,11 @@ use abi::state;
 use psci::restart::{Policy, Restart};
 
 use super::load::{self, Step};
-use super::{console, doorbell, ipi, shutdown, vgic, watchdog};
+use super::{console, doorbell, ipi, vgic, watchdog};
 use crate::arch::{cache, el1_context, timer};
 use crate::boot::leftovers;
 use crate::state::deadlines::Deadline;
+use crate::state::next::{Next, Stop, Until};
 use crate::state::percpu::PerCpu;
 use crate::state::shared::{Life, control};
 
@@ -79,36 +80,31 @@ pub fn rest(cpu: &PerCpu) {
 /// Arms the timer of vCPU 0's core for the start that is planned.
 pub fn set_deadline(cpu: &mut PerCpu) {
     let next = life(cpu).map_or(0, |life| life.next.load(Acquire));
-    let at = if cpu.row.vcpu == 0 && next != 0 { next } else { timer::NEVER };
+    let is_planned = cpu.row.vcpu == 0 && next != 0 && !is_final(cpu);
+    let at = if is_planned { next } else { timer::NEVER };
     cpu.deadlines.set(Deadline::Restart, at);
     cpu.deadlines.set(Deadline::ConsoleLook, timer::NEVER);
     cpu.deadlines.set(Deadline::Watchdog, timer::NEVER);
     cpu.deadlines.arm();
 }
 
-/// Returns whether this core, which rests, begins to load its partition now. The core of vCPU 0
-/// decides it for all.
-pub fn is_due(cpu: &mut PerCpu) -> bool {
-    let Some(life) = life(cpu) else {
-        return false;
-    };
-    let next = life.next.load(Acquire);
+/// Returns what this core, which rests, does next, if its partition starts again now. The core of
+/// vCPU 0 decides it for all.
+pub fn next(cpu: &mut PerCpu) -> Option<Next> {
+    let life = life(cpu)?;
+    let at = life.next.load(Acquire);
     let all_rest = life.resting.load(Acquire) == cpu.vcpus.len() as u32;
-    if cpu.row.vcpu == 0 && next != 0 && next <= timer::now() && all_rest {
+    if cpu.shared.state(cpu.row.partition as usize) != state::RESTARTING {
+        return None;
+    }
+    if cpu.row.vcpu == 0 && at != 0 && at <= timer::now() && all_rest {
         life.next.store(0, Relaxed);
         life.resting.store(0, Relaxed);
-        // SAFETY: the row's loading root, which maps all that EL2 uses.
-        unsafe { cache::switch_el2_tables(cpu.row.ttbr_load) };
+        use_tables(cpu.row.ttbr_load);
         load::disconnect(cpu);
         if !quiesce(cpu) {
-            let mut line = console::partition_line(cpu);
-            line.str("a device does not fall silent: halted");
-            console::print_line(cpu, &line);
-            let partition = cpu.row.partition as usize;
-            if cpu.shared.change_state(partition, state::RESTARTING, state::HALTED) {
-                shutdown::leave(cpu);
-            }
-            return false;
+            use_tables(cpu.row.ttbr_run);
+            return Some(Next::Stop(Stop::Device));
         }
         if let Some(loading) = cpu.shared.global.loading.get(cpu.row.partition as usize) {
             loading.restart();
@@ -118,7 +114,13 @@ pub fn is_due(cpu: &mut PerCpu) -> bool {
             ipi::send_control(cpu, index as usize, control::START);
         }
     }
-    life.reloads.load(Acquire) != cpu.reloads
+    (life.reloads.load(Acquire) != cpu.reloads).then_some(Next::Reload)
+}
+
+/// Switches to a root of this core's row.
+fn use_tables(root: u64) {
+    // SAFETY: the callers have it from the row; both roots map all that EL2 uses.
+    unsafe { cache::switch_el2_tables(root) };
 }
 
 /// Writes the registers that silence the partition's devices, through the loading tables. Returns
@@ -143,9 +145,28 @@ pub fn begin(cpu: &mut PerCpu) -> Step {
     leftovers::clear();
     cpu.deadlines.arm();
     vgic::vcpu(cpu).reset();
-    // SAFETY: the row's loading root, which maps all that EL2 uses.
-    unsafe { cache::switch_el2_tables(cpu.row.ttbr_load) };
+    use_tables(cpu.row.ttbr_load);
     Step::Fill
+}
+
+/// Returns what this core does instead of loading on, if the partition has been stopped for good:
+/// by EL2's defect on a sibling, or with the whole system.
+pub fn interrupted(cpu: &PerCpu) -> Option<Next> {
+    let next = if cpu.shared.global.ending.load(Acquire) != 0 {
+        Next::Stop(Stop::BySibling)
+    } else if is_final(cpu) {
+        Next::Idle(Until::Restarted)
+    } else {
+        return None;
+    };
+    use_tables(cpu.row.ttbr_run);
+    Some(next)
+}
+
+/// Returns whether the partition has stopped and does not start again.
+pub fn is_final(cpu: &PerCpu) -> bool {
+    let state = cpu.shared.state(cpu.row.partition as usize);
+    !matches!(state, state::RUNNING | state::RESTARTING)
 }
 
 /// Does a step, and returns the next one, or `None` once the partition is loaded and its state
@@ -153,7 +174,7 @@ pub fn begin(cpu: &mut PerCpu) -> Step {
 pub fn step(cpu: &mut PerCpu, now: Step) -> Option<Step> {
     let partition = cpu.row.partition as usize;
     let loading = cpu.shared.global.loading.get(partition)?;
-    let next = load::step(cpu, now);
+    let next = load::step(cpu, now, 1);
     match next {
         // All cores have come to the end of `load`, so none of them uses the state.
         Step::Done if now != Step::Done => {
@@ -181,8 +202,9 @@ fn clear(cpu: &mut PerCpu) {
     cpu.shared.start(cpu.row.partition as usize, state::RESTARTING);
 }
 
-/// Sets this core up for the partition's next life.
-pub fn finish(cpu: &mut PerCpu) {
+/// Sets this core up for the partition's next life, and returns what it does in it. The core of
+/// vCPU 0 does not wait for its siblings, so that life may already be over.
+pub fn finish(cpu: &mut PerCpu) -> Next {
     if cpu.row.vcpu != 0 {
         vgic::vcpu(cpu).reset();
     }
@@ -195,4 +217,8 @@ pub fn finish(cpu: &mut PerCpu) {
         watchdog::start(cpu);
     }
     cpu.deadlines.arm();
+    match cpu.shared.state(cpu.row.partition as usize) {
+        state::RUNNING => Next::Idle(Until::Started),
+        _ => Next::Stop(Stop::BySibling),
+    }
 }

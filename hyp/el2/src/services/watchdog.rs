@@ -54,7 +54,7 @@ pub fn command(frame: &mut Frame, cpu: &mut PerCpu) -> i64 {
         }
         watchdog::ENABLE if argument == 0 && set(cpu, 0) == 0 => {}
         watchdog::ENABLE if argument == 1 && period != 0 => begin(cpu, period),
-        watchdog::PET if period != 0 => begin(cpu, period),
+        watchdog::PET if cpu.state.watchdog.end.load(Relaxed) != 0 => begin(cpu, period),
         watchdog::GET_TIMELEFT => {
             let end = cpu.state.watchdog.end.load(Relaxed);
             frame.set(1, end.saturating_sub(timer::now()) / frequency.max(1));

@@ -42,6 +42,7 @@ impl Deadlines {
 
     /// Arms EL2's timer for the earliest.
     pub fn arm(&self) {
-        timer::arm(self.0.iter().fold(timer::NEVER, |first, &at| first.min(at)));
+        let [a, b, c, d, e] = self.0;
+        timer::arm(a.min(b).min(c).min(d.min(e)));
     }
 }

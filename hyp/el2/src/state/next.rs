@@ -45,6 +45,8 @@ pub enum Stop {
     Failed,
     /// A missed watchdog.
     Watchdog,
+    /// A device that does not fall silent before a restart.
+    Device,
     /// The fault in `PerCpu::fault`, the guest's.
     Fault,
     /// The fault in `PerCpu::fault`, EL2's own: the partition is not started again.

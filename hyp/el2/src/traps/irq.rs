@@ -89,16 +89,18 @@ fn reload(cpu: &mut PerCpu) -> Next {
     let mut step = Some(restart::begin(cpu));
     while let Some(now) = step {
         step = restart::step(cpu, now);
-        if registers::is_interrupt_pending() {
-            match take(cpu) {
-                Next::Resume => {}
-                // EL2 has failed on another core of the partition, or the system ends.
-                next => return next,
-            }
+        // A stop shows in the partition's state: one of the last life may still come, and one of
+        // the next life is for `finish`.
+        if registers::is_interrupt_pending()
+            && let off @ Next::Off = take(cpu)
+        {
+            return off;
+        }
+        if let Some(next) = restart::interrupted(cpu) {
+            return next;
         }
     }
-    restart::finish(cpu);
-    Next::Idle(Until::Started)
+    restart::finish(cpu)
 }
 
 /// Starts the vCPU at `start` with the registers of a core out of reset.
@@ -183,25 +185,24 @@ fn own(cpu: &mut PerCpu, intid: u32) -> Next {
     next
 }
 
-/// Handles EL2's timer: deferred doorbells and the console.
+/// Handles EL2's timer: deferred doorbells, the console and the watchdog.
 fn on_timer(cpu: &mut PerCpu) -> Next {
     let now = timer::now();
     if cpu.deadlines.is_due(Deadline::Doorbell, now) {
         doorbell::retry_deferred(cpu, now);
     }
-    if cpu.deadlines.is_due(Deadline::Watchdog, now)
-        && let stop @ Next::Stop(_) = watchdog::on_deadline(cpu, now)
-    {
-        return stop;
-    }
     if console::on_timer(cpu, now) {
         cpu.count(Reason::Console);
-        drain(cpu)
-    } else {
-        cpu.count(Reason::Deferred);
-        cpu.deadlines.arm();
-        Next::Resume
+        return drain(cpu);
     }
+    cpu.count(Reason::Deferred);
+    let mut next = Next::Resume;
+    // It comes after a drain, which puts off the next one: the timer fires once more.
+    if cpu.deadlines.is_due(Deadline::Watchdog, now) {
+        next = watchdog::on_deadline(cpu, now);
+    }
+    cpu.deadlines.arm();
+    next
 }
 
 /// Handles the control SGI: requests of other cores to this one.

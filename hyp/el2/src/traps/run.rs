@@ -58,5 +58,7 @@ fn boot_barrier(cpu: &PerCpu, progress: &mut Progress) {
         cpu.shared.start(cpu.row.partition as usize, abi::state::LOADING);
         cpu.shared.global.alive.fetch_add(1, AcqRel);
     }
-    load::meet(cpu, progress);
+    let ready = &cpu.shared.global.ready;
+    load::arrive(ready);
+    load::meet(cpu, ready, cpu.cores.len() as u32, progress);
 }

@@ -50,25 +50,38 @@ pub fn restart_back_off(m: &Manifest) -> Vec<Finding> {
 pub fn restart_window(m: &Manifest) -> Vec<Finding> {
     let default = Policy::default();
     let windows = policies(m).filter_map(|(partition, at)| {
-        let (within, delay) = (&at.get_ref().within, &at.get_ref().delay);
-        let value = |key: &Option<At<u64>>, or| key.as_ref().map_or(or, |at| *at.get_ref());
-        let is_short = value(within, default.within) <= value(delay, default.delay);
-        let place = within.as_ref().or(delay.as_ref())?;
-        is_short.then_some((partition, place, delay))
+        let restart = at.get_ref();
+        let value = |key: &Option<At<u64>>, or: u64| key.as_ref().map_or(or, |at| *at.get_ref());
+        let within = value(&restart.within, default.within);
+        let factor = value(&restart.back_off, default.back_off.into());
+        let limit = value(&restart.limit, default.limit.into());
+        // The time of the last restart that the limit allows, counted from the first stop.
+        let mut delay = value(&restart.delay, default.delay);
+        let mut last = 0_u64;
+        let mut number = 0;
+        while number < limit && last < within {
+            last = last.saturating_add(delay);
+            delay = delay.saturating_mul(factor);
+            number += 1;
+        }
+        (last >= within).then_some((partition, at, number))
     });
     windows
-        .map(|(partition, place, delay)| {
-            let title = format!("{} restarts at most once in its window", partition.label());
-            let finding = Finding::new(place.span(), title, "the delay is as long as the window");
-            let finding = match delay {
-                Some(delay) if delay.span() != place.span() => {
-                    finding.other(delay.span(), "the delay")
-                }
-                _ => finding,
+        .map(|(partition, at, number)| {
+            let restart = at.get_ref();
+            let title = format!("{}'s limit of restarts is never reached", partition.label());
+            let place = restart.within.as_ref().map_or(at.span(), At::span);
+            let label = format!("restart {number} would come after it");
+            let finding = Finding::new(place, title, label);
+            let others = [&restart.limit, &restart.back_off].into_iter().flatten();
+            let finding = others.fold(finding, |found, at| found.other(at.span(), "with this"));
+            let finding = match &restart.delay {
+                Some(delay) => finding.other(delay.span(), "with this delay"),
+                None => finding,
             };
             finding.help(
-                "write a window of many delays: `within` is the time in which `limit` restarts \
-                 are allowed",
+                "write a longer `within`, or a smaller `limit`, `delay` or `back-off`: each restart \
+                 outside the window begins another one",
             )
         })
         .collect()

@@ -100,7 +100,8 @@ fn all_readers_take_the_same_spellings() {
         ("\"1ms \"", false),
         ("1", false),
     ] {
-        let text = format!("restart = {{ delay = {spelling}, within = \"9min\" }}\nimage");
+        let text =
+            format!("restart = {{ limit = 1, delay = {spelling}, within = \"9min\" }}\nimage");
         let slip = [("image", text.as_str())];
         let text = slips::with(&slip);
         let document: serde_json::Value = toml::from_str(&text).expect("TOML");
