@@ -44,11 +44,15 @@ pub fn run(data: &[u8]) {
         assert!(!access.write || !matches!(policy, Policy::Id(_)));
     }
     if let Some(rt) = trap::sgi1r_source(esr) {
-        assert_eq!(class, ec::SYSREG, "the short path takes what is no register access");
+        assert_eq!(
+            class,
+            ec::SYSREG,
+            "the short path takes an exception that is not a register access"
+        );
         assert_eq!((access.op, access.rt, access.write), (ICC_SGI1R, rt, true));
     }
     if let Some(access) = trap::access(esr) {
-        assert_eq!(class, ec::DATA_ABORT, "EL2 carries out what is no data abort");
+        assert_eq!(class, ec::DATA_ABORT, "EL2 carries out an exception that is not a data abort");
         assert_eq!(access.is_write(), esr >> 6 & 1 != 0);
         assert!(trap::ipa_known(esr) && esr >> 7 & 1 == 0, "a walk of the guest's own tables");
         assert!((4..8).contains(&(esr & 0x3f)), "no translation fault");

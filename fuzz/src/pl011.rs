@@ -164,7 +164,7 @@ pub fn run(data: &[u8]) {
     }
     drain(&mut mux, &machine, usize::MAX, &mut shown);
     let used = machine.partitions.iter().map(|partition| partition.output.used());
-    assert_eq!(used.sum::<u32>(), 0, "something stays behind");
+    assert_eq!(used.sum::<u32>(), 0, "bytes are left");
     for line in shown.split(|&byte| byte == b'\n') {
         lawful(line, ever_live);
     }

@@ -251,7 +251,7 @@ fn banks_of_ram_are_joined_or_refused_in_a_whole_line() {
     };
     covers(banks(0x0100_0000, 0x0100_0000));
     let Answer::Refused(line) = tree::answer(&changed(banks(0x0100_0000, 0x00ff_0000))) else {
-        panic!("gaps are no RAM");
+        panic!("gaps are not RAM");
     };
     assert!(line.ends_with(" more; EL2 reads only 32"), "{line}");
     assert!(line.contains("the machine has 0x7f000000-0x7ffeffff "), "{line}");

@@ -98,7 +98,7 @@ fn no_test(name: &str) -> Option<&'static str> {
     let (before, _) = source.split_at(at);
     match before.rsplit_once("#[test]") {
         Some((_, between)) if !between.contains("fn ") => None,
-        _ => Some("the function is no test"),
+        _ => Some("the function is not a test"),
     }
 }
 

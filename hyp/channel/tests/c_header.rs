@@ -89,7 +89,7 @@ fn the_header_has_the_numbers_of_the_abi() {
                 Some(hex) => i64::from_str_radix(hex, 16),
                 None => digits.parse(),
             };
-            (name, number.unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+            (name, number.unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
         })
         .collect();
     assert_eq!(defined, NUMBERS);

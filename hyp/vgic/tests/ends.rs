@@ -8,7 +8,7 @@ use bulkhead_vgic::{Entry, control};
 use machine::{DISK, DOORBELL, Face, Machine, TIMER, UART, partition, row};
 use plan::{INTERRUPT_EDGE as EDGE, INTERRUPT_PHYSICAL as PHYSICAL};
 
-/// The guest on `core` acknowledges `intid` and drops its priority.
+/// Acknowledges `intid` as the guest on `core`, and drops its priority.
 fn take(machine: &mut Machine, core: usize, intid: u32) {
     machine.settle();
     assert_eq!(machine.cores[core].acknowledge(), Some(intid));
@@ -92,8 +92,8 @@ fn the_priority_of_the_acknowledgement_stays_until_the_end() {
     assert!(entry.is_only_pending() && entry.priority() == 0x40);
 }
 
-/// A timer that was listed as active, ended, and came again into another list register is not the
-/// one that a later end without a list register is about.
+/// Checks that a timer that was listed as active, ended, and came again into another list register
+/// is not the one that a later end without a list register is about.
 #[test]
 fn an_interrupt_that_came_again_and_ended_does_not_take_anothers_end() {
     let mut machine = partition(1, 4);
@@ -123,7 +123,7 @@ fn an_interrupt_that_came_again_and_ended_does_not_take_anothers_end() {
     assert_eq!(machine.physical.borrow().active[0][1], 0);
 }
 
-/// Every way in which a core comes to EL2 withdraws what its device has withdrawn.
+/// Checks that every way in which a core enters EL2 withdraws what its device has withdrawn.
 #[test]
 fn a_level_withdrawn_before_it_is_taken_is_gone_at_the_next_entry() {
     let entries: [fn(&mut Machine); 4] = [
@@ -203,8 +203,8 @@ fn a_second_edge_before_the_first_is_taken_is_the_same() {
     assert_eq!(machine.cores[0].signalled(), None);
 }
 
-/// Interrupts of a group that the guest has off leave the list registers to others, and come when
-/// it is on.
+/// Checks that interrupts of a group that the guest has disabled leave the list registers to
+/// others, and come when it is enabled.
 #[test]
 fn a_group_that_is_off_holds_no_list_register_that_the_other_needs() {
     let mut machine = partition(1, 2);
@@ -235,7 +235,7 @@ fn a_group_that_is_off_holds_no_list_register_that_the_other_needs() {
     assert_eq!(machine.cores[0].control, control::EN | control::TDIR);
 }
 
-/// While others wait for room, a group that is switched off makes it.
+/// Checks that a group that is disabled makes room for interrupts that wait for it.
 #[test]
 fn a_group_that_is_switched_off_makes_room() {
     let mut machine = partition(1, 2);
@@ -249,8 +249,8 @@ fn a_group_that_is_switched_off_makes_room() {
     assert_eq!(machine.cores[0].acknowledge(), Some(8));
 }
 
-/// The same where physical interrupts are not linked, as on QEMU's GICv2: DIR ends the physical one
-/// too, once.
+/// Checks the same where physical interrupts are not linked, as on QEMU's GICv2: DIR also ends the
+/// physical one, once.
 #[test]
 fn without_link_dir_ends_the_physical_interrupt() {
     let mut machine =

@@ -13,7 +13,8 @@ const EDGE_PPI: u32 = 24;
 /// An edge-triggered SPI.
 const EDGE_SPI: u32 = 46;
 
-/// The first read shows the state of the holder's last fold, and makes the holder fold again.
+/// Checks that the first read shows the state of the holder's last fold, and makes the holder fold
+/// again.
 #[test]
 fn a_sibling_reads_the_state_of_the_last_fold_and_the_next_read_is_exact() {
     let mut machine = partition(2, 4);
@@ -28,7 +29,8 @@ fn a_sibling_reads_the_state_of_the_last_fold_and_the_next_read_is_exact() {
     assert_eq!(machine.gicd(1, 0x310), 0, "ended");
 }
 
-/// An edge that comes after the write, and before the sibling's core has handled the kick, is lost.
+/// Checks that an edge that comes after the write, and before the sibling's core has handled the
+/// kick, is lost.
 #[test]
 fn a_write_of_a_siblings_icpendr0_also_takes_an_edge_before_its_kick() {
     let mut machine = <Machine>::new(2, 4, &[row(EDGE_PPI as u16, PHYSICAL | EDGE, 0)]);
@@ -45,8 +47,8 @@ fn a_write_of_a_siblings_icpendr0_also_takes_an_edge_before_its_kick() {
     assert_eq!(machine.cores[0].acknowledge(), Some(EDGE_PPI), "the next");
 }
 
-/// EL2 has acknowledged the edge and not listed it yet when a sibling clears it: it is signalled,
-/// as if it had come after the write.
+/// Checks that an edge that a sibling clears after EL2 has acknowledged it, and before EL2 has
+/// listed it, is signalled, as if it had come after the write.
 #[test]
 fn an_edge_that_el2_acknowledged_before_a_siblings_icpendr_is_signalled() {
     let mut machine = partition(2, 4);
@@ -68,9 +70,9 @@ fn one_of_n_routing_selects_vcpu_0() {
     assert_ne!(machine.gicd(0, 0x4) & 1 << 25, 0, "GICD_TYPER.No1N");
 }
 
-/// EL2 handles a write of vCPU 0 to ISENABLER1, while vCPU 1 disables and enables the disk's
-/// interrupt by turns: `changes` times in all, each between EL2's look at the words and its write
-/// to hardware.
+/// Returns the machine after EL2 has handled a write of vCPU 0 to ISENABLER1, while vCPU 1 disables
+/// and enables the disk's interrupt by turns: `changes` times in all, each between EL2's read of
+/// the words and its write to hardware.
 fn enabled_while_a_sibling_writes(changes: usize) -> Machine {
     let mut machine = partition(2, 4);
     machine.set_gicd(0, 0x184, 1 << 13);
@@ -88,8 +90,9 @@ fn enabled_while_a_sibling_writes(changes: usize) -> Machine {
     machine
 }
 
-/// EL2 writes hardware again as often as a sibling has changed the words, 7 times at most. After
-/// that hardware has an earlier state than the register, which the next change puts right.
+/// Checks that EL2 writes hardware again as often as a sibling has changed the words, at most 7
+/// times. After that hardware has an earlier state than the register, which the next change
+/// corrects.
 #[test]
 fn eight_changes_during_one_enable_may_reach_hardware_with_the_next() {
     for changes in 0..9 {
@@ -109,7 +112,8 @@ fn eight_changes_during_one_enable_may_reach_hardware_with_the_next() {
     assert_eq!(machine.cores[0].acknowledge(), Some(DISK));
 }
 
-/// No entry looks at the line between the withdrawal and the guest's acknowledgement.
+/// Checks a level that is withdrawn when there is no entry to EL2 before the guest's
+/// acknowledgement.
 #[test]
 fn a_withdrawn_level_is_signalled_once_to_a_guest_that_makes_no_entry() {
     let mut machine = partition(1, 4);
@@ -122,7 +126,8 @@ fn a_withdrawn_level_is_signalled_once_to_a_guest_that_makes_no_entry() {
     assert_eq!(machine.cores[0].signalled(), None, "once");
 }
 
-/// Two edges before the guest acknowledges the first, and no entry looks: they do not coalesce.
+/// Checks that two edges before the guest acknowledges the first do not coalesce, if there is no
+/// entry to EL2 between them.
 #[test]
 fn a_second_edge_is_signalled_to_a_guest_that_makes_no_entry() {
     let mut machine = partition(1, 4);
@@ -139,8 +144,8 @@ fn a_second_edge_is_signalled_to_a_guest_that_makes_no_entry() {
     assert_eq!(machine.cores[0].signalled(), None);
 }
 
-/// GICC_CTLR.EOImode = 1: after the priority drop the SGI is still active, and one from another
-/// vCPU waits for its deactivation.
+/// Checks GICC_CTLR.EOImode = 1: after the priority drop the SGI is still active, and one from
+/// another vCPU waits for its deactivation.
 #[test]
 fn gicv2_an_active_sgi_sent_again_waits_for_its_deactivation() {
     let mut machine = Machine::<true>::new(3, 4, &[]);
@@ -161,8 +166,8 @@ fn gicv2_an_active_sgi_sent_again_waits_for_its_deactivation() {
     assert_eq!(machine.cores[0].source, 2);
 }
 
-/// Both interrupts are in list registers: whether the more important one, whose group is off, keeps
-/// the other from being signalled is the decision of the hardware's virtual CPU interface.
+/// Checks two interrupts in list registers: the hardware's virtual CPU interface decides whether
+/// the more important one, whose group is disabled, blocks the other.
 #[test]
 fn gicv2_lists_a_pending_interrupt_of_a_group_that_is_off() {
     let mut machine = Machine::<true>::new(2, 4, &[]);

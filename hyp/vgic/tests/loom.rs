@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 /// A physical level-sensitive SPI, which the guest routes from vCPU 0 to vCPU 1.
 const DISK: u32 = 45;
-/// A software edge-triggered one.
+/// A software edge-triggered SPI.
 const SOFTWARE: u32 = 40;
 
 /// GICD_IROUTER of `intid`.
@@ -34,7 +34,7 @@ impl Core {
         Vcpu::new(&self.gic, self.hardware.core, &mut self.delivery, &mut self.hardware)
     }
 
-    /// The physical interrupt that is signalled to this core, if any, enters EL2.
+    /// Enters EL2 for the physical interrupt that is signalled to this core, if any.
     fn interrupt(&mut self) {
         let core = self.hardware.core;
         let signalled = self.hardware.physical.borrow().signalled(core);
@@ -45,7 +45,7 @@ impl Core {
         }
     }
 
-    /// The doorbell SGI enters EL2, if one was sent.
+    /// Enters EL2 for the doorbell SGI, if one was sent.
     fn kicked(&mut self) {
         let core = self.hardware.core;
         if std::mem::take(&mut self.hardware.kicks.borrow_mut()[core]) != 0 {
@@ -60,7 +60,7 @@ std::thread_local! {
     static CORES: RefCell<Vec<Core>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `machine`, whose cores do `acts` at once, each on a thread of its own.
+/// Lets the cores of `machine` do `acts` at once, each on its own thread.
 fn at_once(machine: &mut Machine, acts: &[(usize, fn(&mut Core))]) {
     let deliveries = machine.deliveries.drain(..);
     for (hardware, delivery) in machine.cores.drain(..).zip(deliveries) {
@@ -119,8 +119,7 @@ fn partition() -> Machine {
     machine
 }
 
-/// vCPU 0's guest has taken and ended the SPI, which was latched there first: EL2 does not know of
-/// the end yet.
+/// Latches the SPI at vCPU 0, whose guest takes and ends it: EL2 does not know of the end yet.
 fn ended_at_vcpu_0(machine: &mut Machine) {
     machine.vcpu(0).park();
     machine.set_line(0, DISK, true);
@@ -131,7 +130,7 @@ fn ended_at_vcpu_0(machine: &mut Machine) {
     machine.cores[0].end(DISK);
 }
 
-/// No vCPU holds the SPI, vCPU 0 has a list register for it, and its line rises.
+/// Raises the line of the SPI while no vCPU holds it and vCPU 0 has a list register for it.
 fn rises_unheld(machine: &mut Machine) {
     ended_at_vcpu_0(machine);
     machine.set_line(0, DISK, false);
@@ -139,7 +138,7 @@ fn rises_unheld(machine: &mut Machine) {
     machine.set_line(0, DISK, true);
 }
 
-/// `intid` is signalled to the guest of vCPU `core` and to no other, once, and is over after its
+/// Checks that `intid` is signalled only to the guest of vCPU `core`, once, and is over after its
 /// end.
 fn comes_once(machine: &mut Machine, intid: u32, core: usize) {
     machine.settle();
@@ -154,7 +153,7 @@ fn comes_once(machine: &mut Machine, intid: u32, core: usize) {
     comes_not(machine);
 }
 
-/// Nothing is signalled any more, and nothing is left active.
+/// Checks that no interrupt is signalled any more, and none is left active.
 fn comes_not(machine: &mut Machine) {
     machine.settle();
     for core in &machine.cores {
@@ -163,7 +162,7 @@ fn comes_not(machine: &mut Machine) {
     assert_eq!(machine.physical.borrow().active[0][1], 0);
 }
 
-/// The SPI arrives at vCPU 1 and finds no list register free, at the very moment in which vCPU 0,
+/// Checks that the SPI comes if it arrives at vCPU 1 and finds no free list register while vCPU 0,
 /// whose guest has ended it, empties its list registers.
 #[test]
 fn an_arrival_is_kept_while_the_last_holder_folds() {
@@ -181,7 +180,8 @@ fn an_arrival_is_kept_while_the_last_holder_folds() {
     });
 }
 
-/// The same with room, and the guest takes and ends it before the last holder is done.
+/// Checks the same with a free list register: the guest takes and ends it before the last holder is
+/// done.
 #[test]
 fn an_arrival_ends_while_the_last_holder_folds() {
     model(|| {
@@ -202,7 +202,7 @@ fn an_arrival_ends_while_the_last_holder_folds() {
     });
 }
 
-/// EL2 acknowledges the SPI on vCPU 0 while another vCPU routes it away.
+/// Lets EL2 acknowledge the SPI on vCPU 0 while another vCPU routes it away.
 #[test]
 fn an_arrival_that_is_routed_away_follows_its_route() {
     model(|| {
@@ -214,7 +214,7 @@ fn an_arrival_that_is_routed_away_follows_its_route() {
     });
 }
 
-/// EL2 acknowledges the SPI on vCPU 0 while another vCPU disables it.
+/// Lets EL2 acknowledge the SPI on vCPU 0 while another vCPU disables it.
 #[test]
 fn an_arrival_that_is_disabled_is_retracted() {
     model(|| {
@@ -228,7 +228,7 @@ fn an_arrival_that_is_disabled_is_retracted() {
     });
 }
 
-/// EL2 acknowledges the SPI on vCPU 0 while another vCPU raises its priority.
+/// Lets EL2 acknowledge the SPI on vCPU 0 while another vCPU raises its priority.
 #[test]
 fn an_arrival_gets_the_priority_that_is_written_meanwhile() {
     model(|| {
@@ -243,8 +243,8 @@ fn an_arrival_gets_the_priority_that_is_written_meanwhile() {
     });
 }
 
-/// A sibling makes active what arrives at this moment: it is signalled once at most, and ends with
-/// ICACTIVER.
+/// Checks that an interrupt that arrives while a sibling makes it active is signalled at most once,
+/// and ends with ICACTIVER.
 #[test]
 fn an_arrival_that_a_register_makes_active_ends() {
     model(|| {
@@ -264,7 +264,7 @@ fn an_arrival_that_a_register_makes_active_ends() {
     });
 }
 
-/// Three cores at once: vCPU 0 folds, the SPI arrives at vCPU 1, and vCPU 2 routes it back.
+/// Runs three cores at once: vCPU 0 folds, the SPI arrives at vCPU 1, and vCPU 2 routes it back.
 #[test]
 fn an_spi_that_is_routed_back_while_it_changes_hands_follows_its_route() {
     model(|| {
@@ -277,7 +277,7 @@ fn an_spi_that_is_routed_back_while_it_changes_hands_follows_its_route() {
     });
 }
 
-/// Two vCPUs route it at once: hardware and state agree on one of them.
+/// Lets two vCPUs route it at once: hardware and state agree on one of them.
 #[test]
 fn two_routes_at_once_end_in_one() {
     model(|| {
@@ -293,7 +293,8 @@ fn two_routes_at_once_end_in_one() {
     });
 }
 
-/// One vCPU disables it while another enables it: hardware has the state that the register shows.
+/// Lets one vCPU disable it while another enables it: hardware has the state that the register
+/// shows.
 #[test]
 fn a_disable_and_an_enable_at_once_end_in_one_state() {
     model(|| {
@@ -307,7 +308,7 @@ fn a_disable_and_an_enable_at_once_end_in_one_state() {
     });
 }
 
-/// A software interrupt becomes pending while another vCPU routes it away.
+/// Makes a software interrupt pending while another vCPU routes it away.
 #[test]
 fn a_software_spi_that_is_routed_away_follows_its_route() {
     model(|| {
@@ -319,7 +320,7 @@ fn a_software_spi_that_is_routed_away_follows_its_route() {
     });
 }
 
-/// It is pending at vCPU 0 and routed away; while it moves, it is routed back.
+/// Routes an interrupt away that is pending at vCPU 0, and routes it back while it moves.
 #[test]
 fn a_software_spi_that_is_routed_back_is_not_lost() {
     model(|| {
@@ -332,8 +333,7 @@ fn a_software_spi_that_is_routed_back_is_not_lost() {
     });
 }
 
-/// vCPU 0 hands it over while vCPU 1 clears it and makes it pending again: no request is lost.
-/// vCPU 0 lets go of an SPI that is disabled, and a sibling enables it, by EL2's fast path.
+/// Lets vCPU 0 return an SPI that is disabled while a sibling enables it by EL2's fast path.
 #[test]
 fn an_enable_while_a_disabled_spi_is_let_go_is_not_lost() {
     model(|| {
@@ -350,6 +350,7 @@ fn an_enable_while_a_disabled_spi_is_let_go_is_not_lost() {
     });
 }
 
+/// Lets vCPU 0 hand it over while vCPU 1 clears it and makes it pending again: no request is lost.
 #[test]
 fn a_request_to_a_software_spi_that_moves_is_not_lost() {
     model(|| {

@@ -11,24 +11,24 @@ use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use zerocopy::FromZeros;
 
-/// vCPUs of the partition; vCPU 0 receives.
+/// Number of vCPUs of the partition; vCPU 0 receives.
 const VCPUS: usize = 3;
-/// SGIs that are sent: more than there are list registers.
+/// Number of SGIs that are sent: more than there are list registers.
 const SGIS: usize = 3;
 
-/// How often each SGI was sent or taken, by SGI and sender. GICv3 does not tell senders: all are 0
-/// there.
+/// Numbers of times that each SGI was sent or taken, by SGI and sender. GICv3 does not tell
+/// senders: all are 0 there.
 type Counts = [[u32; VCPUS]; SGIS];
 
-/// What the partition's cores share.
+/// The state that the partition's cores share.
 struct Partition {
     gic: Gic,
-    /// A kick of vCPU 0 is under way.
+    /// Whether a kick of vCPU 0 is under way.
     kick: Cell<bool>,
     sent: Cell<Counts>,
 }
 
-/// vCPU `from` sends `sgi` to vCPU 0.
+/// Sends `sgi` from vCPU `from` to vCPU 0.
 fn send<const V2: bool>(partition: &Partition, from: usize, sgi: usize) {
     let mut sent = partition.sent.get();
     sent[sgi][if V2 { from } else { 0 }] += 1;
@@ -47,8 +47,8 @@ struct Core<'a, const V2: bool> {
     partition: &'a Partition,
     registers: [u64; 2],
     control: u32,
-    /// What siblings send: from which vCPU, which SGI, and before which of this core's accesses to
-    /// come.
+    /// SGIs that siblings send: the vCPU, the SGI, and the number of this core's future access
+    /// before which it is sent.
     events: RefCell<Vec<(usize, usize, u32)>>,
 }
 
@@ -57,7 +57,7 @@ impl<'a, const V2: bool> Core<'a, V2> {
         Self { partition, registers: [0; 2], control: 0, events: RefCell::default() }
     }
 
-    /// An access to the hardware: what siblings do before it happens first.
+    /// Sends the SGIs that siblings send before the next access to the hardware.
     fn access(&self) {
         let mut due = Vec::new();
         self.events.borrow_mut().retain_mut(|(from, sgi, before)| {
@@ -73,14 +73,14 @@ impl<'a, const V2: bool> Core<'a, V2> {
         }
     }
 
-    /// The entry is over; siblings that have not come yet come now.
+    /// Ends the entry; siblings that have not acted yet act now.
     fn leave(&self) {
         for (from, sgi, _) in self.events.take() {
             send::<V2>(self.partition, from, sgi);
         }
     }
 
-    /// What the guest acknowledges and ends, by SGI and sender.
+    /// Acknowledges and ends pending SGIs as the guest; returns them by SGI and sender.
     fn acknowledge(&mut self) -> Vec<(usize, usize)> {
         let mut taken = Vec::new();
         for register in &mut self.registers {
@@ -167,7 +167,7 @@ impl<const V2: bool> Siblings for Core<'_, V2> {
     }
 }
 
-/// vCPU 0, and what its guest has taken.
+/// vCPU 0, and the SGIs that its guest has taken.
 struct Receiver<'a, const V2: bool> {
     partition: &'a Partition,
     delivery: Delivery,
@@ -177,7 +177,7 @@ struct Receiver<'a, const V2: bool> {
 }
 
 impl<'a, const V2: bool> Receiver<'a, V2> {
-    /// Ready for SGIs.
+    /// Returns a receiver that is ready for SGIs.
     fn new(partition: &'a Partition) -> Self {
         let guest =
             GuestGic { version: if V2 { 2 } else { 3 }, intids: 64, gicd_ipa: 0, gicr_ipa: 0 };
@@ -207,7 +207,7 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
         Vcpu::new(&self.partition.gic, 0, &mut self.delivery, &mut self.core)
     }
 
-    /// The guest enables or disables SGIs.
+    /// Enables or disables SGIs as the guest.
     fn enable(&mut self, sgis: u64, on: bool) {
         let offset = if on { 0x100 } else { 0x180 };
         let mut vcpu = self.vcpu();
@@ -219,7 +219,7 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
         self.core.leave();
     }
 
-    /// The guest goes off or comes back, if it is not so already.
+    /// Turns the guest off or on, if it is not so already.
     fn power(&mut self, on: bool) {
         if self.on != on {
             match on {
@@ -231,7 +231,7 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
         }
     }
 
-    /// What brings vCPU 0 to EL2: a kick, or the maintenance interrupt. False if there is neither.
+    /// Enters EL2 on vCPU 0 for a kick or the maintenance interrupt. Returns whether there was one.
     fn enter(&mut self) -> bool {
         if self.partition.kick.take() {
             // As EL2 does: GICv3's short path is in assembly.
@@ -247,7 +247,7 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
         true
     }
 
-    /// The guest takes what is pending.
+    /// Takes pending SGIs as the guest.
     fn acknowledge(&mut self) -> Vec<(usize, usize)> {
         let taken = self.core.acknowledge();
         for &(sgi, source) in &taken {
@@ -261,20 +261,21 @@ fn partition() -> Partition {
     Partition { gic: Gic::new_zeroed(), kick: Cell::new(false), sent: Cell::default() }
 }
 
-/// What happens next at vCPU 0.
+/// The next event at vCPU 0.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A sibling sends.
+    /// The send of a sibling.
     Send(usize, usize),
-    /// A sibling sends in the middle of vCPU 0's next entry: before the access of this number.
+    /// The send of a sibling in the middle of vCPU 0's next entry: before the access of this
+    /// number.
     SendDuring(usize, usize, u32),
-    /// A waiting kick or maintenance interrupt brings vCPU 0 to EL2.
+    /// The entry of vCPU 0 to EL2 for a waiting kick or maintenance interrupt.
     Enter,
-    /// Its guest takes what is pending.
+    /// The guest's acknowledgement of all pending SGIs.
     Acknowledge,
-    /// Its guest enables or disables some SGIs.
+    /// The guest's enable or disable of some SGIs.
     Enable(u64, bool),
-    /// Its guest goes off (CPU_OFF), or comes back (CPU_ON).
+    /// The guest's CPU_OFF or CPU_ON.
     Power(bool),
 }
 
@@ -290,8 +291,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The guest takes every SGI that was sent, not more often than it was sent, and at least once
-/// after the last send.
+/// Checks that the guest takes every SGI that was sent, not more often than it was sent, and at
+/// least once after the last send.
 fn nothing_is_lost<const V2: bool>(steps: &[Step]) {
     let partition = partition();
     let mut receiver = Receiver::<V2>::new(&partition);
@@ -359,8 +360,8 @@ proptest! {
     }
 }
 
-/// A sender that finds a request does not kick: the core that takes the request takes what was
-/// added to it too.
+/// Checks that a sender that finds a request does not kick: the core that takes the request also
+/// takes what was added to it.
 #[test]
 fn a_request_that_comes_meanwhile_is_taken_along() {
     let partition = partition();
@@ -380,7 +381,7 @@ fn a_request_that_comes_meanwhile_is_taken_along() {
     assert!(partition.kick.get(), "the next one kicks again");
 }
 
-/// A kick has no effect if an earlier one brought its SGI along.
+/// Checks that a kick has no effect if an earlier one brought its SGI along.
 #[test]
 fn a_kick_without_a_sender_brings_no_sgi() {
     let partition = partition();

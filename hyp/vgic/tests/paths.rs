@@ -41,8 +41,8 @@ fn an_edge_while_active_comes_again_after_the_end() {
     assert_eq!(machine.maintenances, 0);
 }
 
-/// A handler masks its doorbell, the peer rings, the handler ends and unmasks, in both orders: the
-/// doorbell comes again, also where EL2 answers the enable on its fast path.
+/// Checks that a doorbell comes again if its handler masks it, the peer rings, and the handler ends
+/// and unmasks it, in both orders, also where EL2 answers the enable on its fast path.
 #[test]
 fn a_doorbell_rung_while_active_and_disabled_comes_with_its_enable() {
     let (enable, disable) =
@@ -297,8 +297,8 @@ fn reset_leaves_nothing_behind() {
     assert!(machine.cores[0].signalled().is_none());
 }
 
-/// On QEMU's GICv2: the timer's line falls and rises again, and so does an edge come, before the
-/// guest's end. Whether both arrive once more.
+/// Returns whether the timer and an edge arrive once more on QEMU's GICv2, if the timer's line
+/// falls and rises again, and the edge comes, before the guest's end.
 fn comes_again(linked: bool) -> [bool; 2] {
     [(TIMER, true), (46, false)].map(|(intid, is_level)| {
         let mut machine =

@@ -70,7 +70,7 @@ proptest! {
     }
 }
 
-/// A read of the pending bits looks at the line, not before it.
+/// Checks that a read of the pending bits looks at the line, not before it.
 #[test]
 fn a_withdrawn_level_may_be_seen_until_the_read() {
     for linked in [false, true] {
@@ -82,8 +82,8 @@ fn a_withdrawn_level_may_be_seen_until_the_read() {
     }
 }
 
-/// vCPU 1 acknowledges an SPI again that vCPU 0 has not ended, and only drops its priority: vCPU
-/// 0's end is open then, and the test must end all the same.
+/// Checks that a sequence ends in which vCPU 1 acknowledges an SPI again that vCPU 0 has not ended,
+/// and only drops its priority: vCPU 0's end is then open.
 #[test]
 fn an_spi_that_two_vcpus_acknowledged_is_ended_on_both() {
     let bit = |register, intid| Op::Bit { by: 0, of: 0, register, intid, extra: 0 };
@@ -102,8 +102,8 @@ fn an_spi_that_two_vcpus_acknowledged_is_ended_on_both() {
     run::<false>(2, 4, &priorities, true, ops.map(|op| (op, true)).into());
 }
 
-/// A register write made a level pending that is in a list register; the guest took it, and it came
-/// again before its core folded: what the write did is over.
+/// Checks that a register write that makes a level in a list register pending has no further effect
+/// once the guest took it, also if it came again before its core folded.
 #[test]
 fn a_written_pending_bit_ends_with_its_acknowledgement() {
     let ops = [

@@ -108,7 +108,8 @@ fn router_takes_affinities_and_leaves_fixed_interrupts_alone() {
     assert_eq!(machine.cores[1].acknowledge(), Some(DISK));
 }
 
-/// ITARGETSR keeps every interface that there is (IHI 0048, 4.3.12); hardware gets one of them.
+/// Checks that ITARGETSR keeps every interface that there is (IHI 0048, 4.3.12), and that hardware
+/// gets one of them.
 #[test]
 fn targets_read_back_as_they_were_written() {
     let rows = [row(45, PHYSICAL, 0), row(128, EDGE | FIXED, 2)];

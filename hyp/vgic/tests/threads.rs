@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use zerocopy::FromZeros;
 
 /// One core of the thread test, whose list registers are consumed as soon as they are written. With
-/// `V2` they are a GICv2's, with senders.
+/// `V2` they are those of a GICv2, with senders.
 struct Sink<'a, const V2: bool> {
     kicks: &'a [AtomicU32],
     seen: [u32; 16],
@@ -67,8 +67,8 @@ fn gic(vcpus: usize, version: u32) -> Gic {
     gic
 }
 
-/// Every sibling sends two SGIs of its own to vCPU 0, one right after the other, and waits until
-/// both are seen there: a lost one hangs, so there is a limit.
+/// Checks that SGIs are not lost: every sibling sends two of its own to vCPU 0, one right after the
+/// other, and waits until both are seen there. A lost one hangs, so there is a limit.
 fn siblings_send<const V2: bool>() {
     const ROUNDS: u32 = 2000;
     let gic = gic(4, if V2 { 2 } else { 3 });

@@ -114,7 +114,7 @@ fn is_legible(system: &System) {
         assert!(inside, "{text} leaves the page of {wide} x {high}");
         for (other, (from, to, line)) in &texts[..n] {
             let apart = right <= from || to <= left || (y - line).abs() >= 10.0;
-            assert!(apart, "{text} lies on {other}");
+            assert!(apart, "{text} overlaps {other}");
         }
     }
     let devices = texts.iter().find(|(text, _)| text == "Devices");

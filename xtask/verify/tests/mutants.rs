@@ -205,7 +205,7 @@ fn meaningless(parts: &Parts<'_>) -> Vec<(usize, u64, &'static str)> {
 
 fn empty(at: usize, array: Array, list: &mut Vec<(usize, u64, &'static str)>) {
     if array.count == 0 {
-        list.push((at, 0xffff_ffff, "where an array without elements lies"));
+        list.push((at, 0xffff_ffff, "where an array without elements is"));
     }
 }
 
@@ -282,7 +282,7 @@ fn padding() {
         for tree in parts.trees() {
             let behind = tree.end.next_multiple_of(8);
             if behind % PAGE as usize != 0 {
-                mutants.push(Mutant { class: "behind a tree", at: behind, xor: 1 });
+                mutants.push(Mutant { class: "after a tree", at: behind, xor: 1 });
             }
         }
         run(&good, &mutants, &meaningful);

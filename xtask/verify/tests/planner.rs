@@ -57,7 +57,7 @@ const PLACED: &[Placed] = &[
         &["the size of EL2's region is 0x12000, must be 0x13000"],
     ),
     (
-        "memory lies outside RAM",
+        "memory is outside RAM",
         |places, _| places.memory[1][0].base = 0x8000_0000,
         &["memory of beta is outside the board's RAM"],
     ),
@@ -67,7 +67,7 @@ const PLACED: &[Placed] = &[
         &["pages of channel both, alpha/0 to beta/0", "pages of channel again"],
     ),
     (
-        "channel pages lie in a third partition's memory",
+        "channel pages are in a third partition's memory",
         |places, _| places.regions[0][0].base = places.memory[2][0].base,
         &["pages of channel both, alpha/0 to beta/0 and memory of gamma"],
     ),
@@ -95,7 +95,7 @@ const PLACED: &[Placed] = &[
         &["its doorbell's INTID is 33, which belongs to the console UART"],
     ),
     (
-        "the device tree lies elsewhere",
+        "the device tree is elsewhere",
         |_, guests| {
             guests[1].dtb += PAGE;
             if let Some(load) = guests[1].loads.last_mut() {
@@ -184,7 +184,7 @@ const READ: &[Read] = &[
         &["the guest address is 0x60200000, must be 0x60000000"],
     ),
     (
-        "memory with a fixed place lies elsewhere",
+        "memory with a fixed place is elsewhere",
         |system| system.partitions[0].memory[1].physical = Some(0x4900_0000),
         &["the physical address is 0x49000000, must be 0x48800000"],
     ),

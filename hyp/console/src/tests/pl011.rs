@@ -164,7 +164,7 @@ fn its_receive_interrupt_waits_for_the_level_and_its_timeout_for_a_byte() {
         d.write(LCR_H, 0x70);
         d.write(IFLS, (select as u32) << 3);
         d.receive(level - 1);
-        assert_eq!(d.read(RIS), 0x40, "{level}: timeout alone");
+        assert_eq!(d.read(RIS), 0x40, "{level}: only the timeout");
         assert_eq!(d.read(FR), 0x80);
         d.receive(1);
         assert_eq!(d.read(RIS), 0x50, "{level}");

@@ -14,26 +14,26 @@ pub type Field = (IdRegister, u32, &'static str, u64, &'static str);
 /// All named fields. A field without a name is hidden: a later architecture may give it a meaning.
 #[rustfmt::skip]
 pub const FIELDS: &[Field] = &[
-    (Pfr0, 0, "EL0", 1, "AArch64 alone: EL2 answers no exception from AArch32"),
-    (Pfr0, 4, "EL1", 1, "AArch64 alone"),
-    (Pfr0, 8, "EL2", 1, "there: EL1 is not the highest level, so its reset code leaves \
-                         `CNTFRQ_EL0` and EL2's registers alone"),
+    (Pfr0, 0, "EL0", 1, "only AArch64: EL2 answers no exception from AArch32"),
+    (Pfr0, 4, "EL1", 1, "only AArch64"),
+    (Pfr0, 8, "EL2", 1, "present: EL1 is not the highest level, so its reset code does not \
+                         touch `CNTFRQ_EL0` and EL2's registers"),
     (Pfr0, 12, "EL3", 0, "one Security state, as `GICD_CTLR.DS` says; no firmware answers a guest"),
     (Pfr0, 16, "FP", 0xf, "the guest's own registers"),
     (Pfr0, 20, "AdvSIMD", 0xf, "the guest's own registers"),
     (Pfr0, 24, "GIC", 1, "the CPU interface in system registers, of a GICv3; hidden where the \
-                          guest has a GICv2, whatever the core has"),
+                          guest has a GICv2, on every core"),
     (Pfr0, 28, "RAS", 0, "error records are the machine's: they trap"),
     (Pfr0, 32, "SVE", 0, "its registers trap (`CPTR_EL2.TZ`)"),
     (Pfr0, 36, "SEL2", 0, "one Security state"),
     (Pfr0, 40, "MPAM", 0, "partitioning of caches is the machine's"),
     (Pfr0, 44, "AMU", 0, "activity monitors are the machine's: they trap (`CPTR_EL2.TAM`)"),
-    (Pfr0, 48, "DIT", 0xf, "PSTATE alone"),
+    (Pfr0, 48, "DIT", 0xf, "only PSTATE"),
     (Pfr0, 52, "RME", 0, "one Security state"),
     (Pfr0, 56, "CSV2", 1, "the core's; the context numbers of 2 trap (`HCR_EL2.EnSCXT`)"),
     (Pfr0, 60, "CSV3", 0xf, "the core's: whether the kernel needs mitigations"),
     (Pfr1, 0, "BT", 0xf, "EL1's own tables and PSTATE"),
-    (Pfr1, 4, "SSBS", 0xf, "PSTATE alone"),
+    (Pfr1, 4, "SSBS", 0xf, "only PSTATE"),
     (Pfr1, 8, "MTE", 0, "stage 2 has no tagged memory (`HCR_EL2.ATA`)"),
     (Pfr1, 12, "RAS_frac", 0, "without RAS"),
     (Pfr1, 16, "MPAM_frac", 0, "without MPAM"),
@@ -145,7 +145,7 @@ pub const FIELDS: &[Field] = &[
     (Mmfr1, 56, "CMOW", 0, "needs `HCRX_EL2`"),
     (Mmfr1, 60, "ECBHB", 0xf, "the core's: whether the kernel needs mitigations"),
     (Mmfr2, 0, "CnP", 0xf, "stage 1 is the guest's"),
-    (Mmfr2, 4, "UAO", 0xf, "PSTATE alone"),
+    (Mmfr2, 4, "UAO", 0xf, "only PSTATE"),
     (Mmfr2, 8, "LSM", 0xf, "a control of EL1's"),
     (Mmfr2, 12, "IESB", 0, "without RAS"),
     (Mmfr2, 16, "VARange", 0xf, "stage 1 is the guest's"),
@@ -165,7 +165,7 @@ pub const FIELDS: &[Field] = &[
 pub fn shown(highest: u64) -> String {
     match highest {
         0 => "hidden (0)".into(),
-        0xf => "as it is".into(),
+        0xf => "unchanged".into(),
         n => format!("at most {n}"),
     }
 }

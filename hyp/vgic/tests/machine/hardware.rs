@@ -18,11 +18,11 @@ pub struct PhysicalGic {
     pub route: Vec<usize>,
     /// INTIDs that the partition owns: any write to another is an error.
     pub owned: [u32; WORDS],
-    /// As QEMU's GICv2 (`hw/intc/arm_gic.c`): a deactivation through the virtual CPU interface
-    /// changes a linked interrupt's state, and no core is signalled for it until something else
-    /// changes in the physical GIC.
+    /// Whether it behaves as QEMU's GICv2 (`hw/intc/arm_gic.c`): a deactivation through the virtual
+    /// CPU interface changes a linked interrupt's state, and no core is signalled for it until
+    /// something else changes in the physical GIC.
     pub forgets: bool,
-    /// By core: something is signalled, as of the last look.
+    /// Whether an interrupt was signalled at the last look, per core.
     pub irq: Vec<bool>,
 }
 
@@ -42,7 +42,7 @@ impl PhysicalGic {
         self.first(core).filter(|_| !is_forgotten)
     }
 
-    /// Looks which cores are to be signalled.
+    /// Finds the cores to be signalled.
     pub fn update(&mut self) {
         self.irq = (0..self.enable.len()).map(|core| self.first(core).is_some()).collect();
     }
@@ -81,16 +81,17 @@ pub struct Hardware<const V2: bool = false> {
     pub split: bool,
     /// The groups that the guest has enabled in its CPU interface.
     pub groups: u32,
-    /// Physical interrupts are listed with HW = 1.
+    /// Whether physical interrupts are listed with HW = 1.
     pub linked: bool,
     pub kicks: Rc<RefCell<Vec<u32>>>,
     pub physical: Rc<RefCell<PhysicalGic>>,
-    /// Priorities of what the guest has acknowledged and not yet dropped: the active priorities.
+    /// The active priorities: those of interrupts that the guest has acknowledged and not yet
+    /// dropped.
     pub running: Vec<u8>,
     pub writes: Cell<u32>,
-    /// GICv2: who sent the SGI that was acknowledged last.
+    /// The sender of the SGI that was acknowledged last (GICv2).
     pub source: u32,
-    /// What siblings do just before a write of this core's reaches the physical GIC.
+    /// The act of siblings just before a write of this core reaches the physical GIC.
     pub meanwhile: Option<Box<dyn FnMut()>>,
 }
 
@@ -144,7 +145,7 @@ impl<const V2: bool> Hardware<V2> {
         Some(entry.intid())
     }
 
-    /// The guest's write of EOIR with EOImode = 0: priority drop and deactivation.
+    /// Carries out the guest's write of EOIR with EOImode = 0: priority drop and deactivation.
     pub fn end(&mut self, intid: u32) {
         if let Some(dropped) = self.drop_priority()
             && !self.deactivate(intid, dropped)
@@ -154,15 +155,15 @@ impl<const V2: bool> Hardware<V2> {
         }
     }
 
-    /// The guest's write of EOIR with EOImode = 1: the highest active priority is active no longer.
+    /// Carries out the guest's write of EOIR with EOImode = 1: drops the highest active priority.
     pub fn drop_priority(&mut self) -> Option<u8> {
         let dropped = self.running.iter().min().copied()?;
         let at = self.running.iter().position(|&other| other == dropped)?;
         Some(self.running.remove(at))
     }
 
-    /// Some hardware (QEMU's) does not deactivate what was acknowledged with another priority than
-    /// the one that drops.
+    /// Deactivates `intid`. Some hardware (QEMU's) does not if it was acknowledged with another
+    /// priority than the one that drops.
     fn deactivate(&mut self, intid: u32, dropped: u8) -> bool {
         let Some(index) = self
             .registers
@@ -259,7 +260,8 @@ impl<const V2: bool> ListRegisters for Hardware<V2> {
     }
 }
 
-/// EL2's barrier around an access that other cores see: between threads of loom it orders too.
+/// Carries out EL2's barrier around an access that other cores see: it also orders between threads
+/// of loom.
 pub fn barrier() {
     #[cfg(loom)]
     loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);

@@ -107,8 +107,8 @@ impl<const V2: bool> Machine<V2> {
         machine
     }
 
-    /// From here on, before anything has arrived: as QEMU's GICv2, with physical interrupts linked
-    /// or not.
+    /// Makes the machine behave as QEMU's GICv2, with physical interrupts linked or not, before the
+    /// first interrupt has arrived.
     pub fn as_qemu(&mut self, linked: bool) {
         self.physical.borrow_mut().forgets = true;
         for core in &mut self.cores {
@@ -120,8 +120,8 @@ impl<const V2: bool> Machine<V2> {
         Vcpu::new(&self.gic, core, &mut self.deliveries[core], &mut self.cores[core])
     }
 
-    /// Interrupts to EL2 on `core`: kicks, owned physical interrupts, maintenance. False: there is
-    /// none.
+    /// Takes the interrupts to EL2 on `core`: kicks, owned physical interrupts, maintenance.
+    /// Returns whether there was one.
     pub fn entry(&mut self, core: usize) -> bool {
         if std::mem::take(&mut self.kicks.borrow_mut()[core]) != 0 {
             // As EL2 does: GICv3's short path is in assembly.
@@ -144,7 +144,7 @@ impl<const V2: bool> Machine<V2> {
         false
     }
 
-    /// All entries until there are none; a storm fails.
+    /// Runs all entries until there are none; a storm fails.
     pub fn settle(&mut self) {
         for _ in 0..1000 {
             let entries = (0..self.cores.len()).filter(|&core| self.entry(core)).count();
@@ -155,14 +155,14 @@ impl<const V2: bool> Machine<V2> {
         panic!("interrupts to EL2 never end");
     }
 
-    /// vCPU `core` reads the distributor.
+    /// Reads the distributor as vCPU `core`.
     pub fn read(&mut self, core: usize, offset: u64, size: u64) -> u64 {
         match V2 {
             true => self.vcpu(core).read_v2(offset, size),
             false => self.vcpu(core).read(None, offset, size),
         }
     }
-    /// It writes there.
+    /// Writes the distributor as vCPU `core`.
     pub fn write(&mut self, core: usize, offset: u64, size: u64, value: u64) {
         // EL2 tries the fast path first.
         if size == 4
@@ -191,7 +191,7 @@ impl<const V2: bool> Machine<V2> {
         self.vcpu(core).gicr_write(of as u64 * 0x2_0000 + offset, 4, value.into());
     }
 
-    /// A device drives the line of a physical interrupt.
+    /// Drives the line of a physical interrupt as its device.
     pub fn set_line(&mut self, core: usize, intid: u32, high: bool) {
         let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
         let mut physical = self.physical.borrow_mut();

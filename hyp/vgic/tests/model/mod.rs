@@ -20,14 +20,15 @@ pub struct Irq {
     pub priority: u8,
     pub route: Option<usize>,
     pub latch: bool,
-    /// GICv2: vCPUs whose SGI waits.
+    /// The vCPUs whose SGI waits (GICv2).
     pub sources: u32,
     pub line: bool,
     pub active: bool,
-    /// GICv2: its ITARGETSR byte.
+    /// The ITARGETSR byte (GICv2).
     pub targets: u8,
-    /// May be signalled once though it is not pending: it was pending in a list register when its
-    /// device withdrew it, or raised it again, and that core has not entered EL2 since.
+    /// Whether it may be signalled once although it is not pending: it was pending in a list
+    /// register when its device withdrew it, or raised it again, and that core has not entered EL2
+    /// since.
     pub stale: bool,
 }
 
@@ -41,15 +42,15 @@ pub struct Model {
     pub private: Vec<Vec<Irq>>,
     pub shared: Vec<Irq>,
     pub groups: u32,
-    /// Per vCPU, what it has acknowledged and whose priority it has not dropped.
+    /// The interrupts that each vCPU has acknowledged and whose priority it has not dropped.
     pub running: Vec<Vec<Running>>,
-    /// Per vCPU, what it has acknowledged and dropped, and what has not been deactivated (EOImode =
-    /// 1).
+    /// The interrupts that each vCPU has acknowledged and dropped, and that are not deactivated
+    /// (EOImode = 1).
     pub dropped: Vec<Vec<u32>>,
     pub parked: Vec<bool>,
-    /// Per vCPU, the groups that its CPU interface has enabled.
+    /// The groups that each vCPU's CPU interface has enabled.
     pub interface: Vec<u32>,
-    /// Per vCPU, EOImode.
+    /// EOImode of each vCPU.
     pub split: Vec<bool>,
 }
 
@@ -57,9 +58,9 @@ pub struct Model {
 #[derive(Clone, Copy)]
 pub struct Running {
     pub intid: u32,
-    /// When it was acknowledged.
+    /// Its priority when it was acknowledged.
     pub priority: u8,
-    /// It has been deactivated before its end.
+    /// Whether it was deactivated before its end.
     pub cancelled: bool,
 }
 
@@ -83,7 +84,7 @@ impl Model {
             .collect()
     }
 
-    /// `intid`, as `vcpu` sees it, is deactivated by a write of ICACTIVER or DIR.
+    /// Deactivates `intid`, as `vcpu` sees it, for a write of ICACTIVER or DIR.
     pub fn deactivate(&mut self, vcpu: usize, intid: u32) {
         self.irq(vcpu, intid).active = false;
         for core in (0..self.running.len()).filter(|&core| intid >= 32 || core == vcpu) {
@@ -143,7 +144,7 @@ pub enum Op {
         intid: u32,
         register: u8,
     },
-    /// GICv2: SPENDSGIR or CPENDSGIR of one SGI.
+    /// SPENDSGIR or CPENDSGIR of one SGI (GICv2).
     Sources {
         by: usize,
         intid: u32,
@@ -157,13 +158,13 @@ pub enum Op {
     End {
         core: usize,
     },
-    /// DIR, of what some vCPU has dropped, or of `intid` if there is none.
+    /// DIR of an interrupt that some vCPU has dropped, or of `intid` if there is none.
     Deactivate {
         by: usize,
         pick: usize,
         intid: u32,
     },
-    /// EOImode, if nothing is acknowledged.
+    /// EOImode, if no interrupt is acknowledged.
     Mode {
         core: usize,
         split: bool,

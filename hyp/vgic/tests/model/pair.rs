@@ -72,8 +72,7 @@ impl<const V2: bool> Pair<V2> {
         pair
     }
 
-    /// Where a guest finds the registers of `intid`: its word's frame, and the offset of a one-bit
-    /// register.
+    /// Accesses a one-bit register of `intid`, by the frame of its word and the register's offset.
     fn access(&mut self, by: usize, of: usize, intid: u32, offset: u64, write: Option<u32>) -> u32 {
         match (intid < 32 && !V2, write) {
             (true, Some(value)) => self.machine.set_gicr(by, of, 0x1_0000 + offset, value),
@@ -84,7 +83,7 @@ impl<const V2: bool> Pair<V2> {
         0
     }
 
-    /// GICv2 shows a vCPU only its own private words.
+    /// Changes `op` to vCPUs that GICv2 lets access the private word: only its own.
     fn banked(&self, mut op: Op) -> Op {
         if let Op::Bit { by, of, intid, .. }
         | Op::Group { by, of, intid, .. }
@@ -98,7 +97,7 @@ impl<const V2: bool> Pair<V2> {
         op
     }
 
-    /// ITARGETSR, and what it reads then.
+    /// Writes ITARGETSR, and checks what it reads then.
     fn target(&mut self, by: usize, intid: u32, targets: u8) {
         let register = 0x800 + u64::from(intid);
         self.machine.write(by, register, 1, targets.into());
@@ -113,7 +112,7 @@ impl<const V2: bool> Pair<V2> {
         assert_eq!(self.machine.read(by, register, 1), shown.into());
     }
 
-    /// SGIR: register 2 is the filter that names only the writer.
+    /// Writes SGIR: register 2 is the filter that names only the writer.
     fn sgir(&mut self, by: usize, targets: u8, broadcast: bool, register: u8, intid: u32) {
         let (filter, named) = match (register, broadcast) {
             (2, _) => (2, 1 << by),
@@ -133,7 +132,8 @@ impl<const V2: bool> Pair<V2> {
         cores.any(|(core, hardware)| (intid >= 32 || core == vcpu) && hardware.pends(intid))
     }
 
-    /// The core that has `intid`, as `vcpu` sees it, in a list register has looked at its line.
+    /// Notes that the core that has `intid`, as `vcpu` sees it, in a list register has looked at
+    /// its line.
     fn sampled(&mut self, vcpu: usize, intid: u32) {
         let irq = self.model.irq(vcpu, intid);
         // An edge that came again after the acknowledgement is one more.
@@ -213,7 +213,7 @@ impl<const V2: bool> Pair<V2> {
         }
     }
 
-    /// The guest writes ICACTIVER of everything.
+    /// Writes ICACTIVER of every INTID as the guest.
     fn deactivate_all(&mut self) {
         for core in 0..self.vcpus {
             for word in 0..WORDS as u32 {
@@ -228,7 +228,7 @@ impl<const V2: bool> Pair<V2> {
         }
     }
 
-    /// The guest takes and ends everything that is left.
+    /// Takes and ends every interrupt that is left, as the guest.
     pub fn drain(&mut self) {
         for core in 0..self.vcpus {
             self.apply(Op::Interface { core, groups: 3 });

@@ -87,7 +87,7 @@ fn every_finding_names_a_rule() {
     let folder = files();
     for rule in RULES {
         for id in findings_of(rule.id, folder.path()).iter().flat_map(Diagnostics::rules) {
-            assert!(RULES.iter().any(|rule| rule.id == id), "{id} is no rule");
+            assert!(RULES.iter().any(|rule| rule.id == id), "{id} is not a rule");
         }
     }
 }

@@ -35,7 +35,7 @@ fn header_and_checksum() {
     assert_eq!(word(&image, 24), 0b1010);
     assert_eq!(word(&image, 64), EL2_SIZE);
     assert_eq!(word(&image, 72), EL2_SIZE);
-    assert_eq!(image[0x2000], 0xe1, "rodata lies where it was linked");
+    assert_eq!(image[0x2000], 0xe1, "rodata is where it was linked");
     assert!(image[0x3040..0x6000].iter().all(|&byte| byte == 0), "bss");
 
     let plan = Plan::read(&image);

@@ -82,7 +82,7 @@ impl Tables<'_> {
                     assert_eq!(entry, 0, "an invalid entry is all zero");
                     return None;
                 }
-                _ => panic!("{entry:#x} is no descriptor at level {level}"),
+                _ => panic!("{entry:#x} is not a descriptor at level {level}"),
             }
         }
         unreachable!()

@@ -169,7 +169,7 @@ fn keys_pass_and_ctrl_a_x_leaves() {
     assert_eq!(keys.take(b"ab\x01"), Some(b"ab\x01".to_vec()));
     assert_eq!(keys.take(b"x"), None, "in two pieces");
     let mut keys = super::keyboard::Keys::default();
-    assert_eq!(keys.take(b"\x01?"), Some(b"\x01?".to_vec()), "a command is no key");
+    assert_eq!(keys.take(b"\x01?"), Some(b"\x01?".to_vec()), "a command is not a key");
 }
 
 #[test]

@@ -236,7 +236,7 @@ impl<'a> Parts<'a> {
         let trees = self.partitions().into_iter().map(|partition| {
             let memory: Vec<plan::Memory> = self.array(partition.memory);
             let piece = memory.iter().find(|m| partition.dtb.wrapping_sub(m.ipa) < m.size);
-            let piece = piece.expect("the tree lies in memory");
+            let piece = piece.expect("the tree is in memory");
             let target = piece.base + (partition.dtb - piece.ipa);
             let loads: Vec<plan::Load> = self.array(partition.loads);
             let load = loads.iter().find(|load| load.target == target);

@@ -218,7 +218,7 @@ impl<const V2: bool> Pair<V2> {
         }
     }
 
-    /// EOIR of what was acknowledged last.
+    /// Writes EOIR of the interrupt that was acknowledged last.
     fn end(&mut self, core: usize) {
         self.settle();
         let Some(&running) = self.model.running[core].last() else {
