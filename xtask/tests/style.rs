@@ -30,10 +30,12 @@ const PLAIN: &[&str] = &[
 /// Sources that start with their licence. With BLESS=1 in the environment the lines are written.
 const LICENSED: &[&str] = &[
     "hyp/vgic",
+    "xtask/flash",
     "xtask/manifest",
     "xtask/planner",
     "xtask/runner",
     "xtask/silicon",
+    "xtask/src/flash",
     "xtask/src/silicon",
     "xtask/src/test/silicon.rs",
     "xtask/tests/docs",
