@@ -4,7 +4,7 @@
 mod disk;
 mod medium;
 
-pub use disk::write_to;
+pub use disk::{refuse, write_to};
 pub use medium::Medium;
 
 use anyhow::{Context, Result, ensure};
