@@ -20,7 +20,7 @@ pub struct Medium {
 }
 
 /// A file of firmware: its bytes, and where it comes from.
-type Found = (Vec<u8>, String);
+pub(super) type Found = (Vec<u8>, String);
 
 impl Medium {
     /// Builds and verifies the image of a system, and collects firmware's files from a folder or
@@ -59,7 +59,7 @@ impl Medium {
 }
 
 /// Reads firmware's files from a folder.
-fn from_folder(card: &Card, folder: &Path) -> Result<BTreeMap<String, Found>> {
+pub(super) fn from_folder(card: &Card, folder: &Path) -> Result<BTreeMap<String, Found>> {
     let mut found = BTreeMap::new();
     let mut missing = Vec::new();
     for file in &card.files {
@@ -114,7 +114,7 @@ fn from_debian(card: &Card) -> Result<BTreeMap<String, Found>> {
 }
 
 /// Returns what will not work because a file is missing, or is an overlay that does not apply.
-fn warnings(card: &Card, found: &BTreeMap<String, Found>) -> Vec<String> {
+pub(super) fn warnings(card: &Card, found: &BTreeMap<String, Found>) -> Vec<String> {
     let warning = |file: &CardFile| {
         let lost = file.without.as_deref()?;
         let name = &file.name;

@@ -3,6 +3,8 @@
 
 mod disk;
 mod medium;
+#[cfg(test)]
+mod tests;
 
 pub use disk::{refuse, write_to};
 pub use medium::Medium;
