@@ -50,7 +50,7 @@ impl Device {
         options.custom_flags(OFlags::EXCL.bits().cast_signed());
         let file = options.open(path).with_context(|| match path.exists() {
             true => format!(
-                "cannot write {}: run this as root, and let nobody else use the disk",
+                "cannot write {}: it takes root or the group `disk`, and a disk that nobody uses",
                 path.display()
             ),
             false => format!("{} has gone", path.display()),

@@ -67,10 +67,16 @@ pub fn command(options: &Options) -> Result<()> {
     let prefix = options.prefix.as_deref().map(netboot::prefix).transpose()?;
     if let Some(folder) = &options.card {
         ensure!(folder.is_dir(), "--card {}: there is no such folder", folder.display());
+    }
+    let own = options.netboot.as_ref().map(|root| root.join(prefix.as_deref().unwrap_or_default()));
+    if let Some(folder) = options.card.as_ref().or(own.as_ref()) {
         ensure!(options.force || !is_foreign(folder), {
             let folder = folder.display();
             format!("{folder} has another system's config.txt; to write over it, add --force")
         });
+    }
+    if let Some(path) = &options.image {
+        is_for_an_image(path)?;
     }
     let Options { card, image, device, netboot, .. } = options;
     if card.is_none() && image.is_none() && device.is_none() && netboot.is_none() {
@@ -121,6 +127,17 @@ impl Options {
 /// Whether a folder has settings of firmware that are not this command's.
 fn is_foreign(folder: &Path) -> bool {
     folder.join("config.txt").exists() && !folder.join(LIST).exists()
+}
+
+/// Checks that an image may be written to this path.
+fn is_for_an_image(path: &Path) -> Result<()> {
+    let shown = path.display();
+    // Its block map is beside it.
+    let is_map = path.extension().is_some_and(|extension| extension == "bmap");
+    ensure!(!is_map, "--image {shown}: `.bmap` is the ending of the block map; choose another");
+    let is_other = path.exists() && !path.is_file();
+    ensure!(!is_other, "--image {shown}: not a file; --device writes to a disk");
+    Ok(())
 }
 
 /// Prints the disks and serial ports that a board can be started with.

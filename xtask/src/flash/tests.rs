@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests of firmware's files and of folders that are written to.
 
-use super::is_foreign;
 use super::medium::{from_folder, warnings};
+use super::{is_for_an_image, is_foreign};
 use flash::content::LIST;
 use manifest::system::Card;
 use runner::workspace::root;
@@ -76,4 +76,18 @@ fn settings_of_another_system_are_not_overwritten() {
     assert!(is_foreign(folder.path()));
     fs::write(folder.path().join(LIST), "").expect("it can be written");
     assert!(!is_foreign(folder.path()));
+}
+
+#[test]
+fn an_image_goes_to_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    is_for_an_image(&path("sd.img")).expect("a new file");
+    fs::write(path("sd.img"), "").expect("it can be written");
+    is_for_an_image(&path("sd.img")).expect("an old file");
+    let refused = |path: &Path| is_for_an_image(path).expect_err("not for an image").to_string();
+    assert!(refused(&path("sd.bmap")).contains("the block map; choose another"));
+    for other in [folder.path(), "/dev/null".as_ref()] {
+        assert!(refused(other).ends_with("not a file; --device writes to a disk"));
+    }
 }

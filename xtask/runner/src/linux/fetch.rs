@@ -107,7 +107,11 @@ pub fn packaged(
         }
         let text = format!("{}\n{}\n", name_and_version(&deb)?, patterns.join("\n"));
         std::fs::write(part.join("version"), text).context("cannot write the version")?;
-        // Another process may have kept the same files meanwhile.
+        // Another process may have kept the same files meanwhile, and read them now.
+        if read(&version).is_some() {
+            return Ok(());
+        }
+        // The files of other patterns go; there may be none.
         let _ = std::fs::remove_dir_all(&kept);
         std::fs::rename(&part, &kept).with_context(|| format!("cannot make {}", kept.display()))
     })();
