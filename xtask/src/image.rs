@@ -24,11 +24,13 @@ pub fn command(spec: &str, gic: Option<u32>, output: Option<PathBuf>) -> Result<
     workspace::write(&output, &image.bytes)?;
     ui::say(format_args!("{}: {} bytes", output.display(), image.bytes.len()));
     if let Some(card) = card {
+        let files: Vec<_> = card.files.iter().map(|file| file.name.as_str()).collect();
         ui::say(format_args!(
-            "copy it as {} to the boot medium, next to {} and this config.txt:\n\n{}",
+            "`cargo xtask flash {spec}` writes a whole boot medium. By hand: copy it there as {}, \
+             next to {} and this config.txt:\n\n{}",
             card.image,
-            card.files.join(", "),
-            card.config.trim()
+            files.join(", "),
+            card.settings(image.design.places.image.base, image.bytes.len() as u64).trim()
         ));
     }
     Ok(())

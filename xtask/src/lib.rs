@@ -5,6 +5,7 @@ pub mod callgraph;
 pub mod check;
 pub mod draw;
 pub mod explain;
+pub mod flash;
 pub mod fuzz;
 pub mod image;
 pub mod interface;

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use xtask::setup::{self, Scope};
 use xtask::{
-    bench, callgraph, check, draw, explain, fuzz, image, interface, qemu, schema, silicon, size,
-    test, verify,
+    bench, callgraph, check, draw, explain, flash, fuzz, image, interface, qemu, schema, silicon,
+    size, test, verify,
 };
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
@@ -39,6 +39,9 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Write a board's boot medium: a card, the image of one, or a TFTP server's folder; without
+    /// one, list disks and serial ports
+    Flash(flash::Options),
     /// Report all errors and warnings of a system
     Check {
         #[command(flatten)]
@@ -323,6 +326,10 @@ fn dispatch(command: Command) -> Result<bool> {
             setup::ensure(Scope::Run)?;
             let gic = system.board.gic;
             image::command(&system.spec()?, gic, output).map(|()| true)
+        }
+        Command::Flash(options) => {
+            setup::ensure(Scope::Run)?;
+            flash::command(&options).map(|()| true)
         }
         Command::Check { system, deny_warnings } => {
             setup::ensure(Scope::Run)?;

@@ -26,10 +26,12 @@ const HELP: &[&str] = &["xtask/src/main.rs"];
 /// Sources that start with their licence. With BLESS=1 in the environment the lines are written.
 const LICENSED: &[&str] = &[
     "hyp/vgic",
+    "xtask/flash",
     "xtask/manifest",
     "xtask/planner",
     "xtask/runner",
     "xtask/silicon",
+    "xtask/src/flash",
     "xtask/src/silicon",
     "xtask/src/test/silicon.rs",
     "xtask/tests/docs",

@@ -26,7 +26,8 @@
 #define BULKHEAD_CALL_MASK 0xc6000004
 /* Returns a counter of this end. */
 #define BULKHEAD_CALL_STATUS 0xc6000005
-/* Returns the state and the generation of the peer's partition. */
+/* Returns the state of the peer's partition, and the generations of both partitions: their
+ * starts, counted from 1 to 65535, after which 1 follows. */
 #define BULKHEAD_CALL_PEER 0xc6000006
 /* Returns how often EL2 was entered for a reason on the core of one of the caller's vCPUs. */
 #define BULKHEAD_CALL_ENTRIES 0xc6000007

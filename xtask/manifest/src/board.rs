@@ -5,7 +5,9 @@
 use serde::Deserialize;
 
 use super::values::parse_size;
-use crate::system::{Board, BoardCore, Card, Device, Gic, Interrupt, Qemu, Range, merged};
+use crate::system::{
+    Board, BoardCore, Card, CardFile, Device, Gic, Interrupt, LOAD_ADDRESS, Qemu, Range, merged,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -138,11 +140,22 @@ struct Emulator {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Medium {
     image: String,
-    files: Vec<String>,
+    #[serde(default)]
+    device_tree: Span,
     config: String,
+    file: Vec<FirmwareFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct FirmwareFile {
+    name: String,
+    debian: Option<String>,
+    overlay_of: Option<String>,
+    without: Option<String>,
 }
 
 /// Register writes as pairs of address and value.
@@ -159,6 +172,53 @@ fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
 impl From<Span> for Range {
     fn from(span: Span) -> Range {
         Range { base: span.base, size: span.size }
+    }
+}
+
+impl Medium {
+    /// Checks that the paths stay on the card, and that what one key names is there.
+    fn checked(self) -> Result<Card, String> {
+        let is_plain = |name: &str| {
+            let mut parts = name.split('/');
+            !name.is_empty() && parts.all(|part| !matches!(part, "" | "." | ".."))
+        };
+        let mut names = vec![self.image.as_str()];
+        names.extend(self.file.iter().map(|file| file.name.as_str()));
+        if let Some(name) = names.iter().find(|name| !is_plain(name)) {
+            return Err(format!("[card]: \"{name}\": write a path below the card's root"));
+        }
+        for file in &self.file {
+            if let Some(tree) = file.overlay_of.as_deref().filter(|tree| !names.contains(tree)) {
+                return Err(format!(
+                    "[card]: `overlay-of` of {}: no [[card.file]] is named \"{tree}\"",
+                    file.name
+                ));
+            }
+            let debian = file.debian.as_deref();
+            if debian.is_some_and(|source| source.split_once(':').is_none()) {
+                return Err(format!("[card]: `debian` of {}: write \"PACKAGE:PATH\"", file.name));
+            }
+        }
+        if let Some((_, rest)) = self.config.replace(LOAD_ADDRESS, "").split_once('{') {
+            let word = rest.split(['}', '\n']).next().unwrap_or_default();
+            return Err(format!(
+                "[card]: `config` has {{{word}}}, and only {LOAD_ADDRESS} is replaced"
+            ));
+        }
+        let file = |file: FirmwareFile| CardFile {
+            name: file.name,
+            debian: file.debian.and_then(|source| {
+                source.split_once(':').map(|(package, path)| (package.to_owned(), path.to_owned()))
+            }),
+            overlay_of: file.overlay_of,
+            without: file.without,
+        };
+        Ok(Card {
+            image: self.image,
+            device_tree: self.device_tree.into(),
+            config: self.config,
+            files: self.file.into_iter().map(file).collect(),
+        })
     }
 }
 
@@ -275,7 +335,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
                 quiesce: writes(device.quiesce),
             })
             .collect(),
-        card: file.card.map(|Medium { image, files, config }| Card { image, files, config }),
+        card: file.card.map(Medium::checked).transpose().map_err(error)?,
         qemu: file.qemu.map(|Emulator { machine, cpu, cores, memory, dtb }| Qemu {
             machine,
             cpu,

@@ -158,10 +158,54 @@ pub struct Interrupt {
 pub struct Card {
     /// The image's name on it.
     pub image: String,
-    /// Further files that the firmware needs there.
-    pub files: Vec<String>,
-    /// Firmware's settings: the lines of config.txt.
+    /// The RAM where firmware puts the device tree; empty if that is not known.
+    pub device_tree: Range,
+    /// Firmware's settings: the lines of config.txt. [`LOAD_ADDRESS`] is for [`Self::settings`].
     pub config: String,
+    /// Further files that the firmware needs there.
+    pub files: Vec<CardFile>,
+}
+
+/// The word in firmware's settings that is replaced by the image's address.
+pub const LOAD_ADDRESS: &str = "{load-address}";
+
+/// A file of firmware on the boot medium.
+#[derive(Clone, Debug)]
+pub struct CardFile {
+    /// Its path there.
+    pub name: String,
+    /// Debian's package that has it, and its path in the package, a pattern.
+    pub debian: Option<(String, String)>,
+    /// The device tree to which it is an overlay, by the name of its file.
+    pub overlay_of: Option<String>,
+    /// What does not work without it; none if nothing does.
+    pub without: Option<String>,
+}
+
+impl Card {
+    /// Whether firmware can load the `size` bytes of an image at `base`: the device tree, which
+    /// firmware loads later, would not be written over it.
+    pub fn takes(&self, base: u64, size: u64) -> bool {
+        let tree = &self.device_tree;
+        tree.size > 0 && (base + size <= tree.base || tree.base + tree.size <= base)
+    }
+
+    /// Returns the lines of config.txt for an image of `size` bytes whose planned address is
+    /// `base`. Firmware loads it there if it can, and then EL2 does not have to move it. Otherwise
+    /// the line with [`LOAD_ADDRESS`] is left out, and a comment says so.
+    pub fn settings(&self, base: u64, size: u64) -> String {
+        let line = |line: &str| match line.contains(LOAD_ADDRESS) {
+            false => format!("{line}\n"),
+            true if self.takes(base, size) => {
+                format!("{}\n", line.replace(LOAD_ADDRESS, &format!("{base:#x}")))
+            }
+            true => format!(
+                "# Left out: at {base:#x} this image of {size} bytes would overlap the device \
+                 tree that\n# firmware loads after it, so the image moves itself.\n",
+            ),
+        };
+        self.config.trim().lines().map(line).collect()
+    }
 }
 
 /// How QEMU runs a board.

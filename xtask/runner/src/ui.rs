@@ -162,6 +162,41 @@ impl Drop for Progress {
     }
 }
 
+/// Bytes that go to or come from a device: a bar with their rate on a terminal, a line otherwise.
+pub struct Transfer {
+    bar: ProgressBar,
+}
+
+impl Transfer {
+    /// Starts with nothing done of `total` bytes.
+    pub fn start(title: &'static str, total: u64) -> Self {
+        let bar = if std::io::stderr().is_terminal() {
+            let bar = BARS.add(ProgressBar::new(total).with_prefix(title));
+            let template =
+                "{prefix} {bar:24} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar
+        } else {
+            eprintln!("{title}");
+            ProgressBar::hidden()
+        };
+        Self { bar }
+    }
+
+    /// Shows that `done` bytes are done.
+    pub fn at(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Runs `command` as a step, without standard input, its output shown as progress only. Returns
 /// what it printed (standard output and error, line by line).
 ///

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use runner::build::TARGET;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Oldest QEMU whose `virt` machine behaves as the tests expect.
@@ -52,7 +53,7 @@ pub struct Need {
 }
 
 /// Everything that must be there.
-pub const NEEDS: [Need; 6] = [
+pub const NEEDS: [Need; 9] = [
     Need {
         name: "Rust target",
         scope: Scope::Run,
@@ -97,6 +98,40 @@ pub const NEEDS: [Need; 6] = [
             dnf: "dtc",
             pacman: "dtc",
             brew: "dtc",
+        }),
+    },
+    // These three read the images of cards.
+    Need {
+        name: "mtools",
+        scope: Scope::Test,
+        probe: || first_line("mdir", &["--version"]),
+        fix: Fix::Package(Package {
+            apt: "mtools",
+            dnf: "mtools",
+            pacman: "mtools",
+            brew: "mtools",
+        }),
+    },
+    Need {
+        name: "fsck.fat",
+        scope: Scope::Test,
+        probe: fsck,
+        fix: Fix::Package(Package {
+            apt: "dosfstools",
+            dnf: "dosfstools",
+            pacman: "dosfstools",
+            brew: "dosfstools",
+        }),
+    },
+    Need {
+        name: "sfdisk",
+        scope: Scope::Test,
+        probe: || first_line("sfdisk", &["--version"]),
+        fix: Fix::Package(Package {
+            apt: "fdisk",
+            dnf: "util-linux",
+            pacman: "util-linux",
+            brew: "util-linux",
         }),
     },
 ];
@@ -206,10 +241,36 @@ pub fn major(version: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-fn first_line(program: &str, arguments: &[&str]) -> Result<String> {
+/// fsck.fat has no option for its version, but prints it before it finds no file system.
+fn fsck() -> Result<String> {
+    let output = command("fsck.fat").args(["-n", "/dev/null"]).output();
+    let Ok(output) = output else { bail!("fsck.fat is not installed") };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().next().unwrap_or_default().trim();
+    ensure!(line.starts_with("fsck.fat "), "fsck.fat is not dosfstools'");
+    Ok(line.to_owned())
+}
+
+/// Returns a command for a program that may be in a folder that only root's search path has.
+fn command(program: &str) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(SYSTEM_FOLDERS.map(PathBuf::from));
     let mut command = Command::new(program);
+    // A folder whose name has a colon cannot be on the path.
+    if let Ok(path) = std::env::join_paths(folders) {
+        command.env("PATH", path);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Folders of Debian's search path for root.
+const SYSTEM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+fn first_line(program: &str, arguments: &[&str]) -> Result<String> {
+    let mut command = command(program);
     // Rust's tools are those of the repository's toolchain, which rustup selects by the folder.
-    command.args(arguments).current_dir(runner::workspace::root()).stdin(Stdio::null());
+    command.args(arguments).current_dir(runner::workspace::root());
     let Ok(output) = command.output() else { bail!("{program} is not installed") };
     ensure!(output.status.success(), "{program} is not installed");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,6 +1,8 @@
 //! Checks without QEMU: formatting, lints, the tests of every crate, all interleavings, the
 //! budgets.
 
+use super::card;
+use super::skipped::Skipped;
 use crate::{callgraph, fuzz, setup, size};
 use anyhow::{Context, Result, ensure};
 use runner::build::{self, HYPERVISOR, TARGET};
@@ -20,18 +22,6 @@ pub struct Check {
     pub run: fn(&str) -> Result<usize>,
 }
 
-/// Why a check could not run, which is not a failure.
-#[derive(Debug)]
-pub struct Skipped(pub &'static str);
-
-impl std::fmt::Display for Skipped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Skipped {}
-
 /// All checks. Checks that build into the same folder are not adjacent in this list: if two of them
 /// ran at the same time, cargo would let one wait for the other.
 pub const CHECKS: &[Check] = &[
@@ -47,6 +37,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "host/crates", run: crates },
     Check { name: "host/miri", run: miri },
     Check { name: "size", run: budgets },
+    Check { name: "flash/loop-device", run: |_| card::loop_device() },
     Check { name: "host/fuzz", run: fuzzing },
     Check { name: "callgraph", run: |_| callgraph::check().map(|()| 0) },
 ];

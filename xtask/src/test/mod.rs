@@ -1,10 +1,12 @@
 //! `cargo xtask test`: runs every check, prints one line each, and the result last.
 
+mod card;
 mod damage;
 mod host;
 mod loader;
 mod shipped;
 mod silicon;
+mod skipped;
 mod system;
 mod tally;
 #[cfg(test)]
@@ -19,6 +21,9 @@ use tally::{Tally, each};
 
 /// The check that no operation of EL2 has become slower.
 const BASELINE: &str = "bench/baseline";
+
+/// The check that U-Boot reads a card and starts the image on it.
+const U_BOOT: &str = "flash/u-boot";
 
 /// The tests to run.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +84,11 @@ pub fn command(options: &Options) -> Result<bool> {
         // It takes two minutes on two cores, too long for CI.
         if options.long && ships {
             silicon::run(&chosen, jobs, &mut tally);
+        }
+        if ships && chosen(U_BOOT) {
+            let start = Instant::now();
+            let result = card::u_boot();
+            ui::say(tally.record(U_BOOT, start.elapsed(), result));
         }
         if ui::interrupted() {
             bail!("interrupted");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs checks, several at a time, and collects their results.
 
-use super::host::Skipped;
+use super::skipped::Skipped;
 use anyhow::Result;
 use runner::{linux, ui};
 use std::collections::{BTreeMap, VecDeque};

@@ -1,5 +1,6 @@
 //! Tests of how results are read, counted and reported.
 
+use super::skipped::Skipped;
 use super::*;
 use std::path::Path;
 use std::time::Duration;
@@ -27,7 +28,7 @@ fn the_last_line_says_whether_all_passed() {
         tally.result(Duration::from_secs(9)),
         "test result: ok. 13 passed; 0 failed; 0 skipped; 9 s"
     );
-    let skipped = host::Skipped("it is not there").into();
+    let skipped = Skipped("it is not there").into();
     assert_eq!(tally.record("three", second, Err(skipped)), "skipped three: it is not there");
     let broken = anyhow::anyhow!("broken").context("its log");
     assert_eq!(

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// The dependencies of each crate below `xtask/` on crates of this project. The verifier knows only
-/// the plan's types, the reader neither planner nor runner, and no crate the command.
+/// the plan's types, the reader neither planner nor runner, boot media are only files,
+/// and no crate knows the command.
 const EDGES: &[(&str, &[&str])] = &[
+    ("bulkhead-flash", &[]),
     ("bulkhead-manifest", &["bulkhead-channel", "bulkhead-plan"]),
     (
         "bulkhead-planner",
@@ -24,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "bulkhead-abi",
             "bulkhead-channel",
             "bulkhead-console",
+            "bulkhead-flash",
             "bulkhead-manifest",
             "bulkhead-plan",
             "bulkhead-planner",

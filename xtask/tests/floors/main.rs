@@ -37,6 +37,7 @@ const BY_LINK_NAME: &[rules::LinkName] = &[
 /// The crates of the host side.
 const HOST: &[&str] = &[
     "xtask",
+    "xtask/flash",
     "xtask/manifest",
     "xtask/planner",
     "xtask/runner",

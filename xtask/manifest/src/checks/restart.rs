@@ -80,7 +80,7 @@ pub fn restart_window(m: &Manifest) -> Vec<Finding> {
                 None => finding,
             };
             finding.help(
-                "write a longer `within`, or a smaller `limit`, `delay` or `back-off`: each restart \
+                "write a longer `within`, or a smaller `limit`, `delay` or `back-off`: a restart \
                  outside the window begins another one",
             )
         })
@@ -110,7 +110,7 @@ pub fn watchdog_first(m: &Manifest) -> Vec<Finding> {
         .filter(|(_, first)| *first.get_ref() == 0)
         .map(|(partition, first)| {
             let title = format!("{} would miss its watchdog at once", partition.label());
-            Finding::new(first.span(), title, "this is no time")
+            Finding::new(first.span(), title, "this is not a time")
                 .help("write the longest time that its start may take, such as \"10s\"")
         })
         .collect()

@@ -126,6 +126,50 @@ fn what_is_reserved_is_not_reclaimed() {
     assert!(error.contains("0xf0000 is in both `reserved` and `reclaimed`"), "{error}");
 }
 
+/// Firmware loads the image where it belongs, except where firmware's device tree would overwrite
+/// it.
+#[test]
+fn settings_of_the_card_have_the_address_unless_the_tree_is_there() {
+    let text = std::fs::read_to_string(root().join("boards/rpi4/board.toml")).expect("a board");
+    let card = board::read("rpi4", &text).expect("valid").card.expect("a card");
+    let below = card.settings(0x2eef_0000, 0x1_0000);
+    assert!(below.contains("\nkernel_address=0x2eef0000\n"), "{below}");
+    let above = card.settings(0x2f00_0000, 0x100_0000);
+    assert!(above.contains("\nkernel_address=0x2f000000\n"), "{above}");
+    for (base, size) in [(0x2eef_0000, 0x1_0001), (0x2eff_ffff, 1), (0x2e00_0000, 0x200_0000)] {
+        let text = card.settings(base, size);
+        assert!(!text.contains("\nkernel_address") && !text.contains('{'), "{text}");
+        assert!(text.contains(&format!("# Left out: at {base:#x} ")), "{text}");
+        assert!(text.contains("\ngpu_mem=76\n"), "{text}");
+    }
+    // Nothing is known of a board without the key.
+    let line = text.lines().find(|line| line.starts_with("device-tree =")).expect("its line");
+    let unknown =
+        board::read("rpi4", &text.replace(line, "")).expect("valid").card.expect("a card");
+    assert!(!unknown.takes(0, 1));
+}
+
+#[test]
+fn a_wrong_card_is_refused() {
+    let text = std::fs::read_to_string(root().join("boards/rpi4/board.toml")).expect("a board");
+    let refused = |from: &str, to: &str, why: &str| {
+        assert!(text.contains(from), "{from}");
+        let error = board::read("rpi4", &text.replacen(from, to, 1)).expect_err(to).to_string();
+        assert!(error.contains(why), "{error}");
+    };
+    let plain = "write a path below the card's root";
+    refused("\"start4.elf\"", "\"../start4.elf\"", plain);
+    refused("\"start4.elf\"", "\"/start4.elf\"", plain);
+    refused("image = \"kernel8.img\"", "image = \"\"", plain);
+    refused("{load-address}", "{address}", "`config` has {address}, and only {load-address}");
+    refused("raspi-firmware:usr", "raspi-firmware/usr", "`debian` of start4.elf: write");
+    refused(
+        "overlay-of = \"bcm2711-rpi-4-b.dtb\"",
+        "overlay-of = \"other.dtb\"",
+        "`overlay-of` of overlays/disable-bt.dtbo: no [[card.file]] is named \"other.dtb\"",
+    );
+}
+
 #[test]
 fn every_shipped_board_is_read() {
     for name in names(&root().join("boards")) {

@@ -3,6 +3,7 @@
 //! without root and with separate folders, with the system's sources and keys. The system's
 //! packages and apt's view of them do not change.
 
+use super::sources;
 use crate::ui::{self, Step};
 use crate::workspace::unique;
 use anyhow::{Context, Result, bail, ensure};
@@ -46,7 +47,7 @@ pub fn members<const N: usize>(
         return Ok(wanted);
     }
     let folder = cache.join(format!("fetch.{}", unique()));
-    let deb = download(&folder, package).context(Unavailable);
+    let deb = download(&folder, package, None).context(Unavailable);
     let kept = deb.and_then(|deb| {
         for (number, (pattern, wanted)) in patterns.iter().zip(&wanted).enumerate() {
             let file = folder.join("member");
@@ -62,14 +63,85 @@ pub fn members<const N: usize>(
     kept.map(|()| wanted)
 }
 
+/// Files of a package, and which one it was.
+pub struct Packaged {
+    /// The files, in the order of their patterns.
+    pub files: Vec<PathBuf>,
+    /// The package's name and version.
+    pub version: String,
+}
+
+/// Returns the files of `package`, or of the package that it depends on to be current, whose paths
+/// match `patterns`. They are kept below `cache`. `component` is a part of the distribution that
+/// the machine's sources need not name.
+///
+/// # Errors
+/// [`Unavailable`] if the package has to be fetched and cannot be; otherwise if it lacks a file.
+pub fn packaged(
+    cache: &Path,
+    package: &str,
+    patterns: &[&str],
+    component: Option<&str>,
+) -> Result<Packaged> {
+    let kept = cache.join(package);
+    let files: Vec<_> = (0..patterns.len()).map(|n| kept.join(n.to_string())).collect();
+    let version = kept.join("version");
+    // The version is kept with the patterns, so that other patterns fetch again.
+    let read = |version: &Path| {
+        let text = std::fs::read_to_string(version).ok()?;
+        let (first, rest) = text.split_once('\n')?;
+        rest.lines().eq(patterns.iter().copied()).then(|| first.to_owned())
+    };
+    if let Some(version) = read(&version) {
+        return Ok(Packaged { files, version });
+    }
+    let folder = cache.join(format!("fetch.{}", unique()));
+    let fetched = (|| {
+        let deb = download(&folder, package, component).context(Unavailable)?;
+        let part = folder.join("kept");
+        std::fs::create_dir_all(&part)
+            .with_context(|| format!("cannot make {}", part.display()))?;
+        for (number, pattern) in patterns.iter().enumerate() {
+            let found = unpack(&deb, pattern, &part.join(number.to_string()))?;
+            ensure!(found, "{} has no {pattern}", deb.display());
+        }
+        let text = format!("{}\n{}\n", name_and_version(&deb)?, patterns.join("\n"));
+        std::fs::write(part.join("version"), text).context("cannot write the version")?;
+        // Another process may have kept the same files meanwhile, and read them now.
+        if read(&version).is_some() {
+            return Ok(());
+        }
+        // The files of other patterns go; there may be none.
+        let _ = std::fs::remove_dir_all(&kept);
+        std::fs::rename(&part, &kept).with_context(|| format!("cannot make {}", kept.display()))
+    })();
+    // The folder's contents are not needed after success or failure.
+    let _ = std::fs::remove_dir_all(&folder);
+    fetched?;
+    let version = read(&version).with_context(|| format!("{} has gone", version.display()))?;
+    Ok(Packaged { files, version })
+}
+
+/// Returns `NAME VERSION` of a package's file.
+fn name_and_version(deb: &Path) -> Result<String> {
+    let mut command = Command::new("dpkg-deb");
+    command.args(["--show", "--showformat=${Package} ${Version}"]).arg(deb);
+    let output = command.output().context("cannot start dpkg-deb")?;
+    ensure!(output.status.success(), "{} is not a package", deb.display());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// Fetches the package's file to `folder`.
-fn download(folder: &Path, package: &str) -> Result<PathBuf> {
+fn download(folder: &Path, package: &str, component: Option<&str>) -> Result<PathBuf> {
     for empty in ["state/lists/partial", "cache/archives/partial", "deb"] {
         let path = folder.join(empty);
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot make {}", path.display()))?;
     }
     File::create(folder.join("state/status")).context("cannot write apt's state")?;
+    if let Some(component) = component {
+        sources::copy(&folder.join(sources::FOLDER), component)?;
+    }
     let mut update = apt(folder, "apt-get");
     update.arg("update");
     ui::run("fetching Debian's list of arm64 packages", &mut update)?;
@@ -124,6 +196,10 @@ fn apt(folder: &Path, program: &str) -> Command {
     ];
     for option in options {
         command.arg("-o").arg(option);
+    }
+    if folder.join(sources::FOLDER).is_dir() {
+        command.arg("-o").arg(set("Dir::Etc::sourceparts", sources::FOLDER));
+        command.args(["-o", "Dir::Etc::sourcelist=/dev/null"]);
     }
     command
 }

@@ -5,6 +5,7 @@
 
 mod fetch;
 mod initramfs;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,7 @@ use fetch::KERNEL;
 use manifest::{SCHEME, locate};
 use std::path::{Path, PathBuf};
 
-pub use fetch::Unavailable;
+pub use fetch::{Packaged, Unavailable};
 
 /// The package of the initial RAM disk's one program.
 const BUSYBOX: &str = "busybox-static";
@@ -132,6 +133,18 @@ pub fn device_tree(name: &str) -> Result<PathBuf> {
     let cache = cache().join(file);
     let [tree] = fetch::members(&cache, package, [&format!("usr/lib/*/{file}")])?;
     Ok(tree)
+}
+
+/// The part of Debian with firmware. The machine's own sources need not list it.
+const FIRMWARE: &str = "non-free-firmware";
+
+/// Returns files of one of Debian's arm64 packages, which may be firmware, by patterns of their
+/// paths in it.
+///
+/// # Errors
+/// [`Unavailable`] if the package has to be fetched and cannot be; otherwise if it lacks a file.
+pub fn packaged(package: &str, patterns: &[&str]) -> Result<Packaged> {
+    fetch::packaged(&cache().join("card"), package, patterns, Some(FIRMWARE))
 }
 
 /// Whether `file` was fetched, or made of fetched files.

@@ -87,3 +87,19 @@ fn other_packages_are_refused() {
     assert!(error.to_string().contains("busybox-static"), "{error}");
     assert!(!error.is::<Unavailable>());
 }
+
+/// Both of apt's formats get the component, and only where `main` is.
+#[test]
+fn sources_get_one_component_more() {
+    let with = |text| sources::with(text, FIRMWARE);
+    let deb822 = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\n\
+                  Components: main\nSigned-By: /a/main/key.gpg\n";
+    let expected = deb822.replace("Components: main", "Components: main non-free-firmware");
+    assert_eq!(with(deb822), expected);
+    assert_eq!(with(&expected), expected, "once");
+    let classic = "deb [signed-by=/a/key.gpg] http://mirror.example/debian bookworm main\n";
+    assert_eq!(with(classic), classic.replace(" main\n", " main non-free-firmware\n"));
+    for same in ["# deb http://a.example bookworm main\n", "deb http://a.example ./\n", "main\n"] {
+        assert_eq!(with(same), same);
+    }
+}

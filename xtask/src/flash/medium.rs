@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The files of a system's boot medium: its image, firmware's settings, firmware's files.
+
+use crate::verify;
+use anyhow::{Context, Result, ensure};
+use flash::content::Content;
+use flash::overlay;
+use manifest::system::{Card, CardFile};
+use runner::build::Builder;
+use runner::linux;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A boot medium's files, and what is missing on it.
+pub struct Medium {
+    /// The files.
+    pub content: Content,
+    /// A sentence for each thing that will not work.
+    pub warnings: Vec<String>,
+}
+
+/// A file of firmware: its bytes, and where it comes from.
+pub(super) type Found = (Vec<u8>, String);
+
+impl Medium {
+    /// Builds and verifies the image of a system, and collects firmware's files from a folder or
+    /// from Debian.
+    ///
+    /// # Errors
+    /// If the system's board does not boot from a card, or something cannot be built or found.
+    pub fn build(spec: &str, firmware: Option<&Path>) -> Result<Self> {
+        let mut builder = Builder::default();
+        let system = builder.system(spec)?;
+        let board = &system.board.name;
+        let card = system.board.card.as_ref();
+        let card = card.with_context(|| {
+            format!("{spec}: boards/{board}/board.toml has no [card]: {board} boots from none")
+        })?;
+        let image = verify::image(&mut builder, &system)?;
+        let mut found = match firmware {
+            Some(folder) => from_folder(card, folder)?,
+            None => from_debian(card)?,
+        };
+        let warnings = warnings(card, &found);
+        let base = image.design.places.image.base;
+        let settings = card.settings(base, image.bytes.len() as u64);
+        let mut content = Content::default();
+        content.add("config.txt", settings.into_bytes(), "made by cargo xtask flash")?;
+        content.add(&card.image, image.bytes, &format!("the system {spec}"))?;
+        for file in &card.files {
+            if let Some((bytes, origin)) = found.remove(&file.name) {
+                content.add(&file.name, bytes, &origin)?;
+            }
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        content.add_list(&format!("Bulkhead {version}, system {spec}, board {board}"))?;
+        Ok(Self { content, warnings })
+    }
+}
+
+/// Reads firmware's files from a folder.
+pub(super) fn from_folder(card: &Card, folder: &Path) -> Result<BTreeMap<String, Found>> {
+    let mut found = BTreeMap::new();
+    let mut missing = Vec::new();
+    for file in &card.files {
+        let path = folder.join(&file.name);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                found.insert(file.name.clone(), (bytes, "given with --firmware".to_owned()));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                missing.extend(file.without.is_none().then_some(file.name.as_str()));
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        }
+    }
+    ensure!(
+        missing.is_empty(),
+        "--firmware {}: it lacks {}; this is the folder boot/ of github.com/raspberrypi/firmware",
+        folder.display(),
+        missing.join(", ")
+    );
+    Ok(found)
+}
+
+/// Fetches firmware's files from Debian's packages, or takes those fetched earlier.
+fn from_debian(card: &Card) -> Result<BTreeMap<String, Found>> {
+    let mut packages: BTreeMap<&str, Vec<(&CardFile, &str)>> = BTreeMap::new();
+    for file in &card.files {
+        match &file.debian {
+            Some((package, path)) => packages.entry(package).or_default().push((file, path)),
+            None => ensure!(
+                file.without.is_some(),
+                "no package of Debian's has {}: name a folder with it by --firmware",
+                file.name
+            ),
+        }
+    }
+    let mut found = BTreeMap::new();
+    for (package, files) in packages {
+        let patterns: Vec<_> = files.iter().map(|(_, path)| *path).collect();
+        let fetched = linux::packaged(package, &patterns).with_context(|| {
+            format!("{package}: firmware's files are missing; --firmware names a folder with them")
+        })?;
+        for ((file, _), path) in files.iter().zip(&fetched.files) {
+            let bytes = std::fs::read(path);
+            let bytes = bytes.with_context(|| format!("cannot read {}", path.display()))?;
+            found.insert(file.name.clone(), (bytes, format!("Debian, {}", fetched.version)));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns what will not work because a file is missing, or is an overlay that does not apply.
+pub(super) fn warnings(card: &Card, found: &BTreeMap<String, Found>) -> Vec<String> {
+    let warning = |file: &CardFile| {
+        let lost = file.without.as_deref()?;
+        let name = &file.name;
+        let Some((overlay, _)) = found.get(name) else {
+            return Some(format!("firmware's files have no {name}: {lost}"));
+        };
+        let tree = file.overlay_of.as_ref()?;
+        let (bytes, _) = found.get(tree)?;
+        let why = overlay::check(bytes, overlay).err()?;
+        Some(format!("{name} does not apply to {tree} ({why:#}): {lost}"))
+    };
+    card.files.iter().filter_map(warning).collect()
+}
