@@ -125,7 +125,7 @@ fn a_card_that_is_smaller_than_it_says_is_noticed() {
     let image = image();
     let mut medium = Memory::new(image.bytes().len());
     medium.real_size = image.used().len() / 2;
-    let error = write(&image, &mut medium, &mut |_, _| Ok(())).expect_err("it is smaller than it says");
+    let error = write(&image, &mut medium, &mut |_, _| Ok(())).expect_err("it is smaller");
     let text = chain(&error);
     assert!(text.starts_with("the card cannot be relied on: byte "), "{text}");
     assert!(text.ends_with("or has less memory than it says"), "{text}");
