@@ -33,6 +33,15 @@ const SIBLINGS: Case = Case {
     ..DUO
 };
 
+/// A thousand restarts, on demand.
+const THOUSAND: Case = Case {
+    name: "restart/thousand",
+    system: "tests/systems/restart-thousand.toml",
+    wanted: &[" messages in 1001 lives, ", COMPLETE],
+    is_long: true,
+    ..LIVES
+};
+
 /// All cases.
 pub const CASES: &[Case] = &[
     LIVES,
@@ -42,6 +51,13 @@ pub const CASES: &[Case] = &[
         system: "tests/systems/restart-rpi4.toml",
         wanted: &[" messages in 13 lives, ", COMPLETE],
         ..LIVES
+    },
+    THOUSAND,
+    Case { name: "restart/thousand-gicv2", machine: GICV2, ..THOUSAND },
+    Case {
+        name: "restart/thousand-rpi4",
+        system: "tests/systems/restart-thousand-rpi4.toml",
+        ..THOUSAND
     },
     SIBLINGS,
     Case {

@@ -121,6 +121,10 @@ fn facts(system: &System, design: &Design, p: usize) -> Vec<Fact> {
     if !physical.is_empty() {
         facts.push((format!("INTID {}", physical.join(", ")), "hardware".to_owned()));
     }
+    if partition.policy.restarts() {
+        let seconds = partition.policy.within / 1_000_000;
+        facts.push(("restarts".to_owned(), format!("{} in {seconds} s", partition.policy.limit)));
+    }
     // Many ends are shown as a number: each has its arrow below.
     let rung: Vec<_> = guest
         .interrupts

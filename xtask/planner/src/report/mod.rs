@@ -10,7 +10,7 @@ macro_rules! row {
 mod memory;
 mod text;
 
-use plan::CLASS_COMM;
+use plan::{ACTION_RESTART, ACTION_STOP_SYSTEM, CLASS_COMM};
 
 use manifest::system::System;
 use manifest::words::count;
@@ -38,8 +38,8 @@ pub fn report(system: &System, image: &Image) -> String {
     section(&mut text, "Physical memory and devices", &memory::physical(system, design));
     note(
         &mut text,
-        "EL2 maps what it marks `loading` only until the guest starts, on the core that loads it. \
-         No core maps\n\
+        "EL2 maps what it marks `loading` only while the core loads its partition. No core \
+         maps\n\
          another partition's memory. The first page of each private region is unmapped: the \
          stack's guard.",
     );
@@ -49,6 +49,7 @@ pub fn report(system: &System, image: &Image) -> String {
     if !system.channels.is_empty() {
         section(&mut text, "Channels", &channels(system, design));
     }
+    section(&mut text, "Stops and restarts", &policies(system));
     section(&mut text, "Sizes", &sizes(design));
     section(&mut text, "Translations", &translations(system, design));
     section(&mut text, "Trap registers", &registers(system, design));
@@ -120,6 +121,52 @@ fn channels(system: &System, design: &Design) -> Rows {
         }
     }
     rows
+}
+
+fn policies(system: &System) -> Rows {
+    let mut rows = vec![row![
+        "partition",
+        "fault",
+        "reset",
+        "off",
+        "restarts",
+        "delay",
+        "first watchdog call"
+    ]];
+    let action = |action| match action {
+        ACTION_RESTART => "restart",
+        ACTION_STOP_SYSTEM => "stop-system",
+        _ => "halt",
+    };
+    for partition in &system.partitions {
+        let policy = &partition.policy;
+        let (limit, delay) = match policy.restarts() {
+            true => (
+                format!("{} in {}", policy.limit, time(policy.within)),
+                format!("{}, times {} each", time(policy.delay), policy.back_off),
+            ),
+            false => ("none".into(), String::new()),
+        };
+        rows.push(row![
+            partition.name,
+            action(policy.on_fault),
+            action(policy.on_reset),
+            action(policy.on_off),
+            limit,
+            delay,
+            if policy.first == 0 { "any time".into() } else { time(policy.first) },
+        ]);
+    }
+    rows
+}
+
+/// A time in microseconds as a manifest writes it.
+fn time(microseconds: u64) -> String {
+    match microseconds {
+        time if time % 1_000_000 == 0 => format!("{} s", time / 1_000_000),
+        time if time % 1000 == 0 => format!("{} ms", time / 1000),
+        time => format!("{time} us"),
+    }
 }
 
 fn sizes(design: &Design) -> Rows {
