@@ -33,6 +33,18 @@ const SIBLINGS: Case = Case {
     ..DUO
 };
 
+/// Each life ends before its second core has begun it.
+const LOOP: Case = Case {
+    name: "restart/loop",
+    system: "tests/systems/restart-loop.toml",
+    expect: Expect::Ends(&[("chaos", "reset")]),
+    wanted: &[
+        "restart 60 of 60 in 0 ms",
+        "bulkhead: chaos: asked for a reset: halted after 60 restarts in 60 s",
+    ],
+    ..DUO
+};
+
 /// A thousand restarts, on demand.
 const THOUSAND: Case = Case {
     name: "restart/thousand",
@@ -81,15 +93,24 @@ pub const CASES: &[Case] = &[
         ],
         ..DUO
     },
+    LOOP,
+    Case { name: "restart/loop-gicv2", machine: GICV2, ..LOOP },
     Case {
         name: "restart/stop-system",
         system: "tests/systems/restart-silent.toml",
-        expect: Expect::Ends(&[("silent", "halted"), ("fatal", "failed"), ("endless", "stopped")]),
+        expect: Expect::Ends(&[
+            ("silent", "halted"),
+            ("fatal", "failed"),
+            ("endless", "stopped"),
+            ("late", "stopped"),
+        ]),
         wanted: &[
             "bulkhead: silent: missed its watchdog: restart 1 of 1 in 10 ms",
             "bulkhead: silent: missed its watchdog: halted after 1 restarts in 60 s",
             "bulkhead: fatal: vCPU 0 reported failure: code 0x",
+            "bulkhead: late: asked for a reset: restart 1 of 5 in 8000 ms",
         ],
+        unwanted: &["bulkhead: late: starts again"],
         ..DUO
     },
 ];

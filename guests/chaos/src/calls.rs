@@ -186,6 +186,7 @@ pub fn set_watchdog(_: &Tree) -> String {
         interrupt::wait_until(timer::now() + timer::milliseconds(20));
     }
     must("ENABLE of 0", linux(watchdog::ENABLE, 0)[0], 0);
+    must("PET while it is off", linux(watchdog::PET, 0)[0], REFUSED);
     must("WATCHDOG", bulkhead(10_000), 0);
     must("WATCHDOG", bulkhead(0), 0);
     interrupt::wait_until(timer::now() + timer::milliseconds(20));
