@@ -30,7 +30,7 @@ fn the_report_says_who_reaches_what() {
         "alpha rw-, beta r--",
         "pages of channel both, alpha/0 to beta/0",
         "gamma rwx",
-        "alpha rw-                  device uart1",
+        "alpha rw- cores 1 3 4 rw- at load device uart1",
         "EL2's state of beta",
         "every core r-x",
         "the redistributor of core 7",

@@ -64,7 +64,8 @@ pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
         doorbell::notify_peers(cpu);
         restart::rest(cpu);
     } else if restart::is_final(cpu) {
-        // It was to start again, and peers wait for that.
+        // It was to start again, and peers wait for that. EL2 may have failed while it was loaded.
+        restart::use_tables(cpu.row.ttbr_run);
         doorbell::notify_peers(cpu);
     }
     restart::set_deadline(cpu);

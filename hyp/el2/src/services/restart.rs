@@ -118,7 +118,7 @@ pub fn next(cpu: &mut PerCpu) -> Option<Next> {
 }
 
 /// Switches to a root of this core's row.
-fn use_tables(root: u64) {
+pub fn use_tables(root: u64) {
     // SAFETY: the callers have it from the row; both roots map all that EL2 uses.
     unsafe { cache::switch_el2_tables(root) };
 }

@@ -5,6 +5,7 @@ mod channels;
 mod image;
 mod place;
 mod plan_reader;
+mod policy;
 mod report;
 #[path = "../../tests/support/mod.rs"]
 mod support;

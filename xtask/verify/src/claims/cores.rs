@@ -7,7 +7,7 @@ use plan::{
 };
 
 use super::{Context, GUEST_GICC, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
-use crate::board::GICR_SIZE;
+use crate::board::{Device, GICR_SIZE};
 use crate::finding::{Claim, Findings};
 use crate::manifest::{Action, Class, Mixed, Outside};
 use crate::registers;
@@ -225,6 +225,17 @@ fn check_policy(context: &Context<'_>, p: usize, findings: &mut Findings) {
     let must: Vec<_> = writes
         .map(|write| Write { address: write.address, value: write.value, reserved: 0 })
         .collect();
+    for write in &rows.quiesce {
+        let inside = |device: &Device| {
+            write.address.is_multiple_of(4)
+                && write.address.wrapping_sub(device.regs.base) < device.regs.size
+        };
+        if !context.devices(p).any(inside) {
+            let what =
+                format!("EL2 writes {:#x}, which is not a register of its devices", write.address);
+            findings.add(Claim::Cores, &place, &who, what);
+        }
+    }
     if rows.quiesce != must {
         let what =
             format!("its devices are silenced by {:x?}, the board says {must:x?}", rows.quiesce);

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What follows a partition's fault, reset or off: plans that say something else than the manifest,
+//! and writes to registers of another owner, are refused.
+
+mod support;
+
+use std::mem::offset_of;
+
+use bulkhead_verify::board::RegisterWrite;
+use bulkhead_verify::verify;
+use manifest::system::Policy;
+use plan::{ACTION_HALT, ACTION_RESTART, ACTION_STOP_SYSTEM, Write};
+use support::{Good, Parts, put, seal};
+
+/// Returns the refusal of the image that the planner makes of the full system after `change`.
+fn planned(change: impl FnOnce(&mut Good)) -> String {
+    let mut good = support::full();
+    change(&mut good);
+    verify(&support::compile(&good.system, |_, _| ()), &good.inputs).refusal()
+}
+
+fn says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "`{word}` is not in\n{text}");
+    }
+}
+
+#[test]
+fn another_policy_than_the_manifests() {
+    let cases: [(fn(&mut Policy), &str); 8] = [
+        (|policy| policy.on_fault = ACTION_HALT, "the action after a fault is 0, must be 1"),
+        (|policy| policy.on_reset = ACTION_RESTART, "the action after a reset is 1, must be 2"),
+        (|policy| policy.on_off = ACTION_STOP_SYSTEM, "the action after an off is 2"),
+        (|policy| policy.limit = 8, "the limit of restarts is 8, must be 7"),
+        (|policy| policy.within -= 1, "the window of restarts, us is 0x11e1a2ff"),
+        (|policy| policy.delay = 251, "the delay of a restart, us is 0xfb"),
+        (|policy| policy.back_off = 4, "the factor of the delay is 4, must be 3"),
+        (|policy| policy.first = 0, "the watchdog's first time, us is 0x0"),
+    ];
+    for (change, words) in cases {
+        let text = planned(|good| change(&mut good.system.partitions[0].policy));
+        says(&text, &["refused[cores]: ", words, "where: policy of partition alpha"]);
+        assert_eq!(text.matches("refused[").count(), 1, "{text}");
+    }
+}
+
+/// The planner and the board's file agree on a write to the console's UART, and on one to a device
+/// that no partition has.
+#[test]
+fn registers_of_another_owner_are_written() {
+    let console = support::full().system.board.uart.0.base + 0x30;
+    let nobodys = 0x0a00_0070;
+    for (address, words) in
+        [(console, "EL2 writes 0x9000030, "), (nobodys, "EL2 writes 0xa000070, ")]
+    {
+        let text = planned(|good| {
+            let devices = &mut good.system.board.devices;
+            let uart1 = devices.iter_mut().find(|device| device.name == "uart1").expect("uart1");
+            uart1.quiesce[0].0 = address;
+            let devices = &mut good.inputs.board.device;
+            let uart1 = devices.iter_mut().find(|device| device.name == "uart1").expect("uart1");
+            uart1.quiesce[0] = RegisterWrite { address, value: 0 };
+        });
+        says(&text, &["refused[cores]: ", words, "not a register of its devices", "who:   alpha"]);
+    }
+}
+
+/// Other writes than the board's file lists, one fewer, and one with its reserved word set.
+#[test]
+fn a_device_is_silenced_in_another_way() {
+    let uart1 = |change: fn(&mut Vec<(u64, u32)>)| {
+        planned(|good| {
+            let mut devices = good.system.board.devices.iter_mut();
+            change(&mut devices.find(|device| device.name == "uart1").expect("uart1").quiesce);
+        })
+    };
+    for text in [
+        uart1(|writes| writes[1].1 = 1),
+        uart1(|writes| writes[0].0 += 4),
+        uart1(|writes| writes.swap(0, 1)),
+        uart1(|writes| _ = writes.pop()),
+        uart1(|writes| writes.push((0x0904_0030, 0))),
+    ] {
+        says(&text, &["refused[cores]: its devices are silenced by ", "who:   alpha"]);
+    }
+    let good = support::full();
+    let parts = Parts::of(&good.image);
+    let quiesce = parts.partitions()[0].policy.quiesce;
+    let mut image = good.image.clone();
+    let at = parts.span::<Write>(quiesce).next().expect("a write") + offset_of!(Write, value);
+    put(&mut image, at, 1 << 32);
+    seal(&mut image);
+    says(&verify(&image, &good.inputs).refusal(), &["refused[cores]: its devices are silenced by"]);
+}
+
+/// EL2 maps the registers that it writes where it loads the partition, and nowhere else.
+#[test]
+fn el2_maps_what_it_writes_at_load() {
+    let good = support::full();
+    let proof = verify(&good.image, &good.inputs);
+    let uart1 = proof.ranges.iter().find(|range| range.what == "device uart1").expect("uart1");
+    let letters: Vec<_> =
+        uart1.loading.iter().map(|access| (&*access.who, &*access.rights)).collect();
+    assert_eq!(letters, [("cores 1 3 4", "rw-")]);
+    assert!(uart1.el2.is_empty(), "{:?}", uart1.el2);
+    // Tables with the page of a device that EL2 does not write.
+    let text = planned(|good| {
+        for device in &mut good.inputs.board.device {
+            device.quiesce.clear();
+        }
+    });
+    says(&text, &["refused[el2-map]: EL2 on core 3 (alpha/0) while it loads", "device uart1"]);
+}
