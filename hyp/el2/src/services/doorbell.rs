@@ -49,7 +49,7 @@ pub fn ring(cpu: &mut PerCpu, handle: u64) -> i64 {
     send(cpu, handle)
 }
 
-/// Does [`ring`] whether or not the peer's partition runs.
+/// Does [`ring()`] whether or not the peer's partition runs.
 fn send(cpu: &mut PerCpu, handle: u64) -> i64 {
     let Some(end) = cpu.doorbell.end(handle) else {
         return error::BAD_HANDLE;
