@@ -193,6 +193,9 @@ pub struct Case {
     pub order: &'static [&'static str],
     /// EL2 is built without its fast paths.
     pub without_fast_paths: bool,
+    /// Whether partitions restart. Otherwise a restart fails the case: a guest that has found an
+    /// error must not pass in its next life.
+    pub restarts: bool,
     /// Whether it takes too long for CI: only `cargo xtask test --long` runs it.
     pub is_long: bool,
 }
@@ -225,6 +228,7 @@ const DUO: Case = Case {
     numbers: 0,
     order: &[],
     without_fast_paths: false,
+    restarts: false,
     is_long: false,
 };
 const DEFAULT: Machine = Machine {

@@ -112,6 +112,7 @@ pub const CASES: &[Case] = &[
     churn("linux/churn-gicv2", Some(2)),
     Case {
         name: "linux/devices",
+        restarts: true,
         system: "tests/systems/linux-small.toml",
         machine: Machine { devices: Some("the second PL011 has spoken"), ..DEFAULT },
         dialogue: &[OFF],

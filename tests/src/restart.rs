@@ -7,6 +7,7 @@ use crate::{COMPLETE, Case, DEFAULT, DUO, Expect, GICV2, Machine};
 /// beside them loses nothing.
 const LIVES: Case = Case {
     name: "restart/lives",
+    restarts: true,
     system: "tests/systems/restart.toml",
     expect: Expect::Ends(&[
         ("mortal", "off"),
@@ -26,6 +27,7 @@ const LIVES: Case = Case {
 /// The mortal partition has two vCPUs, and no doorbells.
 const SIBLINGS: Case = Case {
     name: "restart/siblings-wfe",
+    restarts: true,
     system: "tests/systems/restart-wfe.toml",
     expect: Expect::Ends(&[("mortal", "off"), ("witness", "off")]),
     wanted: &[" messages in 13 lives, ", "[mortal] life 12 ends: fault"],
@@ -36,6 +38,7 @@ const SIBLINGS: Case = Case {
 /// Each life ends before its second core has begun it.
 const LOOP: Case = Case {
     name: "restart/loop",
+    restarts: true,
     system: "tests/systems/restart-loop.toml",
     expect: Expect::Ends(&[("chaos", "reset")]),
     wanted: &[
@@ -81,6 +84,7 @@ pub const CASES: &[Case] = &[
     Case { name: "restart/busy-host", machine: Machine { is_busy: true, ..DEFAULT }, ..SIBLINGS },
     Case {
         name: "restart/limit",
+        restarts: true,
         system: "tests/systems/restart-limit.toml",
         expect: Expect::Ends(&[("chaos", "reset"), ("off", "off")]),
         wanted: &[
@@ -97,6 +101,7 @@ pub const CASES: &[Case] = &[
     Case { name: "restart/loop-gicv2", machine: GICV2, ..LOOP },
     Case {
         name: "restart/stop-system",
+        restarts: true,
         system: "tests/systems/restart-silent.toml",
         expect: Expect::Ends(&[
             ("silent", "halted"),

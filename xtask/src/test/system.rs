@@ -350,6 +350,11 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
     if let Some(words) = case.unwanted.iter().find(has) {
         bail!("a line contains `{words}`");
     }
+    let restarted =
+        |line: &&String| line.starts_with("bulkhead: ") && line.ends_with(": starts again");
+    if let Some(line) = console.lines.iter().find(restarted).filter(|_| !case.restarts) {
+        bail!("a partition restarted: `{line}`");
+    }
     if case.numbers != 0 {
         numbers(&console.lines, case.numbers)?;
     }
