@@ -27,7 +27,8 @@ fn says(text: &str, words: &[&str]) {
 
 #[test]
 fn another_policy_than_the_manifests() {
-    let cases: [(fn(&mut Policy), &str); 8] = [
+    type Change = fn(&mut Policy);
+    let cases: [(Change, &str); 8] = [
         (|policy| policy.on_fault = ACTION_HALT, "the action after a fault is 0, must be 1"),
         (|policy| policy.on_reset = ACTION_RESTART, "the action after a reset is 1, must be 2"),
         (|policy| policy.on_off = ACTION_STOP_SYSTEM, "the action after an off is 2"),
