@@ -63,7 +63,8 @@ impl Manifest {
             self.0,
             "\n[[partition]]\nname = \"{name}\"\nvcpus = [{vcpus}]\nmemory = [{{ size = \
              \"{memory}\" }}]\n\
-             image = {{ guest = \"{guest}\" }}\ncommand-line = \"{line}\"\n"
+             image = {{ guest = \"{guest}\" }}\ncommand-line = \"{line}\"\n\
+             on-fault = \"halt\"\non-reset = \"halt\"\n"
         );
     }
 
