@@ -96,8 +96,7 @@ fn calls(driver: &mut Driver) {
         todo.extend(of(Peer, [TAKE]));
         driver.step("wide", todo);
     }
-    let unknown =
-        [0, call::VERSION - 1, call::EL2_INSTRUCTIONS + 1, call::VERSION | 0xff, u32::MAX];
+    let unknown = [0, call::VERSION - 1, call::WATCHDOG + 1, call::VERSION | 0xff, u32::MAX];
     driver.step("unknown", mine(unknown.map(|function| hvc(function, 3, 4))));
     driver.step(
         "queries",
