@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use silicon_model::event::{Access, Barrier, Device, Scope, Tlbi};
+use silicon_model::event::{Access, Barrier, Dc, Device, Scope, Tlbi};
 use silicon_model::register::Register;
-use silicon_model::{At, Config, Event, Gic, Memory, Model, Site};
+use silicon_model::{At, Config, Event, Gic, Memory, Model, Site, Violation};
 
 /// RAM, 1 GiB. The loader cleaned its first half.
 pub const RAM: u64 = 0x4000_0000;
@@ -29,6 +29,21 @@ pub const GICR: u64 = 0x080a_0000;
 pub const GICC: u64 = 0x0801_0000;
 /// 32 bits of address, walks through the caches; SL0 = 1 for stage 2.
 const CONTROL: u64 = 32 | 5 << 8 | 3 << 12 | 1 << 6;
+
+/// PSCI's `CPU_ON`.
+pub const CPU_ON: u64 = 0xc400_0003;
+pub const ALL: Barrier = Barrier::ALL;
+pub const STORES: Barrier = Barrier::STORES;
+pub const LOCAL: Barrier = Barrier::LOCAL;
+pub const ALLE2: Event = Event::Tlbi(Tlbi { scope: Scope::El2, broadcast: false });
+pub const VMALLS12: Event = Event::Tlbi(Tlbi { scope: Scope::Guest, broadcast: false });
+pub const ERET: Event = Event::Eret { synchronizes: true };
+
+/// Cleans and invalidates the line of `DATA`, with DSB.
+pub fn clean(machine: &mut Machine, core: usize) {
+    machine.does(core, Event::Dc(Dc::Civac, DATA));
+    machine.does(core, Event::Dsb(ALL));
+}
 
 /// Memory, by words.
 pub struct Words(BTreeMap<u64, u64>);
@@ -133,4 +148,19 @@ impl Machine {
         self.does(core, Event::Write(Register::SctlrEl2, 0x1005));
         self.does(core, Event::Isb);
     }
+}
+
+/// A core with its caches on, and one with its caches off.
+pub fn two() -> Machine {
+    let mut machine = Machine::new();
+    machine.caches_on(0);
+    machine
+}
+
+/// Returns the names of the rules that are broken.
+pub fn rules(machine: &Machine) -> Vec<String> {
+    let name = |violation: &Violation| violation.rule.clone();
+    let mut rules: Vec<_> = machine.model.violations().map(name).collect();
+    rules.dedup();
+    rules
 }
