@@ -267,8 +267,12 @@ struct SiliconArgs {
     /// Write the findings as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Take EL2's cache, TLB, barrier and event instructions away, one at a time, and say what
+    /// tells that
+    #[arg(long, conflicts_with = "threads")]
+    mutants: bool,
     /// Explain one of the checker's rules instead; `all` lists them
-    #[arg(long, value_name = "RULE", conflicts_with_all = ["threads", "stop", "json"])]
+    #[arg(long, value_name = "RULE", conflicts_with_all = ["threads", "stop", "json", "mutants"])]
     explain: Option<String>,
 }
 
@@ -350,6 +354,7 @@ fn dispatch(command: Command) -> Result<bool> {
                     ..silicon::Options::default()
                 },
                 json: args.json,
+                mutants: args.mutants,
             };
             silicon::command(&args.system.spec()?, gic, &request)
         }

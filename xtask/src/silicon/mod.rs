@@ -3,6 +3,7 @@
 //! does not model.
 
 pub mod code;
+pub mod mutants;
 pub mod names;
 pub mod print;
 pub mod run;
@@ -28,6 +29,8 @@ pub struct Request {
     pub run: Options,
     /// Path for the findings as JSON.
     pub json: Option<PathBuf>,
+    /// Whether the mutants of EL2 are run instead.
+    pub mutants: bool,
 }
 
 /// Builds `spec` for GIC version `gic` or its board's first, and runs it under the checker; returns
@@ -37,12 +40,18 @@ pub struct Request {
 /// If it cannot be built or run, or the checker's report is not reliable.
 pub fn command(spec: &str, gic: Option<u32>, request: &Request) -> Result<bool> {
     let mut builder = Builder::for_gic(gic);
-    let findings = check(&mut builder, spec, &request.run)?;
-    if let Some(json) = &request.json {
-        workspace::write(json, serde_json::to_string_pretty(&findings.json())?.as_bytes())?;
+    let (json, holds, text) = if request.mutants {
+        let results = mutants::run(&mut builder, spec, &request.run, mutants::Choice::All)?;
+        (results.json(), results.holds(), results.to_string())
+    } else {
+        let findings = check(&mut builder, spec, &request.run)?;
+        (findings.json(), findings.holds(), findings.to_string())
+    };
+    if let Some(path) = &request.json {
+        workspace::write(path, serde_json::to_string_pretty(&json)?.as_bytes())?;
     }
-    ui::say(&findings);
-    Ok(findings.holds())
+    ui::say(text);
+    Ok(holds)
 }
 
 /// Builds a system and runs it under the checker.
@@ -63,6 +72,9 @@ pub fn check(builder: &mut Builder, spec: &str, options: &Options) -> Result<Fin
 /// If events were attributed to the wrong cores.
 pub fn findings(prepared: &Prepared, checked: &Checked) -> Result<Findings> {
     let report = &checked.report;
+    if let (true, Some(verdict)) = (checked.timed_out, &checked.verdict) {
+        bail!("{}: the run took too long; {verdict}", prepared.name());
+    }
     ensure!(
         report.mistaken == 0 && (report.identified > 0 || !report.violations.is_empty()),
         "the checker does not know which core runs: of {} looks at TPIDR_EL2, {} disagree",

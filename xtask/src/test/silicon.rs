@@ -121,7 +121,8 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
     jobs.push_front((IDENTITY.to_string(), Job::Identity));
     for attack in ATTACKS {
         for gic in [3, 2] {
-            let options = Options { command_line: Some(("chaos", attack)), ..Options::default() };
+            let command_line = Some(("chaos".to_string(), attack.to_string()));
+            let options = Options { command_line, ..Options::default() };
             let name = attack.trim_start_matches("attack=");
             let job = Job::System(CHAOS.to_string(), gic, options);
             jobs.push_back((format!("{CASES}/{name}/gicv{gic}"), job));

@@ -42,6 +42,8 @@ pub struct Gic {
     pub gicr: (u64, u64),
     /// CPU interface.
     pub gicc: (u64, u64),
+    /// Virtual interface control (GICv2).
+    pub gich: (u64, u64),
 }
 
 /// The model.

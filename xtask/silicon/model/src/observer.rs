@@ -38,6 +38,8 @@ pub struct Settings {
     pub private: Vec<(u64, u64)>,
     /// Ends the run after this number of blocks of guests.
     pub stop: Option<u64>,
+    /// Ends it after this number of blocks of all kinds: the system hangs.
+    pub limit: Option<u64>,
     /// Ends it at the first violation that is not a warning.
     pub first: bool,
     /// Offsets of `ERET` instructions in the image that are taken not to synchronize.
@@ -276,8 +278,10 @@ impl Observer {
         }
         let stop = self.settings.stop.is_some_and(|stop| self.report.guest_blocks > stop);
         self.report.stopped |= stop;
+        let hangs = self.settings.limit.is_some_and(|limit| self.report.blocks > limit);
+        self.report.hangs |= hangs;
         let failed = self.settings.first && self.model.failed();
-        !(stop || failed)
+        !(stop || hangs || failed)
     }
 
     /// Handles an instruction that is about to run.

@@ -59,6 +59,8 @@ pub struct Report {
     pub accesses: u64,
     /// Whether the run was ended after the number of guest blocks that was asked for.
     pub stopped: bool,
+    /// Whether the run was ended because it had more blocks than it may have.
+    pub hangs: bool,
     /// Reads of `TPIDR_EL2` that agreed with the core that an event was attributed to.
     pub identified: u64,
     /// Reads that did not: then the report has no value.

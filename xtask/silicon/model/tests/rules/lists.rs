@@ -46,6 +46,18 @@ pub const LISTS: &[(&str, List)] = &[
         }
         machine.load(1, DATA);
     }),
+    ("dc-before-barrier", |machine, bad| {
+        machine.caches_on(1);
+        machine.store(1, DATA);
+        // A barrier of the writer, or for stores only, does not order this core's loads.
+        machine.does(1, Event::Dsb(ALL));
+        machine.does(0, Event::Dsb(STORES));
+        if !bad {
+            machine.does(0, Event::Dmb(ALL));
+        }
+        machine.does(0, Event::Dc(Dc::Civac, DATA));
+        machine.does(0, Event::Dsb(ALL));
+    }),
     ("invalidate-dirty", |machine, bad| {
         machine.store(0, DATA);
         machine.does(0, Event::Dc(if bad { Dc::Ivac } else { Dc::Civac }, DATA));
@@ -199,6 +211,25 @@ pub const LISTS: &[(&str, List)] = &[
             machine.does(0, Event::Dsb(ALL));
         }
         machine.load(0, DATA);
+    }),
+    ("gic-write-before-dsb", |machine, bad| {
+        machine.guest(0);
+        machine.caches_on(1);
+        machine.store(1, DATA);
+        machine.device(0, GICD + 0x104, 1, true);
+        // The distributor is outside the Inner Shareable domain.
+        machine.does(0, Event::Dsb(INNER));
+        if !bad {
+            machine.does(0, Event::Dsb(ALL));
+        }
+        machine.load(0, DATA);
+    }),
+    ("end-before-silent", |machine, bad| {
+        machine.device(0, UART + 0x44, 1, true);
+        if !bad {
+            machine.does(0, Event::Dsb(ALL));
+        }
+        machine.does(0, Event::Write(Register::IccEoir1, 33));
     }),
     ("exclusive-uncached", |machine, bad| {
         machine.atomic(usize::from(bad), DATA);

@@ -27,12 +27,16 @@ const STAGE_2: u64 = RAM + 0x10_1000;
 pub const GICD: u64 = 0x0800_0000;
 pub const GICR: u64 = 0x080a_0000;
 pub const GICC: u64 = 0x0801_0000;
+pub const GICH: u64 = 0x0803_0000;
+/// A UART.
+pub const UART: u64 = 0x0900_0000;
 /// 32 bits of address, walks through the caches; SL0 = 1 for stage 2.
 const CONTROL: u64 = 32 | 5 << 8 | 3 << 12 | 1 << 6;
 
 /// PSCI's `CPU_ON`.
 pub const CPU_ON: u64 = 0xc400_0003;
 pub const ALL: Barrier = Barrier::ALL;
+pub const INNER: Barrier = Barrier::INNER;
 pub const STORES: Barrier = Barrier::STORES;
 pub const LOCAL: Barrier = Barrier::LOCAL;
 pub const ALLE2: Event = Event::Tlbi(Tlbi { scope: Scope::El2, broadcast: false });
@@ -70,7 +74,12 @@ impl Machine {
             ram: (RAM, 1 << 30),
             cores: 2,
             release: vec![RELEASE],
-            gic: Gic { gicd: (GICD, 0x1_0000), gicr: (GICR, 0x4_0000), gicc: (GICC, 0x2000) },
+            gic: Gic {
+                gicd: (GICD, 0x1_0000),
+                gicr: (GICR, 0x4_0000),
+                gicc: (GICC, 0x2000),
+                gich: (GICH, 0x1000),
+            },
         });
         model.loaded(RAM, 0x2000_0000);
         let stage_2 = RAM | 0xf << 2 | 1 << 10 | 1;
@@ -135,6 +144,17 @@ impl Machine {
     pub fn stage_2(&mut self, core: usize) {
         self.does(core, Event::Write(Register::VtcrEl2, CONTROL));
         self.does(core, Event::Write(Register::VttbrEl2, STAGE_2 | 1 << 48));
+    }
+
+    /// Switches stage 2 on, in the right way.
+    pub fn guest(&mut self, core: usize) {
+        self.stage_2(core);
+        self.does(core, Event::Isb);
+        self.does(core, Event::Write(Register::HcrEl2, 1));
+        self.does(core, Event::Isb);
+        self.does(core, VMALLS12);
+        self.does(core, Event::Dsb(LOCAL));
+        self.does(core, Event::Isb);
     }
 
     /// Switches EL2's MMU and caches on, in the right way.

@@ -237,3 +237,142 @@ fn an_ic_ivau_invalidates_one_line() {
     assert!(run(DATA).is_empty());
     assert_eq!(run(DATA + 64), ["fetch-not-invalidated"]);
 }
+
+/// A DC uses EL2's translation: after a switch of tables, it needs TLBI, DSB and ISB before it. A
+/// walk may otherwise continue from entries of the old tables.
+#[test]
+fn a_dc_after_a_switch_of_tables_needs_a_complete_tlbi() {
+    let run = |events: &[Event]| {
+        let mut machine = two();
+        machine.does(0, Event::Write(Register::Ttbr0El2, ROOT));
+        machine.does(0, Event::Isb);
+        for event in events {
+            machine.does(0, *event);
+        }
+        clean(&mut machine, 0);
+        let details = machine.model.violations().map(|violation| violation.detail.clone());
+        (rules(&machine).join(" "), details.collect::<Vec<_>>().join("; "))
+    };
+    for (events, missing) in [
+        (&[][..], "no TLBI followed"),
+        (&[ALLE2][..], "a TLBI without DSB"),
+        (&[ALLE2, Event::Dsb(LOCAL)][..], "a TLBI and DSB without ISB"),
+    ] {
+        let (rules, details) = run(events);
+        assert_eq!(rules, "tlb-stale");
+        assert!(details.contains(missing), "{details}");
+    }
+    assert_eq!(run(&[ALLE2, Event::Dsb(LOCAL), Event::Isb]).0, "");
+}
+
+/// DSB ISH does not complete maintenance for a core with its caches off, whose accesses are Outer
+/// Shareable. It completes maintenance to the point of unification.
+#[test]
+fn maintenance_to_the_point_of_coherency_needs_a_full_dsb() {
+    let run = |barrier: Barrier| {
+        let mut machine = two();
+        machine.store(0, DATA);
+        machine.does(0, Event::Dc(Dc::Civac, DATA));
+        machine.does(0, Event::Dsb(barrier));
+        machine.load(1, DATA);
+        rules(&machine)
+    };
+    assert_eq!(run(INNER), ["clean-not-complete"]);
+    assert!(run(ALL).is_empty());
+    let mut machine = two();
+    machine.store(0, DATA);
+    machine.does(0, Event::Dc(Dc::Cvau, DATA));
+    machine.does(0, Event::Dsb(INNER));
+    machine.does(0, Event::Ic(Ic::Ialluis, 0));
+    machine.does(0, Event::Dsb(INNER));
+    machine.does(0, Event::Isb);
+    machine.does(0, Event::Fetch(DATA, 16));
+    assert!(rules(&machine).is_empty());
+}
+
+/// The GIC is outside the Inner Shareable domain, and an acknowledgement by MRS is neither a load
+/// nor a store: only a full DSB completes it.
+#[test]
+fn an_acknowledgement_needs_a_full_dsb() {
+    let run = |barrier: Barrier| {
+        let mut machine = two();
+        machine.caches_on(1);
+        machine.store(1, DATA);
+        machine.does(0, Event::Read(Register::IccIar1));
+        machine.does(0, Event::Write(Register::IccEoir1, 8));
+        machine.does(0, Event::Dsb(barrier));
+        machine.load(0, DATA);
+        rules(&machine)
+    };
+    for barrier in [INNER, Barrier { loads: false, ..ALL }, Barrier { stores: false, ..ALL }] {
+        assert_eq!(run(barrier), ["acknowledge-before-dsb"]);
+    }
+    assert!(run(ALL).is_empty());
+}
+
+/// A source is silenced by a write to a system register or to GICH, which need ISB and DSB; the end
+/// of another interrupt does not depend on it.
+#[test]
+fn each_level_sensitive_interrupt_has_its_source() {
+    let run = |source: &dyn Fn(&mut Machine), intid: u64| {
+        let mut machine = two();
+        source(&mut machine);
+        machine.does(0, Event::Write(Register::IccDir, intid));
+        rules(&machine)
+    };
+    let timer = |machine: &mut Machine| machine.does(0, Event::Write(Register::CnthpCtl, 0));
+    let list = |machine: &mut Machine| machine.does(0, Event::Write(Register::IchLr, 0));
+    let gich = |machine: &mut Machine| machine.device(0, GICH + 0x100, 0, true);
+    for (source, intid) in [(&timer as &dyn Fn(&mut Machine), 26), (&list, 25), (&gich, 25)] {
+        assert_eq!(run(source, intid), ["end-before-silent"]);
+        for other in [27, 8, 40] {
+            assert!(run(source, other).is_empty());
+        }
+    }
+}
+
+/// Debug and FP registers depend on others that must be synchronized first; an SGI may wait for the
+/// next context synchronization event, so it must come before a wait.
+#[test]
+fn registers_that_decide_about_others_need_an_isb() {
+    let pairs = [
+        (Register::OslarEl1, Event::Write(Register::MdscrEl1, 0)),
+        (Register::CptrEl2, Event::Write(Register::Fpcr, 0)),
+        (Register::IccSgi1r, Event::Wfi),
+        (Register::IccSgi1r, Event::Wfe),
+    ];
+    for (register, event) in pairs {
+        for synchronized in [false, true] {
+            let mut machine = two();
+            machine.does(0, Event::Write(register, 1));
+            if synchronized {
+                machine.does(0, Event::Isb);
+            }
+            machine.does(0, event);
+            let wanted: &[&str] = if synchronized { &[] } else { &["register-before-isb"] };
+            assert_eq!(rules(&machine), wanted, "{register:?}");
+        }
+    }
+}
+
+/// A waiter may read other words between its word and WFE. With the event stream on, WFE ends by
+/// itself.
+#[test]
+fn a_wait_reads_more_than_its_word() {
+    let run = |events: u64| {
+        let mut machine = two();
+        machine.caches_on(1);
+        machine.does(1, Event::Write(Register::CnthctlEl2, events));
+        for _ in 0..2 {
+            machine.load(1, DATA);
+            machine.load(1, DATA + 128);
+            machine.does(1, Event::Wfe);
+        }
+        machine.load(1, DATA);
+        machine.store(0, DATA);
+        machine.does(0, ERET);
+        rules(&machine)
+    };
+    assert_eq!(run(0), ["wfe-without-event"]);
+    assert!(run(1 << 2).is_empty());
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `xtask/silicon/mutants.toml`: what is known about mutants that no run kills, and the runs that
+//! reach more of EL2 than the first system does.
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use super::list::Instruction;
+use runner::workspace;
+
+/// The file.
+pub const FILE: &str = "xtask/silicon/mutants.toml";
+
+/// What the file has.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Further runs.
+    #[serde(default)]
+    pub run: Vec<Run>,
+    /// Instructions that another one covers.
+    #[serde(default)]
+    pub cover: Vec<Entry>,
+    /// Instructions of which a weaker form suffices.
+    #[serde(default)]
+    pub weaker: Vec<Entry>,
+    /// Instructions whose absence only another interleaving shows.
+    #[serde(default)]
+    pub order: Vec<Entry>,
+    /// Instructions that no run reaches.
+    #[serde(default)]
+    pub unreached: Vec<Entry>,
+}
+
+/// A further run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Run {
+    /// The system.
+    pub system: String,
+    /// A partition whose command line is replaced, and the new one.
+    pub command_line: Option<(String, String)>,
+    /// The GIC that it is for; both if none.
+    pub gic: Option<u32>,
+    /// Ends it after this number of blocks of guests.
+    pub stop: Option<u64>,
+    /// The reason for it.
+    pub reason: String,
+}
+
+/// A place in EL2's code.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// A function around it.
+    pub symbol: String,
+    /// The instruction's text.
+    pub instruction: String,
+    /// Its number among those with this text and symbol, from 1; all if none.
+    pub nth: Option<usize>,
+}
+
+/// An entry about the instructions at a place.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// A function around it.
+    pub symbol: String,
+    /// The instruction's text.
+    pub instruction: String,
+    /// Its number among those with this text and symbol, from 1; all if none.
+    pub nth: Option<usize>,
+    /// The GIC that it is for; both if none.
+    pub gic: Option<u32>,
+    /// `cover`: the instructions that cover it.
+    #[serde(default)]
+    pub by: Vec<Place>,
+    /// `weaker`: the mutants that suffice.
+    #[serde(default)]
+    pub suffices: Vec<String>,
+    /// `order`: the test that shows its absence: FILE::NAME.
+    pub test: Option<String>,
+    /// `unreached`: the case of `cargo xtask test` that reaches it.
+    pub case: Option<String>,
+    /// `unreached`: the hardware that reaches it, where QEMU has none.
+    pub hardware: Option<String>,
+    /// The reason.
+    pub reason: String,
+}
+
+impl Place {
+    /// Returns the instructions at this place. `ERET` is not among them.
+    #[must_use]
+    pub fn find<'a>(&self, all: &'a [Instruction]) -> Vec<&'a Instruction> {
+        let is_it = |one: &&Instruction| {
+            one.text == self.instruction && one.functions.contains(&self.symbol)
+        };
+        let found = all.iter().filter(is_it).enumerate();
+        let chosen = found.filter(|(index, _)| self.nth.is_none_or(|nth| nth == index + 1));
+        chosen.map(|(_, one)| one).collect()
+    }
+
+    /// Whether it is the return to the guest.
+    #[must_use]
+    pub fn is_eret(&self) -> bool {
+        self.instruction == "ERET"
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { symbol, instruction, nth } = self;
+        match nth {
+            _ if self.is_eret() => write!(f, "ERET"),
+            Some(nth) => write!(f, "{instruction} {nth} in {symbol}"),
+            None => write!(f, "{instruction} in {symbol}"),
+        }
+    }
+}
+
+impl Entry {
+    /// Its place.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { symbol: self.symbol.clone(), instruction: self.instruction.clone(), nth: self.nth }
+    }
+}
+
+/// Reads the file.
+///
+/// # Errors
+/// If it cannot be read, or an entry lacks what its kind must have.
+pub fn read() -> Result<File> {
+    let path = workspace::root().join(FILE);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).context(FILE)
+}
+
+fn parse(text: &str) -> Result<File> {
+    let file: File = toml::from_str(text)?;
+    let kinds = [
+        ("cover", &file.cover, "by"),
+        ("weaker", &file.weaker, "suffices"),
+        ("order", &file.order, "test"),
+        ("unreached", &file.unreached, "case or hardware"),
+    ];
+    for (kind, entries, wants) in kinds {
+        for entry in entries {
+            let place = entry.place();
+            let has = [
+                ("by", !entry.by.is_empty()),
+                ("suffices", !entry.suffices.is_empty()),
+                ("test", entry.test.is_some()),
+                ("case", entry.case.is_some()),
+                ("hardware", entry.hardware.is_some()),
+            ];
+            let given: Vec<&str> =
+                has.into_iter().filter(|(_, has)| *has).map(|(key, _)| key).collect();
+            ensure!(
+                given.len() == 1 && wants.split(" or ").any(|key| key == given[0]),
+                "the {kind} of {place} wants `{wants}`, and has {given:?}"
+            );
+            ensure!(
+                entry.reason.len() > 20,
+                "the {kind} of {place} has no reason: write why the mutant may live"
+            );
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = r#"
+        [[cover]]
+        symbol = "f"
+        instruction = "ISB"
+        nth = 2
+        by = [{ symbol = "", instruction = "ERET" }]
+        reason = "made up for this test"
+    "#;
+
+    fn instruction(offset: u32, text: &str, function: &str) -> Instruction {
+        Instruction {
+            offset,
+            word: 0,
+            text: text.to_string(),
+            functions: vec!["outer".to_string(), function.to_string()],
+            line: None,
+            follows_eret: false,
+        }
+    }
+
+    #[test]
+    fn a_place_is_symbol_text_and_number() {
+        let entry = &parse(ONE).expect("a file").cover[0];
+        let all = [
+            instruction(0, "ISB", "f"),
+            instruction(4, "DSB SY", "f"),
+            instruction(8, "ISB", "g"),
+            instruction(12, "ISB", "f"),
+        ];
+        let offsets = |place: &Place| place.find(&all).iter().map(|one| one.offset).collect();
+        let found: Vec<u32> = offsets(&entry.place());
+        assert_eq!(found, [12]);
+        let found: Vec<u32> = offsets(&Place { nth: None, ..entry.place() });
+        assert_eq!(found, [0, 12]);
+        let found: Vec<u32> =
+            offsets(&Place { symbol: "outer".to_string(), nth: None, ..entry.place() });
+        assert_eq!(found, [0, 8, 12]);
+        assert!(entry.by[0].is_eret());
+    }
+
+    #[test]
+    fn bad_entries_are_refused() {
+        for (bad, words) in [
+            (ONE.replace("by = ", "case = \"x\" #"), "wants `by`, and has [\"case\"]"),
+            (ONE.replace("nth = 2", "test = \"x\""), "and has [\"by\", \"test\"]"),
+            (ONE.replace("[[cover]]", "[[order]]"), "wants `test`, and has [\"by\"]"),
+            (ONE.replace("made up for this test", "because"), "has no reason"),
+            (ONE.replace("nth", "number"), "unknown field"),
+            (ONE.replace("symbol = \"f\"", ""), "missing field `symbol`"),
+        ] {
+            let error = parse(&bad).expect_err("a bad file").to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_file_of_the_repository_is_good() {
+        read().expect("the file");
+    }
+}
