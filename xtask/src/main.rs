@@ -271,6 +271,9 @@ struct SiliconArgs {
     /// tells that
     #[arg(long, conflicts_with = "threads")]
     mutants: bool,
+    /// With --mutants: put the table of maintenance into docs/boot.md
+    #[arg(long, requires = "mutants")]
+    bless: bool,
     /// Explain one of the checker's rules instead; `all` lists them
     #[arg(long, value_name = "RULE", conflicts_with_all = ["threads", "stop", "json", "mutants"])]
     explain: Option<String>,
@@ -355,6 +358,7 @@ fn dispatch(command: Command) -> Result<bool> {
                 },
                 json: args.json,
                 mutants: args.mutants,
+                bless: args.bless,
             };
             silicon::command(&args.system.spec()?, gic, &request)
         }

@@ -11,11 +11,11 @@ mod waivers;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use silicon_model::rules::{self, Rule};
 
 use manifest::words::nearest;
-use print::Findings;
+pub use print::{Findings, findings};
 use run::Prepared;
 pub use run::{Checked, Options};
 use runner::build::Builder;
@@ -31,6 +31,8 @@ pub struct Request {
     pub json: Option<PathBuf>,
     /// Whether the mutants of EL2 are run instead.
     pub mutants: bool,
+    /// Whether their table in `docs/boot.md` is written.
+    pub bless: bool,
 }
 
 /// Builds `spec` for GIC version `gic` or its board's first, and runs it under the checker; returns
@@ -41,7 +43,10 @@ pub struct Request {
 pub fn command(spec: &str, gic: Option<u32>, request: &Request) -> Result<bool> {
     let mut builder = Builder::for_gic(gic);
     let (json, holds, text) = if request.mutants {
-        let results = mutants::run(&mut builder, spec, &request.run, mutants::Choice::All)?;
+        let results = mutants::run(&mut builder, spec, &request.run)?;
+        if request.bless {
+            mutants::page::bless(&results)?;
+        }
         (results.json(), results.holds(), results.to_string())
     } else {
         let findings = check(&mut builder, spec, &request.run)?;
@@ -64,24 +69,6 @@ pub fn check(builder: &mut Builder, spec: &str, options: &Options) -> Result<Fin
     let checked = prepared.run(&prepared.image.bytes, options)?;
     drop(step);
     findings(&prepared, &checked)
-}
-
-/// Returns the findings of `checked`, with names and waivers.
-///
-/// # Errors
-/// If events were attributed to the wrong cores.
-pub fn findings(prepared: &Prepared, checked: &Checked) -> Result<Findings> {
-    let report = &checked.report;
-    if let (true, Some(verdict)) = (checked.timed_out, &checked.verdict) {
-        bail!("{}: the run took too long; {verdict}", prepared.name());
-    }
-    ensure!(
-        report.mistaken == 0 && (report.identified > 0 || !report.violations.is_empty()),
-        "the checker does not know which core runs: of {} looks at TPIDR_EL2, {} disagree",
-        report.identified + report.mistaken,
-        report.mistaken
-    );
-    Findings::new(prepared, checked, &waivers::read()?)
 }
 
 /// Lists the checker's rules, one per line.

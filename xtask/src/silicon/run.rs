@@ -127,7 +127,8 @@ impl Prepared {
     /// Whether cores run at once. They do where firmware's cores poll a spin table. If they ran one
     /// after the other by instructions, a machine that is never idle would run through every
     /// nanosecond.
-    fn threads(&self, options: &Options) -> bool {
+    #[must_use]
+    pub fn threads(&self, options: &Options) -> bool {
         options.threads || !self.release_addresses().is_empty()
     }
 

@@ -46,6 +46,10 @@ impl Model {
         if el2 && !site.firmware {
             self.el2_access(at, access, cacheable);
         }
+        if site.firmware && site.el >= 2 && !store {
+            // It may poll its spin table.
+            self.core(at.core).read(pa, at.site);
+        }
         let bytes = mask(pa, size);
         let start = pa & !(LINE - 1);
         let Some(line) = self.line(pa) else { return };

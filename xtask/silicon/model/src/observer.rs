@@ -142,6 +142,7 @@ pub struct Observer {
     cores: Vec<Seen>,
     report: Report,
     reached: BTreeSet<u32>,
+    reached_late: BTreeSet<u32>,
     followed: BTreeSet<(u32, u32)>,
     /// EL2's instructions by offset: word and text.
     code: BTreeMap<u32, (u32, String)>,
@@ -158,6 +159,7 @@ impl Observer {
             cores: Vec::new(),
             report: Report::default(),
             reached: BTreeSet::new(),
+            reached_late: BTreeSet::new(),
             followed: BTreeSet::new(),
             code: BTreeMap::new(),
         }
@@ -350,6 +352,9 @@ impl Observer {
         };
         if hook.operation != Operation::Eret {
             self.reached.insert(offset);
+            if self.report.guest_blocks != 0 {
+                self.reached_late.insert(offset);
+            }
         }
         let latest = self.seen(core).latest.insert(class, offset);
         if let Some(latest) = latest {
@@ -444,6 +449,7 @@ impl Observer {
         Report {
             violations,
             reached: self.reached.iter().copied().collect(),
+            reached_late: self.reached_late.iter().copied().collect(),
             followed: self.followed.iter().copied().collect(),
             code: code.into_iter().map(listed).collect(),
             ..self.report.clone()

@@ -69,6 +69,8 @@ pub struct Report {
     pub unplaced: u64,
     /// Offsets in the image of EL2's cache, TLB, barrier and event instructions that were executed.
     pub reached: Vec<u32>,
+    /// Those of them that were executed after the first block of a guest.
+    pub reached_late: Vec<u32>,
     /// For each of those, the instruction of the same kind (or `ERET`) that ran next on the same
     /// core.
     pub followed: Vec<(u32, u32)>,

@@ -11,6 +11,9 @@ use runner::workspace;
 /// The file.
 pub const FILE: &str = "xtask/silicon/mutants.toml";
 
+/// The system that the repository's entries are about.
+pub const SYSTEM: &str = "duo";
+
 /// What the file has.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,13 +24,16 @@ pub struct File {
     /// Instructions that another one covers.
     #[serde(default)]
     pub cover: Vec<Entry>,
+    /// Instructions that EL2 does not need.
+    #[serde(default)]
+    pub redundant: Vec<Entry>,
     /// Instructions of which a weaker form suffices.
     #[serde(default)]
     pub weaker: Vec<Entry>,
     /// Instructions whose absence only another interleaving shows.
     #[serde(default)]
     pub order: Vec<Entry>,
-    /// Instructions that no run reaches.
+    /// Instructions that no run reaches, or not in the state in which they matter.
     #[serde(default)]
     pub unreached: Vec<Entry>,
 }
@@ -82,8 +88,8 @@ pub struct Entry {
     pub test: Option<String>,
     /// `unreached`: the case of `cargo xtask test` that reaches it.
     pub case: Option<String>,
-    /// `unreached`: the hardware that reaches it, where QEMU has none.
-    pub hardware: Option<String>,
+    /// `unreached`: when it is reached, if no case can.
+    pub when: Option<String>,
     /// The reason.
     pub reason: String,
 }
@@ -93,11 +99,19 @@ impl Place {
     #[must_use]
     pub fn find<'a>(&self, all: &'a [Instruction]) -> Vec<&'a Instruction> {
         let is_it = |one: &&Instruction| {
-            one.text == self.instruction && one.functions.contains(&self.symbol)
+            one.text == self.instruction && one.functions.iter().any(|name| self.is_symbol(name))
         };
         let found = all.iter().filter(is_it).enumerate();
         let chosen = found.filter(|(index, _)| self.nth.is_none_or(|nth| nth == index + 1));
         chosen.map(|(_, one)| one).collect()
+    }
+
+    /// Whether `name` is this place's symbol, which may end with a star.
+    fn is_symbol(&self, name: &str) -> bool {
+        match self.symbol.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == self.symbol,
+        }
     }
 
     /// Whether it is the return to the guest.
@@ -141,9 +155,10 @@ fn parse(text: &str) -> Result<File> {
     let file: File = toml::from_str(text)?;
     let kinds = [
         ("cover", &file.cover, "by"),
+        ("redundant", &file.redundant, ""),
         ("weaker", &file.weaker, "suffices"),
         ("order", &file.order, "test"),
-        ("unreached", &file.unreached, "case or hardware"),
+        ("unreached", &file.unreached, "case or when"),
     ];
     for (kind, entries, wants) in kinds {
         for entry in entries {
@@ -153,14 +168,16 @@ fn parse(text: &str) -> Result<File> {
                 ("suffices", !entry.suffices.is_empty()),
                 ("test", entry.test.is_some()),
                 ("case", entry.case.is_some()),
-                ("hardware", entry.hardware.is_some()),
+                ("when", entry.when.is_some()),
             ];
             let given: Vec<&str> =
                 has.into_iter().filter(|(_, has)| *has).map(|(key, _)| key).collect();
-            ensure!(
-                given.len() == 1 && wants.split(" or ").any(|key| key == given[0]),
-                "the {kind} of {place} wants `{wants}`, and has {given:?}"
-            );
+            let fits = match given[..] {
+                [] => wants.is_empty(),
+                [key] => wants.split(" or ").any(|wanted| wanted == key),
+                _ => false,
+            };
+            ensure!(fits, "the {kind} of {place} wants `{wants}`, and has {given:?}");
             ensure!(
                 entry.reason.len() > 20,
                 "the {kind} of {place} has no reason: write why the mutant may live"
@@ -211,6 +228,11 @@ mod tests {
         let found: Vec<u32> =
             offsets(&Place { symbol: "outer".to_string(), nth: None, ..entry.place() });
         assert_eq!(found, [0, 8, 12]);
+        let star = |symbol: &str| Place { symbol: symbol.to_string(), nth: None, ..entry.place() };
+        let found: Vec<u32> = offsets(&star("out*"));
+        assert_eq!(found, [0, 8, 12]);
+        let found: Vec<u32> = offsets(&star("out"));
+        assert!(found.is_empty());
         assert!(entry.by[0].is_eret());
     }
 
@@ -231,6 +253,19 @@ mod tests {
 
     #[test]
     fn the_file_of_the_repository_is_good() {
-        read().expect("the file");
+        let file = read().expect("the file");
+        let cases = system_tests::cases();
+        for entry in &file.unreached {
+            let Some(name) = &entry.case else { continue };
+            assert!(cases.iter().any(|case| case.name == name), "there is no case {name}");
+        }
+        for name in file.order.iter().filter_map(|entry| entry.test.as_ref()) {
+            let (path, function) = name.split_once("::").expect("FILE::NAME");
+            let source = std::fs::read_to_string(workspace::root().join(path)).expect(path);
+            assert!(
+                source.contains(&format!("#[test]\nfn {function}(")),
+                "there is no test {name}"
+            );
+        }
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask silicon --mutants`: takes EL2's cache, TLB, barrier and event instructions away, one
-//! at a time, and runs the checker: is each of them missed?
+//! `cargo xtask silicon --mutants`: takes EL2's cache, TLB, barrier and event instructions away,
+//! one at a time, and runs the checker: is each of them missed?
 
 pub mod covers;
+pub mod fate;
 pub mod list;
+pub mod page;
 pub mod print;
 mod trials;
 
@@ -12,7 +14,9 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use silicon_model::decode::NOP;
 
+pub use covers::SYSTEM;
 use covers::{Entry, File};
+use fate::{Fate, Mutant};
 use list::Instruction;
 pub use print::Results;
 use runner::build::Builder;
@@ -21,83 +25,27 @@ use trials::{Change, Trials};
 
 use super::run::Options;
 
-/// The system that the repository's entries are about.
-pub const SYSTEM: &str = "duo";
-
-/// What became of a mutant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// A rule or a run's verdict tells it: which, and in which run.
-    Killed(String, String),
-    /// Another instruction covers it; the run without both shows that.
-    Covered(String),
-    /// The weaker form suffices.
-    Suffices(String),
-    /// Only another interleaving shows it: a test of those does.
-    Order(String),
-    /// No run reaches it, but a case of `cargo xtask test` or other hardware does.
-    Unreached(String),
-    /// It is after an `ERET`: it never executes, and only ends speculation.
-    Speculation,
-    /// Nothing tells it.
-    Survives,
-}
-
-/// A mutant and its fate.
-#[derive(Clone, Debug)]
-pub struct Mutant {
-    /// The instruction.
-    pub instruction: Instruction,
-    /// The text of the mutant.
-    pub becomes: String,
-    /// Its fate.
-    pub fate: Fate,
-}
-
-/// The instructions to take away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
-    /// All of them.
-    #[default]
-    All,
-    /// Every mutant whose instruction is in this function.
-    In(&'static str),
-}
-
 /// Runs the mutants of `spec`'s EL2.
 ///
 /// # Errors
 /// If the system cannot be built or run, or breaks rules as it is.
-pub fn run(
-    builder: &mut Builder,
-    spec: &str,
-    options: &Options,
-    choice: Choice,
-) -> Result<Results> {
+pub fn run(builder: &mut Builder, spec: &str, options: &Options) -> Result<Results> {
     let file = covers::read()?;
     let mut trials = Trials::new(builder, spec, options)?;
     let gic = trials.gic();
-    let is_all = choice == Choice::All;
-    if spec == SYSTEM && is_all {
+    if spec == SYSTEM {
         for run in file.run.iter().filter(|run| run.gic.is_none_or(|wanted| wanted == gic)) {
             trials.add(builder, run)?;
         }
     }
     let all = list::instructions(&trials.code);
-    let chosen: Vec<_> = all
-        .iter()
-        .filter(|one| match choice {
-            Choice::All => true,
-            Choice::In(function) => one.functions.iter().any(|name| name == function),
-        })
-        .collect();
     let mut judge = Judge { file: &file, gic, all: &all, trials, used: BTreeSet::new() };
     let mut mutants = Vec::new();
-    for (index, one) in chosen.iter().enumerate() {
+    for (index, one) in all.iter().enumerate() {
         let step = Step::start(format!(
             "{} of {}: {} in {}",
             index + 1,
-            chosen.len(),
+            all.len(),
             one.text,
             one.function()
         ));
@@ -108,10 +56,16 @@ pub fn run(
         }
     }
     let mut faults = std::mem::take(&mut judge.trials.faults);
-    if spec == SYSTEM && is_all {
+    if spec == SYSTEM {
         faults.extend(judge.needless());
     }
-    Ok(Results { name: judge.trials.name(), runs: judge.trials.names(), mutants, faults })
+    Ok(Results {
+        name: judge.trials.name(),
+        standard: spec == SYSTEM && gic == 3,
+        runs: judge.trials.names(),
+        mutants,
+        faults,
+    })
 }
 
 /// Decides about mutants.
@@ -126,7 +80,7 @@ struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     /// Returns the entry of `entries` about `one`, and records that it is used.
-    fn entry(&mut self, entries: &'a [Entry], one: &Instruction) -> Option<&'a Entry> {
+    fn entry(&self, entries: &'a [Entry], one: &Instruction) -> Option<&'a Entry> {
         let is_about = |entry: &&Entry| {
             entry.gic.is_none_or(|gic| gic == self.gic)
                 && entry.place().find(self.all).iter().any(|found| found.offset == one.offset)
@@ -137,16 +91,10 @@ impl<'a> Judge<'a> {
     fn mutants_of(&mut self, one: &Instruction) -> Result<Vec<Mutant>> {
         let mutant =
             |becomes: String, fate: Fate| Mutant { instruction: one.clone(), becomes, fate };
-        let file = self.file;
         if !self.trials.is_reached(one.offset) {
-            let fate = match self.entry(&file.unreached, one) {
-                _ if one.follows_eret => Fate::Speculation,
-                Some(entry) => {
-                    self.used.insert(entry);
-                    let by = entry.case.as_ref().map(|case| format!("case {case}"));
-                    Fate::Unreached(by.or(entry.hardware.clone()).unwrap_or_default())
-                }
-                None => Fate::Survives,
+            let fate = match one.follows_eret {
+                true => Fate::Speculation,
+                false => self.argued(one, "NOP"),
             };
             return Ok(vec![mutant("NOP".to_string(), fate)]);
         }
@@ -181,17 +129,31 @@ impl<'a> Judge<'a> {
                 }
             });
         }
-        if let Some(entry) = self.entry(&file.weaker, one)
-            && entry.suffices.iter().any(|form| form == becomes)
-        {
+        Ok(self.argued(one, becomes))
+    }
+
+    /// Decides about a mutant by an entry that no run can check.
+    fn argued(&mut self, one: &Instruction, becomes: &str) -> Fate {
+        let file = self.file;
+        let suffices = |entry: &Entry| entry.suffices.iter().any(|form| form == becomes);
+        if let Some(entry) = self.entry(&file.redundant, one) {
             self.used.insert(entry);
-            return Ok(Fate::Suffices(entry.reason.clone()));
+            return Fate::Redundant(entry.reason.clone());
+        }
+        if let Some(entry) = self.entry(&file.weaker, one).filter(|entry| suffices(entry)) {
+            self.used.insert(entry);
+            return Fate::Suffices(entry.reason.clone());
         }
         if let Some(entry) = self.entry(&file.order, one) {
             self.used.insert(entry);
-            return Ok(Fate::Order(entry.test.clone().unwrap_or_default()));
+            return Fate::Order(entry.test.clone().unwrap_or_default());
         }
-        Ok(Fate::Survives)
+        if let Some(entry) = self.entry(&file.unreached, one) {
+            self.used.insert(entry);
+            let case = entry.case.as_ref().map(|case| format!("case {case}"));
+            return Fate::Unreached(case.or(entry.when.clone()).unwrap_or_default());
+        }
+        Fate::Survives
     }
 
     /// Whether the run without both the instruction and its cover breaks more than the run without
@@ -216,9 +178,10 @@ impl<'a> Judge<'a> {
     fn needless(&self) -> Vec<String> {
         let kinds = [
             ("cover", &self.file.cover, "each mutant is killed"),
+            ("redundant", &self.file.redundant, "each mutant is killed"),
             ("weaker", &self.file.weaker, "each mutant is killed"),
             ("order", &self.file.order, "each mutant is killed"),
-            ("unreached", &self.file.unreached, "a run reaches it"),
+            ("unreached", &self.file.unreached, "each mutant is killed"),
         ];
         let mut faults = Vec::new();
         for (kind, entries, why) in kinds {

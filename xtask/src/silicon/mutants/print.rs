@@ -6,35 +6,21 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Fate, Mutant};
+use super::fate::{Fate, Mutant};
 use manifest::words::count;
 
 /// The results.
 pub struct Results {
     /// The system, its board and its GIC.
     pub name: String,
+    /// Whether they are of the repository's system on GICv3, which `docs/boot.md` shows.
+    pub standard: bool,
     /// The runs.
     pub runs: Vec<String>,
     /// The mutants, in the order of addresses.
     pub mutants: Vec<Mutant>,
     /// Faults of the repository's entries about mutants.
     pub faults: Vec<String>,
-}
-
-impl Fate {
-    /// Its name, and the reason.
-    #[must_use]
-    pub fn words(&self) -> (&'static str, &str) {
-        match self {
-            Self::Killed(by, _) => ("killed", by),
-            Self::Covered(by) => ("covered", by),
-            Self::Suffices(why) => ("suffices", why),
-            Self::Order(test) => ("order", test),
-            Self::Unreached(by) => ("unreached", by),
-            Self::Speculation => ("speculation", "after ERET, never executed"),
-            Self::Survives => ("SURVIVES", ""),
-        }
-    }
 }
 
 impl Results {
@@ -127,11 +113,12 @@ impl std::fmt::Display for Results {
         let words = if self.holds() { "PASS" } else { "FAIL" };
         write!(
             f,
-            "mutants: {words}: {}: {} killed, {} covered, {} where the weaker form suffices, {} of \
-             order between cores, {} unreached, {} after ERET, {} survive; {}",
+            "mutants: {words}: {}: {} killed, {} covered, {} redundant, {} where the weaker form \
+             suffices, {} of order between cores, {} unreached, {} after ERET, {} survive; {}",
             count(self.mutants.len(), "mutant"),
             number("killed"),
             number("covered"),
+            number("redundant"),
             number("suffices"),
             number("order"),
             number("unreached"),

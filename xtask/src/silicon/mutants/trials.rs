@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use silicon_model::decode;
 use silicon_model::report::Place;
 
 use super::covers::Run;
 use super::list::ERET;
 use crate::silicon::code::{Code, patched};
-use crate::silicon::findings;
+use crate::silicon::print::findings;
 use crate::silicon::run::{Checked, Options, Prepared};
 use runner::build::Builder;
 
@@ -40,6 +41,10 @@ struct Trial {
     prepared: Prepared,
     options: Options,
     reached: BTreeSet<u32>,
+    /// Those of them that run after the first guest started.
+    late: BTreeSet<u32>,
+    /// The instructions whose mutants are run.
+    tried: BTreeSet<u32>,
     passed: bool,
     blocks: u64,
     /// Warnings of the original.
@@ -79,9 +84,20 @@ impl Trials {
         };
         let gic = self.gic();
         builder.gic = Some(gic);
-        let trial = Trial::new(builder, &run.system, &options)?;
+        let mut trial = Trial::new(builder, &run.system, &options)?;
+        let known = &self.all;
+        let is_known = |offset: &u32| known.iter().any(|one| one.reached.contains(offset));
+        // Boot is much the same in each system. Where cores run in threads each run differs, so
+        // only what no other run reaches is tried there.
+        let late = &trial.late;
+        let threads = trial.prepared.threads(&trial.options);
+        trial.tried.retain(|offset| !threads && late.contains(offset) || !is_known(offset));
         let code = Code::new(&trial.prepared)?;
-        ensure!(code.all().eq(self.code.all()), "{} has another EL2", trial.name);
+        // The packer writes other sizes into the header.
+        let maintenance = |code: &Code| -> Vec<(u32, u32)> {
+            code.all().filter(|&(_, word)| decode::is_maintenance(word)).collect()
+        };
+        ensure!(maintenance(&code) == maintenance(&self.code), "{} has another EL2", trial.name);
         self.all.push(trial);
         Ok(())
     }
@@ -116,7 +132,7 @@ impl Trials {
     /// If a run fails.
     pub fn killed(&self, change: &Change) -> Result<Option<(String, String)>> {
         let reaches =
-            |trial: &&Trial| change.words.iter().any(|(offset, _)| trial.reached.contains(offset));
+            |trial: &&Trial| change.words.iter().any(|(offset, _)| trial.tried.contains(offset));
         for trial in self.all.iter().filter(reaches) {
             if let Some(by) = trial.killed(change, &self.code)? {
                 return Ok(Some((by, trial.name.clone())));
@@ -131,7 +147,7 @@ impl Trials {
     /// # Errors
     /// If a run fails.
     pub fn breaks_more(&mut self, offset: u32, both: &Change, alone: &Change) -> Result<bool> {
-        for trial in self.all.iter_mut().filter(|trial| trial.reached.contains(&offset)) {
+        for trial in self.all.iter_mut().filter(|trial| trial.tried.contains(&offset)) {
             let (less, passed) = trial.broken(alone, &self.code)?;
             let (more, both_passed) = trial.broken(both, &self.code)?;
             let worse = more.iter().any(|(key, &count)| match less.get(key) {
@@ -161,7 +177,9 @@ impl Trial {
                 time: Some(LIMIT),
                 ..options.clone()
             },
+            tried: checked.report.reached.iter().copied().collect(),
             reached: checked.report.reached.iter().copied().collect(),
+            late: checked.report.reached_late.iter().copied().collect(),
             passed: found.holds(),
             blocks: checked.report.blocks,
             warned: broken(&checked),

@@ -112,6 +112,11 @@ impl Machine {
         self.model.step(&mut self.memory, at, Event::Access(access));
     }
 
+    /// Waits for an event by firmware.
+    pub fn firmware_wait(&mut self, core: usize) {
+        self.model.step(&mut self.memory, At { core, site: 0 }, Event::Wfe);
+    }
+
     pub fn load(&mut self, core: usize, pa: u64) {
         self.access(core, pa, false, false);
     }

@@ -376,3 +376,22 @@ fn a_wait_reads_more_than_its_word() {
     assert_eq!(run(0), ["wfe-without-event"]);
     assert!(run(1 << 2).is_empty());
 }
+
+/// A core that firmware lets wait for its release with WFE is woken by SEV.
+#[test]
+fn a_release_by_store_needs_an_sev() {
+    let run = |sends: bool| {
+        let mut machine = Machine::new();
+        machine.firmware_load(1, RELEASE);
+        machine.firmware_wait(1);
+        machine.store(0, RELEASE);
+        machine.does(0, Event::Dsb(ALL));
+        if sends {
+            machine.does(0, Event::Sev);
+        }
+        machine.does(0, ERET);
+        rules(&machine)
+    };
+    assert_eq!(run(false), ["wfe-without-event"]);
+    assert!(run(true).is_empty());
+}
