@@ -267,8 +267,15 @@ struct SiliconArgs {
     /// Also write the findings as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Take EL2's cache, TLB, barrier and event instructions away one at a time, and report what
+    /// notices it
+    #[arg(long, conflicts_with = "threads")]
+    mutants: bool,
+    /// With --mutants: write the table of maintenance to docs/boot.md
+    #[arg(long, requires = "mutants")]
+    bless: bool,
     /// Instead explain one of the checker's rules; `all` lists them
-    #[arg(long, value_name = "RULE", conflicts_with_all = ["threads", "stop", "json"])]
+    #[arg(long, value_name = "RULE", conflicts_with_all = ["threads", "stop", "json", "mutants"])]
     explain: Option<String>,
 }
 
@@ -354,6 +361,8 @@ fn dispatch(command: Command) -> Result<bool> {
                     ..silicon::Options::default()
                 },
                 json: args.json,
+                mutants: args.mutants,
+                bless: args.bless,
             };
             silicon::command(&args.system.spec()?, gic, &request)
         }

@@ -3,6 +3,7 @@
 //! does not model.
 
 pub mod code;
+pub mod mutants;
 pub mod names;
 pub mod print;
 pub mod run;
@@ -10,11 +11,11 @@ mod waivers;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use silicon_model::rules::{self, Rule};
 
 use manifest::words::nearest;
-use print::Findings;
+pub use print::{Findings, findings};
 use run::Prepared;
 pub use run::{Checked, Options};
 use runner::build::Builder;
@@ -28,6 +29,10 @@ pub struct Request {
     pub run: Options,
     /// Path for the findings as JSON.
     pub json: Option<PathBuf>,
+    /// Whether the mutants of EL2 are run instead.
+    pub mutants: bool,
+    /// Whether their table in `docs/boot.md` is written.
+    pub bless: bool,
 }
 
 /// Builds `spec` for GIC version `gic` or its board's first, and runs it under the checker; returns
@@ -37,12 +42,21 @@ pub struct Request {
 /// If it cannot be built or run, or the checker's report is not reliable.
 pub fn command(spec: &str, gic: Option<u32>, request: &Request) -> Result<bool> {
     let mut builder = Builder::for_gic(gic);
-    let findings = check(&mut builder, spec, &request.run)?;
-    if let Some(json) = &request.json {
-        workspace::write(json, serde_json::to_string_pretty(&findings.json())?.as_bytes())?;
+    let (json, holds, text) = if request.mutants {
+        let results = mutants::run(&mut builder, spec, &request.run)?;
+        if request.bless {
+            mutants::page::bless(&results)?;
+        }
+        (results.json(), results.holds(), results.to_string())
+    } else {
+        let findings = check(&mut builder, spec, &request.run)?;
+        (findings.json(), findings.holds(), findings.to_string())
+    };
+    if let Some(path) = &request.json {
+        workspace::write(path, serde_json::to_string_pretty(&json)?.as_bytes())?;
     }
-    ui::say(&findings);
-    Ok(findings.holds())
+    ui::say(text);
+    Ok(holds)
 }
 
 /// Builds a system and runs it under the checker.
@@ -55,21 +69,6 @@ pub fn check(builder: &mut Builder, spec: &str, options: &Options) -> Result<Fin
     let checked = prepared.run(&prepared.image.bytes, options)?;
     drop(step);
     findings(&prepared, &checked)
-}
-
-/// Returns the findings of `checked`, with names and waivers.
-///
-/// # Errors
-/// If events were attributed to the wrong cores.
-pub fn findings(prepared: &Prepared, checked: &Checked) -> Result<Findings> {
-    let report = &checked.report;
-    ensure!(
-        report.mistaken == 0 && (report.identified > 0 || !report.violations.is_empty()),
-        "the checker does not know which core runs: of {} reads of TPIDR_EL2, {} disagree",
-        report.identified + report.mistaken,
-        report.mistaken
-    );
-    Findings::new(prepared, checked, &waivers::read()?)
 }
 
 /// Lists the checker's rules, one per line.

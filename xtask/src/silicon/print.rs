@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 use silicon_model::report::{Report, Violation};
 use silicon_model::rules;
@@ -126,6 +126,24 @@ impl Findings {
             "findings": findings.collect::<Vec<_>>(),
         })
     }
+}
+
+/// Returns the findings of `checked`, with names and waivers.
+///
+/// # Errors
+/// If events were attributed to the wrong cores.
+pub fn findings(prepared: &Prepared, checked: &Checked) -> Result<Findings> {
+    let report = &checked.report;
+    if let (true, Some(verdict)) = (checked.timed_out, &checked.verdict) {
+        bail!("{}: the run took too long; {verdict}", prepared.name());
+    }
+    ensure!(
+        report.mistaken == 0 && (report.identified > 0 || !report.violations.is_empty()),
+        "the checker does not know which core runs: of {} reads of TPIDR_EL2, {} disagree",
+        report.identified + report.mistaken,
+        report.mistaken
+    );
+    Findings::new(prepared, checked, &waivers::read()?)
 }
 
 impl std::fmt::Display for Findings {

@@ -43,6 +43,10 @@ pub struct Options {
     pub threads: bool,
     /// Ends the run after this number of blocks of guests.
     pub stop: Option<u64>,
+    /// Ends the run, as one that hangs, after this number of blocks of guests and EL2.
+    pub limit: Option<u64>,
+    /// Time limit, instead of the usual one.
+    pub time: Option<Duration>,
     /// Ends the run at the first violation.
     pub first: bool,
     /// Offsets of `ERET`s that are taken not to synchronize.
@@ -50,7 +54,7 @@ pub struct Options {
     /// Believes QEMU's number of the running core: for the test that shows that it can be wrong.
     pub believe: bool,
     /// Another command line for a partition.
-    pub command_line: Option<(&'static str, &'static str)>,
+    pub command_line: Option<(String, String)>,
 }
 
 /// A run that came to its end, or to the end that was asked for.
@@ -61,6 +65,8 @@ pub struct Checked {
     pub verdict: Option<Verdict>,
     /// The time that it took.
     pub time: Duration,
+    /// Whether the time limit ended it: then there may be no report.
+    pub timed_out: bool,
 }
 
 /// Builds the plugin, once, with the Cargo that runs this.
@@ -96,10 +102,10 @@ impl Prepared {
     /// If one of them does not build, or QEMU has no such machine.
     pub fn new(builder: &mut Builder, spec: &str, options: &Options) -> Result<Self> {
         let mut system = builder.system(spec)?;
-        if let Some((name, line)) = options.command_line {
-            let partition = system.partitions.iter_mut().find(|partition| partition.name == name);
+        if let Some((name, line)) = &options.command_line {
+            let partition = system.partitions.iter_mut().find(|partition| &partition.name == name);
             let partition = partition.with_context(|| format!("{spec} has no partition {name}"))?;
-            partition.command_line = Some(line.to_string());
+            partition.command_line = Some(line.clone());
         }
         let image = builder.image(&system)?;
         Ok(Self {
@@ -121,7 +127,8 @@ impl Prepared {
     /// Whether cores run at once. They do where firmware's cores poll a spin table. If they ran one
     /// after the other by instructions, a machine that is never idle would run through every
     /// nanosecond.
-    fn threads(&self, options: &Options) -> bool {
+    #[must_use]
+    pub fn threads(&self, options: &Options) -> bool {
         options.threads || !self.release_addresses().is_empty()
     }
 
@@ -148,11 +155,17 @@ impl Prepared {
                 ram: (board.ram[0].base, self.machine.memory),
                 cores: owned.len(),
                 release: self.release_addresses(),
-                gic: Gic { gicd: range(gic.gicd), gicr: range(gic.gicr), gicc: range(gic.gicc) },
+                gic: Gic {
+                    gicd: range(gic.gicd),
+                    gicr: range(gic.gicr),
+                    gicc: range(gic.gicc),
+                    gich: range(gic.gich),
+                },
             },
             image: range(self.image.design.places.image),
             private,
             stop: options.stop,
+            limit: options.limit,
             first: options.first,
             unsynchronized: options.unsynchronized.clone(),
             one_thread: !self.threads(options),
@@ -178,7 +191,8 @@ impl Prepared {
             icount: !self.threads(options),
             extra: vec!["-plugin".to_string(), argument],
             nonce: Some(NONCE),
-            limit: Some(LIMIT),
+            boot_limit: Some(options.time.unwrap_or(LIMIT)),
+            limit: Some(options.time.unwrap_or(LIMIT)),
             limit_ends_with_key: false,
             input: match errands::errands(&self.system) {
                 steps if steps.is_empty() => qemu::Input::Nobody,
@@ -198,6 +212,14 @@ impl Prepared {
     }
 
     fn checked(&self, outcome: &Outcome, file: &Path) -> Result<Checked> {
+        if outcome.timed_out {
+            return Ok(Checked {
+                verdict: Some(qemu::judge(&qemu::partitions(&self.system), outcome)),
+                report: Report::default(),
+                time: outcome.time,
+                timed_out: true,
+            });
+        }
         let text = std::fs::read_to_string(file).with_context(|| {
             format!(
                 "the checker left no report: {}\n  $ {}",
@@ -219,6 +241,7 @@ impl Prepared {
             verdict: ended.then(|| qemu::judge(&qemu::partitions(&self.system), outcome)),
             report,
             time: outcome.time,
+            timed_out: false,
         })
     }
 }

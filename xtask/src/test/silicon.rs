@@ -6,7 +6,7 @@ use super::tally::{Tally, each};
 use crate::silicon::code::{Code, patched};
 use crate::silicon::print::{Finding, Findings};
 use crate::silicon::run::Prepared;
-use crate::silicon::{self, Options};
+use crate::silicon::{self, Options, mutants};
 use anyhow::{Context, Result, bail, ensure};
 use runner::build::Builder;
 use runner::workspace::root;
@@ -19,6 +19,8 @@ const SHIPPED: &str = "silicon/shipped";
 const CASES: &str = "silicon/case";
 /// Planted faults.
 const PLANTED: &str = "silicon/planted";
+/// The mutants of EL2, each of which is told.
+const MUTANTS: &str = "silicon/mutants";
 /// The check that the core that events are attributed to is the one that runs.
 const IDENTITY: &str = "silicon/identity";
 /// Systems that take longer than the first one are checked up to this many blocks of guests: boot,
@@ -102,6 +104,7 @@ fn instructions(code: &Code, function: &str, text: &str) -> Vec<u32> {
 enum Job {
     System(String, u32, Options),
     Planted(&'static Fault),
+    Mutants(u32),
     Identity,
 }
 
@@ -119,9 +122,13 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
     // The longest checks run first.
     jobs.make_contiguous().sort_by_key(|(name, _)| name.contains("/duo/"));
     jobs.push_front((IDENTITY.to_string(), Job::Identity));
+    for gic in [2, 3] {
+        jobs.push_front((format!("{MUTANTS}/gicv{gic}"), Job::Mutants(gic)));
+    }
     for attack in ATTACKS {
         for gic in [3, 2] {
-            let options = Options { command_line: Some(("chaos", attack)), ..Options::default() };
+            let command_line = Some(("chaos".to_string(), attack.to_string()));
+            let options = Options { command_line, ..Options::default() };
             let name = attack.trim_start_matches("attack=");
             let job = Job::System(CHAOS.to_string(), gic, options);
             jobs.push_back((format!("{CASES}/{name}/gicv{gic}"), job));
@@ -141,6 +148,7 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
         let result = match job {
             Job::System(system, gic, options) => system_holds(builder, &system, gic, &options),
             Job::Planted(fault) => planted_is_named(builder, fault),
+            Job::Mutants(gic) => mutants_are_told(builder, gic),
             Job::Identity => identity(builder),
         };
         (name, result.map(|()| 1))
@@ -175,6 +183,16 @@ fn planted_is_named(builder: &mut Builder, fault: &Fault) -> Result<()> {
     let bytes = patched(&prepared.image.bytes, &changes)?;
     let findings = silicon::findings(&prepared, &prepared.run(&bytes, &options)?)?;
     named(&findings, fault)
+}
+
+fn mutants_are_told(builder: &mut Builder, gic: u32) -> Result<()> {
+    builder.gic = Some(gic);
+    let results = mutants::run(builder, mutants::SYSTEM, &Options::default())?;
+    ensure!(results.holds(), "\n{results}");
+    match results.standard {
+        true => mutants::page::check(&results),
+        false => Ok(()),
+    }
 }
 
 fn named(findings: &Findings, fault: &Fault) -> Result<()> {

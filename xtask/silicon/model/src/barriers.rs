@@ -2,13 +2,14 @@
 //! Barriers, and the operations that they must precede: SGIs, SEV, a core's release, an exception
 //! return.
 
-use crate::core::{HCR_VM, Tlb};
+use crate::core::{Core, HCR_VM, Tlb};
 use crate::event::{At, Barrier};
 use crate::lines::BY_CACHE;
 use crate::model::Model;
+use crate::register::Register;
 use crate::rules::{
-    ACKNOWLEDGE_BEFORE_DSB, BEFORE_ISB, NOT_COMPLETE, RELEASE_BEFORE_DSB, Rule, SEV_BEFORE_DSB,
-    TLB_STALE, WFE_WITHOUT_EVENT,
+    ACKNOWLEDGE_BEFORE_DSB, BEFORE_ISB, GIC_WRITE_BEFORE_DSB, NOT_COMPLETE, RELEASE_BEFORE_DSB,
+    Rule, SEV_BEFORE_DSB, TLB_STALE, WFE_WITHOUT_EVENT,
 };
 
 /// PSCI `CPU_ON` (DEN 0022), without the bit that says SMC64.
@@ -29,28 +30,43 @@ impl Model {
                 *tlb = Tlb::Clean;
             }
         }
+        core.el2_changed &= core.el2_tlb != Tlb::Clean;
         core.ic_complete = core.ic_complete.max(everywhere);
         core.ic_synced = core.ic_complete;
         core.synced = now;
     }
 
     pub(crate) fn dsb(&mut self, at: At, barrier: Barrier) {
+        let now = self.now;
         let core = self.core(at.core);
-        if barrier.loads && !barrier.local {
+        // The GIC is outside the Inner Shareable domain, and an acknowledgement by a system
+        // register is neither a load nor a store.
+        if barrier.outer && barrier.completes_maintenance() {
             core.acknowledged = None;
+        }
+        if barrier.outer && barrier.stores {
+            core.gic_store = None;
+            core.gich_store = None;
+            core.device_store = None;
+        }
+        if barrier.loads && !barrier.local {
+            core.ordered = now;
         }
         if barrier.stores && !barrier.local {
             core.stores.clear();
             core.stores_unordered.clear();
         }
         if barrier.completes_maintenance() {
-            self.complete_maintenance(at.core);
+            self.complete_maintenance(at.core, barrier.outer);
             self.complete_invalidation(at.core, barrier.local);
             self.complete_tlbi(at.core, barrier.local);
         }
     }
 
     pub(crate) fn dmb(&mut self, at: At, barrier: Barrier) {
+        if barrier.loads && !barrier.local {
+            self.core(at.core).ordered = self.now;
+        }
         if barrier.stores && !barrier.local {
             self.core(at.core).stores_unordered.clear();
         }
@@ -191,8 +207,10 @@ impl Model {
     /// Handles a `WFE` of EL2.
     pub(crate) fn wait_for_event(&mut self, at: At) {
         self.owed_event(at);
+        self.use_registers(at, &[Register::IccSgi1r], "WFE");
         let core = self.core(at.core);
-        core.waits_for = core.last_read.filter(|_| !core.armed);
+        let polled = std::mem::take(&mut core.polled);
+        core.waits_for = if core.armed || core.events { Vec::new() } else { polled };
         core.armed = false;
     }
 
@@ -200,12 +218,13 @@ impl Model {
     pub(crate) fn wait_for_interrupt(&mut self, at: At) {
         self.require_complete(at, "WFI");
         self.owed_event(at);
+        self.use_registers(at, &[Register::IccSgi1r], "WFI");
     }
 
     /// Handles a store of EL2 that another core may wait for with WFE.
     pub(crate) fn store_wakes(&mut self, at: At, pa: u64) {
-        self.core(at.core).waits_for = None;
-        let waits = |core: &crate::core::Core| core.waits_for.filter(|(word, _)| *word == pa);
+        self.core(at.core).waits_for.clear();
+        let waits = |core: &Core| core.waits_for.iter().find(|(word, _)| *word == pa).copied();
         let waiter = self
             .cores
             .iter()
@@ -220,7 +239,7 @@ impl Model {
     /// else.
     fn owed_event(&mut self, at: At) {
         let core = self.core(at.core);
-        core.waits_for = None;
+        core.waits_for.clear();
         let Some((word, site, waiter, polls)) = core.owes_event.take() else {
             return;
         };
@@ -235,23 +254,34 @@ impl Model {
         });
     }
 
-    /// Handles a read of EL2: after an SGI, memory that another core wrote may be read only after a
-    /// DSB.
-    pub(crate) fn read_after_acknowledge(&mut self, at: At, pa: u64) {
-        let Some(acknowledged) = self.cores[at.core].acknowledged.filter(|one| one.sgi) else {
+    /// Handles a read of EL2: after an SGI or a change of interrupts' state, memory that another
+    /// core wrote may be read only after a DSB.
+    pub(crate) fn read_after_gic(&mut self, at: At, pa: u64) {
+        let core = &self.cores[at.core];
+        let acknowledged = core.acknowledged.filter(|one| one.sgi).map(|one| one.site);
+        let causes = [
+            (ACKNOWLEDGE_BEFORE_DSB, acknowledged, "the acknowledgement of the SGI"),
+            (GIC_WRITE_BEFORE_DSB, core.gic_store, "the write to the GIC"),
+        ];
+        if causes.iter().all(|(_, cause, _)| cause.is_none()) {
             return;
-        };
+        }
         let Some(line) = self.lines.known(pa) else {
             return;
         };
         if line.flags & BY_CACHE == 0 || usize::from(line.writer) == at.core {
             return;
         }
-        self.core(at.core).acknowledged = None;
-        let cause = At { core: at.core, site: acknowledged.site };
+        let core = self.core(at.core);
+        core.acknowledged = core.acknowledged.filter(|one| !one.sgi);
+        core.gic_store = None;
         let block = self.block;
-        self.broke(ACKNOWLEDGE_BEFORE_DSB, at, Some(pa), Some((cause, block)), || {
-            "another core wrote it, and no DSB followed the acknowledgement of the SGI".to_string()
-        });
+        for (rule, cause, name) in causes {
+            let Some(site) = cause else { continue };
+            let cause = At { core: at.core, site };
+            self.broke(rule, at, Some(pa), Some((cause, block)), || {
+                format!("another core wrote it, and no DSB followed {name}")
+            });
+        }
     }
 }

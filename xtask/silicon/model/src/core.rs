@@ -75,6 +75,8 @@ pub struct Core {
     pub any_unsynced: bool,
     /// EL2's regime.
     pub el2_tlb: Tlb,
+    /// Whether EL2's tables changed since its regime was `Tlb::Clean` the last time.
+    pub el2_changed: bool,
     /// The guest's: stages 1 and 2.
     pub guest_tlb: Tlb,
     /// The last TLBI.
@@ -92,6 +94,15 @@ pub struct Core {
     pub synced: u32,
     /// Data cache maintenance with no DSB yet.
     pub dc: Vec<Pending>,
+    /// Time of the last DSB or DMB that orders this core's loads.
+    pub ordered: u32,
+    /// The last store to a register of a GIC that changes the state of interrupts, without a DSB
+    /// since.
+    pub gic_store: Option<SiteId>,
+    /// The last store to GICH, without a DSB since.
+    pub gich_store: Option<SiteId>,
+    /// The last store to a device other than the GIC, without a DSB since.
+    pub device_store: Option<SiteId>,
     /// Lines that EL2 stored to since the last DSB that waits for stores.
     pub stores: Vec<u64>,
     /// Lines that EL2 stored to since the last such DSB or DMB.
@@ -112,12 +123,14 @@ pub struct Core {
     pub fetch_page: Option<(u64, u32)>,
     /// The interrupt that was acknowledged last, without a DSB since.
     pub acknowledged: Option<Acknowledged>,
-    /// Address that EL2 read last, and the instruction.
-    pub last_read: Option<(u64, SiteId)>,
-    /// Whether there was an exclusive load since the last WFE.
+    /// Addresses that EL2 read since the last WFE, each with the instruction.
+    pub polled: Vec<(u64, SiteId)>,
+    /// Whether there was an exclusive load since the last WFE, without an exclusive store after it.
     pub armed: bool,
-    /// Address that EL2 waits for with WFE without an armed monitor, and the instruction.
-    pub waits_for: Option<(u64, SiteId)>,
+    /// Whether the event stream ends each WFE after a while.
+    pub events: bool,
+    /// Addresses that EL2 waits for with WFE without an armed monitor, each with the instruction.
+    pub waits_for: Vec<(u64, SiteId)>,
     /// A store of this core to an address that another core waits for, without an SEV since:
     /// address, instruction, waiting core, its instruction.
     pub owes_event: Option<(u64, SiteId, usize, SiteId)>,
@@ -138,6 +151,7 @@ impl Default for Core {
             unsynced: [None; Register::COUNT],
             any_unsynced: false,
             el2_tlb: Tlb::Unknown,
+            el2_changed: false,
             guest_tlb: Tlb::Unknown,
             tlbi: 0,
             ic_issued: None,
@@ -146,6 +160,10 @@ impl Default for Core {
             ivau: Vec::new(),
             synced: 0,
             dc: Vec::new(),
+            ordered: 0,
+            gic_store: None,
+            gich_store: None,
+            device_store: None,
             stores: Vec::new(),
             stores_unordered: Vec::new(),
             el2_ranges: Arc::new([]),
@@ -156,9 +174,10 @@ impl Default for Core {
             stage_2: Vec::new(),
             fetch_page: None,
             acknowledged: None,
-            last_read: None,
+            polled: Vec::new(),
             armed: false,
-            waits_for: None,
+            events: false,
+            waits_for: Vec::new(),
             owes_event: None,
         }
     }
@@ -189,6 +208,18 @@ impl Core {
         let all = Register::ALL.iter();
         all.filter_map(|&register| Some((self.unsynced[register as usize]?, register.name())))
             .collect()
+    }
+
+    /// Records a read of EL2. A core that waits with WFE reads only the same addresses again.
+    pub fn read(&mut self, pa: u64, site: SiteId) {
+        const ENOUGH: usize = 32;
+        let is_it = |(known, _): &(u64, SiteId)| *known == pa;
+        if !self.waits_for.iter().any(is_it) {
+            self.waits_for.clear();
+        }
+        if !self.polled.iter().any(is_it) && self.polled.len() < ENOUGH {
+            self.polled.push((pa, site));
+        }
     }
 
     /// Records a store of EL2 to the line at `line`. Only a few hundred lines are kept.

@@ -10,8 +10,8 @@ use crate::lines::{
 use crate::model::{Memory, Model};
 use crate::register::Register;
 use crate::rules::{
-    CLEAN_NOT_COMPLETE, EXCLUSIVE_UNCACHED, INVALIDATE_DIRTY, READ_UNDER_DIRTY, STALE_READ,
-    TLB_STALE, WRITE_UNDER_DIRTY,
+    CLEAN_NOT_COMPLETE, DC_BEFORE_BARRIER, EXCLUSIVE_UNCACHED, INVALIDATE_DIRTY, READ_UNDER_DIRTY,
+    STALE_READ, TLB_STALE, WRITE_UNDER_DIRTY,
 };
 
 /// Returns who wrote a line last.
@@ -45,6 +45,10 @@ impl Model {
         let cacheable = !site.firmware && self.is_cacheable(at.core, el2, pa);
         if el2 && !site.firmware {
             self.el2_access(at, access, cacheable);
+        }
+        if site.firmware && site.el >= 2 && !store {
+            // It may poll its spin table.
+            self.core(at.core).read(pa, at.site);
         }
         let bytes = mask(pa, size);
         let start = pa & !(LINE - 1);
@@ -132,20 +136,7 @@ impl Model {
     /// Rules about EL2's own accesses.
     fn el2_access(&mut self, at: At, access: Access, cacheable: bool) {
         let Access { pa, store, exclusive, .. } = access;
-        let translates = self.core(at.core).el2_translates();
-        if self.core(at.core).any_unsynced {
-            self.use_registers(at, &[Register::SctlrEl2], "an access of EL2's");
-            if translates {
-                let translation = [Register::Ttbr0El2, Register::TcrEl2, Register::MairEl2];
-                self.use_registers(at, &translation, "an access of EL2's");
-            }
-        }
-        let core = self.core(at.core);
-        if translates && core.el2_tlb == Tlb::Unknown {
-            self.broke_once(TLB_STALE, at.core as u64, at, Some(pa), None, || {
-                "EL2's tables changed, and no TLBI followed".to_string()
-            });
-        }
+        self.use_translation(at, pa, "an access of EL2's");
         if exclusive && !cacheable {
             self.broke(EXCLUSIVE_UNCACHED, at, Some(pa), None, || {
                 "an atomic access with caches off".to_string()
@@ -155,12 +146,35 @@ impl Model {
             self.store_releases(at, pa);
             self.store_wakes(at, pa);
         } else {
-            self.read_after_acknowledge(at, pa);
-            let core = self.core(at.core);
-            core.waits_for = core.waits_for.filter(|(word, _)| *word == pa);
-            core.last_read = Some((pa, at.site));
-            core.armed |= exclusive;
+            self.read_after_gic(at, pa);
+            self.core(at.core).read(pa, at.site);
         }
+        if exclusive {
+            self.core(at.core).armed = !store;
+        }
+    }
+
+    /// Rules about the use of EL2's translation of `pa` by an access or by `DC`.
+    fn use_translation(&mut self, at: At, pa: u64, what: &str) {
+        let translates = self.core(at.core).el2_translates();
+        if self.core(at.core).any_unsynced {
+            self.use_registers(at, &[Register::SctlrEl2], what);
+            if translates {
+                let translation = [Register::Ttbr0El2, Register::TcrEl2, Register::MairEl2];
+                self.use_registers(at, &translation, what);
+            }
+        }
+        let core = self.core(at.core);
+        let missing = match core.el2_tlb {
+            _ if !translates => return,
+            Tlb::Unknown => "and no TLBI followed",
+            Tlb::Issued { .. } if core.el2_changed => "and a TLBI without DSB followed",
+            Tlb::Done if core.el2_changed => "and a TLBI and DSB without ISB followed",
+            _ => return,
+        };
+        self.broke_once(TLB_STALE, at.core as u64, at, Some(pa), None, || {
+            format!("EL2's tables changed, {missing} before {what}")
+        });
     }
 
     /// Handles `DC` of the line at `pa`.
@@ -172,8 +186,18 @@ impl Model {
             Dc::Ivac if !el2 => Dc::Civac,
             other => other,
         };
+        if el2 {
+            self.use_translation(at, pa, "DC");
+        }
         let Some(line) = self.line(pa) else { return };
         let seen = *line;
+        let unordered =
+            seen.dirty != 0 && seen.written != 0 && seen.written >= self.core(at.core).ordered;
+        if el2 && unordered && usize::from(seen.writer) != at.core {
+            self.broke(DC_BEFORE_BARRIER, at, Some(pa), writer(&seen), || {
+                "another core wrote the line, and this core had no barrier since".to_string()
+            });
+        }
         if dc == Dc::Ivac && seen.dirty != 0 {
             self.broke(INVALIDATE_DIRTY, at, Some(pa), writer(&seen), || {
                 "the line is dirty".to_string()
@@ -198,9 +222,16 @@ impl Model {
     }
 
     /// A DSB completes this core's data cache maintenance.
-    pub(crate) fn complete_maintenance(&mut self, core: usize) {
+    ///
+    /// Accesses with caches off are to Outer Shareable memory. Only an `outer` barrier completes
+    /// maintenance to the point of coherency for them.
+    pub(crate) fn complete_maintenance(&mut self, core: usize, outer: bool) {
         let now = self.now;
-        for pending in std::mem::take(&mut self.core(core).dc) {
+        let all = std::mem::take(&mut self.core(core).dc);
+        let (done, left) = all.into_iter().partition(|one| outer || one.dc == Dc::Cvau);
+        self.core(core).dc = left;
+        let done: Vec<Pending> = done;
+        for pending in done {
             let invalidates = matches!(pending.dc, Dc::Civac | Dc::Ivac);
             let mut pa = pending.first;
             while pa < pending.end {

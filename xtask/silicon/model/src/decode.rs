@@ -44,7 +44,13 @@ pub enum Operation {
 
 /// Domain and access types of a barrier's CRm (DDI 0487, C6.2, DSB).
 fn barrier(crm: u32) -> Barrier {
-    Barrier { local: (crm >> 2) & 3 == 1, loads: crm & 1 != 0, stores: crm & 2 != 0 }
+    let domain = (crm >> 2) & 3;
+    Barrier {
+        local: domain == 1,
+        outer: matches!(domain, 0 | 3),
+        loads: crm & 1 != 0,
+        stores: crm & 2 != 0,
+    }
 }
 
 /// Returns the operation of the instruction `word`, if the model uses it.
@@ -78,6 +84,9 @@ pub fn decode(word: u32) -> Option<Operation> {
         ((word >> 19) & 3, (word >> 16) & 7, (word >> 12) & 15, (word >> 5) & 7);
     match (op0, read) {
         (1, false) => instruction(op1, crn, crm, op2, rt),
+        (2, false) => {
+            Register::of_debug(op1, crn, crm, op2).map(|register| Operation::Write(register, rt))
+        }
         (3, false) => {
             Register::of(op1, crn, crm, op2).map(|register| Operation::Write(register, rt))
         }
@@ -126,30 +135,35 @@ pub fn is_exclusive(word: u32) -> bool {
     exclusive || compare_and_swap || atomic
 }
 
-/// Whether `word` is a cache, TLB, barrier or event instruction: mutants are made of these.
+/// Whether `word` is a cache, TLB, barrier or event instruction: mutants are made of these. WFE and
+/// WFI are not: the architecture allows them to do nothing.
 #[must_use]
 pub fn is_maintenance(word: u32) -> bool {
-    use Operation::{Dc, Dmb, Dsb, Ic, Isb, Sev, Tlbi, Wfe, Wfi};
+    use Operation::{Dc, Dmb, Dsb, Ic, Isb, Sev, Tlbi};
     let operation = decode(word);
-    matches!(operation, Some(Dc(..) | Ic(..) | Tlbi(_) | Dsb(_) | Dmb(_) | Isb | Sev | Wfe | Wfi))
+    matches!(operation, Some(Dc(..) | Ic(..) | Tlbi(_) | Dsb(_) | Dmb(_) | Isb | Sev))
 }
 
-/// Returns the mutants of `word`: the name of each, and its word.
+/// Returns the mutants of `word`: NOP, and the weaker forms of broadcasts and of DSB.
 #[must_use]
-pub fn mutants(word: u32) -> Vec<(&'static str, u32)> {
+pub fn mutants(word: u32) -> Vec<u32> {
+    const NSH: u32 = 0x7;
     const ISH: u32 = 0xb;
+    const SY: u32 = 0xf;
     let with = |crm: u32| word & !(15 << 8) | crm << 8;
-    let mut mutants = vec![("NOP", NOP)];
+    let mut mutants = vec![NOP];
     match decode(word) {
         // IALLUIS has CRm 1, IALLU 5.
-        Some(Operation::Ic(Ic::Ialluis, _)) => mutants.push(("IC IALLU", with(5))),
-        Some(Operation::Dsb(barrier)) if barrier == Barrier::ALL => {
+        Some(Operation::Ic(Ic::Ialluis, _)) => mutants.push(with(5)),
+        Some(Operation::Dsb(barrier)) if barrier.completes_maintenance() => {
             let crm = (word >> 8) & 15;
-            if crm == 15 {
-                mutants.push(("DSB ISH", with(ISH)));
+            match crm {
+                SY => mutants.push(with(ISH)),
+                ISH => mutants.push(with(NSH)),
+                _ => {}
             }
-            mutants.push(("DSB LD", with(crm & !2)));
-            mutants.push(("DSB ST", with(crm & !1)));
+            // Loads only, and stores only, of the same domain.
+            mutants.extend([with(crm & !2), with(crm & !1)]);
         }
         _ => {}
     }
@@ -241,11 +255,12 @@ mod tests {
 
     #[test]
     fn mutants_are_what_they_are_called() {
-        let named: Vec<_> = mutants(0xd503_3f9f).iter().map(|&(_, word)| words(word)).collect();
-        assert_eq!(named, ["NOP", "DSB ISH", "DSB LD", "DSB ST"]);
-        assert_eq!(mutants(0xd508_711f)[1].1, 0xd508_751f);
-        let local: Vec<_> = mutants(0xd503_379f).iter().map(|&(_, word)| words(word)).collect();
-        assert_eq!(local, ["NOP"]);
-        assert_eq!(mutants(0xd503_3fdf).len(), 1);
+        let named = |word: u32| -> Vec<String> { mutants(word).into_iter().map(words).collect() };
+        assert_eq!(named(0xd503_3f9f), ["NOP", "DSB ISH", "DSB LD", "DSB ST"]);
+        assert_eq!(named(0xd503_3b9f), ["NOP", "DSB NSH", "DSB ISHLD", "DSB ISHST"]);
+        assert_eq!(named(0xd503_379f), ["NOP", "DSB NSHLD", "DSB NSHST"]);
+        assert_eq!(named(0xd503_3a9f), ["NOP"]);
+        assert_eq!(named(0xd508_711f), ["NOP", "IC IALLU"]);
+        assert_eq!(named(0xd503_3fdf), ["NOP"]);
     }
 }

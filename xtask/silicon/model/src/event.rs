@@ -146,6 +146,8 @@ pub enum Scope {
 pub struct Barrier {
     /// Only this core observes it (Non-shareable domain).
     pub local: bool,
+    /// Observers outside the Inner Shareable domain wait too: `OSH` and `SY`.
+    pub outer: bool,
     /// It waits for reads.
     pub loads: bool,
     /// It waits for writes.
@@ -153,12 +155,14 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// `SY`, `ISH` and `OSH`.
-    pub const ALL: Self = Self { local: false, loads: true, stores: true };
-    /// `ISHST` and the like.
-    pub const STORES: Self = Self { loads: false, ..Self::ALL };
+    /// `SY` and `OSH`.
+    pub const ALL: Self = Self { local: false, outer: true, loads: true, stores: true };
+    /// `ISH`.
+    pub const INNER: Self = Self { outer: false, ..Self::ALL };
+    /// `ISHST`.
+    pub const STORES: Self = Self { loads: false, ..Self::INNER };
     /// `NSH`.
-    pub const LOCAL: Self = Self { local: true, ..Self::ALL };
+    pub const LOCAL: Self = Self { local: true, ..Self::INNER };
 
     /// Whether it waits for maintenance: only a barrier for reads and writes does (DDI 0487, "Data
     /// Synchronization Barrier").

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The interrupt controller: acknowledgement, SGIs by GICD_SGIR, and RWP.
 
-use crate::core::Acknowledged;
+use crate::core::{Acknowledged, HCR_VM};
 use crate::event::{At, Device};
 use crate::model::Model;
-use crate::rules::{RWP_NOT_AWAITED, SGI_BEFORE_DSB};
+use crate::register::Register;
+use crate::rules::{END_BEFORE_SILENT, RWP_NOT_AWAITED, SGI_BEFORE_DSB};
 
 /// Bytes of a GICv3's distributor frame, and of each of a redistributor's two.
 const FRAME: u64 = 0x1_0000;
@@ -13,6 +14,10 @@ const GROUPS: u64 = 7;
 /// `GICD_CTLR.RWP`; in `GICR_CTLR` it is bit 3.
 const GICD_RWP: u64 = 1 << 31;
 const GICR_RWP: u64 = 1 << 3;
+/// The virtual CPU interface's maintenance interrupt and EL2's timer (Server Base System
+/// Architecture, PPI assignments).
+const MAINTENANCE: u64 = 25;
+const TIMER: u64 = 26;
 /// INTIDs below are SGIs.
 const SGIS: u64 = 16;
 
@@ -26,6 +31,15 @@ impl Model {
         let Device { pa, value, store } = device;
         let gic = self.config.gic.clone();
         let v3 = gic.gicr.1 != 0;
+        let of_gic =
+            [gic.gicd, gic.gicr, gic.gicc].iter().any(|&frame| offset(frame, pa).is_some());
+        if store && !of_gic {
+            let core = self.core(at.core);
+            match offset(gic.gich, pa) {
+                Some(_) => core.gich_store = Some(at.site),
+                None => core.device_store = Some(at.site),
+            }
+        }
         if let Some(offset) = offset(gic.gicc, pa) {
             match (offset, store) {
                 (0x0c, false) => self.acknowledge(at),
@@ -45,15 +59,26 @@ impl Model {
                 _ if v3 => self.configure(at, gic.gicd.0, offset, device),
                 _ => {}
             }
+            self.change_interrupts(at, offset, store);
         }
         if let Some(offset) = offset(gic.gicr, pa) {
             let frame = offset & !(FRAME - 1);
             let sgi_frame = frame & FRAME != 0;
             if sgi_frame {
+                self.change_interrupts(at, offset - frame, store);
                 self.configure(at, gic.gicr.0 + frame, offset - frame, device);
             } else if offset == frame && !store && value & GICR_RWP == 0 {
                 self.disabling.remove(&(gic.gicr.0 + frame + FRAME));
             }
+        }
+    }
+
+    /// Handles an access to a register that enables interrupts or changes their pending or active
+    /// state. Before the core has a guest nobody else acts on that state.
+    fn change_interrupts(&mut self, at: At, offset: u64, store: bool) {
+        let core = self.core(at.core);
+        if store && core.hcr & HCR_VM != 0 && (0x100..0x400).contains(&offset) {
+            core.gic_store = Some(at.site);
         }
     }
 
@@ -109,8 +134,33 @@ impl Model {
         self.core(at.core).acknowledged = Some(Acknowledged { site: at.site, sgi: false });
     }
 
+    /// Checks the end of level-sensitive interrupt `intid`: writes that silence its source must
+    /// have taken effect.
+    fn silenced(&mut self, at: At, intid: u64) {
+        let core = self.core(at.core);
+        let (registers, store): (&[Register], _) = match intid {
+            MAINTENANCE => (&[Register::IchHcr, Register::IchLr], core.gich_store),
+            TIMER => (&[Register::CnthpCtl, Register::CnthpCval], None),
+            32.. => (&[], core.device_store),
+            _ => return,
+        };
+        let unsynced = |&register: &Register| {
+            Some((core.unsynced[register as usize]?, register.name(), "ISB"))
+        };
+        let device = store.map(|site| (site, "a device's register", "DSB"));
+        let causes: Vec<_> = registers.iter().filter_map(unsynced).chain(device).collect();
+        let block = self.block;
+        for (site, name, barrier) in causes {
+            let cause = At { core: at.core, site };
+            self.broke(END_BEFORE_SILENT, at, None, Some((cause, block)), || {
+                format!("{name} was written, and no {barrier} came before the interrupt's end")
+            });
+        }
+    }
+
     /// Handles the end of interrupt `intid`, which shows what was acknowledged.
     pub(crate) fn end_interrupt(&mut self, at: At, intid: u64) {
+        self.silenced(at, intid);
         let core = self.core(at.core);
         core.acknowledged = core.acknowledged.filter(|_| intid < SGIS);
         if let Some(acknowledged) = &mut core.acknowledged {

@@ -42,6 +42,8 @@ pub struct Gic {
     pub gicr: (u64, u64),
     /// CPU interface.
     pub gicc: (u64, u64),
+    /// Virtual interface control (GICv2).
+    pub gich: (u64, u64),
 }
 
 /// The model.
@@ -199,7 +201,8 @@ impl Model {
             Event::Eret { .. } => self.synchronize(at),
             Event::Smc(function) if el2 => self.firmware_call(at, function),
             Event::Sev if el2 => self.send_event(at),
-            Event::Wfe if el2 => self.wait_for_event(at),
+            // Firmware waits for a core's release.
+            Event::Wfe if self.site_of(at.site).el >= 2 => self.wait_for_event(at),
             Event::Wfi if el2 => self.wait_for_interrupt(at),
             Event::Write(register, value) => self.write_register(memory, at, register, value, el2),
             Event::Read(register) if el2 => self.read_register(at, register),

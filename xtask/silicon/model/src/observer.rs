@@ -38,6 +38,8 @@ pub struct Settings {
     pub private: Vec<(u64, u64)>,
     /// Ends the run after this number of blocks of guests.
     pub stop: Option<u64>,
+    /// Ends it after this number of blocks of all kinds: the system hangs.
+    pub limit: Option<u64>,
     /// Ends it at the first violation that is not a warning.
     pub first: bool,
     /// Offsets of `ERET` instructions in the image that are taken not to synchronize.
@@ -140,6 +142,7 @@ pub struct Observer {
     cores: Vec<Seen>,
     report: Report,
     reached: BTreeSet<u32>,
+    reached_late: BTreeSet<u32>,
     followed: BTreeSet<(u32, u32)>,
     /// EL2's instructions by offset: word and text.
     code: BTreeMap<u32, (u32, String)>,
@@ -156,6 +159,7 @@ impl Observer {
             cores: Vec::new(),
             report: Report::default(),
             reached: BTreeSet::new(),
+            reached_late: BTreeSet::new(),
             followed: BTreeSet::new(),
             code: BTreeMap::new(),
         }
@@ -276,8 +280,10 @@ impl Observer {
         }
         let stop = self.settings.stop.is_some_and(|stop| self.report.guest_blocks > stop);
         self.report.stopped |= stop;
+        let hangs = self.settings.limit.is_some_and(|limit| self.report.blocks > limit);
+        self.report.hangs |= hangs;
         let failed = self.settings.first && self.model.failed();
-        !(stop || failed)
+        !(stop || hangs || failed)
     }
 
     /// Handles an instruction that is about to run.
@@ -346,6 +352,9 @@ impl Observer {
         };
         if hook.operation != Operation::Eret {
             self.reached.insert(offset);
+            if self.report.guest_blocks != 0 {
+                self.reached_late.insert(offset);
+            }
         }
         let latest = self.seen(core).latest.insert(class, offset);
         if let Some(latest) = latest {
@@ -440,6 +449,7 @@ impl Observer {
         Report {
             violations,
             reached: self.reached.iter().copied().collect(),
+            reached_late: self.reached_late.iter().copied().collect(),
             followed: self.followed.iter().copied().collect(),
             code: code.into_iter().map(listed).collect(),
             ..self.report.clone()

@@ -14,6 +14,10 @@ macro_rules! registers {
             IchLr,
             /// Another register of the GIC's CPU interface.
             OtherIcc,
+            /// The OS lock.
+            OslarEl1,
+            /// Debug control.
+            MdscrEl1,
         }
 
         impl Register {
@@ -27,6 +31,15 @@ macro_rules! registers {
                 })
             }
 
+            /// Returns the debug register (op0 is 2) with this encoding, if the model knows it.
+            pub(crate) fn of_debug(op1: u32, crn: u32, crm: u32, op2: u32) -> Option<Self> {
+                match (op1, crn, crm, op2) {
+                    (0, 1, 0, 4) => Some(Self::OslarEl1),
+                    (0, 0, 2, 2) => Some(Self::MdscrEl1),
+                    _ => None,
+                }
+            }
+
             /// Returns its name in DDI 0487 or IHI 0069.
             #[must_use]
             pub fn name(self) -> &'static str {
@@ -34,11 +47,19 @@ macro_rules! registers {
                     $(Self::$name => $text,)*
                     Self::IchLr => "ICH_LR<n>_EL2",
                     Self::OtherIcc => "a GIC register",
+                    Self::OslarEl1 => "OSLAR_EL1",
+                    Self::MdscrEl1 => "MDSCR_EL1",
                 }
             }
 
             /// All registers.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)* Self::IchLr, Self::OtherIcc];
+            pub const ALL: &'static [Self] = &[
+                $(Self::$name,)*
+                Self::IchLr,
+                Self::OtherIcc,
+                Self::OslarEl1,
+                Self::MdscrEl1,
+            ];
             /// The number of registers.
             pub const COUNT: usize = Self::ALL.len();
         }
@@ -62,6 +83,16 @@ registers! {
     VttbrEl2 "VTTBR_EL2" 4 2 1 0;
     /// Stage 2's control.
     VtcrEl2 "VTCR_EL2" 4 2 1 2;
+    /// EL2's timer: control.
+    CnthpCtl "CNTHP_CTL_EL2" 4 14 2 1;
+    /// EL2's timer: the time at which it fires.
+    CnthpCval "CNTHP_CVAL_EL2" 4 14 2 2;
+    /// The event stream's control.
+    CnthctlEl2 "CNTHCTL_EL2" 4 14 1 0;
+    /// Traps of FP and SIMD.
+    CptrEl2 "CPTR_EL2" 4 1 1 2;
+    /// FP control.
+    Fpcr "FPCR" 3 4 4 0;
     /// The GIC's system register interface.
     IccSreEl2 "ICC_SRE_EL2" 4 12 9 5;
     /// Interrupt acknowledge.

@@ -14,6 +14,9 @@ use crate::rules::{
     TLB_UNKNOWN,
 };
 
+/// `CNTHCTL_EL2`: the event stream is on.
+const EVNTEN: u64 = 1 << 2;
+
 impl Model {
     /// Handles the use of these registers by `what`.
     pub(crate) fn use_registers(&mut self, at: At, registers: &[Register], what: &str) {
@@ -75,7 +78,13 @@ impl Model {
                     "a GIC register is used",
                 );
                 self.publish(at, SGI_BEFORE_DSB, false);
+                self.core(at.core).wrote(register, at.site);
             }
+            Register::MdscrEl1 => {
+                self.use_registers(at, &[Register::OslarEl1], "MDSCR_EL1 is written");
+            }
+            Register::Fpcr => self.use_registers(at, &[Register::CptrEl2], "FP is used"),
+            Register::CnthctlEl2 => self.core(at.core).events = value & EVNTEN != 0,
             Register::IccEoir1 | Register::IccDir => self.end_interrupt(at, value),
             Register::Pmxevtyper | Register::Pmxevcntr => {
                 self.use_registers(at, &[Register::Pmselr], "the selected counter is used");
@@ -197,6 +206,7 @@ impl Model {
         *slot = value;
         core.wrote(register, at.site);
         core.el2_tlb = Tlb::Unknown;
+        core.el2_changed = core.el2_translates();
         if core.el2_translates() {
             self.leave_el2_ranges(at.core);
             self.walk_el2(memory, at);

@@ -59,6 +59,8 @@ pub struct Report {
     pub accesses: u64,
     /// Whether the run was ended after the number of guest blocks that was asked for.
     pub stopped: bool,
+    /// Whether the run was ended because it had more blocks than it may have.
+    pub hangs: bool,
     /// Reads of `TPIDR_EL2` that agreed with the core that an event was attributed to.
     pub identified: u64,
     /// Reads that did not: then the report has no value.
@@ -67,6 +69,8 @@ pub struct Report {
     pub unplaced: u64,
     /// Offsets in the image of EL2's cache, TLB, barrier and event instructions that were executed.
     pub reached: Vec<u32>,
+    /// Those of them that were executed after the first block of a guest.
+    pub reached_late: Vec<u32>,
     /// For each of those, the instruction of the same kind (or `ERET`) that ran next on the same
     /// core.
     pub followed: Vec<(u32, u32)>,

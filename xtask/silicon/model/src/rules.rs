@@ -69,6 +69,13 @@ rules! {
         missing "DSB between the DC and the access, on the core that issued the DC"
         section "DDI 0487, D7.5 (ordering and completion of cache maintenance)"
     }
+    DC_BEFORE_BARRIER "dc-before-barrier" {
+        "DC of a line that another core wrote, with no barrier of this core since."
+        "A load-acquire that saw the other core's flag does not order DC: only a barrier does. \
+            The DC may come before the other core's write, which then stays in its cache."
+        missing "DSB or DMB between the load that saw the other core's progress and the DC"
+        section "DDI 0487, D7.5 (ordering and completion of cache maintenance); B2.3"
+    }
     INVALIDATE_DIRTY "invalidate-dirty" {
         "DC IVAC of a line that is dirty."
         "The invalidation drops bytes that are nowhere else, unless the line was evicted before."
@@ -183,6 +190,25 @@ rules! {
         missing "DSB SY after the read of ICC_IAR1_EL1 or GICC_IAR"
         section "IHI 0069, 4.1.1 (physical CPU interface: the effect of an acknowledgement is \
             visible after DSB)"
+    }
+    GIC_WRITE_BEFORE_DSB "gic-write-before-dsb" {
+        "Another core's memory read after the state of interrupts was written to the GIC, without \
+            DSB in between."
+        "The write may not have reached the distributor: the other core changes the word, finds \
+            the interrupt as it was before, and neither core acts on the change."
+        missing "DSB SY between the write to GICD or GICR and the read"
+        section "DDI 0487, B2.3 (Data Synchronization Barrier; Device memory and Normal memory are \
+            not ordered); IHI 0069, 12.1"
+    }
+    END_BEFORE_SILENT "end-before-silent" {
+        "A level-sensitive interrupt ended before the write that silences its source has taken \
+            effect."
+        "The line is still high when the interrupt is deactivated: it becomes pending once more, \
+            with no cause."
+        missing "DSB SY after a write to a device, ISB after a write to a system register, before \
+            the end of the interrupt"
+        section "IHI 0069, 4.1 (level-sensitive interrupts, deactivation); 12.1; DDI 0487, B2.3 \
+            and D24.1.2"
     }
     EXCLUSIVE_UNCACHED "exclusive-uncached" {
         "An atomic access by EL2 to memory that is not cacheable."

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use silicon_model::event::{Access, Barrier, Device, Scope, Tlbi};
+use silicon_model::event::{Access, Barrier, Dc, Device, Scope, Tlbi};
 use silicon_model::register::Register;
-use silicon_model::{At, Config, Event, Gic, Memory, Model, Site};
+use silicon_model::{At, Config, Event, Gic, Memory, Model, Site, Violation};
 
 /// RAM, 1 GiB. The loader cleaned its first half.
 pub const RAM: u64 = 0x4000_0000;
@@ -27,8 +27,27 @@ const STAGE_2: u64 = RAM + 0x10_1000;
 pub const GICD: u64 = 0x0800_0000;
 pub const GICR: u64 = 0x080a_0000;
 pub const GICC: u64 = 0x0801_0000;
+pub const GICH: u64 = 0x0803_0000;
+/// A UART.
+pub const UART: u64 = 0x0900_0000;
 /// 32 bits of address, walks through the caches; SL0 = 1 for stage 2.
 const CONTROL: u64 = 32 | 5 << 8 | 3 << 12 | 1 << 6;
+
+/// PSCI's `CPU_ON`.
+pub const CPU_ON: u64 = 0xc400_0003;
+pub const ALL: Barrier = Barrier::ALL;
+pub const INNER: Barrier = Barrier::INNER;
+pub const STORES: Barrier = Barrier::STORES;
+pub const LOCAL: Barrier = Barrier::LOCAL;
+pub const ALLE2: Event = Event::Tlbi(Tlbi { scope: Scope::El2, broadcast: false });
+pub const VMALLS12: Event = Event::Tlbi(Tlbi { scope: Scope::Guest, broadcast: false });
+pub const ERET: Event = Event::Eret { synchronizes: true };
+
+/// Cleans and invalidates the line of `DATA`, with DSB.
+pub fn clean(machine: &mut Machine, core: usize) {
+    machine.does(core, Event::Dc(Dc::Civac, DATA));
+    machine.does(core, Event::Dsb(ALL));
+}
 
 /// Memory, by words.
 pub struct Words(BTreeMap<u64, u64>);
@@ -55,7 +74,12 @@ impl Machine {
             ram: (RAM, 1 << 30),
             cores: 2,
             release: vec![RELEASE],
-            gic: Gic { gicd: (GICD, 0x1_0000), gicr: (GICR, 0x4_0000), gicc: (GICC, 0x2000) },
+            gic: Gic {
+                gicd: (GICD, 0x1_0000),
+                gicr: (GICR, 0x4_0000),
+                gicc: (GICC, 0x2000),
+                gich: (GICH, 0x1000),
+            },
         });
         model.loaded(RAM, 0x2000_0000);
         let stage_2 = RAM | 0xf << 2 | 1 << 10 | 1;
@@ -86,6 +110,11 @@ impl Machine {
         let access = Access { pa, size, store, exclusive };
         let at = At { core, site: 0 };
         self.model.step(&mut self.memory, at, Event::Access(access));
+    }
+
+    /// Waits for an event by firmware.
+    pub fn firmware_wait(&mut self, core: usize) {
+        self.model.step(&mut self.memory, At { core, site: 0 }, Event::Wfe);
     }
 
     pub fn load(&mut self, core: usize, pa: u64) {
@@ -122,6 +151,17 @@ impl Machine {
         self.does(core, Event::Write(Register::VttbrEl2, STAGE_2 | 1 << 48));
     }
 
+    /// Switches stage 2 on, in the right way.
+    pub fn guest(&mut self, core: usize) {
+        self.stage_2(core);
+        self.does(core, Event::Isb);
+        self.does(core, Event::Write(Register::HcrEl2, 1));
+        self.does(core, Event::Isb);
+        self.does(core, VMALLS12);
+        self.does(core, Event::Dsb(LOCAL));
+        self.does(core, Event::Isb);
+    }
+
     /// Switches EL2's MMU and caches on, in the right way.
     pub fn caches_on(&mut self, core: usize) {
         self.translation(core);
@@ -133,4 +173,19 @@ impl Machine {
         self.does(core, Event::Write(Register::SctlrEl2, 0x1005));
         self.does(core, Event::Isb);
     }
+}
+
+/// A core with its caches on, and one with its caches off.
+pub fn two() -> Machine {
+    let mut machine = Machine::new();
+    machine.caches_on(0);
+    machine
+}
+
+/// Returns the names of the rules that are broken.
+pub fn rules(machine: &Machine) -> Vec<String> {
+    let name = |violation: &Violation| violation.rule.clone();
+    let mut rules: Vec<_> = machine.model.violations().map(name).collect();
+    rules.dedup();
+    rules
 }
