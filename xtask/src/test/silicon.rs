@@ -141,6 +141,11 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
         chosen(name)
             && match job {
                 Job::System(system, ..) => tally.can_run(name, system),
+                // A file that cannot be read fails the check itself.
+                Job::Mutants(gic) => mutants::systems(*gic)
+                    .unwrap_or_default()
+                    .iter()
+                    .all(|system| tally.can_run(name, system)),
                 _ => true,
             }
     });

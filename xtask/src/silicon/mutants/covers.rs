@@ -54,6 +54,14 @@ pub struct Run {
     pub reason: String,
 }
 
+impl Run {
+    /// Whether it is for this version of the GIC.
+    #[must_use]
+    pub fn is_for(&self, gic: u32) -> bool {
+        self.gic.is_none_or(|wanted| wanted == gic)
+    }
+}
+
 /// A place in EL2's code.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +94,8 @@ pub struct Entry {
     pub suffices: Vec<String>,
     /// `order`: the test that shows its absence: FILE::NAME.
     pub test: Option<String>,
+    /// `order`: why there is no such test.
+    pub untested: Option<String>,
     /// `unreached`: the case of `cargo xtask test` that reaches it.
     pub case: Option<String>,
     /// `unreached`: when it is reached, if no case can.
@@ -157,7 +167,7 @@ fn parse(text: &str) -> Result<File> {
         ("cover", &file.cover, "by"),
         ("redundant", &file.redundant, ""),
         ("weaker", &file.weaker, "suffices"),
-        ("order", &file.order, "test"),
+        ("order", &file.order, "test or untested"),
         ("unreached", &file.unreached, "case or when"),
     ];
     for (kind, entries, wants) in kinds {
@@ -167,6 +177,7 @@ fn parse(text: &str) -> Result<File> {
                 ("by", !entry.by.is_empty()),
                 ("suffices", !entry.suffices.is_empty()),
                 ("test", entry.test.is_some()),
+                ("untested", entry.untested.is_some()),
                 ("case", entry.case.is_some()),
                 ("when", entry.when.is_some()),
             ];
@@ -241,7 +252,7 @@ mod tests {
         for (bad, words) in [
             (ONE.replace("by = ", "case = \"x\" #"), "wants `by`, and has [\"case\"]"),
             (ONE.replace("nth = 2", "test = \"x\""), "and has [\"by\", \"test\"]"),
-            (ONE.replace("[[cover]]", "[[order]]"), "wants `test`, and has [\"by\"]"),
+            (ONE.replace("[[cover]]", "[[order]]"), "wants `test or untested`, and has [\"by\"]"),
             (ONE.replace("made up for this test", "because"), "has no reason"),
             (ONE.replace("nth", "number"), "unknown field"),
             (ONE.replace("symbol = \"f\"", ""), "missing field `symbol`"),

@@ -14,7 +14,7 @@ pub enum Fate {
     Redundant(String),
     /// The weaker form suffices: why.
     Suffices(String),
-    /// Only another interleaving shows it: a test of those does.
+    /// Only another interleaving shows it: a test that does, or why there is none.
     Order(String),
     /// No run reaches it, or not in the state in which it matters: the case of `cargo xtask test`
     /// that does, or that state.

@@ -25,6 +25,15 @@ use trials::{Change, Trials};
 
 use super::run::Options;
 
+/// Returns the systems that the mutants of EL2 for version `gic` of the GIC run on.
+///
+/// # Errors
+/// If the repository's entries cannot be read.
+pub fn systems(gic: u32) -> Result<Vec<String>> {
+    let runs = covers::read()?.run.into_iter().filter(|run| run.is_for(gic));
+    Ok(std::iter::once(SYSTEM.to_string()).chain(runs.map(|run| run.system)).collect())
+}
+
 /// Runs the mutants of `spec`'s EL2.
 ///
 /// # Errors
@@ -34,7 +43,7 @@ pub fn run(builder: &mut Builder, spec: &str, options: &Options) -> Result<Resul
     let mut trials = Trials::new(builder, spec, options)?;
     let gic = trials.gic();
     if spec == SYSTEM {
-        for run in file.run.iter().filter(|run| run.gic.is_none_or(|wanted| wanted == gic)) {
+        for run in file.run.iter().filter(|run| run.is_for(gic)) {
             trials.add(builder, run)?;
         }
     }
@@ -146,7 +155,8 @@ impl<'a> Judge<'a> {
         }
         if let Some(entry) = self.entry(&file.order, one) {
             self.used.insert(entry);
-            return Fate::Order(entry.test.clone().unwrap_or_default());
+            let untested = entry.untested.as_ref().map(|why| format!("untested: {why}"));
+            return Fate::Order(entry.test.clone().or(untested).unwrap_or_default());
         }
         if let Some(entry) = self.entry(&file.unreached, one) {
             self.used.insert(entry);

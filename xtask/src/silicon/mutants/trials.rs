@@ -19,7 +19,7 @@ use runner::build::Builder;
 const TIMES: u64 = 2;
 const MORE: u64 = 1_000_000;
 /// A mutant that waits for ever runs no blocks.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(300);
 /// A rule is broken more often if its count is more than twice as high, and by this.
 const OFTEN: u64 = 16;
 
@@ -173,7 +173,8 @@ impl Trial {
         Ok(Self {
             name,
             options: Options {
-                limit: Some(TIMES * checked.report.blocks + MORE),
+                // In threads the number of blocks depends on time.
+                limit: (!prepared.threads(options)).then_some(TIMES * checked.report.blocks + MORE),
                 time: Some(LIMIT),
                 ..options.clone()
             },
