@@ -10,6 +10,7 @@ use plan::{
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::state::plan_view::PlanView;
+use crate::support::{self, Good, Parts};
 
 /// The plan's place according to the packer; the harness has it at another address.
 #[unsafe(no_mangle)]
@@ -42,6 +43,15 @@ pub fn run(data: &[u8]) {
     room[start..start + data.len()].fill(0);
 }
 
+/// Returns the first page of good plans, each with the name of its seed.
+pub fn good() -> Vec<(&'static str, Vec<u8>)> {
+    let page = |good: &Good| {
+        let parts = Parts::of(&good.image);
+        good.image[parts.plan..parts.plan + PAGE as usize].to_vec()
+    };
+    vec![("duo", page(&support::duo())), ("full", page(&support::full()))]
+}
+
 fn check(image: &[u8], data: &[u8]) {
     let plan = PlanView::at(image.as_ptr() as u64);
     let word = |at: usize| u64::read_from_prefix(&image[at..]).map_or(0, |(word, _)| word);
@@ -72,6 +82,7 @@ fn check(image: &[u8], data: &[u8]) {
         rows::<Load>(&plan, partition.loads, base, size);
         rows::<Interrupt>(&plan, partition.interrupts, base, size);
         rows::<Range>(&plan, partition.clears, base, size);
+        rows::<Write>(&plan, partition.policy.quiesce, base, size);
     }
 }
 

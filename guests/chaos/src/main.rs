@@ -129,6 +129,7 @@ const ATTACKS: &[Attack] = &[
         "calls CPU_SUSPEND, with a wake-up at every moment",
     ),
     ("watchdog", Survives, calls::set_watchdog, "sets its watchdog in every wrong and right way"),
+    ("pet", Survives, calls::pet, "keeps the watchdog that the manifest starts from being missed"),
     ("cpu-off", Stops, calls::cpu_off, "calls CPU_OFF on its last vCPU: it is off"),
     ("smc-off", Stops, calls::smc_off, "calls SYSTEM_OFF by SMC: only it is off"),
     ("reset", Stops, calls::reset, "calls SYSTEM_RESET: only it is reset"),

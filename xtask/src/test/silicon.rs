@@ -32,9 +32,16 @@ const FIRST_BLOCKS: u64 = 100_000;
 /// Events attributed to the wrong core show within this number of blocks.
 const FIRST_STEPS: u64 = 1_000;
 
-/// The actions of the hostile guest of `tests/systems/chaos.toml` in [`CASES`].
-const ATTACKS: &[&str] = &["attack=reset", "attack=cpu-suspend"];
-const CHAOS: &str = "tests/systems/chaos.toml";
+/// A check of [`CASES`]: its name, the system, the command line of the partition `chaos`, if it is
+/// not the manifest's, and the GICs.
+struct Case(&'static str, &'static str, Option<&'static str>, &'static [u32]);
+
+const WHOLE_SYSTEMS: &[Case] = &[
+    Case("reset", "tests/systems/chaos.toml", Some("attack=reset"), &[3, 2]),
+    Case("cpu-suspend", "tests/systems/chaos.toml", Some("attack=cpu-suspend"), &[3, 2]),
+    Case("dir-order", "tests/systems/gic.toml", Some("attack=dir-order"), &[3]),
+    Case("restart", "tests/systems/restart-loop.toml", None, &[3, 2]),
+];
 
 /// A fault: its name, the GIC, the instructions that are removed, the rule that they break, and a
 /// function that the report must name.
@@ -53,7 +60,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "guest-reload",
         gic: 3,
-        find: |code| code.calls("services::load::load", "clean_invalidate"),
+        find: |code| code.calls("services::load::step", "clean_invalidate"),
         rule: "read-under-dirty",
         function: "memcpy",
         blocks: Some(FIRST_BLOCKS),
@@ -71,7 +78,7 @@ const FAULTS: &[Fault] = &[
         gic: 3,
         find: |code| instructions(code, "arch::cache::switch_el2_tables", "TLBI ALLE2"),
         rule: "tlb-stale",
-        function: "services::load::load",
+        function: "services::load::step",
         blocks: Some(FIRST_BLOCKS),
     },
     Fault {
@@ -125,12 +132,11 @@ pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
     for gic in [2, 3] {
         jobs.push_front((format!("{MUTANTS}/gicv{gic}"), Job::Mutants(gic)));
     }
-    for attack in ATTACKS {
-        for gic in [3, 2] {
-            let command_line = Some(("chaos".to_string(), attack.to_string()));
+    for Case(name, system, line, gics) in WHOLE_SYSTEMS {
+        for &gic in *gics {
+            let command_line = line.map(|line| ("chaos".to_string(), line.to_string()));
             let options = Options { command_line, ..Options::default() };
-            let name = attack.trim_start_matches("attack=");
-            let job = Job::System(CHAOS.to_string(), gic, options);
+            let job = Job::System(system.to_string(), gic, options);
             jobs.push_back((format!("{CASES}/{name}/gicv{gic}"), job));
         }
     }

@@ -16,7 +16,6 @@ const SPSR_START: u64 = 0x3c5;
 
 /// Loads the trap and translation registers of this core's `row`, which do not change while the
 /// core runs.
-#[inline(never)]
 pub fn init(row: &plan::Core) {
     VTCR_EL2.set(row.vtcr);
     VTTBR_EL2.set(row.vttbr);

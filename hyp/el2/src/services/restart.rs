@@ -53,7 +53,11 @@ impl Planned {
         let policy = &cpu.partition.policy;
         let (Some(life), Some(restart)) = (life(cpu), self.restart) else {
             line.str("halted after ").dec(policy.limit.into());
-            line.str(" restarts in ").dec(policy.within / 1_000_000).str(" s");
+            let (unit, name) = match policy.within % 1_000_000 {
+                0 => (1_000_000, " s"),
+                _ => (1000, " ms"),
+            };
+            line.str(" restarts in ").dec(policy.within / unit).str(name);
             return;
         };
         life.history.record(self.now, restart);

@@ -29,11 +29,7 @@ pub fn set(cpu: &mut PerCpu, microseconds: u64) -> i64 {
     match microseconds {
         0 if cpu.partition.policy.first != 0 => return error::BAD_ARGUMENT,
         0 => cpu.state.watchdog.end.store(0, Relaxed),
-        1..=LONGEST => {
-            let period = timer::ticks(microseconds).max(1);
-            cpu.state.watchdog.period.store(period, Relaxed);
-            begin(cpu, period);
-        }
+        1..=LONGEST => begin(cpu, timer::ticks(microseconds).max(1)),
         _ => return error::BAD_ARGUMENT,
     }
     0
@@ -54,7 +50,9 @@ pub fn command(frame: &mut Frame, cpu: &mut PerCpu) -> i64 {
         }
         watchdog::ENABLE if argument == 0 && set(cpu, 0) == 0 => {}
         watchdog::ENABLE if argument == 1 && period != 0 => begin(cpu, period),
-        watchdog::PET if cpu.state.watchdog.end.load(Relaxed) != 0 => begin(cpu, period),
+        watchdog::PET if period != 0 && cpu.state.watchdog.end.load(Relaxed) != 0 => {
+            begin(cpu, period);
+        }
         watchdog::GET_TIMELEFT => {
             let end = cpu.state.watchdog.end.load(Relaxed);
             frame.set(1, end.saturating_sub(timer::now()) / frequency.max(1));
@@ -64,9 +62,10 @@ pub fn command(frame: &mut Frame, cpu: &mut PerCpu) -> i64 {
     ret::SUCCESS
 }
 
-/// Begins a time-out of `ticks`.
+/// Begins a time-out of `ticks`, which is the period from now on.
 fn begin(cpu: &mut PerCpu, ticks: u64) {
     let end = timer::now() + ticks;
+    cpu.state.watchdog.period.store(ticks, Relaxed);
     cpu.state.watchdog.end.store(end, Relaxed);
     cpu.deadlines.set(Deadline::Watchdog, end);
     cpu.deadlines.arm();
