@@ -43,9 +43,9 @@ mod support;
 mod arch;
 /// EL2's boot code, with a replacement for each function of the machine that it uses.
 mod boot {
+    pub mod end;
     #[path = "../../../hyp/el2/src/boot/machine.rs"]
     pub mod machine;
-    pub mod power_off;
     #[path = "../../../hyp/el2/src/boot/refuse.rs"]
     #[allow(dead_code, reason = "EL2 uses more of it")]
     pub mod refuse;

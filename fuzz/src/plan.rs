@@ -70,7 +70,9 @@ fn check(image: &[u8], data: &[u8]) {
     let header = plan.header;
     rows::<Range>(&plan, header.machine.ram, base, size);
     rows::<Midr>(&plan, header.machine.midrs, base, size);
-    rows::<Write>(&plan, header.machine.off, base, size);
+    for writes in header.machine.writes {
+        rows::<Write>(&plan, writes, base, size);
+    }
     rows::<Core>(&plan, header.cores, base, size);
     rows::<Partition>(&plan, header.partitions, base, size);
     for core in plan.cores().iter().take(ROWS) {

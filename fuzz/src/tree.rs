@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use plan::{PAGE, Range};
 
 pub use crate::boot::machine::Checked;
-use crate::boot::{machine, power_off::Refused};
+use crate::boot::{end::Refused, machine};
 use crate::state::plan_view::PlanView;
 use crate::support::{self, Parts};
 

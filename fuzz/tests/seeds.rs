@@ -101,14 +101,22 @@ fn boot_trees_are_told_apart() {
     for name in ["virt.dtb", "bus.dtb"] {
         assert_eq!(
             answer(name),
-            Answer::Covers(Checked { nonce: 0x0123_4567_89ab_cdef, frequency: 0 }),
+            Answer::Covers(Checked {
+                nonce: 0x0123_4567_89ab_cdef,
+                frequency: 0,
+                ..Checked::default()
+            }),
             "{name}"
         );
     }
     // The RAM disk is reserved twice, and in the plan's RAM.
     assert_eq!(
         answer("reserved.dtb"),
-        Answer::Covers(Checked { nonce: 0x0123_4567_89ab_cdef, frequency: 62_500_000 })
+        Answer::Covers(Checked {
+            nonce: 0x0123_4567_89ab_cdef,
+            frequency: 62_500_000,
+            ..Checked::default()
+        })
     );
     for (name, word) in
         [("little-memory.dtb", "RAM: "), ("few-cores.dtb", "cores: "), ("other-gic.dtb", "GIC: ")]

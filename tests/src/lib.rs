@@ -6,12 +6,13 @@
 //! `attack/` a hostile partition next to it, `gic/` a guest's uses of its GIC, `ticks/` many
 //! interrupts of every kind, `stream/` endless numbers on the console, `payload/` programs of third
 //! parties, `linux/` Linux next to it, `typed/` console input, `verdict/` verdicts before the run
-//! ends, `restart/` partitions that start again, `rpi4/` the Raspberry Pi 4's machine, `boot/` a
-//! loader other than QEMU, `fast-paths/` EL2 with and without its fast paths, `refusal/` a machine
-//! or an image that EL2 must not start.
+//! ends, `end/` the end of the machine, `restart/` partitions that start again, `rpi4/` the
+//! Raspberry Pi 4's machine, `boot/` a loader other than QEMU, `fast-paths/` EL2 with and without
+//! its fast paths, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod boot;
+mod end;
 mod fast_paths;
 mod gic;
 mod linux;
@@ -50,7 +51,8 @@ pub struct Machine {
     /// Firmware that starts first, at EL2; a file from Debian is named as in a manifest. It finds
     /// the image in QEMU's fw_cfg.
     pub firmware: Option<&'static str>,
-    /// Words for EL2 on the boot command line.
+    /// Words for EL2 on the boot command line. For `bulkhead.watchdog=1`, a board without a
+    /// watchdog gets one that prints `w` on the second UART, ten times per second.
     pub append: Option<&'static str>,
     /// Keeps every core of the host busy during the run.
     pub is_busy: bool,
@@ -366,7 +368,7 @@ const DUOS: &[Case] = &[
     Case {
         name: "refusal/other-version",
         damage: Some(Damage::Bit(8, 1)),
-        expect: Expect::Refused(&["plan", "needs one of version 3"]),
+        expect: Expect::Refused(&["plan", "needs one of version 4"]),
         ..REFUSAL
     },
 ];
@@ -386,5 +388,6 @@ pub fn cases() -> Vec<Case> {
     cases.extend_from_slice(verdict::CASES);
     cases.extend_from_slice(rpi4::CASES);
     cases.extend_from_slice(boot::CASES);
+    cases.extend_from_slice(end::CASES);
     cases
 }

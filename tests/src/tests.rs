@@ -39,7 +39,7 @@ fn every_attack_of_chaos_is_tried() {
     let read = |name| {
         std::fs::read_to_string(root().join("tests/systems").join(name)).expect("a manifest")
     };
-    let manifests = read("storm.toml") + &read("paths.toml");
+    let manifests = ["storm.toml", "paths.toml", "restart-silent.toml"].map(read).concat();
     let mut tried: BTreeSet<_> = cases()
         .iter()
         .filter_map(|case| case.command_line?.1.strip_prefix("attack=")?.split(' ').next())
@@ -49,7 +49,7 @@ fn every_attack_of_chaos_is_tried() {
         manifests
             .split("attack=")
             .skip(1)
-            .filter_map(|rest| rest.split('"').next())
+            .filter_map(|rest| rest.split(['"', ' ']).next())
             .map(String::from),
     );
     let tried: BTreeSet<_> = tried.iter().map(String::as_str).collect();

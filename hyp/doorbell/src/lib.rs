@@ -42,6 +42,7 @@ mod tests;
 pub use limit::{Bucket, Deferred, Handles};
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use zerocopy::FromZeros;
 
 #[cfg(not(loom))]
 use core::sync::atomic::AtomicU64;
@@ -139,7 +140,7 @@ pub enum Outcome {
 ///
 /// Every ring counts in `sent` or in `coalesced`, so `sent` here is `received` at the peer, plus
 /// one while one waits there.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, FromZeros)]
 #[repr(C)]
 pub struct End {
     /// Limit on the SGIs it sends.

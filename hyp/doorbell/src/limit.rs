@@ -4,11 +4,13 @@
 //! A): one stored time, no division and no loop when a doorbell is admitted. Times are counter
 //! ticks; a 64-bit counter at 1 GHz lasts 584 years, and beyond that the arithmetic saturates.
 
+use zerocopy::FromZeros;
+
 use crate::Outcome;
 
 /// Admits `rate` doorbells per second in the long run, `burst` back to back. All zero admits every
 /// one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 #[repr(C)]
 pub struct Bucket {
     /// Theoretical arrival time: when the next doorbell is due at an even rate.

@@ -35,7 +35,7 @@ pub const PAGE: u64 = 4096;
 /// First eight bytes of every plan.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"BULKPLAN");
 /// Version of these types. EL2 refuses any other.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Interrupt numbers (INTIDs) a partition may see: 32 private and 256 shared ones.
 pub const INTIDS: usize = 288;
@@ -74,7 +74,9 @@ pub const CONSOLE_SHARE: u32 = 10;
 
 /// The place of an array of `T`: `offset` in bytes from the plan's first byte, `count` in elements.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Array {
     /// Bytes from the plan's first byte to the first element.
     pub offset: u32,
@@ -117,26 +119,29 @@ pub struct Header {
     pub shared: Range,
     /// `TCR_EL2` of every core.
     pub tcr: u64,
-    /// What the machine must have.
-    pub machine: Machine,
     /// [`Core`] rows; a core's index is its place here.
     pub cores: Array,
     /// [`Partition`] rows.
     pub partitions: Array,
+    /// What the machine must have.
+    pub machine: Machine,
     /// Index of the core that drains the console.
     pub console_core: u32,
-    /// What happens after the last partition has stopped: [`END_POWER_OFF`] or [`END_WAIT`].
+    /// What happens after the last partition has stopped: [`END_POWER_OFF`], [`END_RESET`] or
+    /// [`END_WAIT`].
     pub at_end: u32,
     /// Percent of its core's time that draining the console may take: one of [`CONSOLE_SHARES`].
     pub console_share: u32,
-    /// Reads as zero.
-    pub reserved: u32,
+    /// What happens after boot has refused the machine: as [`Self::at_end`].
+    pub on_refusal: u32,
 }
 
 /// [`Header::at_end`]: power the machine off.
 pub const END_POWER_OFF: u32 = 0;
 /// [`Header::at_end`]: leave the cores waiting, for a debugger or a watchdog.
 pub const END_WAIT: u32 = 1;
+/// [`Header::at_end`]: reset the machine.
+pub const END_RESET: u32 = 2;
 
 /// What the machine must have for this plan. EL2 compares it with the boot device tree and the ID
 /// registers.
@@ -171,11 +176,49 @@ pub struct Machine {
     pub ram: Array,
     /// [`Midr`] rows: each core must match one.
     pub midrs: Array,
-    /// [`Write`] rows, which switch the machine off where firmware has no PSCI to do it.
-    pub off: Array,
+    /// [`Write`] rows for each purpose in [`writes`], which is the index here.
+    pub writes: [Array; writes::COUNT],
+    /// Time between two pets of the board's watchdog, microseconds, or 0 if it has none.
+    pub watchdog_period: u64,
+    /// `compatible` of the device that [`writes::QUIESCE`] stops, if the boot device tree has it;
+    /// zero-padded, with a final zero.
+    pub quiesced: [u8; 32],
     /// [`Range`]s that the plan may use though the boot device tree may reserve them, by address;
     /// they do not touch.
     pub reclaimed: Array,
+}
+
+/// Purposes of a board's writes to device registers: indices of [`Machine::writes`].
+pub mod writes {
+    /// Switch the machine off where firmware has no PSCI.
+    pub const POWER_OFF: usize = 0;
+    /// Reset the machine where firmware has no PSCI.
+    pub const RESET: usize = 1;
+    /// Start the board's watchdog, or begin its time anew.
+    pub const WATCHDOG: usize = 2;
+    /// Connect the console's PL011 to its pins, and set baud rate and format.
+    pub const CONSOLE: usize = 3;
+    /// Stop the device that firmware may have left writing memory.
+    pub const QUIESCE: usize = 4;
+    /// Switch a light on that shows that EL2 boots.
+    pub const LIGHT_ON: usize = 5;
+    /// Switch the light off.
+    pub const LIGHT_OFF: usize = 6;
+    /// Number of purposes.
+    pub const COUNT: usize = 7;
+    /// Purposes below it are for the console core's use while partitions run, the others only for
+    /// boot's.
+    pub const RUNNING: usize = 3;
+    /// The keys of a board's file, by purpose.
+    pub const KEYS: [&str; COUNT] = [
+        "power-off",
+        "reset",
+        "watchdog.pet",
+        "console.init",
+        "quiesce.writes",
+        "light.on",
+        "light.off",
+    ];
 }
 
 /// A 32-bit write to a device register.
@@ -427,8 +470,8 @@ pub struct Interrupt {
     pub vcpu: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 248);
-const _: () = assert!(size_of::<Machine>() == 152);
+const _: () = assert!(size_of::<Header>() == 336);
+const _: () = assert!(size_of::<Machine>() == 240);
 const _: () = assert!(size_of::<Core>() == 152);
 const _: () = assert!(size_of::<End>() == 56);
 const _: () = assert!(size_of::<Partition>() == 176);

@@ -14,7 +14,6 @@ pub mod fat32;
 pub mod folder;
 pub mod image;
 pub mod netboot;
-pub mod overlay;
 pub mod ports;
 pub mod rules;
 pub mod sysfs;

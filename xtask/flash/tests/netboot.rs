@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The folder from which a board boots over the network, by the requests that a board makes; and
-//! overlays.
+//! The folder from which a board boots over the network, by the requests that a board makes.
 
 mod support;
 
 use bulkhead_flash::content::Content;
-use bulkhead_flash::{netboot, overlay};
+use bulkhead_flash::netboot;
 use std::fs;
-use std::path::Path;
-use support::{text, tool};
 
 /// What a Raspberry Pi 4 asks for, in its order, below its prefix: first the EEPROM's loader, then
 /// start4.elf. The files with `true` must be there; the others are settings that this project does
@@ -64,37 +61,6 @@ fn prefixes_are_serial_numbers_or_names() {
     let server = netboot::dnsmasq("/srv/tftp", "192.168.1.0");
     assert!(server.contains("\ntftp-root=/srv/tftp\n"), "{server}");
     assert!(server.contains("\ndhcp-range=192.168.1.0,proxy\n"), "{server}");
-}
-
-/// Compiles a device tree's source.
-fn compiled(folder: &Path, source: &str, arguments: &[&str]) -> Vec<u8> {
-    let [from, to] = ["tree.dts", "tree.dtb"].map(|name| folder.join(name));
-    fs::write(&from, source).expect("it can be written");
-    tool("dtc", &[&["-q", "-o", text(&to)], arguments, &[text(&from)]].concat());
-    fs::read(to).expect("dtc wrote it")
-}
-
-/// An overlay of the kind of disable-bt: it names nodes that the tree must give a symbol.
-#[test]
-fn an_overlay_needs_a_tree_with_symbols() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let tree = "/dts-v1/; / { uart0: serial { status = \"okay\"; }; pins: gpio { }; };";
-    let overlay = "/dts-v1/; /plugin/; &uart0 { pinctrl-0 = <&pins>; };";
-    let overlay = compiled(folder.path(), overlay, &[]);
-    let with = compiled(folder.path(), tree, &["-@"]);
-    overlay::check(&with, &overlay).expect("it applies");
-    // Debian's trees have no symbols.
-    let without = compiled(folder.path(), tree, &[]);
-    let error = overlay::check(&without, &overlay).expect_err("no symbols").to_string();
-    assert!(error.contains("uart0") || error.contains("pins"), "{error}");
-    let other = tree.replace("pins:", "uart0_pins:");
-    let other = compiled(folder.path(), &other, &["-@"]);
-    let error = overlay::check(&other, &overlay).expect_err("another name").to_string();
-    assert!(error.contains("'pins'"), "{error}");
-    let error = overlay::check(b"not a tree", &overlay).expect_err("text").to_string();
-    assert_eq!(error, "the tree is not a device tree");
-    let error = overlay::check(&with, &[]).expect_err("nothing").to_string();
-    assert_eq!(error, "the overlay is not a device tree");
 }
 
 #[test]

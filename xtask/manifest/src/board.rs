@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::values::parse_size;
+use super::values::{parse_duration, parse_size};
 use crate::system::{
     Board, BoardCore, Card, CardFile, Device, Gic, Interrupt, LOAD_ADDRESS, Qemu, Range, merged,
 };
@@ -20,6 +20,12 @@ struct File {
     start: Start,
     #[serde(default)]
     power_off: Vec<Write>,
+    #[serde(default)]
+    reset: Vec<Write>,
+    quiesce: Option<Quiesce>,
+    watchdog: Option<Watchdog>,
+    #[serde(default)]
+    light: Light,
     pa_bits: u32,
     core: Vec<Core>,
     core_type: Vec<CoreType>,
@@ -51,6 +57,27 @@ enum Start {
 struct Write {
     address: u64,
     value: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Watchdog {
+    pet: Vec<Write>,
+    period: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Quiesce {
+    compatible: String,
+    writes: Vec<Write>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Light {
+    on: Vec<Write>,
+    off: Vec<Write>,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +119,8 @@ struct Controller {
 struct Console {
     regs: Span,
     intid: u32,
+    #[serde(default)]
+    init: Vec<Write>,
 }
 
 #[derive(Deserialize)]
@@ -153,9 +182,7 @@ struct Medium {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct FirmwareFile {
     name: String,
-    debian: Option<String>,
-    overlay_of: Option<String>,
-    without: Option<String>,
+    debian: String,
 }
 
 /// Register writes as pairs of address and value.
@@ -187,17 +214,12 @@ impl Medium {
         if let Some(name) = names.iter().find(|name| !is_plain(name)) {
             return Err(format!("[card]: \"{name}\": write a path below the card's root"));
         }
-        for file in &self.file {
-            if let Some(tree) = file.overlay_of.as_deref().filter(|tree| !names.contains(tree)) {
-                return Err(format!(
-                    "[card]: `overlay-of` of {}: no [[card.file]] is named \"{tree}\"",
-                    file.name
-                ));
-            }
-            let debian = file.debian.as_deref();
-            if debian.is_some_and(|source| source.split_once(':').is_none()) {
-                return Err(format!("[card]: `debian` of {}: write \"PACKAGE:PATH\"", file.name));
-            }
+        let mut files = Vec::new();
+        for FirmwareFile { name, debian } in self.file {
+            let Some((package, path)) = debian.split_once(':') else {
+                return Err(format!("[card]: `debian` of {name}: write \"PACKAGE:PATH\""));
+            };
+            files.push(CardFile { name, debian: (package.to_owned(), path.to_owned()) });
         }
         if let Some((_, rest)) = self.config.replace(LOAD_ADDRESS, "").split_once('{') {
             let word = rest.split(['}', '\n']).next().unwrap_or_default();
@@ -205,19 +227,11 @@ impl Medium {
                 "[card]: `config` has {{{word}}}, and only {LOAD_ADDRESS} is replaced"
             ));
         }
-        let file = |file: FirmwareFile| CardFile {
-            name: file.name,
-            debian: file.debian.and_then(|source| {
-                source.split_once(':').map(|(package, path)| (package.to_owned(), path.to_owned()))
-            }),
-            overlay_of: file.overlay_of,
-            without: file.without,
-        };
         Ok(Card {
             image: self.image,
             device_tree: self.device_tree.into(),
             config: self.config,
-            files: self.file.into_iter().map(file).collect(),
+            files,
         })
     }
 }
@@ -292,9 +306,58 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
         )));
     }
     let reclaimed = merged(reclaimed.iter());
+    let ram: Vec<Range> = ranges(file.ram);
+    let (pet, period) = match file.watchdog {
+        Some(Watchdog { pet, period }) => (pet, Some(period)),
+        None => (Vec::new(), None),
+    };
+    let period = match period {
+        Some(text) => {
+            let period = parse_duration(&text).filter(|period| *period > 0);
+            period.ok_or_else(|| {
+                error(format!("[watchdog]: `period`: \"{text}\" is not a time such as \"5s\""))
+            })?
+        }
+        None => 0,
+    };
+    let none = Quiesce { compatible: String::new(), writes: Vec::new() };
+    let quiesce = file.quiesce.unwrap_or(none);
+    if quiesce.compatible.len() > 31 || !quiesce.compatible.is_ascii() {
+        return Err(error("[quiesce]: `compatible`: write at most 31 ASCII characters".into()));
+    }
+    if matches!(file.start, Start::SpinTable)
+        && (file.power_off.is_empty() || file.reset.is_empty())
+    {
+        return Err(error(
+            "a board with a spin table needs `power-off` and `reset`: there is no PSCI for it"
+                .into(),
+        ));
+    }
+    // In the order of `plan::writes`.
+    let rows = [
+        file.power_off,
+        file.reset,
+        pet,
+        file.console.init,
+        quiesce.writes,
+        file.light.on,
+        file.light.off,
+    ];
+    for (key, rows) in plan::writes::KEYS.iter().zip(&rows) {
+        let is_register = |write: &&Write| {
+            write.address.is_multiple_of(4)
+                && !ram.iter().any(|range| write.address.wrapping_sub(range.base) < range.size)
+        };
+        if let Some(write) = rows.iter().find(|write| !is_register(write)) {
+            return Err(error(format!(
+                "`{key}`: {:#x} is not a register: it is RAM, or not a multiple of 4",
+                write.address
+            )));
+        }
+    }
     Ok(Board {
         name: name.to_owned(),
-        ram: file.ram.into_iter().map(Range::from).collect(),
+        ram,
         reserved,
         reclaimed,
         cores: file
@@ -308,7 +371,9 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
             Start::Psci => plan::START_PSCI,
             Start::SpinTable => plan::START_SPIN_TABLE,
         },
-        off: writes(file.power_off),
+        writes: rows.map(writes),
+        watchdog_period: period,
+        quiesced: quiesce.compatible,
         gic,
         gics,
         uart: (file.console.regs.into(), file.console.intid),

@@ -15,8 +15,8 @@ use super::report::Finding;
 use super::words::{nearest, suggest};
 
 /// Keys that are above the first table.
-pub const HEAD: [&str; 6] =
-    ["board", "console-core", "console-share", "at-end", "mixed-clusters", "ram"];
+pub const HEAD: [&str; 7] =
+    ["board", "console-core", "console-share", "at-end", "on-refusal", "mixed-clusters", "ram"];
 
 /// A value and its place in the file.
 pub type At<T> = Spanned<T>;

@@ -21,6 +21,8 @@ pub struct Manifest {
     pub console_share: Option<At<u64>>,
     /// `plan::END_*`.
     pub at_end: u32,
+    /// `plan::END_*`.
+    pub on_refusal: u32,
     /// Whether cores of both classes may share a cluster; none means yes.
     pub mixed_clusters: Option<At<bool>>,
     /// RAM of the machine, if it is not only the least that its board has.
@@ -194,7 +196,11 @@ pub struct Rate {
 impl Manifest {
     /// Reads the file's top level.
     pub fn read(root: &mut Table<'_>) -> Manifest {
-        let ends = [("power-off", plan::END_POWER_OFF), ("wait", plan::END_WAIT)];
+        let ends = [
+            ("power-off", plan::END_POWER_OFF),
+            ("reset", plan::END_RESET),
+            ("wait", plan::END_WAIT),
+        ];
         let mixed = [("allow", true), ("refuse", false)];
         let partitions = root.optional("partition", Each(table("a partition", Partition::read)));
         let channels = root.optional("channel", Each(table("a channel", Channel::read)));
@@ -207,6 +213,7 @@ impl Manifest {
             console_core: root.required("console-core", "console-core = 0", Integer),
             console_share: root.optional("console-share", Integer),
             at_end: value(root.optional("at-end", word(&ends)), plan::END_POWER_OFF),
+            on_refusal: value(root.optional("on-refusal", word(&ends)), plan::END_POWER_OFF),
             mixed_clusters: root.optional("mixed-clusters", word(&mixed)),
             ram: value(root.optional("ram", list(table("a range of RAM", Ram::read))), Vec::new()),
             partitions: value(partitions, Vec::new()).into_iter().flatten().collect(),

@@ -41,6 +41,7 @@ pub fn resolve(
             None => plan::CONSOLE_SHARE,
         },
         at_end: manifest.at_end,
+        on_refusal: manifest.on_refusal,
     })
 }
 

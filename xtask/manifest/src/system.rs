@@ -23,6 +23,8 @@ pub struct System {
     pub console_share: u32,
     /// What happens after the last partition has stopped: `plan::END_*`.
     pub at_end: u32,
+    /// What happens after boot has refused the machine: `plan::END_*`.
+    pub on_refusal: u32,
 }
 
 /// A range of addresses.
@@ -69,9 +71,12 @@ pub struct Board {
     pub pa_bits: u32,
     /// `plan::START_*`.
     pub start: u32,
-    /// Writes to device registers, address and value, that switch the board off where firmware has
-    /// no PSCI.
-    pub off: Vec<(u64, u32)>,
+    /// Writes to device registers, address and value, for each purpose of `plan::writes`.
+    pub writes: [Vec<(u64, u32)>; plan::writes::COUNT],
+    /// Time between two pets of the board's watchdog, microseconds, or 0 if it has none.
+    pub watchdog_period: u64,
+    /// `compatible` of the device that boot quiesces, or nothing.
+    pub quiesced: String,
     /// Interrupt controller that the system is built for: the first of [`Self::gics`] unless
     /// another is asked for.
     pub gic: Gic,
@@ -175,11 +180,7 @@ pub struct CardFile {
     /// Its path there.
     pub name: String,
     /// Debian's package that has it, and its path in the package, a pattern.
-    pub debian: Option<(String, String)>,
-    /// The device tree to which it is an overlay, by the name of its file.
-    pub overlay_of: Option<String>,
-    /// What does not work without it; none if nothing does.
-    pub without: Option<String>,
+    pub debian: (String, String),
 }
 
 impl Card {

@@ -226,7 +226,7 @@ impl<'a> Read<'a> for Duration {
 }
 
 /// Parses a time such as "100ms" into microseconds, at most those of a day.
-fn parse_duration(text: &str) -> Option<u64> {
+pub fn parse_duration(text: &str) -> Option<u64> {
     const DAY: u64 = 24 * 60 * 60_000_000;
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let (_, factor) = UNITS.into_iter().find(|(name, _)| *name == unit.trim_start_matches(' '))?;

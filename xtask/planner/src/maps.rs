@@ -157,8 +157,8 @@ fn core_mappings(
     ];
     if number == system.console_core {
         devices.push(("UART", system.board.uart.0));
-        devices
-            .extend(system.board.off.iter().map(|&(base, _)| ("power", Range { base, size: 4 })));
+        let writes = system.board.writes[..plan::writes::RUNNING].iter().flatten();
+        devices.extend(writes.map(|&(base, _)| ("power", Range { base, size: 4 })));
     }
     let mut mapped = BTreeSet::new();
     for (what, range) in devices.into_iter().filter(|(_, range)| range.size > 0) {

@@ -61,7 +61,7 @@ pub fn rows(
         console_core: core_index(places, system.console_core)?,
         at_end: system.at_end,
         console_share: system.console_share,
-        reserved: 0,
+        on_refusal: system.on_refusal,
     };
     writer.bytes[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     Ok(writer.bytes)
@@ -278,8 +278,13 @@ fn machine(writer: &mut Writer, system: &System, places: &Places) -> Result<Mach
     let gic = &board.gic;
     let ram: Vec<_> = places.ram().into_iter().map(range).collect();
     let midrs: Vec<_> = board.midrs.iter().map(|&(_, mask, value)| Midr { mask, value }).collect();
-    let off = board.off.iter();
-    let off: Vec<_> = off.map(|&(address, value)| Write { address, value, reserved: 0 }).collect();
+    let mut quiesced = [0; 32];
+    quiesced[..board.quiesced.len()].copy_from_slice(board.quiesced.as_bytes());
+    let mut writes = [Array::default(); plan::writes::COUNT];
+    for (array, rows) in writes.iter_mut().zip(&board.writes) {
+        let rows = rows.iter().map(|&(address, value)| Write { address, value, reserved: 0 });
+        *array = writer.array(&rows.collect::<Vec<_>>())?;
+    }
     let reclaimed: Vec<_> = board.reclaimed.iter().map(|&r| range(r)).collect();
     Ok(Machine {
         gic_version: gic.version,
@@ -296,7 +301,9 @@ fn machine(writer: &mut Writer, system: &System, places: &Places) -> Result<Mach
         start: board.start,
         ram: writer.array(&ram)?,
         midrs: writer.array(&midrs)?,
-        off: writer.array(&off)?,
+        writes,
+        watchdog_period: board.watchdog_period,
+        quiesced,
         reclaimed: writer.array(&reclaimed)?,
     })
 }

@@ -4,19 +4,16 @@
 use crate::verify;
 use anyhow::{Context, Result, ensure};
 use flash::content::Content;
-use flash::overlay;
 use manifest::system::{Card, CardFile};
 use runner::build::Builder;
 use runner::linux;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A boot medium's files, and what is missing on it.
+/// A boot medium's files.
 pub struct Medium {
     /// The files.
     pub content: Content,
-    /// A sentence for each thing that will not work.
-    pub warnings: Vec<String>,
 }
 
 /// A file of firmware: its bytes, and where it comes from.
@@ -41,7 +38,6 @@ impl Medium {
             Some(folder) => from_folder(card, folder)?,
             None => from_debian(card)?,
         };
-        let warnings = warnings(card, &found);
         let base = image.design.places.image.base;
         let settings = card.settings(base, image.bytes.len() as u64);
         let mut content = Content::default();
@@ -54,7 +50,7 @@ impl Medium {
         }
         let version = env!("CARGO_PKG_VERSION");
         content.add_list(&format!("Bulkhead {version}, system {spec}, board {board}"))?;
-        Ok(Self { content, warnings })
+        Ok(Self { content })
     }
 }
 
@@ -69,7 +65,7 @@ pub(super) fn from_folder(card: &Card, folder: &Path) -> Result<BTreeMap<String,
                 found.insert(file.name.clone(), (bytes, "given with --firmware".to_owned()));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                missing.extend(file.without.is_none().then_some(file.name.as_str()));
+                missing.push(file.name.as_str());
             }
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot read {}", path.display()));
@@ -89,14 +85,8 @@ pub(super) fn from_folder(card: &Card, folder: &Path) -> Result<BTreeMap<String,
 fn from_debian(card: &Card) -> Result<BTreeMap<String, Found>> {
     let mut packages: BTreeMap<&str, Vec<(&CardFile, &str)>> = BTreeMap::new();
     for file in &card.files {
-        match &file.debian {
-            Some((package, path)) => packages.entry(package).or_default().push((file, path)),
-            None => ensure!(
-                file.without.is_some(),
-                "no package of Debian's has {}: name a folder with it by --firmware",
-                file.name
-            ),
-        }
+        let (package, path) = &file.debian;
+        packages.entry(package).or_default().push((file, path));
     }
     let mut found = BTreeMap::new();
     for (package, files) in packages {
@@ -111,20 +101,4 @@ fn from_debian(card: &Card) -> Result<BTreeMap<String, Found>> {
         }
     }
     Ok(found)
-}
-
-/// Returns what will not work because a file is missing, or is an overlay that does not apply.
-pub(super) fn warnings(card: &Card, found: &BTreeMap<String, Found>) -> Vec<String> {
-    let warning = |file: &CardFile| {
-        let lost = file.without.as_deref()?;
-        let name = &file.name;
-        let Some((overlay, _)) = found.get(name) else {
-            return Some(format!("firmware's files have no {name}: {lost}"));
-        };
-        let tree = file.overlay_of.as_ref()?;
-        let (bytes, _) = found.get(tree)?;
-        let why = overlay::check(bytes, overlay).err()?;
-        Some(format!("{name} does not apply to {tree} ({why:#}): {lost}"))
-    };
-    card.files.iter().filter_map(warning).collect()
 }

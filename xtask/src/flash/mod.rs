@@ -110,9 +110,6 @@ pub fn command(options: &Options) -> Result<()> {
     if let Some(folder) = netboot {
         serve(&medium, folder, prefix.as_deref())?;
     }
-    for warning in &medium.warnings {
-        ui::say(format_args!("warning: {warning}"));
-    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests of firmware's files and of folders that are written to.
 
-use super::medium::{from_folder, warnings};
+use super::medium::from_folder;
 use super::{is_for_an_image, is_foreign};
 use flash::content::LIST;
 use manifest::system::Card;
@@ -25,14 +25,11 @@ fn firmware(folder: &Path, with: &[(&str, &[u8])]) {
 
 const START: (&str, &[u8]) = ("start4.elf", b"start");
 const FIXUP: (&str, &[u8]) = ("fixup4.dat", b"fixup");
-/// A tree without symbols, as Debian's is.
 const TREE: (&str, &[u8]) =
     ("bcm2711-rpi-4-b.dtb", include_bytes!("../../../fuzz/seeds/tree/bus.dtb"));
-/// Something that is not an overlay.
-const OVERLAY: (&str, &[u8]) = ("overlays/disable-bt.dtbo", b"overlay");
 
 #[test]
-fn what_will_not_work_is_said() {
+fn missing_files_are_named() {
     let card = card();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path();
@@ -42,18 +39,6 @@ fn what_will_not_work_is_said() {
     firmware(path, &[START, FIXUP, TREE]);
     let found = from_folder(&card, path).expect("what must be there is");
     assert_eq!(found["fixup4.dat"].0, b"fixup");
-    assert_eq!(
-        warnings(&card, &found),
-        ["firmware's files have no overlays/disable-bt.dtbo: the UART stays at the Bluetooth \
-             chip, and the header's pins show nothing"]
-    );
-
-    firmware(path, &[OVERLAY]);
-    let found = from_folder(&card, path).expect("all are there");
-    let [warning] = &warnings(&card, &found)[..] else { panic!("one warning") };
-    let start = "overlays/disable-bt.dtbo does not apply to bcm2711-rpi-4-b.dtb (the overlay is ";
-    assert!(warning.starts_with(start), "{warning}");
-    assert!(warning.ends_with("and the header's pins show nothing"), "{warning}");
 }
 
 /// Firmware reads 98 characters of a line.

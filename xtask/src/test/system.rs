@@ -40,6 +40,8 @@ struct Job {
     loader: Option<PathBuf>,
 }
 
+/// The word that starts the board's watchdog.
+const WATCHDOG: &str = "bulkhead.watchdog=1";
 /// Package of the tests' boot loader.
 const LOADER: &str = "loader";
 
@@ -89,6 +91,13 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
         let partition = system.partitions.iter_mut().find(|partition| partition.name == name);
         let partition = partition.with_context(|| format!("the system has no partition {name}"))?;
         partition.command_line = Some(line.to_string());
+    }
+    let watchdog = &mut system.board.writes[plan::writes::WATCHDOG];
+    if case.machine.append.is_some_and(|text| text.contains(WATCHDOG)) && watchdog.is_empty() {
+        let uart = system.board.devices.iter().find(|device| device.name == "uart1");
+        let uart = uart.context("the board has no second UART for a watchdog")?;
+        *watchdog = vec![(uart.regs.base, u32::from(b'w'))];
+        system.board.watchdog_period = 100_000;
     }
     // The manifest has only its own command line, so an image with another one is not verified
     // against it.
@@ -168,6 +177,15 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
         let path = linux::file(package, &linux::Overrides::default())?;
         extra.extend(["-bios".to_string(), path.display().to_string()]);
     }
+    // QEMU ends at both, and logs only a power-off.
+    let off = file(&job.case, "power-off");
+    let ends = [job.system.at_end, job.system.on_refusal];
+    let resets = ends.contains(&plan::END_RESET);
+    if resets {
+        workspace::write(&off, &[])?;
+        let path = off.display().to_string();
+        extra.extend(["-trace", "qemu_system_shutdown_request", "-D", &path].map(String::from));
+    }
     let second = file(&job.case, "uart1");
     if devices.is_some() {
         let disk = file(&job.case, "disk");
@@ -234,6 +252,10 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
         outcome.stderr
     );
     workspace::write(&file(&job.case, log), text.as_bytes())?;
+    if resets {
+        let log = std::fs::read_to_string(&off).context("QEMU wrote no log")?;
+        ensure!(log.is_empty(), "the machine was powered off, not reset: {log}");
+    }
     if let Some(words) = devices {
         let said = std::fs::read(&second).context("the second UART printed nothing")?;
         ensure!(

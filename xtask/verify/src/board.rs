@@ -1,7 +1,7 @@
 //! The board as `boards/NAME/board.toml` describes it, read without any code of the planner's
 //! reader.
 
-use plan::{PAGE, Range};
+use plan::{PAGE, Range, writes};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::ranges::merged;
@@ -15,6 +15,18 @@ pub struct Board {
     /// Register writes that switch it off where firmware has no PSCI.
     #[serde(default)]
     pub power_off: Vec<RegisterWrite>,
+    /// Register writes that reset it where firmware has no PSCI.
+    #[serde(default)]
+    pub reset: Vec<RegisterWrite>,
+    /// A device that firmware may have left writing memory.
+    #[serde(default)]
+    pub quiesce: Quiesce,
+    /// Its watchdog.
+    #[serde(default)]
+    pub watchdog: Watchdog,
+    /// A light that shows that EL2 boots.
+    #[serde(default)]
+    pub light: Light,
     /// Physical address width, bits.
     pub pa_bits: u32,
     /// RAM that every such board has.
@@ -55,13 +67,59 @@ pub struct RegisterWrite {
     pub value: u32,
 }
 
+/// A watchdog of the board's.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watchdog {
+    /// Register writes that start it or begin its time anew.
+    pub pet: Vec<RegisterWrite>,
+    /// Time between two pets.
+    pub period: Time,
+}
+
+/// A device that boot stops.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quiesce {
+    /// Its `compatible` in the boot device tree.
+    pub compatible: String,
+    /// Register writes that stop it.
+    pub writes: Vec<RegisterWrite>,
+}
+
+/// A light of the board's.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Light {
+    /// Register writes that switch it on.
+    pub on: Vec<RegisterWrite>,
+    /// Register writes that switch it off.
+    pub off: Vec<RegisterWrite>,
+}
+
 impl Board {
-    /// Returns the pages of the registers that switch it off.
+    /// Returns EL2's register writes for each purpose of [`writes`].
     #[must_use]
-    pub fn power_off_pages(&self) -> Vec<Range> {
-        let pages = self
-            .power_off
+    pub fn writes(&self) -> [&[RegisterWrite]; writes::COUNT] {
+        let mut list: [&[RegisterWrite]; writes::COUNT] = [&[]; writes::COUNT];
+        list[writes::POWER_OFF] = &self.power_off;
+        list[writes::RESET] = &self.reset;
+        list[writes::WATCHDOG] = &self.watchdog.pet;
+        list[writes::CONSOLE] = &self.console.init;
+        list[writes::QUIESCE] = &self.quiesce.writes;
+        list[writes::LIGHT_ON] = &self.light.on;
+        list[writes::LIGHT_OFF] = &self.light.off;
+        list
+    }
+
+    /// Returns the pages of the registers that EL2 writes while partitions run or at the end.
+    #[must_use]
+    pub fn running_pages(&self) -> Vec<Range> {
+        let writes = self.writes();
+        let pages = writes[..writes::RUNNING]
             .iter()
+            .copied()
+            .flatten()
             .map(|write| Range { base: write.address & !(PAGE - 1), size: PAGE });
         merged(&pages.collect::<Vec<_>>())
     }
@@ -142,6 +200,9 @@ pub struct Console {
     pub regs: Range,
     /// INTID.
     pub intid: u32,
+    /// Register writes that connect it to its pins, and set baud rate and format.
+    #[serde(default)]
+    pub init: Vec<RegisterWrite>,
 }
 
 /// A device.
@@ -264,4 +325,26 @@ fn range<'de, D: Deserializer<'de>>(from: D) -> Result<Range, D::Error> {
 fn ranges<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Range>, D::Error> {
     let spans = Vec::<Span>::deserialize(from)?.into_iter();
     Ok(spans.map(|Span { base, size }| Range { base, size: size.0 }).collect())
+}
+
+/// A time in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time(pub u64);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+        let factor = match text[digits.len()..].trim_start_matches(' ') {
+            "us" => Some(1),
+            "ms" => Some(1_000),
+            "s" => Some(1_000_000),
+            "min" => Some(60_000_000),
+            _ => None,
+        };
+        let number = digits.parse().ok();
+        let time =
+            number.zip(factor).and_then(|(number, factor): (u64, u64)| number.checked_mul(factor));
+        time.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a time")))
+    }
 }

@@ -8,7 +8,7 @@ use std::ops::Range as Span;
 use crc::{CRC_32_ISCSI, Crc, Table};
 use plan::{
     Array, Core, End, Header, Interrupt, Load, MAGIC, MAX_CORES, MAX_ENDS, MAX_VCPUS, Memory, Midr,
-    PAGE, Partition, Range, VERSION, Write,
+    PAGE, Partition, Range, VERSION, Write, writes,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -38,8 +38,8 @@ pub struct Image<'a> {
     pub ram: Vec<Range>,
     /// Core types.
     pub midrs: Vec<Midr>,
-    /// Register writes that switch the machine off.
-    pub off: Vec<Write>,
+    /// Register writes for each purpose of `plan::writes`.
+    pub writes: [Vec<Write>; writes::COUNT],
     /// Ranges that the boot tree may reserve.
     pub reclaimed: Vec<Range>,
     /// Core rows, each with its channel ends.
@@ -118,7 +118,7 @@ impl<'a> Image<'a> {
             header,
             ram: Vec::new(),
             midrs: Vec::new(),
-            off: Vec::new(),
+            writes: Default::default(),
             reclaimed: Vec::new(),
             cores: Vec::new(),
             partitions: Vec::new(),
@@ -138,7 +138,9 @@ impl<'a> Image<'a> {
         let header = self.header;
         self.ram = self.array("Machine::ram", header.machine.ram, MAX_ROWS)?;
         self.midrs = self.array("Machine::midrs", header.machine.midrs, MAX_ROWS)?;
-        self.off = self.array("Machine::off", header.machine.off, MAX_ROWS)?;
+        for (n, array) in header.machine.writes.into_iter().enumerate() {
+            self.writes[n] = self.array(writes::KEYS[n], array, MAX_ROWS)?;
+        }
         let reclaimed = header.machine.reclaimed;
         self.reclaimed = self.array("Machine::reclaimed", reclaimed, MAX_ROWS)?;
         for (n, row) in (0..).zip(self.array::<Core>("cores", header.cores, MAX_CORES)?) {

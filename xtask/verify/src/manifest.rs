@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use plan::PAGE;
 use serde::Deserialize;
 
-use crate::board::{Board, Size, Trigger};
+use crate::board::{Board, Size, Time, Trigger};
 
 /// A system as its manifest declares it.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,7 +21,10 @@ pub struct Manifest {
     pub console_share: u32,
     /// What happens after the last partition has stopped.
     #[serde(default)]
-    pub at_end: AtEnd,
+    pub at_end: MachineEnd,
+    /// What happens after boot has refused the machine.
+    #[serde(default)]
+    pub on_refusal: MachineEnd,
     /// Whether cores of both classes may share a cluster.
     #[serde(default)]
     pub mixed_clusters: Mixed,
@@ -39,15 +42,17 @@ fn console_share() -> u32 {
     10
 }
 
-/// What happens at the end.
+/// What happens to the machine at the end.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum AtEnd {
+pub enum MachineEnd {
     /// The machine is powered off.
     #[default]
     PowerOff,
     /// Its cores wait.
     Wait,
+    /// It is reset.
+    Reset,
 }
 
 /// Whether cores of both classes may share a cluster of the board, and with it an L2.
@@ -182,28 +187,6 @@ impl Default for Restart {
 pub struct Watchdog {
     /// Time from a start to the first call that sets it.
     pub first: Time,
-}
-
-/// A time in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time(pub u64);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
-        let factor = match text[digits.len()..].trim_start_matches(' ') {
-            "us" => Some(1),
-            "ms" => Some(1_000),
-            "s" => Some(1_000_000),
-            "min" => Some(60_000_000),
-            _ => None,
-        };
-        let number = digits.parse().ok();
-        let time =
-            number.zip(factor).and_then(|(number, factor): (u64, u64)| number.checked_mul(factor));
-        time.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a time")))
-    }
 }
 
 /// A vCPU.

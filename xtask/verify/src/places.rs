@@ -99,8 +99,8 @@ impl Places {
         self.fixed(gic.gich, "the GIC's virtual interface control".into(), "EL2");
         self.fixed(gic.gicv, "the GIC's virtual CPU interface".into(), "EL2");
         self.fixed(paged(board.console.regs), "the console's UART".into(), "EL2");
-        for page in board.power_off_pages() {
-            self.fixed(page, "the power-off register".into(), "EL2");
+        for page in board.running_pages() {
+            self.fixed(page, "a register that ends the machine".into(), "EL2");
         }
         for device in &board.device {
             let given = context.manifest().partition.iter();

@@ -6,7 +6,7 @@ mod support;
 use std::mem::offset_of;
 
 use bulkhead_verify::board::RegisterWrite;
-use plan::{Core, End, Interrupt, Load, Partition};
+use plan::{Core, End, Interrupt, Load, Partition, writes};
 use support::{Good, Parts, put, seal, word};
 
 /// Spoils the system `duo` and returns the findings.
@@ -175,7 +175,7 @@ fn what_switches_the_board_off_is_given_away() {
     let mut good = support::full();
     let device = good.inputs.board.device[0].clone();
     assert_eq!(device.name, "uart1");
-    good.system.board.off = vec![(device.regs.base + 0x20, 1)];
+    good.system.board.writes[writes::POWER_OFF] = vec![(device.regs.base + 0x20, 1)];
     good.inputs.board.power_off =
         vec![RegisterWrite { address: device.regs.base + 0x20, value: 2 }];
     let image = support::compile(&good.system, |_, _| ());
@@ -183,9 +183,11 @@ fn what_switches_the_board_off_is_given_away() {
     says(
         &text,
         &[
-            "refused[ownership]: one range is both the power-off register and device uart1",
+            "refused[ownership]: one range is both a register that ends the machine and device \
+             uart1",
             "where: 0x9040000-0x9040fff",
-            "refused[machine]: the machine is switched off by",
+            "refused[machine]: EL2 writes [Write {",
+            "where: Machine::writes: power-off",
         ],
     );
 }

@@ -149,7 +149,9 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
     let machine = parts.header.machine;
     parts.span::<Range>(machine.ram).for_each(|at| add("machine", at, size_of::<Range>()));
     parts.span::<Midr>(machine.midrs).for_each(|at| add("machine", at, size_of::<Midr>()));
-    parts.span::<Write>(machine.off).for_each(|at| add("machine", at, size_of::<Write>()));
+    for writes in machine.writes {
+        parts.span::<Write>(writes).for_each(|at| add("machine", at, size_of::<Write>()));
+    }
     parts.span::<Range>(machine.reclaimed).for_each(|at| add("machine", at, size_of::<Range>()));
     for (core, at) in parts.cores().iter().zip(parts.span::<Core>(parts.header.cores)) {
         add("core", at, size_of::<Core>());
@@ -175,8 +177,10 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
 /// Words whose change has no meaning: offset, bits, reason.
 fn meaningless(parts: &Parts<'_>) -> Vec<(usize, u64, &'static str)> {
     let mut list = Vec::new();
-    let off = parts.plan + offset_of!(Header, machine) + offset_of!(Machine, off);
-    empty(off, parts.header.machine.off, &mut list);
+    let writes = parts.plan + offset_of!(Header, machine) + offset_of!(Machine, writes);
+    for (n, array) in parts.header.machine.writes.into_iter().enumerate() {
+        empty(writes + n * size_of::<Array>(), array, &mut list);
+    }
     let reclaimed = parts.plan + offset_of!(Header, machine) + offset_of!(Machine, reclaimed);
     empty(reclaimed, parts.header.machine.reclaimed, &mut list);
     let at = parts.span::<Partition>(parts.header.partitions);

@@ -20,6 +20,12 @@ pub fn ticks(microseconds: u64) -> u64 {
     (microseconds / SECOND).saturating_mul(frequency()).saturating_add(part)
 }
 
+/// Waits for `microseconds`, during boot.
+pub fn wait(microseconds: u64) {
+    let start = now();
+    while now().wrapping_sub(start) < ticks(microseconds) {}
+}
+
 /// Returns the physical count now.
 pub fn now() -> u64 {
     // No ISB is needed: a count that is a few ticks old only delays a doorbell by these ticks.

@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use aarch64_cpu::registers::{Readable, SCTLR_EL2};
 
-use super::power_off::{UART, power_off_on};
+use super::end::{UART, refused_on};
 use super::refuse::refusal;
 use crate::arch::unreachable_state;
 
@@ -21,5 +21,5 @@ pub fn fault(registers: [u64; 4]) -> ! {
     let mut line = refusal();
     line.str("EL2 faults at boot: ESR ").hex(esr);
     line.str(" ELR ").hex(elr).str(" FAR ").hex(far);
-    power_off_on(base, &line)
+    refused_on(base, &line)
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use console::LineBuffer;
 use plan::{Core, Machine, PAGE, Range};
 
-use super::power_off::{self, HVC, PSCI, UART};
+use super::end::{HVC, PSCI, UART, refused};
 use super::refuse::{if_damaged, refusal, refuse};
 use super::tree::{self, Node, Nodes, Property::*, Regions, text};
 use crate::drivers::distributor;
@@ -28,6 +28,8 @@ const DEPTH: usize = 8;
 const TREE: u32 = 2 << 20;
 /// Key of the nonce on the boot command line.
 const NONCE: &[u8] = b"bulkhead.nonce=";
+/// Key on the boot command line that starts the board's watchdog.
+const WATCHDOG: &[u8] = b"bulkhead.watchdog=1";
 /// Key on the boot command line of `GICH_LR.HW`, 0 or 1, for interrupts that a GICv2 could link.
 const LINK: &[u8] = b"bulkhead.gich-hw=";
 
@@ -38,6 +40,13 @@ pub struct Checked {
     pub nonce: u64,
     /// The counter's frequency where the tree says it, Hz, or 0.
     pub frequency: u64,
+    /// Whether the machine has the device that the board quiesces.
+    pub quiesce: bool,
+    /// Whether the board's watchdog is to run.
+    pub watchdog: bool,
+    /// Why the board was reset last, as its firmware says it: the register PM_RSTS of a Raspberry
+    /// Pi.
+    pub reset_cause: Option<u64>,
 }
 
 /// What the device tree says.
@@ -158,6 +167,7 @@ fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a PlanVi
         [_] if node.name == b"chosen" => {
             let bootargs = node.value(Bootargs).unwrap_or(&[]);
             found.checked.nonce = value(bootargs, NONCE).and_then(nonce).unwrap_or(0);
+            found.checked.watchdog = value(bootargs, WATCHDOG).is_some();
             let link = value(bootargs, LINK).and_then(<[u8]>::first);
             found.link = link.map(|&digit| digit != b'0');
             let ends = (node.number(InitrdStart), node.number(InitrdEnd));
@@ -168,6 +178,9 @@ fn look<'a>(found: &mut Found<'a>, node: &Node, above: &[Node], plan: &'a PlanVi
         }
         [_] if node.says(DeviceType, &MEMORY) && node.usable => {
             Regions::of(node, above).for_each(|bank| add_ram(found, bank));
+        }
+        [_, chosen] if chosen.name == b"chosen" && node.name == b"bootloader" => {
+            found.checked.reset_cause = node.number(ResetStatus);
         }
         [_, cpus] if cpus.name == b"cpus" && node.says(DeviceType, &CPU) => {
             look_at_cpu(found, node, cpus, plan);
@@ -224,6 +237,9 @@ const PSCI_1_0: usize = 6;
 
 fn look_at_device(found: &mut Found, node: &Node, above: &[Node], machine: &Machine) {
     let Some(device) = node.find(Compatible, &DEVICES) else {
+        let text = machine.quiesced.split_inclusive(|&byte| byte == 0).next().unwrap_or(&[]);
+        let is_it = |value: &[u8]| text.len() > 1 && value.starts_with(text);
+        found.checked.quiesce |= node.value(Compatible).is_some_and(is_it);
         return;
     };
     let mut regions = Regions::of(node, above);
@@ -361,7 +377,7 @@ fn check_ram(found: &Found, plan: &PlanView) {
                 line.str(" and ").dec(rest).str(" more; EL2 reads only ");
                 line.dec(RAM_RANGES as u64);
             }
-            power_off::power_off_with(&mut line)
+            refused(&mut line)
         }
     }
 }
@@ -382,7 +398,7 @@ fn check_kept(found: &Found, plan: &PlanView) {
             let mut line = refusal();
             between(line.str("RAM: the plan needs "), need);
             between(line.str(", the device tree reserves "), range);
-            power_off::power_off_with(&mut line)
+            refused(&mut line)
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! 1. `entry.rs`, boot core, MMU off: relocate EL2 where the loader put it, take a stack.
 //! 2. [`check_machine`]: one pass over the boot device tree, the plan's CRC32C; a machine that does
-//!    not cover the plan, or a plan that is damaged, is refused.
+//!    not cover the plan, or a plan that is damaged, is refused. Then the board's own writes: start
+//!    its watchdog, silence its devices, bring up its console.
 //! 3. `entry.rs`: move the image to its planned address, relocate again, clean to the point of
 //!    coherency.
 //! 4. [`moved`]: clear the shared region, set up the distributor, start the other cores.
@@ -11,31 +12,37 @@
 //! 6. `run_core` in `traps/run.rs`: interrupt controller, the partition's images, a barrier for all
 //!    cores, the guest.
 
+pub mod end;
 mod entry;
 pub mod fault;
 mod interrupts;
 pub mod leftovers;
 mod machine;
-pub mod power_off;
 pub mod refuse;
 mod tree;
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1, Readable};
-use plan::{Core, Header, Midr, Range};
+use plan::{Core, Header, Midr, Range, writes};
 
 use crate::arch::{cache, registers, timer};
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::state::plan_view::{self, PlanView};
 use crate::state::shared::Shared;
-use power_off::PSCI;
+use end::PSCI;
 use refuse::{refusal, refuse, refuse_gic};
 
 /// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. It moves with
 /// the image.
 static NONCE: AtomicU64 = AtomicU64::new(0);
+
+/// Whether the board's watchdog runs. It moves with the image.
+pub static WATCHDOG: AtomicBool = AtomicBool::new(false);
+/// Why the board was reset last, with [`SOME`] set, or 0 if firmware does not say it. It moves with
+/// the image.
+static RESET_CAUSE: AtomicU64 = AtomicU64::new(0);
 
 /// The counter's frequency, Hz, from the tree or the first core; 0 before. It is written with the
 /// MMU off.
@@ -50,6 +57,12 @@ const SOME: u64 = 1 << 63;
 const FREQUENCIES: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 /// Longest time that a core may take to pass its checks, s.
 const PATIENCE: u64 = 10;
+
+/// Returns why the board was reset last, if its firmware says it.
+pub fn reset_cause() -> Option<u64> {
+    let cause = RESET_CAUSE.load(Relaxed);
+    (cause != 0).then_some(cause & !SOME)
+}
 
 /// Affinity fields of `MPIDR_EL1`.
 const AFFINITY: u64 = 0xff_00ff_ffff;
@@ -76,6 +89,17 @@ pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
     let checked = machine::check(dtb, level, &plan, image);
     NONCE.store(checked.nonce, Relaxed);
     FREQUENCY.store(checked.frequency, Relaxed);
+    RESET_CAUSE.store(checked.reset_cause.map_or(0, |cause| cause | SOME), Relaxed);
+    let writes = plan.header.machine.writes;
+    if checked.watchdog {
+        WATCHDOG.store(true, Relaxed);
+        plan.write(writes[writes::WATCHDOG]);
+    }
+    if checked.quiesce {
+        // A device must not write memory that EL2 moves to or hands out.
+        plan.write(writes[writes::QUIESCE]);
+    }
+    end::stage_done(&plan);
     Target { base: plan.header.el2_base, size: plan.header.image_size }
 }
 
@@ -84,6 +108,7 @@ pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
 pub extern "C" fn moved() {
     let plan = PlanView::here();
     let header = plan.header;
+    end::stage_done(&plan);
 
     // Other cores read this with their caches on, and this core writes it with its caches off.
     cache::clean_invalidate(header.shared.base, header.shared.size);
@@ -99,6 +124,7 @@ pub extern "C" fn moved() {
     if let Some(own) = own {
         check_core(own);
     }
+    end::stage_done(&plan);
     for core in plan.cores() {
         cache::clean_invalidate(core.private.base, core.private.size);
         if core.mpidr != me {
@@ -106,6 +132,7 @@ pub extern "C" fn moved() {
             await_core(core);
         }
     }
+    end::stage_done(&plan);
     match own {
         // SAFETY: the machine is checked, the image moved and the plan undamaged, so the core's row
         // is right.
@@ -190,7 +217,7 @@ pub extern "C" fn check_core(core: &Core) {
         for row in admitted {
             line.str(" ").hex(row.value.into());
         }
-        power_off::power_off_with(&mut line)
+        end::refused(&mut line)
     }
     // Cortex-A72 up to r0p3, erratum 859971: no instruction prefetch (CPUACTLR_EL1, bit 32; Trusted
     // Firmware-A, cortex_a72.S). Firmware with PSCI has done this; the Raspberry Pi's stub does

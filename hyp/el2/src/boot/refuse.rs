@@ -11,7 +11,7 @@ macro_rules! refuse {
     ($($part:ident $value:expr),+ $(,)?) => {{
         let mut line = $crate::boot::refuse::refusal();
         $(line.$part($value);)+
-        $crate::boot::power_off::power_off_with(&mut line)
+        $crate::boot::end::refused(&mut line)
     }};
 }
 pub(crate) use refuse;

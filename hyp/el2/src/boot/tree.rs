@@ -74,6 +74,7 @@ properties! {
     Ranges = "ranges",
     Reg = "reg",
     ReleaseAddress = "cpu-release-addr",
+    ResetStatus = "rsts",
     Status = "status",
 }
 

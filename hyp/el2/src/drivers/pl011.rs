@@ -1,8 +1,8 @@
 //! The driver of the console's PL011 (Arm DDI 0183).
 //!
-//! Firmware sets baud rate and format. The running system never waits for the UART: the console
-//! core writes a few bytes at a time, and when the FIFO is full its transmit interrupt says when
-//! there is room again. Only boot and the last line, when no guest runs, wait.
+//! Firmware or the board's writes set pins and baud rate. The running system never waits for the
+//! UART: the console core writes a few bytes at a time, and when the FIFO is full its transmit
+//! interrupt says when there is room again. Only boot and the last line, when no guest runs, wait.
 
 use console::Port;
 use tock_registers::interfaces::{Readable, Writeable};
@@ -17,13 +17,18 @@ const CR: usize = 12;
 const IFLS: usize = 13;
 const IMSC: usize = 14;
 const RIS: usize = 15;
+const ICR: usize = 17;
+/// DR: the byte was received with a break, or with an error of parity or framing.
+const ERRORS: u32 = 1 << 10 | 1 << 9 | 1 << 8;
 /// FR: the UART sends, the receive FIFO is empty, the transmit FIFO is full, it is empty.
 const BUSY: u32 = 1 << 3;
 const RXFE: u32 = 1 << 4;
 const TXFF: u32 = 1 << 5;
 const TXFE: u32 = 1 << 7;
-/// LCR_H: the FIFOs are on.
-const FEN: u32 = 1 << 4;
+/// LCR_H: 8 bits, no parity, one stop bit (WLEN), and the FIFOs are on (FEN).
+const FORMAT: u32 = 3 << 5 | 1 << 4;
+/// ICR: every interrupt.
+const ALL: u32 = 0x7ff;
 /// CR: UARTEN, TXE, RXE.
 const ON: u32 = 1 << 9 | 1 << 8 | 1 << 0;
 /// IFLS: the UART interrupts when the receive FIFO is half full, and when the transmit FIFO is down
@@ -48,15 +53,16 @@ impl Uart {
         Self(unsafe { &*(base as *const _) })
     }
 
-    /// Switches the UART on; interrupts stay off. If the FIFOs were off, the one byte that was
-    /// received is lost: read it first.
+    /// Switches the UART on, at 8N1; interrupts stay off. If the FIFOs were off, the one byte that
+    /// was received is lost: read it first. LCR_H may be written only while the UART is off
+    /// (3.3.7).
     pub fn enable(self) {
-        self.interrupt_on(0);
+        self.flush();
+        self.0[CR].set(0);
+        self.0[LCR_H].set(FORMAT);
         self.0[IFLS].set(LEVELS);
-        let format = self.0[LCR_H].get();
-        if format & FEN == 0 {
-            self.0[LCR_H].set(format | FEN);
-        }
+        self.interrupt_on(0);
+        self.0[ICR].set(ALL);
         self.switch_on();
     }
 
@@ -81,9 +87,15 @@ impl Uart {
         self.0[FR].get() & RXFE == 0
     }
 
-    /// Takes a byte that was received, if there is one.
+    /// Takes a byte that was received, if there is one. A break or noise is not a byte.
     pub fn read(self) -> Option<u8> {
-        self.has_received().then(|| self.0[DR].get() as u8)
+        while self.has_received() {
+            let data = self.0[DR].get();
+            if data & ERRORS == 0 {
+                return Some(data as u8);
+            }
+        }
+        None
     }
 
     /// Waits until every byte has left.

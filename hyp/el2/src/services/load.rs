@@ -20,6 +20,7 @@ use console::{LineBuffer, PREFIX};
 use plan::load::{chunk, first_part, ranges, total};
 use plan::{Load, Memory, Partition, Range};
 
+use super::board_watchdog;
 use crate::arch::{cache, timer};
 use crate::drivers::pl011::Uart;
 use crate::state::percpu::PerCpu;
@@ -194,6 +195,8 @@ impl Progress {
         if now < self.next {
             return;
         }
+        // It takes longer to load than the board's watchdog may wait.
+        board_watchdog::pet(&cpu.plan);
         self.next = now + (now - self.began).min(4 * timer::frequency());
         // SAFETY: the machine check saw the PL011 there; only this core maps it, and nothing else
         // drives it before the partitions start.

@@ -1,5 +1,6 @@
 //! Answers to guests and interrupts: one file per feature.
 
+pub mod board_watchdog;
 pub mod console;
 pub mod doorbell;
 pub mod ipi;

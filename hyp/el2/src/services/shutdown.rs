@@ -7,7 +7,7 @@ use abi::state;
 
 use super::console;
 use crate::arch::cache;
-use crate::boot::power_off;
+use crate::boot::end;
 use crate::state::percpu::PerCpu;
 
 /// Returns whether the system has ended and this core is the console core, which has to shut it
@@ -23,15 +23,13 @@ pub fn leave(cpu: &PerCpu) {
     }
 }
 
-/// Prints what waits and the system's last line, and switches the machine off. All partitions have
-/// stopped, so no guest waits.
+/// Prints what waits and the system's last line, and ends the machine as the plan says. All
+/// partitions have stopped, so no guest waits.
 pub fn shut_down(cpu: &mut PerCpu) -> ! {
     console::flush(cpu);
     console::print_line(cpu, &last_line(cpu));
     console::flush(cpu);
-    if cpu.plan.header.at_end == plan::END_POWER_OFF {
-        power_off::machine_off(&cpu.plan);
-    }
+    end::end_machine(&cpu.plan, cpu.plan.header.at_end);
     loop {
         cache::wait_for_interrupt();
     }

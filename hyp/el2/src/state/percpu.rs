@@ -1,7 +1,7 @@
 //! A core's own state, one part per service, and the state of its partition.
 
+use ::core::ptr;
 use ::core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use ::core::{array, ptr};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::Reason;
@@ -109,7 +109,7 @@ pub struct DoorbellState {
 }
 
 /// One of a core's channel ends, with all data that sending and receiving a doorbell need.
-#[derive(Default)]
+#[derive(Default, FromZeros)]
 #[repr(C)]
 pub struct ChannelEnd {
     /// Rate limit and counters.
@@ -140,7 +140,7 @@ impl DoorbellState {
 }
 
 /// The registers of a PL011, one word each (DDI 0183, table 3-1).
-pub type Pl011Registers = [ReadWrite<u32>; 16];
+pub type Pl011Registers = [ReadWrite<u32>; 18];
 
 /// The console's part of [`PerCpu`], used only on the console core.
 #[derive(Default)]
@@ -264,7 +264,7 @@ impl PerCpu {
                 },
                 doorbell: DoorbellState {
                     count: plan.slice::<plan::End>(row.ends).len() as u64,
-                    ends: array::from_fn(|_| ChannelEnd::default()),
+                    ends: FromZeros::new_zeroed(),
                     deferred: Deferred::default(),
                 },
                 console: ConsoleState::default(),

@@ -60,6 +60,16 @@ impl PlanView {
         !self.bytes.is_empty()
     }
 
+    /// Carries out the board's register writes `rows` of a plan that is not damaged. The MMU is
+    /// off, or this core maps the registers.
+    pub fn write(&self, rows: Array) {
+        for write in self.slice::<plan::Write>(rows) {
+            // SAFETY: the board's data says what the write does, and the verifier saw that the
+            // registers are EL2's.
+            unsafe { (write.address as *mut u32).write_volatile(write.value) };
+        }
+    }
+
     /// Returns the elements of `array`, or none if it is not within the plan.
     pub fn slice<T: FromBytes + Immutable + KnownLayout>(&self, array: Array) -> &'static [T] {
         let start = array.offset as usize;

@@ -8,7 +8,9 @@ use psci::Start;
 use crate::arch::{cache, el1_context, registers, timer};
 use crate::drivers::Gic;
 use crate::drivers::gic::{self, GicDriver};
-use crate::services::{console, doorbell, ipi, lifecycle, restart, shutdown, vgic, watchdog};
+use crate::services::{
+    board_watchdog, console, doorbell, ipi, lifecycle, restart, shutdown, vgic, watchdog,
+};
 use crate::state::deadlines::Deadline;
 use crate::state::frame::Frame;
 use crate::state::next::{Next, Stop, Until};
@@ -197,7 +199,10 @@ fn on_timer(cpu: &mut PerCpu) -> Next {
     }
     cpu.count(Reason::Deferred);
     let mut next = Next::Resume;
-    // It comes after a drain, which puts off the next one: the timer fires once more.
+    // These come after a drain, which puts off the next one: the timer fires once more.
+    if cpu.deadlines.is_due(Deadline::BoardWatchdog, now) {
+        board_watchdog::on_deadline(cpu, now);
+    }
     if cpu.deadlines.is_due(Deadline::Watchdog, now) {
         next = watchdog::on_deadline(cpu, now);
     }

@@ -5,11 +5,11 @@ use core::sync::atomic::Ordering::AcqRel;
 
 use super::irq;
 use crate::arch::{el1_context, unreachable_state};
-use crate::boot::leftovers;
+use crate::boot::{leftovers, reset_cause};
 use crate::drivers::distributor::distributor;
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::services::load::{self, Progress};
-use crate::services::{console, doorbell, vgic, watchdog};
+use crate::services::{board_watchdog, console, doorbell, vgic, watchdog};
 use crate::state::next::{Next, Until};
 use crate::state::percpu::{PerCpu, VgicBackend};
 use crate::state::plan_view::PlanView;
@@ -37,8 +37,14 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     // The console comes first: if EL2 faults later on this core, the others still have their
     // console.
     console::init(cpu);
+    board_watchdog::start(cpu);
     vgic::vcpu(cpu).reset();
     if cpu.index == 0 {
+        if let Some(cause) = reset_cause() {
+            let mut line = LineBuffer::default();
+            line.str("cause of the last reset: ").hex(cause);
+            console::print_line(cpu, &line);
+        }
         let mut line = LineBuffer::default();
         line.str(STARTED);
         console::print_line(cpu, &line);

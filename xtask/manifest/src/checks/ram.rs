@@ -69,9 +69,10 @@ pub fn ram_on_device(m: &Manifest, board: &Board) -> Vec<Finding> {
             ("the GIC's virtual CPU interface", gic.gicv),
         ]);
     }
-    known.extend(board.off.iter().map(|(address, _)| {
-        let (base, size) = (address & !(PAGE - 1), PAGE);
-        ("the power-off register", Range { base, size })
+    let names = plan::writes::KEYS.map(|key| format!("a register of `{key}`"));
+    known.extend(names.iter().zip(&board.writes).flat_map(|(name, writes)| {
+        let page = |address| Range { base: address & !(PAGE - 1), size: PAGE };
+        writes.iter().map(move |&(address, _)| (name.as_str(), page(address)))
     }));
     let devices = board.devices.iter();
     known.extend(devices.map(|device| (device.name.as_str(), device.regs)));

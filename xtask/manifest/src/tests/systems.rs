@@ -150,7 +150,7 @@ fn settings_of_the_card_have_the_address_unless_the_tree_is_there() {
 }
 
 #[test]
-fn a_wrong_card_is_refused() {
+fn a_wrong_board_is_refused() {
     let text = std::fs::read_to_string(root().join("boards/rpi4/board.toml")).expect("a board");
     let refused = |from: &str, to: &str, why: &str| {
         assert!(text.contains(from), "{from}");
@@ -163,11 +163,17 @@ fn a_wrong_card_is_refused() {
     refused("image = \"kernel8.img\"", "image = \"\"", plain);
     refused("{load-address}", "{address}", "`config` has {address}, and only {load-address}");
     refused("raspi-firmware:usr", "raspi-firmware/usr", "`debian` of start4.elf: write");
-    refused(
-        "overlay-of = \"bcm2711-rpi-4-b.dtb\"",
-        "overlay-of = \"other.dtb\"",
-        "`overlay-of` of overlays/disable-bt.dtbo: no [[card.file]] is named \"other.dtb\"",
-    );
+    for key in ["power-off = [", "reset = ["] {
+        let start = text.find(key).expect("the key");
+        let end = start + text[start..].find("\n]\n").expect("its end") + 3;
+        refused(&text[start..end], "", "a spin table needs `power-off` and `reset`");
+    }
+    refused("address = 0xfd58_0808", "address = 0x0010_0000", "`quiesce.writes`: 0x100000 is not");
+    refused("address = 0xfe20_1030", "address = 0xfe20_1032", "`console.init`: 0xfe201032 is not");
+    refused("period = \"5s\"", "period = \"5\"", "[watchdog]: `period`: \"5\" is not a time");
+    refused("period = \"5s\"", "period = \"0s\"", "[watchdog]: `period`: \"0s\" is not a time");
+    let long = "compatible = \"brcm,bcm2711-genet-v5-and-more-text\"";
+    refused("compatible = \"brcm,bcm2711-genet-v5\"", long, "[quiesce]: `compatible`: write at");
 }
 
 #[test]

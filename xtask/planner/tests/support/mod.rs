@@ -28,7 +28,9 @@ pub fn board() -> Board {
         midrs: vec![("cortex-a53".into(), 0xff0f_fff0, 0x410f_d030)],
         pa_bits: 40,
         start: START_PSCI,
-        off: vec![],
+        writes: Default::default(),
+        watchdog_period: 0,
+        quiesced: String::new(),
         gic: Gic {
             version: 3,
             list_registers: 4,
@@ -111,6 +113,7 @@ pub fn duo() -> System {
         console_core: 2,
         console_share: 25,
         at_end: END_POWER_OFF,
+        on_refusal: END_POWER_OFF,
     }
 }
 

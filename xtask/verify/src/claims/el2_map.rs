@@ -95,8 +95,8 @@ fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     if context.cores[core] == context.manifest().console_core {
         let uart = paged(context.board().console.regs);
         list.push(Mapping::device(uart, "the console's UART"));
-        for page in context.board().power_off_pages() {
-            list.push(Mapping::device(page, "the power-off register"));
+        for page in context.board().running_pages() {
+            list.push(Mapping::device(page, "a register that ends the machine"));
         }
     }
     list

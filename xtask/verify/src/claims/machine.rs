@@ -1,13 +1,13 @@
 //! The plan demands the machine that the board's file describes, and the console's core is the
 //! manifest's.
 
-use plan::{END_POWER_OFF, END_WAIT, Midr, START_PSCI, START_SPIN_TABLE, Write};
+use plan::{END_POWER_OFF, END_RESET, END_WAIT, Midr, START_PSCI, START_SPIN_TABLE, Write, writes};
 
 use super::Context;
 use crate::board::Start;
 use crate::finding::{Claim, Findings};
 use crate::image::FILLED;
-use crate::manifest::{AtEnd, Class};
+use crate::manifest::{Class, MachineEnd};
 use crate::ranges::merged;
 
 /// Checks header and machine.
@@ -45,17 +45,7 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         let what = format!("core types are {:x?}, the board has {must:x?}", context.image.midrs);
         findings.add(Claim::Machine, "Machine::midrs", &["EL2"], what);
     }
-    let must = board.power_off.iter();
-    let must: Vec<Write> = must
-        .map(|write| Write { address: write.address, value: write.value, reserved: 0 })
-        .collect();
-    if context.image.off != must {
-        let what = format!(
-            "the machine is switched off by {:x?}, the board says {must:x?}",
-            context.image.off
-        );
-        findings.add(Claim::Machine, "Machine::off", &["EL2"], what);
-    }
+    check_writes(context, findings);
     let must = merged(&board.reclaimed);
     if context.image.reclaimed != must {
         let what = format!(
@@ -65,17 +55,20 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         findings.add(Claim::Machine, "Machine::reclaimed", &["EL2"], what);
     }
 
-    let at_end = match context.manifest().at_end {
-        AtEnd::PowerOff => END_POWER_OFF,
-        AtEnd::Wait => END_WAIT,
-    };
-    findings.expect(Claim::Machine, "Header", &["EL2"], "at_end", header.at_end, at_end);
-    let share = context.manifest().console_share;
-    for (what, found, must) in
-        [("console_share", header.console_share, share), ("a reserved word", header.reserved, 0)]
-    {
+    for (what, found, must) in [
+        ("at_end", header.at_end, context.manifest().at_end),
+        ("on_refusal", header.on_refusal, context.manifest().on_refusal),
+    ] {
+        let must = match must {
+            MachineEnd::PowerOff => END_POWER_OFF,
+            MachineEnd::Wait => END_WAIT,
+            MachineEnd::Reset => END_RESET,
+        };
         findings.expect(Claim::Machine, "Header", &["EL2"], what, found, must);
     }
+    let share = context.manifest().console_share;
+    let what = "console_share";
+    findings.expect(Claim::Machine, "Header", &["EL2"], what, header.console_share, share);
     let console = context.core_index(context.manifest().console_core);
     let what = "console_core";
     findings.expect(Claim::Cores, "Header", &["EL2"], what, header.console_core as usize, console);
@@ -90,6 +83,35 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
             findings.add(Claim::Cores, context.core_name(console), &[context.name(p)], what);
         }
     }
+}
+
+/// Checks the board's register writes: they are what its file says, and none is to RAM.
+fn check_writes(context: &Context<'_>, findings: &mut Findings) {
+    let (machine, board) = (&context.image.header.machine, context.board());
+    for ((key, found), must) in writes::KEYS.iter().zip(&context.image.writes).zip(board.writes()) {
+        let must: Vec<Write> = must
+            .iter()
+            .map(|write| Write { address: write.address, value: write.value, reserved: 0 })
+            .collect();
+        let place = format!("Machine::writes: {key}");
+        if *found != must {
+            let what = format!("EL2 writes {found:x?}, the board says {must:x?}");
+            findings.add(Claim::Machine, &place, &["EL2"], what);
+        }
+        let in_ram = |write: &&Write| {
+            board.ram.iter().any(|ram| write.address.wrapping_sub(ram.base) < ram.size)
+        };
+        if let Some(write) = found.iter().find(in_ram) {
+            let what = format!("{:#x} is RAM, not a register", write.address);
+            findings.add(Claim::Machine, &place, &["EL2"], what);
+        }
+    }
+    let found = String::from_utf8_lossy(&machine.quiesced).into_owned();
+    let must = format!("{:\0<1$}", board.quiesce.compatible, machine.quiesced.len());
+    findings.expect(Claim::Machine, "Machine", &["EL2"], "quiesced", found, must);
+    let period = board.watchdog.period.0;
+    let what = "watchdog_period";
+    findings.expect(Claim::Machine, "Machine", &["EL2"], what, machine.watchdog_period, period);
 }
 
 /// Checks that EL2's bytes are its executable's, except the words that the packer fills in.

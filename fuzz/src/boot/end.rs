@@ -18,6 +18,6 @@ pub static HVC: AtomicBool = AtomicBool::new(false);
 pub struct Refused(pub Vec<u8>);
 
 /// Ends boot with `line`.
-pub fn power_off_with(line: &mut LineBuffer) -> ! {
+pub fn refused(line: &mut LineBuffer) -> ! {
     resume_unwind(Box::new(Refused(line.as_bytes().to_vec())))
 }
