@@ -85,6 +85,40 @@ pub const CASES: &[Case] = &[
         },
         ..LEFT
     },
+    // The Non-secure view of the GIC, with a loader's traces in it.
+    Case { name: "boot/secure", machine: SECURE, ..DUO },
+    Case {
+        name: "boot/secure-gicv2",
+        machine: Machine {
+            gic: Some(2),
+            loader: Some(&Loader { leaves: &[Registers, Gicv2], tree: &[] }),
+            ..SECURE
+        },
+        ..DUO
+    },
+    // Firmware keeps SGIs 8 to 15, as it usually does, and other machines' interrupts.
+    Case { name: "boot/secure-kept", machine: Machine { kept: Some(0xff00), ..SECURE }, ..DUO },
+    Case {
+        name: "boot/secure-kept-gicv2",
+        machine: Machine { gic: Some(2), kept: Some(0xff00), ..SECURE },
+        ..DUO
+    },
+    Case {
+        name: "refusal/secure-sgi",
+        machine: Machine { kept: Some(1 << 1), ..SECURE },
+        expect: Expect::Refused(&[
+            "GIC: the plan needs INTID 1, firmware keeps it for the Secure world",
+        ]),
+        ..REFUSAL
+    },
+    Case {
+        name: "refusal/secure-timer-gicv2",
+        machine: Machine { gic: Some(2), kept: Some(1 << 27), ..SECURE },
+        expect: Expect::Refused(&[
+            "GIC: the plan needs INTID 27, firmware keeps it for the Secure world",
+        ]),
+        ..REFUSAL
+    },
     Case {
         name: "boot/other-names",
         machine: behind(&Loader {
@@ -244,6 +278,10 @@ const LEFT: Case = Case {
 
 const AT_EL1: Expect =
     Expect::Refused(&["exception level: the plan needs EL2, the loader entered at EL1"]);
+
+/// QEMU's machine with Security Extensions, and the tests' firmware at EL3.
+const SECURE: Machine =
+    Machine { kept: Some(0), ..behind(&Loader { leaves: &[Registers], tree: &[] }) };
 
 /// QEMU's machine with the tests' loader in front of the image.
 const fn behind(loader: &'static Loader) -> Machine {

@@ -60,6 +60,9 @@ pub struct Machine {
     pub loader: Option<&'static Loader>,
     /// The exception level at which the image is entered, if it is not EL2.
     pub entry: Option<Entry>,
+    /// The tests' own firmware at EL3 starts the loader, on a machine with Security Extensions. It
+    /// keeps these private interrupts, one bit each, for the Secure world.
+    pub kept: Option<u32>,
 }
 
 /// An exception level.
@@ -248,6 +251,7 @@ const DEFAULT: Machine = Machine {
     is_busy: false,
     loader: None,
     entry: None,
+    kept: None,
 };
 
 /// QEMU's machine with a GICv2, and an EL2 for it.

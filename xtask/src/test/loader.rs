@@ -40,6 +40,22 @@ pub fn in_front(elf: &[u8], loader: &Loader, image: &[u8], tree: &[u8]) -> Resul
     Ok(bytes)
 }
 
+/// Returns the tests' firmware (an ELF file) for a GIC of this version, which keeps the private
+/// interrupts `kept` and starts the boot core at `image`.
+///
+/// # Errors
+/// If the ELF file is not such firmware.
+pub fn firmware(elf: &[u8], gic: u32, kept: u32, image: u32) -> Result<Vec<u8>> {
+    let file = object::File::parse(elf).context("the firmware is not an ELF file")?;
+    let text = file.section_by_name(".text").context("the firmware has no code")?;
+    let mut bytes = text.data()?.to_vec();
+    ensure!(bytes.get(4..16) == Some(&[0; 12]), "the firmware has no room for its words");
+    for (at, word) in [(4, gic), (8, !kept), (12, image)] {
+        bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(bytes)
+}
+
 fn put(bytes: &mut [u8], at: usize, value: u64) {
     bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }

@@ -38,12 +38,17 @@ struct Job {
     other: Option<PathBuf>,
     /// The tests' boot loader, an ELF file, if the case has one in front of the image.
     loader: Option<PathBuf>,
+    /// The tests' firmware, an ELF file, if the case has it at EL3.
+    firmware: Option<PathBuf>,
 }
 
 /// The word that starts the board's watchdog.
 const WATCHDOG: &str = "bulkhead.watchdog=1";
-/// Package of the tests' boot loader.
+/// Packages of the tests' boot loader and of their firmware.
 const LOADER: &str = "loader";
+const FIRMWARE: &str = "firmware";
+/// Where the firmware finds the loader with the image.
+const AT: u32 = 0x4200_0000;
 
 /// Runs `cases`, at most `parallel` at a time, and records each in `tally`.
 ///
@@ -80,7 +85,8 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
             false => None,
         };
         let loader = case.machine.loader.map(|_| builder.program(LOADER)).transpose()?;
-        jobs.push_back(Job { loader, case: *case, system, image: first, other });
+        let firmware = case.machine.kept.map(|_| builder.program(FIRMWARE)).transpose()?;
+        jobs.push_back(Job { loader, firmware, case: *case, system, image: first, other });
     }
     Ok(jobs)
 }
@@ -165,6 +171,7 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
         is_busy,
         loader,
         entry,
+        kept,
     } = job.case.machine;
     // The load ends with the run, which has a time limit.
     let _load = is_busy.then(Load::start);
@@ -206,7 +213,7 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
             "virtio-blk-device,drive=disk,bus=virtio-mmio-bus.0".to_string(),
         ]);
     }
-    let options = qemu::Options {
+    let mut options = qemu::Options {
         icount,
         cores,
         memory: memory.map(String::from),
@@ -244,6 +251,9 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
         (Some(elf), Some(loader)) => &behind_loader(job, elf, loader, &machine, &options)?,
         _ => image,
     };
+    if let (Some(elf), Some(kept)) = (&job.firmware, kept) {
+        options.extra.extend(at_el3(job, elf, kept, image)?);
+    }
     let outcome = qemu::run(&machine, image, &options, false, watch, &mut |_| Ok(()))?;
     let text = format!(
         "$ {}\n{}\n{}\n",
@@ -312,6 +322,17 @@ fn behind_loader(
     let path = file(&job.case, "loaded.img");
     workspace::write(&path, &bytes)?;
     Ok(path)
+}
+
+/// Writes the file with the tests' firmware, and returns QEMU's arguments that start the loader
+/// with it.
+fn at_el3(job: &Job, elf: &Path, kept: u32, image: &Path) -> Result<[String; 6]> {
+    let elf = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let path = file(&job.case, "bios");
+    workspace::write(&path, &loader::firmware(&elf, job.system.board.gic.version, kept, AT)?)?;
+    let load = format!("loader,file={},addr={AT:#x},force-raw=on", image.display());
+    let path = path.display().to_string();
+    Ok(["-machine", "secure=on", "-bios", &path, "-device", &load].map(String::from))
 }
 
 /// Returns all input of a case.

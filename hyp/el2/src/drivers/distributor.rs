@@ -2,6 +2,7 @@
 //! cores use them at once. They use only registers in which a write cannot change another
 //! interrupt's bits: set and clear registers, whole `IROUTER`s, single bytes of `ITARGETSR`.
 
+use console::LineBuffer;
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
@@ -87,6 +88,22 @@ impl Distributor {
         for register in self.icfgr.iter().skip(2 * word).take(2) {
             register.set(0);
         }
+    }
+
+    /// Checks that the interrupts `mask` of `word` can be enabled, and leaves them disabled.
+    /// Firmware may have left one to the Secure world: then its bits ignore writes (IHI 0048,
+    /// 4.3.5; IHI 0069, 12.9.9), and this returns the refusal.
+    pub fn check_enable(&self, word: usize, mask: u32) -> Option<LineBuffer> {
+        self.write(Bank::SetEnable, word, mask);
+        let kept = mask & !self.read(Bank::SetEnable, word);
+        self.write(Bank::ClearEnable, word, mask);
+        (kept != 0).then(|| {
+            let mut line = LineBuffer::default();
+            line.str("GIC: the plan needs INTID ");
+            line.dec(32 * word as u64 + u64::from(kept.trailing_zeros()));
+            line.str(", firmware keeps it for the Secure world");
+            line
+        })
     }
 
     /// Makes SPI `intid` edge-triggered at boot.

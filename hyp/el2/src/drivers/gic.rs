@@ -15,16 +15,20 @@ use super::distributor::Distributor;
 use crate::arch::timer;
 use crate::state::percpu::VgicBackend;
 
-/// The physical SGI of doorbells and of requests between siblings.
-pub const DOORBELL: u32 = 8;
+/// The physical SGI of doorbells and of requests between siblings. Firmware usually leaves SGIs 0
+/// to 7 to the Non-secure world and keeps the others (IHI 0048, 2.2.1).
+pub const DOORBELL: u32 = 0;
 /// The physical SGI of control: start, stop, console.
-pub const CONTROL: u32 = 9;
+pub const CONTROL: u32 = 1;
 /// The maintenance interrupt (Server Base System Architecture, PPI assignments).
 pub const MAINTENANCE: u32 = 25;
 /// First of the special INTIDs, which are not interrupts (IHI 0069, 2.2.1; IHI 0048, 3.2.5).
 pub const SPECIAL: u32 = 1020;
 /// The private interrupts that EL2 keeps, one bit each.
 pub const OWN: u32 = 1 << DOORBELL | 1 << CONTROL | 1 << MAINTENANCE | 1 << timer::INTID;
+
+/// The private interrupts that EL2 needs: its own and the guest's timers, virtual and physical.
+pub const NEEDED: u32 = OWN | 1 << 27 | 1 << 30;
 
 /// Operations that EL2 needs of an interrupt controller. Defaults are for operations that one of
 /// the two versions does not have.
@@ -53,7 +57,7 @@ pub trait GicDriver {
     /// Routes SPI `intid` at boot. Returns why EL2 cannot enable it, if it cannot.
     fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Option<LineBuffer> {
         Self::route(gicd, intid, mpidr);
-        None
+        gicd.check_enable(intid as usize / 32, 1 << (intid % 32))
     }
 
     /// Waits until writes that disabled interrupts have taken effect in the registers at `private`,

@@ -6,7 +6,7 @@
 //! view of one without: `GICD_CTLR` = 1 enables the group that this world has, and so does
 //! `GICC_CTLR` = 0x201, with EOImode (section 4.4.1). In the only view, EL2 sets all interrupts to
 //! Group 0. In the Non-secure view such writes are ignored, and EL2 cannot enable an interrupt that
-//! firmware left to the Secure world; [`check_enable`] checks for that.
+//! firmware left to the Secure world; [`Distributor::check_enable`] checks for that.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -19,14 +19,12 @@ use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use vgic::{Bank, ListRegisters, Vcpu};
 
 use super::distributor::{Distributor, distributor};
-use super::gic::{GicDriver, OWN};
+use super::gic::{GicDriver, NEEDED, OWN};
 use crate::state::percpu::VgicBackend;
 
 /// `GICC_CTLR`: this world's group (bit 0), and EOImode: ending an interrupt only drops its
 /// priority (bit 9), which hardware-linked list registers need.
 const GICC_CTLR: u32 = 0x201;
-/// The guest's timers, which EL2 enables for it: virtual and physical.
-const TIMERS: u32 = 1 << 27 | 1 << 30;
 
 register_structs! {
     /// The CPU interface (IHI 0048, 4.4).
@@ -89,21 +87,6 @@ fn gich() -> &'static Gich {
 /// its Aff0.
 const fn target(mpidr: u64) -> u8 {
     1 << (mpidr & 7)
-}
-
-/// Checks that interrupt `intid` can be enabled. Firmware may have left it to the Secure world:
-/// then its bits ignore writes (IHI 0048, 4.3.5), and this returns the refusal.
-fn check_enable(gicd: &Distributor, intid: u32) -> Option<LineBuffer> {
-    let (word, bit) = (intid as usize / 32, 1 << (intid % 32));
-    gicd.write(Bank::SetEnable, word, bit);
-    let is_enabled = gicd.read(Bank::SetEnable, word) & bit != 0;
-    gicd.write(Bank::ClearEnable, word, bit);
-    (!is_enabled).then(|| {
-        let mut line = LineBuffer::default();
-        line.str("GIC: the plan needs INTID ").dec(intid.into());
-        line.str(", firmware keeps it in Group 0");
-        line
-    })
 }
 
 /// Returns the value of `GICH_LR<n>` for an entry (IHI 0048, 5.3.10). Its highest four bits are HW,
@@ -199,8 +182,7 @@ impl GicDriver for Gicv2 {
             line.str(", the machine at ").hex(found.into());
             return Some(line);
         }
-        let mut needed = (0..32).filter(|intid| (OWN | TIMERS) >> intid & 1 != 0);
-        needed.find_map(|intid| check_enable(gicd, intid))
+        gicd.check_enable(0, NEEDED)
     }
 
     /// Reads `GICH_VTR.ListRegs`.
@@ -222,11 +204,6 @@ impl GicDriver for Gicv2 {
         if let Some(register) = gicd.itargetsr.get(intid as usize) {
             register.set(target(mpidr));
         }
-    }
-
-    fn plan_route(gicd: &Distributor, intid: u32, mpidr: u64) -> Option<LineBuffer> {
-        Self::route(gicd, intid, mpidr);
-        check_enable(gicd, intid)
     }
 
     /// The distributor shows each core its own word 0.

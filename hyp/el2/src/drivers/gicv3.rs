@@ -18,7 +18,7 @@ use trap::Common;
 use vgic::{Bank, ListRegisters, Vcpu, control};
 
 use super::distributor::{Distributor, distributor};
-use super::gic::{GicDriver, OWN, SPECIAL};
+use super::gic::{GicDriver, NEEDED, OWN, SPECIAL};
 use crate::arch::gic_registers;
 use crate::state::percpu::VgicBackend;
 
@@ -122,11 +122,12 @@ impl GicDriver for Gicv3 {
         // redistributors cannot switch them off again (IHI 0069, GICR_CTLR).
         let frame = distributor(row.gicr);
         frame.ctlr.set(0);
-        (frame.ctlr.get() & ENABLE_LPIS != 0).then(|| {
+        if frame.ctlr.get() & ENABLE_LPIS != 0 {
             line.str("redistributor: the loader has switched LPIs of core ").hex(row.mpidr);
             line.str(" on, the plan needs them off and they stay on");
-            line
-        })
+            return Some(line);
+        }
+        distributor(row.gicr + SGI_FRAME).check_enable(0, NEEDED)
     }
 
     /// Switches the system register interface on first, without which EL2 could not read
