@@ -57,6 +57,26 @@ const PLACED: &[Placed] = &[
         &["the size of EL2's region is 0x12000, must be 0x13000"],
     ),
     (
+        "the crash records are too few",
+        |places, _| places.records.size -= PAGE,
+        &["Header::records", "the size of EL2's region is 0x1000, must be 0x2000"],
+    ),
+    (
+        "the crash records are in a partition's memory",
+        |places, _| places.records.base = places.memory[0][1].base,
+        &["EL2's crash records", "memory of alpha"],
+    ),
+    (
+        "the crash records are in channel pages",
+        |places, _| places.records.base = places.regions[0][0].base,
+        &["EL2's crash records", "pages of channel both, alpha/0 to beta/0"],
+    ),
+    (
+        "the crash records are in the region that boot clears",
+        |places, _| places.records.base = places.shared.base,
+        &["EL2's shared region and EL2's crash records"],
+    ),
+    (
         "memory is outside RAM",
         |places, _| places.memory[1][0].base = 0x8000_0000,
         &["memory of beta is outside the board's RAM"],

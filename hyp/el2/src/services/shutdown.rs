@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire};
 use ::console::LineBuffer;
 use abi::state;
 
-use super::console;
+use super::{console, record};
 use crate::arch::cache;
 use crate::boot::power_off;
 use crate::state::percpu::PerCpu;
@@ -27,6 +27,9 @@ pub fn leave(cpu: &PerCpu) {
 /// stopped, so no guest waits.
 pub fn shut_down(cpu: &mut PerCpu) -> ! {
     console::flush(cpu);
+    while record::tell(cpu, true) {
+        console::flush(cpu);
+    }
     console::print_line(cpu, &last_line(cpu));
     console::flush(cpu);
     if cpu.plan.header.at_end == plan::END_POWER_OFF {

@@ -16,14 +16,16 @@ pub enum Deadline {
     Restart,
     /// The partition's watchdog, on each core that has set it.
     Watchdog,
+    /// The rest of a crash record's dump, which the console had no room for.
+    Record,
 }
 
 /// One tick per [`Deadline`].
-pub struct Deadlines([u64; 5]);
+pub struct Deadlines([u64; 6]);
 
 impl Deadlines {
     /// No deadline is set.
-    pub const NONE: Self = Self([timer::NEVER; 5]);
+    pub const NONE: Self = Self([timer::NEVER; 6]);
 
     /// Sets `which` to tick `at`; [`timer::NEVER`] clears it. It takes effect with [`Self::arm`].
     pub fn set(&mut self, which: Deadline, at: u64) {
@@ -42,7 +44,7 @@ impl Deadlines {
 
     /// Arms EL2's timer for the earliest.
     pub fn arm(&self) {
-        let [a, b, c, d, e] = self.0;
-        timer::arm(a.min(b).min(c).min(d.min(e)));
+        let [a, b, c, d, e, f] = self.0;
+        timer::arm(a.min(b).min(c).min(d.min(e).min(f)));
     }
 }

@@ -4,12 +4,12 @@
 use core::sync::atomic::Ordering::AcqRel;
 
 use super::irq;
-use crate::arch::{el1_context, unreachable_state};
+use crate::arch::el1_context;
 use crate::boot::leftovers;
 use crate::drivers::distributor::distributor;
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::services::load::{self, Progress};
-use crate::services::{console, doorbell, vgic, watchdog};
+use crate::services::{console, doorbell, record, vgic, watchdog};
 use crate::state::next::{Next, Until};
 use crate::state::percpu::{PerCpu, VgicBackend};
 use crate::state::plan_view::PlanView;
@@ -42,13 +42,15 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
         let mut line = LineBuffer::default();
         line.str(STARTED);
         console::print_line(cpu, &line);
+        record::say_kept(cpu);
     }
     el1_context::init(row);
     if row.vcpu == 0 {
         watchdog::start(cpu);
+        record::tell(cpu, false);
+        cpu.deadlines.arm();
     }
-    irq::follow(cpu, Next::Idle(Until::Started));
-    unreachable_state()
+    irq::run(cpu, Next::Idle(Until::Started))
 }
 
 /// Waits until every core is here: guests run only after all are loaded and the interrupt
