@@ -190,7 +190,7 @@ fn line(record: &Record, index: usize) -> Option<LineBuffer> {
 /// Prints how many records of an earlier run there are, if any. The cores of their partitions print
 /// the records.
 pub fn say_kept(cpu: &PerCpu) {
-    let kept = cpu.shared.global.records.untold.load(Acquire).count_ones();
+    let kept = cpu.shared.global.records.kept.load(Relaxed);
     if kept != 0 {
         let mut line = LineBuffer::default();
         line.dec(kept.into()).str(" crash records of an earlier run");

@@ -6,7 +6,7 @@ use core::array;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 use plan::{RECORDS_SIZE, Range};
-use record::{Record, SIZE, SLOTS, WORDS, slot};
+use record::{MAGIC, Record, SIZE, SLOTS, WORDS, slot, word};
 
 use crate::arch::{cache, crc32c::crc32c};
 
@@ -23,6 +23,8 @@ const _: () = assert!(SLOTS as u64 * SIZE <= RECORDS_SIZE);
 pub struct Known {
     /// Number of the next record.
     pub next: AtomicU64,
+    /// Records of an earlier run that boot found.
+    pub kept: AtomicU32,
     /// The slots whose records are not on the console yet, one bit each.
     pub untold: AtomicU32,
 }
@@ -43,7 +45,8 @@ impl Records {
     }
 
     fn read_slot(&self, slot: usize) -> Option<Record> {
-        let words = self.0.get(slot)?;
+        // Most slots are empty at boot.
+        let words = self.0.get(slot).filter(|words| words[word::MAGIC].load(Relaxed) == MAGIC)?;
         Record::check(array::from_fn(|index| words[index].load(Relaxed)), crc32c)
     }
 
@@ -68,6 +71,7 @@ impl Records {
                 && record.plan() == plan
                 && slot(record.number()) == at
             {
+                known.kept.fetch_add(1, Relaxed);
                 known.untold.fetch_or(1 << at, Relaxed);
                 known.next.fetch_max(record.number().saturating_add(1), Relaxed);
             }
