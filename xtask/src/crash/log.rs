@@ -81,6 +81,12 @@ impl Log {
         log
     }
 
+    /// Returns whether there is a record, whole or not.
+    #[must_use]
+    pub fn is_worth_decoding(&self) -> bool {
+        !self.records.is_empty() || !self.problems.is_empty()
+    }
+
     /// Takes a record that gets no more lines.
     fn close(&mut self, number: u64, open: Option<Open>) {
         let Some(open) = open else {

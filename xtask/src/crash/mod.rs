@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use runner::build::Builder;
 use runner::ui;
 
-use log::Log;
+pub use log::Log;
 pub use names::Names;
 
 /// What to decode.
@@ -39,8 +39,11 @@ pub struct Options {
 pub fn command(options: &Options) -> Result<bool> {
     let bytes = read(&options.log)?;
     let log = Log::read(&bytes);
-    let shown = options.log.display();
-    if log.records.is_empty() && log.problems.is_empty() {
+    let shown = match options.log.to_str() {
+        Some("-") => "standard input".to_string(),
+        _ => options.log.display().to_string(),
+    };
+    if !log.is_worth_decoding() {
         match log.indented {
             Some(line) => bail!(
                 "{shown}, line {line}: `bulkhead: record` is not at the start of the line: remove \

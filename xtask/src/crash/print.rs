@@ -87,7 +87,11 @@ fn places(text: &mut String, record: &Record, names: &Names) -> std::fmt::Result
     if pc != elr {
         show("now", pc, 0)?;
     }
-    show("lr", record.get(word::X0 + 30), 4)?;
+    // In a function without a frame the caller is only in x30.
+    let link = record.get(word::X0 + 30);
+    if record.trace().first() != Some(&link) {
+        show("lr", link, 4)?;
+    }
     for &address in record.trace() {
         show("from", address, 4)?;
     }

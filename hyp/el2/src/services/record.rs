@@ -187,13 +187,20 @@ fn line(record: &Record, index: usize) -> Option<LineBuffer> {
     Some(line)
 }
 
-/// Prints how many records of an earlier run there are, if any. The cores of their partitions print
-/// the records.
-pub fn say_kept(cpu: &PerCpu) {
+/// Prints how many records of an earlier run there are, if any, on the plan's first core, and those
+/// of this partition on the core of its vCPU 0.
+pub fn tell_kept(cpu: &mut PerCpu) {
     let kept = cpu.shared.global.records.kept.load(Relaxed);
-    if kept != 0 {
+    if kept == 0 {
+        return;
+    }
+    if cpu.index == 0 {
         let mut line = LineBuffer::default();
         line.dec(kept.into()).str(" crash records of an earlier run");
         console::print_line(cpu, &line);
+    }
+    if cpu.row.vcpu == 0 {
+        tell(cpu, false);
+        cpu.deadlines.arm();
     }
 }

@@ -45,8 +45,7 @@ impl Records {
     }
 
     fn read_slot(&self, slot: usize) -> Option<Record> {
-        // Most slots are empty at boot.
-        let words = self.0.get(slot).filter(|words| words[word::MAGIC].load(Relaxed) == MAGIC)?;
+        let words = self.0.get(slot)?;
         Record::check(array::from_fn(|index| words[index].load(Relaxed)), crc32c)
     }
 
@@ -66,8 +65,10 @@ impl Records {
     /// goes on after them. Records of another image are overwritten: its plan may mean another
     /// partition, and other memory, by the same number.
     pub fn recover(&self, known: &Known, plan: u32) {
-        for at in 0..SLOTS {
-            if let Some(record) = self.read_slot(at)
+        for (at, words) in self.0.iter().enumerate() {
+            // Most slots are empty.
+            if words[word::MAGIC].load(Relaxed) == MAGIC
+                && let Some(record) = self.read_slot(at)
                 && record.plan() == plan
                 && slot(record.number()) == at
             {

@@ -228,6 +228,13 @@ fn on_timer(cpu: &mut PerCpu) -> Next {
         cpu.count(Reason::Console);
         return drain(cpu);
     }
+    other_deadlines(cpu, now)
+}
+
+/// Does the rest of [`on_timer`]. It is a separate function so that draining saves no registers for
+/// it.
+#[inline(never)]
+fn other_deadlines(cpu: &mut PerCpu, now: u64) -> Next {
     cpu.count(Reason::Deferred);
     if cpu.deadlines.is_due(Deadline::Record, now) {
         record::tell(cpu, false);

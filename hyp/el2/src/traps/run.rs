@@ -42,14 +42,12 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
         let mut line = LineBuffer::default();
         line.str(STARTED);
         console::print_line(cpu, &line);
-        record::say_kept(cpu);
     }
     el1_context::init(row);
     if row.vcpu == 0 {
         watchdog::start(cpu);
-        record::tell(cpu, false);
-        cpu.deadlines.arm();
     }
+    record::tell_kept(cpu);
     irq::run(cpu, Next::Idle(Until::Started))
 }
 
