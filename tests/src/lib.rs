@@ -56,8 +56,8 @@ pub struct Machine {
     pub append: Option<&'static str>,
     /// Keeps every core of the host busy during the run.
     pub is_busy: bool,
-    /// RAM is a file, and a second run finds it as the first run left it, as after a warm reset. The
-    /// second run is judged.
+    /// RAM is a file, and a second run finds it as the first run left it, as after a warm reset.
+    /// The second run is judged.
     pub keeps_memory: bool,
     /// The tests' own boot loader, in front of the image.
     pub loader: Option<&'static Loader>,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Crash records: what EL2 keeps of a partition's life that ended by a fault, a reset or a watchdog.
+//! Crash records: what EL2 keeps of a partition's life that ended by a fault, a reset or a
+//! watchdog.
 //!
 //! A record is [`WORDS`] words of 64 bits, little-endian in memory ([`word`] names them). EL2 keeps
 //! the last [`SLOTS`] in a ring that boot does not clear ([`slot`]), so a reader cannot trust a

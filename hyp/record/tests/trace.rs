@@ -118,7 +118,9 @@ proptest! {
     /// Tables and frames of any contents, everywhere: the walk ends after a bounded number of
     /// reads.
     #[test]
-    fn hostile_memory_is_bounded(sctlr: u64, tcr: u64, ttbr: [u64; 2], frame: u64, words: Vec<u64>) {
+    fn hostile_memory_is_bounded(
+        sctlr: u64, tcr: u64, ttbr: [u64; 2], frame: u64, words: Vec<u64>,
+    ) {
         let mut reads = 0;
         let mut trace = [0; FRAMES];
         let stage1 = Stage1 { sctlr, tcr, ttbr };

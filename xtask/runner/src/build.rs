@@ -22,8 +22,8 @@ pub const HYPERVISOR: &str = "bulkhead-el2";
 pub const FLAVOURS: [(u32, Option<&str>, &str); 2] =
     [(3, None, HYPERVISOR), (2, Some("gicv2"), "bulkhead-el2-gicv2")];
 
-/// The guests whose instructions `cargo xtask bench` counts. All others keep frame pointers, for the
-/// stack traces of crash records.
+/// The guests whose instructions `cargo xtask bench` counts. All others keep frame pointers, for
+/// the stack traces of crash records.
 const MEASURED: [&str; 2] = ["bench", "relay"];
 
 /// Builds bare-metal programs and fetches files from Debian, each once.

@@ -19,7 +19,7 @@ const LIBRARY: &str = "/rustc/";
 /// A program's symbols.
 enum Symbols {
     /// An ELF file: functions, files and lines as far as it has debug information.
-    Elf(Loader),
+    Elf(Box<Loader>),
     /// `System.map`: names by address.
     Map(BTreeMap<u64, String>),
 }
@@ -68,7 +68,7 @@ impl Names {
             let symbols = match file {
                 Some((_, file)) => Some(Symbols::read(file)?),
                 // A kernel without symbols is named by its addresses.
-                None => Loader::new(&partition.image.file).ok().map(Symbols::Elf),
+                None => Loader::new(&partition.image.file).ok().map(Box::new).map(Symbols::Elf),
             };
             partitions.push(Partition { name: partition.name.clone(), symbols });
         }
@@ -77,7 +77,7 @@ impl Names {
             system: system.name.clone(),
             plan: header.crc,
             partitions,
-            el2: Loader::new(el2).ok().map(Symbols::Elf),
+            el2: Loader::new(el2).ok().map(Box::new).map(Symbols::Elf),
             el2_base: header.el2_base,
         })
     }
@@ -126,7 +126,7 @@ impl Symbols {
             std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         if bytes.starts_with(b"\x7fELF") {
             return match Loader::new(file) {
-                Ok(loader) => Ok(Self::Elf(loader)),
+                Ok(loader) => Ok(Self::Elf(Box::new(loader))),
                 Err(error) => bail!("{}: cannot read its symbols: {error}", file.display()),
             };
         }
@@ -158,7 +158,8 @@ impl Symbols {
                 found.map(|(at, name)| offset(name, address - at)).into_iter().collect()
             }
             Self::Elf(loader) => {
-                // Functions of the standard library are left out where they are inlined into others.
+                // Functions of the standard library are left out where they are inlined into
+                // others.
                 let mut found = Vec::new();
                 let mut library = Vec::new();
                 if let Ok(mut frames) = loader.find_frames(address) {
