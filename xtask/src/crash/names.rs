@@ -88,12 +88,6 @@ impl Names {
         self.partitions.get(usize::from(index)).map(|partition| partition.name.as_str())
     }
 
-    /// Whether there are symbols for a partition.
-    #[must_use]
-    pub fn has_symbols(&self, index: u8) -> bool {
-        self.partitions.get(usize::from(index)).is_some_and(|p| p.symbols.is_some())
-    }
-
     /// Returns the functions that have the code at an address of a partition, the innermost first,
     /// each with its file and line if they are known.
     #[must_use]

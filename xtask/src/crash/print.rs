@@ -74,9 +74,11 @@ fn places(text: &mut String, record: &Record, names: &Names) -> std::fmt::Result
     let is_el2 = cause.is_some_and(Cause::is_el2);
     // A call returns to the instruction after it; its own line is that of the one before.
     let is_call = matches!(cause, Some(Cause::Reset | Cause::Failed));
+    let mut is_named = is_el2;
     let mut show = |word: &str, address: u64, back: u64| {
         let at = address.wrapping_sub(back);
         let found = if is_el2 { names.el2(at) } else { names.guest(partition, at) };
+        is_named |= !found.is_empty();
         let mut found = found.into_iter();
         let first = found.next().unwrap_or_default();
         writeln!(text, "{}", format!("  {word:<4} {address:#018x} {first}").trim_end())?;
@@ -99,7 +101,7 @@ fn places(text: &mut String, record: &Record, names: &Names) -> std::fmt::Result
         let frame = record.get(word::X0 + 29);
         writeln!(text, "  no stack trace: x29 ({frame:#x}) is not the address of a frame")?;
     }
-    if !is_el2 && !names.has_symbols(partition) {
+    if !is_named {
         let name = names.partition(partition).unwrap_or("?");
         writeln!(
             text,

@@ -154,21 +154,23 @@ pub fn tell(cpu: &mut PerCpu, all: bool) -> bool {
         if known.untold.load(Acquire) & bit == 0 {
             continue;
         }
-        if let Some(record) = read(cpu, number) {
-            if !all && u32::from(record.place().partition) != cpu.row.partition {
-                continue;
+        // The core that writes a record here sets the bit anew.
+        let Some(record) = read(cpu, number) else {
+            continue;
+        };
+        if !all && u32::from(record.place().partition) != cpu.row.partition {
+            continue;
+        }
+        if cpu.told.0 != number {
+            cpu.told = (number, 0);
+        }
+        while let Some(line) = line(&record, cpu.told.1) {
+            if !console::print_if_room(cpu, &line) {
+                let at = timer::now() + timer::frequency() / LOOKS_HZ;
+                cpu.deadlines.set(Deadline::Record, at);
+                return true;
             }
-            if cpu.told.0 != number {
-                cpu.told = (number, 0);
-            }
-            while let Some(line) = line(&record, cpu.told.1) {
-                if !console::print_if_room(cpu, &line) {
-                    let at = timer::now() + timer::frequency() / LOOKS_HZ;
-                    cpu.deadlines.set(Deadline::Record, at);
-                    return true;
-                }
-                cpu.told.1 += 1;
-            }
+            cpu.told.1 += 1;
         }
         known.untold.fetch_and(!bit, AcqRel);
     }
