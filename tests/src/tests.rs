@@ -39,7 +39,10 @@ fn every_attack_of_chaos_is_tried() {
     let read = |name| {
         std::fs::read_to_string(root().join("tests/systems").join(name)).expect("a manifest")
     };
-    let manifests = read("storm.toml") + &read("paths.toml") + &read("crash.toml");
+    let manifests = read("storm.toml")
+        + &read("paths.toml")
+        + &read("crash.toml")
+        + &read("restart-silent.toml");
     let mut tried: BTreeSet<_> = cases()
         .iter()
         .filter_map(|case| case.command_line?.1.strip_prefix("attack=")?.split(' ').next())
