@@ -17,8 +17,8 @@ const FAULT: Case = Case {
         "record 2 of chaos: write outside its memory",
         "vCPU 0 on core 3, life 1, ",
         "vCPU 0 on core 3, life 3, ",
-        "chaos::crash::inner (guests/chaos/src/crash.rs:32)",
-        "chaos::crash::outer (guests/chaos/src/crash.rs:26)",
+        "chaos::crash::inner (guests/chaos/src/crash.rs:37)",
+        "chaos::crash::outer (guests/chaos/src/crash.rs:31)",
         "FAR 0x70000000",
     ],
     ..DUO
@@ -61,8 +61,8 @@ pub const CASES: &[Case] = &[
         crash: &[
             "record 2 of chaos: write outside its memory",
             "vCPU 0 on core 2, life 3, ",
-            "chaos::crash::inner (guests/chaos/src/crash.rs:32)",
-            "chaos::crash::outer (guests/chaos/src/crash.rs:26)",
+            "chaos::crash::inner (guests/chaos/src/crash.rs:37)",
+            "chaos::crash::outer (guests/chaos/src/crash.rs:31)",
         ],
         ..FAULT
     },
@@ -93,6 +93,22 @@ pub const CASES: &[Case] = &[
         command_line: Some(("chaos", "attack=spin")),
         wanted: &[COMPLETE, "bulkhead: chaos: missed its watchdog: "],
         crash: &["record 2 of chaos: missed its watchdog", "at   ", "chaos::crash::endless ("],
+        ..FAULT
+    },
+    // The console is full when the partition faults, so the records' lines wait: for room beside
+    // the pair, and for the end of the system.
+    Case {
+        name: "crash/full-console",
+        command_line: Some(("chaos", "attack=deep-fault print=60")),
+        ..FAULT
+    },
+    Case {
+        name: "crash/full-console-at-the-end",
+        system: "tests/systems/crash-alone.toml",
+        expect: Expect::Ends(&[("chaos", "halted")]),
+        restarts: false,
+        wanted: &["bulkhead: chaos: vCPU 0 on core 0 halted: write outside its memory (ESR "],
+        crash: &["record 0 of chaos: write outside its memory", "chaos::crash::inner ("],
         ..FAULT
     },
     KEPT,

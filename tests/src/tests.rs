@@ -52,7 +52,7 @@ fn every_attack_of_chaos_is_tried() {
         manifests
             .split("attack=")
             .skip(1)
-            .filter_map(|rest| rest.split('"').next())
+            .filter_map(|rest| rest.split(['"', ' ']).next())
             .map(String::from),
     );
     let tried: BTreeSet<_> = tried.iter().map(String::as_str).collect();

@@ -59,9 +59,10 @@ pub fn command(
         let log = path.with_extension("log");
         workspace::write(&log, &outcome.bytes)?;
         let gic = gic.map(|version| format!(" --gic {version}")).unwrap_or_default();
+        let here = std::env::current_dir().unwrap_or_default();
         ui::say(format_args!(
             "a partition crashed: `cargo xtask crash {} --system {spec}{gic}` says where",
-            log.display()
+            log.strip_prefix(here).unwrap_or(&log).display()
         ));
     }
     let verdict = judge(&partitions(&system), &outcome);
