@@ -17,7 +17,7 @@ use crate::trace::short;
 const LIBRARY: &str = "/rustc/";
 
 /// A program's symbols.
-enum Symbols {
+pub(super) enum Symbols {
     /// An ELF file: functions, files and lines as far as it has debug information.
     Elf(Box<Loader>),
     /// `System.map`: names by address.
@@ -115,7 +115,7 @@ fn header(image: &[u8]) -> Option<Header> {
 
 impl Symbols {
     /// Reads an ELF file or a `System.map`.
-    fn read(file: &Path) -> Result<Self> {
+    pub(super) fn read(file: &Path) -> Result<Self> {
         let bytes =
             std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         if bytes.starts_with(b"\x7fELF") {
@@ -145,7 +145,8 @@ impl Symbols {
         Ok(Self::Map(map))
     }
 
-    fn at(&self, address: u64) -> Vec<String> {
+    /// Returns the functions at an address, the innermost first.
+    pub(super) fn at(&self, address: u64) -> Vec<String> {
         match self {
             Self::Map(map) => {
                 let found = map.range(..=address).next_back();

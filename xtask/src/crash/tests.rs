@@ -5,6 +5,8 @@ use crc::{CRC_32_ISCSI, Crc};
 use record::{Cause, LINES, PER_LINE, Place, Record, word};
 
 use super::log::Log;
+use super::names::Symbols;
+use super::{Options, command};
 
 fn sealed(number: u64, cause: Cause) -> Record {
     let place = Place { partition: 1, vcpu: 0, core: 2, generation: 3 };
@@ -138,4 +140,52 @@ fn any_bytes_are_read() {
         let log = Log::read(&bytes);
         assert!(log.records.len() <= 1);
     }
+}
+
+/// Returns the error of the command for a log with these bytes.
+fn refused(bytes: &[u8], symbols: &[&str]) -> String {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), bytes).expect("it is writable");
+    let options = Options {
+        log: file.path().to_path_buf(),
+        system: "duo".into(),
+        gic: None,
+        symbols: symbols.iter().map(|word| (*word).to_string()).collect(),
+    };
+    let error = command(&options).expect_err("it is refused").to_string();
+    error.replace(&file.path().display().to_string(), "LOG")
+}
+
+#[test]
+fn bad_input_is_refused() {
+    assert_eq!(
+        refused(b"[chaos] works\n", &[]),
+        "LOG has no crash record: no line starts with `bulkhead: record`"
+    );
+    let timed = lines(&sealed(0, Cause::Fault)).join("\n12:00:01 ");
+    assert_eq!(
+        refused(timed.split_once('\n').expect("lines").1.as_bytes(), &[]),
+        "LOG, line 1: `bulkhead: record` is not at the start of the line: remove what was put in \
+         front of each line, such as a time"
+    );
+    let whole = lines(&sealed(0, Cause::Fault)).join("\n");
+    assert_eq!(refused(whole.as_bytes(), &["linux"]), "--symbols linux: expected PARTITION=FILE");
+}
+
+#[test]
+fn a_system_map_names_addresses() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let text = "ffff800008000000 T _text\nffff800008010000 t $x\nffff800008010000 t panic [m]\n";
+    std::fs::write(file.path(), text).expect("it is writable");
+    let symbols = Symbols::read(file.path()).expect("a map");
+    assert_eq!(symbols.at(0xffff_8000_0801_0000), ["panic"]);
+    assert_eq!(symbols.at(0xffff_8000_0801_0184), ["panic+0x184"]);
+    assert!(symbols.at(0x1000).is_empty());
+    std::fs::write(file.path(), "ffff800008000000 T _text\nhello\n").expect("it is writable");
+    let error = Symbols::read(file.path()).err().expect("no map").to_string();
+    assert!(error.ends_with(
+        ", line 2: neither an ELF file nor a System.map: expected an address, a letter and a name"
+    ));
+    std::fs::write(file.path(), b"\x7fELF but no more").expect("it is writable");
+    assert!(Symbols::read(file.path()).is_err());
 }

@@ -54,6 +54,10 @@ pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
 /// Stops this core's partition, notifies its other cores and its peers, and resets this core's part
 /// of it. `frame` has the registers for the crash record, if there are any.
 pub fn stop_partition(cpu: &mut PerCpu, stop: Stop, frame: Option<&Frame>) {
+    if matches!(stop, Stop::Defect) {
+        // EL2 may have failed while its loading tables were in use.
+        restart::use_tables(cpu.row.ttbr_run);
+    }
     end(cpu, stop, frame);
     // These are done once: if EL2 faults in one of them it comes here again, and the console core
     // still has other partitions' lines to print.
@@ -65,8 +69,7 @@ pub fn stop_partition(cpu: &mut PerCpu, stop: Stop, frame: Option<&Frame>) {
         doorbell::notify_peers(cpu);
         restart::rest(cpu);
     } else if restart::is_final(cpu) {
-        // It was to start again, and peers wait for that. EL2 may have failed while it was loaded.
-        restart::use_tables(cpu.row.ttbr_run);
+        // It was to start again, and peers wait for that.
         doorbell::notify_peers(cpu);
     }
     restart::set_deadline(cpu);
