@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 ///
 /// The design wants 49,152 without options. The demands of real software on console, boot and
 /// interrupt controllers took it beyond that, to 56,192; restart and watchdog added about 4,400,
-/// and crash records 3,676.
-pub const BYTES: u64 = 65_116;
+/// and crash records 3,680.
+pub const BYTES: u64 = 65_120;
 /// Most source lines of the first-party crates linked into EL2, counted over both GICs together.
 ///
 /// The design wants 7,000. Corrections for real software took it to 8,000, of which 163 are a table
-/// for tests; restart and watchdog added 560, and crash records 588.
-pub const LINES: u64 = 9_188;
+/// for tests; restart and watchdog added 560, and crash records 590.
+pub const LINES: u64 = 9_190;
 
 /// The size of the code at EL2.
 pub struct Sizes {
