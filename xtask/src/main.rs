@@ -118,7 +118,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Fuzz every parser: manifests, plans, device trees, syndromes, registers, images
+    /// Fuzz every parser: manifests, plans, device trees, syndromes, registers, images, crash
+    /// records
     Fuzz {
         /// One target: a name from fuzz/fuzz_targets
         target: Option<String>,
