@@ -375,7 +375,7 @@ const DUOS: &[Case] = &[
     Case {
         name: "refusal/other-version",
         damage: Some(Damage::Bit(8, 1)),
-        expect: Expect::Refused(&["plan", "needs one of version 3"]),
+        expect: Expect::Refused(&["plan", "needs one of version 4"]),
         ..REFUSAL
     },
 ];
