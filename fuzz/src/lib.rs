@@ -10,6 +10,7 @@ pub mod esr;
 pub mod manifest;
 pub mod pl011;
 pub mod plan;
+pub mod record;
 pub mod tree;
 pub mod verifier;
 pub mod vgic;
@@ -24,12 +25,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "channel", run: channel::run },
     Target { name: "esr", run: esr::run },
     Target { name: "manifest", run: manifest::run },
     Target { name: "pl011", run: pl011::run },
     Target { name: "plan", run: plan::run },
+    Target { name: "record", run: record::run },
     Target { name: "tree", run: tree::run },
     Target { name: "verifier", run: verifier::run },
     Target { name: "vgic", run: vgic::run },

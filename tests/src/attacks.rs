@@ -149,6 +149,11 @@ pub const CASES: &[Case] = &[
         damage: Some(Damage::Unmapped),
         expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("chaos", "halted")]),
         wanted: &[COMPLETE, "bulkhead: chaos: vCPU 0 on core 3 halted: fault in EL2 (ESR 0x96"],
+        crash: &[
+            "record 0 of chaos: fault in EL2",
+            "Vcpu<H>::reset (hyp/vgic/src/vcpu.rs:",
+            "SP_EL2",
+        ],
         ..DUO
     },
     Case {

@@ -6,12 +6,13 @@
 //! `attack/` a hostile partition next to it, `gic/` a guest's uses of its GIC, `ticks/` many
 //! interrupts of every kind, `stream/` endless numbers on the console, `payload/` programs of third
 //! parties, `linux/` Linux next to it, `typed/` console input, `verdict/` verdicts before the run
-//! ends, `end/` the end of the machine, `restart/` partitions that start again, `rpi4/` the
-//! Raspberry Pi 4's machine, `boot/` a loader other than QEMU, `fast-paths/` EL2 with and without
-//! its fast paths, `refusal/` a machine or an image that EL2 must not start.
+//! ends, `end/` the end of the machine, `restart/` partitions that start again, `crash/` crash
+//! records, `rpi4/` the Raspberry Pi 4's machine, `boot/` a loader other than QEMU, `fast-paths/`
+//! EL2 with and without its fast paths, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod boot;
+mod crash;
 mod end;
 mod fast_paths;
 mod gic;
@@ -56,6 +57,9 @@ pub struct Machine {
     pub append: Option<&'static str>,
     /// Keeps every core of the host busy during the run.
     pub is_busy: bool,
+    /// RAM is a file, and a second run finds it as the first run left it, as after a warm reset.
+    /// The second run is judged.
+    pub keeps_memory: bool,
     /// The tests' own boot loader, in front of the image.
     pub loader: Option<&'static Loader>,
     /// The exception level at which the image is entered, if it is not EL2.
@@ -191,6 +195,8 @@ pub struct Case {
     pub wanted: &'static [&'static str],
     /// Words that must not be in a console line.
     pub unwanted: &'static [&'static str],
+    /// Words of which each must be in what `cargo xtask crash` makes of the console.
+    pub crash: &'static [&'static str],
     /// How many numbers the console must show from 100000 on, each in a separate line, whole and in
     /// order; 0 means that numbers are not checked.
     pub numbers: usize,
@@ -230,6 +236,7 @@ const DUO: Case = Case {
     expect: Expect::Ends(PAIR),
     wanted: &[COMPLETE],
     unwanted: &["bulkhead: refused"],
+    crash: &[],
     numbers: 0,
     order: &[],
     without_fast_paths: false,
@@ -249,6 +256,7 @@ const DEFAULT: Machine = Machine {
     firmware: None,
     append: None,
     is_busy: false,
+    keeps_memory: false,
     loader: None,
     entry: None,
     kept: None,
@@ -382,6 +390,7 @@ pub fn cases() -> Vec<Case> {
     // The longest cases come first: the others then run at the same time.
     let mut cases = linux::CASES.to_vec();
     cases.extend_from_slice(restart::CASES);
+    cases.extend_from_slice(crash::CASES);
     cases.extend_from_slice(ticks::CASES);
     cases.extend_from_slice(fast_paths::CASES);
     cases.extend_from_slice(DUOS);

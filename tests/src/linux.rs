@@ -128,6 +128,12 @@ pub const CASES: &[Case] = &[
             COMPLETE,
         ],
         unwanted: &["bulkhead: refused", "commands: failed"],
+        crash: &[
+            "record 0 of linux: asked for a reset",
+            "record 1 of linux: asked for a reset",
+            "  from 0xffff8000",
+            "no symbols of linux: give its vmlinux or System.map by --symbols linux=FILE",
+        ],
         order: &["bulkhead: linux: starts again", "samples confirmed by control"],
         ..LINUX
     },

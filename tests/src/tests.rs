@@ -39,7 +39,8 @@ fn every_attack_of_chaos_is_tried() {
     let read = |name| {
         std::fs::read_to_string(root().join("tests/systems").join(name)).expect("a manifest")
     };
-    let manifests = ["storm.toml", "paths.toml", "restart-silent.toml"].map(read).concat();
+    let manifests =
+        ["storm.toml", "paths.toml", "crash.toml", "restart-silent.toml"].map(read).concat();
     let mut tried: BTreeSet<_> = cases()
         .iter()
         .filter_map(|case| case.command_line?.1.strip_prefix("attack=")?.split(' ').next())

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod callgraph;
 pub mod check;
+pub mod crash;
 pub mod draw;
 pub mod explain;
 pub mod flash;

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use xtask::setup::{self, Scope};
 use xtask::{
-    bench, callgraph, check, draw, explain, flash, fuzz, image, interface, qemu, schema, silicon,
-    size, test, verify,
+    bench, callgraph, check, crash, draw, explain, flash, fuzz, image, interface, qemu, schema,
+    silicon, size, test, verify,
 };
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
@@ -58,6 +58,8 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Decode the crash records in a console's log: functions, files and lines of the guests
+    Crash(CrashArgs),
     /// Run a system under a checker of what QEMU does not model: caches, TLBs, barriers
     Silicon(SiliconArgs),
     /// Explain a rule of manifests or of `silicon`, with an example that breaks it
@@ -116,7 +118,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Fuzz every parser: manifests, plans, device trees, syndromes, registers, images
+    /// Fuzz every parser: manifests, plans, device trees, syndromes, registers, images, crash
+    /// records
     Fuzz {
         /// One target: a name from fuzz/fuzz_targets
         target: Option<String>,
@@ -195,6 +198,22 @@ impl BoardArgs {
         );
         Ok(format!("{board}/{system}"))
     }
+}
+
+#[derive(Args)]
+struct CrashArgs {
+    /// The console's log; `-`, or no log, is standard input
+    #[arg(value_name = "LOG", default_value = "-", hide_default_value = true)]
+    log: PathBuf,
+    /// The system that ran: a name, BOARD/NAME, or a path to a manifest
+    #[arg(long, default_value = "duo")]
+    system: String,
+    #[command(flatten)]
+    board: BoardArgs,
+    /// The symbols of a partition that has none of its own: a vmlinux, another ELF file or a
+    /// System.map
+    #[arg(long, value_name = "PARTITION=FILE")]
+    symbols: Vec<String>,
 }
 
 #[derive(Args)]
@@ -347,6 +366,15 @@ fn dispatch(command: Command) -> Result<bool> {
             setup::ensure(Scope::Run)?;
             let gic = system.board.gic;
             draw::command(&system.spec()?, gic, output.as_deref()).map(|()| true)
+        }
+        Command::Crash(args) => {
+            setup::ensure(Scope::Run)?;
+            crash::command(&crash::Options {
+                log: args.log,
+                gic: args.board.gic,
+                system: args.board.spec(args.system)?,
+                symbols: args.symbols,
+            })
         }
         Command::Silicon(SiliconArgs { explain: Some(rule), .. }) => {
             silicon::explain_command(&rule).map(|()| true)

@@ -2,7 +2,7 @@
 //! `cargo xtask qemu`: builds a system, runs it on QEMU, shows its console, and ends with one
 //! verdict.
 
-use crate::verify;
+use crate::{crash, verify};
 use anyhow::{Context, Result};
 use runner::build::Builder;
 use runner::linux::Overrides;
@@ -54,6 +54,16 @@ pub fn command(
     }
     if !outcome.stderr.is_empty() {
         eprintln!("{}", outcome.stderr);
+    }
+    if crash::Log::read(&outcome.bytes).is_worth_decoding() {
+        let log = path.with_extension("log");
+        workspace::write(&log, &outcome.bytes)?;
+        let gic = gic.map(|version| format!(" --gic {version}")).unwrap_or_default();
+        let here = std::env::current_dir().unwrap_or_default();
+        ui::say(format_args!(
+            "a partition crashed: `cargo xtask crash {} --system {spec}{gic}` says where",
+            log.strip_prefix(here).unwrap_or(&log).display()
+        ));
     }
     let verdict = judge(&partitions(&system), &outcome);
     ui::say(&verdict);

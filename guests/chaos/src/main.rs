@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod calls;
 mod channels;
+mod crash;
 mod gic;
 mod interrupts;
 mod memory;
@@ -75,6 +76,10 @@ const ATTACKS: &[Attack] = &[
         stray::undefined_no_vector,
         "executes an undefined instruction with its vectors outside",
     ),
+    ("deep-fault", Halted, crash::deep, "writes outside its memory, two calls deep"),
+    ("frames", Halted, crash::frames, "does that with the frame pointer `chain=NAME`"),
+    ("tables", Halted, crash::tables, "uses the translation tables `tables=NAME`"),
+    ("spin", Halted, crash::spin, "loops with every interrupt masked"),
     (
         "reset-code",
         Survives,

@@ -9,7 +9,7 @@ use rt::mmu::{self, Kind};
 use crate::{format, number};
 
 /// Returns an address that no stage 2 maps, unless `at=` names another.
-fn outside(tree: &Tree) -> *mut u64 {
+pub fn outside(tree: &Tree) -> *mut u64 {
     let address = tree.option("at").and_then(number).unwrap_or(0x7000_0000);
     mmu::map(address, 8, Kind::Device);
     address as *mut u64

@@ -115,7 +115,7 @@ pub mod call {
     /// - Errors: [`super::error::BAD_ARGUMENT`].
     pub const ENTRIES: u32 = 0xc600_0007;
     /// Gives the caller's partition up: it stops, its state is `failed`, and EL2's line on the
-    /// console shows the code.
+    /// console and the crash record have the code.
     ///
     /// - Arguments: X1 = code.
     /// - Result: does not return.

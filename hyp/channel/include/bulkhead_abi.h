@@ -32,7 +32,7 @@
 /* Returns how often EL2 was entered for a reason on the core of one of the caller's vCPUs. */
 #define BULKHEAD_CALL_ENTRIES 0xc6000007
 /* Gives the caller's partition up: it stops, its state is `failed`, and EL2's line on the
- * console shows the code. */
+ * console and the crash record have the code. */
 #define BULKHEAD_CALL_FAIL 0xc6000008
 /* Returns the instructions that EL2 retired on the caller's core since it started (PMU event
  * INST_RETIRED). */

@@ -66,7 +66,7 @@ mod tests;
 pub use input::{Keys, Typed};
 pub use line::LineBuffer;
 pub use mux::{After, BREAK, CONTINUED, LINE, Mux, Partitions, Port};
-pub use output::{Front, Output, Waiting, published};
+pub use output::{Front, KEPT, Output, SLOTS, Waiting, published};
 pub use pace::Pace;
 pub use pl011::Pl011;
 pub use ring::Ring;

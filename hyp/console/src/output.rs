@@ -104,10 +104,15 @@ impl<const N: usize> Output<N> {
 
     /// Puts in a line of EL2's, all of it or nothing (false). Its last byte is a line feed, and no
     /// other byte is.
-    #[inline(never)]
     pub fn say(&self, parts: &[&[u8]]) -> bool {
+        self.say_within(parts, N as u32)
+    }
+
+    /// Puts in a line of EL2's, like [`Output::say`], if at most `limit` slots are in use with it.
+    #[inline(never)]
+    pub fn say_within(&self, parts: &[&[u8]], limit: u32) -> bool {
         let bytes = parts.iter().copied().flatten();
-        let Some((mut at, _)) = self.reserve(bytes.clone().count() as u32, N as u32) else {
+        let Some((mut at, _)) = self.reserve(bytes.clone().count() as u32, limit) else {
             return false;
         };
         for &byte in bytes {

@@ -66,6 +66,8 @@ pub const SHARED_GLOBAL: u64 = PAGE;
 pub const SHARED_PER_CORE: u64 = PAGE;
 /// Bytes of the shared region of each partition: its console rings.
 pub const SHARED_PER_PARTITION: u64 = 4 * PAGE;
+/// Bytes of the ring of crash records, which boot does not clear.
+pub const RECORDS_SIZE: u64 = 2 * PAGE;
 
 /// Percentages of its core's time that the console may take, as a system may choose.
 pub const CONSOLE_SHARES: core::ops::RangeInclusive<u32> = 1..=50;
@@ -117,6 +119,8 @@ pub struct Header {
     /// EL2's shared region: [`SHARED_GLOBAL`], then [`SHARED_PER_CORE`] for each core, then
     /// [`SHARED_PER_PARTITION`] for each partition, in order.
     pub shared: Range,
+    /// The ring of crash records, [`RECORDS_SIZE`] bytes.
+    pub records: Range,
     /// `TCR_EL2` of every core.
     pub tcr: u64,
     /// [`Core`] rows; a core's index is its place here.
@@ -470,7 +474,7 @@ pub struct Interrupt {
     pub vcpu: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 336);
+const _: () = assert!(size_of::<Header>() == 352);
 const _: () = assert!(size_of::<Machine>() == 240);
 const _: () = assert!(size_of::<Core>() == 152);
 const _: () = assert!(size_of::<End>() == 56);

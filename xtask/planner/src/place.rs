@@ -12,7 +12,10 @@ use buddy_system_allocator::FrameAllocator;
 use manifest::placement_error::{Of, PlacementError};
 use manifest::system::{Range, System, merged};
 use manifest::words::bytes;
-use plan::{PAGE, PRIVATE_SIZE, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION, STATE_SIZE};
+use plan::{
+    PAGE, PRIVATE_SIZE, RECORDS_SIZE, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION,
+    STATE_SIZE,
+};
 
 use super::guest::Guest;
 use super::pages::pages;
@@ -34,6 +37,8 @@ pub struct Places {
     pub state: Vec<Range>,
     /// EL2's shared region.
     pub shared: Range,
+    /// EL2's ring of crash records.
+    pub records: Range,
     /// The moved image.
     pub image: Range,
     /// The place of each pristine contents in the moved image: whole pages.
@@ -57,7 +62,7 @@ impl Places {
         let regions = self.regions.iter().flatten();
         let memory = self.memory.iter().flatten();
         let el2 = self.private.iter().chain(&self.state);
-        let single = [self.shared, self.image];
+        let single = [self.shared, self.records, self.image];
         merged(regions.chain(memory).chain(el2).chain(&single))
     }
 }
@@ -135,6 +140,7 @@ fn place_aligned(
         + cores.len() as u64 * SHARED_PER_CORE
         + guests.len() as u64 * SHARED_PER_PARTITION;
     let mut shared = next(shared);
+    let mut records = next(RECORDS_SIZE);
     let mut image = next(0);
     next(el2_and_plan);
     let mut contents: Vec<_> = pristine.iter().map(|p| next(pages(p.len() as u64))).collect();
@@ -144,7 +150,7 @@ fn place_aligned(
         bail!(frames.does_not_fit(system, Of::System, "EL2 with its image", block));
     };
     let ranges = private.iter_mut().chain(&mut state).chain(&mut contents);
-    for range in ranges.chain([&mut shared, &mut image]) {
+    for range in ranges.chain([&mut shared, &mut records, &mut image]) {
         range.base += base;
     }
 
@@ -173,7 +179,17 @@ fn place_aligned(
         };
         regions[c][side] = Range { base, size };
     }
-    Ok(Places { cores, private, state, shared, image, pristine: contents, memory, regions })
+    Ok(Places {
+        cores,
+        private,
+        state,
+        shared,
+        records,
+        image,
+        pristine: contents,
+        memory,
+        regions,
+    })
 }
 
 /// Free page frames of a board.

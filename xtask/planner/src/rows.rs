@@ -54,6 +54,7 @@ pub fn rows(
         image_size: places.image.size,
         el2_base: places.image.base,
         shared: range(places.shared),
+        records: range(places.records),
         tcr: design.map_or(0, |d| traps::tcr(d.maps.el2, system.board.pa_bits).value()),
         machine,
         cores: writer.array(&cores)?,

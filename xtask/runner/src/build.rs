@@ -22,6 +22,10 @@ pub const HYPERVISOR: &str = "bulkhead-el2";
 pub const FLAVOURS: [(u32, Option<&str>, &str); 2] =
     [(3, None, HYPERVISOR), (2, Some("gicv2"), "bulkhead-el2-gicv2")];
 
+/// The guests whose instructions `cargo xtask bench` counts. All others keep frame pointers, for
+/// the stack traces of crash records.
+const MEASURED: [&str; 2] = ["bench", "relay"];
+
 /// Builds bare-metal programs and fetches files from Debian, each once.
 #[derive(Default)]
 pub struct Builder {
@@ -46,7 +50,13 @@ impl Builder {
     /// # Errors
     /// If it does not build; the compiler's messages are in the error.
     pub fn program(&mut self, package: &str) -> Result<PathBuf> {
-        self.binary(package, package, &[], &target_dir())
+        // Cargo joins these flags with those of the configuration file.
+        let flags = format!("target.{TARGET}.rustflags=[\"-Cforce-frame-pointers=yes\"]");
+        let arguments: &[&str] = match package {
+            _ if MEASURED.contains(&package) => &[],
+            _ => &["--config", &flags],
+        };
+        self.binary(package, package, arguments, &target_dir())
     }
 
     /// Builds the hypervisor for a GIC of this version, with or without its fast paths.

@@ -30,8 +30,9 @@ use runner::ui;
 
 /// Bytes of the vector table's slots (DDI 0487, D1.3.1).
 const SLOT: u32 = 128;
-/// Entries of firmware, except the vectors.
-const STARTS: &[&str] = &["_image_start", "secondary_start"];
+/// Entries of firmware, and the one where an exception return goes instead of the guest, except the
+/// vectors.
+const STARTS: &[&str] = &["_image_start", "secondary_start", "guest_left"];
 
 /// `cargo xtask callgraph`: prints both flavours' figures; returns whether the stacks are large
 /// enough.

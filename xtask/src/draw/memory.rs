@@ -137,10 +137,11 @@ fn parts(system: &System, design: &Design) -> Vec<Part> {
             });
         }
     }
-    let el2 = [&places.private, &places.state, &places.pristine]
-        .into_iter()
-        .flatten()
-        .chain([&places.shared, &places.image]);
+    let el2 = [&places.private, &places.state, &places.pristine].into_iter().flatten().chain([
+        &places.shared,
+        &places.records,
+        &places.image,
+    ]);
     let (mut base, mut end) = (u64::MAX, 0);
     for range in el2 {
         base = base.min(range.base);

@@ -41,6 +41,7 @@ const WHOLE_SYSTEMS: &[Case] = &[
     Case("cpu-suspend", "tests/systems/chaos.toml", Some("attack=cpu-suspend"), &[3, 2]),
     Case("dir-order", "tests/systems/gic.toml", Some("attack=dir-order"), &[3]),
     Case("restart", "tests/systems/restart-limit.toml", None, &[3, 2]),
+    Case("crash", "tests/systems/crash.toml", None, &[3, 2]),
 ];
 
 /// A fault: its name, the GIC, the instructions that are removed, the rule that they break, and a

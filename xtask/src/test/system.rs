@@ -2,7 +2,7 @@
 
 use super::tally::{Tally, each};
 use super::{damage, loader};
-use crate::verify;
+use crate::{crash, verify};
 use anyhow::{Context, Result, bail, ensure};
 use manifest::system::{Qemu, System};
 use runner::build::Builder;
@@ -34,6 +34,8 @@ struct Job {
     case: Case,
     system: Arc<System>,
     image: PathBuf,
+    /// EL2's executable, if the case decodes crash records.
+    el2: Option<PathBuf>,
     /// The image with EL2 built without its fast paths, which must give the same output.
     other: Option<PathBuf>,
     /// The tests' boot loader, an ELF file, if the case has one in front of the image.
@@ -84,9 +86,14 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
             true => Some(image(&mut builder, true)?.1),
             false => None,
         };
+        builder.without_fast_paths = case.without_fast_paths;
+        let el2 = match case.crash {
+            [] => None,
+            _ => Some(builder.hypervisor(system.board.gic.version)?),
+        };
         let loader = case.machine.loader.map(|_| builder.program(LOADER)).transpose()?;
         let firmware = case.machine.kept.map(|_| builder.program(FIRMWARE)).transpose()?;
-        jobs.push_back(Job { loader, firmware, case: *case, system, image: first, other });
+        jobs.push_back(Job { loader, firmware, case: *case, system, image: first, el2, other });
     }
     Ok(jobs)
 }
@@ -126,7 +133,16 @@ fn file(case: &Case, extension: &str) -> PathBuf {
 }
 
 fn judge(job: &Job) -> Result<()> {
+    if job.case.machine.keeps_memory {
+        // The file belongs only to this case, and nothing is left of an earlier one.
+        workspace::write(&file(&job.case, "ram"), &[])?;
+        run_once(job, &job.image, "first.log")?;
+    }
     let first = run_once(job, &job.image, "log")?;
+    if job.case.machine.keeps_memory {
+        // It is as large as the machine's RAM.
+        std::fs::remove_file(file(&job.case, "ram")).context("cannot remove the RAM's file")?;
+    }
     let result = check(job, &first).and_then(|()| {
         if matches!(job.case.expect, Expect::EndsTwice(_)) {
             let second = run_once(job, &job.image, "second.log")?;
@@ -169,6 +185,7 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
         firmware,
         append,
         is_busy,
+        keeps_memory,
         loader,
         entry,
         kept,
@@ -213,6 +230,19 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
             "virtio-blk-device,drive=disk,bus=virtio-mmio-bus.0".to_string(),
         ]);
     }
+    let mut machine = match board {
+        Some(name) => manifest::board(&workspace::root(), name)
+            .map_err(anyhow::Error::msg)?
+            .qemu
+            .context("QEMU has no machine for that board")?,
+        None => qemu::board(&job.system)?,
+    };
+    if keeps_memory {
+        machine.machine += ",memory-backend=kept";
+        let (size, ram) = (machine.memory, file(&job.case, "ram"));
+        let backend = format!("id=kept,size={size},share=on,mem-path={}", ram.display());
+        extra.extend(["-object".to_string(), format!("memory-backend-file,{backend}")]);
+    }
     let mut options = qemu::Options {
         icount,
         cores,
@@ -238,13 +268,6 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
             steps if steps.is_empty() => qemu::Input::Nobody,
             steps => qemu::Input::Typed(steps),
         },
-    };
-    let machine = match board {
-        Some(name) => manifest::board(&workspace::root(), name)
-            .map_err(anyhow::Error::msg)?
-            .qemu
-            .context("QEMU has no machine for that board")?,
-        None => qemu::board(&job.system)?,
     };
     let watch = Watch::new(&job.system, job.case.until.map(String::from));
     let image = match (&job.loader, loader) {
@@ -397,6 +420,15 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
         |line: &&String| line.starts_with("bulkhead: ") && line.ends_with(": starts again");
     if let Some(line) = console.lines.iter().find(restarted).filter(|_| !case.restarts) {
         bail!("a partition restarted: `{line}`");
+    }
+    if let Some(el2) = &job.el2 {
+        let image = std::fs::read(&job.image).context("cannot read the image")?;
+        let names = crash::Names::new(&job.system, el2, &image, &[])?;
+        let text = crash::decode(&outcome.bytes, &names)?;
+        if let Some(words) = case.crash.iter().find(|words| !text.contains(**words)) {
+            bail!("the crash records do not say `{words}`:\n{text}");
+        }
+        ensure!(!text.contains("another image"), "the records are of another image:\n{text}");
     }
     if case.numbers != 0 {
         numbers(&console.lines, case.numbers)?;

@@ -32,6 +32,7 @@ const BY_LINK_NAME: &[rules::LinkName] = &[
     // The code where a core goes once its MMU is on, and where it enters its guest.
     rules::LinkName { name: "run_core", user: "boot/entry.rs", owner: "traps/run.rs" },
     rules::LinkName { name: "enter_guest", user: "traps/irq.rs", owner: "vectors/save_restore.rs" },
+    rules::LinkName { name: "guest_left", user: "traps/irq.rs", owner: "vectors/table.rs" },
 ];
 
 /// The crates of the host side.

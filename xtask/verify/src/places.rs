@@ -1,7 +1,10 @@
 //! The owner of each physical range: EL2's parts, partitions' memory, channel pages, devices. Each
 //! range has one owner, and ranges of RAM are in RAM that the board has and firmware does not use.
 
-use plan::{PRIVATE_SIZE, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION, STATE_SIZE};
+use plan::{
+    PRIVATE_SIZE, RECORDS_SIZE, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION,
+    STATE_SIZE,
+};
 
 use crate::board::GICR_SIZE;
 use crate::claims::{Context, paged};
@@ -75,6 +78,7 @@ impl Places {
         };
         self.ram(pristine, "pristine images".into(), "EL2");
         self.ram(header.shared, "EL2's shared region".into(), "EL2");
+        self.ram(header.records, "EL2's crash records".into(), "EL2");
         for (index, core) in image.cores.iter().enumerate() {
             let what = format!("EL2's private region of {}", context.core_name(index));
             self.ram(core.row.private, what, "EL2");
@@ -215,6 +219,7 @@ impl Places {
         let partitions = context.partitions().count() as u64;
         let must = SHARED_GLOBAL + cores * SHARED_PER_CORE + partitions * SHARED_PER_PARTITION;
         expect("Header::shared".into(), image.header.shared, must);
+        expect("Header::records".into(), image.header.records, RECORDS_SIZE);
         for (index, core) in image.cores.iter().enumerate() {
             let place = format!("private, {}", context.core_name(index));
             expect(place, core.row.private, PRIVATE_SIZE);

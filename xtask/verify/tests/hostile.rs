@@ -6,7 +6,7 @@ mod support;
 use std::mem::offset_of;
 
 use bulkhead_verify::board::RegisterWrite;
-use plan::{Core, End, Interrupt, Load, Partition, writes};
+use plan::{Core, End, Header, Interrupt, Load, Memory, Partition, writes};
 use support::{Good, Parts, put, seal, word};
 
 /// Spoils the system `duo` and returns the findings.
@@ -96,6 +96,46 @@ fn a_rom_is_writable() {
     seal(&mut image);
     let proof = bulkhead_verify::verify(&image, &good.inputs);
     says(&proof.refusal(), &["stage 2 of alpha may rwx memory of alpha, must be r-x"]);
+}
+
+#[test]
+fn crash_records_are_a_partitions_memory() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let memory = parts.array::<Memory>(parts.partitions()[1].memory)[0];
+        put(image, parts.plan + offset_of!(Header, records), memory.base);
+    });
+    says(
+        &text,
+        &[
+            "refused[ownership]: one range is both EL2's crash records and memory of control",
+            "who:   EL2, control",
+            "refused[el2-map]: EL2 on core 0 (sensor/0) while it runs",
+        ],
+    );
+}
+
+#[test]
+fn crash_records_are_in_the_region_that_boot_clears() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let shared = parts.header.shared.base;
+        put(image, parts.plan + offset_of!(Header, records), shared);
+    });
+    says(&text, &["one range is both EL2's crash records and EL2's shared region"]);
+}
+
+#[test]
+fn a_guest_reaches_the_crash_records() {
+    let text = spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let core = parts.cores()[2];
+        let end: End = parts.array::<End>(core.ends)[0];
+        let at = parts.guest_leaf(&core, end.rx_ipa);
+        let attributes = word(image, at) & !0xffff_ffff_f000;
+        put(image, at, attributes | parts.header.records.base);
+    });
+    says(&text, &["refused[stage2]: stage 2 of control reaches EL2's crash records"]);
 }
 
 /// The planner exchanges the sides everywhere: both guests agree, the manifest does not.

@@ -57,6 +57,16 @@ const PLACED: &[Placed] = &[
         &["the size of EL2's region is 0x12000, must be 0x13000"],
     ),
     (
+        "the crash records are too few",
+        |places, _| places.records.size -= PAGE,
+        &["Header::records", "the size of EL2's region is 0x1000, must be 0x2000"],
+    ),
+    (
+        "the crash records are outside RAM",
+        |places, _| places.records.base = 0x8000_0000,
+        &["EL2's crash records is outside the board's RAM"],
+    ),
+    (
         "memory is outside RAM",
         |places, _| places.memory[1][0].base = 0x8000_0000,
         &["memory of beta is outside the board's RAM"],

@@ -83,6 +83,17 @@ pub fn set_entry(entry: u64) {
     cache::invalidate_guest_tlb();
 }
 
+/// Makes the next exception return go to `entry` at EL2, with everything masked. Returns `ELR_EL2`
+/// and `SPSR_EL2` of the guest.
+pub fn divert(entry: u64) -> [u64; 2] {
+    /// EL2h with D, A, I and F masked.
+    const EL2: u64 = 0x3c9;
+    let guest = [ELR_EL2.get(), SPSR_EL2.get()];
+    ELR_EL2.set(entry);
+    SPSR_EL2.set(EL2);
+    guest
+}
+
 /// Returns whether the guest was at EL0.
 pub fn is_el0() -> bool {
     SPSR_EL2.get() & 0xf == 0

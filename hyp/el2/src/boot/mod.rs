@@ -112,7 +112,8 @@ pub extern "C" fn moved() {
 
     // Other cores read this with their caches on, and this core writes it with its caches off.
     cache::clean_invalidate(header.shared.base, header.shared.size);
-    Shared::clear(header.shared, NONCE.load(Relaxed));
+    cache::clean_invalidate(header.records.base, header.records.size);
+    Shared::clear(header, NONCE.load(Relaxed));
     cache::clean_invalidate(header.shared.base, header.shared.size);
 
     let me = MPIDR_EL1.get() & AFFINITY;

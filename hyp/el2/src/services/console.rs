@@ -4,7 +4,8 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use ::console::{
-    After, LINE, LineBuffer, Output, PREFIX, Pace, Partitions, Typed, Waiting, published,
+    After, KEPT, LINE, LineBuffer, Output, PREFIX, Pace, Partitions, SLOTS, Typed, Waiting,
+    published,
 };
 use ::vgic::{Bank, Physical};
 
@@ -202,6 +203,17 @@ pub fn print_line(cpu: &PerCpu, line: &LineBuffer) {
     // A ring without room for the line already holds 768 bytes of such lines.
     cpu.terminal.output.say(&[PREFIX.as_bytes(), line.as_bytes(), b"\r\n"]);
     kick(cpu);
+}
+
+/// Prints a line of EL2's own if that leaves the room that is kept for other lines of EL2's.
+/// Returns false if it does not.
+pub fn print_if_room(cpu: &PerCpu, line: &LineBuffer) -> bool {
+    let parts = [PREFIX.as_bytes(), line.as_bytes(), b"\r\n"];
+    let is_said = cpu.terminal.output.say_within(&parts, SLOTS as u32 - KEPT);
+    if is_said {
+        kick(cpu);
+    }
+    is_said
 }
 
 /// Ends the partition's unfinished line. The partition has stopped, and this core runs no guest

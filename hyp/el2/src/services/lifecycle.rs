@@ -9,9 +9,10 @@ use abi::state;
 use plan::{ACTION_HALT, ACTION_RESTART, ACTION_STOP_SYSTEM};
 
 use super::restart::{self, Planned};
-use super::{console, doorbell, ipi, shutdown, vgic};
+use super::{console, doorbell, ipi, record, shutdown, vgic};
 use crate::arch::el1_context;
 use crate::drivers::{Gic, gic::GicDriver};
+use crate::state::frame::Frame;
 use crate::state::next::{Next, Stop, Until};
 use crate::state::percpu::PerCpu;
 use crate::state::shared::control;
@@ -51,9 +52,13 @@ pub fn ends_wait(cpu: &mut PerCpu, until: Until) -> Option<Next> {
 }
 
 /// Stops this core's partition, notifies its other cores and its peers, and resets this core's part
-/// of it.
-pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
-    end(cpu, stop);
+/// of it. `frame` has the registers for the crash record, if there are any.
+pub fn stop_partition(cpu: &mut PerCpu, stop: Stop, frame: Option<&Frame>) {
+    if matches!(stop, Stop::Defect) {
+        // EL2 may have failed while its loading tables were in use.
+        restart::use_tables(cpu.row.ttbr_run);
+    }
+    end(cpu, stop, frame);
     // These are done once: if EL2 faults in one of them it comes here again, and the console core
     // still has other partitions' lines to print.
     if !replace(&mut cpu.stopped, true) {
@@ -64,15 +69,14 @@ pub fn stop_partition(cpu: &mut PerCpu, stop: Stop) {
         doorbell::notify_peers(cpu);
         restart::rest(cpu);
     } else if restart::is_final(cpu) {
-        // It was to start again, and peers wait for that. EL2 may have failed while it was loaded.
-        restart::use_tables(cpu.row.ttbr_run);
+        // It was to start again, and peers wait for that.
         doorbell::notify_peers(cpu);
     }
     restart::set_deadline(cpu);
 }
 
 /// Ends the partition for its other cores, unless a sibling has done so.
-fn end(cpu: &mut PerCpu, stop: Stop) {
+fn end(cpu: &mut PerCpu, stop: Stop, frame: Option<&Frame>) {
     let mut line = console::partition_line(cpu);
     let policy = &cpu.partition.policy;
     let is_ending = cpu.shared.global.ending.load(Acquire) != 0;
@@ -127,10 +131,14 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
     }
     cpu.state.power.halt_all();
     console::end_partition(cpu);
+    let record = record::begin(cpu, stop, frame.is_some());
     if let Some(plan) = plan {
         plan.record(cpu, line.str(": "));
     } else if to == state::RESET {
         line.str(": halted");
+    }
+    if let Some(record) = &record {
+        record.name(cpu, &mut line);
     }
     if action == ACTION_RESTART || !matches!(to, state::OFF | state::STOPPED) {
         console::print_line(cpu, &line);
@@ -146,6 +154,9 @@ fn end(cpu: &mut PerCpu, stop: Stop) {
             ipi::send_control(cpu, index, control::STOP);
         }
     }
+    if let Some(record) = record {
+        record.write(cpu, frame);
+    }
     if !restarts {
         shutdown::leave(cpu);
     }
@@ -155,7 +166,11 @@ fn describe_fault(cpu: &PerCpu, line: &mut LineBuffer) {
     let fault = &cpu.fault;
     line.str("vCPU ").dec(cpu.row.vcpu.into());
     line.str(" on core ").dec(cpu.index as u64);
-    line.str(" halted: ").str(fault.cause).str(fault.detail);
+    line.str(" halted: ");
+    if fault.cause.has_syndrome() {
+        line.str(trap::cause(fault.registers[0]));
+    }
+    line.str(fault.cause.words());
     let names = [" (ESR ", " ELR ", " FAR ", " HPFAR "];
     for (name, value) in names.into_iter().zip(fault.registers) {
         line.str(name).hex(value);

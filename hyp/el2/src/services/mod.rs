@@ -6,6 +6,7 @@ pub mod doorbell;
 pub mod ipi;
 pub mod lifecycle;
 pub mod load;
+pub mod record;
 pub mod restart;
 pub mod shutdown;
 pub mod vgic;

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire};
 use ::console::LineBuffer;
 use abi::state;
 
-use super::console;
+use super::{console, record};
 use crate::arch::cache;
 use crate::boot::end;
 use crate::state::percpu::PerCpu;
@@ -27,6 +27,9 @@ pub fn leave(cpu: &PerCpu) {
 /// partitions have stopped, so no guest waits.
 pub fn shut_down(cpu: &mut PerCpu) -> ! {
     console::flush(cpu);
+    while record::tell(cpu, true) {
+        console::flush(cpu);
+    }
     console::print_line(cpu, &last_line(cpu));
     console::flush(cpu);
     end::end_machine(&cpu.plan, cpu.plan.header.at_end);

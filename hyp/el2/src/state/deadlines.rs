@@ -18,14 +18,16 @@ pub enum Deadline {
     Watchdog,
     /// The next pet of the board's watchdog, on the console core.
     BoardWatchdog,
+    /// The rest of a crash record's dump, which the console had no room for.
+    Record,
 }
 
 /// One tick per [`Deadline`].
-pub struct Deadlines([u64; 6]);
+pub struct Deadlines([u64; 7]);
 
 impl Deadlines {
     /// No deadline is set.
-    pub const NONE: Self = Self([timer::NEVER; 6]);
+    pub const NONE: Self = Self([timer::NEVER; 7]);
 
     /// Sets `which` to tick `at`; [`timer::NEVER`] clears it. It takes effect with [`Self::arm`].
     pub fn set(&mut self, which: Deadline, at: u64) {
@@ -44,7 +46,7 @@ impl Deadlines {
 
     /// Arms EL2's timer for the earliest.
     pub fn arm(&self) {
-        let [a, b, c, d, e, f] = self.0;
-        timer::arm(a.min(b).min(c).min(d.min(e).min(f)));
+        let [a, b, c, d, e, f, g] = self.0;
+        timer::arm(a.min(b).min(c.min(d)).min(e.min(f).min(g)));
     }
 }

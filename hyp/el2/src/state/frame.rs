@@ -15,6 +15,11 @@ impl Frame {
     /// A frame of zeros.
     pub const ZERO: Self = Self([0; 32]);
 
+    /// Returns all general registers, and XZR's place.
+    pub fn all(&self) -> &[u64; 32] {
+        &self.0
+    }
+
     /// Returns register `index` as an instruction names it: 31 is XZR.
     pub fn get(&self, index: u8) -> u64 {
         self.0[usize::from(index) & 31]

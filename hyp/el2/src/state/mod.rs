@@ -6,4 +6,5 @@ pub mod frame;
 pub mod next;
 pub mod percpu;
 pub mod plan_view;
+pub mod records;
 pub mod shared;

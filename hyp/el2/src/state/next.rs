@@ -1,5 +1,7 @@
 //! What a core does after a handler: every handler returns it to the one loop in `traps/irq.rs`.
 
+use record::Cause;
+
 /// What a core does next. It fits a register; its parameters are in
 /// [`PerCpu`](super::percpu::PerCpu).
 #[must_use]
@@ -56,10 +58,8 @@ pub enum Stop {
 /// A fault that halts a partition.
 #[derive(Default)]
 pub struct Fault {
-    /// The cause in words.
-    pub cause: &'static str,
-    /// Text that the console line adds to the cause.
-    pub detail: &'static str,
+    /// The cause.
+    pub cause: Cause,
     /// `ESR_EL2`, `ELR_EL2`, `FAR_EL2` and `HPFAR_EL2` of the cause.
     pub registers: [u64; 4],
 }

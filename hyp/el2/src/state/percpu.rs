@@ -14,7 +14,7 @@ use vgic::{Delivery, Gic};
 use zerocopy::FromZeros;
 
 use super::deadlines::Deadlines;
-use super::next::Fault;
+use super::next::{Fault, Stop};
 use super::plan_view::PlanView;
 use super::shared::{Shared, SharedPerCpu, Terminal};
 use crate::arch::unreachable_state;
@@ -41,6 +41,12 @@ pub struct PerCpu {
     pub fault: Fault,
     /// The code of the call `FAIL`, for `Stop::Failed`.
     pub fail_code: u64,
+    /// Why its partition stops, once its guest is left: see `irq::guest_stopped`.
+    pub stop: Stop,
+    /// `ELR_EL2` and `SPSR_EL2` of the guest then.
+    pub left: [u64; 2],
+    /// Number of the crash record that this core prints, and its next line.
+    pub told: (u64, usize),
     /// Whether its partition has stopped.
     pub stopped: bool,
     /// Number of times that this core has loaded its partition again.
@@ -233,7 +239,7 @@ impl PerCpu {
         let cores = plan.cores();
         let index = cores.iter().position(|other| ptr::eq(other, row)).unwrap_or(0);
         // SAFETY: the plan's shared region, mapped by every core's tables; boot cleared it.
-        let shared = unsafe { Shared::new(header.shared, cores.len(), plan.partitions().len()) };
+        let shared = unsafe { Shared::new(header, cores.len(), plan.partitions().len()) };
         let (Some(partition), Some(mine), Some(terminal)) = (
             plan.partitions().get(row.partition as usize),
             shared.core(index),
@@ -273,6 +279,9 @@ impl PerCpu {
                 start: Start { entry: 0, context: 0 },
                 fault: Fault::default(),
                 fail_code: 0,
+                stop: Stop::BySibling,
+                left: [0; 2],
+                told: (0, 0),
                 stopped: false,
                 reloads: 0,
                 index,

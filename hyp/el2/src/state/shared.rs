@@ -7,8 +7,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use abi::Reason;
 use console::{Output, Ring, Waiting};
 use doorbell::PendingWord;
-use plan::{MAX_PARTITIONS, Range, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION};
+use plan::{Header, MAX_PARTITIONS, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION};
 use psci::restart::History;
+
+use super::records::{Known, Records};
 
 /// The part that belongs to all cores together.
 #[repr(C)]
@@ -32,6 +34,8 @@ pub struct Global {
     pub ending: AtomicU32,
     /// Stops and starts, by partition.
     pub lives: [Life; MAX_PARTITIONS],
+    /// What is known of the crash records.
+    pub records: Known,
 }
 
 /// The stops and starts of a partition (`services/restart.rs`). Only its own cores write it.
@@ -114,26 +118,32 @@ pub struct Shared {
     cores: &'static [SharedPerCpu],
     /// For each partition, the part that it shares with the console core.
     pub terminals: &'static [Terminal],
+    /// The crash records, which are not in the region: boot does not clear them.
+    pub ring: Records,
 }
 
 impl Shared {
-    /// Clears the region at boot, when no other core runs, and stores `nonce` there. Zero is valid
-    /// for all of it.
-    pub fn clear(range: Range, nonce: u64) {
+    /// Clears the region at boot, when no other core runs, stores `nonce` there, and finds the
+    /// crash records of an earlier run. Zero is valid for all of it.
+    pub fn clear(header: &Header, nonce: u64) {
+        let range = header.shared;
         // SAFETY: the plan gives EL2 the region, a multiple of a page, and only the boot core runs.
-        // `Global` is at its start.
+        // `Global` is at its start. The ring is the plan's too.
         unsafe {
             core::ptr::write_bytes(range.base as *mut u8, 0, range.size as usize);
-            (*(range.base as *const Global)).nonce.store(nonce, Relaxed);
+            let global = &*(range.base as *const Global);
+            global.nonce.store(nonce, Relaxed);
+            Records::new(header.records).recover(&global.records, header.crc);
         }
     }
 
-    /// Returns the region at `range`, which boot cleared.
+    /// Returns the region, which boot cleared.
     ///
     /// # Safety
-    /// `range` is the plan's shared region with room for so many cores and partitions, mapped, and
-    /// boot cleared it.
-    pub unsafe fn new(range: Range, cores: usize, partitions: usize) -> Self {
+    /// `header` is the plan's; its regions have room for so many cores and partitions and are
+    /// mapped, and boot cleared the shared one.
+    pub unsafe fn new(header: &Header, cores: usize, partitions: usize) -> Self {
+        let range = header.shared;
         let per_core = range.base + SHARED_GLOBAL;
         let per_partition = per_core + cores as u64 * SHARED_PER_CORE;
         // SAFETY: the caller says so; everything in it is atomic and valid when zero.
@@ -145,6 +155,7 @@ impl Shared {
                     per_partition as *const Terminal,
                     partitions,
                 ),
+                ring: Records::new(header.records),
             }
         }
     }

@@ -7,6 +7,7 @@
 use aarch64_cpu::registers::*;
 use abi::Reason;
 use plan::PARTITION_HALT_OUTSIDE;
+use record::Cause;
 use trap::Answer;
 
 use super::{fault, mmio};
@@ -20,7 +21,7 @@ pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
     let (far, hpfar) = (FAR_EL2.get(), HPFAR_EL2.get());
     let ipa = trap::fault_ipa(hpfar, far);
     match trap::answer(esr) {
-        Answer::Halt => return fault::halt(cpu, esr),
+        Answer::Halt => return fault::halt(cpu, Cause::Fault),
         Answer::Maintained => {
             cpu.count(Reason::Abort);
             el1_context::skip_instruction();
@@ -32,14 +33,14 @@ pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
     // exclusives, fetches and walks.
     let emulated = trap::ipa_known(esr) && mmio::device(cpu, ipa).is_some();
     if cpu.partition.flags & PARTITION_HALT_OUTSIDE != 0 && !emulated {
-        return fault::halt(cpu, esr);
+        return fault::halt(cpu, Cause::Fault);
     }
     let elr = ELR_EL2.get();
     if let Some(InjectedAbort { vector, cause }) = cpu.injected
         && elr == vector
         && ELR_EL1.get() == cause[1]
     {
-        return stuck(cpu, trap::cause(cause[0]), cause);
+        return stuck(cpu, Cause::FaultAtVector, cause);
     }
     let vector = match vector(cpu) {
         Ok(vector) => vector,
@@ -76,15 +77,14 @@ fn vector(cpu: &mut PerCpu) -> Result<u64, Next> {
     let vector = el1_context::vector();
     if ELR_EL2.get() == vector {
         let told = [ESR_EL1.get(), ELR_EL1.get(), FAR_EL1.get(), HPFAR_EL2.get()];
-        return Err(stuck(cpu, "exception", told));
+        return Err(stuck(cpu, Cause::ExceptionAtVector, told));
     }
     Ok(vector)
 }
 
 #[cold]
 #[inline(never)]
-fn stuck(cpu: &mut PerCpu, cause: &'static str, registers: [u64; 4]) -> Next {
+fn stuck(cpu: &mut PerCpu, cause: Cause, registers: [u64; 4]) -> Next {
     cpu.count(Reason::Other);
-    let detail = ", and its vector faults";
-    fault::stop_for(cpu, Fault { cause, detail, registers })
+    fault::stop_for(cpu, Fault { cause, registers })
 }

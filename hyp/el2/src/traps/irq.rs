@@ -5,11 +5,11 @@ use aarch64_cpu::asm::barrier;
 use abi::Reason;
 use psci::Start;
 
-use crate::arch::{cache, el1_context, registers, timer};
+use crate::arch::{cache, el1_context, registers, timer, unreachable_state};
 use crate::drivers::Gic;
 use crate::drivers::gic::{self, GicDriver};
 use crate::services::{
-    board_watchdog, console, doorbell, ipi, lifecycle, restart, shutdown, vgic, watchdog,
+    board_watchdog, console, doorbell, ipi, lifecycle, record, restart, shutdown, vgic, watchdog,
 };
 use crate::state::deadlines::Deadline;
 use crate::state::frame::Frame;
@@ -21,6 +21,8 @@ unsafe extern "C" {
     /// Drops everything on this core's stack, restores `frame` and returns to the guest
     /// (`vectors/save_restore.rs`).
     fn enter_guest(frame: *const Frame) -> !;
+    /// Saves all registers and goes on at [`guest_stopped`] (`vectors/table.rs`).
+    static guest_left: u8;
 }
 
 /// Takes a physical interrupt in builds whose vectors have no fast paths for it.
@@ -45,7 +47,7 @@ fn own_interrupt(cpu: &mut PerCpu, intid: u32) {
     follow(cpu, next);
 }
 
-/// Carries out `next`. Returns once the guest continues where it was.
+/// Carries out `next`. Returns once the guest continues where it was, or has to be left for ever.
 #[inline(always)]
 pub fn follow(cpu: &mut PerCpu, next: Next) {
     if !matches!(next, Next::Resume) {
@@ -53,18 +55,47 @@ pub fn follow(cpu: &mut PerCpu, next: Next) {
     }
 }
 
-/// Carries out all but `Resume`: the core leaves its guest for a time, or for ever.
+/// Carries out all but `Resume`. If the partition stops, this returns like any other visit, so that
+/// all of the guest's registers are restored; the exception return then goes to `guest_left`, which
+/// saves them.
 #[cold]
-fn leave(cpu: &mut PerCpu, mut next: Next) {
+fn leave(cpu: &mut PerCpu, next: Next) {
+    if let Some(stop) = carry_out(cpu, next) {
+        cpu.stop = stop;
+        cpu.left = el1_context::divert(&raw const guest_left as u64);
+    }
+}
+
+/// Goes on at `guest_left`: stops the partition.
+pub extern "C" fn guest_stopped(frame: &Frame, cpu: &mut PerCpu) -> ! {
+    stop(cpu, cpu.stop, Some(frame))
+}
+
+/// Stops the partition of this core, which does not return to its guest. `frame` has the guest's
+/// registers, or EL2's if EL2 failed.
+pub fn stop(cpu: &mut PerCpu, stop: Stop, frame: Option<&Frame>) -> ! {
+    lifecycle::stop_partition(cpu, stop, frame);
+    run(cpu, Next::Idle(Until::Restarted))
+}
+
+/// Carries out `next` on a core that has no guest to return to.
+pub fn run(cpu: &mut PerCpu, next: Next) -> ! {
+    let mut next = next;
+    while let Some(stop) = carry_out(cpu, next) {
+        lifecycle::stop_partition(cpu, stop, None);
+        next = Next::Idle(Until::Restarted);
+    }
+    unreachable_state()
+}
+
+/// Carries out `next` and what follows from it, until the guest continues or its partition stops.
+fn carry_out(cpu: &mut PerCpu, mut next: Next) -> Option<Stop> {
     loop {
         next = match next {
-            Next::Resume => return,
+            Next::Resume => return None,
             Next::Idle(until) => idle(cpu, until),
             Next::Start => enter(&cpu.start),
-            Next::Stop(stop) => {
-                lifecycle::stop_partition(cpu, stop);
-                Next::Idle(Until::Restarted)
-            }
+            Next::Stop(stop) => return Some(stop),
             Next::Reload => reload(cpu),
             Next::Off => shutdown::shut_down(cpu),
         }
@@ -187,7 +218,7 @@ fn own(cpu: &mut PerCpu, intid: u32) -> Next {
     next
 }
 
-/// Handles EL2's timer: deferred doorbells, the console and the watchdog.
+/// Handles EL2's timer: deferred doorbells, the console, crash records and the watchdog.
 fn on_timer(cpu: &mut PerCpu) -> Next {
     let now = timer::now();
     if cpu.deadlines.is_due(Deadline::Doorbell, now) {
@@ -197,7 +228,17 @@ fn on_timer(cpu: &mut PerCpu) -> Next {
         cpu.count(Reason::Console);
         return drain(cpu);
     }
+    other_deadlines(cpu, now)
+}
+
+/// Does the rest of [`on_timer`]. It is a separate function so that draining saves no registers for
+/// it.
+#[inline(never)]
+fn other_deadlines(cpu: &mut PerCpu, now: u64) -> Next {
     cpu.count(Reason::Deferred);
+    if cpu.deadlines.is_due(Deadline::Record, now) {
+        record::tell(cpu, false);
+    }
     let mut next = Next::Resume;
     // These come after a drain, which puts off the next one: the timer fires once more.
     if cpu.deadlines.is_due(Deadline::BoardWatchdog, now) {

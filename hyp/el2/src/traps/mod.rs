@@ -15,6 +15,7 @@ mod sysreg;
 
 use aarch64_cpu::registers::{ESR_EL2, Readable};
 use abi::Reason;
+use record::Cause;
 use trap::ec;
 
 use crate::arch::el1_context;
@@ -104,12 +105,12 @@ fn answer(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Next {
         }
         // This includes SError: without RAS the access that caused it is unknown, but this core
         // accesses only its own partition's memory and devices.
-        _ => fault::halt(cpu, esr),
+        _ => fault::halt(cpu, Cause::Fault),
     }
 }
 
 /// Halts the partition for an exception from AArch32: partitions are AArch64 at every level.
 pub extern "C" fn aarch32(_: &mut Frame, cpu: &mut PerCpu) {
-    let next = fault::stop(cpu, "AArch32 code, which is not supported");
+    let next = fault::halt(cpu, Cause::AArch32);
     irq::follow(cpu, next);
 }

@@ -4,12 +4,12 @@
 use core::sync::atomic::Ordering::AcqRel;
 
 use super::irq;
-use crate::arch::{el1_context, unreachable_state};
+use crate::arch::el1_context;
 use crate::boot::{leftovers, reset_cause};
 use crate::drivers::distributor::distributor;
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::services::load::{self, Progress};
-use crate::services::{board_watchdog, console, doorbell, vgic, watchdog};
+use crate::services::{board_watchdog, console, doorbell, record, vgic, watchdog};
 use crate::state::next::{Next, Until};
 use crate::state::percpu::{PerCpu, VgicBackend};
 use crate::state::plan_view::PlanView;
@@ -53,8 +53,8 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     if row.vcpu == 0 {
         watchdog::start(cpu);
     }
-    irq::follow(cpu, Next::Idle(Until::Started));
-    unreachable_state()
+    record::tell_kept(cpu);
+    irq::run(cpu, Next::Idle(Until::Started))
 }
 
 /// Waits until every core is here: guests run only after all are loaded and the interrupt

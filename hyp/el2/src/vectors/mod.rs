@@ -13,7 +13,9 @@
 //! entries: `cargo xtask test fast-paths/` compares both builds.
 //!
 //! A frame holds x0 to x30. Rust keeps x19 to x29 across calls, so the interrupt and hypercall
-//! paths save only the others; only emulation, which may name any register, saves all. EL2 cannot
+//! paths save only the others; only emulation, which may name any register, saves all. When the
+//! partition stops, these paths return to `guest_left` instead of the guest, which saves all too: a
+//! crash record has every register, and no other path pays for it. EL2 cannot
 //! be interrupted, so ELR and SPSR stay in their registers. `TPIDR_EL2` points to the core's state:
 //! the vector hands it out once per entry, as an exclusive borrow.
 
@@ -63,6 +65,7 @@ global_asm!(
     synchronous = sym crate::traps::synchronous,
     interrupt = sym crate::traps::irq::interrupt,
     aarch32 = sym crate::traps::aarch32,
+    guest_stopped = sym crate::traps::irq::guest_stopped,
     hvc = const HVC_0,
     doorbell = const gic::DOORBELL,
     special = const gic::SPECIAL,

@@ -15,7 +15,16 @@ vectors:
 // the state, right above the stack, whose contents are not needed any more
     mrs     x0, TPIDR_EL2
     cbz     x0, 9f
+    str     x1, [x0, #8 - 256]          // a frame with the stack pointer in place of x0
+    mov     x1, sp
+    str     x1, [x0, #-256]
     mov     sp, x0
+    sub     sp, sp, #256
+    stp     x2, x3, [sp, #16]
+    save_rest
+    save_all
+    mov     x1, x0
+    mrs     x0, TPIDR_EL2
 9:  b       {fault}
     .endm
 
@@ -103,6 +112,17 @@ call_rust:
     mov     x0, sp
     bl      {hypercall}
     b       return_clobbered
+
+// The guest's partition stops: `irq::follow` returned here, and not to the guest, with all of the
+// guest's registers.
+    .global guest_left
+guest_left:
+    stp     x0, x1, [sp, #-256]!
+    stp     x2, x3, [sp, #16]
+    save_rest
+    save_all
+    mrs     x1, TPIDR_EL2
+    bl      {guest_stopped}
 
 interrupt:                              // w0 = INTID, x1 = core
     save_rest

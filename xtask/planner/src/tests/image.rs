@@ -125,6 +125,7 @@ fn partitions_meet_in_channels_alone() {
         let h = &plan.header;
         assert!(!(h.el2_base..h.el2_base + h.image_size).contains(page));
         assert!(!(h.shared.base..h.shared.base + h.shared.size).contains(page));
+        assert!(!(h.records.base..h.records.base + h.records.size).contains(page));
         for core in &cores {
             let range = core.private;
             assert!(!(range.base..range.base + range.size).contains(page));
@@ -163,6 +164,8 @@ fn el2_sees_its_own_alone() {
             assert_eq!(look(ttbr, h.el2_base + EL2_SIZE + h.size - 1), Some(READ));
             assert_eq!(look(ttbr, h.shared.base), Some(WRITE));
             assert_eq!(look(ttbr, h.shared.base + h.shared.size - 1), Some(WRITE));
+            assert_eq!(look(ttbr, h.records.base), Some(WRITE));
+            assert_eq!(look(ttbr, h.records.base + h.records.size - 1), Some(WRITE));
             assert_eq!(look(ttbr, core.private.base), None, "the guard page");
             assert_eq!(look(ttbr, core.private.base + PAGE), Some(WRITE));
             assert_eq!(look(ttbr, core.private.base + core.private.size - 1), Some(WRITE));

@@ -18,7 +18,7 @@ fn placed(system: &System) -> anyhow::Result<Places> {
 }
 
 fn everything(places: &Places) -> Vec<Range> {
-    let single = [places.shared, places.image];
+    let single = [places.shared, places.records, places.image];
     let lists = [&places.private, &places.state];
     let mut all: Vec<Range> = lists.into_iter().flatten().copied().collect();
     all.extend(single);
