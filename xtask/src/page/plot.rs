@@ -1,7 +1,7 @@
 //! Plots as SVG elements. Colours and letters are the page's (`page.rs`), so that they follow its
 //! light or dark scheme.
 
-use crate::bench::figure::number;
+use super::number;
 use svg::Document;
 use svg::node::element::{Circle, Group, Line, Polyline, Rectangle, Text, Title};
 
@@ -15,12 +15,15 @@ const MARKS: f64 = 5.0;
 /// A curve.
 #[derive(Clone, Debug)]
 pub struct Series {
+    /// Its name.
     pub name: String,
+    /// Its points.
     pub points: Vec<(f64, f64)>,
 }
 
 /// Curves over one axis.
 pub struct Lines {
+    /// The heading.
     pub title: String,
     /// The name of the horizontal axis, which is logarithmic.
     pub x: String,
@@ -28,11 +31,15 @@ pub struct Lines {
     pub marks: Vec<(f64, String)>,
     /// Whether the vertical axis is logarithmic; if not, it starts at 0.
     pub logarithmic: bool,
+    /// Whether each point has a dot.
+    pub dots: bool,
+    /// The curves, at most four.
     pub series: Vec<Series>,
 }
 
 /// Groups of bars, all from 0 on.
 pub struct Bars {
+    /// The heading.
     pub title: String,
     /// A label, and the bars' names and values.
     pub groups: Vec<(String, Vec<(String, f64)>)>,
@@ -148,6 +155,7 @@ fn brief(value: f64) -> String {
 
 impl Lines {
     /// Draws it as an SVG element.
+    #[must_use]
     pub fn svg(&self) -> String {
         let [left, top, right, bottom] = MARGIN;
         let points = || self.series.iter().flat_map(|series| &series.points);
@@ -178,7 +186,8 @@ impl Lines {
                 .set("points", path.collect::<Vec<_>>().join(" "))
                 .set("class", format!("line{index}"));
             plot = plot.add(curve);
-            for (&(a, b), (x, y)) in series.points.iter().zip(places) {
+            let dots = series.points.iter().zip(places).filter(|_| self.dots);
+            for (&(a, b), (x, y)) in dots {
                 let says = format!("{}: {} at {}", series.name, number(b), number(a));
                 let dot = Circle::new()
                     .set("cx", format!("{x:.1}"))
@@ -196,6 +205,7 @@ impl Lines {
 
 impl Bars {
     /// Draws it as an SVG element.
+    #[must_use]
     pub fn svg(&self) -> String {
         let [left, top, right, bottom] = MARGIN;
         let values = self.groups.iter().flat_map(|(_, bars)| bars.iter().map(|bar| bar.1));
