@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report of a measurement: sections of text, tables and plots, computed from figures.
 
-use crate::page::plot::{Lines, Series};
+use crate::page::plot::{Lines, Series, Shape};
 use crate::page::{self, Section, Table, number};
 use hil::figures::{Figures, Row};
 use hil::limits::Check;
@@ -114,11 +114,11 @@ fn machine(figures: &Figures) -> Section {
         text += "\n\n";
     }
     text += &format!(
-        "{} reports of {} values per row were merged, in {} attempts, over {}. A quantile is the \
-         upper end of its bucket, which is at most 3 % wide; the worst value is exact. One tick of \
-         the counter is {} ns.",
-        figures.reports,
+        "Values per row: {}; rows of long operations have fewer. Reports that are merged here: {}, \
+         in {} attempts. Port: {}. A quantile is the upper end of its bucket, which is at most 3 % \
+         wide; the worst value is exact. One tick of the counter is {} ns.",
         figures.samples,
+        figures.reports,
         figures.attempts,
         figures.port,
         number(1e9 / machine.hz as f64)
@@ -324,7 +324,7 @@ fn messages(figures: &Figures) -> Section {
             x: "bytes of a message".into(),
             marks: sizes.iter().map(|&bytes| (bytes as f64, size(bytes))).collect(),
             logarithmic: true,
-            dots: true,
+            shape: Shape::LineWithDots,
             series: series.collect(),
         }
         .svg()
@@ -374,7 +374,7 @@ fn streams(figures: &Figures) -> Section {
         x: "bytes of a message".into(),
         marks: sizes.iter().map(|&bytes| (bytes as f64, size(bytes))).collect(),
         logarithmic: true,
-        dots: true,
+        shape: Shape::LineWithDots,
         series: series.to_vec(),
     };
     Section {
@@ -476,7 +476,7 @@ fn lines(title: &str, x: &str, logarithmic: bool, series: Vec<Series>) -> String
         x: x.into(),
         marks: (low..=high).map(decade).collect(),
         logarithmic,
-        dots: false,
+        shape: if logarithmic { Shape::Dots } else { Shape::Line },
         series,
     }
     .svg()

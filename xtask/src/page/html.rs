@@ -18,7 +18,7 @@ th, td { padding: 0.2rem 0.6rem; border-bottom: 1px solid var(--soft); text-alig
   font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; }
 td.over { color: var(--over); font-weight: 600; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(22rem, 1fr)); gap: 1rem; }
 svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
 svg text { fill: var(--ink); }
 svg .title { font-weight: 600; font-size: 13px; text-anchor: middle; }
@@ -50,7 +50,7 @@ pub fn render(title: &str, sections: &[Section]) -> String {
 
 fn section(section: &Section) -> String {
     let paragraphs = section.text.split("\n\n");
-    let text: String = paragraphs.map(|words| format!("<p>{}</p>\n", escaped(words))).collect();
+    let text: String = paragraphs.map(|words| format!("<p>{}</p>\n", with_code(words))).collect();
     let plots = match section.plots.len() {
         0 => String::new(),
         _ => format!("<div class=\"plots\">\n{}\n</div>\n", section.plots.join("\n")),
@@ -73,6 +73,15 @@ fn section(section: &Section) -> String {
         })
         .collect();
     format!("<h2>{}</h2>\n{text}{plots}{tables}", escaped(&section.title))
+}
+
+/// Returns text as HTML; what is between backticks is code.
+fn with_code(text: &str) -> String {
+    let pieces = text.split('`').enumerate().map(|(index, piece)| match index % 2 {
+        1 => format!("<code>{}</code>", escaped(piece)),
+        _ => escaped(piece),
+    });
+    pieces.collect()
 }
 
 fn cell(text: &str) -> String {

@@ -21,6 +21,17 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
+/// How a curve's points are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Joined by a line.
+    Line,
+    /// Joined by a line, with a dot each.
+    LineWithDots,
+    /// With a dot each: nothing is between them.
+    Dots,
+}
+
 /// Curves over one axis.
 pub struct Lines {
     /// The heading.
@@ -31,8 +42,8 @@ pub struct Lines {
     pub marks: Vec<(f64, String)>,
     /// Whether the vertical axis is logarithmic; if not, it starts at 0.
     pub logarithmic: bool,
-    /// Whether each point has a dot.
-    pub dots: bool,
+    /// How its points are drawn.
+    pub shape: Shape,
     /// The curves, at most four.
     pub series: Vec<Series>,
 }
@@ -182,17 +193,21 @@ impl Lines {
             let places = series.points.iter().map(|&(a, b)| (x.place(a), y.place(b)));
             let places: Vec<_> = places.collect();
             let path = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}"));
-            let curve = Polyline::new()
-                .set("points", path.collect::<Vec<_>>().join(" "))
-                .set("class", format!("line{index}"));
-            plot = plot.add(curve);
-            let dots = series.points.iter().zip(places).filter(|_| self.dots);
+            if self.shape != Shape::Dots {
+                let curve = Polyline::new()
+                    .set("points", path.collect::<Vec<_>>().join(" "))
+                    .set("class", format!("line{index}"));
+                plot = plot.add(curve);
+            }
+            let has_dots = self.shape != Shape::Line;
+            let radius = if self.shape == Shape::Dots { 2 } else { 3 };
+            let dots = series.points.iter().zip(places).filter(|_| has_dots);
             for (&(a, b), (x, y)) in dots {
                 let says = format!("{}: {} at {}", series.name, number(b), number(a));
                 let dot = Circle::new()
                     .set("cx", format!("{x:.1}"))
                     .set("cy", format!("{y:.1}"))
-                    .set("r", 3)
+                    .set("r", radius)
                     .set("class", format!("fill{index}"))
                     .add(Title::new(says));
                 plot = plot.add(dot);

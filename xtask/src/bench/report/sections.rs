@@ -5,7 +5,7 @@ use crate::bench::figure::{Figure, number};
 use crate::bench::growth::POINTS;
 use crate::bench::stream::BY_REASON;
 use crate::bench::systems::{Path, SIZES, WAITS};
-use crate::page::plot::{Bars, Lines, Series};
+use crate::page::plot::{Bars, Lines, Series, Shape};
 use crate::page::{Section, Table};
 use abi::Reason;
 
@@ -155,7 +155,7 @@ fn plots(figures: &Figures, kind: &str, what: &str, says: &str) -> Vec<String> {
             // Throughput is bounded by copying; instructions grow with the size.
             logarithmic: kind == "ping",
             series: series.to_vec(),
-            dots: true,
+            shape: Shape::LineWithDots,
         }
         .svg()
     };
@@ -329,7 +329,7 @@ fn growth(figures: &Figures) -> Section {
             marks: points.iter().map(|(x, _)| (*x, number(*x))).collect(),
             logarithmic: false,
             series: series.to_vec(),
-            dots: true,
+            shape: Shape::LineWithDots,
         }
         .svg()
     };
