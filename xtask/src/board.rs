@@ -18,7 +18,8 @@ use std::io::Write;
 /// A run on a board.
 #[derive(Args, Clone, Debug)]
 pub struct Request {
-    /// The system on the board: a name from the board's systems, BOARD/NAME, or a path to a manifest
+    /// The system on the board: a name from the board's systems, BOARD/NAME, or a path to a
+    /// manifest
     #[arg(default_value = "duo")]
     system: String,
     /// The board

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tasks from the lead to the other partitions, by words in the pages of a channel each. A partition
-//! without a task sleeps.
+//! Tasks from the lead to the other partitions, by words in the pages of a channel each. A
+//! partition without a task sleeps.
 
 use core::sync::atomic::Ordering;
 

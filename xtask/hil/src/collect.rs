@@ -37,8 +37,9 @@ pub enum Spoilt {
     },
     /// The first line is one of another version of the format.
     Version(String),
-    /// The board started again in the middle.
-    Reset,
+    /// The board waits for orders again, after so many lines: it started again, or the last line is
+    /// lost.
+    Stopped(usize),
 }
 
 impl fmt::Display for Spoilt {
@@ -56,7 +57,11 @@ impl fmt::Display for Spoilt {
                 "the report has format {version}, this command reads {}: write the card again",
                 report::VERSION
             ),
-            Self::Reset => write!(f, "the board started again in the middle of the report"),
+            Self::Stopped(lines) => write!(
+                f,
+                "the report stopped after {lines} lines: the last one was lost, or the board \
+                 started again"
+            ),
         }
     }
 }
@@ -108,10 +113,10 @@ impl Collector {
         }
     }
 
-    /// Records that the board started again.
-    pub fn reset(&mut self) {
-        if self.has_begun() && !self.is_complete {
-            self.spoilt = Some(Spoilt::Reset);
+    /// Records that the board waits for orders.
+    pub fn stopped(&mut self) {
+        if self.has_begun() && !self.is_complete && self.spoilt.is_none() {
+            self.spoilt = Some(Spoilt::Stopped(self.payloads.len()));
         }
     }
 
@@ -188,8 +193,8 @@ mod tests {
         bad[2] = bad[2].replace("id=1", "id=7");
         assert_eq!(spoilt(&bad), Some(Spoilt::Crc { at: 2 }));
         let mut collector = collected(&good[..2]);
-        collector.reset();
-        assert_eq!(collector.spoilt(), Some(&Spoilt::Reset));
+        collector.stopped();
+        assert_eq!(collector.spoilt(), Some(&Spoilt::Stopped(2)));
         let mut text = Text::new();
         report::line(&mut text, NONCE, 1, format_args!("end lines=9"));
         let short = [good[0].clone(), text.as_str().to_owned()];

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use report::{MARK, Order, READY, Text};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Time between two lines that say that it waits.
@@ -19,6 +21,8 @@ pub struct Recorded {
     boot: Vec<String>,
     /// Payloads of the report.
     payloads: Vec<String>,
+    /// The board's reset line.
+    reset: Arc<AtomicBool>,
 }
 
 /// What a board does other than in the recorded run.
@@ -28,6 +32,8 @@ pub struct Behaviour {
     pub stops_at_boot: Option<usize>,
     /// In its first report it starts again before this line.
     pub resets_at: Option<usize>,
+    /// Its first report lacks this line.
+    pub skips: Option<usize>,
     /// It halts before this line of every report.
     pub halts_at: Option<usize>,
     /// It is silent from this line of every report on.
@@ -55,7 +61,16 @@ impl Recorded {
         let ends = payloads.last().is_some_and(|last| last.starts_with("end "));
         ensure!(ends, "the log's report has no last line");
         let boot = lines[..first].iter().filter(|line| !line.contains(READY));
-        Ok(Self { boot: boot.map(ToString::to_string).collect(), payloads })
+        Ok(Self { boot: boot.map(ToString::to_string).collect(), payloads, reset: Arc::default() })
+    }
+
+    /// Has the started board start again, and waits until it does. If it hung, it does not hang any
+    /// more.
+    pub fn reset(&self) {
+        self.reset.store(true, Relaxed);
+        while self.reset.load(Relaxed) && Arc::strong_count(&self.reset) > 1 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Returns the payloads of its report.
@@ -92,6 +107,14 @@ impl Recorded {
         let mut order = String::new();
         loop {
             let mut buffer = [0; 256];
+            if self.reset.load(Relaxed) {
+                if behaviour.stops_at_boot.is_some() {
+                    behaviour = Behaviour::default();
+                }
+                order.clear();
+                self.reset.store(false, Relaxed);
+                self.boot(&line, usize::MAX)?;
+            }
             if behaviour.stops_at_boot.is_none() {
                 write!(line, "[lead] {READY}\r\n")?;
             }
@@ -124,6 +147,10 @@ impl Recorded {
             if behaviour.resets_at == Some(sequence) {
                 behaviour.resets_at = None;
                 return self.boot(line, usize::MAX);
+            }
+            if behaviour.skips == Some(sequence) {
+                behaviour.skips = None;
+                continue;
             }
             if behaviour.halts_at == Some(sequence) {
                 write!(line, "bulkhead: peer: vCPU 0 on core 2 halted: a test (ESR 0x0)\r\n")?;

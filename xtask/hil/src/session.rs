@@ -124,6 +124,8 @@ impl<'a> Session<'a> {
     pub fn restart(&mut self) -> Result<()> {
         if let Some(reset) = &mut self.reset {
             reset().context("power: the board was not reset")?;
+            // What came before is of no interest.
+            while self.port.bytes.try_recv().is_ok() {}
             self.console = Console::default();
             self.stage = Stage::Power;
         }
@@ -157,13 +159,14 @@ impl<'a> Session<'a> {
         let Order::Run { nonce, .. } = order else { bail!("not the order of a report") };
         let mut collector = Collector::new(nonce);
         let (mut sent, mut orders) = (None::<Instant>, 0);
-        let (begun, starts) = (Instant::now(), self.console.starts);
+        let begun = Instant::now();
         let mut rows = 0;
         loop {
             for line in self.lines()? {
                 collector.line(&line);
                 if line.contains(READY) {
                     self.console.is_running();
+                    collector.stopped();
                     // The guest says so every 2 s, so an order that it just got is not sent again.
                     if !collector.has_begun()
                         && sent.is_none_or(|sent| sent.elapsed() > self.times.answer)
@@ -179,9 +182,6 @@ impl<'a> Session<'a> {
                     }
                 }
                 self.refuse(&line)?;
-            }
-            if self.console.starts > starts.max(1) {
-                collector.reset();
             }
             if let Some(why) = collector.spoilt() {
                 return Ok(Attempt::Spoilt(why.to_string()));

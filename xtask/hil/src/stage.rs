@@ -38,8 +38,6 @@ pub struct Console {
     pub last: String,
     /// Lines before EL2's first one.
     pub firmware: Vec<String>,
-    /// How often EL2 started the partitions.
-    pub starts: u32,
 }
 
 impl Console {
@@ -74,7 +72,6 @@ impl Console {
         }
         if line.contains(console::STARTED) {
             self.running = true;
-            self.starts += 1;
         }
         if !line.trim().is_empty() {
             line.trim().clone_into(&mut self.last);
@@ -142,7 +139,7 @@ mod tests {
         console.feed(b"bulkhead: loading\r\n");
         assert_eq!(console.stage(), Stage::El2);
         console.feed(format!("bulkhead: {}\r\n", ::console::STARTED).as_bytes());
-        assert_eq!((console.stage(), console.starts), (Stage::Running, 1));
+        assert_eq!(console.stage(), Stage::Running);
         assert_eq!(console.firmware, ["MESS:00:00:01.000000:0: arasan"]);
         assert_eq!(console.refusal, None);
         console.feed(b"bulkhead: refused: no GIC\r\n");

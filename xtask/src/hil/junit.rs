@@ -29,7 +29,8 @@ fn case(suite: &str, name: &str, why: Option<&str>) -> String {
     match why {
         None => format!("<testcase classname=\"{suite}\" name=\"{name}\"/>\n"),
         Some(why) => format!(
-            "<testcase classname=\"{suite}\" name=\"{name}\"><failure message=\"{}\"/></testcase>\n",
+            "<testcase classname=\"{suite}\" name=\"{name}\"><failure message=\"{}\"/>\
+             </testcase>\n",
             escaped(why)
         ),
     }

@@ -12,7 +12,7 @@ use hil::limits::Limits;
 use hil::line::{Faults, start};
 use hil::port::Port;
 use hil::recorded::{Behaviour, Recorded};
-use hil::session::{Session, Times};
+use hil::session::{Reset, Session, Times};
 use runner::qemu::{Options, Verdict, Watch};
 use runner::workspace::root;
 use std::time::Duration;
@@ -21,6 +21,8 @@ use std::time::Duration;
 const LOG: &str = "tests/hil/rpi4.log";
 /// Rows of that run.
 const ROWS: usize = 45;
+/// Lines of its report.
+const LINES: usize = 178;
 /// Values per row on QEMU.
 const SAMPLES: u32 = 20;
 /// Time limit of a run on QEMU.
@@ -32,6 +34,8 @@ enum Wanted {
     Report(u32),
     /// A report, in any number of attempts.
     AnyReport,
+    /// Several reports, merged.
+    Merged,
     /// A failure with these words.
     Why(&'static str),
 }
@@ -43,6 +47,10 @@ struct Fault {
     behaviour: Behaviour,
     /// Lines of the console before the recorded ones.
     before: &'static str,
+    /// Whether there is a command that resets it.
+    has_reset: bool,
+    /// Seconds of reports.
+    soak: f64,
     wanted: Wanted,
 }
 
@@ -85,6 +93,8 @@ fn faults() -> Vec<Fault> {
         faults: Faults { seed: 1, ..faults },
         behaviour: Behaviour::default(),
         before: "",
+        has_reset: false,
+        soak: 0.0,
         wanted,
     };
     let board =
@@ -157,6 +167,8 @@ fn faults() -> Vec<Fault> {
         },
         board("hil/runs-already", Behaviour { is_running: true, ..does() }, Wanted::Report(1)),
         board("hil/reset", Behaviour { resets_at: Some(50), ..does() }, Wanted::Report(2)),
+        // The last line.
+        board("hil/lost-end", Behaviour { skips: Some(LINES - 1), ..does() }, Wanted::Report(2)),
         board(
             "hil/halted",
             Behaviour { halts_at: Some(50), ..does() },
@@ -167,6 +179,18 @@ fn faults() -> Vec<Fault> {
             Behaviour { hangs_at: Some(50), ..does() },
             Wanted::Why("figures: after 2 s the partitions run, but nothing more came"),
         ),
+        Fault {
+            has_reset: true,
+            ..board(
+                "hil/reset-command",
+                Behaviour { hangs_at: Some(50), ..does() },
+                Wanted::Report(2),
+            )
+        },
+        Fault {
+            soak: 1.0,
+            ..fault("hil/soak", Faults { baud: 921_600, ..none() }, Wanted::Merged)
+        },
         board(
             "hil/deaf",
             Behaviour { is_deaf: true, ..does() },
@@ -195,8 +219,13 @@ fn recorded(fault: &Fault) -> Result<()> {
     let board = recorded.start(fault.behaviour)?;
     let port = Port::open(&start(board, fault.faults.clone())?)?;
     let mut tell = |_| ();
-    let mut session = Session::new(port, short(), None, &mut tell);
-    let result = measure(&mut session, 100, None);
+    let mut press = || {
+        recorded.reset();
+        Ok(())
+    };
+    let reset: Reset = if fault.has_reset { Some(&mut press) } else { None };
+    let mut session = Session::new(port, short(), reset, &mut tell);
+    let result = measure(&mut session, 100, Some(fault.soak / 3600.0));
     match (&fault.wanted, result) {
         (Wanted::Report(attempts), Ok(figures)) => {
             ensure!(
@@ -205,6 +234,17 @@ fn recorded(fault: &Fault) -> Result<()> {
                 figures.attempts
             );
             same(&figures, &recorded)
+        }
+        (Wanted::Merged, Ok(figures)) => {
+            let one = Figures::parse(recorded.payloads())?;
+            let times = figures.rows[0].count / one.rows[0].count;
+            ensure!(
+                times > 1 && times == u64::from(figures.reports),
+                "{} reports have {times} times the values of one",
+                figures.reports
+            );
+            ensure!(figures.rows[0].ns == one.rows[0].ns, "the same values have other quantiles");
+            Ok(())
         }
         (Wanted::AnyReport, Ok(figures)) => same(&figures, &recorded),
         (Wanted::Why(words), Err(error)) => {
