@@ -54,10 +54,13 @@ struct Fault {
     wanted: Wanted,
 }
 
+/// A check on QEMU.
+type Check = fn() -> Result<()>;
+
 /// A check that waits for its turn.
 enum Job {
     Fault(Box<Fault>),
-    Qemu(&'static str, fn() -> Result<()>),
+    Qemu(&'static str, Check),
 }
 
 impl Job {
@@ -71,7 +74,7 @@ impl Job {
 
 /// Runs the checks whose name is chosen, at most `parallel` at a time, and records each in `tally`.
 pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
-    let on_qemu: [(_, fn() -> Result<()>); 2] = [("hil/qemu", qemu), ("hil/board", on_a_board)];
+    let on_qemu: [(_, Check); 2] = [("hil/qemu", qemu), ("hil/board", on_a_board)];
     let on_qemu = on_qemu.into_iter().filter(|(name, _)| chosen(name));
     // The board's device tree is Debian's.
     let on_qemu = on_qemu.filter(|(name, _)| tally.can_run(name, "rpi4/latency"));
@@ -152,7 +155,7 @@ fn faults() -> Vec<Fault> {
         Fault {
             before: "bulkhead: core 3 is waited for\n",
             ..board(
-                "hil/only-el2",
+                "hil/no-partitions",
                 Behaviour { stops_at_boot: Some(1), ..does() },
                 Wanted::Why("plan: after 1 s EL2 printed a line, but its partitions did not start"),
             )
