@@ -169,7 +169,7 @@ pub const SMALL: usize = 16_384;
 /// Sizes for ways of waiting other than doorbells, and under load.
 const FEW: [usize; 3] = [64, 1024, 16_384];
 
-/// Least values of a distribution.
+/// Least values of a distribution, unless fewer are asked for.
 const LEAST: u32 = 20;
 
 /// Returns all rows of a run with `samples` values per distribution, or fewer of long operations.
@@ -183,7 +183,7 @@ pub fn rows(samples: u32) -> Vec<Row> {
         };
         // Under load one value takes longer.
         let part = if load == Load::None { part } else { 4 * part };
-        let count = (samples / part).max(LEAST).into();
+        let count = (samples / part).max(LEAST.min(samples)).into();
         rows.push(Row { kind, path, way, load, bytes, count });
     };
     let alone = Kind::ALL.into_iter().filter(|kind| kind.is_alone());

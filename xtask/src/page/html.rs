@@ -1,7 +1,7 @@
 //! The report as one HTML page: no script, no further file, light or dark as the reader's system
 //! is.
 
-use super::Section;
+use super::section::Section;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --soft: #d5dae0;

@@ -1,7 +1,7 @@
 //! Plots as SVG elements. Colours and letters are the page's (`page.rs`), so that they follow its
 //! light or dark scheme.
 
-use super::number;
+use super::number::number;
 use svg::Document;
 use svg::node::element::{Circle, Group, Line, Polyline, Rectangle, Text, Title};
 

@@ -24,7 +24,7 @@ const ROWS: usize = 45;
 /// Lines of its report.
 const LINES: usize = 178;
 /// Values per row on QEMU.
-const SAMPLES: u32 = 20;
+const SAMPLES: u32 = 4;
 /// Time limit of a run on QEMU.
 const LIMIT: Duration = Duration::from_secs(120);
 

@@ -17,7 +17,10 @@ const EDGES: &[(&str, &[&str])] = &[
         "bulkhead-planner",
         &["bulkhead-abi", "bulkhead-channel", "bulkhead-manifest", "bulkhead-plan"],
     ),
-    ("bulkhead-runner", &["bulkhead-console", "bulkhead-manifest", "bulkhead-planner"]),
+    (
+        "bulkhead-runner",
+        &["bulkhead-console", "bulkhead-manifest", "bulkhead-planner", "bulkhead-report"],
+    ),
     ("bulkhead-verify", &["bulkhead-plan"]),
     ("silicon-model", &[]),
     ("silicon-plugin", &["silicon-model"]),

@@ -3,7 +3,7 @@
 
 use super::console::Console;
 use super::keyboard::{self, Input, Raw, Script};
-use super::machine::{Options, Outcome};
+use super::options::{Options, Outcome};
 use super::watch::Watch;
 use crate::ui;
 use anyhow::Result;

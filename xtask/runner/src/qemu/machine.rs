@@ -1,84 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The QEMU process: its command line from the board's data, its run, and the results.
 
-use super::console::Console;
 use super::conversation::{Line, converse, pieces};
 use super::keyboard::Input;
+use super::options::{Level, Options, Outcome};
 use super::watch::Watch;
 use crate::ui;
 use anyhow::{Context, Result};
 use manifest::system::Qemu;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// QEMU's program.
 pub const PROGRAM: &str = "qemu-system-aarch64";
-/// An exception level at which loaders should not start an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// The machine has no EL2.
-    El1,
-    /// The image is in memory before any firmware runs, at firmware's address, and the boot core
-    /// starts it. There is no device tree.
-    El3,
-}
 
 /// The image's address at EL3.
 const AT_EL3: u64 = 0x20_0000;
-
-/// The differences of a run from the board's data.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Counts instructions instead of time: every run is the same, and cores take turns.
-    pub icount: bool,
-    /// Number of cores (`-smp`).
-    pub cores: Option<u32>,
-    /// RAM (`-m`), as QEMU writes it.
-    pub memory: Option<String>,
-    /// Core type (`-cpu`).
-    pub cpu: Option<String>,
-    /// GIC version of the machine, also if the image is for another one.
-    pub gic: Option<u32>,
-    /// Further words for EL2 on the boot command line.
-    pub append: Option<String>,
-    /// The exception level that the image is entered at, if not EL2.
-    pub level: Option<Level>,
-    /// Further arguments.
-    pub extra: Vec<String>,
-    /// The number in EL2's last line; a random one if none.
-    pub nonce: Option<u64>,
-    /// How long the machine may take until partitions start.
-    pub boot_limit: Option<Duration>,
-    /// How long the run may take from there.
-    pub limit: Option<Duration>,
-    /// The limit ends when a key is pressed at the terminal.
-    pub limit_ends_with_key: bool,
-    /// The input.
-    pub input: Input,
-}
-
-/// The results of a run.
-pub struct Outcome {
-    /// QEMU's command line, so that people can repeat the run.
-    pub command: String,
-    /// The console.
-    pub console: Console,
-    /// Its bytes, as received.
-    pub bytes: Vec<u8>,
-    /// QEMU's error output.
-    pub stderr: String,
-    /// How QEMU ended; none if this process ended it.
-    pub status: Option<ExitStatus>,
-    /// Whether the time limit passed.
-    pub timed_out: bool,
-    /// How long it ran since partitions started, or since QEMU did if they never started.
-    pub time: Duration,
-    /// Text that the test's input still waited for.
-    pub unseen: Option<String>,
-}
 
 /// Runs `image` on the board's QEMU machine until it ends or its time is over. `show` gets the
 /// console's bytes as they come. With `stays_up` the system does not power the machine off, so QEMU

@@ -6,6 +6,7 @@ mod conversation;
 mod judge;
 mod keyboard;
 mod machine;
+mod options;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -15,7 +16,8 @@ pub use console::{Console, Plain, REFUSED};
 pub use conversation::{Line, converse, pieces};
 pub use judge::{ends, judge};
 pub use keyboard::{Input, Step, restore as restore_terminal};
-pub use machine::{Level, Machine, Options, Outcome, PROGRAM, device_tree, random, run, start};
+pub use machine::{Machine, PROGRAM, device_tree, random, run, start};
+pub use options::{Level, Options, Outcome};
 pub use verdict::Verdict;
 pub use watch::{EL2, Watch};
 
