@@ -152,12 +152,12 @@ impl Row {
     /// into half of the ring.
     pub fn burst(&self) -> u64 {
         match self.bytes {
-            ..=1024 => 16,
-            ..=4096 => 4,
-            ..=16_384 => 1,
-            ..=65_536 => 8,
-            ..=262_144 => 4,
-            _ => 1,
+            0..1025 => 16,
+            1025..4097 => 4,
+            4097..16_385 => 1,
+            16_385..65_537 => 8,
+            65_537..262_145 => 4,
+            262_145.. => 1,
         }
     }
 }
@@ -177,9 +177,9 @@ pub fn rows(samples: u32) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut add = |kind, path, way, load, bytes: usize| {
         let part = match bytes {
-            ..=4096 => 1,
-            ..=16_384 => 4,
-            _ => 16,
+            0..4097 => 1,
+            4097..16_385 => 4,
+            16_385.. => 16,
         };
         // Under load one value takes longer.
         let part = if load == Load::None { part } else { 4 * part };
