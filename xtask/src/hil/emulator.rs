@@ -7,9 +7,13 @@ use hil::port::Port;
 use runner::build::Builder;
 use runner::qemu::{self, Machine, Options, board};
 use runner::workspace;
+use std::path::PathBuf;
 
 /// A running QEMU.
-pub struct Emulator(Machine);
+pub struct Emulator {
+    machine: Option<Machine>,
+    image: PathBuf,
+}
 
 impl Emulator {
     /// Builds and verifies a system, and starts it.
@@ -26,13 +30,20 @@ impl Emulator {
         let machine = qemu::start(&board(&system)?, &path, &Options::default());
         let mut machine = machine?;
         let (output, input) = machine.take_console()?;
-        Ok((Port::of("qemu", output, input), Self(machine)))
+        Ok((Port::of("qemu", output, input), Self { machine: Some(machine), image: path }))
     }
 
     /// Ends it; returns its error output, without its warnings.
-    pub fn stop(self) -> String {
-        let said = self.0.stop();
+    pub fn stop(mut self) -> String {
+        let said = self.machine.take().map(Machine::stop).unwrap_or_default();
         let lines = said.lines().filter(|line| !line.contains(": warning: "));
         lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // QEMU read it when it started; a file that stays is only in the way.
+        let _ = std::fs::remove_file(&self.image);
     }
 }
