@@ -4,6 +4,7 @@
 
 use super::tally::{Tally, each};
 use crate::board;
+use crate::hil::boot::{Boot, Load};
 use crate::hil::emulator::Emulator;
 use crate::hil::{measure, report};
 use anyhow::{Context, Result, bail, ensure};
@@ -14,7 +15,7 @@ use hil::port::Port;
 use hil::recorded::{Behaviour, Recorded};
 use hil::session::{Reset, Session, Times};
 use runner::qemu::{Options, Verdict, Watch};
-use runner::workspace::root;
+use runner::workspace::{root, target_dir, unique, write};
 use std::time::Duration;
 
 /// The console of a run on QEMU with few rows.
@@ -74,7 +75,8 @@ impl Job {
 
 /// Runs the checks whose name is chosen, at most `parallel` at a time, and records each in `tally`.
 pub fn run(chosen: &dyn Fn(&str) -> bool, parallel: usize, tally: &mut Tally) {
-    let on_qemu: [(_, Check); 2] = [("hil/qemu", qemu), ("hil/board", on_a_board)];
+    let on_qemu: [(_, Check); 3] =
+        [("hil/qemu", qemu), ("hil/board", on_a_board), ("hil/netboot", netboot)];
     let on_qemu = on_qemu.into_iter().filter(|(name, _)| chosen(name));
     // The board's device tree is Debian's.
     let on_qemu = on_qemu.filter(|(name, _)| tally.can_run(name, "rpi4/latency"));
@@ -360,5 +362,33 @@ fn on_a_board() -> Result<()> {
             && verdict.ends_with("only firmware spoke, and EL2 printed no line"),
         "{verdict}"
     );
+    Ok(())
+}
+
+/// The files of `--load netboot=DIR`: the image, and EL2's nonce for the verdict.
+fn netboot() -> Result<()> {
+    let folder = target_dir().join("tests").join(format!("netboot-{}", unique()));
+    let firmware = folder.join("firmware");
+    // The board does not start here, so any bytes will do.
+    for name in ["start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb"] {
+        write(&firmware.join(name), b"a file of firmware's")?;
+    }
+    let boot = Boot {
+        port: "none".to_owned(),
+        load: Load::Netboot(folder.join("tftp")),
+        reset: Some("true".to_owned()),
+        firmware: Some(firmware),
+        prefix: Some("10000000DEADBEEF".to_owned()),
+    };
+    boot.check()?;
+    let nonce = boot.nonce();
+    boot.prepare("rpi4/duo", nonce)?;
+    let own = folder.join("tftp/deadbeef");
+    let line = std::fs::read_to_string(own.join("cmdline.txt"))?;
+    ensure!(line == format!("bulkhead.nonce={nonce:016x}\n"), "the command line is {line:?}");
+    for name in ["kernel8.img", "config.txt", "start4.elf"] {
+        ensure!(own.join(name).is_file(), "the board would not find {name}");
+    }
+    std::fs::remove_dir_all(&folder)?;
     Ok(())
 }
