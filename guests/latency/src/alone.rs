@@ -69,7 +69,9 @@ pub fn measure(tree: &Tree, row: &Row, ends: &mut Ends, output: &mut Output) {
             });
         }
         Kind::Push => ends.push(row, &mut values),
-        Kind::Bell | Kind::Message | Kind::Stream => fail!("{row:?} needs another partition"),
+        Kind::Bell | Kind::Message | Kind::Stream | Kind::Restart => {
+            fail!("{row:?} needs another partition")
+        }
     }
     output.row(row, "", &values);
 }

@@ -5,7 +5,7 @@
 use core::sync::atomic::Ordering;
 
 use bench::rendezvous::Rendezvous;
-use rt::{Tree, Wait, fail, hv, interrupt};
+use rt::{Tree, Wait, fail, hv, interrupt, psci, timer};
 
 use crate::plan::{Kind, Load, Path, Row};
 
@@ -14,9 +14,13 @@ const NUMBER: usize = 0;
 const WHAT: usize = 1;
 const BYTES: usize = 2;
 const COUNT: usize = 3;
+/// The number of the restart that may begin.
+const GO: usize = 4;
 /// Words of the other's page: the number of the task that it began, and of the one it ended.
 const BEGUN: usize = 1;
 const ENDED: usize = 0;
+/// When its life's program began.
+const BORN: usize = 2;
 
 /// A task.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,8 @@ pub enum Task {
     Serve(Row),
     /// Keep the core busy until the next task.
     Load(Load),
+    /// Reset the partition.
+    Restart,
     /// Switch off.
     Stop,
 }
@@ -33,6 +39,7 @@ pub enum Task {
 const SERVE: u64 = 0;
 const LOAD: u64 = 1;
 const STOP: u64 = 2;
+const RESTART: u64 = 3;
 
 impl Task {
     fn encode(self) -> [u64; 3] {
@@ -43,6 +50,7 @@ impl Task {
                 row.count,
             ],
             Self::Load(load) => [LOAD | (load as u64) << 8, 0, 0],
+            Self::Restart => [RESTART, 0, 0],
             Self::Stop => [STOP, 0, 0],
         }
     }
@@ -61,6 +69,7 @@ impl Task {
                 count,
             }),
             LOAD => Self::Load(*Load::ALL.get(byte(8))?),
+            RESTART => Self::Restart,
             STOP => Self::Stop,
             _ => return None,
         })
@@ -130,6 +139,17 @@ impl Crew {
         }
     }
 
+    /// Has the partition that makes load reset itself; returns the time until its program runs
+    /// again.
+    pub fn restart(&mut self) -> u64 {
+        self.give(|crew| &crew.load, Task::Restart);
+        let start = timer::now();
+        self.load.tell(GO, self.number);
+        // EL2 clears the other's page, and the other then writes a time that is later.
+        self.load.await_word(BORN, start);
+        self.load.words(BORN).1.load(Ordering::Acquire) - start
+    }
+
     /// Switches the other partitions off.
     pub fn stop(&mut self) {
         self.give(|crew| &crew.relay, Task::Stop);
@@ -149,7 +169,20 @@ impl Desk {
     pub fn open(tree: &Tree, name: &str) -> Self {
         let end = Rendezvous::open(tree, name);
         interrupt::enable(end.intid);
-        Self { end, number: 0 }
+        // In the next life the last task is the reset, which is done.
+        let [number, what] = [NUMBER, WHAT].map(|word| end.words(word).1.load(Ordering::Acquire));
+        Self { end, number: if what == RESTART { number } else { 0 } }
+    }
+
+    /// Says when this life's program began: from here on there may be tasks.
+    pub fn born(&self, time: u64) {
+        self.end.tell(BORN, time);
+    }
+
+    /// Waits until the reset may begin, and resets the partition.
+    pub fn restart(&self) -> ! {
+        self.end.await_word(GO, self.number);
+        psci::system_reset()
     }
 
     /// Whether there is another task.

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::arch::asm;
 
-use rt::{Tree, println};
+use rt::{Tree, println, timer};
 
 use crate::crew::{Desk, Task};
 use crate::plan::Load;
@@ -17,11 +17,14 @@ const CHUNK: usize = 64 << 10;
 
 /// Runs the partition that only makes load.
 pub fn main(tree: &'static Tree) {
+    let born = timer::now();
     let mut desk = Desk::open(tree, "tasks-load");
+    desk.born(born);
     loop {
         match desk.next() {
             Task::Load(load) => run(&desk, load),
             Task::Serve(_) => {}
+            Task::Restart => desk.restart(),
             Task::Stop => return,
         }
         desk.done();

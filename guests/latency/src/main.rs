@@ -20,7 +20,7 @@ mod stamp;
 
 use alloc::string::String;
 
-use report::Order;
+use report::{Histogram, Order};
 use rt::{Tree, console, fail, interrupt, println, timer};
 
 use crew::Crew;
@@ -55,6 +55,10 @@ fn lead(tree: &'static Tree) {
             crew.load(row.load);
             if row.kind.is_alone() {
                 alone::measure(tree, row, &mut ends, &mut output);
+            } else if row.kind == plan::Kind::Restart {
+                let mut values = Histogram::new();
+                (0..row.count).for_each(|_| values.record(crew.restart()));
+                output.row(row, "", &values);
             } else {
                 pairs::measure(&mut crew, &mut ends, row, &mut output);
             }

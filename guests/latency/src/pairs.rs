@@ -234,6 +234,7 @@ pub fn peer(tree: &'static Tree) {
                 echo(side, &mut buffer, &row).unwrap_or_else(|error| fail!("{row:?}: {error}"));
             }
             Task::Load(load) => load::run(&desk, load),
+            Task::Restart => desk.restart(),
             Task::Stop => return,
         }
         desk.done();
@@ -279,6 +280,7 @@ pub fn relay(tree: &'static Tree) {
                 pass(&mut up, &mut down, &row).unwrap_or_else(|error| fail!("{row:?}: {error}"));
             }
             Task::Load(load) => load::run(&desk, load),
+            Task::Restart => desk.restart(),
             Task::Stop => return,
         }
         desk.done();

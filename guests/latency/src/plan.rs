@@ -39,11 +39,13 @@ pub enum Kind {
     Message,
     /// Several messages there, and a short one back.
     Stream,
+    /// A reset of the partition that makes load, until its program runs again.
+    Restart,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Clock,
         Self::Call,
         Self::PsciHvc,
@@ -59,6 +61,7 @@ impl Kind {
         Self::Bell,
         Self::Message,
         Self::Stream,
+        Self::Restart,
     ];
 
     /// Returns its name in reports.
@@ -79,12 +82,13 @@ impl Kind {
             Self::Bell => "doorbell",
             Self::Message => "message",
             Self::Stream => "stream",
+            Self::Restart => "restart",
         }
     }
 
     /// Whether no other partition takes part.
     pub fn is_alone(self) -> bool {
-        !matches!(self, Self::Bell | Self::Message | Self::Stream)
+        !matches!(self, Self::Bell | Self::Message | Self::Stream | Self::Restart)
     }
 }
 
@@ -221,6 +225,12 @@ pub fn rows(samples: u32) -> Vec<Row> {
         for size in FEW {
             add(Kind::Message, Path::Direct, Wait::Doorbell, load, size);
         }
+    }
+    if samples > 1 {
+        // EL2 prints two lines for each, and limits how many there may be.
+        let count = samples.min(LEAST).into();
+        let (path, way, load) = (Path::Direct, Wait::Doorbell, Load::None);
+        rows.push(Row { kind: Kind::Restart, path, way, load, bytes: 0, count });
     }
     rows
 }

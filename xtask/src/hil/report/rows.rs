@@ -7,7 +7,7 @@ use crate::page::{Section, Table, number};
 use hil::figures::{Figures, Row};
 
 /// Rows of only the lead's partition, idle and under load.
-const ALONE: [&str; 10] = [
+const ALONE: [&str; 11] = [
     "clock",
     "null-call",
     "psci-hvc",
@@ -18,6 +18,7 @@ const ALONE: [&str; 10] = [
     "sgi-self",
     "timer-asleep",
     "timer-awake",
+    "restart",
 ];
 /// Those whose distributions are drawn under every load.
 const DRAWN: [(&str, &str); 6] = [
