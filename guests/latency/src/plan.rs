@@ -177,6 +177,7 @@ const FEW: [usize; 3] = [64, 1024, 16_384];
 const LEAST: u32 = 20;
 
 /// Returns all rows of a run with `samples` values per distribution, or fewer of long operations.
+/// Without samples it is a short run: one value of each row that needs only the lead.
 pub fn rows(samples: u32) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut add = |kind, path, way, load, bytes: usize| {
@@ -187,7 +188,7 @@ pub fn rows(samples: u32) -> Vec<Row> {
         };
         // Under load one value takes longer.
         let part = if load == Load::None { part } else { 4 * part };
-        let count = (samples / part).max(LEAST.min(samples)).into();
+        let count = (samples / part).max(LEAST.min(samples)).max(1).into();
         rows.push(Row { kind, path, way, load, bytes, count });
     };
     let alone = Kind::ALL.into_iter().filter(|kind| kind.is_alone());
@@ -225,6 +226,9 @@ pub fn rows(samples: u32) -> Vec<Row> {
         for size in FEW {
             add(Kind::Message, Path::Direct, Wait::Doorbell, load, size);
         }
+    }
+    if samples == 0 {
+        rows.retain(|row| row.kind.is_alone() && row.load == Load::None);
     }
     if samples > 1 {
         // EL2 prints two lines for each, and limits how many there may be.

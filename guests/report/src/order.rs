@@ -14,7 +14,8 @@ pub enum Order {
     Run {
         /// The nonce of the run.
         nonce: u64,
-        /// Values of each distribution; rows of long operations have fewer.
+        /// Values of each distribution; rows of long operations have fewer. With 0 the run is
+        /// short: one value of each row that needs no other partition.
         samples: u32,
     },
     /// Switch off.
