@@ -43,7 +43,7 @@ impl Default for Times {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
-            power: seconds(30),
+            power: seconds(60),
             firmware: seconds(60),
             plan: seconds(60),
             silence: seconds(120),
@@ -257,7 +257,8 @@ impl<'a> Session<'a> {
             bail!("plan: Bulkhead refused the machine: {why}");
         }
         let Some(said) = line.strip_prefix(EL2) else { return Ok(()) };
-        if said.contains(" halted: ") || said.contains("reported failure") {
+        let halts = said.contains(" halted: ") || said.ends_with(": halted");
+        if halts || said.contains("reported failure") {
             bail!("figures: {said}");
         }
         if said.starts_with("end ") {

@@ -16,7 +16,7 @@ const COMMAND_LINE: &str = "cmdline.txt";
 /// Options of a board's start.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Boot {
-    /// The serial port: a device, a pty, or tcp://HOST:PORT
+    /// The serial port: a device, a pty, or tcp://HOST:PORT; `hil` also takes `qemu`
     #[arg(long, value_name = "PORT")]
     pub port: String,
     /// Where the board gets the system from: `card` (it is on the card already) or `netboot=DIR`

@@ -69,6 +69,9 @@ pub fn command(options: &Options) -> Result<bool> {
     } else {
         let port = Port::open(&options.boot.port)?;
         options.boot.prepare(&spec, options.boot.nonce())?;
+        if options.boot.reset.is_none() {
+            eprintln!("{}: open; switch the board on now, unless it runs", options.boot.port);
+        }
         port
     };
     let mut command = options.boot.reset.as_deref().map(|text| move || boot::reset(text));
