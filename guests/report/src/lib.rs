@@ -88,9 +88,15 @@ pub fn read(text: &str, nonce: u64) -> Option<Result<(u32, &str), BadLine>> {
 
 fn fields(rest: &str) -> Option<(u32, u32, &str)> {
     let mut words = rest.splitn(3, ' ');
-    let sequence = words.next()?.parse().ok()?;
-    let crc = u32::from_str_radix(words.next()?, 16).ok()?;
-    Some((sequence, crc, words.next()?))
+    let (sequence, crc) = (words.next()?, words.next()?);
+    // Only the form that `line` writes: other ways to write a number are damage.
+    let is_number = sequence.bytes().all(|byte| byte.is_ascii_digit());
+    let is_whole = sequence.len() == 5 || sequence.len() > 5 && !sequence.starts_with('0');
+    let is_crc = crc.len() == 8 && crc.bytes().all(|byte| b"0123456789abcdef".contains(&byte));
+    if !is_number || !is_whole || !is_crc {
+        return None;
+    }
+    Some((sequence.parse().ok()?, u32::from_str_radix(crc, 16).ok()?, words.next()?))
 }
 
 /// Returns the value of `name=value` in a payload.

@@ -41,7 +41,8 @@ impl Order {
     #[must_use]
     pub fn decode(line: &str) -> Option<Self> {
         let (body, crc) = line.trim().rsplit_once(' ')?;
-        if u32::from_str_radix(crc, 16).ok()? != CRC.checksum(body.as_bytes()) {
+        let is_plain = crc.len() == 8 && crc.bytes().all(|b| b"0123456789abcdef".contains(&b));
+        if !is_plain || u32::from_str_radix(crc, 16).ok()? != CRC.checksum(body.as_bytes()) {
             return None;
         }
         let mut words = body.split(' ');

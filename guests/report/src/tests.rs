@@ -47,6 +47,22 @@ fn long_payloads_are_cut_and_stay_lines() {
     assert_eq!(read(&text, 1), Some(Ok((2, &long[..PAYLOAD]))));
 }
 
+/// Numbers that mean the same, but are not what was written.
+#[test]
+fn other_ways_to_write_a_number_are_damage() {
+    let text = written(1, 7, "end");
+    assert_eq!(read(&text, 1), Some(Ok((7, "end"))));
+    let crc = text.split(' ').nth(2).expect("its CRC").to_string();
+    let upper = crc.to_uppercase();
+    assert_ne!(crc, upper, "choose a line whose CRC has letters");
+    let others = [("00007", "0007"), ("00007", "000007"), ("00007", "+0007"), (&*crc, &*upper)];
+    for (from, to) in others {
+        let other = text.replace(from, to);
+        assert_eq!(read(&other, 1), Some(Err(BadLine::Form)), "{other}");
+    }
+    assert!(matches!(read(&written(1, 123_456, "end"), 1), Some(Ok((123_456, "end")))));
+}
+
 #[test]
 fn orders_survive_only_whole() {
     for order in [Order::Run { nonce: 0xfedc_ba98_7654_3210, samples: 1000 }, Order::End] {
