@@ -1,6 +1,7 @@
 //! Bulkhead's command line: one file per command. The crates below this folder have the code that
 //! commands share.
 pub mod bench;
+pub mod board;
 pub mod callgraph;
 pub mod check;
 pub mod crash;
@@ -8,8 +9,10 @@ pub mod draw;
 pub mod explain;
 pub mod flash;
 pub mod fuzz;
+pub mod hil;
 pub mod image;
 pub mod interface;
+pub mod page;
 pub mod prose;
 pub mod qemu;
 pub mod schema;

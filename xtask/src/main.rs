@@ -8,11 +8,10 @@ use runner::qemu::{Input, Options, restore_terminal};
 use runner::ui;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 use xtask::setup::{self, Scope};
 use xtask::{
-    bench, callgraph, check, crash, draw, explain, flash, fuzz, image, interface, qemu, schema,
-    silicon, size, test, verify,
+    bench, board, callgraph, check, crash, draw, explain, flash, fuzz, hil, image, interface, qemu,
+    schema, silicon, size, test, verify,
 };
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
@@ -30,6 +29,10 @@ struct Cli {
 enum Command {
     /// Build a system, run it on QEMU, and end with one verdict
     Qemu(QemuArgs),
+    /// Run a system on a board at a serial port: console and verdict as with qemu
+    Board(board::Request),
+    /// Measure latencies on a board at a serial port, or on QEMU in its place, and write a report
+    Hil(hil::Options),
     /// Build a system's image: one file for QEMU's -kernel, U-Boot's booti or the Raspberry Pi's
     /// firmware
     Image {
@@ -242,7 +245,7 @@ struct QemuArgs {
     #[arg(long, value_name = "WORDS")]
     append: Option<String>,
     /// End the run with a pass when a console line contains this text
-    #[arg(long, value_name = "TEXT", value_parser = until_text)]
+    #[arg(long, value_name = "TEXT", value_parser = qemu::until_text)]
     until: Option<String>,
     /// Time limit in seconds after partitions start, 0 for none; default: 120, or none once a key
     /// was pressed
@@ -258,19 +261,6 @@ struct QemuArgs {
     /// Further arguments for QEMU
     #[arg(last = true, value_name = "QEMU ARGUMENTS")]
     extra: Vec<String>,
-}
-
-/// Converts a limit in seconds; 0 is none.
-fn limit(seconds: u64) -> Option<Duration> {
-    (seconds != 0).then(|| Duration::from_secs(seconds))
-}
-
-/// Checks that a console line can hold the text.
-fn until_text(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() || text.chars().any(char::is_control) {
-        return Err("give at least one character, and only printable ones");
-    }
-    Ok(text.to_string())
 }
 
 #[derive(Args)]
@@ -333,11 +323,11 @@ fn dispatch(command: Command) -> Result<bool> {
                 level: None,
                 extra: args.extra,
                 nonce: None,
-                boot_limit: limit(args.boot_limit.unwrap_or(match args.time_limit {
+                boot_limit: qemu::limit(args.boot_limit.unwrap_or(match args.time_limit {
                     Some(0) => 0,
                     _ => 300,
                 })),
-                limit: limit(args.time_limit.unwrap_or(120)),
+                limit: qemu::limit(args.time_limit.unwrap_or(120)),
                 limit_ends_with_key: args.time_limit.is_none(),
                 input: Input::Stdin,
             };
@@ -347,6 +337,14 @@ fn dispatch(command: Command) -> Result<bool> {
             let overrides = Overrides { kernel: args.kernel, initrd: args.initrd };
             let spec = args.system.spec()?;
             Ok(qemu::command(&spec, gic, overrides, args.until, &options)?.passed())
+        }
+        Command::Board(args) => {
+            setup::ensure(Scope::Run)?;
+            Ok(board::command(&args)?.passed())
+        }
+        Command::Hil(options) => {
+            setup::ensure(Scope::Run)?;
+            hil::command(&options)
         }
         Command::Image { system, output } => {
             setup::ensure(Scope::Run)?;

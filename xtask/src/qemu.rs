@@ -9,6 +9,7 @@ use runner::linux::Overrides;
 use runner::qemu::{Options, Plain, Verdict, Watch, board, judge, partitions, run};
 use runner::{ui, workspace};
 use std::io::Write;
+use std::time::Duration;
 
 /// Builds `spec` for GIC version `gic` or its board's first, with `instead` in place of files from
 /// Debian, runs it and prints its console and the verdict on standard output. The run ends with a
@@ -68,4 +69,21 @@ pub fn command(
     let verdict = judge(&partitions(&system), &outcome);
     ui::say(&verdict);
     Ok(verdict)
+}
+
+/// Converts a limit in seconds; 0 is none.
+#[must_use]
+pub fn limit(seconds: u64) -> Option<Duration> {
+    (seconds != 0).then(|| Duration::from_secs(seconds))
+}
+
+/// Checks that a console line can hold the text.
+///
+/// # Errors
+/// If it cannot.
+pub fn until_text(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("give at least one character, and only printable ones");
+    }
+    Ok(text.to_string())
 }

@@ -5,5 +5,7 @@
 extern crate alloc;
 
 pub mod count;
+pub mod forward;
 pub mod message;
 pub mod phase;
+pub mod rendezvous;

@@ -11,7 +11,6 @@ extern crate alloc;
 mod flood;
 mod meter;
 mod operations;
-mod rendezvous;
 mod stream;
 
 use rt::{Tree, fail};

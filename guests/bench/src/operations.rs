@@ -7,11 +7,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{CNTP_CTL_EL0, CNTP_CVAL_EL0, Writeable};
+use bench::rendezvous::{Rendezvous, pause};
 use rt::link::Link;
 use rt::{Tree, fail, hv, interrupt, mmio, mmu, smp, timer};
 
 use crate::meter::Meter;
-use crate::rendezvous::{Rendezvous, pause};
 
 /// Repetitions of each operation: all cost the same, as a trace shows, so few are enough.
 const COUNT: u32 = 64;

@@ -41,6 +41,12 @@ pub fn system_off() -> ! {
     halt()
 }
 
+/// Resets the partition, which starts again if its policy says so.
+pub fn system_reset() -> ! {
+    hvc(SYSTEM_RESET.into(), [0; 3]);
+    halt()
+}
+
 fn halt() -> ! {
     loop {
         aarch64_cpu::asm::wfi();

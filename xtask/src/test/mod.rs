@@ -2,6 +2,7 @@
 
 mod card;
 mod damage;
+mod hil;
 mod host;
 mod loader;
 mod shipped;
@@ -80,6 +81,7 @@ pub fn command(options: &Options) -> Result<bool> {
         let ships = !options.without_fast_paths;
         if ships {
             shipped::run(&chosen, jobs, &mut tally);
+            hil::run(&chosen, jobs, &mut tally);
         }
         // It takes two minutes on two cores, and the mutants ten for each GIC: too long for CI.
         if options.long && ships {

@@ -254,7 +254,7 @@ fn file_name(repository: &Repository, from: &Path, span: &str) -> Option<String>
 }
 
 /// Files that a command writes, by the names that pages give them, and files of other projects.
-const GENERATED: &[&str] = &["bench.json", "bench.md"];
+const GENERATED: &[&str] = &["bench.json", "bench.md", "hil.json", "hil.md"];
 
 /// Checks a path of Rust: `module::function`, `Type::method`, `function`.
 fn item(repository: &Repository, path: &str) -> Option<String> {

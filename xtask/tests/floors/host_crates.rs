@@ -7,16 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// The dependencies of each crate below `xtask/` on crates of this project. The verifier knows only
-/// the plan's types, the reader neither planner nor runner, boot media are only files,
-/// and no crate knows the command.
+/// the plan's types, the reader neither planner nor runner, boot media are only files, a board's
+/// serial line knows no manifest, and no crate knows the command.
 const EDGES: &[(&str, &[&str])] = &[
     ("bulkhead-flash", &[]),
+    ("bulkhead-hil", &["bulkhead-console", "bulkhead-report", "bulkhead-runner"]),
     ("bulkhead-manifest", &["bulkhead-channel", "bulkhead-plan"]),
     (
         "bulkhead-planner",
         &["bulkhead-abi", "bulkhead-channel", "bulkhead-manifest", "bulkhead-plan"],
     ),
-    ("bulkhead-runner", &["bulkhead-console", "bulkhead-manifest", "bulkhead-planner"]),
+    (
+        "bulkhead-runner",
+        &["bulkhead-console", "bulkhead-manifest", "bulkhead-planner", "bulkhead-report"],
+    ),
     ("bulkhead-verify", &["bulkhead-plan"]),
     ("silicon-model", &[]),
     ("silicon-plugin", &["silicon-model"]),
@@ -27,6 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "bulkhead-channel",
             "bulkhead-console",
             "bulkhead-flash",
+            "bulkhead-hil",
             "bulkhead-manifest",
             "bulkhead-plan",
             "bulkhead-planner",

@@ -7,6 +7,7 @@ mod tests;
 use crate::linux;
 use crate::qemu::Step;
 use manifest::system::{Partition, System};
+use report::{Order, READY};
 
 /// The prompt of the shell of guests/linux, and the word on its kernel's command line that disables
 /// the shell.
@@ -16,8 +17,12 @@ const NO_SHELL: &str = "bulkhead.run=";
 /// the partition off.
 const ERRAND: &str = "load 15 && poweroff\r";
 
+/// The command line of the partition of guests/latency that takes orders.
+const MEASURES: &str = "role=lead";
+
 /// Returns the input that makes `system` end by itself: every shell of guests/linux gets some work,
-/// and is switched off if that succeeded.
+/// and is switched off if that succeeded. guests/latency measures once, and
+/// is switched off.
 pub fn errands(system: &System) -> Vec<Step> {
     let step = |seen: &str, keys: String| Step { seen: seen.to_owned(), keys: keys.into_bytes() };
     let places = system.partitions.iter().zip(1..);
@@ -32,6 +37,13 @@ pub fn errands(system: &System) -> Vec<Step> {
         .collect();
     if !steps.is_empty() {
         steps.push(step("", "\x010".to_owned()));
+    }
+    // The partition that takes orders is its system's first, which has the input at boot.
+    let first = system.partitions.first().and_then(|partition| partition.command_line.as_deref());
+    if first == Some(MEASURES) {
+        let orders = [Order::Run { nonce: 0, samples: 0 }, Order::End];
+        let order = |order: Order| step(READY, format!("{}\n", order.encode().as_str()));
+        steps.extend(orders.map(order));
     }
     steps
 }

@@ -27,4 +27,10 @@ fn errands_go_to_shells() {
     system.partitions[1].initrd = of_another;
     system.partitions[1].command_line = Some("bulkhead.run=\"load 600\"".to_owned());
     assert!(errands(&system).is_empty(), "it ends by itself");
+    system.partitions[0].command_line = Some("role=lead".to_owned());
+    let typed = errands(&system);
+    assert!(typed.iter().all(|step| step.seen == READY));
+    let order = |step: &Step| Order::decode(&String::from_utf8_lossy(&step.keys));
+    let orders: Vec<_> = typed.iter().map(order).collect();
+    assert_eq!(orders, [Some(Order::Run { nonce: 0, samples: 0 }), Some(Order::End)]);
 }

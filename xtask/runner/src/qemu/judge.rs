@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Judges a run: whether every partition ended as it should, and if not, why.
 
-use super::machine::Outcome;
+use super::options::Outcome;
 use super::verdict::Verdict;
 use crate::ui;
 

@@ -10,7 +10,6 @@ use rustix::termios::{
     tcsetattr,
 };
 use std::io::{IsTerminal, Read, Write};
-use std::process::ChildStdin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,7 +114,7 @@ pub fn restore() {
 /// the terminal to itself.
 pub fn feed(
     input: &Input,
-    machine: ChildStdin,
+    machine: Box<dyn Write + Send>,
     raw: bool,
     alone: Arc<AtomicBool>,
 ) -> Option<Sender<Vec<u8>>> {

@@ -1,92 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The QEMU process: its command line from the board's data, its run, and the results.
 
-use super::console::Console;
-use super::keyboard::{self, Input, Raw, Script};
+use super::conversation::{Line, converse, pieces};
+use super::keyboard::Input;
+use super::options::{Level, Options, Outcome};
 use super::watch::Watch;
 use crate::ui;
 use anyhow::{Context, Result};
 use manifest::system::Qemu;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 /// QEMU's program.
 pub const PROGRAM: &str = "qemu-system-aarch64";
-/// Interval of the checks for the time limit and Ctrl-C.
-const TICK: Duration = Duration::from_millis(50);
-/// How long QEMU continues after the line that ends the run, so that output directly after it is
-/// also shown.
-const LINGER: Duration = Duration::from_millis(200);
-
-/// An exception level at which loaders should not start an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// The machine has no EL2.
-    El1,
-    /// The image is in memory before any firmware runs, at firmware's address, and the boot core
-    /// starts it. There is no device tree.
-    El3,
-}
 
 /// The image's address at EL3.
 const AT_EL3: u64 = 0x20_0000;
-
-/// The differences of a run from the board's data.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Counts instructions instead of time: every run is the same, and cores take turns.
-    pub icount: bool,
-    /// Number of cores (`-smp`).
-    pub cores: Option<u32>,
-    /// RAM (`-m`), as QEMU writes it.
-    pub memory: Option<String>,
-    /// Core type (`-cpu`).
-    pub cpu: Option<String>,
-    /// GIC version of the machine, also if the image is for another one.
-    pub gic: Option<u32>,
-    /// Further words for EL2 on the boot command line.
-    pub append: Option<String>,
-    /// The exception level that the image is entered at, if not EL2.
-    pub level: Option<Level>,
-    /// Further arguments.
-    pub extra: Vec<String>,
-    /// The number in EL2's last line; a random one if none.
-    pub nonce: Option<u64>,
-    /// How long the machine may take until partitions start.
-    pub boot_limit: Option<Duration>,
-    /// How long the run may take from there.
-    pub limit: Option<Duration>,
-    /// The limit ends when a key is pressed at the terminal.
-    pub limit_ends_with_key: bool,
-    /// The input.
-    pub input: Input,
-}
-
-/// The results of a run.
-pub struct Outcome {
-    /// QEMU's command line, so that people can repeat the run.
-    pub command: String,
-    /// The console.
-    pub console: Console,
-    /// Its bytes, as received.
-    pub bytes: Vec<u8>,
-    /// QEMU's error output.
-    pub stderr: String,
-    /// How QEMU ended; none if this process ended it.
-    pub status: Option<ExitStatus>,
-    /// Whether the time limit passed.
-    pub timed_out: bool,
-    /// How long it ran since partitions started, or since QEMU did if they never started.
-    pub time: Duration,
-    /// Text that the test's input still waited for.
-    pub unseen: Option<String>,
-}
 
 /// Runs `image` on the board's QEMU machine until it ends or its time is over. `show` gets the
 /// console's bytes as they come. With `stays_up` the system does not power the machine off, so QEMU
@@ -115,110 +46,47 @@ pub fn run(
         _ => command.arg("-kernel").arg(image),
     };
     let shown = ui::shown(&command);
-    let mut start = Instant::now();
-    let child = command
-        .stdin(match options.input {
-            Input::Nobody => Stdio::null(),
-            _ => Stdio::piped(),
-        })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut machine = Machine(child.with_context(|| {
-        format!("cannot start {PROGRAM}: `cargo xtask doctor` says how to install it")
-    })?);
+    let has_input = !matches!(options.input, Input::Nobody);
+    let mut machine = spawn(command, has_input)?;
 
-    let (sender, chunks) = channel();
     let stdout = machine.0.stdout.take().context("no console pipe")?;
     let stderr = machine.0.stderr.take().context("no error pipe")?;
     let words = collect(stderr);
-    std::thread::spawn(move || {
-        let mut stdout = stdout;
-        let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = stdout.read(&mut buffer) {
-            if sender.send(buffer[..count].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
-
-    let raw = match options.input {
-        Input::Stdin => Raw::enter()?,
-        _ => None,
-    };
-    if raw.is_some() {
-        eprintln!("Ctrl-A x quits, Ctrl-A ? shows which partition has the input");
+    let output = machine.0.stdin.take().map(|stdin| Box::new(stdin) as _);
+    let line = Line { bytes: pieces(stdout), output };
+    let talk = converse(line, nonce, options, stays_up, watch, show)?;
+    let killed = talk.timed_out || talk.is_over || ui::interrupted();
+    if killed {
+        machine.kill();
     }
-
-    let mut console = Console::new(nonce).watching(watch);
-    let mut bytes = Vec::new();
-    let mut script = Script::new(&options.input);
-    let mut keys = None;
-    let alone = Arc::new(AtomicBool::new(false));
-    let mut deadline = options.boot_limit.map(|limit| start + limit);
-    let mut timed_out = false;
-    let mut started = false;
-    let mut ended = false;
-    loop {
-        match chunks.recv_timeout(TICK) {
-            Ok(chunk) => {
-                // Before EL2's first line its UART is not set up and loses input.
-                if let Some(stdin) = machine.0.stdin.take() {
-                    let alone = Arc::clone(&alone);
-                    keys = keyboard::feed(&options.input, stdin, raw.is_some(), alone);
-                }
-                if alone.load(Ordering::Relaxed) {
-                    console.watch.lose_names();
-                }
-                show(&chunk)?;
-                console.feed(&chunk);
-                bytes.extend(chunk);
-                if let Some(keys) = &keys {
-                    // A send fails if the machine has ended, which is handled below.
-                    let _ = keys.send(script.due(&bytes));
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-        if !started && console.started {
-            started = true;
-            start = Instant::now();
-            deadline = options.limit.map(|limit| start + limit);
-        }
-        let over = stays_up && console.end.is_some() || console.watch.is_settled();
-        if over && !ended {
-            ended = true;
-            deadline = Some(Instant::now() + LINGER);
-        }
-        if options.limit_ends_with_key && keyboard::pressed() && !ended {
-            deadline = None;
-        }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            timed_out = !ended;
-            machine.kill();
-            break;
-        }
-        if ui::interrupted() {
-            machine.kill();
-            break;
-        }
-    }
-    console.finish();
-    let killed = timed_out || ended || ui::interrupted();
     let status = machine.0.wait().context("lost QEMU")?;
     let stderr = words.join().unwrap_or_default();
     let status = (!killed).then_some(status);
-    Ok(Outcome {
-        command: shown,
-        console,
-        bytes,
-        stderr,
-        status,
-        timed_out,
-        time: start.elapsed(),
-        unseen: script.unseen(),
-    })
+    Ok(talk.outcome(shown, stderr, status))
+}
+
+/// Starts `image` on the board's QEMU machine for a program that talks to it by itself: the process
+/// has pipes for its console, and ends with the value that is returned.
+///
+/// # Errors
+/// If QEMU cannot be started.
+pub fn start(board: &Qemu, image: &Path, options: &Options) -> Result<Machine> {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments(board, options, options.nonce.unwrap_or_default()));
+    command.arg("-kernel").arg(image);
+    spawn(command, true)
+}
+
+fn spawn(mut command: Command, has_input: bool) -> Result<Machine> {
+    let child = command
+        .stdin(if has_input { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let child = child.with_context(|| {
+        format!("cannot start {PROGRAM}: `cargo xtask doctor` says how to install it")
+    })?;
+    Ok(Machine(child))
 }
 
 /// Writes the boot device tree that QEMU makes for a run of `image` to `path`.
@@ -306,7 +174,7 @@ fn with_property(text: &str, key: &str, value: &str) -> String {
 
 /// Returns a number that no guest can know. The standard library seeds each of these hashers from
 /// the system.
-fn random() -> u64 {
+pub fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
@@ -321,9 +189,28 @@ fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
 }
 
 /// A running QEMU, which is killed when this value is dropped.
-struct Machine(Child);
+pub struct Machine(Child);
 
 impl Machine {
+    /// Takes the console's two directions: its output, and its input.
+    ///
+    /// # Errors
+    /// If they were taken before.
+    pub fn take_console(&mut self) -> Result<(ChildStdout, ChildStdin)> {
+        let pipes = self.0.stdout.take().zip(self.0.stdin.take());
+        pipes.context("the console is taken already")
+    }
+
+    /// Ends it; returns its error output.
+    pub fn stop(mut self) -> String {
+        self.kill();
+        self.0
+            .stderr
+            .take()
+            .map(|pipe| collect(pipe).join().unwrap_or_default())
+            .unwrap_or_default()
+    }
+
     fn kill(&mut self) {
         // It fails only if QEMU has already ended.
         let _ = self.0.kill();

@@ -2,18 +2,22 @@
 //! Runs of a system on QEMU: the machine of its board, its console, and one verdict.
 
 mod console;
+mod conversation;
 mod judge;
 mod keyboard;
 mod machine;
+mod options;
 #[cfg(test)]
 mod tests;
 mod verdict;
 mod watch;
 
 pub use console::{Console, Plain, REFUSED};
+pub use conversation::{Line, converse, pieces};
 pub use judge::{ends, judge};
 pub use keyboard::{Input, Step, restore as restore_terminal};
-pub use machine::{Level, Options, Outcome, PROGRAM, device_tree, run};
+pub use machine::{Machine, PROGRAM, device_tree, random, run, start};
+pub use options::{Level, Options, Outcome};
 pub use verdict::Verdict;
 pub use watch::{EL2, Watch};
 

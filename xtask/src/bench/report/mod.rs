@@ -1,14 +1,12 @@
 //! The figures for people: sections of text, tables and plots, as Markdown, as one HTML page, and a
 //! summary on the console.
 
-mod page;
-mod plot;
 mod sections;
 mod table;
 
 use super::figure::{Figure, number};
-use crate::prose::{self, Kind};
-use sections::{Section, sections};
+use crate::page::{Section, html as page};
+use sections::sections;
 use table::verdict;
 
 /// Returns everything as Markdown.
@@ -28,7 +26,7 @@ pub fn tables(figures: &[Figure]) -> String {
 /// Returns everything as one HTML page without further files.
 #[must_use]
 pub fn html(figures: &[Figure]) -> String {
-    page::render(&sections(figures))
+    page("Bulkhead: bench", &sections(figures))
 }
 
 /// Returns the lines for the console: every figure that has a budget.
@@ -51,25 +49,4 @@ pub fn summary(figures: &[Figure]) -> String {
         }
     }
     format!("{text}{held} of {count} budgets held\n")
-}
-
-impl Section {
-    fn markdown(&self) -> String {
-        let paragraphs = prose::filled(Kind::Markdown, &self.text);
-        let mut text = format!("## {}\n\n{paragraphs}", self.title);
-        for table in &self.tables {
-            let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-            text += "\n";
-            text += &line(&table.head);
-            let rule = table.head.iter().enumerate().map(|(index, _)| match index {
-                0 => "---".to_string(),
-                _ => "---:".to_string(),
-            });
-            text += &line(&rule.collect::<Vec<_>>());
-            for row in &table.rows {
-                text += &line(row);
-            }
-        }
-        text
-    }
 }

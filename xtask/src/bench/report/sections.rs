@@ -1,22 +1,13 @@
 //! The text of the report, section by section, computed from figures.
 
-use super::plot::{Bars, Lines, Series};
-use super::table::{Table, verdict};
+use super::table::verdict;
 use crate::bench::figure::{Figure, number};
 use crate::bench::growth::POINTS;
 use crate::bench::stream::BY_REASON;
 use crate::bench::systems::{Path, SIZES, WAITS};
+use crate::page::plot::{Bars, Lines, Series, Shape};
+use crate::page::{Section, Table};
 use abi::Reason;
-
-/// A part of the report.
-pub struct Section {
-    pub title: String,
-    /// Paragraphs.
-    pub text: String,
-    pub tables: Vec<Table>,
-    /// SVG elements.
-    pub plots: Vec<String>,
-}
 
 /// Figures by name.
 struct Figures<'a>(&'a [Figure]);
@@ -164,6 +155,7 @@ fn plots(figures: &Figures, kind: &str, what: &str, says: &str) -> Vec<String> {
             // Throughput is bounded by copying; instructions grow with the size.
             logarithmic: kind == "ping",
             series: series.to_vec(),
+            shape: Shape::LineWithDots,
         }
         .svg()
     };
@@ -337,6 +329,7 @@ fn growth(figures: &Figures) -> Section {
             marks: points.iter().map(|(x, _)| (*x, number(*x))).collect(),
             logarithmic: false,
             series: series.to_vec(),
+            shape: Shape::LineWithDots,
         }
         .svg()
     };

@@ -1,16 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tables of figures, and the verdict on a figure.
+//! The verdict on a figure, for tables.
 
 use crate::bench::figure::Figure;
-
-/// A table: heads, then rows of the same length.
-#[derive(Clone, Debug, Default)]
-pub struct Table {
-    /// Heads of its columns.
-    pub head: Vec<String>,
-    /// Its rows.
-    pub rows: Vec<Vec<String>>,
-}
 
 /// Says whether the budget is kept, and whether the peers are beaten.
 pub fn verdict(figure: &Figure) -> &'static str {

@@ -1,7 +1,7 @@
 //! Plots as SVG elements. Colours and letters are the page's (`page.rs`), so that they follow its
 //! light or dark scheme.
 
-use crate::bench::figure::number;
+use super::number::number;
 use svg::Document;
 use svg::node::element::{Circle, Group, Line, Polyline, Rectangle, Text, Title};
 
@@ -15,12 +15,26 @@ const MARKS: f64 = 5.0;
 /// A curve.
 #[derive(Clone, Debug)]
 pub struct Series {
+    /// Its name.
     pub name: String,
+    /// Its points.
     pub points: Vec<(f64, f64)>,
+}
+
+/// How a curve's points are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Joined by a line.
+    Line,
+    /// Joined by a line, with a dot each.
+    LineWithDots,
+    /// With a dot each: nothing is between them.
+    Dots,
 }
 
 /// Curves over one axis.
 pub struct Lines {
+    /// The heading.
     pub title: String,
     /// The name of the horizontal axis, which is logarithmic.
     pub x: String,
@@ -28,11 +42,15 @@ pub struct Lines {
     pub marks: Vec<(f64, String)>,
     /// Whether the vertical axis is logarithmic; if not, it starts at 0.
     pub logarithmic: bool,
+    /// How its points are drawn.
+    pub shape: Shape,
+    /// The curves, at most four.
     pub series: Vec<Series>,
 }
 
 /// Groups of bars, all from 0 on.
 pub struct Bars {
+    /// The heading.
     pub title: String,
     /// A label, and the bars' names and values.
     pub groups: Vec<(String, Vec<(String, f64)>)>,
@@ -148,6 +166,7 @@ fn brief(value: f64) -> String {
 
 impl Lines {
     /// Draws it as an SVG element.
+    #[must_use]
     pub fn svg(&self) -> String {
         let [left, top, right, bottom] = MARGIN;
         let points = || self.series.iter().flat_map(|series| &series.points);
@@ -174,16 +193,21 @@ impl Lines {
             let places = series.points.iter().map(|&(a, b)| (x.place(a), y.place(b)));
             let places: Vec<_> = places.collect();
             let path = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}"));
-            let curve = Polyline::new()
-                .set("points", path.collect::<Vec<_>>().join(" "))
-                .set("class", format!("line{index}"));
-            plot = plot.add(curve);
-            for (&(a, b), (x, y)) in series.points.iter().zip(places) {
+            if self.shape != Shape::Dots {
+                let curve = Polyline::new()
+                    .set("points", path.collect::<Vec<_>>().join(" "))
+                    .set("class", format!("line{index}"));
+                plot = plot.add(curve);
+            }
+            let has_dots = self.shape != Shape::Line;
+            let radius = if self.shape == Shape::Dots { 2 } else { 3 };
+            let dots = series.points.iter().zip(places).filter(|_| has_dots);
+            for (&(a, b), (x, y)) in dots {
                 let says = format!("{}: {} at {}", series.name, number(b), number(a));
                 let dot = Circle::new()
                     .set("cx", format!("{x:.1}"))
                     .set("cy", format!("{y:.1}"))
-                    .set("r", 3)
+                    .set("r", radius)
                     .set("class", format!("fill{index}"))
                     .add(Title::new(says));
                 plot = plot.add(dot);
@@ -196,6 +220,7 @@ impl Lines {
 
 impl Bars {
     /// Draws it as an SVG element.
+    #[must_use]
     pub fn svg(&self) -> String {
         let [left, top, right, bottom] = MARGIN;
         let values = self.groups.iter().flat_map(|(_, bars)| bars.iter().map(|bar| bar.1));
