@@ -7,5 +7,6 @@ pub mod lifecycle;
 pub mod load;
 pub mod restart;
 pub mod shutdown;
+pub mod supervision;
 pub mod vgic;
 pub mod watchdog;
