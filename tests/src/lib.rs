@@ -6,9 +6,9 @@
 //! `attack/` a hostile partition next to it, `gic/` a guest's uses of its GIC, `ticks/` many
 //! interrupts of every kind, `stream/` endless numbers on the console, `payload/` programs of third
 //! parties, `linux/` Linux next to it, `typed/` console input, `verdict/` verdicts before the run
-//! ends, `restart/` partitions that start again, `rpi4/` the Raspberry Pi 4's machine, `boot/` a
-//! loader other than QEMU, `fast-paths/` EL2 with and without its fast paths, `refusal/` a machine
-//! or an image that EL2 must not start.
+//! ends, `restart/` partitions that start again, `supervise/` partitions that others stop and
+//! start, `rpi4/` the Raspberry Pi 4's machine, `boot/` a loader other than QEMU, `fast-paths/` EL2
+//! with and without its fast paths, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod boot;
@@ -18,6 +18,7 @@ mod linux;
 mod restart;
 mod rpi4;
 mod stream;
+mod supervise;
 #[cfg(test)]
 mod tests;
 mod ticks;
@@ -376,6 +377,7 @@ pub fn cases() -> Vec<Case> {
     // The longest cases come first: the others then run at the same time.
     let mut cases = linux::CASES.to_vec();
     cases.extend_from_slice(restart::CASES);
+    cases.extend_from_slice(supervise::CASES);
     cases.extend_from_slice(ticks::CASES);
     cases.extend_from_slice(fast_paths::CASES);
     cases.extend_from_slice(DUOS);
