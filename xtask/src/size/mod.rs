@@ -16,13 +16,14 @@ use std::path::{Path, PathBuf};
 /// Most bytes of code and constants at EL2.
 ///
 /// The design wants 49,152 without options. The demands of real software on console, boot and
-/// interrupt controllers took it beyond that, to 56,192; restart and watchdog added about 4,400.
-pub const BYTES: u64 = 61_440;
+/// interrupt controllers took it beyond that, to 56,192; restart and watchdog added about 4,400,
+/// supervision and the monitor 6,156.
+pub const BYTES: u64 = 67_596;
 /// Most source lines of the first-party crates linked into EL2, counted over both GICs together.
 ///
 /// The design wants 7,000. Corrections for real software took it to 8,000, of which 163 are a table
-/// for tests; restart and watchdog added 560.
-pub const LINES: u64 = 8_600;
+/// for tests; restart and watchdog added 560, supervision and the monitor 653.
+pub const LINES: u64 = 9_253;
 
 /// The size of the code at EL2.
 pub struct Sizes {
