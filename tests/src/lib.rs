@@ -7,8 +7,9 @@
 //! interrupts of every kind, `stream/` endless numbers on the console, `payload/` programs of third
 //! parties, `linux/` Linux next to it, `typed/` console input, `verdict/` verdicts before the run
 //! ends, `end/` the end of the machine, `restart/` partitions that start again, `crash/` crash
-//! records, `rpi4/` the Raspberry Pi 4's machine, `boot/` a loader other than QEMU, `fast-paths/`
-//! EL2 with and without its fast paths, `refusal/` a machine or an image that EL2 must not start.
+//! records, `supervise/` partitions that others stop and start, `rpi4/` the Raspberry Pi 4's
+//! machine, `boot/` a loader other than QEMU, `fast-paths/` EL2 with and without its fast paths,
+//! `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod boot;
@@ -20,6 +21,7 @@ mod linux;
 mod restart;
 mod rpi4;
 mod stream;
+mod supervise;
 #[cfg(test)]
 mod tests;
 mod ticks;
@@ -391,6 +393,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = linux::CASES.to_vec();
     cases.extend_from_slice(restart::CASES);
     cases.extend_from_slice(crash::CASES);
+    cases.extend_from_slice(supervise::CASES);
     cases.extend_from_slice(ticks::CASES);
     cases.extend_from_slice(fast_paths::CASES);
     cases.extend_from_slice(DUOS);

@@ -146,8 +146,10 @@ fn mortal(tree: &'static Tree, link: &mut Link, lives: u64, each: u64) {
 
 /// Ends this life in a way that depends on its number, or in the way that `end=` names.
 fn end(tree: &Tree, life: u16) -> ! {
-    const WAYS: [&str; 6] = ["fault", "reset", "spin", "reset2", "suspend", "tables"];
-    let way = tree.option("end").unwrap_or(WAYS[usize::from(life) % WAYS.len()]);
+    const WAYS: [&str; 7] = ["fault", "reset", "spin", "reset2", "suspend", "tables", "order"];
+    // The last way needs a supervisor.
+    let ways = WAYS.len() - usize::from(tree.option("orders").is_none());
+    let way = tree.option("end").unwrap_or(WAYS[usize::from(life) % ways]);
     info!("life {life} ends: {way}");
     let watchdog = || {
         let set = hv::watchdog(WATCHDOG);
@@ -161,6 +163,9 @@ fn end(tree: &Tree, life: u16) -> ! {
             hv::hvc(psci::SYSTEM_RESET2.into(), [0; 3]);
         }
         "off" => psci::system_off(),
+        "order" => loop {
+            rt::interrupt::wait();
+        },
         "suspend" => {
             watchdog();
             // Doorbells of the witness end each one early.

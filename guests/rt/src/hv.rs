@@ -91,6 +91,32 @@ pub fn watchdog(microseconds: u64) -> Answer {
     answer(call::WATCHDOG, microseconds, 0)
 }
 
+/// The answer of [`partition`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Partition {
+    /// Its state: one of `abi::state`.
+    pub state: u32,
+    /// Its generation.
+    pub generation: u16,
+    /// Its starts since boot.
+    pub starts: u32,
+    /// Its number of vCPUs.
+    pub vcpus: u32,
+}
+
+/// Returns the state of a partition. Only a supervisor may call it.
+pub fn partition(partition: u64) -> Result<Partition, i64> {
+    let [x0, x1, x2, x3] = hvc(call::PARTITION.into(), [partition, 0, 0]);
+    let found =
+        Partition { state: x0 as u32, generation: x1 as u16, starts: x2 as u32, vcpus: x3 as u32 };
+    if (x0 as i64) < 0 { Err(x0 as i64) } else { Ok(found) }
+}
+
+/// Orders a partition to stop or start: an item of `abi::supervise`. Only a supervisor may call it.
+pub fn supervise(partition: u64, order: u64) -> Answer {
+    answer(call::SUPERVISE, partition, order)
+}
+
 /// Gives the partition up. If the hypervisor is not Bulkhead, switches the machine off.
 pub fn fail(code: u64) -> ! {
     hvc(call::FAIL.into(), [code, 0, 0]);

@@ -135,6 +135,14 @@ impl Tree {
         spi(self.fdt.find_compatible(&[name])?)
     }
 
+    /// Returns the names of all partitions in the order of their numbers; none unless this one is
+    /// a supervisor.
+    pub fn partitions(&self) -> impl Iterator<Item = &'static str> {
+        let node = self.fdt.find_compatible(&[names::SUPERVISOR]);
+        let list = node.and_then(|node| node.property(names::PARTITIONS)?.as_str());
+        list.unwrap_or("").split_terminator('\0')
+    }
+
     /// Returns the GIC.
     pub fn gic_node(&self) -> Option<GicNode> {
         let versions = [(3, "arm,gic-v3"), (2, "arm,cortex-a15-gic")].into_iter();

@@ -56,7 +56,7 @@ pub const UID: [u32; 4] = [0xd29b_1c5f, 0x3e4c_a862, 0xc4b0_079a, 0x5577_1ade];
 /// Major revision of this ABI: a guest built for another does not run.
 pub const REVISION_MAJOR: u32 = 2;
 /// Minor revision of this ABI: calls, errors and properties may have been added since a lower one.
-pub const REVISION_MINOR: u32 = 0;
+pub const REVISION_MINOR: u32 = 1;
 
 /// Bulkhead's calls: fast, 64-bit, vendor-specific hypervisor service.
 ///
@@ -133,6 +133,41 @@ pub mod call {
     /// - Result: 0.
     /// - Errors: [`super::error::BAD_ARGUMENT`], also for 0 if the manifest has `watchdog`.
     pub const WATCHDOG: u32 = 0xc600_000a;
+    /// Returns three words of a crash record. This call and those after it are for supervisors.
+    /// EL2 keeps the last records, and numbers them from 0 on.
+    ///
+    /// - Arguments: X1 = number of the record, X2 = index of the first word: below 80.
+    /// - Result: 0; X1 to X3 = the words, 0 beyond the last one.
+    /// - Errors: [`super::error::BAD_HANDLE`] if the record is not kept, or has its number and is
+    ///   not written yet, with X1 = the number of the next record; those of `PARTITION`.
+    pub const CRASH_RECORD: u32 = 0xc600_000b;
+    /// Returns the state of a partition.
+    ///
+    /// - Arguments: X1 = partition.
+    /// - Result: one of [`super::state`]; X1 = its generation, X2 = its starts since boot, X3 = its
+    ///   number of vCPUs.
+    /// - Errors: [`super::error::BAD_ARGUMENT`]; [`super::error::NOT_SUPPORTED`] unless the caller
+    ///   is a supervisor.
+    pub const PARTITION: u32 = 0xc600_000c;
+    /// Returns how often EL2 was entered for a reason on the core of a partition's vCPU.
+    ///
+    /// - Arguments: X1 = partition, X2 = vCPU, X3 = a [`super::Reason`].
+    /// - Result: the count.
+    /// - Errors: those of `PARTITION`.
+    pub const PARTITION_ENTRIES: u32 = 0xc600_000d;
+    /// Returns the counters of a channel end of a partition's vCPU: the items of `STATUS`.
+    ///
+    /// - Arguments: X1 = partition, X2 = vCPU, X3 = handle.
+    /// - Result: `SENT`; X1 = `COALESCED`, X2 = `DEFERRED`, X3 = `RECEIVED`.
+    /// - Errors: those of `PARTITION`, [`super::error::BAD_HANDLE`].
+    pub const PARTITION_DOORBELLS: u32 = 0xc600_000e;
+    /// Orders a partition to stop or to start. Its own cores do so after the call has returned; an
+    /// order that they have not carried out is replaced by the next one.
+    ///
+    /// - Arguments: X1 = partition, also the caller's own; X2 = an item of [`super::supervise`].
+    /// - Result: 0.
+    /// - Errors: those of `PARTITION`, [`super::error::DAMAGED`].
+    pub const SUPERVISE: u32 = 0xc600_000f;
 }
 
 /// Commands of [`smccc::WATCHDOG`]. Times are in seconds.
@@ -163,6 +198,8 @@ pub mod error {
     pub const PEER_DOWN: i64 = -4;
     /// The peer polls or waits by WFE (`channel::wait`): it takes no doorbells and needs none.
     pub const NO_DOORBELL: i64 = -5;
+    /// EL2 itself failed on a core of the partition, which never starts again.
+    pub const DAMAGED: i64 = -6;
 }
 
 /// Answers of `RING`.
@@ -173,6 +210,17 @@ pub mod ring {
     pub const COALESCED: i64 = 1;
     /// The doorbell exceeds the rate limit: EL2 sends it as soon as the limit allows.
     pub const DEFERRED: i64 = 2;
+}
+
+/// Items of `SUPERVISE`.
+pub mod supervise {
+    /// Stop the partition, also while it is between two lives. One that has stopped stays stopped.
+    pub const STOP: u64 = 1;
+    /// Start the partition if it has stopped, also at its limit of restarts; end its delay if it is
+    /// between two lives. The window of restarts begins anew.
+    pub const START: u64 = 2;
+    /// Restart the partition if it runs; start it otherwise. The window of restarts begins anew.
+    pub const RESTART: u64 = 3;
 }
 
 /// Items of `QUERY`.
@@ -219,7 +267,7 @@ pub mod state {
     pub const FAILED: u32 = 5;
     /// Stopped, and starts again by its restart policy.
     pub const RESTARTING: u32 = 6;
-    /// Stopped with the whole system, by another partition's policy.
+    /// Stopped by an order, or with the whole system by another partition's policy.
     pub const STOPPED: u32 = 7;
     /// Words for the states, by number.
     pub const NAMES: [&str; 8] =

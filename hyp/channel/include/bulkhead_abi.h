@@ -9,7 +9,7 @@
 #define BULKHEAD_REVISION_MAJOR 2
 /* Minor revision of this ABI: calls, errors and properties may have been added since a lower
  * one. */
-#define BULKHEAD_REVISION_MINOR 0
+#define BULKHEAD_REVISION_MINOR 1
 
 /* Calls: function number in W0, arguments from X1, result in X0, by HVC or SMC (Arm DEN 0028). */
 
@@ -40,6 +40,18 @@
 /* Sets the watchdog of the caller's partition: without another call within the time-out the
  * partition has a fault. Any vCPU may call; there is one watchdog. */
 #define BULKHEAD_CALL_WATCHDOG 0xc600000a
+/* Returns three words of a crash record. This call and those after it are for supervisors. EL2
+ * keeps the last records, and numbers them from 0 on. */
+#define BULKHEAD_CALL_CRASH_RECORD 0xc600000b
+/* Returns the state of a partition. */
+#define BULKHEAD_CALL_PARTITION 0xc600000c
+/* Returns how often EL2 was entered for a reason on the core of a partition's vCPU. */
+#define BULKHEAD_CALL_PARTITION_ENTRIES 0xc600000d
+/* Returns the counters of a channel end of a partition's vCPU: the items of `STATUS`. */
+#define BULKHEAD_CALL_PARTITION_DOORBELLS 0xc600000e
+/* Orders a partition to stop or to start. Its own cores do so after the call has returned; an
+ * order that they have not carried out is replaced by the next one. */
+#define BULKHEAD_CALL_SUPERVISE 0xc600000f
 
 /* Errors of calls, in X0. */
 
@@ -53,6 +65,8 @@
 #define BULKHEAD_ERROR_PEER_DOWN (-4)
 /* The peer polls or waits by WFE (`channel::wait`): it takes no doorbells and needs none. */
 #define BULKHEAD_ERROR_NO_DOORBELL (-5)
+/* EL2 itself failed on a core of the partition, which never starts again. */
+#define BULKHEAD_ERROR_DAMAGED (-6)
 
 /* Answers of RING. */
 
@@ -62,6 +76,16 @@
 #define BULKHEAD_RING_COALESCED 1
 /* The doorbell exceeds the rate limit: EL2 sends it as soon as the limit allows. */
 #define BULKHEAD_RING_DEFERRED 2
+
+/* Items of SUPERVISE. */
+
+/* Stop the partition, also while it is between two lives. One that has stopped stays stopped. */
+#define BULKHEAD_SUPERVISE_STOP 1
+/* Start the partition if it has stopped, also at its limit of restarts; end its delay if it is
+ * between two lives. The window of restarts begins anew. */
+#define BULKHEAD_SUPERVISE_START 2
+/* Restart the partition if it runs; start it otherwise. The window of restarts begins anew. */
+#define BULKHEAD_SUPERVISE_RESTART 3
 
 /* Items of QUERY. */
 
@@ -105,7 +129,7 @@
 #define BULKHEAD_STATE_FAILED 5
 /* Stopped, and starts again by its restart policy. */
 #define BULKHEAD_STATE_RESTARTING 6
-/* Stopped with the whole system, by another partition's policy. */
+/* Stopped by an order, or with the whole system by another partition's policy. */
 #define BULKHEAD_STATE_STOPPED 7
 
 /* Reasons of ENTRIES. */
@@ -179,6 +203,11 @@
 #define BULKHEAD_TREE_WAIT "bulkhead,wait"
 /* String: how the peer waits, in a channel's node. Ring it only if that is `doorbell`. */
 #define BULKHEAD_TREE_PEER_WAIT "bulkhead,peer-wait"
+/* `compatible` of a supervisor's node, a child of the root: `interrupts` is the SPI (edge) that
+ * tells vCPU 0 that a partition's state has changed. */
+#define BULKHEAD_TREE_SUPERVISOR "bulkhead,supervisor-v1"
+/* Strings: the names of all partitions in the order of their numbers, in a supervisor's node. */
+#define BULKHEAD_TREE_PARTITIONS "bulkhead,partitions"
 /* String: `comm` or `compute`, in a cpu node. */
 #define BULKHEAD_TREE_CLASS "bulkhead,class"
 

@@ -52,6 +52,11 @@ pub mod tree {
     pub const WAIT: &str = "bulkhead,wait";
     /// String: how the peer waits, in a channel's node. Ring it only if that is `doorbell`.
     pub const PEER_WAIT: &str = "bulkhead,peer-wait";
+    /// `compatible` of a supervisor's node, a child of the root: `interrupts` is the SPI (edge)
+    /// that tells vCPU 0 that a partition's state has changed.
+    pub const SUPERVISOR: &str = "bulkhead,supervisor-v1";
+    /// Strings: the names of all partitions in the order of their numbers, in a supervisor's node.
+    pub const PARTITIONS: &str = "bulkhead,partitions";
     /// String: `comm` or `compute`, in a cpu node.
     pub const CLASS: &str = "bulkhead,class";
 }

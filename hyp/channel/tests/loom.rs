@@ -5,7 +5,7 @@
 
 use bulkhead_channel::word::AtomicU64;
 use bulkhead_channel::{Consumer, Doorbell, Error, Indices, Pair, Producer, Region, Wait};
-use doorbell::{End, Outcome, PendingWord};
+use doorbell::{Bucket, Counters, Outcome, PendingWord};
 use loom::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Relaxed, SeqCst},
@@ -62,10 +62,12 @@ impl Side {
     ///
     /// On hardware the store itself is the event; here it comes a little later, which costs at most
     /// one wake-up.
-    fn published(&self, end: &mut End, doorbell: Doorbell) {
+    fn published(&self, end: &mut Bucket, doorbell: Doorbell) {
         match self.how {
             How::Doorbell => {
-                if doorbell.needed() && end.ring(&self.word, 0, || 0) == Outcome::Notify {
+                let counters = Counters::default();
+                let mut ring = || end.ring(&counters, &self.word, 0, || 0);
+                if doorbell.needed() && ring() == Outcome::Notify {
                     self.sgi.notify();
                 }
             }
@@ -118,7 +120,7 @@ fn talk(words: usize, last: u8, batch: bool, hows: [How; 2]) {
             let (a, b) = (a.clone(), b.clone());
             thread::spawn(move || {
                 let (mut tx, _) = open(a.region(), b.region());
-                let mut end = End::default();
+                let mut end = Bucket::default();
                 for n in 1..=last {
                     while let Err(error) = tx.push(&[&[n]]) {
                         assert_eq!(error, Error::Full);
@@ -136,7 +138,7 @@ fn talk(words: usize, last: u8, batch: bool, hows: [How; 2]) {
             })
         };
         let (_, mut rx) = open(b.region(), a.region());
-        let mut end = End::default();
+        let mut end = Bucket::default();
         let mut expected = 1;
         while expected <= last {
             let mut buffer = [0; 8];
@@ -252,14 +254,14 @@ impl Life {
 impl Side {
     /// Does what an end does that has opened a channel with this one: it rings, since this end may
     /// wait for room that the open end has.
-    fn opened(&self, end: &mut End) {
+    fn opened(&self, end: &mut Bucket) {
         let is_rung = self.how == How::Doorbell;
         self.published(end, if is_rung { Doorbell::Needed } else { Doorbell::NotNeeded });
     }
 
     /// Does what EL2 does between two lives of this side's partition: clears the indices, then the
     /// data, counts the start, and rings the peer.
-    fn restart(&self, life: &Life, peer: &Side, end: &mut End) {
+    fn restart(&self, life: &Life, peer: &Side, end: &mut Bucket) {
         for index in &self.indices {
             index.swap(0, SeqCst);
         }
@@ -287,7 +289,7 @@ fn restart_sender(how: How) {
         let sender = {
             let (a, b, life) = (a.clone(), b.clone(), life.clone());
             thread::spawn(move || {
-                let mut end = End::default();
+                let mut end = Bucket::default();
                 let pair = Pair { own: 1, peer: 1 };
                 let (mut tx, _) = bulkhead_channel::open(a.region(), b.region(), pair);
                 b.opened(&mut end);
@@ -310,7 +312,7 @@ fn restart_sender(how: How) {
                 }
             })
         };
-        let mut end = End::default();
+        let mut end = Bucket::default();
         let mut pair = life.pair();
         let (_, mut rx) = bulkhead_channel::open(b.region(), a.region(), pair);
         a.opened(&mut end);
@@ -362,7 +364,7 @@ fn restart_receiver(how: How) {
         let receiver = {
             let (a, b, life) = (a.clone(), b.clone(), life.clone());
             thread::spawn(move || {
-                let mut end = End::default();
+                let mut end = Bucket::default();
                 let pair = Pair { own: 1, peer: 1 };
                 let (_, mut rx) = bulkhead_channel::open(b.region(), a.region(), pair);
                 let mut buffer = [0; 8];
@@ -387,7 +389,7 @@ fn restart_receiver(how: How) {
         };
         let mut pair = life.pair();
         let (mut tx, _) = bulkhead_channel::open(a.region(), b.region(), pair);
-        let mut end = End::default();
+        let mut end = Bucket::default();
         loop {
             match tx.try_send(&[pair.peer as u8]) {
                 Ok(doorbell) => {

@@ -18,8 +18,10 @@ pub struct Keys {
 pub enum Typed {
     /// Nothing was taken: the ring has no room. Call again later.
     Waits,
-    /// A byte was taken that nobody gets, or the first byte of a command.
+    /// A byte was taken for which the ring has no room, or the first byte of a command.
     Nothing,
+    /// A byte was taken, and there is no ring.
+    Key(u8),
     /// A byte was put into the ring.
     Text,
     /// A command was taken: the byte after Ctrl-A.
@@ -54,6 +56,8 @@ impl Keys {
         } else if ring.is_some_and(|ring| ring.put(byte)) {
             self.full_since = None;
             return Some(Typed::Text);
+        } else if ring.is_none() {
+            return Some(Typed::Key(byte));
         }
         Some(Typed::Nothing)
     }

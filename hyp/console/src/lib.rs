@@ -55,6 +55,7 @@ extern crate std;
 mod filter;
 mod input;
 mod line;
+mod monitor;
 mod mux;
 mod output;
 mod pace;
@@ -65,6 +66,7 @@ mod tests;
 
 pub use input::{Keys, Typed};
 pub use line::LineBuffer;
+pub use monitor::{Facts, Monitor, Order};
 pub use mux::{After, BREAK, CONTINUED, LINE, Mux, Partitions, Port};
 pub use output::{Front, KEPT, Output, SLOTS, Waiting, published};
 pub use pace::Pace;

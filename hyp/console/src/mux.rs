@@ -314,15 +314,21 @@ impl Mux {
         port: &impl Port,
         partitions: &impl Partitions,
     ) -> After {
-        let most = most.min(port.room());
-        if most == 0 {
-            return After::Full;
+        After::of(most, port, |most| self.step(most, now, |byte| port.send(byte), partitions))
+    }
+
+    /// Returns whether no line keeps the terminal. Breaks off one that was live, which may never
+    /// end.
+    pub fn pause(&mut self) -> bool {
+        if !self.staged.is_empty() || self.name != 0 {
+            return false;
         }
-        match self.step(most, now, |byte| port.send(byte), partitions) {
-            None => After::Nothing,
-            Some(sent) if sent >= SURE && !port.is_low() => After::Full,
-            Some(_) => After::More,
+        if self.open
+            && self.sources.get(self.at).is_some_and(|source| source.begun && source.styled)
+        {
+            self.break_off();
         }
+        !self.open && self.staged.is_empty()
     }
 }
 
@@ -388,4 +394,20 @@ pub enum After {
     Full,
     /// There is nothing to do now.
     Nothing,
+}
+
+impl After {
+    /// Does `step` with at most `most` bytes, if `port` has room.
+    #[inline(always)]
+    pub(crate) fn of(most: u32, port: &impl Port, step: impl FnOnce(u32) -> Option<u32>) -> Self {
+        let most = most.min(port.room());
+        if most == 0 {
+            return Self::Full;
+        }
+        match step(most) {
+            None => Self::Nothing,
+            Some(sent) if sent >= SURE && !port.is_low() => Self::Full,
+            Some(_) => Self::More,
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Doorbells between cores: the receiver's pending word, the sender's rate limit, and deferred
 //! SGIs.
 //!
-//! [`End::ring`] runs on the sender's core, [`PendingWord::take`] on the receiver's, after the SGI.
-//! A doorbell is one bit from the moment it is set in [`PendingWord`] until the receiver takes it;
-//! nothing else can lose or invent one:
+//! [`Bucket::ring`] runs on the sender's core, [`PendingWord::take`] on the receiver's, after the
+//! SGI. A doorbell is one bit from the moment it is set in [`PendingWord`] until the receiver takes
+//! it; nothing else can lose or invent one:
 //!
 //! - A bit has one setter (its peer end's core) and one clearer (the word's own core). A set bit
 //!   therefore means that its setter has sent the SGI, has it in its [`Deferred`] set, or found the
@@ -18,19 +18,21 @@
 //! Two cores, one doorbell, and a rate limit of one per second:
 //!
 //! ```
-//! use bulkhead_doorbell::{Bucket, End, PendingWord, Outcome};
+//! use bulkhead_doorbell::{Bucket, Counters, Outcome, PendingWord};
 //!
 //! let receiver = PendingWord::default();
-//! let mut sender = End { bucket: Bucket::new(1_000, 1, 1), ..End::default() };
+//! let (mut sender, counters) = (Bucket::new(1_000, 1, 1), Counters::default());
 //! let now = || 5_000; // the counter, at 1 kHz
-//! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Notify); // the sender's core sends the SGI
-//! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Coalesced);
+//! // The sender's core sends the SGI.
+//! assert_eq!(sender.ring(&counters, &receiver, 3, now), Outcome::Notify);
+//! assert_eq!(sender.ring(&counters, &receiver, 3, now), Outcome::Coalesced);
 //! assert_eq!(receiver.take(), 1 << 3); // the receiver's core, after the SGI
 //!
 //! // The bit is set, the SGI waits.
-//! assert_eq!(sender.ring(&receiver, 3, now), Outcome::Deferred(6_000));
+//! assert_eq!(sender.ring(&counters, &receiver, 3, now), Outcome::Deferred(6_000));
 //! assert!(receiver.is_pending(3));
 //! assert_eq!(sender.retry(&receiver, 3, 6_000), Outcome::Notify);
+//! assert_eq!((counters.sent.get(), counters.coalesced.get()), (2, 1));
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -42,7 +44,6 @@ mod tests;
 pub use limit::{Bucket, Deferred, Handles};
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use zerocopy::FromZeros;
 
 #[cfg(not(loom))]
 use core::sync::atomic::AtomicU64;
@@ -122,8 +123,8 @@ const fn one(bit: u32) -> u64 {
     1 << (bit & 63)
 }
 
-/// What the sender's core must do after [`PendingWord::ring`] and the limit ([`End::ring`],
-/// [`End::retry`]).
+/// What the sender's core must do after [`PendingWord::ring`] and the limit ([`Bucket::ring`],
+/// [`Bucket::retry`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Send the SGI now.
@@ -136,40 +137,63 @@ pub enum Outcome {
     Deferred(u64),
 }
 
-/// One channel end: its rate limit and its counters. Only its own core reads or writes it.
+/// The counters of a channel end, all zero at the start. Only its own core counts; any core may
+/// read.
 ///
 /// Every ring counts in `sent` or in `coalesced`, so `sent` here is `received` at the peer, plus
 /// one while one waits there.
-#[derive(Clone, Copy, Debug, Default, FromZeros)]
+#[derive(Debug, Default)]
 #[repr(C)]
-pub struct End {
-    /// Limit on the SGIs it sends.
-    pub bucket: Bucket,
+pub struct Counters {
     /// Doorbells set at the peer.
-    pub sent: u64,
+    pub sent: Counter,
     /// Rings that found their bit still set.
-    pub coalesced: u64,
+    pub coalesced: Counter,
     /// Of those sent, the ones whose SGI had to wait for the limit.
-    pub deferred: u64,
+    pub deferred: Counter,
     /// Doorbells taken at this end; the core counts them as it takes them.
-    pub received: u64,
+    pub received: Counter,
 }
 
-impl End {
-    /// Rings `bit` of the peer's `word`. `now` reads the counter (ticks); it is called only if the
-    /// limit has to be checked.
-    pub fn ring(&mut self, word: &PendingWord, bit: u32, now: impl FnOnce() -> u64) -> Outcome {
+/// A count that one core changes, so that a load and a store suffice.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Counter(core::sync::atomic::AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn count(&self) {
+        self.0.store(self.get().wrapping_add(1), Relaxed);
+    }
+
+    /// Returns the count.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Bucket {
+    /// Rings `bit` of the peer's `word`, and counts that. `now` reads the counter (ticks); it is
+    /// called only if the limit has to be checked.
+    pub fn ring(
+        &mut self,
+        counters: &Counters,
+        word: &PendingWord,
+        bit: u32,
+        now: impl FnOnce() -> u64,
+    ) -> Outcome {
         let outcome = match word.ring(bit) {
-            Outcome::Notify => self.bucket.admit(now),
+            Outcome::Notify => self.admit(now),
             Outcome::Coalesced => {
-                self.coalesced = self.coalesced.wrapping_add(1);
+                counters.coalesced.count();
                 return Outcome::Coalesced;
             }
             other => other,
         };
-        self.sent = self.sent.wrapping_add(1);
-        let deferred = matches!(outcome, Outcome::Deferred(_));
-        self.deferred = self.deferred.wrapping_add(deferred.into());
+        counters.sent.count();
+        if matches!(outcome, Outcome::Deferred(_)) {
+            counters.deferred.count();
+        }
         outcome
     }
 
@@ -177,7 +201,7 @@ impl End {
     /// longer needs an SGI.
     pub fn retry(&mut self, word: &PendingWord, bit: u32, now: u64) -> Outcome {
         match word.wants_notify(bit) {
-            true => self.bucket.admit(|| now),
+            true => self.admit(|| now),
             false => Outcome::Held,
         }
     }

@@ -39,12 +39,12 @@ fn no_limit_admits_without_a_look_at_the_counter() {
 #[test]
 fn every_outcome_and_its_count() {
     let word = PendingWord::default();
-    let mut end = End { bucket: Bucket::new(1000, 10, 1), ..End::default() };
-    assert_eq!(end.ring(&word, 5, || 0), Outcome::Notify);
+    let (mut end, counters) = (Bucket::new(1000, 10, 1), Counters::default());
+    assert_eq!(end.ring(&counters, &word, 5, || 0), Outcome::Notify);
     let unread = || -> u64 { unreachable!("the counter is read for a new bit only") };
-    assert_eq!(end.ring(&word, 5, unread), Outcome::Coalesced);
+    assert_eq!(end.ring(&counters, &word, 5, unread), Outcome::Coalesced);
     assert_eq!(word.take(), 1 << 5);
-    assert_eq!(end.ring(&word, 5, || 1), Outcome::Deferred(100));
+    assert_eq!(end.ring(&counters, &word, 5, || 1), Outcome::Deferred(100));
     assert!(word.is_pending(5));
     assert_eq!(end.retry(&word, 5, 99), Outcome::Deferred(100));
     assert_eq!(end.retry(&word, 5, 100), Outcome::Notify);
@@ -52,9 +52,10 @@ fn every_outcome_and_its_count() {
     assert_eq!(word.take(), 1 << 5);
     assert_eq!(end.retry(&word, 5, 200), Outcome::Held);
     word.mask(5);
-    assert_eq!(end.ring(&word, 5, || 300), Outcome::Held);
+    assert_eq!(end.ring(&counters, &word, 5, || 300), Outcome::Held);
     assert_eq!((word.take(), word.unmask(5), word.unmask(5)), (0, true, false));
-    assert_eq!((end.sent, end.coalesced, end.deferred), (3, 1, 1));
+    let counts = [&counters.sent, &counters.coalesced, &counters.deferred].map(Counter::get);
+    assert_eq!(counts, [3, 1, 1]);
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// A sender with four ends, a receiver with one word.
 struct World {
     word: PendingWord,
-    ends: [End; 64],
+    ends: [(Bucket, Counters); 64],
     deferred: Deferred,
     sgi: bool,
     now: u64,
@@ -114,7 +115,7 @@ impl World {
 
     fn receive(&mut self, bits: u64) {
         for bit in Handles(bits) {
-            self.ends[bit as usize].received += 1;
+            self.ends[bit as usize].1.received.count();
         }
     }
 
@@ -122,7 +123,8 @@ impl World {
         match *step {
             Step::Ring(bit) => {
                 let now = self.now;
-                let outcome = self.ends[bit as usize].ring(&self.word, bit, || now);
+                let (bucket, counters) = &mut self.ends[bit as usize];
+                let outcome = bucket.ring(counters, &self.word, bit, || now);
                 self.rings += 1;
                 self.did(bit, outcome);
             }
@@ -140,7 +142,7 @@ impl World {
             Step::Pass(ticks) => {
                 self.now += ticks;
                 for bit in self.deferred.due(self.now) {
-                    let outcome = self.ends[bit as usize].retry(&self.word, bit, self.now);
+                    let outcome = self.ends[bit as usize].0.retry(&self.word, bit, self.now);
                     self.did(bit, outcome);
                 }
             }
@@ -158,7 +160,7 @@ proptest! {
         let bucket = Bucket::new(1000, rate, burst);
         let mut world = World {
             word: PendingWord::default(),
-            ends: [End { bucket, ..End::default() }; 64],
+            ends: std::array::from_fn(|_| (bucket, Counters::default())),
             deferred: Deferred::default(),
             sgi: false,
             now: 0,
@@ -169,13 +171,14 @@ proptest! {
         for step in steps.iter().cloned().chain(settle) {
             world.step(&step);
             let waiting = |bit: u32| u64::from(world.word.is_pending(bit));
-            for (bit, end) in (0..).zip(&world.ends) {
-                prop_assert_eq!(end.sent, end.received + waiting(bit));
+            for (bit, (_, end)) in (0..).zip(&world.ends) {
+                prop_assert_eq!(end.sent.get(), end.received.get() + waiting(bit));
                 let mut deferred = world.deferred;
                 let covered = world.sgi || deferred.due(u64::MAX).any(|due| due == bit);
                 prop_assert!(!world.word.wants_notify(bit) || covered);
             }
-            let counted: u64 = world.ends.iter().map(|end| end.sent + end.coalesced).sum();
+            let counts = world.ends.iter().map(|(_, end)| end.sent.get() + end.coalesced.get());
+            let counted: u64 = counts.sum();
             prop_assert_eq!(counted, world.rings);
         }
         prop_assert_eq!((0..64).filter(|bit| world.word.is_pending(*bit)).count(), 0);

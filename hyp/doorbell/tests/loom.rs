@@ -2,7 +2,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-doorbell --release --test loom`.
 #![cfg(loom)]
 
-use bulkhead_doorbell::{Bucket, End, Handles, Outcome, PendingWord};
+use bulkhead_doorbell::{Bucket, Counters, Handles, Outcome, PendingWord};
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::sync::{Arc, Notify};
 use loom::thread;
@@ -25,11 +25,12 @@ impl Core {
 
     /// Rings `bit` for each of `words`; a deferred SGI is retried at its time, before or after the
     /// next ring.
-    fn send(&self, end: &mut End, bit: u32, words: &[u32]) {
+    fn send(&self, mut end: Bucket, bit: u32, words: &[u32]) -> Counters {
+        let counters = Counters::default();
         let mut put_off = None;
         for word in words {
             self.said[bit as usize].store(*word, Relaxed);
-            match end.ring(&self.word, bit, || 0) {
+            match end.ring(&counters, &self.word, bit, || 0) {
                 Outcome::Notify => self.sgi.notify(),
                 Outcome::Deferred(at) => put_off = Some(at),
                 Outcome::Coalesced | Outcome::Held => {}
@@ -41,6 +42,7 @@ impl Core {
                 outcome => assert_eq!(outcome, Outcome::Held),
             }
         }
+        counters
     }
 
     /// Handles the doorbells in `bits`: what each sender wrote before it rang is visible now.
@@ -81,11 +83,7 @@ fn two_senders_and_a_masking_receiver() {
         let core = Core::new();
         let senders = [(0, &[1, 2][..]), (1, &[1][..])].map(|(bit, words)| {
             let core = core.clone();
-            thread::spawn(move || {
-                let mut end = End::default();
-                core.send(&mut end, bit, words);
-                end.sent
-            })
+            thread::spawn(move || core.send(Bucket::default(), bit, words).sent.get())
         });
         let (mut heard, mut received) = ([0; 2], 0);
         core.word.mask(0);
@@ -107,10 +105,9 @@ fn a_deferred_sgi_is_neither_lost_nor_repeated() {
             let core = core.clone();
             thread::spawn(move || {
                 let bucket = Bucket::new(1000, 1, 1);
-                let mut end = End { bucket, ..End::default() };
-                core.send(&mut end, 0, &[1, 2]);
-                assert_eq!(end.sent + end.coalesced, 2);
-                end.sent
+                let counters = core.send(bucket, 0, &[1, 2]);
+                assert_eq!(counters.sent.get() + counters.coalesced.get(), 2);
+                counters.sent.get()
             })
         };
         let (mut heard, mut received) = ([0, 7], 0);
@@ -133,7 +130,7 @@ fn masked_doorbells_send_no_sgi_and_wait() {
             let core = core.clone();
             thread::spawn(move || {
                 core.said[0].store(1, Relaxed);
-                End::default().ring(&core.word, 0, || 0)
+                Bucket::default().ring(&Counters::default(), &core.word, 0, || 0)
             })
         };
         assert_eq!(core.word.take(), 0);

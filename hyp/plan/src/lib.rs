@@ -370,8 +370,9 @@ pub struct Partition {
     pub colour: u32,
     /// `PARTITION_*` bits.
     pub flags: u32,
-    /// Reads as zero.
-    pub reserved: u32,
+    /// The virtual interrupt (SPI) that tells this supervisor that a partition's state has changed,
+    /// or 0 if it is not a supervisor. It goes to vCPU 0.
+    pub supervisor: u32,
     /// What follows when it stops.
     pub policy: Policy,
 }

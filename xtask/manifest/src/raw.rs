@@ -67,6 +67,8 @@ pub struct Partition {
     pub restart: Option<At<Restart>>,
     /// Its watchdog.
     pub watchdog: Option<At<Watchdog>>,
+    /// Whether it supervises the others.
+    pub supervisor: Option<At<bool>>,
     /// Text of the line with which it has passed.
     pub pass: Option<At<String>>,
     /// Text of the line with which it has failed.
@@ -276,6 +278,7 @@ impl Partition {
             on: Actions::read(t),
             restart: t.optional("restart", table("a restart policy", Restart::read)),
             watchdog: t.optional("watchdog", table("a watchdog", Watchdog::read)),
+            supervisor: t.optional("supervisor", Boolean),
             pass: t.optional("pass", Text),
             fail: t.optional("fail", Text),
         }

@@ -92,6 +92,7 @@ fn partition_of(raw: raw::Partition, program: Program, board: &Board) -> Option<
         console: raw.console,
         outside: raw.outside,
         policy,
+        supervisor: raw.supervisor.is_some_and(At::into_inner),
         pass: raw.pass.map(At::into_inner),
         fail: raw.fail.map(At::into_inner),
     })

@@ -6,7 +6,7 @@
 //! in docs/manifest.md.
 
 use super::checks::{
-    channels, cores, devices, images, memory, names, ram, restart, verdict, warnings,
+    channels, cores, devices, images, memory, names, ram, restart, supervision, verdict, warnings,
 };
 use super::programs::Program;
 use super::raw::Manifest;
@@ -290,6 +290,14 @@ pub const RULES: &[Rule] = &[
     rule("watchdog-first", M(restart::watchdog_first),
         "A watchdog's first time is more than 0.",
         "No program sets its watchdog in no time."),
+    rule("supervisor-count", M(supervision::supervisor_count),
+        "At most two partitions are supervisors.",
+        "One supervises the system, and a second one can supervise the first. Each of them is \
+         interrupted whenever a partition stops or starts, and can stop every other one."),
+    rule("supervisor-class", M(supervision::supervisor_class),
+        "vCPU 0 of a supervisor has the class `comm`.",
+        "It is interrupted when another partition stops or starts; the class `compute` promises \
+         that no neighbour interrupts a core."),
     rule("device-unknown", B(devices::device_unknown),
         "Each device exists on the board.",
         "The board's file describes each device's registers, interrupts and DMA: only these \

@@ -252,6 +252,8 @@ pub struct Partition {
     pub outside: Outside,
     /// What follows when it stops.
     pub policy: Policy,
+    /// Whether it supervises the others.
+    pub supervisor: bool,
     /// Text of a console line with which it has passed; later lines do not change that.
     pub pass: Option<String>,
     /// Text of a console line with which it has failed.

@@ -20,6 +20,8 @@ pub struct Guest {
     pub initrd: Option<Range>,
     /// Its channel ends, in the order of channels.
     pub ends: Vec<End>,
+    /// The SPI that announces other partitions' stops and starts, if it is a supervisor.
+    pub notice: Option<u32>,
     /// Its interrupts, in order of INTID.
     pub interrupts: Vec<Interrupt>,
     /// The copies into it.

@@ -36,12 +36,17 @@ fn one(system: &System, index: usize, pristine: &mut Vec<Vec<u8>>) -> Result<Gue
     let emulated = emulated(system, partition);
     let mut interrupts = owned_interrupts(partition)?;
     let ends = ends(system, index, &emulated, &mut interrupts)?;
+    let notice = match partition.supervisor {
+        true => Some(add_interrupt(system, partition, &mut interrupts, 0)?),
+        false => None,
+    };
     interrupts.sort_by_key(|interrupt| interrupt.intid);
 
     let Some(first) = partition.memory.first() else {
         bail!("partition {} has no memory", partition.name);
     };
-    let mut guest = Guest { dtb: 0, initrd: None, ends, interrupts, loads: Vec::new(), emulated };
+    let mut guest =
+        Guest { dtb: 0, initrd: None, ends, notice, interrupts, loads: Vec::new(), emulated };
     // Places the initial RAM disk, then the device tree, from the top of the first memory down.
     let mut top = first.ipa + first.size;
     if let Some((_, bytes)) = &partition.initrd {
@@ -182,6 +187,24 @@ fn intid(partition: &Partition, intid: u32) -> Result<u16> {
     }
 }
 
+/// Adds EL2's next interrupt to a vCPU of the partition, and returns its INTID.
+fn add_interrupt(
+    system: &System,
+    partition: &Partition,
+    interrupts: &mut Vec<Interrupt>,
+    vcpu: usize,
+) -> Result<u32> {
+    // The console UART's INTID is also taken: on its core EL2 must be able to tell the two apart.
+    let taken = |intid| {
+        intid == system.board.uart.1 || interrupts.iter().any(|row| u32::from(row.intid) == intid)
+    };
+    let free = (CHANNEL_INTIDS..).find(|&intid| !taken(intid));
+    let intid = intid(partition, free.unwrap_or(u32::MAX))?;
+    let flags = INTERRUPT_EDGE | INTERRUPT_FIXED;
+    interrupts.push(Interrupt { intid, flags, vcpu: vcpu as u32 });
+    Ok(intid.into())
+}
+
 /// The partition's channel ends, each with its handle, its interrupt (added to `interrupts`) and
 /// its pages.
 fn ends(
@@ -204,20 +227,7 @@ fn ends(
             }
             let mut spi = None;
             if end.wait == channel::wait::DOORBELL {
-                // The console UART's INTID is also taken: on its core EL2 must be able to tell the
-                // two apart.
-                let taken = |intid| {
-                    intid == system.board.uart.1
-                        || interrupts.iter().any(|row| u32::from(row.intid) == intid)
-                };
-                let free = (CHANNEL_INTIDS..).find(|&intid| !taken(intid));
-                let number = intid(partition, free.unwrap_or(u32::MAX))?;
-                interrupts.push(Interrupt {
-                    intid: number,
-                    flags: INTERRUPT_EDGE | INTERRUPT_FIXED,
-                    vcpu: end.vcpu as u32,
-                });
-                spi = Some(number.into());
+                spi = Some(add_interrupt(system, partition, interrupts, end.vcpu)?);
             }
             let Some(handle) = handles.get_mut(end.vcpu) else {
                 bail!("partition {} has no vCPU {}", partition.name, end.vcpu);

@@ -236,7 +236,7 @@ fn partition(
             Outside::Abort => 0,
             Outside::Halt => PARTITION_HALT_OUTSIDE,
         },
-        reserved: 0,
+        supervisor: guest.notice.unwrap_or(0),
         policy: policy(writer, system, partition)?,
     })
 }

@@ -59,6 +59,14 @@ pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
     for end in &guest.ends {
         root.add_child(channel(&system.channels[end.channel], end)?);
     }
+    if let Some(intid) = guest.notice {
+        let mut node = node("supervisor")?;
+        set(&mut node, "compatible", channel::tree::SUPERVISOR)?;
+        set(&mut node, "interrupts", [SPI, intid - FIRST_SPI, EDGE].as_slice())?;
+        let names: Vec<_> = system.partitions.iter().map(|other| other.name.as_str()).collect();
+        set(&mut node, channel::tree::PARTITIONS, names.as_slice())?;
+        root.add_child(node);
+    }
     for &device in &partition.devices {
         let device = &system.board.devices[device];
         let units = if device.compatible.is_empty() { 0 } else { device.units };

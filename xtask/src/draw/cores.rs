@@ -125,6 +125,9 @@ fn facts(system: &System, design: &Design, p: usize) -> Vec<Fact> {
         let seconds = partition.policy.within / 1_000_000;
         facts.push(("restarts".to_owned(), format!("{} in {seconds} s", partition.policy.limit)));
     }
+    if let Some(intid) = guest.notice {
+        facts.push((format!("INTID {intid}"), "supervisor: others' stops and starts".to_owned()));
+    }
     // Many ends are shown as a number: each has its arrow below.
     let rung: Vec<_> = guest
         .interrupts

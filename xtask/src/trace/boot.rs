@@ -39,6 +39,9 @@ const PARTS: &[(Part, &[&str])] = &[
 /// than [`OFTEN`] are the loop that moves the image.
 const ENTRY: &str = "_image_start";
 const OFTEN: usize = 64;
+/// In the symbols of what the compiler has moved out of several functions; it counts for the
+/// function that ran before it.
+const OUTLINED: &str = "OUTLINED_FUNCTION";
 
 /// Boot's instructions by part and outermost-to-innermost function names.
 #[derive(Clone, Debug, Default)]
@@ -54,10 +57,19 @@ impl Boot {
     #[must_use]
     pub fn of(trace: &Trace, symbols: &Symbols) -> Self {
         let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut known: BTreeMap<u32, bool> = BTreeMap::new();
+        let mut is_outlined = |offset: u32| {
+            let outlined = || symbols.functions(offset).iter().any(|name| name.contains(OUTLINED));
+            *known.entry(offset).or_insert_with(outlined)
+        };
         for (core, offsets) in trace.cores.iter().enumerate() {
             let end = first_return(trace, core).unwrap_or(offsets.len());
+            let mut caller = 0;
             for &offset in &offsets[..end] {
-                *counts.entry(offset).or_default() += 1;
+                if !is_outlined(offset) {
+                    caller = offset;
+                }
+                *counts.entry(caller).or_default() += 1;
             }
         }
         let mut boot = Self::default();

@@ -39,7 +39,7 @@ const PLANTED: &[(&str, &str)] = &[
         "`Producer::publish` and\n`Bucket::admit` in [this](../hyp/channel/src/producer.rs).",
         "hyp/channel/src/producer.rs defines no `Bucket::admit`; hyp/doorbell/src/limit.rs does",
     ),
-    ("The call `0xc600_00ff`.", "no call has the number `0xc600_00ff`; nearest: 0xc600_0000"),
+    ("The call `0xc600_00ff`.", "no call has the number `0xc600_00ff`; nearest: 0xc600_000f"),
     ("| number | name |\n|---|---|\n| `0xc600_0003` | `MASK` |", "`MASK` is not 0xc600_0003"),
     ("| offset | name |\n|---|---|\n| `0x080` | `WANT_DATA` |", "`WANT_DATA` is not 0x080"),
     ("`bulkhead_peekk` in C.", "`bulkhead_peekk` is not in the C headers; nearest: bulkhead_peek"),

@@ -122,6 +122,9 @@ pub struct Partition {
     pub restart: Restart,
     /// Its watchdog.
     pub watchdog: Option<Watchdog>,
+    /// Whether it supervises the others.
+    #[serde(default)]
+    pub supervisor: bool,
     /// Texts that a runner looks for in its console lines; they are not in an image.
     #[serde(rename = "pass")]
     _pass: Option<String>,

@@ -45,6 +45,34 @@ fn another_policy_than_the_manifests() {
     }
 }
 
+/// A partition that the manifest does not make a supervisor, one that it does, and a supervisor
+/// whose interrupt is a channel's or nobody's.
+#[test]
+fn another_supervisor_than_the_manifests() {
+    let text = planned(|good| good.system.partitions[0].supervisor = true);
+    says(&text, &["refused[cores]: whether it is a supervisor (1) is 1, must be 0", "alpha"]);
+    let text = planned(|good| good.system.partitions[2].supervisor = false);
+    says(&text, &["refused[cores]: whether it is a supervisor (1) is 0, must be 1", "gamma"]);
+    let good = support::full();
+    let parts = Parts::of(&good.image);
+    let at = parts.span::<plan::Partition>(parts.header.partitions).nth(2).expect("gamma");
+    let row = parts.partitions()[2];
+    let cores = parts.cores();
+    let core = cores.iter().find(|core| core.partition == 2 && core.vcpu == 0);
+    let end = parts.span::<plan::End>(core.expect("gamma/0").ends).next().expect("an end");
+    let channel = support::word(&good.image, end + offset_of!(plan::End, intid) - 4) >> 32;
+    for (intid, words) in
+        [(channel as u32, "the supervisor's"), (287, "the supervisor's is missing")]
+    {
+        let mut image = good.image.clone();
+        let at = at + offset_of!(plan::Partition, supervisor);
+        assert_eq!(at % 8, 4);
+        put(&mut image, at - 4, u64::from(row.flags) | u64::from(intid) << 32);
+        seal(&mut image);
+        says(&verify(&image, &good.inputs).refusal(), &["refused[interrupts]: ", words, "gamma"]);
+    }
+}
+
 /// The planner and the board's file agree on a write to the console's UART, and on one to a device
 /// that no partition has.
 #[test]

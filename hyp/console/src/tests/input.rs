@@ -12,7 +12,7 @@ fn typed(keys: &mut Keys, ring: Option<&Ring>, bytes: &[u8]) -> Vec<u8> {
         match typed {
             Typed::Command(key) => commands.push(key),
             Typed::Waits => break,
-            Typed::Nothing | Typed::Text => {}
+            Typed::Nothing | Typed::Key(_) | Typed::Text => {}
         }
     }
     commands
@@ -37,7 +37,7 @@ fn keys_go_to_the_ring_and_commands_do_not() {
 #[test]
 fn nobody_has_the_input() {
     let mut keys = Keys::default();
-    assert_eq!(keys.take(None, 0, 1000, || Some(b'x')), Some(Typed::Nothing));
+    assert_eq!(keys.take(None, 0, 1000, || Some(b'x')), Some(Typed::Key(b'x')));
     assert_eq!(typed(&mut keys, None, b"lost\x011"), b"1");
 }
 

@@ -5,6 +5,7 @@ mod driver;
 mod filter;
 mod input;
 mod lines;
+mod monitor;
 mod pace;
 mod pl011;
 mod port;

@@ -105,6 +105,7 @@ impl Uart {
 }
 
 impl console::Port for Uart {
+    #[inline(always)]
     fn room(&self) -> u32 {
         let flags = self.0[FR].get();
         if flags & TXFE != 0 {

@@ -8,12 +8,14 @@ use ::console::{
     published,
 };
 use ::vgic::{Bank, Physical};
+use abi::error;
 
+use super::supervision::{self, View};
 use super::{ipi, vgic};
 use crate::arch::{opaque_true, timer};
 use crate::drivers::pl011::{RECEIVE, TRANSMIT, Uart};
 use crate::state::deadlines::Deadline;
-use crate::state::percpu::PerCpu;
+use crate::state::percpu::{ConsoleState, PerCpu};
 use crate::state::shared::{Shared, control};
 
 /// Most bytes of one drain. The console core's guest waits for them and for the search for them
@@ -280,13 +282,24 @@ pub fn drain(cpu: &mut PerCpu) -> After {
     }
     // Input and output take turns, so that neither keeps the other waiting.
     cpu.console.listens = !cpu.console.listens;
-    let typed = match cpu.console.listens && uart.has_received() {
-        true => receive(cpu, uart),
-        false => None,
-    };
+    // The monitor takes a key once it has answered the one before.
+    let typed =
+        match cpu.console.listens && uart.has_received() && !cpu.console.monitor.has_output() {
+            true => receive(cpu, uart),
+            false => None,
+        };
     let waits = typed == Some(Typed::Waits);
     let after = match typed {
-        None | Some(Typed::Waits) => cpu.console.mux.drain(BYTES, start, &uart, &cpu.shared),
+        None | Some(Typed::Waits) => {
+            let monitors = match cpu.console.monitor.is_active() {
+                true => drain_monitor(cpu, uart),
+                false => None,
+            };
+            match monitors {
+                Some(after) => after,
+                None => cpu.console.mux.drain(BYTES, start, &uart, &cpu.shared),
+            }
+        }
         Some(_) => After::More,
     };
     let end = timer::now();
@@ -298,7 +311,7 @@ pub fn drain(cpu: &mut PerCpu) -> After {
     };
     let (at, interrupts) = match after {
         After::Full => (look, receive | TRANSMIT),
-        After::Nothing if waits || !uart.has_received() => {
+        After::Nothing if !cpu.console.monitor.has_output() && (waits || !uart.has_received()) => {
             // A partition that waits, with an unfinished line or for another's begun one, does not
             // wake this core again.
             let at = match cpu.shared.global.waiting.next(0) {
@@ -314,10 +327,51 @@ pub fn drain(cpu: &mut PerCpu) -> After {
     after
 }
 
+/// Does a step of the monitor, unless the partitions' lines go first. It is a separate function so
+/// that [`drain`] saves no registers for it.
+#[inline(never)]
+fn drain_monitor(cpu: &mut PerCpu, uart: Uart) -> Option<After> {
+    let waiting = &cpu.shared.global.waiting;
+    let ConsoleState { monitor, mux, .. } = &mut cpu.console;
+    if !monitor.goes_first(|| waiting.next(0).is_some(), || mux.pause()) {
+        return None;
+    }
+    if monitor.is_pressed() {
+        take_key(cpu);
+        return Some(After::More);
+    }
+    let view = View { plan: &cpu.plan, cores: cpu.cores, shared: &cpu.shared };
+    Some(monitor.drain(&uart, &view))
+}
+
+/// Carries out the command `key` after Ctrl-A, and answers it.
+#[inline(never)]
+fn answer(cpu: &mut PerCpu, key: u8) {
+    if key == b'm' {
+        return cpu.console.monitor.open();
+    }
+    cpu.console.monitor.close();
+    let line = command(cpu, key);
+    print_line(cpu, &line);
+}
+
+/// Gives the monitor the key that was pressed, and carries out the order that it completes.
+#[inline(never)]
+fn take_key(cpu: &mut PerCpu) {
+    if let Some(order) = cpu.console.monitor.take_key() {
+        cpu.console.monitor.answer(match supervision::order(cpu, order.partition, order.what) {
+            0 => "bulkhead: order given\r\n",
+            error::DAMAGED => "bulkhead: EL2 failed in it: it never starts again\r\n",
+            _ => "bulkhead: no such partition\r\n",
+        });
+    }
+}
+
 /// Takes a byte from the UART, if there is one and the ring of the partition with the input has
 /// room for it.
 fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
-    let listener = cpu.console.listener;
+    let is_open = cpu.console.monitor.is_open();
+    let listener = if is_open { None } else { cpu.console.listener };
     let ring = listener.and_then(|index| Some(&cpu.shared.terminals.get(index)?.input));
     // A partition that reads nothing can delay a command for one second.
     let patience = timer::frequency();
@@ -327,7 +381,7 @@ fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
     // Bytes that no partition gets are taken faster, so that a command after them is not delayed
     // long.
     for _ in 1..DROPPED {
-        if typed != Typed::Nothing {
+        if !matches!(typed, Typed::Nothing | Typed::Key(_)) || is_open {
             break;
         }
         match take() {
@@ -336,10 +390,8 @@ fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
         }
     }
     match typed {
-        Typed::Command(key) => {
-            let line = command(cpu, key);
-            print_line(cpu, &line);
-        }
+        Typed::Command(key) => answer(cpu, key),
+        Typed::Key(key) if is_open => cpu.console.monitor.press(key),
         Typed::Text | Typed::Nothing => {
             let to = listener.and_then(|index| cpu.plan.partitions().get(index));
             let vcpus = to.map_or(&[][..], |to| cpu.plan.slice::<u32>(to.vcpus));
@@ -347,7 +399,7 @@ fn receive(cpu: &mut PerCpu, uart: Uart) -> Option<Typed> {
                 ipi::send_control(cpu, first as usize, control::INPUT);
             }
         }
-        Typed::Waits => {}
+        Typed::Waits | Typed::Key(_) => {}
     }
     Some(typed)
 }
@@ -376,6 +428,7 @@ fn command(cpu: &mut PerCpu, key: u8) -> LineBuffer {
     for (number, partition) in (1..).zip(partitions) {
         line.str(", ").dec(number).byte(b' ').name(&partition.name);
     }
+    line.str(", m monitor");
     line
 }
 

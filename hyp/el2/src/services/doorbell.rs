@@ -13,15 +13,18 @@ use crate::drivers::{
     gic::{DOORBELL, GicDriver},
 };
 use crate::state::deadlines::Deadline;
-use crate::state::percpu::{ChannelEnd, PerCpu};
+use crate::state::percpu::{ChannelEnd, DoorbellState, PerCpu};
 
 /// Makes this core's channel ends from their rows of the plan.
 pub fn init(cpu: &mut PerCpu) {
     let rows = cpu.plan.slice::<plan::End>(cpu.row.ends);
-    for (end, row) in cpu.doorbell.ends.iter_mut().zip(rows) {
+    let counters = &cpu.mine.doorbells;
+    let DoorbellState { ends, intids, .. } = &mut cpu.doorbell;
+    for (((end, intid), row), counters) in ends.iter_mut().zip(intids).zip(rows).zip(counters) {
         let mut new = ChannelEnd::default();
-        new.end.bucket = Bucket::new(timer::frequency(), row.rate, row.burst);
-        new.intid = row.intid;
+        new.bucket = Bucket::new(timer::frequency(), row.rate, row.burst);
+        new.counters = Some(counters);
+        *intid = row.intid;
         // `plan::NO_CORE` is not a core's index.
         let index = row.peer_core as usize;
         let peer = cpu.cores.get(index).zip(cpu.shared.core(index));
@@ -30,7 +33,6 @@ pub fn init(cpu: &mut PerCpu) {
         if let Some((core, theirs)) = peer {
             new.word = Some(&theirs.word);
             new.bit = 1 << (row.peer_handle & 63);
-            new.handle = row.peer_handle;
             new.sgi = Gic::sgi(core.mpidr, DOORBELL);
         }
         *end = new;
@@ -54,10 +56,10 @@ fn send(cpu: &mut PerCpu, handle: u64) -> i64 {
     let Some(end) = cpu.doorbell.end(handle) else {
         return error::BAD_HANDLE;
     };
-    let Some(word) = end.word else {
+    let (Some(word), Some(counters)) = (end.word, end.counters) else {
         return error::NO_DOORBELL;
     };
-    match end.end.ring(word, end.handle, timer::now) {
+    match end.bucket.ring(counters, word, end.bit.trailing_zeros(), timer::now) {
         Outcome::Notify => {
             Gic::send(end.sgi);
             ring::SENT
@@ -92,9 +94,9 @@ pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
 }
 
 fn deliver(cpu: &mut PerCpu, handle: u64) {
-    if let Some(end) = cpu.doorbell.end(handle) {
-        end.end.received = end.end.received.wrapping_add(1);
-        let intid = end.intid;
+    let intid = cpu.doorbell.intids.get(handle as usize);
+    if let (Some(&intid), Some(counters)) = (intid, cpu.mine.doorbells.get(handle as usize)) {
+        counters.received.count();
         vgic::vcpu(cpu).inject(intid);
     }
 }
@@ -139,7 +141,7 @@ pub fn retry_deferred(cpu: &mut PerCpu, now: u64) {
         let Some(end) = cpu.doorbell.end(handle.into()) else {
             continue;
         };
-        match end.word.map(|word| end.end.retry(word, end.handle, now)) {
+        match end.word.map(|word| end.bucket.retry(word, end.bit.trailing_zeros(), now)) {
             Some(Outcome::Notify) => Gic::send(end.sgi),
             Some(Outcome::Deferred(at)) => {
                 cpu.doorbell.deferred.defer(handle, at);

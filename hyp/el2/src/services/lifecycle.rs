@@ -9,7 +9,7 @@ use abi::state;
 use plan::{ACTION_HALT, ACTION_RESTART, ACTION_STOP_SYSTEM};
 
 use super::restart::{self, Planned};
-use super::{console, doorbell, ipi, record, shutdown, vgic};
+use super::{console, doorbell, ipi, record, shutdown, supervision, vgic};
 use crate::arch::el1_context;
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::state::frame::Frame;
@@ -100,6 +100,14 @@ fn end(cpu: &mut PerCpu, stop: Stop, frame: Option<&Frame>) {
             line.str("missed its watchdog");
             (state::HALTED, policy.on_fault)
         }
+        Stop::Ordered => {
+            line.str("ordered to stop");
+            (state::STOPPED, ACTION_HALT)
+        }
+        Stop::OrderedRestart => {
+            line.str("ordered to restart");
+            (state::STOPPED, ACTION_RESTART)
+        }
         Stop::Device => {
             line.str("a device does not fall silent: halted");
             (state::HALTED, ACTION_HALT)
@@ -111,24 +119,31 @@ fn end(cpu: &mut PerCpu, stop: Stop, frame: Option<&Frame>) {
         Stop::Defect => {
             describe_fault(cpu, &mut line);
             // EL2's state of the partition may be half written, so it is not started again.
+            if let Some(life) = restart::life(cpu) {
+                life.damaged.store(1, Release);
+            }
             match policy.on_fault {
                 ACTION_RESTART => (state::HALTED, ACTION_HALT),
                 action => (state::HALTED, action),
             }
         }
     };
-    let plan = (action == ACTION_RESTART).then(|| Planned::new(cpu));
+    let plan = (action == ACTION_RESTART).then(|| match stop {
+        Stop::OrderedRestart => Planned::now(),
+        _ => Planned::new(cpu),
+    });
     let restarts = plan.as_ref().is_some_and(Planned::is_allowed);
     let to = if restarts { state::RESTARTING } else { to };
     // If several vCPUs stop their partition at once, one wins and the others do nothing here. A
     // partition between two lives can still be stopped for good; it may start between two tries.
     let partition = cpu.row.partition as usize;
-    let is_final = is_ending || matches!(stop, Stop::Defect | Stop::Device);
+    let is_final = is_ending || matches!(stop, Stop::Defect | Stop::Device | Stop::Ordered);
     let tries = if is_final { 3 } else { 1 };
     let from = [state::RUNNING, state::RESTARTING, state::RUNNING];
     if !from.into_iter().take(tries).any(|from| cpu.shared.change_state(partition, from, to)) {
         return;
     }
+    supervision::announce(cpu);
     cpu.state.power.halt_all();
     console::end_partition(cpu);
     let record = record::begin(cpu, stop, frame.is_some());
@@ -140,7 +155,7 @@ fn end(cpu: &mut PerCpu, stop: Stop, frame: Option<&Frame>) {
     if let Some(record) = &record {
         record.name(cpu, &mut line);
     }
-    if action == ACTION_RESTART || !matches!(to, state::OFF | state::STOPPED) {
+    if action == ACTION_RESTART || !matches!(stop, Stop::Off | Stop::BySibling) {
         console::print_line(cpu, &line);
     }
     console::say_lost(cpu, true);

@@ -9,5 +9,6 @@ pub mod load;
 pub mod record;
 pub mod restart;
 pub mod shutdown;
+pub mod supervision;
 pub mod vgic;
 pub mod watchdog;

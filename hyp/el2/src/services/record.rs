@@ -6,9 +6,10 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use ::console::LineBuffer;
 use aarch64_cpu::registers::*;
+use abi::error;
 use plan::Memory;
 use record::trace::{self, Stage1};
-use record::{Cause, LINES, PER_LINE, Place, Record, SLOTS, slot, word};
+use record::{Cause, LINES, PER_LINE, Place, Record, SLOTS, WORDS, slot, word};
 
 use super::{console, restart};
 use crate::arch::timer;
@@ -33,7 +34,7 @@ pub struct Begun {
 /// changed its state.
 pub fn begin(cpu: &PerCpu, stop: Stop, has_registers: bool) -> Option<Begun> {
     let cause = match stop {
-        Stop::BySibling | Stop::Off => return None,
+        Stop::BySibling | Stop::Off | Stop::Ordered | Stop::OrderedRestart => return None,
         Stop::Reset => Cause::Reset,
         Stop::Failed => Cause::Failed,
         Stop::Watchdog => Cause::Watchdog,
@@ -140,6 +141,22 @@ fn registers(cpu: &PerCpu, frame: &Frame, record: &mut Record) {
 /// Returns record `number`, if it is still there.
 pub fn read(cpu: &PerCpu, number: u64) -> Option<Record> {
     cpu.shared.ring.read(number)
+}
+
+/// Answers a supervisor's call `CRASH_RECORD`.
+pub fn call(frame: &mut Frame, cpu: &PerCpu) -> i64 {
+    let (number, first) = (frame.get(1), frame.get(2));
+    if first >= WORDS as u64 {
+        return error::BAD_ARGUMENT;
+    }
+    let Some(record) = read(cpu, number) else {
+        frame.set(1, cpu.shared.global.records.next.load(Acquire));
+        return error::BAD_HANDLE;
+    };
+    for register in 0..3 {
+        frame.set(1 + register, record.get(first as usize + usize::from(register)));
+    }
+    0
 }
 
 /// Prints the records of this partition, or of all, that are not on the console yet, as far as the

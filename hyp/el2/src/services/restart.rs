@@ -8,14 +8,14 @@
 //!    since one of them may be the console core.
 //! 3. The core of vCPU 0 clears the partition's state, and the partition runs ([`finish`]).
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use ::console::LineBuffer;
-use abi::state;
+use abi::{state, supervise};
 use psci::restart::{Policy, Restart};
 
 use super::load::{self, Step};
-use super::{console, doorbell, ipi, vgic, watchdog};
+use super::{console, doorbell, ipi, supervision, vgic, watchdog};
 use crate::arch::{cache, el1_context, timer};
 use crate::boot::leftovers;
 use crate::state::deadlines::Deadline;
@@ -43,6 +43,11 @@ impl Planned {
         Self { now, restart: life(cpu).and_then(|life| life.history.next(now, &policy)) }
     }
 
+    /// Ordered: at once, and the window of restarts begins anew.
+    pub fn now() -> Self {
+        Self { now: timer::now(), restart: Some(Restart { number: 0, delay: 0 }) }
+    }
+
     /// Returns whether the policy allows a restart.
     pub fn is_allowed(&self) -> bool {
         self.restart.is_some()
@@ -62,12 +67,17 @@ impl Planned {
         };
         life.history.record(self.now, restart);
         life.next.store((self.now + restart.delay).max(1), Release);
+        if restart.number == 0 {
+            line.str("at once");
+            return;
+        }
         line.str("restart ").dec(restart.number.into()).str(" of ").dec(policy.limit.into());
         line.str(" in ").dec(restart.delay / timer::ticks(1000).max(1)).str(" ms");
     }
 }
 
-fn life(cpu: &PerCpu) -> Option<&'static Life> {
+/// Returns the stops and starts of this core's partition.
+pub fn life(cpu: &PerCpu) -> Option<&'static Life> {
     cpu.shared.global.lives.get(cpu.row.partition as usize)
 }
 
@@ -103,13 +113,13 @@ pub fn next(cpu: &mut PerCpu) -> Option<Next> {
     }
     if cpu.row.vcpu == 0 && at != 0 && at <= timer::now() && all_rest {
         life.next.store(0, Relaxed);
-        life.resting.store(0, Relaxed);
         use_tables(cpu.row.ttbr_load);
         load::disconnect(cpu);
         if !quiesce(cpu) {
             use_tables(cpu.row.ttbr_run);
             return Some(Next::Stop(Stop::Device));
         }
+        life.resting.store(0, Relaxed);
         if let Some(loading) = cpu.shared.global.loading.get(cpu.row.partition as usize) {
             loading.restart();
         }
@@ -119,6 +129,61 @@ pub fn next(cpu: &mut PerCpu) -> Option<Next> {
         }
     }
     (life.reloads.load(Acquire) != cpu.reloads).then_some(Next::Reload)
+}
+
+/// Drops an order to start or restart this core's partition, which is about to run. From then on
+/// such an order is for the new life.
+fn forget_starts(cpu: &PerCpu) {
+    let forget = |order| (order != supervise::STOP).then_some(0);
+    if let Some(life) = life(cpu) {
+        let _ = life.order.fetch_update(AcqRel, Acquire, forget);
+    }
+}
+
+/// Carries out the order of this core's partition, on the core of vCPU 0.
+pub fn obey(cpu: &PerCpu) -> Next {
+    let Some(life) = life(cpu) else {
+        return Next::Resume;
+    };
+    // While the partition is loaded the order waits for [`finish`].
+    if cpu.stopped && life.next.load(Acquire) == 0 && !is_final(cpu) {
+        return Next::Resume;
+    }
+    match (life.order.swap(0, Acquire), cpu.shared.state(cpu.row.partition as usize)) {
+        (supervise::STOP, state::RUNNING | state::RESTARTING) => {
+            return Next::Stop(Stop::Ordered);
+        }
+        (supervise::RESTART, state::RUNNING) => return Next::Stop(Stop::OrderedRestart),
+        (0 | supervise::STOP, _) | (_, state::RUNNING) => {}
+        _ => start_now(cpu),
+    }
+    Next::Resume
+}
+
+/// Starts the partition, which has stopped, at once and with a new window of restarts: the core of
+/// vCPU 0 was ordered to. Does nothing if it must not start, or if the whole system ends.
+fn start_now(cpu: &PerCpu) {
+    let (global, partition) = (cpu.shared.global, cpu.row.partition as usize);
+    let state = cpu.shared.state(partition);
+    let Some(life) = life(cpu) else {
+        return;
+    };
+    let mut line = console::partition_line(cpu);
+    line.str("ordered to start: ");
+    if state != state::RESTARTING {
+        let more = |alive: u32| (alive != 0).then_some(alive.wrapping_add(1));
+        if life.damaged.load(Acquire) != 0
+            || global.ending.load(Acquire) != 0
+            || global.alive.fetch_update(AcqRel, Acquire, more).is_err()
+        {
+            return;
+        }
+        // Only this core changes a final state.
+        cpu.shared.change_state(partition, state, state::RESTARTING);
+        supervision::announce(cpu);
+    }
+    Planned::now().record(cpu, &mut line);
+    console::print_line(cpu, &line);
 }
 
 /// Switches to a root of this core's row.
@@ -203,7 +268,9 @@ fn clear(cpu: &mut PerCpu) {
     let mut line = console::partition_line(cpu);
     line.str("starts again");
     console::print_line(cpu, &line);
+    forget_starts(cpu);
     cpu.shared.start(cpu.row.partition as usize, state::RESTARTING);
+    supervision::announce(cpu);
 }
 
 /// Sets this core up for the partition's next life, and returns what it does in it. The core of
@@ -221,6 +288,11 @@ pub fn finish(cpu: &mut PerCpu) -> Next {
         watchdog::start(cpu);
     }
     cpu.deadlines.arm();
+    if cpu.row.vcpu == 0
+        && let stop @ Next::Stop(_) = obey(cpu)
+    {
+        return stop;
+    }
     match cpu.shared.state(cpu.row.partition as usize) {
         state::RUNNING => Next::Idle(Until::Started),
         _ => Next::Stop(Stop::BySibling),

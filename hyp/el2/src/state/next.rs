@@ -47,6 +47,10 @@ pub enum Stop {
     Failed,
     /// A missed watchdog.
     Watchdog,
+    /// An order to stop.
+    Ordered,
+    /// An order to restart.
+    OrderedRestart,
     /// A device that does not fall silent before a restart.
     Device,
     /// The fault in `PerCpu::fault`, the guest's.

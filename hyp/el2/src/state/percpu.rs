@@ -5,8 +5,8 @@ use ::core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::Reason;
-use console::{Keys, Mux, Pace, Pl011};
-use doorbell::{Deferred, PendingWord};
+use console::{Keys, Monitor, Mux, Pace, Pl011};
+use doorbell::{Bucket, Counters, Deferred, PendingWord};
 use plan::{INTIDS, Interrupt, MAX_ENDS, MAX_VCPUS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
 use psci::{Power, Start};
 use tock_registers::registers::ReadWrite;
@@ -110,16 +110,20 @@ pub struct DoorbellState {
     pub count: u64,
     /// Channel ends, by handle.
     pub ends: [ChannelEnd; MAX_ENDS],
+    /// The virtual interrupt of a doorbell at each end.
+    pub intids: [u32; MAX_ENDS],
     /// Doorbells put off by the rate limit.
     pub deferred: Deferred,
 }
 
-/// One of a core's channel ends, with all data that sending and receiving a doorbell need.
+/// One of a core's channel ends, with all data that sending a doorbell needs.
 #[derive(Default, FromZeros)]
 #[repr(C)]
 pub struct ChannelEnd {
-    /// Rate limit and counters.
-    pub end: doorbell::End,
+    /// Limit on the SGIs it sends.
+    pub bucket: Bucket,
+    /// Its counters, in the shared region.
+    pub counters: Option<&'static Counters>,
     /// The peer core's pending word, or none if that end takes no doorbells.
     pub word: Option<&'static PendingWord>,
     /// The peer's bit there.
@@ -129,13 +133,9 @@ pub struct ChannelEnd {
     /// State of the peer's partition. Every end of the plan has one; it never says running if the
     /// peer takes no doorbells.
     pub peer: Option<&'static AtomicU32>,
-    /// The virtual interrupt of a doorbell at this end.
-    pub intid: u32,
-    /// The peer's handle: the number of [`ChannelEnd::bit`].
-    pub handle: u32,
 }
 
-const _: () = assert!(size_of::<ChannelEnd>() == 96, "the fast paths index them");
+const _: () = assert!(size_of::<ChannelEnd>() == 64, "the fast paths index them");
 
 impl DoorbellState {
     /// Returns the channel end with this handle, if the core has it.
@@ -157,6 +157,8 @@ pub struct ConsoleState {
     pub mux: Mux,
     /// State of the input between two bytes.
     pub keys: Keys,
+    /// The monitor.
+    pub monitor: Monitor,
     /// The partition that gets the input.
     pub listener: Option<usize>,
     /// Whether the last drain looked for input first.
@@ -271,6 +273,7 @@ impl PerCpu {
                 doorbell: DoorbellState {
                     count: plan.slice::<plan::End>(row.ends).len() as u64,
                     ends: FromZeros::new_zeroed(),
+                    intids: [0; MAX_ENDS],
                     deferred: Deferred::default(),
                 },
                 console: ConsoleState::default(),

@@ -6,8 +6,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 use abi::Reason;
 use console::{Output, Ring, Waiting};
-use doorbell::PendingWord;
-use plan::{Header, MAX_PARTITIONS, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION};
+use doorbell::{Counters, PendingWord};
+use plan::{
+    Header, MAX_ENDS, MAX_PARTITIONS, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION,
+};
 use psci::restart::History;
 
 use super::records::{Known, Records};
@@ -38,7 +40,8 @@ pub struct Global {
     pub records: Known,
 }
 
-/// The stops and starts of a partition (`services/restart.rs`). Only its own cores write it.
+/// The stops and starts of a partition (`services/restart.rs`). Only its own cores write it, but
+/// for its order.
 #[repr(C)]
 pub struct Life {
     /// Number of starts so far.
@@ -51,6 +54,10 @@ pub struct Life {
     pub next: AtomicU64,
     /// Its restarts.
     pub history: History,
+    /// The last order (`abi::supervise`) that its cores have not taken, or 0. Any core writes it.
+    pub order: AtomicU64,
+    /// Not 0 once EL2 itself has failed on one of its cores.
+    pub damaged: AtomicU32,
 }
 
 /// Progress of loading a partition (`services/load.rs`). Its cores count; all counts start at zero.
@@ -83,6 +90,8 @@ pub struct SharedPerCpu {
     pub control: AtomicU32,
     /// EL2 entries by `abi::Reason`; only the core writes them.
     pub entries: [AtomicU64; Reason::COUNT],
+    /// The counters of the core's channel ends, by handle.
+    pub doorbells: [Counters; MAX_ENDS],
 }
 
 /// The part that the cores of one partition share with the console core.
@@ -108,6 +117,10 @@ pub mod control {
     pub const CONSOLE: u32 = 1 << 2;
     /// The partition's input ring may have changed.
     pub const INPUT: u32 = 1 << 3;
+    /// The partition has an order, on the core of vCPU 0.
+    pub const ORDER: u32 = 1 << 4;
+    /// A partition's state has changed, on the core of a supervisor's vCPU 0.
+    pub const NOTICE: u32 = 1 << 5;
 }
 
 /// The shared region of the running system.
@@ -178,11 +191,15 @@ impl Shared {
         self.state_word(index).load(Acquire)
     }
 
+    /// Returns the number of starts of partition `index`, modulo 2^32.
+    pub fn starts(&self, index: usize) -> u32 {
+        self.global.lives.get(index).map_or(0, |life| life.starts.load(Acquire))
+    }
+
     /// Returns the generation of partition `index`: its starts, counted from 1 to 65535 and on from
     /// 1, or 0 before the first.
     pub fn generation(&self, index: usize) -> u64 {
-        let starts = self.global.lives.get(index).map_or(0, |life| life.starts.load(Acquire));
-        starts.checked_sub(1).map_or(0, |before| u64::from(before % 0xffff) + 1)
+        self.starts(index).checked_sub(1).map_or(0, |before| u64::from(before % 0xffff) + 1)
     }
 
     /// Makes partition `index`, in state `from`, run: counts the start first, so that whoever sees

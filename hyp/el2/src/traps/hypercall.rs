@@ -8,10 +8,10 @@ use plan::Memory;
 use psci::{Action, ret};
 
 use crate::arch::registers;
-use crate::services::{doorbell, ipi, lifecycle, vgic, watchdog};
+use crate::services::{doorbell, ipi, lifecycle, record, supervision, vgic, watchdog};
 use crate::state::frame::Frame;
 use crate::state::next::{Next, Stop, Until};
-use crate::state::percpu::{ChannelEnd, PerCpu};
+use crate::state::percpu::PerCpu;
 
 /// Bits of a function number that choose one of Bulkhead's calls; the other bits are those of
 /// [`call::VERSION`].
@@ -64,17 +64,18 @@ fn bulkhead(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
         }
         call::STATUS => {
             let pending = cpu.mine.word.is_pending(x1 as u32);
-            let Some(ChannelEnd { end, .. }) = cpu.doorbell.end(x1) else {
+            let Some(counters) = cpu.doorbell.end(x1).and_then(|end| end.counters) else {
                 return error::BAD_HANDLE;
             };
-            match x2 {
-                status::PENDING => pending.into(),
-                status::SENT => end.sent as i64,
-                status::COALESCED => end.coalesced as i64,
-                status::DEFERRED => end.deferred as i64,
-                status::RECEIVED => end.received as i64,
-                _ => error::BAD_ARGUMENT,
-            }
+            let counter = match x2 {
+                status::PENDING => return pending.into(),
+                status::SENT => &counters.sent,
+                status::COALESCED => &counters.coalesced,
+                status::DEFERRED => &counters.deferred,
+                status::RECEIVED => &counters.received,
+                _ => return error::BAD_ARGUMENT,
+            };
+            counter.get() as i64
         }
         call::PEER => match end(cpu, x1) {
             Some(end) => {
@@ -91,6 +92,10 @@ fn bulkhead(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
             .and_then(|index| cpu.shared.core(index)?.entries.get(x2 as usize))
             .map_or(error::BAD_ARGUMENT, |entries| entries.load(Relaxed) as i64),
         call::WATCHDOG => watchdog::set(cpu, x1),
+        call::CRASH_RECORD if cpu.partition.supervisor != 0 => record::call(frame, cpu),
+        call::PARTITION..=call::SUPERVISE if cpu.partition.supervisor != 0 => {
+            supervision::call(frame, cpu, function)
+        }
         call::EL2_INSTRUCTIONS => {
             registers::el2_instructions().map_or(error::NOT_SUPPORTED, i64::from)
         }

@@ -252,23 +252,48 @@ fn other_deadlines(cpu: &mut PerCpu, now: u64) -> Next {
 }
 
 /// Handles the control SGI: requests of other cores to this one.
+#[inline(never)]
 fn control(cpu: &mut PerCpu) -> Next {
     let bits = ipi::take_control(cpu);
-    let only_console = bits == control::CONSOLE;
-    cpu.count(if only_console { Reason::Console } else { Reason::Control });
+    if bits == control::CONSOLE {
+        cpu.count(Reason::Console);
+        return drain(cpu);
+    }
+    cpu.count(Reason::Control);
+    requests(cpu, bits)
+}
+
+/// Handles the requests in `bits`, which are not only for the console. It is a separate function so
+/// that a drain saves no registers for it.
+#[inline(never)]
+fn requests(cpu: &mut PerCpu, bits: u32) -> Next {
     let next = if bits & control::CONSOLE != 0 { drain(cpu) } else { Next::Resume };
     if bits & control::INPUT != 0 && !cpu.stopped {
         console::update(cpu);
     }
-    // The loop that waits for a start takes it. The end of the system comes before a stop, since
-    // the bit for it is already taken.
-    if bits & control::STOP != 0 && !matches!(next, Next::Off) {
+    if bits & control::NOTICE != 0 && !cpu.stopped {
+        let intid = cpu.partition.supervisor;
+        vgic::vcpu(cpu).inject(intid);
+    }
+    // The end of the system comes before an order and a stop, since the bit for it is already
+    // taken.
+    if matches!(next, Next::Off) {
+        return next;
+    }
+    if bits & control::ORDER != 0
+        && let stop @ Next::Stop(_) = restart::obey(cpu)
+    {
+        return stop;
+    }
+    // The loop that waits for a start takes it.
+    if bits & control::STOP != 0 {
         return Next::Stop(Stop::BySibling);
     }
     next
 }
 
 /// Drains the console, or ends the system if every partition has stopped.
+#[inline(always)]
 fn drain(cpu: &mut PerCpu) -> Next {
     if shutdown::is_due(cpu) {
         return Next::Off;

@@ -86,8 +86,7 @@ ring:                                   // as `doorbell::ring`
     ldr     x2, [x1, #{bell_count}]
     cmp     x0, x2
     b.hs    call_rust
-    add     x2, x0, x0, lsl #1
-    add     x2, x1, x2, lsl #5
+    add     x2, x1, x0, lsl #6
     add     x2, x2, #{bells}            // its end
     ldr     x3, [x2, #{peer}]
     ldr     w3, [x3]
@@ -119,7 +118,8 @@ ring:                                   // as `doorbell::ring`
     ldr     x0, [x2, #{sgi}]
     dsb     ishst                       // the SGI's taker must see the bit
     msr     S3_0_C12_C11_5, x0          // ICC_SGI1R_EL1
-6:  count   x2, {sent}, x0
+6:  ldr     x2, [x2, #{counters}]
+    count   x2, {sent}, x0
     mov     x0, #{ring_sent}
     ldp     x4, x5, [sp, #16 * 2]
     b       call_done
@@ -166,9 +166,9 @@ sgi_listable:
     b.eq    doorbell_rust
 7:  rbit    x3, x0
     clz     x3, x3
-    add     x4, x3, x3, lsl #1
-    add     x4, x1, x4, lsl #5          // its end
-    ldr     w6, [x4, #{intid}]
+    add     x4, x1, x3, lsl #2
+    ldr     w6, [x4, #{bell_intids}]
+    add     x4, x2, x3, lsl #5          // its counters
     listable bell_room
 bell_listable:
     mov     x6, #1

@@ -27,7 +27,7 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 
 use abi::{Reason, call, state};
-use doorbell::{Bucket, End, PendingWord};
+use doorbell::{Bucket, Counters, PendingWord};
 use plan::INTIDS;
 use trap::ec;
 
@@ -49,6 +49,7 @@ const _: () = assert!(offset_of!(SharedPerCpu, word) == 0 && offset_of!(PendingW
 const _: () = assert!(offset_of!(ChannelEnd, bit) == offset_of!(ChannelEnd, word) + 8);
 const _: () = assert!(offset_of!(Bucket, interval) == offset_of!(Bucket, arrival) + 8);
 const _: () = assert!(offset_of!(PendingWord, masked) == 8);
+const _: () = assert!(size_of::<Counters>() == 32);
 
 global_asm!(
     save_restore::save_macros!(),
@@ -89,11 +90,12 @@ global_asm!(
     peer = const offset_of!(ChannelEnd, peer),
     peer_word = const offset_of!(ChannelEnd, word),
     sgi = const offset_of!(ChannelEnd, sgi),
-    intid = const BELLS + offset_of!(ChannelEnd, intid),
-    arrival = const offset_of!(ChannelEnd, end.bucket) + offset_of!(Bucket, arrival),
-    tolerance = const offset_of!(ChannelEnd, end.bucket) + offset_of!(Bucket, tolerance),
-    sent = const offset_of!(ChannelEnd, end) + offset_of!(End, sent),
-    received = const BELLS + offset_of!(ChannelEnd, end) + offset_of!(End, received),
+    bell_intids = const offset_of!(PerCpu, doorbell.intids),
+    arrival = const offset_of!(ChannelEnd, bucket) + offset_of!(Bucket, arrival),
+    tolerance = const offset_of!(ChannelEnd, bucket) + offset_of!(Bucket, tolerance),
+    counters = const offset_of!(ChannelEnd, counters),
+    sent = const offset_of!(Counters, sent),
+    received = const offset_of!(SharedPerCpu, doorbells) + offset_of!(Counters, received),
     masked = const offset_of!(PendingWord, masked),
     count_hvc = const entries(Reason::Hvc),
     count_interrupt = const entries(Reason::Interrupt),

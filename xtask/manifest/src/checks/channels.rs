@@ -227,7 +227,9 @@ pub fn channel_interrupts(m: &Manifest, board: &Board) -> Vec<Finding> {
         let taken = spis.chain(passed).chain([u64::from(board.uart.1)]);
         let window = u64::from(CHANNEL_INTIDS)..INTIDS as u64;
         let taken: BTreeSet<u64> = taken.filter(|intid| window.contains(intid)).collect();
-        let room = (INTIDS - CHANNEL_INTIDS as usize).saturating_sub(taken.len());
+        let notice = partition.supervisor.as_ref().is_some_and(|at| *at.get_ref());
+        let others = taken.len() + usize::from(notice);
+        let room = (INTIDS - CHANNEL_INTIDS as usize).saturating_sub(others);
         if let Some(end) = owned.get(room) {
             let title =
                 format!("{} takes doorbells at {} channel ends", partition.label(), owned.len());

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod names;
 pub mod ram;
 pub mod restart;
+pub mod supervision;
 pub mod verdict;
 pub mod warnings;
 

@@ -133,6 +133,7 @@ pub fn partition(text: &mut String, system: &System, design: &Design, p: usize) 
             (27, _) => "virtual timer".to_string(),
             (30, _) => "physical timer".to_string(),
             (_, Some(end)) => format!("channel {}", system.channels[end.channel].name),
+            (n, _) if guest.notice == Some(n.into()) => "supervisor".to_string(),
             (n, _)
                 if row.flags & INTERRUPT_PHYSICAL == 0
                     && u32::from(n) == guest_machine::PL011_INTID =>

@@ -131,7 +131,8 @@ fn policies(system: &System) -> Rows {
         "off",
         "restarts",
         "delay",
-        "first watchdog call"
+        "first watchdog call",
+        "supervisor"
     ]];
     let action = |action| match action {
         ACTION_RESTART => "restart",
@@ -155,6 +156,7 @@ fn policies(system: &System) -> Rows {
             limit,
             delay,
             if policy.first == 0 { "any time".into() } else { time(policy.first) },
+            if partition.supervisor { "yes" } else { "" },
         ]);
     }
     rows

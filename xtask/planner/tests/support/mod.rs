@@ -79,6 +79,7 @@ pub fn partition(name: &str, vcpus: &[(u32, u32)], memory: u64, fill: u8) -> Par
         console: true,
         outside: Outside::Abort,
         policy: Policy::default(),
+        supervisor: false,
         pass: None,
         fail: None,
     }

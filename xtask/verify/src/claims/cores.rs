@@ -176,7 +176,11 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
     };
     for (what, found, must) in [
         ("its flags (1: an access outside halts it)", row.flags, flags),
-        ("a reserved word", row.reserved, 0),
+        (
+            "whether it is a supervisor (1)",
+            u32::from(row.supervisor != 0),
+            u32::from(declared.supervisor),
+        ),
     ] {
         findings.expect(Claim::Cores, &place, &who, what, found, must);
     }

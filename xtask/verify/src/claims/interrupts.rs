@@ -84,6 +84,11 @@ fn declared(context: &Context<'_>, p: usize) -> Vec<(Interrupt, String)> {
         let what = format!("the doorbell of {}", context.direction(context.peer(end)));
         list.push((row(ends.intid, flags, end.vcpu), what));
     }
+    if context.manifest().partition[p].supervisor {
+        let intid = context.image.partitions[p].row.supervisor;
+        let flags = INTERRUPT_EDGE | INTERRUPT_FIXED;
+        list.push((row(intid, flags, 0), "the supervisor's".into()));
+    }
     list
 }
 

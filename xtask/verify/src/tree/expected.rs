@@ -102,6 +102,16 @@ pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> 
         root.children.push(clocks(node, &["uartclk", "apb_pclk"]));
     }
     root.children.extend(channels(context, p));
+    if partition.supervisor {
+        let intid = context.image.partitions[p].row.supervisor;
+        let names = context.manifest().partition.iter().map(|other| &*other.name);
+        root.children.push(
+            Node::new("supervisor")
+                .text("compatible", "bulkhead,supervisor-v1")
+                .cells("interrupts", &line(intid, Trigger::Edge))
+                .texts("bulkhead,partitions", &names.collect::<Vec<_>>()),
+        );
+    }
     let devices = context.devices(p).filter(|device| !device.compatible.is_empty());
     root.children.extend(devices.flat_map(device));
     root

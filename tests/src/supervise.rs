@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Supervisors and the console's monitor, and what a storm of doorbells costs its victim.
+
+use crate::{COMPLETE, Case, DUO, Expect, GICV2};
+
+/// Every order in every state.
+const ORDERS: Case = Case {
+    name: "supervise/orders",
+    restarts: true,
+    system: "tests/systems/supervise.toml",
+    expect: Expect::Ends(&[
+        ("supervisor", "stopped"),
+        ("deputy", "off"),
+        ("target", "stopped"),
+        ("looper", "reset"),
+        ("late", "stopped"),
+    ]),
+    wanted: &[
+        "[supervisor] every order was carried out, ",
+        "[deputy] 300 orders given",
+        "[target] no call of a supervisor was answered",
+        "bulkhead: target: ordered to stop",
+        "bulkhead: supervisor: ordered to restart: at once",
+        "bulkhead: looper: ordered to start: at once",
+        "bulkhead: looper: asked for a reset: halted after 2 restarts in 600 s",
+    ],
+    unwanted: &["FAIL"],
+    ..DUO
+};
+
+/// A partition that is restarted by orders and by its own ends, under load.
+const LIVES: Case = Case {
+    name: "supervise/lives",
+    restarts: true,
+    system: "tests/systems/supervise-lives.toml",
+    expect: Expect::Ends(&[
+        ("mortal", "off"),
+        ("witness", "off"),
+        ("sensor", "off"),
+        ("control", "off"),
+        ("keeper", "off"),
+    ]),
+    wanted: &[
+        " messages in 31 lives, ",
+        "bulkhead: mortal: ordered to restart: at once",
+        "[keeper] mortal was ordered to restart ",
+        ": no foreign entry",
+        COMPLETE,
+    ],
+    ..DUO
+};
+
+/// A storm of doorbells by calls, and one of stops and starts.
+const STORM: Case = Case {
+    name: "supervise/storm",
+    restarts: true,
+    system: "tests/systems/supervise-storm.toml",
+    expect: Expect::Ends(&[("victim", "off"), ("storm", "off"), ("looper", "reset")]),
+    wanted: &["[victim] ", " foreign entries in "],
+    unwanted: &["FAIL"],
+    ..DUO
+};
+
+/// Each command of the monitor, and some that are none, while a pair beside it talks.
+const MONITOR: Case = Case {
+    name: "supervise/monitor",
+    restarts: true,
+    system: "tests/systems/supervise-monitor.toml",
+    dialogue: &[
+        ("no call of a supervisor was answered", "\x01m"),
+        ("q leaves", "stop 3\r"),
+        ("target: ordered to stop", "\r"),
+        ("3 target: stopped, restarts 0", ""),
+        ("q leaves", "start 3\r"),
+        ("target: starts again", "restarx\x7ft 3\r"),
+        ("target: starts again", "stop 5\r"),
+        ("no such partition", "stop 0\r"),
+        ("no such command", "stop 2x\r"),
+        ("no such command", "a line that is longer than any command of the monitor\r"),
+        ("no such command", "\r"),
+        ("3 target: running, restarts 2", ""),
+        ("q leaves", "restart 3q"),
+        ("restart 3q", "\x1b\x01?"),
+        ("m monitor", "\x01mstop 3\r"),
+        ("target: ordered to stop", ""),
+        ("none lost, none wrong", "stop 4\r"),
+    ],
+    expect: Expect::Ends(&[
+        ("sensor", "off"),
+        ("control", "off"),
+        ("target", "stopped"),
+        ("last", "stopped"),
+    ]),
+    wanted: &[
+        "bulkhead: 1 sensor: running, restarts 0",
+        "bulkhead:   sensor/0 end 0 to control: sent ",
+        "bulkhead:   sensor/1 entries: ",
+        "bulkhead: > stop 3",
+        "bulkhead: target: ordered to restart: at once",
+        COMPLETE,
+    ],
+    ..DUO
+};
+
+/// All cases.
+pub const CASES: &[Case] = &[
+    ORDERS,
+    Case { name: "supervise/orders-gicv2", machine: GICV2, ..ORDERS },
+    Case {
+        name: "supervise/orders-rpi4",
+        system: "tests/systems/supervise-rpi4.toml",
+        expect: Expect::Ends(&[
+            ("supervisor", "stopped"),
+            ("deputy", "off"),
+            ("target", "stopped"),
+            ("looper", "reset"),
+        ]),
+        ..ORDERS
+    },
+    LIVES,
+    Case { name: "supervise/lives-gicv2", machine: GICV2, ..LIVES },
+    MONITOR,
+    Case { name: "supervise/monitor-gicv2", machine: GICV2, ..MONITOR },
+    STORM,
+    Case { name: "supervise/storm-gicv2", machine: GICV2, ..STORM },
+];
