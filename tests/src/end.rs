@@ -92,6 +92,12 @@ pub const CASES: &[Case] = &[
         wanted: &[COMPLETE],
         ..DUO
     },
+    // One image serves boards with and without a watchdog.
+    Case {
+        name: "end/no-watchdog",
+        machine: Machine { append: Some("bulkhead.watchdog=1"), ..DEFAULT },
+        ..DUO
+    },
     // QEMU's watchdog does not count: the first pet resets the machine, before the console is up.
     Case {
         name: "end/watchdog-rpi4",

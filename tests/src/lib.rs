@@ -54,8 +54,8 @@ pub struct Machine {
     /// Firmware that starts first, at EL2; a file from Debian is named as in a manifest. It finds
     /// the image in QEMU's fw_cfg.
     pub firmware: Option<&'static str>,
-    /// Words for EL2 on the boot command line. For `bulkhead.watchdog=1`, a board without a
-    /// watchdog gets one that prints `w` on the second UART, ten times per second.
+    /// Words for EL2 on the boot command line. With `bulkhead.watchdog=1` and
+    /// `devices` the board has a watchdog that prints `w` on the second UART, ten times per second.
     pub append: Option<&'static str>,
     /// Keeps every core of the host busy during the run.
     pub is_busy: bool,

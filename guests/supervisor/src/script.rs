@@ -51,11 +51,11 @@ fn refused(system: &System, target: u64) {
         (call::PARTITION, [count, 0, 0], bad),
         (call::PARTITION, [u64::MAX, 0, 0], bad),
         (call::PARTITION_ENTRIES, [count, 0, 0], bad),
-        (call::PARTITION_ENTRIES, [target, 1, 0], bad),
+        (call::PARTITION_ENTRIES, [target, 2, 0], bad),
         (call::PARTITION_ENTRIES, [target, 0, reasons], bad),
         (call::PARTITION_ENTRIES, [target, u64::MAX, u64::MAX], bad),
         (call::PARTITION_DOORBELLS, [count, 0, 0], bad),
-        (call::PARTITION_DOORBELLS, [target, 1, 0], bad),
+        (call::PARTITION_DOORBELLS, [target, 2, 0], bad),
         (call::PARTITION_DOORBELLS, [target, 0, 0], error::BAD_HANDLE),
         (call::PARTITION_DOORBELLS, [target, 0, 1 << 63], error::BAD_HANDLE),
         (call::SUPERVISE, [count, STOP, 0], bad),
@@ -106,7 +106,7 @@ fn orders(system: &mut System, target: u64) {
     // The target prints a line in this life.
     system.rest(300);
     // Stops while the target's cores load it: the order before it has just been taken.
-    for _ in 0..20 {
+    for _ in 0..60 {
         let starts = system.get(target).starts;
         system.order(target, RESTART);
         system.until(target, "its load", |now| now.state != state::RUNNING || now.starts > starts);

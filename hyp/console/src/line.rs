@@ -70,6 +70,14 @@ impl LineBuffer {
         self.str("0x").digits(value, 16)
     }
 
+    /// Appends all 16 hex digits of a number.
+    pub fn hex16(&mut self, value: u64) -> &mut Self {
+        for digit in (0..16).rev() {
+            self.digits(value >> (4 * digit) & 15, 16);
+        }
+        self
+    }
+
     /// Appends a number to a base of 2 to 16.
     pub fn digits(&mut self, value: u64, base: u64) -> &mut Self {
         // The divisions here cannot panic: EL2's panic handler prints numbers itself.

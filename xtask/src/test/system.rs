@@ -44,6 +44,8 @@ struct Job {
     firmware: Option<PathBuf>,
 }
 
+/// More pets of a watchdog than these beyond those that a case wants are too many.
+const SPARE: usize = 8;
 /// The word that starts the board's watchdog.
 const WATCHDOG: &str = "bulkhead.watchdog=1";
 /// Packages of the tests' boot loader and of their firmware.
@@ -106,7 +108,7 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
         partition.command_line = Some(line.to_string());
     }
     let watchdog = &mut system.board.writes[plan::writes::WATCHDOG];
-    if case.machine.append.is_some_and(|text| text.contains(WATCHDOG)) && watchdog.is_empty() {
+    if is_watched(case) {
         let uart = system.board.devices.iter().find(|device| device.name == "uart1");
         let uart = uart.context("the board has no second UART for a watchdog")?;
         *watchdog = vec![(uart.regs.base, u32::from(b'w'))];
@@ -125,6 +127,12 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
     let path = file(case, if builder.without_fast_paths { "plain.img" } else { "img" });
     workspace::write(&path, &bytes)?;
     Ok((Arc::new(system), path))
+}
+
+/// Whether the case's machine has a watchdog that prints on the second UART.
+fn is_watched(case: &Case) -> bool {
+    case.machine.devices.is_some()
+        && case.machine.append.is_some_and(|text| text.contains(WATCHDOG))
 }
 
 /// The path of a case's file.
@@ -295,6 +303,13 @@ fn run_once(job: &Job, image: &Path, log: &str) -> Result<Outcome> {
             String::from_utf8_lossy(&said).contains(words),
             "the second UART did not print `{words}`; {} has the console",
             file(&job.case, log).display()
+        );
+        let pets = said.iter().filter(|&&byte| byte == b'w').count();
+        ensure!(
+            !is_watched(&job.case) || pets <= words.len() + SPARE,
+            "{pets} pets, expected {} to {}",
+            words.len(),
+            words.len() + SPARE
         );
     }
     Ok(outcome)

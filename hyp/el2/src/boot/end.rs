@@ -21,6 +21,9 @@ pub static PSCI: AtomicBool = AtomicBool::new(false);
 /// Whether a hypervisor answers PSCI by HVC and the loader entered at EL1, which boot refuses.
 pub static HVC: AtomicBool = AtomicBool::new(false);
 
+/// Whether a core has refused the machine. The MMU is off, so this is only loaded and stored.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
 /// Stages of boot that are done.
 static STAGES: AtomicU8 = AtomicU8::new(0);
 /// The stage after which the machine fits, and the board's console is up.
@@ -54,6 +57,11 @@ pub fn stage_done(plan: &PlanView) {
     }
 }
 
+/// Whether a core has refused the machine. It may have to wait, and the others add nothing.
+pub fn is_refused() -> bool {
+    REFUSED.load(Relaxed)
+}
+
 /// Prints `text` on the PL011 at `base`, and waits until it is sent.
 fn print(base: u64, text: &[u8]) {
     // SAFETY: the device tree or the plan says a PL011 is there, the MMU is off, and no other core
@@ -71,6 +79,7 @@ pub fn refused(line: &mut LineBuffer) -> ! {
 
 /// Prints `line` on the PL011 at `base`, if there is one, then ends the machine as the plan says.
 pub fn refused_on(base: u64, line: &LineBuffer) -> ! {
+    REFUSED.store(true, Relaxed);
     let plan = PlanView::here();
     let machine = &plan.header.machine;
     // A damaged plan may name any address and any end, and on another board the addresses are
@@ -102,7 +111,7 @@ pub fn refused_on(base: u64, line: &LineBuffer) -> ! {
                 timer::wait(BLINK);
             }
         }
-        end_machine(&plan, how);
+        end_machine(how, &plan, &board);
         if !has_light {
             unreachable_state()
         }
@@ -110,9 +119,9 @@ pub fn refused_on(base: u64, line: &LineBuffer) -> ! {
     }
 }
 
-/// Ends the machine as `how` says (`plan::END_*`). Returns if it is to wait, or if neither firmware
-/// nor the board can do it.
-pub fn end_machine(plan: &PlanView, how: u32) {
+/// Ends the machine as `how` says (`plan::END_*`), by firmware or by the writes of `board`. Returns
+/// if it is to wait, or if neither can do it.
+pub fn end_machine(how: u32, plan: &PlanView, board: &[Array; writes::COUNT]) {
     let (function, purpose) = match how {
         plan::END_POWER_OFF => (psci::fid::SYSTEM_OFF, writes::POWER_OFF),
         plan::END_RESET => (psci::fid::SYSTEM_RESET, writes::RESET),
@@ -124,8 +133,5 @@ pub fn end_machine(plan: &PlanView, how: u32) {
     if PSCI.load(Relaxed) {
         registers::smc(function.into(), [0; 3]);
     }
-    // A damaged plan may name any address.
-    if plan.crc() == plan.header.crc {
-        plan.write(plan.header.machine.writes[purpose]);
-    }
+    plan.write(board[purpose]);
 }

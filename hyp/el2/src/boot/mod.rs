@@ -27,7 +27,7 @@ use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MIDR_EL1, MPIDR_EL1, Readable};
 use plan::{Core, Header, Midr, Range, writes};
 
-use crate::arch::{cache, registers, timer};
+use crate::arch::{cache, registers, timer, unreachable_state};
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::state::plan_view::{self, PlanView};
 use crate::state::shared::Shared;
@@ -91,7 +91,7 @@ pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
     FREQUENCY.store(checked.frequency, Relaxed);
     RESET_CAUSE.store(checked.reset_cause.map_or(0, |cause| cause | SOME), Relaxed);
     let writes = plan.header.machine.writes;
-    if checked.watchdog {
+    if checked.watchdog && writes[writes::WATCHDOG].count != 0 {
         WATCHDOG.store(true, Relaxed);
         plan.write(writes[writes::WATCHDOG]);
     }
@@ -177,6 +177,9 @@ fn start(core: &Core) {
 fn await_core(core: &Core) {
     let start = timer::now();
     while PASSED.load(Relaxed) != core.mpidr | SOME {
+        if end::is_refused() {
+            unreachable_state()
+        }
         if timer::now().wrapping_sub(start) > PATIENCE * timer::frequency() {
             refuse!(str "cores: the plan needs MPIDR ", hex core.mpidr,
                 str ", which did not report within ", dec PATIENCE, str " s")

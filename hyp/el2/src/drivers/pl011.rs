@@ -29,8 +29,10 @@ const TXFE: u32 = 1 << 7;
 const FORMAT: u32 = 3 << 5 | 1 << 4;
 /// ICR: every interrupt.
 const ALL: u32 = 0x7ff;
-/// CR: UARTEN, TXE, RXE.
-const ON: u32 = 1 << 9 | 1 << 8 | 1 << 0;
+/// CR: the UART is on, hardware flow control by CTS; UARTEN, TXE, RXE.
+const UARTEN: u32 = 1 << 0;
+const CTSEN: u32 = 1 << 15;
+const ON: u32 = 1 << 9 | 1 << 8 | UARTEN;
 /// IFLS: the UART interrupts when the receive FIFO is half full, and when the transmit FIFO is down
 /// to an eighth.
 const LEVELS: u32 = 2 << 3;
@@ -57,7 +59,10 @@ impl Uart {
     /// was received is lost: read it first. LCR_H may be written only while the UART is off
     /// (3.3.7).
     pub fn enable(self) {
-        self.flush();
+        // A UART that is off, or waits for the other end (CTS), may stay busy for ever.
+        if self.0[CR].get() & (UARTEN | CTSEN) == UARTEN {
+            self.flush();
+        }
         self.0[CR].set(0);
         self.0[LCR_H].set(FORMAT);
         self.0[IFLS].set(LEVELS);
@@ -87,15 +92,11 @@ impl Uart {
         self.0[FR].get() & RXFE == 0
     }
 
-    /// Takes a byte that was received, if there is one. A break or noise is not a byte.
+    /// Takes a byte that was received, if there is one. A break or noise is taken, and is not a
+    /// byte.
     pub fn read(self) -> Option<u8> {
-        while self.has_received() {
-            let data = self.0[DR].get();
-            if data & ERRORS == 0 {
-                return Some(data as u8);
-            }
-        }
-        None
+        let data = self.has_received().then(|| self.0[DR].get());
+        data.filter(|data| data & ERRORS == 0).map(|data| data as u8)
     }
 
     /// Waits until every byte has left.

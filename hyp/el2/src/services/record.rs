@@ -190,6 +190,10 @@ pub fn tell(cpu: &mut PerCpu, all: bool) -> bool {
             cpu.told.1 += 1;
         }
         known.untold.fetch_and(!bit, AcqRel);
+        // Another core may have written a newer record here before that, and set the bit.
+        if read(cpu, number).is_none() {
+            known.untold.fetch_or(bit, AcqRel);
+        }
     }
     false
 }

@@ -218,12 +218,13 @@ pub fn begin(cpu: &mut PerCpu) -> Step {
     Step::Fill
 }
 
-/// Returns what this core does instead of loading on, if the partition has been stopped for good:
-/// by EL2's defect on a sibling, or with the whole system.
+/// Returns what this core does instead of loading on, if the partition has no next life: EL2 failed
+/// on a sibling, or the whole system ends. Any other stop waits for [`finish`], since a sibling may
+/// have come there already.
 pub fn interrupted(cpu: &PerCpu) -> Option<Next> {
     let next = if cpu.shared.global.ending.load(Acquire) != 0 {
         Next::Stop(Stop::BySibling)
-    } else if is_final(cpu) {
+    } else if life(cpu).is_some_and(|life| life.damaged.load(Acquire) != 0) {
         Next::Idle(Until::Restarted)
     } else {
         return None;

@@ -32,7 +32,8 @@ pub fn shut_down(cpu: &mut PerCpu) -> ! {
     }
     console::print_line(cpu, &last_line(cpu));
     console::flush(cpu);
-    end::end_machine(&cpu.plan, cpu.plan.header.at_end);
+    let header = cpu.plan.header;
+    end::end_machine(header.at_end, &cpu.plan, &header.machine.writes);
     loop {
         cache::wait_for_interrupt();
     }
@@ -41,7 +42,7 @@ pub fn shut_down(cpu: &mut PerCpu) -> ! {
 /// Returns the system's last line: the nonce, and how each partition ended.
 fn last_line(cpu: &PerCpu) -> LineBuffer {
     let mut line = LineBuffer::default();
-    line.str("end ").digits(cpu.shared.global.nonce.load(Acquire), 16);
+    line.str("end ").hex16(cpu.shared.global.nonce.load(Acquire));
     for (index, partition) in cpu.plan.partitions().iter().enumerate() {
         let word = state::NAMES.get(cpu.shared.state(index) as usize).copied().unwrap_or("?");
         line.str(" ").name(&partition.name).str("=").str(word);

@@ -64,7 +64,11 @@ impl Records {
     /// Finds the records of an earlier run of the image whose plan has the checksum `plan`, and
     /// goes on after them. Records of another image are overwritten: its plan may mean another
     /// partition, and other memory, by the same number.
+    ///
+    /// Boot calls it with the MMU off, where exclusive accesses may not work: it only loads and
+    /// stores.
     pub fn recover(&self, known: &Known, plan: u32) {
+        let (mut kept, mut untold, mut next) = (0, 0, 0);
         for (at, words) in self.0.iter().enumerate() {
             // Most slots are empty.
             if words[word::MAGIC].load(Relaxed) == MAGIC
@@ -72,10 +76,13 @@ impl Records {
                 && record.plan() == plan
                 && slot(record.number()) == at
             {
-                known.kept.fetch_add(1, Relaxed);
-                known.untold.fetch_or(1 << at, Relaxed);
-                known.next.fetch_max(record.number().saturating_add(1), Relaxed);
+                kept += 1;
+                untold |= 1 << at;
+                next = record.number().saturating_add(1).max(next);
             }
         }
+        known.kept.store(kept, Relaxed);
+        known.untold.store(untold, Relaxed);
+        known.next.store(next, Relaxed);
     }
 }
