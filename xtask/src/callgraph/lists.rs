@@ -134,7 +134,7 @@ pub const INDIRECT: &[Indirect] = &[
     enters_guest("call_done", BOTH),
     enters_guest("owned_interrupt", V3),
     enters_guest("return_clobbered", BOTH),
-    enters_guest("bell_listable", V3),
+    enters_guest("bell_listable", BOTH),
 ];
 
 /// Recursion that EL2 still has.

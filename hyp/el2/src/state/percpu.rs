@@ -91,6 +91,10 @@ pub struct VgicBackend {
     pub list_registers: usize,
     /// Address of the distributor.
     pub gicd: u64,
+    /// GICv2: address of the CPU interface.
+    pub gicc: u64,
+    /// GICv2: address of the virtual interface control.
+    pub gich: u64,
     /// Address of the registers whose word 0 is this core's.
     pub private: u64,
     /// For each vCPU, its core's affinity fields, and the doorbell SGI to it in the driver's form.

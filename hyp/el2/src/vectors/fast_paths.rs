@@ -1,10 +1,56 @@
-//! The fast paths that touch the GIC, for GICv3, whose CPU interface is in system registers: the
-//! doorbell call, the doorbell SGI, a private interrupt of the guest's. On GICv2 there are none.
+//! The fast paths that touch the GIC: the doorbell call, the doorbell SGI, an interrupt of the
+//! guest's. On GICv3 its CPU interface is in system registers, on GICv2 in memory: the macros that
+//! access it exist twice.
 
 /// Macros that the table uses.
 macro_rules! fast_macros {
     () => {
         r#"
+    .if     {is_v3}
+.macro send_sgi                         // x0 = value of the register; x1 is lost
+    msr     S3_0_C12_C11_5, x0          // ICC_SGI1R_EL1
+.endm
+
+.macro read_empty reg                   // x1 = core
+    mrs     x\reg, S3_4_C12_C11_5       // ICH_ELRSR_EL2
+.endm
+
+.macro list_software                    // x1 = core, w0 = list register, x5 = entry; x6, x7 are lost
+    adr     x7, 9f
+    b       write_list_register
+9:
+.endm
+    .else
+.macro send_sgi
+    mrs     x1, TPIDR_EL2
+    ldr     x1, [x1, #{gicd}]
+    str     w0, [x1, #0xf00]            // GICD_SGIR
+.endm
+
+.macro read_empty reg
+    ldr     x\reg, [x1, #{gich}]
+    ldr     w\reg, [x\reg, #0x30]       // GICH_ELRSR0
+.endm
+
+.macro narrow entry, high               // as `gicv2::narrow`
+    lsr     x\high, x\entry, #32
+    bfi     w\entry, w\high, #10, #10
+    lsr     w\high, w\high, #19
+    bfi     w\entry, w\high, #23, #5
+    lsr     w\high, w\high, #9
+    bfi     w\entry, w\high, #30, #2
+    lsr     w\high, w\high, #2
+    bfi     w\entry, w\high, #28, #2
+.endm
+
+.macro list_software
+    narrow  5, 6
+    ldr     x6, [x1, #{gich}]
+    add     x6, x6, x0, lsl #2
+    str     w5, [x6, #0x100]            // GICH_LR<n>
+.endm
+    .endif
+
 // x1 = core, x6 = INTID of a software interrupt: x5 = its list register's content, x0 = the list
 // register it was last in, if that is free. If that has held another interrupt since, `room` finds
 // a free one and continues after this macro.
@@ -19,7 +65,7 @@ macro_rules! fast_macros {
     sub     w7, w7, #1
     cmp     w7, w6
     b.ne    \room
-    mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    read_empty 7
     lsr     w7, w7, w0
     tbz     w7, #0, doorbell_rust
     ldr     w7, [x1, #{free_for_arrival}]
@@ -29,9 +75,11 @@ macro_rules! fast_macros {
 
 // x1 = core, x6 = INTID that is not listed: x0 = a free list register, recorded as that INTID's.
 .macro find_room
+    .if     {is_v3}
     isb                                 // ICH_ELRSR_EL2 may not show yet what this entry listed
+    .endif
     ldr     w0, [x1, #{free_for_arrival}]
-    mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    read_empty 7
     and     w0, w0, w7
     and     w0, w0, #0xfffe             // 0 is for physical interrupts
     cbz     w0, doorbell_rust
@@ -45,6 +93,7 @@ macro_rules! fast_macros {
     sub     w6, w6, #1
 .endm
 
+    .if     {is_v3}
 .macro private_interrupt                // x1 = core
     mrs     x0, S3_0_C12_C12_0          // ICC_IAR1_EL1
     cmp     w0, #{doorbell}
@@ -72,6 +121,16 @@ macro_rules! fast_macros {
     tst     w0, #~0x1f
     b       owned_interrupt
 .endm
+    .else
+.macro private_interrupt
+    ldr     x3, [x1, #{gicc}]
+    ldr     w0, [x3, #0xc]              // GICC_IAR
+    tst     w0, #0x3f0
+    b.eq    software
+    and     w0, w0, #0x3ff
+    b       interrupt
+.endm
+    .endif
 "#
     };
 }
@@ -80,7 +139,7 @@ macro_rules! fast_macros {
 macro_rules! fast_paths {
     () => {
         r#"
-    .if     {fast_gic}
+    .if     {fast}
 ring:                                   // as `doorbell::ring`
     ldr     x0, [sp, #8]
     ldr     x2, [x1, #{bell_count}]
@@ -118,7 +177,7 @@ ring:                                   // as `doorbell::ring`
     str     x0, [x2, #{arrival}]
     ldr     x0, [x2, #{sgi}]
     dsb     ishst                       // the SGI's taker must see the bit
-    msr     S3_0_C12_C11_5, x0          // ICC_SGI1R_EL1
+    send_sgi
 6:  count   x2, {sent}, x0
     mov     x0, #{ring_sent}
     ldp     x4, x5, [sp, #16 * 2]
@@ -127,15 +186,26 @@ ring:                                   // as `doorbell::ring`
     ldp     x4, x5, [sp, #16 * 2]
     b       call_rust
 
+    .if     {is_v3}
 doorbell:                               // w0 = INTID, x1 = core: as `doorbell::handle_doorbell_sgi`
     msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
     msr     S3_0_C12_C11_1, x0          // ICC_DIR_EL1
 // a kick after the acknowledgement sends a new SGI, so look only now
     dsb     sy
+    .else
+software:                               // w0 = IAR of an SGI, x1 = core, x3 = its CPU interface
+    str     w0, [x3, #0x10]             // GICC_EOIR: with the sender
+    str     w0, [x3, #0x1000]           // GICC_DIR
+    dsb     sy                          // as above
+    and     w0, w0, #0xf
+    cmp     w0, #{doorbell}
+    b.ne    interrupt
+    .endif
     stp     x4, x5, [sp, #16 * 2]
     stp     x6, x7, [sp, #16 * 3]
     ldr     x4, [x1, #{requests}]
     ldr     w0, [x4]
+    .if     {is_v3}
     cbz     w0, 3f
 // siblings' SGIs, as `Vcpu::take_requests`; anything else is for Rust
 2:  lsr     w3, w0, #16
@@ -150,9 +220,8 @@ sgi_listable:
     bic     w3, w3, w6
     stxr    w7, w3, [x4]
     cbnz    w7, 8b
-    adr     x7, 1f
-    b       write_list_register
-1:  ldr     w0, [x4]
+    list_software
+    ldr     w0, [x4]
     cbnz    w0, 2b
     ldr     x2, [x1, #{mine}]
     ldp     x0, x3, [x2]                // pending, masked
@@ -160,6 +229,9 @@ sgi_listable:
     b.ne    7f
     count   x2, {count_sibling}, x3
     b       4f
+    .else
+    cbnz    w0, doorbell_rust           // SGIs have senders here
+    .endif
 3:  ldr     x2, [x1, #{mine}]
     ldp     x0, x3, [x2]
     bics    x0, x0, x3
@@ -178,9 +250,8 @@ bell_listable:
     stxr    w7, x3, [x2]
     cbnz    w7, 8b
     count   x4, {received}, x6
-    adr     x7, 1f
-    b       write_list_register
-1:  ldp     x0, x3, [x2]
+    list_software
+    ldp     x0, x3, [x2]
     bics    x0, x0, x3
     b.ne    7b
     count   x2, {count_doorbell}, x3
@@ -190,15 +261,19 @@ bell_listable:
     ldp     x0, x1, [sp], #256
     return_to_guest
 doorbell_rust:
+    .if     {is_v3}
     isb                                 // see there
+    .endif
     mov     w0, #{doorbell}
     ldp     x6, x7, [sp, #16 * 3]
     ldp     x4, x5, [sp, #16 * 2]
     b       interrupt
 
+    .if     {is_v3}
 sgi_room:
     find_room
     b       sgi_listable
+    .endif
 
 bell_room:
     ldr     x7, [x1, #{holders}]
@@ -208,6 +283,7 @@ bell_room:
     find_room
     b       bell_listable
 
+    .if     {is_v3}
 owned_interrupt:                        // the end of the fast path: flags = not an SPI
     b.eq    1f
     ldr     x3, [x1, #{holders}]
@@ -218,6 +294,7 @@ owned_interrupt:                        // the end of the fast path: flags = not
     ldp     x2, x3, [sp, #16]
     ldp     x0, x1, [sp], #256
     return_to_guest
+    .endif
     .endif
     .popsection
 "#

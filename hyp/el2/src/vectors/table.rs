@@ -47,7 +47,7 @@ vectors:
     b       return_all
 
     enter   9                           // IRQ
-    .if     {fast_gic}
+    .if     {fast}
     private_interrupt
     .else
     save_rest
@@ -91,10 +91,8 @@ call_done:
     add     sp, sp, #256
     return_to_guest
 1:
-    .if     {fast_gic}
     cmp     w2, #{ring}
     b.eq    ring
-    .endif
     b       call_rust
     .endif
 
