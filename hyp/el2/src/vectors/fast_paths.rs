@@ -128,7 +128,17 @@ macro_rules! fast_macros {
     tst     w0, #0x3f0
     b.eq    software
     and     w0, w0, #0x3ff
-    b       interrupt
+    cmp     w0, #{intids}
+    b.hs    interrupt
+    ldr     x2, [x1, #{requests}]           // as above
+    ldr     w2, [x2]
+    cbnz    w2, interrupt
+    add     x2, x1, x0, lsl #3
+    ldr     x2, [x2, #{cached_entry}]
+    cbz     x2, interrupt
+    ldr     w3, [x1, #{free_for_arrival}]
+    tbz     w3, #0, interrupt
+    b       list_physical
 .endm
     .endif
 "#
@@ -283,7 +293,28 @@ bell_room:
     find_room
     b       bell_listable
 
-    .if     {is_v3}
+    .if     {is_v3} == 0
+list_physical:                          // w0 = INTID, x1 = core, x2 = entry
+// Hardware signals an interrupt again only after its end, so if it was the last in this list
+// register, that is free: no need to look.
+    ldrh    w3, [x1, #{lr_intid}]
+    sub     w3, w3, #1
+    cmp     w3, w0
+    b.eq    1f
+    read_empty 3
+    tbz     w3, #0, interrupt
+    add     w3, w0, #1
+    strh    w3, [x1, #{lr_intid}]
+1:  narrow  2, 3
+    ldr     x3, [x1, #{gich}]
+    str     w2, [x3, #0x100]            // GICH_LR0
+    ldr     x3, [x1, #{gicc}]
+    str     w0, [x3, #0x10]             // GICC_EOIR
+    add     x2, x1, x0
+    strb    wzr, [x2, #{last_lr}]
+    ldr     x2, [x1, #{mine}]
+    tst     w0, #~0x1f
+    .endif
 owned_interrupt:                        // the end of the fast path: flags = not an SPI
     b.eq    1f
     ldr     x3, [x1, #{holders}]
@@ -294,7 +325,6 @@ owned_interrupt:                        // the end of the fast path: flags = not
     ldp     x2, x3, [sp, #16]
     ldp     x0, x1, [sp], #256
     return_to_guest
-    .endif
     .endif
     .popsection
 "#
