@@ -75,6 +75,8 @@ pub struct VgicState {
     /// This vCPU's request word. Zero means that the cached entries of [`Delivery`] are valid and
     /// no sibling has a request.
     pub requests: &'static AtomicU32,
+    /// GICv2: the senders of each SGI that waits for this vCPU: [`Gic::senders`].
+    pub senders: &'static AtomicU32,
     /// The holder of each SPI: [`Gic::holders`].
     pub holders: &'static [AtomicU8; INTIDS - 32],
     /// Value there that names this core's vCPU.
@@ -261,6 +263,7 @@ impl PerCpu {
                 mine,
                 vgic: VgicState {
                     requests: (*state).gic.requests(row.vcpu as usize),
+                    senders: (*state).gic.senders(row.vcpu as usize),
                     holders: &(*state).gic.holders,
                     holder: row.vcpu + 1,
                     delivery: Delivery::new_zeroed(),

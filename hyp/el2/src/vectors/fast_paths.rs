@@ -138,7 +138,14 @@ macro_rules! fast_macros {
     cbz     x2, interrupt
     ldr     w3, [x1, #{free_for_arrival}]
     tbz     w3, #0, interrupt
-    b       list_physical
+    narrow  2, 3
+// Hardware signals an interrupt again only after its end, so if it was the last in list register 0,
+// that is free: no need to look.
+    ldrh    w3, [x1, #{lr_intid}]
+    sub     w3, w3, #1
+    cmp     w3, w0
+    b.eq    list_physical
+    b       look_for_room
 .endm
     .endif
 "#
@@ -215,21 +222,43 @@ software:                               // w0 = IAR of an SGI, x1 = core, x3 = i
     stp     x6, x7, [sp, #16 * 3]
     ldr     x4, [x1, #{requests}]
     ldr     w0, [x4]
-    .if     {is_v3}
     cbz     w0, 3f
 // siblings' SGIs, as `Vcpu::take_requests`; anything else is for Rust
 2:  lsr     w3, w0, #16
     cbnz    w3, doorbell_rust
     rbit    w6, w0
     clz     w6, w6
+    .if     {is_v3} == 0
+    ldr     x2, [x1, #{senders}]
+    add     x2, x2, x6, lsl #2
+    ldr     w3, [x2]
+    cbz     w3, doorbell_rust
+    .endif
     listable sgi_room
 sgi_listable:
-    mov     w2, #1
-    lsl     w6, w2, w6
+    mov     w7, #1
+    lsl     w6, w7, w6
 8:  ldaxr   w3, [x4]
     bic     w3, w3, w6
     stxr    w7, w3, [x4]
     cbnz    w7, 8b
+    .if     {is_v3} == 0
+// as `Vcpu::next_source`; after the request, so that a sender of a source that is not seen here
+// finds the request clear, and sends a new SGI
+    ldr     w3, [x2]
+    neg     w7, w3
+    and     w7, w7, w3
+9:  ldaxr   w3, [x2]
+    bic     w3, w3, w7
+    stxr    w6, w3, [x2]
+    cbnz    w6, 9b
+    rbit    w7, w7
+    clz     w7, w7
+    bfi     x5, x7, #32, #3
+    cbz     w3, 1f
+    orr     x5, x5, #{report_end}
+1:
+    .endif
     list_software
     ldr     w0, [x4]
     cbnz    w0, 2b
@@ -239,9 +268,6 @@ sgi_listable:
     b.ne    7f
     count   x2, {count_sibling}, x3
     b       4f
-    .else
-    cbnz    w0, doorbell_rust           // SGIs have senders here
-    .endif
 3:  ldr     x2, [x1, #{mine}]
     ldp     x0, x3, [x2]
     bics    x0, x0, x3
@@ -279,11 +305,9 @@ doorbell_rust:
     ldp     x4, x5, [sp, #16 * 2]
     b       interrupt
 
-    .if     {is_v3}
 sgi_room:
     find_room
     b       sgi_listable
-    .endif
 
 bell_room:
     ldr     x7, [x1, #{holders}]
@@ -294,18 +318,12 @@ bell_room:
     b       bell_listable
 
     .if     {is_v3} == 0
-list_physical:                          // w0 = INTID, x1 = core, x2 = entry
-// Hardware signals an interrupt again only after its end, so if it was the last in this list
-// register, that is free: no need to look.
-    ldrh    w3, [x1, #{lr_intid}]
-    sub     w3, w3, #1
-    cmp     w3, w0
-    b.eq    1f
+look_for_room:                          // w0 = INTID, x1 = core, w2 = list register's value
     read_empty 3
     tbz     w3, #0, interrupt
     add     w3, w0, #1
     strh    w3, [x1, #{lr_intid}]
-1:  narrow  2, 3
+list_physical:
     ldr     x3, [x1, #{gich}]
     str     w2, [x3, #0x100]            // GICH_LR0
     ldr     x3, [x1, #{gicc}]

@@ -79,6 +79,8 @@ global_asm!(
     gicc = const offset_of!(PerCpu, vgic.backend.gicc),
     gich = const offset_of!(PerCpu, vgic.backend.gich),
     mine = const offset_of!(PerCpu, mine),
+    senders = const offset_of!(PerCpu, vgic.senders),
+    report_end = const vgic::Entry::REPORT_END,
     requests = const offset_of!(PerCpu, vgic.requests),
     bell_count = const offset_of!(PerCpu, doorbell.count),
     free_for_arrival = const offset_of!(PerCpu, vgic.delivery.free_for_arrival),
