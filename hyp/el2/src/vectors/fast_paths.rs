@@ -15,7 +15,7 @@ macro_rules! fast_macros {
     mrs     x\reg, S3_4_C12_C11_5       // ICH_ELRSR_EL2
 .endm
 
-.macro list_software                    // x1 = core, w0 = list register, x5 = entry; x6, x7 are lost
+.macro list_software                    // x1 = core, w0 = list register, x5 = entry; loses x6, x7
     adr     x7, 9f
     b       write_list_register
 9:
@@ -130,12 +130,12 @@ macro_rules! fast_macros {
     and     w0, w0, #0x3ff
     cmp     w0, #{intids}
     b.hs    interrupt
-    ldr     x2, [x1, #{requests}]           // as above
-    ldr     w2, [x2]
-    cbnz    w2, interrupt
     add     x2, x1, x0, lsl #3
     ldr     x2, [x2, #{cached_entry}]
     cbz     x2, interrupt
+    ldr     x3, [x1, #{requests}]           // as above
+    ldr     w3, [x3]
+    cbnz    w3, interrupt
     ldr     w3, [x1, #{free_for_arrival}]
     tbz     w3, #0, interrupt
     narrow  2, 3

@@ -104,9 +104,6 @@ call_rust:
 
 interrupt:                              // w0 = INTID, x1 = core
     save_rest
-    mov     w2, w0
-    mov     x0, x1
-    mov     w1, w2
     bl      {interrupt}
     b       return_clobbered
 "#
