@@ -87,6 +87,8 @@ impl<H: Hardware> Vcpu<'_, H> {
         let entry = self.cached_entry(intid);
         let empty = self.hardware.empty();
         let free = empty & self.delivery.free_for_arrival;
+        // It ended before it arrived again: the vectors do not look at the list register then.
+        debug_assert!(empty & 1 != 0 || self.delivery.lr_intid(0) != Some(intid));
         if free != 0 && entry != 0 {
             // The vectors' fast path uses list register 0 only.
             let register = free.trailing_zeros();

@@ -223,6 +223,12 @@ impl Gic {
         &self.sources[vcpu % MAX_VCPUS][sgi as usize % 16]
     }
 
+    /// Returns [`Self::sources`] of SGI 0, in the form that the vectors read; those of the other
+    /// SGIs follow.
+    pub fn senders(&self, vcpu: usize) -> &AtomicU32 {
+        &self.sources(vcpu, 0).0
+    }
+
     /// Returns the priority of `intid` as vCPU `vcpu` sees it.
     pub(crate) fn priority(&self, vcpu: usize, intid: u32) -> &AtomicU8 {
         &self.priority[slot(vcpu, intid as usize / 32)][intid as usize % 32]

@@ -230,44 +230,6 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
     }
 
-    /// [`Self::take_requests`] for what siblings request most: one SGI from one of them, whose last
-    /// list register is free. Returns false, with nothing done, for everything else.
-    #[inline(always)]
-    pub fn fast_take_sgi(&mut self) -> bool {
-        let word = self.word(0);
-        let requests = word.requests.get();
-        let sgi = requests.trailing_zeros();
-        let Some(&entry) = self.delivery.cached_entry.get(sgi as usize) else {
-            return false;
-        };
-        let Some(register) = self.delivery.find(sgi) else {
-            return false;
-        };
-        let sources = self.gic.sources(self.own, sgi);
-        let waiting = sources.get();
-        let source = waiting.trailing_zeros();
-        let free = self.hardware.empty() & self.delivery.free_for_arrival;
-        if sgi >= 16
-            || requests != 1 << sgi
-            || !waiting.is_power_of_two()
-            || entry == 0
-            || free >> register & 1 == 0
-        {
-            return false;
-        }
-        // The request before the sources: a sender that adds a source after this finds no request
-        // and kicks again.
-        let before = word.requests.fast_clear(requests);
-        sources.fast_clear(waiting);
-        let entry = Entry(entry).sent_by(source, sources.get() != 0);
-        self.hardware.write(register, entry.0);
-        // A sibling that added a request meanwhile did not kick.
-        if before != requests {
-            self.take_requests();
-        }
-        true
-    }
-
     /// Returns `entry`, of a pending SGI, as sent by its first source, which no longer waits. If
     /// other sources wait, its end is reported.
     pub(crate) fn next_source(&mut self, sgi: u32, entry: Entry) -> Entry {

@@ -10,6 +10,7 @@ use crate::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Ordering::Se
 
 /// A word that cores share.
 #[derive(Zeroed)]
+#[repr(transparent)]
 pub(crate) struct Shared(pub AtomicU32);
 
 impl Shared {

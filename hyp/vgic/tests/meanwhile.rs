@@ -234,10 +234,7 @@ impl<'a, const V2: bool> Receiver<'a, V2> {
     /// Enters EL2 on vCPU 0 for a kick or the maintenance interrupt. Returns whether there was one.
     fn enter(&mut self) -> bool {
         if self.partition.kick.take() {
-            // As EL2 does: GICv3's short path is in assembly.
-            if !(V2 && self.vcpu().fast_take_sgi()) {
-                self.vcpu().take_requests();
-            }
+            self.vcpu().take_requests();
         } else if self.core.maintenance() {
             self.vcpu().sync();
         } else {
@@ -358,27 +355,6 @@ proptest! {
     fn gicv3_loses_no_sgi(steps in prop::collection::vec(step(), 1..60)) {
         nothing_is_lost::<false>(&steps);
     }
-}
-
-/// Checks that a sender that finds a request does not kick: the core that takes the request also
-/// takes what was added to it.
-#[test]
-fn a_request_that_comes_meanwhile_is_taken_along() {
-    let partition = partition();
-    let mut receiver = Receiver::<true>::new(&partition);
-    send::<true>(&partition, 1, 2);
-    assert!(receiver.enter());
-    assert_eq!(receiver.acknowledge(), [(2, 1)]);
-
-    partition.kick.set(false);
-    send::<true>(&partition, 1, 2);
-    assert!(partition.kick.take());
-    receiver.core.events.borrow_mut().push((2, 1, 0));
-    assert!(receiver.vcpu().fast_take_sgi(), "SGI 2 has a list register");
-    assert_eq!(receiver.acknowledge(), [(1, 2), (2, 1)]);
-    assert!(!partition.kick.get(), "one kick for both");
-    send::<true>(&partition, 2, 1);
-    assert!(partition.kick.get(), "the next one kicks again");
 }
 
 /// Checks that a kick has no effect if an earlier one brought its SGI along.

@@ -132,9 +132,9 @@ pub const INDIRECT: &[Indirect] = &[
         why: "the vectors have not saved x30 yet, so the return address is in x7",
     },
     enters_guest("call_done", BOTH),
-    enters_guest("owned_interrupt", V3),
+    enters_guest("owned_interrupt", BOTH),
     enters_guest("return_clobbered", BOTH),
-    enters_guest("bell_listable", V3),
+    enters_guest("bell_listable", BOTH),
 ];
 
 /// Recursion that EL2 still has.

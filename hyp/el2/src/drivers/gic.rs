@@ -128,10 +128,4 @@ pub trait GicDriver {
     fn fast_write(_vcpu: Vcpu<VgicBackend>, _offset: u64, _value: u32) -> bool {
         false
     }
-
-    /// Takes a sibling's request, if it is one SGI that can be listed at once. Returns false, with
-    /// nothing done, for all else.
-    fn fast_inbox(_vcpu: Vcpu<VgicBackend>) -> bool {
-        false
-    }
 }

@@ -299,9 +299,4 @@ impl GicDriver for Gicv2 {
     fn fast_write(mut vcpu: Vcpu<VgicBackend>, offset: u64, value: u32) -> bool {
         vcpu.fast_send_sgi_v2(offset, value)
     }
-
-    #[inline(always)]
-    fn fast_inbox(mut vcpu: Vcpu<VgicBackend>) -> bool {
-        vcpu.fast_take_sgi()
-    }
 }

@@ -22,10 +22,13 @@ impl VgicBackend {
             let mpidr = core.map_or(0, |core| core.mpidr);
             *sibling = (mpidr, Gic::sgi(mpidr, DOORBELL));
         }
-        let gicd = plan.header.machine.gicd.base;
+        let machine = &plan.header.machine;
+        let gicd = machine.gicd.base;
         Self {
             list_registers: Gic::list_register_count() as usize,
             gicd,
+            gicc: machine.gicc.base,
+            gich: machine.gich.base,
             private: Gic::private(row, gicd),
             siblings,
         }

@@ -80,9 +80,6 @@ fn send(cpu: &mut PerCpu, handle: u64) -> i64 {
 /// siblings' requests.
 pub fn handle_doorbell_sgi(cpu: &mut PerCpu) {
     let bits = cpu.mine.word.take();
-    if bits == 0 && Gic::fast_inbox(vgic::vcpu(cpu)) {
-        return cpu.count(Reason::Sibling);
-    }
     for handle in Handles(bits) {
         deliver(cpu, handle.into());
     }

@@ -81,6 +81,8 @@ pub struct VgicState {
     /// This vCPU's request word. Zero means that the cached entries of [`Delivery`] are valid and
     /// no sibling has a request.
     pub requests: &'static AtomicU32,
+    /// GICv2: the senders of each SGI that waits for this vCPU: [`Gic::senders`].
+    pub senders: &'static AtomicU32,
     /// The holder of each SPI: [`Gic::holders`].
     pub holders: &'static [AtomicU8; INTIDS - 32],
     /// Value there that names this core's vCPU.
@@ -97,6 +99,10 @@ pub struct VgicBackend {
     pub list_registers: usize,
     /// Address of the distributor.
     pub gicd: u64,
+    /// GICv2: address of the CPU interface.
+    pub gicc: u64,
+    /// GICv2: address of the virtual interface control.
+    pub gich: u64,
     /// Address of the registers whose word 0 is this core's.
     pub private: u64,
     /// For each vCPU, its core's affinity fields, and the doorbell SGI to it in the driver's form.
@@ -265,6 +271,7 @@ impl PerCpu {
                 mine,
                 vgic: VgicState {
                     requests: (*state).gic.requests(row.vcpu as usize),
+                    senders: (*state).gic.senders(row.vcpu as usize),
                     holders: &(*state).gic.holders,
                     holder: row.vcpu + 1,
                     delivery: Delivery::new_zeroed(),

@@ -27,23 +27,24 @@ unsafe extern "C" {
 
 /// Takes a physical interrupt in builds whose vectors have no fast paths for it.
 pub extern "C" fn take_interrupt(cpu: &mut PerCpu) {
-    interrupt(cpu, acknowledge());
+    interrupt(acknowledge(), cpu);
 }
 
 /// Handles physical interrupt `intid`, which the vectors have acknowledged: [`gic::SPECIAL`] and up
-/// if it was withdrawn meanwhile. They have already ended a doorbell SGI.
+/// if it was withdrawn meanwhile. They have already ended a doorbell SGI, on GICv2 every SGI. The
+/// INTID is first, here and below, because it is in x0 there.
 #[inline(always)]
-pub extern "C" fn interrupt(cpu: &mut PerCpu, intid: u32) {
+pub extern "C" fn interrupt(intid: u32, cpu: &mut PerCpu) {
     if !deliver(cpu, intid) {
-        own_interrupt(cpu, intid);
+        own_interrupt(intid, cpu);
     }
 }
 
 /// Handles an interrupt of EL2's own. It is a separate function so that [`interrupt`] saves no
 /// registers for it.
 #[inline(never)]
-fn own_interrupt(cpu: &mut PerCpu, intid: u32) {
-    let next = own(cpu, intid);
+fn own_interrupt(intid: u32, cpu: &mut PerCpu) {
+    let next = own(intid, cpu);
     follow(cpu, next);
 }
 
@@ -161,7 +162,7 @@ fn acknowledge() -> u32 {
 /// Takes a physical interrupt at EL2.
 fn take(cpu: &mut PerCpu) -> Next {
     let intid = acknowledge();
-    if deliver(cpu, intid) { Next::Resume } else { own(cpu, intid) }
+    if deliver(cpu, intid) { Next::Resume } else { own(intid, cpu) }
 }
 
 /// Handles an interrupt that becomes one of the guest's: a doorbell, or an interrupt that its
@@ -173,14 +174,14 @@ fn deliver(cpu: &mut PerCpu, intid: u32) -> bool {
         gic::DOORBELL => doorbell::handle_doorbell_sgi(cpu),
         gic::CONTROL | gic::MAINTENANCE | timer::INTID | gic::SPECIAL.. => return false,
         _ if console::owns(cpu, intid) => return false,
-        _ => owned_interrupt(cpu, intid),
+        _ => owned_interrupt(intid, cpu),
     }
     true
 }
 
 /// Handles an interrupt that the partition owns.
 #[inline(never)]
-fn owned_interrupt(cpu: &mut PerCpu, intid: u32) {
+fn owned_interrupt(intid: u32, cpu: &mut PerCpu) {
     cpu.count(Reason::Interrupt);
     Gic::drop_priority(intid);
     vgic::vcpu(cpu).physical(intid);
@@ -188,7 +189,7 @@ fn owned_interrupt(cpu: &mut PerCpu, intid: u32) {
 
 /// Handles an interrupt of EL2's own that is not a doorbell. All but the control SGI are
 /// level-sensitive: they end after their source is silent.
-fn own(cpu: &mut PerCpu, intid: u32) -> Next {
+fn own(intid: u32, cpu: &mut PerCpu) -> Next {
     let next = match intid {
         gic::CONTROL => {
             Gic::end_sgi(intid);

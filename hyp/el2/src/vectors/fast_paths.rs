@@ -1,10 +1,56 @@
-//! The fast paths that touch the GIC, for GICv3, whose CPU interface is in system registers: the
-//! doorbell call, the doorbell SGI, a private interrupt of the guest's. On GICv2 there are none.
+//! The fast paths that touch the GIC: the doorbell call, the doorbell SGI, an interrupt of the
+//! guest's. On GICv3 its CPU interface is in system registers, on GICv2 in memory: the macros that
+//! access it exist twice.
 
 /// Macros that the table uses.
 macro_rules! fast_macros {
     () => {
         r#"
+    .if     {is_v3}
+.macro send_sgi                         // x0 = value of the register; x1 is lost
+    msr     S3_0_C12_C11_5, x0          // ICC_SGI1R_EL1
+.endm
+
+.macro read_empty reg                   // x1 = core
+    mrs     x\reg, S3_4_C12_C11_5       // ICH_ELRSR_EL2
+.endm
+
+.macro list_software                    // x1 = core, w0 = list register, x5 = entry; loses x6, x7
+    adr     x7, 9f
+    b       write_list_register
+9:
+.endm
+    .else
+.macro send_sgi
+    mrs     x1, TPIDR_EL2
+    ldr     x1, [x1, #{gicd}]
+    str     w0, [x1, #0xf00]            // GICD_SGIR
+.endm
+
+.macro read_empty reg
+    ldr     x\reg, [x1, #{gich}]
+    ldr     w\reg, [x\reg, #0x30]       // GICH_ELRSR0
+.endm
+
+.macro narrow entry, high               // as `gicv2::narrow`
+    lsr     x\high, x\entry, #32
+    bfi     w\entry, w\high, #10, #10
+    lsr     w\high, w\high, #19
+    bfi     w\entry, w\high, #23, #5
+    lsr     w\high, w\high, #9
+    bfi     w\entry, w\high, #30, #2
+    lsr     w\high, w\high, #2
+    bfi     w\entry, w\high, #28, #2
+.endm
+
+.macro list_software
+    narrow  5, 6
+    ldr     x6, [x1, #{gich}]
+    add     x6, x6, x0, lsl #2
+    str     w5, [x6, #0x100]            // GICH_LR<n>
+.endm
+    .endif
+
 // x1 = core, x6 = INTID of a software interrupt: x5 = its list register's content, x0 = the list
 // register it was last in, if that is free. If that has held another interrupt since, `room` finds
 // a free one and continues after this macro.
@@ -19,7 +65,7 @@ macro_rules! fast_macros {
     sub     w7, w7, #1
     cmp     w7, w6
     b.ne    \room
-    mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    read_empty 7
     lsr     w7, w7, w0
     tbz     w7, #0, doorbell_rust
     ldr     w7, [x1, #{free_for_arrival}]
@@ -29,9 +75,11 @@ macro_rules! fast_macros {
 
 // x1 = core, x6 = INTID that is not listed: x0 = a free list register, recorded as that INTID's.
 .macro find_room
+    .if     {is_v3}
     isb                                 // ICH_ELRSR_EL2 may not show yet what this entry listed
+    .endif
     ldr     w0, [x1, #{free_for_arrival}]
-    mrs     x7, S3_4_C12_C11_5          // ICH_ELRSR_EL2
+    read_empty 7
     and     w0, w0, w7
     and     w0, w0, #0xfffe             // 0 is for physical interrupts
     cbz     w0, doorbell_rust
@@ -45,6 +93,7 @@ macro_rules! fast_macros {
     sub     w6, w6, #1
 .endm
 
+    .if     {is_v3}
 .macro private_interrupt                // x1 = core
     mrs     x0, S3_0_C12_C12_0          // ICC_IAR1_EL1
     cmp     w0, #{doorbell}
@@ -72,6 +121,33 @@ macro_rules! fast_macros {
     tst     w0, #~0x1f
     b       owned_interrupt
 .endm
+    .else
+.macro private_interrupt
+    ldr     x3, [x1, #{gicc}]
+    ldr     w0, [x3, #0xc]              // GICC_IAR
+    tst     w0, #0x3f0
+    b.eq    software
+    and     w0, w0, #0x3ff
+    cmp     w0, #{intids}
+    b.hs    interrupt
+    add     x2, x1, x0, lsl #3
+    ldr     x2, [x2, #{cached_entry}]
+    cbz     x2, interrupt
+    ldr     x3, [x1, #{requests}]           // as above
+    ldr     w3, [x3]
+    cbnz    w3, interrupt
+    ldr     w3, [x1, #{free_for_arrival}]
+    tbz     w3, #0, interrupt
+    narrow  2, 3
+// Hardware signals an interrupt again only after its end, so if it was the last in list register 0,
+// that is free: no need to look.
+    ldrh    w3, [x1, #{lr_intid}]
+    sub     w3, w3, #1
+    cmp     w3, w0
+    b.eq    list_physical
+    b       look_for_room
+.endm
+    .endif
 "#
     };
 }
@@ -80,7 +156,7 @@ macro_rules! fast_macros {
 macro_rules! fast_paths {
     () => {
         r#"
-    .if     {fast_gic}
+    .if     {fast}
 ring:                                   // as `doorbell::ring`
     ldr     x0, [sp, #8]
     ldr     x2, [x1, #{bell_count}]
@@ -117,7 +193,7 @@ ring:                                   // as `doorbell::ring`
     str     x0, [x2, #{arrival}]
     ldr     x0, [x2, #{sgi}]
     dsb     ishst                       // the SGI's taker must see the bit
-    msr     S3_0_C12_C11_5, x0          // ICC_SGI1R_EL1
+    send_sgi
 6:  ldr     x2, [x2, #{counters}]
     count   x2, {sent}, x0
     mov     x0, #{ring_sent}
@@ -127,11 +203,21 @@ ring:                                   // as `doorbell::ring`
     ldp     x4, x5, [sp, #16 * 2]
     b       call_rust
 
+    .if     {is_v3}
 doorbell:                               // w0 = INTID, x1 = core: as `doorbell::handle_doorbell_sgi`
     msr     S3_0_C12_C12_1, x0          // ICC_EOIR1_EL1
     msr     S3_0_C12_C11_1, x0          // ICC_DIR_EL1
 // a kick after the acknowledgement sends a new SGI, so look only now
     dsb     sy
+    .else
+software:                               // w0 = IAR of an SGI, x1 = core, x3 = its CPU interface
+    str     w0, [x3, #0x10]             // GICC_EOIR: with the sender
+    str     w0, [x3, #0x1000]           // GICC_DIR
+    dsb     sy                          // as above
+    and     w0, w0, #0xf
+    cmp     w0, #{doorbell}
+    b.ne    interrupt
+    .endif
     stp     x4, x5, [sp, #16 * 2]
     stp     x6, x7, [sp, #16 * 3]
     ldr     x4, [x1, #{requests}]
@@ -142,17 +228,39 @@ doorbell:                               // w0 = INTID, x1 = core: as `doorbell::
     cbnz    w3, doorbell_rust
     rbit    w6, w0
     clz     w6, w6
+    .if     {is_v3} == 0
+    ldr     x2, [x1, #{senders}]
+    add     x2, x2, x6, lsl #2
+    ldr     w3, [x2]
+    cbz     w3, doorbell_rust
+    .endif
     listable sgi_room
 sgi_listable:
-    mov     w2, #1
-    lsl     w6, w2, w6
+    mov     w7, #1
+    lsl     w6, w7, w6
 8:  ldaxr   w3, [x4]
     bic     w3, w3, w6
     stxr    w7, w3, [x4]
     cbnz    w7, 8b
-    adr     x7, 1f
-    b       write_list_register
-1:  ldr     w0, [x4]
+    .if     {is_v3} == 0
+// as `Vcpu::next_source`; after the request, so that a sender of a source that is not seen here
+// finds the request clear, and sends a new SGI
+    ldr     w3, [x2]
+    neg     w7, w3
+    and     w7, w7, w3
+9:  ldaxr   w3, [x2]
+    bic     w3, w3, w7
+    stxr    w6, w3, [x2]
+    cbnz    w6, 9b
+    rbit    w7, w7
+    clz     w7, w7
+    bfi     x5, x7, #32, #3
+    cbz     w3, 1f
+    orr     x5, x5, #{report_end}
+1:
+    .endif
+    list_software
+    ldr     w0, [x4]
     cbnz    w0, 2b
     ldr     x2, [x1, #{mine}]
     ldp     x0, x3, [x2]                // pending, masked
@@ -178,9 +286,8 @@ bell_listable:
     stxr    w7, x3, [x2]
     cbnz    w7, 8b
     count   x4, {received}, x6
-    adr     x7, 1f
-    b       write_list_register
-1:  ldp     x0, x3, [x2]
+    list_software
+    ldp     x0, x3, [x2]
     bics    x0, x0, x3
     b.ne    7b
     count   x2, {count_doorbell}, x3
@@ -190,7 +297,9 @@ bell_listable:
     ldp     x0, x1, [sp], #256
     return_to_guest
 doorbell_rust:
+    .if     {is_v3}
     isb                                 // see there
+    .endif
     mov     w0, #{doorbell}
     ldp     x6, x7, [sp, #16 * 3]
     ldp     x4, x5, [sp, #16 * 2]
@@ -208,6 +317,22 @@ bell_room:
     find_room
     b       bell_listable
 
+    .if     {is_v3} == 0
+look_for_room:                          // w0 = INTID, x1 = core, w2 = list register's value
+    read_empty 3
+    tbz     w3, #0, interrupt
+    add     w3, w0, #1
+    strh    w3, [x1, #{lr_intid}]
+list_physical:
+    ldr     x3, [x1, #{gich}]
+    str     w2, [x3, #0x100]            // GICH_LR0
+    ldr     x3, [x1, #{gicc}]
+    str     w0, [x3, #0x10]             // GICC_EOIR
+    add     x2, x1, x0
+    strb    wzr, [x2, #{last_lr}]
+    ldr     x2, [x1, #{mine}]
+    tst     w0, #~0x1f
+    .endif
 owned_interrupt:                        // the end of the fast path: flags = not an SPI
     b.eq    1f
     ldr     x3, [x1, #{holders}]

@@ -1,12 +1,12 @@
 //! The exception vectors (DDI 0487, D1.3): save what the path clobbers, call one Rust function,
 //! restore, return.
 //!
-//! On GICv3 the most frequent entries have a fast path in assembly (`fast_paths.rs`), since a Rust
+//! The most frequent entries have a fast path in assembly (`fast_paths.rs`), since a Rust
 //! function would save eighteen registers first: the doorbell call, the doorbell SGI, a private
 //! interrupt of the guest's. Each path does what the Rust function it names does in the usual case.
 //! It makes all checks before it changes anything, and leaves all other cases to that function.
-//! `docs/performance.md` has their lengths. On both GICs the vector answers `VERSION` itself, and
-//! an access that `traps::trapped` can answer returns to the guest before x20 to x29 are saved.
+//! `docs/performance.md` has their lengths. The vector answers `VERSION` itself, and an access that
+//! `traps::trapped` can answer returns to the guest before x20 to x29 are saved.
 //!
 //! All of this is the feature `fast-paths`, on by default. Without it every entry saves its frame
 //! and calls the Rust function for all cases. A guest sees no difference, and EL2 counts the same
@@ -58,7 +58,7 @@ global_asm!(
     save_restore::restore!(),
     fast_paths::fast_paths!(),
     fast = const cfg!(feature = "fast-paths") as u32,
-    fast_gic = const (IS_V3 && cfg!(feature = "fast-paths")) as u32,
+    is_v3 = const IS_V3 as u32,
     take_interrupt = sym crate::traps::irq::take_interrupt,
     fault = sym crate::traps::fault::fault,
     hypercall = sym crate::traps::hypercall,
@@ -79,7 +79,12 @@ global_asm!(
     minor = const abi::REVISION_MINOR,
     running = const state::RUNNING,
     ring_sent = const abi::ring::SENT,
+    gicd = const offset_of!(PerCpu, vgic.backend.gicd),
+    gicc = const offset_of!(PerCpu, vgic.backend.gicc),
+    gich = const offset_of!(PerCpu, vgic.backend.gich),
     mine = const offset_of!(PerCpu, mine),
+    senders = const offset_of!(PerCpu, vgic.senders),
+    report_end = const vgic::Entry::REPORT_END,
     requests = const offset_of!(PerCpu, vgic.requests),
     bell_count = const offset_of!(PerCpu, doorbell.count),
     free_for_arrival = const offset_of!(PerCpu, vgic.delivery.free_for_arrival),

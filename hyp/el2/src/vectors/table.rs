@@ -56,7 +56,7 @@ vectors:
     b       return_all
 
     enter   9                           // IRQ
-    .if     {fast_gic}
+    .if     {fast}
     private_interrupt
     .else
     save_rest
@@ -100,10 +100,8 @@ call_done:
     add     sp, sp, #256
     return_to_guest
 1:
-    .if     {fast_gic}
     cmp     w2, #{ring}
     b.eq    ring
-    .endif
     b       call_rust
     .endif
 
@@ -126,9 +124,6 @@ guest_left:
 
 interrupt:                              // w0 = INTID, x1 = core
     save_rest
-    mov     w2, w0
-    mov     x0, x1
-    mov     w1, w2
     bl      {interrupt}
     b       return_clobbered
 "#

@@ -124,10 +124,7 @@ impl<const V2: bool> Machine<V2> {
     /// Returns whether there was one.
     pub fn entry(&mut self, core: usize) -> bool {
         if std::mem::take(&mut self.kicks.borrow_mut()[core]) != 0 {
-            // As EL2 does: GICv3's short path is in assembly.
-            if !(V2 && self.vcpu(core).fast_take_sgi()) {
-                self.vcpu(core).take_requests();
-            }
+            self.vcpu(core).take_requests();
             return true;
         }
         let signalled = self.physical.borrow().signalled(core);
