@@ -223,7 +223,7 @@ impl Gic {
         &self.sources[vcpu % MAX_VCPUS][sgi as usize % 16]
     }
 
-    /// Returns [`Self::sources`] of SGI 0, in the form that the vectors read; those of the other
+    /// Returns the senders of vCPU `vcpu`'s SGI 0, as the vectors read them; the words of its other
     /// SGIs follow.
     pub fn senders(&self, vcpu: usize) -> &AtomicU32 {
         &self.sources(vcpu, 0).0
