@@ -464,7 +464,8 @@ fn check(job: &Job, outcome: &Outcome) -> Result<()> {
 /// from 100000 on, digit by digit. A line that EL2 broke off goes on in a later one.
 fn numbers(lines: &[String], count: usize) -> Result<()> {
     let (mut next, mut begun) = (FIRST_NUMBER, String::new());
-    for line in lines {
+    // Before that a board's console shows the stages of boot.
+    for line in lines.iter().skip_while(|line| !line.ends_with(::console::STARTED)) {
         let rest = match line.strip_prefix('[').and_then(|line| line.split_once("] ")) {
             Some((_, rest)) => rest,
             None => match line.strip_prefix(::console::CONTINUED) {
