@@ -41,7 +41,7 @@ pub fn errands(system: &System) -> Vec<Step> {
     // The partition that takes orders is its system's first, which has the input at boot.
     let first = system.partitions.first().and_then(|partition| partition.command_line.as_deref());
     if first == Some(MEASURES) {
-        let orders = [Order::Run { nonce: 0, samples: 0 }, Order::End];
+        let orders = [Order::Run { nonce: 0, samples: 1 }, Order::End];
         let order = |order: Order| step(READY, format!("{}\n", order.encode().as_str()));
         steps.extend(orders.map(order));
     }

@@ -32,5 +32,5 @@ fn errands_go_to_shells() {
     assert!(typed.iter().all(|step| step.seen == READY));
     let order = |step: &Step| Order::decode(&String::from_utf8_lossy(&step.keys));
     let orders: Vec<_> = typed.iter().map(order).collect();
-    assert_eq!(orders, [Some(Order::Run { nonce: 0, samples: 0 }), Some(Order::End)]);
+    assert_eq!(orders, [Some(Order::Run { nonce: 0, samples: 1 }), Some(Order::End)]);
 }
