@@ -4,16 +4,13 @@
 
 use crate::hil::boot::{self, Boot};
 use crate::qemu;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use hil::port::Port;
 use hil::stage::Console;
 use runner::build::Builder;
-use runner::qemu::{
-    Input, Line, Options, Outcome, Plain, Verdict, Watch, converse, judge, partitions,
-};
+use runner::qemu::{Input, Line, Options, Outcome, Verdict, Watch, converse, judge, partitions};
 use runner::ui;
-use std::io::Write;
 
 /// A run on a board.
 #[derive(Args, Clone, Debug)]
@@ -65,19 +62,8 @@ pub fn command(request: &Request) -> Result<Verdict> {
         Some(command) => boot::reset(command)?,
         None => eprintln!("{}: open; switch the board on now", boot.port),
     }
-    let mut stdout = std::io::stdout();
-    let raw = ui::coloured(&stdout);
-    let mut plain = Plain::default();
     let watch = Watch::new(&system, until.clone());
-    let outcome = attend(port, nonce, &options, watch, &mut |bytes| {
-        if raw {
-            stdout.write_all(bytes)?;
-        } else {
-            let text: Vec<u8> = bytes.iter().filter_map(|&byte| plain.filter(byte)).collect();
-            stdout.write_all(&text)?;
-        }
-        stdout.flush().context("cannot write the console's output")
-    })?;
+    let outcome = attend(port, nonce, &options, watch, &mut qemu::console())?;
     if outcome.bytes.last().is_some_and(|&byte| byte != b'\n') {
         ui::say("");
     }

@@ -31,24 +31,13 @@ pub fn command(
     let path = workspace::target_dir().join("images").join(format!("{}.img", system.name));
     workspace::write(&path, &image.bytes)?;
 
-    let mut stdout = std::io::stdout();
-    let raw = ui::coloured(&stdout);
-    let mut plain = Plain::default();
     let outcome = run(
         &board(&system)?,
         &path,
         options,
         system.at_end == plan::END_WAIT,
         Watch::new(&system, until),
-        &mut |bytes| {
-            if raw {
-                stdout.write_all(bytes)?;
-            } else {
-                let text: Vec<u8> = bytes.iter().filter_map(|&byte| plain.filter(byte)).collect();
-                stdout.write_all(&text)?;
-            }
-            stdout.flush().context("cannot write the console's output")
-        },
+        &mut console(),
     )?;
     if outcome.bytes.last().is_some_and(|&byte| byte != b'\n') {
         ui::say("");
@@ -86,4 +75,21 @@ pub fn until_text(text: &str) -> Result<String, &'static str> {
         return Err("give at least one character, and only printable ones");
     }
     Ok(text.to_string())
+}
+
+/// Returns what writes a console's bytes to standard output: without control sequences, unless that
+/// is a terminal with colours.
+pub fn console() -> impl FnMut(&[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    let raw = ui::coloured(&stdout);
+    let mut plain = Plain::default();
+    move |bytes| {
+        if raw {
+            stdout.write_all(bytes)?;
+        } else {
+            let text: Vec<u8> = bytes.iter().filter_map(|&byte| plain.filter(byte)).collect();
+            stdout.write_all(&text)?;
+        }
+        stdout.flush().context("cannot write the console's output")
+    }
 }

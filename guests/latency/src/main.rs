@@ -10,12 +10,12 @@
 
 extern crate alloc;
 
-mod alone;
 mod crew;
 mod load;
 mod output;
 mod pairs;
 mod plan;
+mod solo;
 mod stamp;
 
 use alloc::string::String;
@@ -53,8 +53,8 @@ fn lead(tree: &'static Tree) {
         output.machine(tree);
         for row in &rows {
             crew.load(row.load);
-            if row.kind.is_alone() {
-                alone::measure(tree, row, &mut ends, &mut output);
+            if row.kind.is_solo() {
+                solo::measure(tree, row, &mut ends, &mut output);
             } else if row.kind == plan::Kind::Restart {
                 let mut values = Histogram::new();
                 (0..row.count).for_each(|_| values.record(crew.restart()));

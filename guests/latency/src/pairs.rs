@@ -17,10 +17,10 @@ use report::Histogram;
 use rt::link::{Error, Link};
 use rt::{Tree, Wait, fail, hv, interrupt, timer};
 
-use crate::alone::span;
 use crate::crew::{Crew, Desk, Task};
 use crate::output::Output;
 use crate::plan::{Kind, Path, Row, SIZES, SMALL};
+use crate::solo::span;
 use crate::{load, stamp};
 
 /// The word of a doorbell's page that has the sender's time.

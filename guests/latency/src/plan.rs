@@ -87,7 +87,7 @@ impl Kind {
     }
 
     /// Whether no other partition takes part.
-    pub fn is_alone(self) -> bool {
+    pub fn is_solo(self) -> bool {
         !matches!(self, Self::Bell | Self::Message | Self::Stream | Self::Restart)
     }
 }
@@ -191,8 +191,8 @@ pub fn rows(samples: u32) -> Vec<Row> {
         let count = (samples / part).max(LEAST.min(samples)).max(1).into();
         rows.push(Row { kind, path, way, load, bytes, count });
     };
-    let alone = Kind::ALL.into_iter().filter(|kind| kind.is_alone());
-    for kind in alone {
+    let solo = Kind::ALL.into_iter().filter(|kind| kind.is_solo());
+    for kind in solo {
         match kind {
             Kind::Copy | Kind::Push => {
                 SIZES.iter().for_each(|&size| {
@@ -228,7 +228,7 @@ pub fn rows(samples: u32) -> Vec<Row> {
         }
     }
     if samples == 0 {
-        rows.retain(|row| row.kind.is_alone() && row.load == Load::None);
+        rows.retain(|row| row.kind.is_solo() && row.load == Load::None);
     }
     if samples > 1 {
         // EL2 prints two lines for each, and limits how many there may be.

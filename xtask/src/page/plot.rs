@@ -126,6 +126,16 @@ fn line(from: (f64, f64), to: (f64, f64), class: &str) -> Line {
         .set("class", class)
 }
 
+/// Begins a plot with this title: lines at the marks of `y`, with their values.
+fn grid(title: &str, y: &Scale) -> Document {
+    let [left, _, right, _] = MARGIN;
+    y.marks().into_iter().fold(document(title), |plot, value| {
+        let at = y.place(value);
+        let label = text(&brief(value), left - 6.0, at + 4.0, "right");
+        plot.add(line((left, at), (WIDTH - right, at), "grid")).add(label)
+    })
+}
+
 fn document(title: &str) -> Document {
     Document::new()
         .set("viewBox", format!("0 0 {WIDTH} {HEIGHT}"))
@@ -174,16 +184,7 @@ impl Lines {
         let x = Scale::new(x, true, left, WIDTH - right - 12.0);
         let y = points().map(|point| point.1);
         let y = Scale::new(y, self.logarithmic, HEIGHT - bottom, top).whole();
-        let mut plot = document(&self.title);
-        for value in y.marks() {
-            let at = y.place(value);
-            plot = plot.add(line((left, at), (WIDTH - right, at), "grid")).add(text(
-                &brief(value),
-                left - 6.0,
-                at + 4.0,
-                "right",
-            ));
-        }
+        let mut plot = grid(&self.title, &y);
         for (value, label) in &self.marks {
             let y = HEIGHT - bottom + 16.0;
             plot = plot.add(text(label, x.place(*value), y, "middle"));
@@ -225,16 +226,7 @@ impl Bars {
         let [left, top, right, bottom] = MARGIN;
         let values = self.groups.iter().flat_map(|(_, bars)| bars.iter().map(|bar| bar.1));
         let y = Scale::new(values, false, HEIGHT - bottom, top);
-        let mut plot = document(&self.title);
-        for value in y.marks() {
-            let at = y.place(value);
-            plot = plot.add(line((left, at), (WIDTH - right, at), "grid")).add(text(
-                &brief(value),
-                left - 6.0,
-                at + 4.0,
-                "right",
-            ));
-        }
+        let mut plot = grid(&self.title, &y);
         let room = (WIDTH - left - right) / self.groups.len().max(1) as f64;
         for (index, (label, bars)) in self.groups.iter().enumerate() {
             let start = left + room * index as f64;

@@ -79,7 +79,7 @@ fn sections(figures: &Figures, checks: &[Check], compared: &[Check]) -> Vec<Sect
     vec![
         machine(figures),
         verdicts(figures, checks, compared),
-        rows::alone(figures),
+        rows::solo(figures),
         rows::loads(figures),
         rows::doorbells(figures),
         messages::messages(figures),

@@ -55,7 +55,7 @@ fn table<'a>(
     Table { head: head.iter().map(ToString::to_string).collect(), rows: rows.collect() }
 }
 
-pub fn alone(figures: &Figures) -> Section {
+pub fn solo(figures: &Figures) -> Section {
     let rows = ALONE.into_iter().filter_map(|name| {
         let row = figures.find(&format!("{name} doorbell direct none 0"))?;
         Some((vec![name.to_owned()], row))
