@@ -15,7 +15,7 @@ use rt::log::info;
 use rt::{Tree, fail, hv, interrupt, psci, timer};
 
 /// Seconds that an order may take.
-const PATIENCE: u64 = 20;
+const PATIENCE: u64 = 60;
 
 rt::main!(main);
 

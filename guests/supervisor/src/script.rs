@@ -5,11 +5,13 @@ use abi::{Reason, call, error, state, supervise};
 use rt::log::info;
 use rt::{fail, hv, timer};
 
-use crate::System;
+use crate::{PATIENCE, System};
 use supervise::{RESTART, START, STOP};
 
 /// Word of a crash record that says whose it is.
 const PLACE: u64 = 5;
+/// Its partition in bits 7:0, cause in 31:24 (6 is `SYSTEM_RESET`), generation in 47:32.
+const PLACE_OF_LIFE: u64 = 0xffff_ff00_00ff;
 
 /// Runs all of it. Ends by stopping its own partition.
 pub fn run(system: &mut System) -> ! {
@@ -29,7 +31,7 @@ pub fn run(system: &mut System) -> ! {
     refused(system, target);
     orders(system, target);
     limit(system, looper);
-    records(looper);
+    records(system, looper);
     if let Some(late) = system.find("late") {
         back_off(system, late);
     }
@@ -132,24 +134,25 @@ fn limit(system: &mut System, looper: u64) {
 }
 
 /// The last crash record is that of the partition that reset itself until its limit.
-fn records(looper: u64) {
+fn records(system: &System, looper: u64) {
     let read = |number, word| hv::hvc(call::CRASH_RECORD.into(), [number, word, 0]);
-    let [answer, next, ..] = read(u64::MAX, 0);
-    if answer as i64 != error::BAD_HANDLE || next == 0 {
-        fail!("record 2^64-1: {answer:#x}, the next one is {next}");
-    }
-    // The partition has its state and the record its number before the record is written.
-    let end = timer::now() + timer::frequency();
-    let [answer, place, ..] = loop {
-        let found = read(next - 1, PLACE);
-        if found[0] as i64 != error::BAD_HANDLE || timer::now() > end {
-            break found;
+    let wanted = looper | 6 << 24 | u64::from(system.get(looper).generation) << 32;
+    // The partition has its state before the record has its number, and the number before the
+    // record is written.
+    let end = timer::now() + PATIENCE * timer::frequency();
+    let next = loop {
+        let [answer, next, ..] = read(u64::MAX, 0);
+        if answer as i64 != error::BAD_HANDLE {
+            fail!("record 2^64-1: {answer:#x}, the next one is {next}");
+        }
+        let [answer, place, ..] = read(next.wrapping_sub(1), PLACE);
+        if answer == 0 && place & PLACE_OF_LIFE == wanted {
+            break next;
+        }
+        if timer::now() > end {
+            fail!("record {}: {answer:#x}, {place:#x}, expected {wanted:#x}", next.wrapping_sub(1));
         }
     };
-    // Partition in bits 7:0, cause in 31:24: `SYSTEM_RESET`.
-    if answer != 0 || place & 0xff != looper || place >> 24 & 0xff != 6 {
-        fail!("record {}: {answer:#x}, {place:#x}", next - 1);
-    }
     for (number, word, wrong) in [
         (next, 0, error::BAD_HANDLE),
         (next - 1, 80, error::BAD_ARGUMENT),
