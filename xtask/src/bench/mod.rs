@@ -55,7 +55,7 @@ pub fn command(options: &Options) -> Result<bool> {
     if let Some(name) = &options.trace {
         let mut builder = Builder::for_gic(options.gic);
         let bench = Bench::build(&mut builder, operations::SYSTEM)?;
-        let elf = builder.hypervisor(bench.system.board.gic.version)?;
+        let elf = builder.hypervisor_of(&bench.system)?;
         let operations = Operations::run(bench, &elf)?;
         ui::say(operations.listing(name)?.trim_end());
         return Ok(true);

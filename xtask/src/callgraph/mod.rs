@@ -63,7 +63,7 @@ pub fn check() -> Result<()> {
 
 /// Builds the hypervisor (release) for a GIC of this version and checks it.
 fn measure(gic: u32) -> Result<Report> {
-    let path = Builder::default().hypervisor(gic)?;
+    let path = Builder::default().hypervisor(gic, plan::options::ALL)?;
     read(&path, gic).with_context(|| format!("EL2 for GICv{gic}"))
 }
 

@@ -52,7 +52,7 @@ pub fn command() -> Result<bool> {
 pub fn measure() -> Result<Sizes> {
     let mut flavours = Vec::new();
     for (gic, ..) in build::FLAVOURS {
-        let elf = Builder::default().hypervisor(gic)?;
+        let elf = Builder::default().hypervisor(gic, plan::options::ALL)?;
         let elf = std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         flavours.push((gic, sections::read_only(&elf)?));
     }

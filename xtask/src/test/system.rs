@@ -91,7 +91,7 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
         builder.without_fast_paths = case.without_fast_paths;
         let el2 = match case.crash {
             [] => None,
-            _ => Some(builder.hypervisor(system.board.gic.version)?),
+            _ => Some(builder.hypervisor_of(&system)?),
         };
         let loader = case.machine.loader.map(|_| builder.program(LOADER)).transpose()?;
         let firmware = case.machine.kept.map(|_| builder.program(FIRMWARE)).transpose()?;

@@ -8,10 +8,10 @@
 //!    since one of them may be the console core.
 //! 3. The core of vCPU 0 clears the partition's state, and the partition runs ([`finish`]).
 
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use ::console::LineBuffer;
-use abi::{state, supervise};
+use abi::state;
 use psci::restart::{Policy, Restart};
 
 use super::load::{self, Step};
@@ -131,61 +131,6 @@ pub fn next(cpu: &mut PerCpu) -> Option<Next> {
     (life.reloads.load(Acquire) != cpu.reloads).then_some(Next::Reload)
 }
 
-/// Drops an order to start or restart this core's partition, which is about to run. From then on
-/// such an order is for the new life.
-fn forget_starts(cpu: &PerCpu) {
-    let forget = |order| (order != supervise::STOP).then_some(0);
-    if let Some(life) = life(cpu) {
-        let _ = life.order.fetch_update(AcqRel, Acquire, forget);
-    }
-}
-
-/// Carries out the order of this core's partition, on the core of vCPU 0.
-pub fn obey(cpu: &PerCpu) -> Next {
-    let Some(life) = life(cpu) else {
-        return Next::Resume;
-    };
-    // While the partition is loaded the order waits for [`finish`].
-    if cpu.stopped && life.next.load(Acquire) == 0 && !is_final(cpu) {
-        return Next::Resume;
-    }
-    match (life.order.swap(0, Acquire), cpu.shared.state(cpu.row.partition as usize)) {
-        (supervise::STOP, state::RUNNING | state::RESTARTING) => {
-            return Next::Stop(Stop::Ordered);
-        }
-        (supervise::RESTART, state::RUNNING) => return Next::Stop(Stop::OrderedRestart),
-        (0 | supervise::STOP, _) | (_, state::RUNNING) => {}
-        _ => start_now(cpu),
-    }
-    Next::Resume
-}
-
-/// Starts the partition, which has stopped, at once and with a new window of restarts: the core of
-/// vCPU 0 was ordered to. Does nothing if it must not start, or if the whole system ends.
-fn start_now(cpu: &PerCpu) {
-    let (global, partition) = (cpu.shared.global, cpu.row.partition as usize);
-    let state = cpu.shared.state(partition);
-    let Some(life) = life(cpu) else {
-        return;
-    };
-    let mut line = console::partition_line(cpu);
-    line.str("ordered to start: ");
-    if state != state::RESTARTING {
-        let more = |alive: u32| (alive != 0).then_some(alive.wrapping_add(1));
-        if life.damaged.load(Acquire) != 0
-            || global.ending.load(Acquire) != 0
-            || global.alive.fetch_update(AcqRel, Acquire, more).is_err()
-        {
-            return;
-        }
-        // Only this core changes a final state.
-        cpu.shared.change_state(partition, state, state::RESTARTING);
-        supervision::announce(cpu);
-    }
-    Planned::now().record(cpu, &mut line);
-    console::print_line(cpu, &line);
-}
-
 /// Switches to a root of this core's row.
 pub fn use_tables(root: u64) {
     // SAFETY: the callers have it from the row; both roots map all that EL2 uses.
@@ -269,7 +214,7 @@ fn clear(cpu: &mut PerCpu) {
     let mut line = console::partition_line(cpu);
     line.str("starts again");
     console::print_line(cpu, &line);
-    forget_starts(cpu);
+    supervision::forget_starts(cpu);
     cpu.shared.start(cpu.row.partition as usize, state::RESTARTING);
     supervision::announce(cpu);
 }
@@ -290,7 +235,7 @@ pub fn finish(cpu: &mut PerCpu) -> Next {
     }
     cpu.deadlines.arm();
     if cpu.row.vcpu == 0
-        && let stop @ Next::Stop(_) = obey(cpu)
+        && let stop @ Next::Stop(_) = supervision::obey(cpu)
     {
         return stop;
     }

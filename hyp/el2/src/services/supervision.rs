@@ -2,15 +2,18 @@
 //! Supervision: a supervisor partition and the console's monitor read the states and counters of
 //! all partitions and order them to stop or start. A partition's own cores carry orders out.
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use ::console::Facts;
+use ::console::{After, Facts};
 use abi::{Reason, call, error, state, supervise};
 use doorbell::Counters;
 
-use super::ipi;
+use super::restart::{self, Planned};
+use super::{console, ipi, vgic};
+use crate::drivers::pl011::Uart;
 use crate::state::frame::Frame;
-use crate::state::percpu::PerCpu;
+use crate::state::next::{Next, Stop};
+use crate::state::percpu::{ConsoleState, PerCpu};
 use crate::state::plan_view::PlanView;
 use crate::state::shared::{Shared, control};
 
@@ -51,10 +54,10 @@ pub fn call(frame: &mut Frame, cpu: &PerCpu, function: u32) -> i64 {
 }
 
 /// All partitions and cores, as supervisors and the monitor see them.
-pub struct View<'a> {
-    pub plan: &'a PlanView,
-    pub cores: &'static [plan::Core],
-    pub shared: &'a Shared,
+struct View<'a> {
+    plan: &'a PlanView,
+    cores: &'static [plan::Core],
+    shared: &'a Shared,
 }
 
 impl<'a> View<'a> {
@@ -111,7 +114,7 @@ impl Facts for View<'_> {
 }
 
 /// Gives `partition` an order, an item of [`supervise`], and tells the core of its vCPU 0.
-pub fn order(cpu: &PerCpu, partition: usize, order: u64) -> i64 {
+fn order(cpu: &PerCpu, partition: usize, order: u64) -> i64 {
     let (Some(life), Some(leader)) =
         (cpu.shared.global.lives.get(partition), View::new(cpu).core(partition, 0))
     else {
@@ -137,5 +140,99 @@ pub fn announce(cpu: &PerCpu) {
         {
             ipi::send_control(cpu, leader, control::NOTICE);
         }
+    }
+}
+
+/// Handles the requests of a supervisor or of the monitor in `bits`, and what tells a supervisor
+/// of other partitions.
+pub fn requests(cpu: &mut PerCpu, bits: u32) -> Next {
+    if bits & control::NOTICE != 0 && !cpu.stopped {
+        let intid = cpu.partition.supervisor;
+        vgic::vcpu(cpu).inject(intid);
+    }
+    if bits & control::ORDER != 0 { obey(cpu) } else { Next::Resume }
+}
+
+/// Drops an order to start or restart this core's partition, which is about to run. From then on
+/// such an order is for the new life.
+pub fn forget_starts(cpu: &PerCpu) {
+    let forget = |order| (order != supervise::STOP).then_some(0);
+    if let Some(life) = restart::life(cpu) {
+        let _ = life.order.fetch_update(AcqRel, Acquire, forget);
+    }
+}
+
+/// Carries out the order of this core's partition, on the core of vCPU 0.
+pub fn obey(cpu: &PerCpu) -> Next {
+    let Some(life) = restart::life(cpu) else {
+        return Next::Resume;
+    };
+    // While the partition is loaded the order waits for [`restart::finish`].
+    if cpu.stopped && life.next.load(Acquire) == 0 && !restart::is_final(cpu) {
+        return Next::Resume;
+    }
+    match (life.order.swap(0, Acquire), cpu.shared.state(cpu.row.partition as usize)) {
+        (supervise::STOP, state::RUNNING | state::RESTARTING) => {
+            return Next::Stop(Stop::Ordered);
+        }
+        (supervise::RESTART, state::RUNNING) => return Next::Stop(Stop::OrderedRestart),
+        (0 | supervise::STOP, _) | (_, state::RUNNING) => {}
+        _ => start_now(cpu),
+    }
+    Next::Resume
+}
+
+/// Starts the partition, which has stopped, at once and with a new window of restarts: the core of
+/// vCPU 0 was ordered to. Does nothing if it must not start, or if the whole system ends.
+fn start_now(cpu: &PerCpu) {
+    let (global, partition) = (cpu.shared.global, cpu.row.partition as usize);
+    let state = cpu.shared.state(partition);
+    let Some(life) = restart::life(cpu) else {
+        return;
+    };
+    let mut line = console::partition_line(cpu);
+    line.str("ordered to start: ");
+    if state != state::RESTARTING {
+        let more = |alive: u32| (alive != 0).then_some(alive.wrapping_add(1));
+        if life.damaged.load(Acquire) != 0
+            || global.ending.load(Acquire) != 0
+            || global.alive.fetch_update(AcqRel, Acquire, more).is_err()
+        {
+            return;
+        }
+        // Only this core changes a final state.
+        cpu.shared.change_state(partition, state, state::RESTARTING);
+        announce(cpu);
+    }
+    Planned::now().record(cpu, &mut line);
+    console::print_line(cpu, &line);
+}
+
+/// Does a step of the monitor, unless the partitions' lines go first. It is a separate function so
+/// that [`console::drain`] saves no registers for it.
+#[inline(never)]
+pub fn drain_monitor(cpu: &mut PerCpu, uart: Uart) -> Option<After> {
+    let waiting = &cpu.shared.global.waiting;
+    let ConsoleState { monitor, mux, .. } = &mut cpu.console;
+    if !monitor.goes_first(|| waiting.next(0).is_some(), || mux.pause()) {
+        return None;
+    }
+    if monitor.is_pressed() {
+        take_key(cpu);
+        return Some(After::More);
+    }
+    let view = View { plan: &cpu.plan, cores: cpu.cores, shared: &cpu.shared };
+    Some(monitor.drain(&uart, &view))
+}
+
+/// Gives the monitor the key that was pressed, and carries out the order that it completes.
+#[inline(never)]
+fn take_key(cpu: &mut PerCpu) {
+    if let Some(given) = cpu.console.monitor.take_key() {
+        cpu.console.monitor.answer(match order(cpu, given.partition, given.what) {
+            0 => "bulkhead: order given\r\n",
+            error::DAMAGED => "bulkhead: EL2 failed in it: it never starts again\r\n",
+            _ => "bulkhead: no such partition\r\n",
+        });
     }
 }

@@ -9,7 +9,8 @@ use crate::arch::{cache, el1_context, registers, timer, unreachable_state};
 use crate::drivers::Gic;
 use crate::drivers::gic::{self, GicDriver};
 use crate::services::{
-    board_watchdog, console, doorbell, ipi, lifecycle, record, restart, shutdown, vgic, watchdog,
+    board_watchdog, console, doorbell, ipi, lifecycle, record, restart, shutdown, supervision,
+    vgic, watchdog,
 };
 use crate::state::deadlines::Deadline;
 use crate::state::frame::Frame;
@@ -272,18 +273,12 @@ fn requests(cpu: &mut PerCpu, bits: u32) -> Next {
     if bits & control::INPUT != 0 && !cpu.stopped {
         console::update(cpu);
     }
-    if bits & control::NOTICE != 0 && !cpu.stopped {
-        let intid = cpu.partition.supervisor;
-        vgic::vcpu(cpu).inject(intid);
-    }
     // The end of the system comes before an order and a stop, since the bit for it is already
     // taken.
     if matches!(next, Next::Off) {
         return next;
     }
-    if bits & control::ORDER != 0
-        && let stop @ Next::Stop(_) = restart::obey(cpu)
-    {
+    if let stop @ Next::Stop(_) = supervision::requests(cpu, bits) {
         return stop;
     }
     // The loop that waits for a start takes it.
