@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! EL2 without its options, or with one of them: guests see no difference, and what an absent option
-//! does is not there.
+//! EL2 without its options, or with one of them: guests see no difference, and what an absent
+//! option does is not there.
 
 use super::supervise::MONITOR;
 use super::{COMPLETE, Case, DUO, Damage, Expect, GICV2, REFUSAL, crash};

@@ -9,7 +9,8 @@ use ::console::{
 };
 use ::vgic::{Bank, Physical};
 
-use super::{ipi, supervision, vgic};
+use super::supervision::monitor;
+use super::{ipi, vgic};
 use crate::arch::{opaque_true, timer};
 use crate::drivers::pl011::{RECEIVE, TRANSMIT, Uart};
 use crate::state::deadlines::Deadline;
@@ -290,7 +291,7 @@ pub fn drain(cpu: &mut PerCpu) -> After {
     let after = match typed {
         None | Some(Typed::Waits) => {
             let monitors = match cpu.console.monitor.is_active() {
-                true => supervision::drain_monitor(cpu, uart),
+                true => monitor::drain(cpu, uart),
                 false => None,
             };
             match monitors {

@@ -8,10 +8,10 @@
 //!    since one of them may be the console core.
 //! 3. The core of vCPU 0 clears the partition's state, and the partition runs ([`finish`]).
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use ::console::LineBuffer;
-use abi::state;
+use abi::{state, supervise};
 use psci::restart::{Policy, Restart};
 
 use super::load::{self, Step};
@@ -131,6 +131,15 @@ pub fn next(cpu: &mut PerCpu) -> Option<Next> {
     (life.reloads.load(Acquire) != cpu.reloads).then_some(Next::Reload)
 }
 
+/// Drops an order to start or restart this core's partition, which is about to run. From then on
+/// such an order is for the new life.
+fn forget_starts(cpu: &PerCpu) {
+    let forget = |order| (order != supervise::STOP).then_some(0);
+    if let Some(life) = life(cpu) {
+        let _ = life.order.fetch_update(AcqRel, Acquire, forget);
+    }
+}
+
 /// Switches to a root of this core's row.
 pub fn use_tables(root: u64) {
     // SAFETY: the callers have it from the row; both roots map all that EL2 uses.
@@ -214,14 +223,13 @@ fn clear(cpu: &mut PerCpu) {
     let mut line = console::partition_line(cpu);
     line.str("starts again");
     console::print_line(cpu, &line);
-    supervision::forget_starts(cpu);
+    forget_starts(cpu);
     cpu.shared.start(cpu.row.partition as usize, state::RESTARTING);
     supervision::announce(cpu);
 }
 
-/// Sets this core up for the partition's next life, and returns what it does in it. The core of
-/// vCPU 0 does not wait for its siblings, so that life may already be over.
-pub fn finish(cpu: &mut PerCpu) -> Next {
+/// Sets this core up for the partition's next life.
+pub fn finish(cpu: &mut PerCpu) {
     if cpu.row.vcpu != 0 {
         vgic::vcpu(cpu).reset();
     }
@@ -234,11 +242,11 @@ pub fn finish(cpu: &mut PerCpu) -> Next {
         watchdog::start(cpu);
     }
     cpu.deadlines.arm();
-    if cpu.row.vcpu == 0
-        && let stop @ Next::Stop(_) = supervision::obey(cpu)
-    {
-        return stop;
-    }
+}
+
+/// Returns what this core does in the life that it is set up for. The core of vCPU 0 does not wait
+/// for its siblings, so that life may already be over.
+pub fn begin_life(cpu: &PerCpu) -> Next {
     match cpu.shared.state(cpu.row.partition as usize) {
         state::RUNNING => Next::Idle(Until::Started),
         _ => Next::Stop(Stop::BySibling),

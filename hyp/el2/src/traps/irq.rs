@@ -8,9 +8,9 @@ use psci::Start;
 use crate::arch::{cache, el1_context, registers, timer, unreachable_state};
 use crate::drivers::Gic;
 use crate::drivers::gic::{self, GicDriver};
+use crate::services::supervision::orders;
 use crate::services::{
-    board_watchdog, console, doorbell, ipi, lifecycle, record, restart, shutdown, supervision,
-    vgic, watchdog,
+    board_watchdog, console, doorbell, ipi, lifecycle, record, restart, shutdown, vgic, watchdog,
 };
 use crate::state::deadlines::Deadline;
 use crate::state::frame::Frame;
@@ -135,7 +135,13 @@ fn reload(cpu: &mut PerCpu) -> Next {
             return next;
         }
     }
-    restart::finish(cpu)
+    restart::finish(cpu);
+    if cpu.row.vcpu == 0
+        && let stop @ Next::Stop(_) = orders::obey(cpu)
+    {
+        return stop;
+    }
+    restart::begin_life(cpu)
 }
 
 /// Starts the vCPU at `start` with the registers of a core out of reset.
@@ -278,7 +284,7 @@ fn requests(cpu: &mut PerCpu, bits: u32) -> Next {
     if matches!(next, Next::Off) {
         return next;
     }
-    if let stop @ Next::Stop(_) = supervision::requests(cpu, bits) {
+    if let stop @ Next::Stop(_) = orders::requests(cpu, bits) {
         return stop;
     }
     // The loop that waits for a start takes it.

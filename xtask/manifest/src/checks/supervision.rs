@@ -52,10 +52,14 @@ pub fn supervisor_option(m: &Manifest) -> Vec<Finding> {
     };
     supervisors(m)
         .map(|(partition, key)| {
-            let title = format!("supervisor {} would have no call to supervise with", partition.label());
+            let name = partition.label();
+            let title = format!("supervisor {name} would have no call to supervise with");
             Finding::new(key.span(), title, "needs EL2's part for it")
                 .other(option.span(), "leaves that part out of EL2")
-                .help("leave `supervision = false` out of the system, or `supervisor` out of the partition")
+                .help(
+                    "leave `supervision = false` out of the system, or `supervisor` out of the \
+                     partition",
+                )
         })
         .collect()
 }
