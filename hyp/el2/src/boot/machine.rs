@@ -9,7 +9,7 @@ use core::slice::from_ref;
 use core::sync::atomic::Ordering::Relaxed;
 
 use console::LineBuffer;
-use plan::{Core, Machine, PAGE, Range, options};
+use plan::{Core, Machine, PAGE, Range};
 
 use super::end::{HVC, PSCI, UART, refused};
 use super::refuse::{if_damaged, refusal, refuse};
@@ -416,25 +416,6 @@ fn check_cores(found: &Found, plan: &PlanView) {
     }
 }
 
-/// The options of this EL2.
-const OPTIONS: u64 = (options::CRASH_RECORDS * cfg!(feature = "crash-records") as u64)
-    | (options::SUPERVISION * cfg!(feature = "supervision") as u64);
-
-/// Refuses a plan that is for an EL2 with other options than this one: `needed` are the plan's.
-fn check_options(needed: u64) {
-    let differing = needed ^ OPTIONS;
-    if differing == 0 {
-        return;
-    }
-    let bit = differing.trailing_zeros();
-    let name = options::NAMES.get(bit as usize).copied().unwrap_or("another option");
-    let (plan, here) = match needed >> bit & 1 {
-        0 => ("without ", "has"),
-        _ => ("with ", "lacks"),
-    };
-    refuse!(str "plan: for an EL2 ", str plan, str name, str ", which this EL2 ", str here)
-}
-
 /// Returns whether the GIC found last is the plan's. Ranges are in the order of `reg`; a plan for
 /// GICv3 needs only the first two.
 fn fits(found: &Found, machine: &Machine) -> bool {
@@ -462,7 +443,6 @@ fn check_gic(found: &Found, plan: &PlanView) {
         refuse!(str "plan: for GICv", dec version,
             str ", this EL2 drives GICv", dec Gic::VERSION.into())
     }
-    check_options(plan.header.options);
     Gic::attach(machine, found.link);
     let intids = distributor::intids(machine.gicd.base);
     if intids < machine.intids {
