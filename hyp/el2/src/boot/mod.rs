@@ -18,6 +18,7 @@ pub mod fault;
 mod interrupts;
 pub mod leftovers;
 mod machine;
+mod options;
 pub mod refuse;
 mod tree;
 
@@ -32,7 +33,7 @@ use crate::drivers::{Gic, gic::GicDriver};
 use crate::state::plan_view::{self, PlanView};
 use crate::state::shared::Shared;
 use end::PSCI;
-use refuse::{if_for_other_options, refusal, refuse, refuse_gic};
+use refuse::{refusal, refuse, refuse_gic};
 
 /// The run's nonce, from the boot command line: it makes EL2's last line unforgeable. It moves with
 /// the image.
@@ -87,7 +88,7 @@ pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
     let plan = PlanView::here();
     let image = Range { base: plan_view::image_base(), size: plan.header.image_size };
     let checked = machine::check(dtb, level, &plan, image);
-    if_for_other_options(plan.header.options);
+    options::check(plan.header.options);
     NONCE.store(checked.nonce, Relaxed);
     FREQUENCY.store(checked.frequency, Relaxed);
     RESET_CAUSE.store(checked.reset_cause.map_or(0, |cause| cause | SOME), Relaxed);

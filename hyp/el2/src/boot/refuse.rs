@@ -2,7 +2,6 @@
 //! off.
 
 use console::LineBuffer;
-use plan::options;
 
 use crate::state::plan_view::PlanView;
 
@@ -36,23 +35,4 @@ pub fn if_damaged(plan: &PlanView) {
         refuse!(str "plan: its CRC32C is ", hex crc.into(), str ", its header says ",
             hex plan.header.crc.into(), str ": the image is damaged")
     }
-}
-
-/// The options of this EL2.
-const OPTIONS: u64 = (options::CRASH_RECORDS * cfg!(feature = "crash-records") as u64)
-    | (options::SUPERVISION * cfg!(feature = "supervision") as u64);
-
-/// Refuses a plan that is for an EL2 with other options than this one: `needed` are the plan's.
-pub fn if_for_other_options(needed: u64) {
-    let differing = needed ^ OPTIONS;
-    if differing == 0 {
-        return;
-    }
-    let bit = differing.trailing_zeros();
-    let name = options::NAMES.get(bit as usize).copied().unwrap_or("another option");
-    let (plan, here) = match needed >> bit & 1 {
-        0 => ("without ", "has"),
-        _ => ("with ", "lacks"),
-    };
-    refuse!(str "plan: for an EL2 ", str plan, str name, str ", which this EL2 ", str here)
 }
