@@ -4,7 +4,7 @@
 use crate::{COMPLETE, Case, DEFAULT, DUO, Expect, GICV2, Machine};
 
 /// A partition faults in a known function, in each of three lives.
-const FAULT: Case = Case {
+pub const FAULT: Case = Case {
     name: "crash/fault",
     restarts: true,
     system: "tests/systems/crash.toml",

@@ -9,7 +9,7 @@
 //! ends, `end/` the end of the machine, `restart/` partitions that start again, `crash/` crash
 //! records, `supervise/` partitions that others stop and start, `rpi4/` the Raspberry Pi 4's
 //! machine, `boot/` a loader other than QEMU, `fast-paths/` EL2 with and without its fast paths,
-//! `refusal/` a machine or an image that EL2 must not start.
+//! `minimal/` EL2 without its options, `refusal/` a machine or an image that EL2 must not start.
 
 mod attacks;
 mod boot;
@@ -18,6 +18,7 @@ mod end;
 mod fast_paths;
 mod gic;
 mod linux;
+mod minimal;
 mod restart;
 mod rpi4;
 mod stream;
@@ -141,6 +142,8 @@ pub enum Damage {
     /// A bit of the plan is inverted: byte, from the plan's start or (negative) from its end, and
     /// bit.
     Bit(isize, u32),
+    /// The plan names one option (bit of `plan::options`) more or less, and the checksum is right.
+    Option(u32),
     /// The last core's EL2 does not map its partition's state once guests run, and the checksum is
     /// right. EL2 relies on the verifier, which refuses such images, and faults.
     Unmapped,
@@ -206,6 +209,8 @@ pub struct Case {
     pub order: &'static [&'static str],
     /// EL2 is built without its fast paths.
     pub without_fast_paths: bool,
+    /// Names of EL2's options, if they are not the manifest's.
+    pub options: Option<&'static [&'static str]>,
     /// Whether partitions restart. Otherwise a restart fails the case: a guest that has found an
     /// error must not pass in its next life.
     pub restarts: bool,
@@ -242,6 +247,7 @@ const DUO: Case = Case {
     numbers: 0,
     order: &[],
     without_fast_paths: false,
+    options: None,
     restarts: false,
     is_long: false,
 };
@@ -382,7 +388,7 @@ const DUOS: &[Case] = &[
     Case {
         name: "refusal/other-version",
         damage: Some(Damage::Bit(8, 1)),
-        expect: Expect::Refused(&["plan", "needs one of version 4"]),
+        expect: Expect::Refused(&["plan", "needs one of version 5"]),
         ..REFUSAL
     },
 ];
@@ -396,6 +402,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend_from_slice(supervise::CASES);
     cases.extend_from_slice(ticks::CASES);
     cases.extend_from_slice(fast_paths::CASES);
+    cases.extend_from_slice(minimal::CASES);
     cases.extend_from_slice(DUOS);
     cases.extend_from_slice(attacks::CASES);
     cases.extend_from_slice(gic::CASES);

@@ -62,7 +62,7 @@ const STORM: Case = Case {
 };
 
 /// Each command of the monitor, and some that are none, while a pair beside it talks.
-const MONITOR: Case = Case {
+pub const MONITOR: Case = Case {
     name: "supervise/monitor",
     restarts: true,
     system: "tests/systems/supervise-monitor.toml",

@@ -51,7 +51,7 @@ pub fn image(builder: &mut Builder, system: &System) -> Result<Image> {
 }
 
 /// Returns the inputs that the image of `system` is verified with: of the system, it uses only its
-/// manifest's path and its GIC's version. Builds EL2 and guest crates.
+/// manifest's path, its GIC's version and its options. Builds EL2 and guest crates.
 ///
 /// # Errors
 /// If a file cannot be read or a program does not build.
@@ -60,7 +60,7 @@ pub fn inputs(builder: &mut Builder, system: &System) -> Result<Inputs> {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
     let gic = system.board.gic.version;
-    let el2 = read(&builder.hypervisor(gic)?)?;
+    let el2 = read(&builder.hypervisor_of(system)?)?;
     let root = workspace::root();
     let mut guests = |name: &str| -> Result<Vec<u8>> {
         let guest = root.join("guests").join(name).join("Cargo.toml").exists();

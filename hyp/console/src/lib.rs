@@ -55,8 +55,11 @@ extern crate std;
 mod filter;
 mod input;
 mod line;
+#[cfg(feature = "monitor")]
 mod monitor;
 mod mux;
+#[cfg(not(feature = "monitor"))]
+mod no_monitor;
 mod output;
 mod pace;
 mod pl011;
@@ -66,8 +69,11 @@ mod tests;
 
 pub use input::{Keys, Typed};
 pub use line::LineBuffer;
+#[cfg(feature = "monitor")]
 pub use monitor::{Facts, Monitor, Order};
 pub use mux::{After, BREAK, CONTINUED, LINE, Mux, Partitions, Port};
+#[cfg(not(feature = "monitor"))]
+pub use no_monitor::Monitor;
 pub use output::{Front, KEPT, Output, SLOTS, Waiting, published};
 pub use pace::Pace;
 pub use pl011::Pl011;

@@ -130,12 +130,16 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Opens it, and shows the screen.
-    pub fn open(&mut self) {
+    /// Its part of the line that answers a command after Ctrl-A.
+    pub const KEY: &str = ", m monitor";
+
+    /// Opens it, and shows the screen. Returns true: a console without a monitor returns false.
+    pub fn open(&mut self) -> bool {
         self.close();
         self.is_open = true;
         (self.shows, self.place) = (true, Place::default());
         self.answer(HELP);
+        true
     }
 
     /// Closes it. What it has begun to send is still sent.

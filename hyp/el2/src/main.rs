@@ -12,6 +12,8 @@
 //! 7. `arch/`: the processor
 #![no_std]
 #![no_main]
+// An EL2 without an option does not use all of what it shares with those that have it.
+#![cfg_attr(not(all(feature = "crash-records", feature = "supervision")), allow(dead_code))]
 
 // `arch` comes first, since `drivers` uses its macros.
 #[macro_use]

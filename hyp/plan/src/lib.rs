@@ -35,7 +35,7 @@ pub const PAGE: u64 = 4096;
 /// First eight bytes of every plan.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"BULKPLAN");
 /// Version of these types. EL2 refuses any other.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Interrupt numbers (INTIDs) a partition may see: 32 private and 256 shared ones.
 pub const INTIDS: usize = 288;
@@ -119,7 +119,8 @@ pub struct Header {
     /// EL2's shared region: [`SHARED_GLOBAL`], then [`SHARED_PER_CORE`] for each core, then
     /// [`SHARED_PER_PARTITION`] for each partition, in order.
     pub shared: Range,
-    /// The ring of crash records, [`RECORDS_SIZE`] bytes.
+    /// The ring of crash records, [`RECORDS_SIZE`] bytes; all zero without
+    /// [`options::CRASH_RECORDS`].
     pub records: Range,
     /// `TCR_EL2` of every core.
     pub tcr: u64,
@@ -138,6 +139,25 @@ pub struct Header {
     pub console_share: u32,
     /// What happens after boot has refused the machine: as [`Self::at_end`].
     pub on_refusal: u32,
+    /// The [`options`] that the system needs. EL2 refuses a plan unless these are its own.
+    pub options: u64,
+}
+
+/// Parts of EL2 that a system has or leaves out: bits of [`Header::options`].
+pub mod options {
+    /// Crash records.
+    pub const CRASH_RECORDS: u64 = 1 << 0;
+    /// The calls of supervisors, and the console's monitor.
+    pub const SUPERVISION: u64 = 1 << 1;
+    /// All of them.
+    pub const ALL: u64 = CRASH_RECORDS | SUPERVISION;
+    /// Their names, by bit: the keys of a manifest, and the features of EL2's package.
+    pub const NAMES: [&str; 2] = ["crash-records", "supervision"];
+
+    /// Returns the names of the options in `options`. A bit that no option has is left out.
+    pub fn names(options: u64) -> impl Iterator<Item = &'static str> {
+        (0..).zip(NAMES).filter(move |(bit, _)| options >> bit & 1 != 0).map(|(_, name)| name)
+    }
 }
 
 /// [`Header::at_end`]: power the machine off.
@@ -475,7 +495,7 @@ pub struct Interrupt {
     pub vcpu: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 352);
+const _: () = assert!(size_of::<Header>() == 360);
 const _: () = assert!(size_of::<Machine>() == 240);
 const _: () = assert!(size_of::<Core>() == 152);
 const _: () = assert!(size_of::<End>() == 56);

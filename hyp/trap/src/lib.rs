@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod abort;
+mod cause;
 mod common;
 mod sysreg;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod tests;
 mod words;
 
 pub use abort::{Answer, answer, syndrome, walk_level};
+pub use cause::Cause;
 pub use common::Common;
 pub use sysreg::{IdRegister, Policy, op, sysreg};
 pub use words::cause;

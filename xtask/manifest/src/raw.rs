@@ -23,6 +23,10 @@ pub struct Manifest {
     pub at_end: u32,
     /// `plan::END_*`.
     pub on_refusal: u32,
+    /// Whether EL2 keeps crash records.
+    pub crash_records: bool,
+    /// Whether EL2 has the supervisors' calls and the monitor; none means yes.
+    pub supervision: Option<At<bool>>,
     /// Whether cores of both classes may share a cluster; none means yes.
     pub mixed_clusters: Option<At<bool>>,
     /// RAM of the machine, if it is not only the least that its board has.
@@ -216,6 +220,8 @@ impl Manifest {
             console_share: root.optional("console-share", Integer),
             at_end: value(root.optional("at-end", word(&ends)), plan::END_POWER_OFF),
             on_refusal: value(root.optional("on-refusal", word(&ends)), plan::END_POWER_OFF),
+            crash_records: value(root.optional("crash-records", Boolean), true),
+            supervision: root.optional("supervision", Boolean),
             mixed_clusters: root.optional("mixed-clusters", word(&mixed)),
             ram: value(root.optional("ram", list(table("a range of RAM", Ram::read))), Vec::new()),
             partitions: value(partitions, Vec::new()).into_iter().flatten().collect(),

@@ -42,7 +42,16 @@ pub fn resolve(
         },
         at_end: manifest.at_end,
         on_refusal: manifest.on_refusal,
+        options: options(manifest.crash_records, manifest.supervision),
     })
+}
+
+/// The options of EL2 that a system has: all that it does not leave out.
+fn options(crash_records: bool, supervision: Option<At<bool>>) -> u64 {
+    use plan::options::{CRASH_RECORDS, SUPERVISION};
+    let supervision = supervision.is_none_or(At::into_inner);
+    let all = [(crash_records, CRASH_RECORDS), (supervision, SUPERVISION)];
+    all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, option)| option).sum()
 }
 
 /// A number that a rule has bounded.

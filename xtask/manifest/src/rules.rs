@@ -298,6 +298,10 @@ pub const RULES: &[Rule] = &[
         "vCPU 0 of a supervisor has the class `comm`.",
         "It is interrupted when another partition stops or starts; the class `compute` promises \
          that no neighbour interrupts a core."),
+    rule("supervisor-option", M(supervision::supervisor_option),
+        "A system with a supervisor does not have `supervision = false`.",
+        "EL2 would be built without the calls by which a supervisor reads, stops and starts other \
+         partitions: all of them would fail."),
     rule("device-unknown", B(devices::device_unknown),
         "Each device exists on the board.",
         "The board's file describes each device's registers, interrupts and DMA: only these \

@@ -25,6 +25,8 @@ pub struct System {
     pub at_end: u32,
     /// What happens after boot has refused the machine: `plan::END_*`.
     pub on_refusal: u32,
+    /// The parts of EL2 that it has: `plan::options`.
+    pub options: u64,
 }
 
 /// A range of addresses.

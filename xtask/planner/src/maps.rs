@@ -143,8 +143,10 @@ fn core_mappings(
         same("private", private.base + PAGE, private.size - PAGE, Access::ReadWrite),
         same("state", places.state[p].base, places.state[p].size, Access::ReadWrite),
         same("shared", places.shared.base, places.shared.size, Access::ReadWrite),
-        same("records", places.records.base, places.records.size, Access::ReadWrite),
     ]);
+    if places.records.size > 0 {
+        run.push(same("records", places.records.base, places.records.size, Access::ReadWrite));
+    }
     let gic = &system.board.gic;
     let gicr = Range {
         base: gic.gicr.base + u64::from(number) * GICR_SIZE,

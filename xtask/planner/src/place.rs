@@ -14,7 +14,7 @@ use manifest::system::{Range, System, merged};
 use manifest::words::bytes;
 use plan::{
     PAGE, PRIVATE_SIZE, RECORDS_SIZE, SHARED_GLOBAL, SHARED_PER_CORE, SHARED_PER_PARTITION,
-    STATE_SIZE,
+    STATE_SIZE, options,
 };
 
 use super::guest::Guest;
@@ -37,7 +37,7 @@ pub struct Places {
     pub state: Vec<Range>,
     /// EL2's shared region.
     pub shared: Range,
-    /// EL2's ring of crash records.
+    /// EL2's ring of crash records; all zero if the system has none.
     pub records: Range,
     /// The moved image.
     pub image: Range,
@@ -63,7 +63,8 @@ impl Places {
         let memory = self.memory.iter().flatten();
         let el2 = self.private.iter().chain(&self.state);
         let single = [self.shared, self.records, self.image];
-        merged(regions.chain(memory).chain(el2).chain(&single))
+        let all = regions.chain(memory).chain(el2).chain(&single);
+        merged(all.filter(|range| range.size > 0))
     }
 }
 
@@ -140,7 +141,8 @@ fn place_aligned(
         + cores.len() as u64 * SHARED_PER_CORE
         + guests.len() as u64 * SHARED_PER_PARTITION;
     let mut shared = next(shared);
-    let mut records = next(RECORDS_SIZE);
+    let has_records = system.options & options::CRASH_RECORDS != 0;
+    let mut records = next(if has_records { RECORDS_SIZE } else { 0 });
     let mut image = next(0);
     next(el2_and_plan);
     let mut contents: Vec<_> = pristine.iter().map(|p| next(pages(p.len() as u64))).collect();
@@ -152,6 +154,9 @@ fn place_aligned(
     let ranges = private.iter_mut().chain(&mut state).chain(&mut contents);
     for range in ranges.chain([&mut shared, &mut records, &mut image]) {
         range.base += base;
+    }
+    if !has_records {
+        records.base = 0;
     }
 
     // Large pieces are placed first, so that small ones do not break the blocks that large ones

@@ -63,6 +63,7 @@ pub fn rows(
         at_end: system.at_end,
         console_share: system.console_share,
         on_refusal: system.on_refusal,
+        options: system.options,
     };
     writer.bytes[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     Ok(writer.bytes)

@@ -59,23 +59,38 @@ impl Builder {
         self.binary(package, package, arguments, &target_dir())
     }
 
-    /// Builds the hypervisor for a GIC of this version, with or without its fast paths.
+    /// Builds the hypervisor for a system: for its GIC, with its options.
+    ///
+    /// # Errors
+    /// As [`Self::hypervisor`].
+    pub fn hypervisor_of(&mut self, system: &System) -> Result<PathBuf> {
+        self.hypervisor(system.board.gic.version, system.options)
+    }
+
+    /// Builds the hypervisor for a GIC of this version, with these options (`plan::options`) and no
+    /// other, and with or without its fast paths.
     ///
     /// # Errors
     /// If it does not build, or has no driver for such a GIC.
-    pub fn hypervisor(&mut self, gic: u32) -> Result<PathBuf> {
+    pub fn hypervisor(&mut self, gic: u32, options: u64) -> Result<PathBuf> {
         let flavour = FLAVOURS.iter().find(|(version, ..)| *version == gic);
         let (_, feature, binary) =
             flavour.with_context(|| format!("EL2 does not drive a GICv{gic}"))?;
         let mut arguments: Vec<_> = feature.iter().flat_map(|name| ["--features", name]).collect();
-        let mut target = target_dir();
-        if self.without_fast_paths {
-            arguments.push("--no-default-features");
-            // This program has the same name as the other build, so it goes to its own folder and
-            // both can exist.
-            target = target.join("without-fast-paths");
+        if options == plan::options::ALL && !self.without_fast_paths {
+            return self.binary(HYPERVISOR, binary, &arguments, &target_dir());
         }
-        self.binary(HYPERVISOR, binary, &arguments, &target)
+        let fast_paths = (!self.without_fast_paths).then_some("fast-paths");
+        let features: Vec<_> = plan::options::names(options).chain(fast_paths).collect();
+        arguments.push("--no-default-features");
+        arguments.extend(features.iter().flat_map(|name| ["--features", name]));
+        // Each build of it has the same name, so it goes to its own folder and all can exist. What
+        // they have in common is built once.
+        let el2 = target_dir().join("el2");
+        let build = format!("build.build-dir={:?}", el2.join("build").display().to_string());
+        arguments.extend(["--config", &build]);
+        let name = if features.is_empty() { "none".to_owned() } else { features.join("+") };
+        self.binary(HYPERVISOR, binary, &arguments, &el2.join(name))
     }
 
     /// Builds the program `name` of a package below `target`, with `arguments` for Cargo.
@@ -175,7 +190,7 @@ impl Builder {
     /// # Errors
     /// If the hypervisor does not build or the system does not fit its board.
     pub fn image(&mut self, system: &System) -> Result<Image> {
-        let elf = self.hypervisor(system.board.gic.version)?;
+        let elf = self.hypervisor_of(system)?;
         let bytes =
             std::fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         planner::compile(system, &bytes).with_context(|| format!("{}: no image", system.name))

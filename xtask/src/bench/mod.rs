@@ -55,7 +55,7 @@ pub fn command(options: &Options) -> Result<bool> {
     if let Some(name) = &options.trace {
         let mut builder = Builder::for_gic(options.gic);
         let bench = Bench::build(&mut builder, operations::SYSTEM)?;
-        let elf = builder.hypervisor(bench.system.board.gic.version)?;
+        let elf = builder.hypervisor_of(&bench.system)?;
         let operations = Operations::run(bench, &elf)?;
         ui::say(operations.listing(name)?.trim_end());
         return Ok(true);
@@ -103,24 +103,29 @@ fn sizes() -> Result<Vec<Figure>> {
         let bounds = Bounds { bao: Some(bao), hvisor: Some(hvisor), budget: budget as f64 };
         Figure { bounds: Some(bounds), ..Figure::new(name, says, unit, value as f64) }
     };
-    Ok(vec![
-        figure(
-            "size.bytes",
-            "code and constants",
-            "bytes",
-            sizes.bytes(),
-            70_654.0,
-            159_744.0,
-            size::BYTES,
-        ),
-        figure(
-            "size.lines",
-            "source lines at EL2",
-            "lines",
-            sizes.lines(),
-            10_090.0,
-            11_234.0,
-            size::LINES,
-        ),
-    ])
+    let rows = |name: &str, says: &str, [bytes, lines]: [u64; 2], budgets: [u64; 2]| {
+        [
+            figure(
+                &format!("size.{name}bytes"),
+                &format!("code and constants{says}"),
+                "bytes",
+                bytes,
+                70_654.0,
+                159_744.0,
+                budgets[0],
+            ),
+            figure(
+                &format!("size.{name}lines"),
+                &format!("source lines at EL2{says}"),
+                "lines",
+                lines,
+                10_090.0,
+                11_234.0,
+                budgets[1],
+            ),
+        ]
+    };
+    let minimal = rows("minimal.", ", no option", sizes.minimal(), [size::BYTES, size::LINES]);
+    let all = rows("", ", every option", sizes.all(), size::ALL);
+    Ok(minimal.into_iter().chain(all).collect())
 }

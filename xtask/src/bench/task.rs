@@ -114,8 +114,8 @@ pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
     let mut jobs = VecDeque::new();
     for (index, task) in tasks.iter().enumerate() {
         builder.gic = Some(task.gic());
-        let elf: PathBuf = builder.hypervisor(task.gic())?;
         let mut bench = Bench::build(&mut builder, &task.manifest()?)?;
+        let elf: PathBuf = builder.hypervisor_of(&bench.system)?;
         bench.append = task.append();
         jobs.push_back((index, *task, bench, elf));
     }

@@ -24,6 +24,7 @@ use anyhow::{Context, Result, ensure};
 use crate::trace::Symbols;
 use checks::{Entries, Lists, SLOTS, look};
 use code::Code;
+use plan::options;
 use report::Report;
 use runner::build::{self, Builder};
 use runner::ui;
@@ -34,37 +35,47 @@ const SLOT: u32 = 128;
 /// vectors.
 const STARTS: &[&str] = &["_image_start", "secondary_start", "guest_left"];
 
-/// `cargo xtask callgraph`: prints both flavours' figures; returns whether the stacks are large
+/// `cargo xtask callgraph`: prints the figures of each build; returns whether the stacks are large
 /// enough.
 ///
 /// # Errors
 /// As [`check`].
 pub fn command() -> Result<bool> {
     let mut fit = true;
-    for (gic, ..) in build::FLAVOURS {
-        let report = measure(gic)?;
-        ui::say(format_args!("call graph of EL2 (release, GICv{gic})\n{report}"));
+    for (gic, options) in builds() {
+        let report = measure(gic, options)?;
+        ui::say(format_args!("call graph of {}\n{report}", name(gic, options)));
         fit &= report.fits();
     }
     Ok(fit)
 }
 
-/// Fails if a stack of EL2 may overflow, for either flavour.
+/// Fails if a stack of EL2 may overflow, in any of these builds.
 ///
 /// # Errors
 /// If one may, or if EL2 recurs, panics, or branches indirectly where no list says so.
 pub fn check() -> Result<()> {
-    for (gic, ..) in build::FLAVOURS {
-        let report = measure(gic)?;
-        ensure!(report.fits(), "EL2 for GICv{gic}:\n{report}");
+    for (gic, options) in builds() {
+        let report = measure(gic, options)?;
+        ensure!(report.fits(), "{}:\n{report}", name(gic, options));
     }
     Ok(())
 }
 
-/// Builds the hypervisor (release) for a GIC of this version and checks it.
-fn measure(gic: u32) -> Result<Report> {
-    let path = Builder::default().hypervisor(gic)?;
-    read(&path, gic).with_context(|| format!("EL2 for GICv{gic}"))
+/// Returns the builds that are checked: for each GIC with every option, and with none.
+fn builds() -> impl Iterator<Item = (u32, u64)> {
+    build::FLAVOURS.into_iter().flat_map(|(gic, ..)| [(gic, options::ALL), (gic, 0)])
+}
+
+fn name(gic: u32, options: u64) -> String {
+    let words = if options == 0 { "no option" } else { "every option" };
+    format!("EL2 (release, GICv{gic}, {words})")
+}
+
+/// Builds the hypervisor (release) for a GIC of this version, with these options, and checks it.
+fn measure(gic: u32, options: u64) -> Result<Report> {
+    let path = Builder::default().hypervisor(gic, options)?;
+    read(&path, gic).with_context(|| name(gic, options))
 }
 
 fn read(path: &Path, gic: u32) -> Result<Report> {

@@ -62,7 +62,7 @@ pub fn command(options: &Options) -> Result<bool> {
     let mut builder = Builder::for_gic(options.gic);
     let system = builder.system(&options.system)?;
     let image = builder.image(&system)?;
-    let el2 = builder.hypervisor(system.board.gic.version)?;
+    let el2 = builder.hypervisor_of(&system)?;
     let names = Names::new(&system, &el2, &image.bytes, &instead)?;
     for record in &log.records {
         ui::say(print::print(record, &names).trim_end());

@@ -143,7 +143,7 @@ fn parts(system: &System, design: &Design) -> Vec<Part> {
         &places.image,
     ]);
     let (mut base, mut end) = (u64::MAX, 0);
-    for range in el2 {
+    for range in el2.filter(|range| range.size > 0) {
         base = base.min(range.base);
         end = end.max(range.base + range.size);
     }

@@ -109,7 +109,7 @@ impl Prepared {
         }
         let image = builder.image(&system)?;
         Ok(Self {
-            elf: builder.hypervisor(system.board.gic.version)?,
+            elf: builder.hypervisor_of(&system)?,
             plugin: plugin()?,
             machine: qemu::board(&system)?,
             image,

@@ -1,41 +1,12 @@
-//! Counts source lines: the lines of a crate's `src/` without blank lines, comments and tests.
+//! Counts source lines: the lines of a file without blank lines, comments and tests.
 //!
 //! A line counts if it holds code after rustfmt with its defaults (which `cargo xtask test`
 //! checks). Not counted are
 //! - blank lines, and lines that are wholly part of a comment, documentation included;
-//! - files named `tests.rs` and those in folders named `tests`;
 //! - items under `#[cfg(test)]`, to their closing brace.
 //!
 //! Assembly files count by the same rules. Code for loom's builds counts, because it is between the
 //! lines that run.
-
-use anyhow::{Context, Result};
-use std::path::Path;
-
-/// Counts the source lines below `folder`.
-///
-/// # Errors
-/// If a file cannot be read.
-pub fn count_folder(folder: &Path) -> Result<usize> {
-    let mut total = 0;
-    for entry in
-        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
-    {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default();
-        if path.is_dir() {
-            if name != "tests" {
-                total += count_folder(&path)?;
-            }
-        } else if name != "tests.rs"
-            && path.extension().is_some_and(|e| e == "rs" || e == "s" || e == "S")
-        {
-            let text = std::fs::read_to_string(&path);
-            total += count(&text.with_context(|| format!("cannot read {}", path.display()))?);
-        }
-    }
-    Ok(total)
-}
 
 /// Source lines of one file.
 pub fn count(text: &str) -> usize {

@@ -31,23 +31,55 @@ const LAST: u32 = 1;
 }
 
 #[test]
-fn test_files_are_left_out() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/size");
-    let all: usize = ["mod.rs", "lines.rs", "sections.rs"]
-        .iter()
-        .map(|name| {
-            lines::count(&std::fs::read_to_string(folder.join(name)).expect("a source file"))
-        })
-        .sum();
-    assert_eq!(lines::count_folder(&folder).expect("this folder"), all);
+fn only_sources_that_were_compiled_count() {
+    let rule = "/t/release/el2: /r/hyp/a/src/lib.rs /r/my\\ hyp/b/src/x/y.rs /r/hyp/a/build.rs \
+                /r/linker/hyp.ld /r/hyp/a/src/lib.rs\n\n/r/hyp/other/src/lib.rs:\n";
+    let found: Vec<_> = sources::files(rule).into_iter().collect();
+    assert_eq!(found, ["/r/hyp/a/src/lib.rs", "/r/my hyp/b/src/x/y.rs"].map(PathBuf::from));
+    assert_eq!(found.iter().map(|path| sources::crate_of(path)).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(sources::files("").is_empty());
+}
+
+/// Two GICs that share a file, an option that adds one and replaces one.
+#[test]
+fn an_option_has_what_it_adds() {
+    let build = |bytes, files: &[(&str, u64)]| Build {
+        bytes,
+        sources: files.iter().map(|&(name, lines)| (PathBuf::from(name), lines)).collect(),
+    };
+    let minimal = || {
+        let shared = [("a", 100), ("no", 5)];
+        vec![
+            build(1000, &[&shared[..], &[("v3", 30)]].concat()),
+            build(1100, &[&shared[..], &[("v2", 40)]].concat()),
+        ]
+    };
+    let with = || {
+        let shared = [("a", 100), ("option", 25)];
+        vec![
+            build(1200, &[&shared[..], &[("v3", 30)]].concat()),
+            build(1250, &[&shared[..], &[("v2", 40)]].concat()),
+        ]
+    };
+    let sizes = Sizes { parts: vec![minimal(), with(), minimal()], all: with() };
+    assert_eq!(sizes.minimal(), [1100, 175]);
+    assert_eq!(sizes.all(), [1250, 195]);
+    let names = options::NAMES;
+    let lines = sizes.rows(1);
+    assert_eq!(lines[0], ("minimal", vec![135, 145, 175], LINES));
+    assert_eq!((lines[1].0, &lines[1].1), (names[0], &vec![20, 20, 20]));
+    assert_eq!((lines[2].0, &lines[2].1), (names[1], &vec![0, 0, 0]));
+    assert_eq!(sizes.rows(0)[1].1, [200, 150, 150]);
+    assert!(sizes.within());
+    let mut large = Sizes { parts: vec![minimal(), with(), minimal()], all: with() };
+    large.parts[1][0].bytes = 1000 + 100 + PARTS[1].bytes + 1;
+    assert!(!large.within(), "an option is over its budget");
+    assert!(large.to_string().contains("OVER"));
 }
 
 #[test]
-fn only_crates_with_a_path_are_ours() {
-    let tree = "a v0.1.0 (/r/a)\nb v0.1.0 (/r/b)\nfdt v0.1.5\npastey v0.2.3 (proc-macro)\na v0.1.0 \
-                (/r/a)\n";
-    let names: Vec<_> = first_party(tree).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["a", "b"]);
+fn the_smallest_el2_stays_below_bao() {
+    assert!(BYTES + 6_000 <= 70_654 && LINES + 750 <= 10_090);
 }
 
 #[cfg(target_os = "linux")]

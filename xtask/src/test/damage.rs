@@ -16,6 +16,11 @@ pub fn inflict(damage: Damage, image: &mut [u8]) -> Option<()> {
             let start = if byte < 0 { plan.len() } else { 0 };
             *plan.get_mut(start.checked_add_signed(byte)?)? ^= 1 << bit;
         }
+        Damage::Option(bit) => {
+            let plan = &mut image[place];
+            plan[offset_of!(Header, options) + bit as usize / 8] ^= 1 << (bit % 8);
+            rows::seal(plan);
+        }
         Damage::Unmapped => {
             let at = state_page(image, &image[place.clone()])?;
             image.get_mut(at..at + 8)?.fill(0);

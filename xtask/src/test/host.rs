@@ -5,6 +5,7 @@ use super::card;
 use super::skipped::Skipped;
 use crate::{callgraph, fuzz, setup, size};
 use anyhow::{Context, Result, ensure};
+use plan::options;
 use runner::build::{self, HYPERVISOR, TARGET};
 use runner::ui;
 use runner::workspace;
@@ -78,8 +79,12 @@ fn clippy(name: &str, arguments: &[&str]) -> Result<usize> {
     )
 }
 
-/// Returns arguments for Cargo for the other builds of EL2: for another GIC, without its fast
-/// paths, both.
+/// Options of EL2 that are built without any other feature: none, and each one.
+const EL2_OPTIONS: [&[&str]; 3] =
+    [&[], &["--features", options::NAMES[0]], &["--features", options::NAMES[1]]];
+
+/// Returns arguments for Cargo for the other builds of EL2: for another GIC; for each GIC without
+/// its fast paths, with no option and with each one.
 fn el2_builds() -> Vec<Vec<&'static str>> {
     let mut builds = Vec::new();
     for (_, feature, _) in build::FLAVOURS {
@@ -87,7 +92,9 @@ fn el2_builds() -> Vec<Vec<&'static str>> {
         if feature.is_some() {
             builds.push(flavour.clone());
         }
-        builds.push([&["--no-default-features"], &flavour[..]].concat());
+        for options in EL2_OPTIONS {
+            builds.push([&["--no-default-features"], options, &flavour[..]].concat());
+        }
     }
     builds
 }

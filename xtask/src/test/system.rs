@@ -5,6 +5,7 @@ use super::{damage, loader};
 use crate::{crash, verify};
 use anyhow::{Context, Result, bail, ensure};
 use manifest::system::{Qemu, System};
+use plan::options::{CRASH_RECORDS, SUPERVISION};
 use runner::build::Builder;
 use runner::linux;
 use runner::qemu::{self, Outcome, REFUSED, Watch};
@@ -74,8 +75,8 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
         builder.gic = case.machine.gic;
         let mut image = |builder: &mut Builder, without_fast_paths| -> Result<_> {
             builder.without_fast_paths = without_fast_paths;
-            let Case { system, command_line, damage, machine, .. } = *case;
-            let key = (system, command_line, damage, machine.gic, without_fast_paths);
+            let Case { system, command_line, damage, machine, options, .. } = *case;
+            let key = (system, command_line, damage, machine.gic, options, without_fast_paths);
             if let Some(known) = images.get(&key) {
                 return Ok(Clone::clone(known));
             }
@@ -91,7 +92,7 @@ fn prepare(cases: &[Case]) -> Result<VecDeque<Job>> {
         builder.without_fast_paths = case.without_fast_paths;
         let el2 = match case.crash {
             [] => None,
-            _ => Some(builder.hypervisor(system.board.gic.version)?),
+            _ => Some(builder.hypervisor_of(&system)?),
         };
         let loader = case.machine.loader.map(|_| builder.program(LOADER)).transpose()?;
         let firmware = case.machine.kept.map(|_| builder.program(FIRMWARE)).transpose()?;
@@ -107,6 +108,10 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
         let partition = partition.with_context(|| format!("the system has no partition {name}"))?;
         partition.command_line = Some(line.to_string());
     }
+    if let Some(names) = case.options {
+        let has = |&option: &u64| plan::options::names(option).any(|name| names.contains(&name));
+        system.options = [CRASH_RECORDS, SUPERVISION].into_iter().filter(has).sum();
+    }
     let watchdog = &mut system.board.writes[plan::writes::WATCHDOG];
     if is_watched(case) {
         let uart = system.board.devices.iter().find(|device| device.name == "uart1");
@@ -114,11 +119,11 @@ fn build_image(builder: &mut Builder, case: &Case) -> Result<(Arc<System>, PathB
         *watchdog = vec![(uart.regs.base, u32::from(b'w'))];
         system.board.watchdog_period = 100_000;
     }
-    // The manifest has only its own command line, so an image with another one is not verified
-    // against it.
-    let image = match case.command_line {
-        None => verify::image(builder, &system)?,
-        Some(_) => builder.image(&system)?,
+    // The manifest has only its own command line and options, so an image with others is not
+    // verified against it.
+    let image = match (case.command_line, case.options) {
+        (None, None) => verify::image(builder, &system)?,
+        _ => builder.image(&system)?,
     };
     let mut bytes = image.bytes;
     if let Some(damage) = case.damage {

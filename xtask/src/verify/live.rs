@@ -116,8 +116,8 @@ pub fn run(
     let Some(expected) = expected else {
         bail!("{}: its image does not verify\n{}", system.name, proof.refusal());
     };
-    let el2 = std::fs::read(builder.hypervisor(system.board.gic.version)?)
-        .context("cannot read EL2's executable")?;
+    let el2 =
+        std::fs::read(builder.hypervisor_of(system)?).context("cannot read EL2's executable")?;
     let standard = Standard::new(system, image, expected, &el2)?;
 
     let files = Files::new(&system.name);

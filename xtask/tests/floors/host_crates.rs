@@ -19,7 +19,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "bulkhead-runner",
-        &["bulkhead-console", "bulkhead-manifest", "bulkhead-planner", "bulkhead-report"],
+        &[
+            "bulkhead-console",
+            "bulkhead-manifest",
+            "bulkhead-plan",
+            "bulkhead-planner",
+            "bulkhead-report",
+        ],
     ),
     ("bulkhead-verify", &["bulkhead-plan"]),
     ("silicon-model", &[]),

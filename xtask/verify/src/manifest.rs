@@ -25,6 +25,12 @@ pub struct Manifest {
     /// What happens after boot has refused the machine.
     #[serde(default)]
     pub on_refusal: MachineEnd,
+    /// Whether EL2 keeps crash records.
+    #[serde(default = "yes")]
+    pub crash_records: bool,
+    /// Whether EL2 has the calls of supervisors and the console's monitor.
+    #[serde(default = "yes")]
+    pub supervision: bool,
     /// Whether cores of both classes may share a cluster.
     #[serde(default)]
     pub mixed_clusters: Mixed,
@@ -419,6 +425,10 @@ impl Manifest {
             ensure!(
                 further.all(|piece| piece.ipa.is_some()),
                 "partition {name}: a piece of memory after the first has no `ipa`"
+            );
+            ensure!(
+                manifest.supervision || !partition.supervisor,
+                "partition {name} is a supervisor of a system without supervision"
             );
         }
         let share = manifest.console_share;

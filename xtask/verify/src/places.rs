@@ -219,13 +219,20 @@ impl Places {
         let partitions = context.partitions().count() as u64;
         let must = SHARED_GLOBAL + cores * SHARED_PER_CORE + partitions * SHARED_PER_PARTITION;
         expect("Header::shared".into(), image.header.shared, must);
-        expect("Header::records".into(), image.header.records, RECORDS_SIZE);
+        let has_records = context.manifest().crash_records;
+        let must = if has_records { RECORDS_SIZE } else { 0 };
+        expect("Header::records".into(), image.header.records, must);
         for (index, core) in image.cores.iter().enumerate() {
             let place = format!("private, {}", context.core_name(index));
             expect(place, core.row.private, PRIVATE_SIZE);
         }
         for (p, _, row) in context.partitions() {
             expect(format!("state, partition {}", context.name(p)), row.row.state, STATE_SIZE);
+        }
+        if !has_records {
+            let (place, what) = ("Header::records", "the place of a ring that is not kept");
+            let found = image.header.records.base;
+            findings.expect(Claim::Ownership, place, &["EL2"], what, found, 0);
         }
     }
 }

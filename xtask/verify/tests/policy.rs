@@ -9,6 +9,7 @@ use std::mem::offset_of;
 use bulkhead_verify::board::RegisterWrite;
 use bulkhead_verify::verify;
 use manifest::system::Policy;
+use plan::options::{CRASH_RECORDS, SUPERVISION};
 use plan::{ACTION_HALT, ACTION_RESTART, ACTION_STOP_SYSTEM, Write};
 use support::{Good, Parts, put, seal};
 
@@ -71,6 +72,41 @@ fn another_supervisor_than_the_manifests() {
         seal(&mut image);
         says(&verify(&image, &good.inputs).refusal(), &["refused[interrupts]: ", words, "gamma"]);
     }
+}
+
+/// Other options of EL2 than the manifest's, and rows that need one which the plan does not name.
+#[test]
+fn other_options_than_the_manifests() {
+    let text = planned(|good| good.system.options = SUPERVISION);
+    says(&text, &["refused[machine]: the options of EL2 is 0x2, must be 0x3"]);
+    says(&text, &["refused[ownership]: the size of EL2's region is 0x0, must be 0x2000"]);
+    let text = planned(|good| good.system.options = CRASH_RECORDS);
+    says(&text, &["refused[machine]: the options of EL2 is 0x1, must be 0x3"]);
+    says(&text, &["refused[machine]: gamma is a supervisor, and EL2 has no calls for it"]);
+    let text = planned(|good| good.system.options |= 1 << 63);
+    says(&text, &["refused[machine]: the options of EL2 is 0x8000000000000003, must be 0x3"]);
+
+    // Of a system without records: a ring that is there nevertheless.
+    let good = support::minimal();
+    let mut system = good.system.clone();
+    system.options = CRASH_RECORDS;
+    let text = verify(&support::compile(&system, |_, _| ()), &good.inputs).refusal();
+    says(&text, &["refused[machine]: the options of EL2 is 0x1, must be 0x0"]);
+    says(&text, &["the size of EL2's region is 0x2000, must be 0x0", "Header::records"]);
+    says(&text, &["refused[el2-map]: "]);
+    let parts = Parts::of(&good.image);
+    let mut image = good.image.clone();
+    put(&mut image, parts.plan + offset_of!(plan::Header, records), 0x4800_0000);
+    seal(&mut image);
+    let text = verify(&image, &good.inputs).refusal();
+    says(&text, &["refused[ownership]: the place of a ring that is not kept is 0x48000000"]);
+
+    // A manifest that contradicts itself.
+    let path = support::root().join("tests/manifests/supervisor-option.toml");
+    let text = std::fs::read_to_string(path).expect("a manifest");
+    let error = support::manifest(&text).expect_err("a supervisor without supervision");
+    let words = "partition keeper is a supervisor of a system without supervision";
+    assert_eq!(error.to_string(), words);
 }
 
 /// The planner and the board's file agree on a write to the console's UART, and on one to a device

@@ -18,6 +18,7 @@ pub mod fault;
 mod interrupts;
 pub mod leftovers;
 mod machine;
+mod options;
 pub mod refuse;
 mod tree;
 
@@ -87,6 +88,7 @@ pub extern "C" fn check_machine(dtb: u64, level: u64) -> Target {
     let plan = PlanView::here();
     let image = Range { base: plan_view::image_base(), size: plan.header.image_size };
     let checked = machine::check(dtb, level, &plan, image);
+    options::check(plan.header.options);
     NONCE.store(checked.nonce, Relaxed);
     FREQUENCY.store(checked.frequency, Relaxed);
     RESET_CAUSE.store(checked.reset_cause.map_or(0, |cause| cause | SOME), Relaxed);

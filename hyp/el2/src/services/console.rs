@@ -4,18 +4,17 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use ::console::{
-    After, KEPT, LINE, LineBuffer, Output, PREFIX, Pace, Partitions, SLOTS, Typed, Waiting,
-    published,
+    After, KEPT, LINE, LineBuffer, Monitor, Output, PREFIX, Pace, Partitions, SLOTS, Typed,
+    Waiting, published,
 };
 use ::vgic::{Bank, Physical};
-use abi::error;
 
-use super::supervision::{self, View};
+use super::supervision::monitor;
 use super::{ipi, vgic};
 use crate::arch::{opaque_true, timer};
 use crate::drivers::pl011::{RECEIVE, TRANSMIT, Uart};
 use crate::state::deadlines::Deadline;
-use crate::state::percpu::{ConsoleState, PerCpu};
+use crate::state::percpu::PerCpu;
 use crate::state::shared::{Shared, control};
 
 /// Most bytes of one drain. The console core's guest waits for them and for the search for them
@@ -292,7 +291,7 @@ pub fn drain(cpu: &mut PerCpu) -> After {
     let after = match typed {
         None | Some(Typed::Waits) => {
             let monitors = match cpu.console.monitor.is_active() {
-                true => drain_monitor(cpu, uart),
+                true => monitor::drain(cpu, uart),
                 false => None,
             };
             match monitors {
@@ -327,44 +326,15 @@ pub fn drain(cpu: &mut PerCpu) -> After {
     after
 }
 
-/// Does a step of the monitor, unless the partitions' lines go first. It is a separate function so
-/// that [`drain`] saves no registers for it.
-#[inline(never)]
-fn drain_monitor(cpu: &mut PerCpu, uart: Uart) -> Option<After> {
-    let waiting = &cpu.shared.global.waiting;
-    let ConsoleState { monitor, mux, .. } = &mut cpu.console;
-    if !monitor.goes_first(|| waiting.next(0).is_some(), || mux.pause()) {
-        return None;
-    }
-    if monitor.is_pressed() {
-        take_key(cpu);
-        return Some(After::More);
-    }
-    let view = View { plan: &cpu.plan, cores: cpu.cores, shared: &cpu.shared };
-    Some(monitor.drain(&uart, &view))
-}
-
 /// Carries out the command `key` after Ctrl-A, and answers it.
 #[inline(never)]
 fn answer(cpu: &mut PerCpu, key: u8) {
-    if key == b'm' {
-        return cpu.console.monitor.open();
+    if key == b'm' && cpu.console.monitor.open() {
+        return;
     }
     cpu.console.monitor.close();
     let line = command(cpu, key);
     print_line(cpu, &line);
-}
-
-/// Gives the monitor the key that was pressed, and carries out the order that it completes.
-#[inline(never)]
-fn take_key(cpu: &mut PerCpu) {
-    if let Some(order) = cpu.console.monitor.take_key() {
-        cpu.console.monitor.answer(match supervision::order(cpu, order.partition, order.what) {
-            0 => "bulkhead: order given\r\n",
-            error::DAMAGED => "bulkhead: EL2 failed in it: it never starts again\r\n",
-            _ => "bulkhead: no such partition\r\n",
-        });
-    }
 }
 
 /// Takes a byte from the UART, if there is one and the ring of the partition with the input has
@@ -428,7 +398,7 @@ fn command(cpu: &mut PerCpu, key: u8) -> LineBuffer {
     for (number, partition) in (1..).zip(partitions) {
         line.str(", ").dec(number).byte(b' ').name(&partition.name);
     }
-    line.str(", m monitor");
+    line.str(Monitor::KEY);
     line
 }
 

@@ -140,52 +140,6 @@ fn forget_starts(cpu: &PerCpu) {
     }
 }
 
-/// Carries out the order of this core's partition, on the core of vCPU 0.
-pub fn obey(cpu: &PerCpu) -> Next {
-    let Some(life) = life(cpu) else {
-        return Next::Resume;
-    };
-    // While the partition is loaded the order waits for [`finish`].
-    if cpu.stopped && life.next.load(Acquire) == 0 && !is_final(cpu) {
-        return Next::Resume;
-    }
-    match (life.order.swap(0, Acquire), cpu.shared.state(cpu.row.partition as usize)) {
-        (supervise::STOP, state::RUNNING | state::RESTARTING) => {
-            return Next::Stop(Stop::Ordered);
-        }
-        (supervise::RESTART, state::RUNNING) => return Next::Stop(Stop::OrderedRestart),
-        (0 | supervise::STOP, _) | (_, state::RUNNING) => {}
-        _ => start_now(cpu),
-    }
-    Next::Resume
-}
-
-/// Starts the partition, which has stopped, at once and with a new window of restarts: the core of
-/// vCPU 0 was ordered to. Does nothing if it must not start, or if the whole system ends.
-fn start_now(cpu: &PerCpu) {
-    let (global, partition) = (cpu.shared.global, cpu.row.partition as usize);
-    let state = cpu.shared.state(partition);
-    let Some(life) = life(cpu) else {
-        return;
-    };
-    let mut line = console::partition_line(cpu);
-    line.str("ordered to start: ");
-    if state != state::RESTARTING {
-        let more = |alive: u32| (alive != 0).then_some(alive.wrapping_add(1));
-        if life.damaged.load(Acquire) != 0
-            || global.ending.load(Acquire) != 0
-            || global.alive.fetch_update(AcqRel, Acquire, more).is_err()
-        {
-            return;
-        }
-        // Only this core changes a final state.
-        cpu.shared.change_state(partition, state, state::RESTARTING);
-        supervision::announce(cpu);
-    }
-    Planned::now().record(cpu, &mut line);
-    console::print_line(cpu, &line);
-}
-
 /// Switches to a root of this core's row.
 pub fn use_tables(root: u64) {
     // SAFETY: the callers have it from the row; both roots map all that EL2 uses.
@@ -274,9 +228,8 @@ fn clear(cpu: &mut PerCpu) {
     supervision::announce(cpu);
 }
 
-/// Sets this core up for the partition's next life, and returns what it does in it. The core of
-/// vCPU 0 does not wait for its siblings, so that life may already be over.
-pub fn finish(cpu: &mut PerCpu) -> Next {
+/// Sets this core up for the partition's next life.
+pub fn finish(cpu: &mut PerCpu) {
     if cpu.row.vcpu != 0 {
         vgic::vcpu(cpu).reset();
     }
@@ -289,11 +242,11 @@ pub fn finish(cpu: &mut PerCpu) -> Next {
         watchdog::start(cpu);
     }
     cpu.deadlines.arm();
-    if cpu.row.vcpu == 0
-        && let stop @ Next::Stop(_) = obey(cpu)
-    {
-        return stop;
-    }
+}
+
+/// Returns what this core does in the life that it is set up for. The core of vCPU 0 does not wait
+/// for its siblings, so that life may already be over.
+pub fn begin_life(cpu: &PerCpu) -> Next {
     match cpu.shared.state(cpu.row.partition as usize) {
         state::RUNNING => Next::Idle(Until::Started),
         _ => Next::Stop(Stop::BySibling),

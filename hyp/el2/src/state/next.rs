@@ -1,6 +1,6 @@
 //! What a core does after a handler: every handler returns it to the one loop in `traps/irq.rs`.
 
-use record::Cause;
+use trap::Cause;
 
 /// What a core does next. It fits a register; its parameters are in
 /// [`PerCpu`](super::percpu::PerCpu).

@@ -7,8 +7,7 @@
 use aarch64_cpu::registers::*;
 use abi::Reason;
 use plan::PARTITION_HALT_OUTSIDE;
-use record::Cause;
-use trap::Answer;
+use trap::{Answer, Cause};
 
 use super::{fault, mmio};
 use crate::arch::el1_context;

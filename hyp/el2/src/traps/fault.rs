@@ -2,7 +2,7 @@
 
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, HPFAR_EL2, Readable, SPSR_EL2, TPIDR_EL2};
 use abi::Reason;
-use record::Cause;
+use trap::Cause;
 
 use super::irq;
 use crate::arch::unreachable_state;

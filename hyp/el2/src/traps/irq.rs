@@ -8,6 +8,7 @@ use psci::Start;
 use crate::arch::{cache, el1_context, registers, timer, unreachable_state};
 use crate::drivers::Gic;
 use crate::drivers::gic::{self, GicDriver};
+use crate::services::supervision::orders;
 use crate::services::{
     board_watchdog, console, doorbell, ipi, lifecycle, record, restart, shutdown, vgic, watchdog,
 };
@@ -134,7 +135,13 @@ fn reload(cpu: &mut PerCpu) -> Next {
             return next;
         }
     }
-    restart::finish(cpu)
+    restart::finish(cpu);
+    if cpu.row.vcpu == 0
+        && let stop @ Next::Stop(_) = orders::obey(cpu)
+    {
+        return stop;
+    }
+    restart::begin_life(cpu)
 }
 
 /// Starts the vCPU at `start` with the registers of a core out of reset.
@@ -272,18 +279,12 @@ fn requests(cpu: &mut PerCpu, bits: u32) -> Next {
     if bits & control::INPUT != 0 && !cpu.stopped {
         console::update(cpu);
     }
-    if bits & control::NOTICE != 0 && !cpu.stopped {
-        let intid = cpu.partition.supervisor;
-        vgic::vcpu(cpu).inject(intid);
-    }
     // The end of the system comes before an order and a stop, since the bit for it is already
     // taken.
     if matches!(next, Next::Off) {
         return next;
     }
-    if bits & control::ORDER != 0
-        && let stop @ Next::Stop(_) = restart::obey(cpu)
-    {
+    if let stop @ Next::Stop(_) = orders::requests(cpu, bits) {
         return stop;
     }
     // The loop that waits for a start takes it.

@@ -15,8 +15,7 @@ mod sysreg;
 
 use aarch64_cpu::registers::{ESR_EL2, Readable};
 use abi::Reason;
-use record::Cause;
-use trap::ec;
+use trap::{Cause, ec};
 
 use crate::arch::el1_context;
 use crate::drivers::IS_V3;

@@ -45,3 +45,21 @@ pub fn supervisor_class(m: &Manifest) -> Vec<Finding> {
         })
         .collect()
 }
+
+pub fn supervisor_option(m: &Manifest) -> Vec<Finding> {
+    let Some(option) = m.supervision.as_ref().filter(|key| !*key.get_ref()) else {
+        return Vec::new();
+    };
+    supervisors(m)
+        .map(|(partition, key)| {
+            let name = partition.label();
+            let title = format!("supervisor {name} would have no call to supervise with");
+            Finding::new(key.span(), title, "needs EL2's part for it")
+                .other(option.span(), "leaves that part out of EL2")
+                .help(
+                    "leave `supervision = false` out of the system, or `supervisor` out of the \
+                     partition",
+                )
+        })
+        .collect()
+}

@@ -34,6 +34,7 @@ pub fn report(system: &System, image: &Image) -> String {
         count(system.channels.len(), "channel"),
         bytes(image.bytes.len() as u64)
     );
+    note(&mut text, &options(system));
     section(&mut text, "Cores", &cores(system, design));
     section(&mut text, "Physical memory and devices", &memory::physical(system, design));
     note(
@@ -54,6 +55,16 @@ pub fn report(system: &System, image: &Image) -> String {
     section(&mut text, "Translations", &translations(system, design));
     section(&mut text, "Trap registers", &registers(system, design));
     text
+}
+
+/// Names the options of EL2 that the system has and those that it leaves out.
+fn options(system: &System) -> String {
+    let list = |options: u64| {
+        let names: Vec<_> = plan::options::names(options).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    let left_out = plan::options::ALL & !system.options;
+    format!("Options of EL2: {}; left out: {}.", list(system.options), list(left_out))
 }
 
 fn class(class: u32) -> &'static str {

@@ -115,6 +115,7 @@ pub fn duo() -> System {
         console_share: 25,
         at_end: END_POWER_OFF,
         on_refusal: END_POWER_OFF,
+        options: plan::options::ALL,
     }
 }
 

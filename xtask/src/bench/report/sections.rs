@@ -96,7 +96,7 @@ fn operations(figures: &Figures) -> Section {
     Section {
         title: "EL2's operations".into(),
         text: "EL2 instructions of each operation, from vector to ERET, on the shipped release \
-               binary; bytes and source lines in the last two rows. The peers were measured the \
+               binary; bytes and source lines in the last rows. The peers were measured the \
                same way, with a GICv3. With a GICv2 the bound is the better peer's figure; \
                operations from trap to handler count all of both cores there. HW = 0: the extra \
                cost of a GICv2 that is not a GIC-400, such as QEMU's."

@@ -79,7 +79,9 @@ fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     let state = format!("EL2's state of {}", context.name(p));
     list.push(normal(image.partitions[p].row.state, "rw-", &state));
     list.push(normal(header.shared, "rw-", "EL2's shared region"));
-    list.push(normal(header.records, "rw-", "EL2's crash records"));
+    if context.manifest().crash_records {
+        list.push(normal(header.records, "rw-", "EL2's crash records"));
+    }
 
     let gic = &context.board().gic[0];
     list.push(Mapping::device(paged(gic.gicd), "the distributor"));

@@ -1,7 +1,9 @@
 //! The plan demands the machine that the board's file describes, and the console's core is the
 //! manifest's.
 
-use plan::{END_POWER_OFF, END_RESET, END_WAIT, Midr, START_PSCI, START_SPIN_TABLE, Write, writes};
+use plan::{
+    END_POWER_OFF, END_RESET, END_WAIT, Midr, START_PSCI, START_SPIN_TABLE, Write, options, writes,
+};
 
 use super::Context;
 use crate::board::Start;
@@ -9,6 +11,27 @@ use crate::finding::{Claim, Findings};
 use crate::image::FILLED;
 use crate::manifest::{Class, MachineEnd};
 use crate::ranges::merged;
+
+/// Checks that the plan names the options of EL2 that the manifest does, and that its rows need no
+/// other.
+fn check_options(context: &Context<'_>, findings: &mut Findings) {
+    let header = &context.image.header;
+    let manifest = context.manifest();
+    let must = [
+        (manifest.crash_records, options::CRASH_RECORDS),
+        (manifest.supervision, options::SUPERVISION),
+    ];
+    let must = must.iter().filter(|(is_there, _)| *is_there).map(|(_, option)| option).sum();
+    let what = "the options of EL2";
+    findings.expect(Claim::Machine, "Header", &["EL2"], what, header.options, must);
+    for (p, _, partition) in context.partitions() {
+        if partition.row.supervisor != 0 && header.options & options::SUPERVISION == 0 {
+            let name = context.name(p);
+            let what = format!("{name} is a supervisor, and EL2 has no calls for it");
+            findings.add(Claim::Machine, "Header", &["EL2", name], what);
+        }
+    }
+}
 
 /// Checks header and machine.
 pub fn check(context: &Context<'_>, findings: &mut Findings) {
@@ -66,6 +89,7 @@ pub fn check(context: &Context<'_>, findings: &mut Findings) {
         };
         findings.expect(Claim::Machine, "Header", &["EL2"], what, found, must);
     }
+    check_options(context, findings);
     let share = context.manifest().console_share;
     let what = "console_share";
     findings.expect(Claim::Machine, "Header", &["EL2"], what, header.console_share, share);

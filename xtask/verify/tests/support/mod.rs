@@ -94,6 +94,11 @@ pub fn duo() -> Good {
     good(&root().join("boards/qemu-virt/systems/duo.toml"))
 }
 
+/// The first system, on an EL2 without options.
+pub fn minimal() -> Good {
+    good(&root().join("boards/qemu-virt/systems/minimal.toml"))
+}
+
 /// The first system on a board with a GICv2.
 pub fn rpi4() -> Good {
     good(&root().join("boards/rpi4/systems/duo.toml"))

@@ -2,10 +2,13 @@
 //! Supervision: a supervisor partition and the console's monitor read the states and counters of
 //! all partitions and order them to stop or start. A partition's own cores carry orders out.
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+pub mod monitor;
+pub mod orders;
+
+use core::sync::atomic::Ordering::{Acquire, Release};
 
 use ::console::Facts;
-use abi::{Reason, call, error, state, supervise};
+use abi::{call, error, supervise};
 use doorbell::Counters;
 
 use super::ipi;
@@ -51,10 +54,10 @@ pub fn call(frame: &mut Frame, cpu: &PerCpu, function: u32) -> i64 {
 }
 
 /// All partitions and cores, as supervisors and the monitor see them.
-pub struct View<'a> {
-    pub plan: &'a PlanView,
-    pub cores: &'static [plan::Core],
-    pub shared: &'a Shared,
+struct View<'a> {
+    plan: &'a PlanView,
+    cores: &'static [plan::Core],
+    shared: &'a Shared,
 }
 
 impl<'a> View<'a> {
@@ -74,44 +77,8 @@ impl<'a> View<'a> {
     }
 }
 
-impl Facts for View<'_> {
-    fn name(&self, partition: usize) -> Option<&'static [u8]> {
-        self.plan.partitions().get(partition).map(|row| &row.name[..])
-    }
-
-    fn state(&self, partition: usize) -> Option<&'static str> {
-        state::NAMES.get(self.shared.state(partition) as usize).copied()
-    }
-
-    fn restarts(&self, partition: usize) -> u32 {
-        self.shared.starts(partition).saturating_sub(1)
-    }
-
-    fn owner(&self, core: usize) -> Option<(usize, usize)> {
-        self.cores.get(core).map(|row| (row.partition as usize, row.vcpu as usize))
-    }
-
-    fn reason(&self, reason: usize) -> Option<&'static str> {
-        Reason::NAMES.get(reason).copied()
-    }
-
-    fn entries(&self, core: usize, reason: usize) -> Option<u64> {
-        self.shared.core(core)?.entries.get(reason).map(|count| count.load(Relaxed))
-    }
-
-    fn peer(&self, core: usize, end: usize) -> Option<usize> {
-        let ends = self.plan.slice::<plan::End>(self.cores.get(core)?.ends);
-        ends.get(end).map(|end| end.peer_partition as usize)
-    }
-
-    fn doorbells(&self, core: usize, end: usize, counter: usize) -> Option<u64> {
-        let Counters { sent, coalesced, deferred, .. } = self.counters(core, end)?;
-        [sent, coalesced, deferred].get(counter).map(|counter| counter.get())
-    }
-}
-
 /// Gives `partition` an order, an item of [`supervise`], and tells the core of its vCPU 0.
-pub fn order(cpu: &PerCpu, partition: usize, order: u64) -> i64 {
+fn order(cpu: &PerCpu, partition: usize, order: u64) -> i64 {
     let (Some(life), Some(leader)) =
         (cpu.shared.global.lives.get(partition), View::new(cpu).core(partition, 0))
     else {
