@@ -262,7 +262,7 @@ impl GicDriver for Gicv3 {
         vcpu.write(part, offset, size, value);
     }
 
-    fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32> {
+    fn guest_state(gic: &vgic::Gic, _: usize, offset: u64) -> Option<u32> {
         gic.distributor_state(offset)
     }
 }
