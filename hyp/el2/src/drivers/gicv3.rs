@@ -195,7 +195,6 @@ impl GicDriver for Gicv3 {
         gic_registers::set_icc_bpr1(0);
         gic_registers::set_icc_ctlr(EOI_MODE);
         GicCpuInterface::enable_group1(true);
-        barrier::isb(barrier::SY);
     }
 
     fn sgi(mpidr: u64, intid: u32) -> u64 {
