@@ -35,6 +35,10 @@ pub fn report(system: &System, image: &Image) -> String {
         bytes(image.bytes.len() as u64)
     );
     section(&mut text, "Cores", &cores(system, design));
+    if !system.board.errata.is_empty() {
+        let rows = system.board.errata.iter().map(|line| row![line]).collect();
+        section(&mut text, "Errata of real cores of these types", &rows);
+    }
     section(&mut text, "Physical memory and devices", &memory::physical(system, design));
     note(
         &mut text,
