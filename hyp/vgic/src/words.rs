@@ -73,7 +73,8 @@ impl Shared {
     }
 }
 
-/// Writes `new` to a byte that cores share, if it is `old`; otherwise returns its value as an error.
+/// Writes `new` to a byte that cores share, if it is `old`; otherwise returns its value as an
+/// error.
 #[inline(always)]
 pub(crate) fn exchange(byte: &AtomicU8, old: u8, new: u8) -> Result<u8, u8> {
     let changed = byte.compare_exchange(old, new, AcqRel, Relaxed);

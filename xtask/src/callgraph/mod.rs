@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask callgraph`: the call graph of the shipped EL2. It does not recur or panic, branches
-//! indirectly only where a list says so, no stack overflows, and no exclusive access runs before the
-//! MMU is on.
+//! indirectly only where a list says so, no stack overflows, and no exclusive access runs before
+//! the MMU is on.
 //!
 //! The check reads only the shipped executable, so it covers compiler, linker and hand-written
 //! assembly. It walks every path of every function with its stack depth (`walk.rs`), makes a graph
