@@ -114,7 +114,7 @@ const ERRATA: &[Erratum] = &[
         4,
         "an access after ADRP may use a wrong address",
         Fate::Handled(
-            "EL2 is linked with `--fix-cortex-a53-843419`; `cargo xtask callgraph` checks the result",
+            "linked with `--fix-cortex-a53-843419`; `cargo xtask callgraph` checks the result",
         ),
     ),
     erratum("Cortex-A53", "845719", 4, "a load may return wrong data in AArch32", AARCH64_ONLY),
