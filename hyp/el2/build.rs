@@ -12,6 +12,7 @@ fn main() {
         "-zmax-page-size=4096",
         "--build-id=none",
         "--icf=all",
+        "--fix-cortex-a53-843419",
     ] {
         println!("cargo::rustc-link-arg-bins={arg}");
     }

@@ -32,9 +32,18 @@ const SPARE: (u32, u32) = (48, 16);
 
 /// `PSCI_VERSION` (DEN 0022).
 const PSCI_VERSION: u64 = 0x8400_0000;
+/// A call of the range for silicon vendors (DEN 0028, 6), of which EL2 has none.
+const UNKNOWN: u64 = 0x8200_0001;
+const GICD_CTLR: u64 = 0x000;
 const GICD_TYPER: u64 = 0x004;
+const GICD_ISENABLER0: u64 = 0x100;
 const GICD_ISENABLER1: u64 = 0x104;
 const GICD_ICENABLER1: u64 = 0x184;
+const GICR_TYPER: u64 = 0x0008;
+/// In a redistributor; with a GICv2 it is the distributor's [`GICD_ISENABLER0`].
+const GICR_ISENABLER0: u64 = 0x1_0100;
+/// The SGIs after [`SGI`], which are enabled once each, one bit each.
+const SPARE_SGIS: u32 = 0xfffc;
 
 const UARTDR: u64 = 0x00;
 const UARTFR: u64 = 0x18;
@@ -146,6 +155,12 @@ fn calls(meter: &mut Meter) {
     warm(meter, "psci-version", || {
         hv::hvc(PSCI_VERSION, [0; 3]);
     });
+    warm(meter, "psci-version-smc", || {
+        hv::smc(PSCI_VERSION, [0; 3]);
+    });
+    warm(meter, "unknown-call", || {
+        hv::hvc(UNKNOWN, [0; 3]);
+    });
 }
 
 fn registers(tree: &Tree, meter: &mut Meter) {
@@ -170,6 +185,38 @@ fn registers(tree: &Tree, meter: &mut Meter) {
     ] {
         meter.span(name, count, |number| write(register, bit(number)));
     }
+    warm(meter, "gicd-ctlr-read", || {
+        read(GICD_CTLR);
+    });
+    private(tree, meter);
+}
+
+/// Measures the registers that a redistributor has. A GICv2 has ISENABLER0 in its distributor, and
+/// no `GICR_TYPER`.
+fn private(tree: &Tree, meter: &mut Meter) {
+    let Some(node) = tree.gic_node() else { fail!("the device tree has no GIC") };
+    let [(gicd, _), (gicr, _)] = node.regs;
+    let enable = if node.version == 3 { gicr + GICR_ISENABLER0 } else { gicd + GICD_ISENABLER0 };
+    if node.version == 3 {
+        warm(meter, "gicr-typer-read", || {
+            // SAFETY: the redistributor of the device tree, which the runtime mapped. Reading it
+            // has no effect.
+            unsafe { mmio::read64(gicr + GICR_TYPER) };
+        });
+    }
+    // SAFETY: as above.
+    let read = || unsafe { mmio::read32(enable) };
+    warm(meter, "isenabler0-read", || {
+        read();
+    });
+    // SAFETY: as above; no such interrupt is sent, and its timer is off.
+    let write = |bit| unsafe { mmio::write32(enable, bit) };
+    let mut spare = SPARE_SGIS;
+    meter.span("isenabler0-write", spare.count_ones(), |_| {
+        write(spare & spare.wrapping_neg());
+        spare &= spare - 1;
+    });
+    meter.span("isenabler0-write-timer", 1, |_| write(1 << CNTP));
 }
 
 /// Takes the next interrupt, which must be `intid`. `quieten` ends its cause before the interrupt

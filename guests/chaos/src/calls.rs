@@ -1,32 +1,15 @@
 //! Attacks by call: foreign handles, foreign cores, every function number.
 
 use alloc::string::String;
-use core::arch::asm;
 
 use abi::{call, error, query, smccc, watchdog};
+use rt::hv::smc;
 use rt::{Tree, hv, interrupt, psci, timer};
 
 use crate::format;
 use crate::probe::{EC_UNDEFINED, Outcome, execute};
 
 type Conduit = fn(u64, [u64; 3]) -> [u64; 4];
-
-/// Makes a call by SMC, as [`hv::hvc`] does by HVC.
-fn smc(function: u64, arguments: [u64; 3]) -> [u64; 4] {
-    let [mut x0, mut x1, mut x2, mut x3] = [function, arguments[0], arguments[1], arguments[2]];
-    // SAFETY: DEN 0028: a call changes x0 to x3 at most, and EL2 writes no memory of the guest.
-    unsafe {
-        asm!(
-            "smc #0",
-            inout("x0") x0,
-            inout("x1") x1,
-            inout("x2") x2,
-            inout("x3") x3,
-            options(nostack),
-        );
-    }
-    [x0, x1, x2, x3]
-}
 
 pub fn ring_foreign(_: &Tree) -> String {
     let own = hv::query(query::ENDS).unwrap_or_default();

@@ -37,7 +37,7 @@ pub fn measure(tree: &Tree, row: &Row, ends: &mut Ends, output: &mut Output) {
                 hv::hvc(PSCI_VERSION, [0; 3]);
             })
         }),
-        Kind::PsciSmc => repeat(row, &mut values, || span(psci_version_by_smc)),
+        Kind::PsciSmc => repeat(row, &mut values, || span(|| drop(hv::smc(PSCI_VERSION, [0; 3])))),
         Kind::TyperRead | Kind::EnableRead | Kind::EnableWrite => {
             distributor(tree, row, &mut values)
         }
@@ -91,20 +91,6 @@ pub fn span(operation: impl FnOnce()) -> u64 {
     let start = timer::now();
     operation();
     timer::now() - start
-}
-
-fn psci_version_by_smc() {
-    // SAFETY: DEN 0028: a call changes x0 to x3 at most.
-    unsafe {
-        asm!(
-            "smc #0",
-            inout("x0") PSCI_VERSION => _,
-            out("x1") _,
-            out("x2") _,
-            out("x3") _,
-            options(nostack),
-        );
-    }
 }
 
 fn distributor(tree: &Tree, row: &Row, values: &mut Histogram) {

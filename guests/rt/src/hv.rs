@@ -7,22 +7,38 @@ use abi::{Reason, call, query};
 /// The answer to a call: a value, or one of `abi::error`.
 pub type Answer = Result<u64, i64>;
 
-/// Makes any call of the SMC Calling Convention by HVC; returns X0 to X3 after it.
-pub fn hvc(function: u64, arguments: [u64; 3]) -> [u64; 4] {
-    let [mut x0, mut x1, mut x2, mut x3] = [function, arguments[0], arguments[1], arguments[2]];
-    // SAFETY: DEN 0028: a call changes x0 to x3 at most, and EL2 writes no memory of the guest.
-    // It is a compiler barrier (no `nomem`): a doorbell must not overtake the message it announces.
-    unsafe {
-        asm!(
-            "hvc #0",
-            inout("x0") x0,
-            inout("x1") x1,
-            inout("x2") x2,
-            inout("x3") x3,
-            options(nostack),
-        );
-    }
-    [x0, x1, x2, x3]
+macro_rules! conduit {
+    ($(#[$doc:meta])* $name:ident, $instruction:literal) => {
+        $(#[$doc])*
+        pub fn $name(function: u64, arguments: [u64; 3]) -> [u64; 4] {
+            let [mut x0, mut x1, mut x2, mut x3] =
+                [function, arguments[0], arguments[1], arguments[2]];
+            // SAFETY: DEN 0028: a call changes x0 to x3 at most, and EL2 writes no memory of the
+            // guest. It is a compiler barrier (no `nomem`): a doorbell must not overtake the
+            // message it announces.
+            unsafe {
+                asm!(
+                    $instruction,
+                    inout("x0") x0,
+                    inout("x1") x1,
+                    inout("x2") x2,
+                    inout("x3") x3,
+                    options(nostack),
+                );
+            }
+            [x0, x1, x2, x3]
+        }
+    };
+}
+
+conduit! {
+    /// Makes any call of the SMC Calling Convention by HVC; returns X0 to X3 after it.
+    hvc, "hvc #0"
+}
+
+conduit! {
+    /// Does by SMC what [`hvc`] does by HVC.
+    smc, "smc #0"
 }
 
 fn answer(function: u32, a: u64, b: u64) -> Answer {

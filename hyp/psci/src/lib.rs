@@ -268,7 +268,8 @@ const SMCCC_VERSION: u32 = 0x8000_0000;
 
 /// Returns the SMC32 identifier of the function that `fid` names in either form, if the partition
 /// has it.
-fn function(fid: u32) -> Option<u32> {
+#[inline(always)]
+pub fn function(fid: u32) -> Option<u32> {
     let smc32 = fid & !fid::SMC64;
     let number = smc32.wrapping_sub(fid::VERSION);
     // Each bit is a function's number, as `fid` lists them.

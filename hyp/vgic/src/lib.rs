@@ -173,4 +173,6 @@ use {core::sync::atomic, zerocopy::FromZeros as Zeroed};
 
 pub use hardware::{Bank, Entry, Hardware, ListRegisters, Physical, Siblings, control, interface};
 pub use state::Gic;
+pub use v2::GICD_ISENABLER0;
+pub use v3::GICR_ISENABLER0;
 pub use vcpu::{Delivery, Vcpu};

@@ -21,6 +21,8 @@ pub(crate) mod offset {
     pub const GICD_IIDR: u64 = 0x0008;
     pub const GICD_IGROUPR: u64 = 0x0080;
     pub const GICD_ISENABLER: u64 = 0x0100;
+    /// GICv2: as a whole file it is found by its place among the files of one bit.
+    pub const GICD_ICENABLER: u64 = 0x0180;
     pub const GICD_ISPENDR: u64 = 0x0200;
     pub const GICD_IPRIORITYR: u64 = 0x0400;
     /// GICv2.
@@ -114,7 +116,8 @@ impl Gic {
 impl<H: Hardware> Vcpu<'_, H> {
     /// Writes `value` to the word at `offset` of the distributor for the guest, if that is
     /// ISENABLER of SPIs; otherwise returns `None` and does nothing. Returns the interrupts for
-    /// which [`Self::settle_spis`] has something to do.
+    /// which [`Self::settle`] has something to do.
+    #[inline(always)]
     pub fn enable_spis(&mut self, offset: u64, value: u32) -> Option<u32> {
         let index = (offset & offset::IN_BIT_FILE) as usize / 4;
         if offset & !offset::IN_BIT_FILE != offset::GICD_ISENABLER
@@ -122,22 +125,37 @@ impl<H: Hardware> Vcpu<'_, H> {
         {
             return None;
         }
+        Some(self.enable(index, value))
+    }
+
+    /// Writes `value` to ISENABLER of this vCPU's word `index`, as
+    /// [`Self::enable_spis`].
+    #[inline(always)]
+    pub fn enable(&mut self, index: usize, value: u32) -> u32 {
         let word = self.word(index);
         let mask = value & word.owned.get();
         let changed = mask & !word.enable.fast_set(mask);
         if changed == 0 {
-            return Some(0);
+            return 0;
         }
-        let on = self.gic.on(word) & changed & word.physical.get();
+        // A software interrupt that waited to be enabled is for its core: a private one is latched
+        // here.
+        let held = if index == 0 { &self.latches(0).pending } else { &word.unheld };
+        let waits = (held.get() | word.line_level.get() | word.set_pending.get()) & changed;
+        let physical = word.physical.get() & changed;
+        if physical == 0 {
+            return waits;
+        }
+        // Hardware signals a physical one by itself, unless its group, route or enable changed
+        // meanwhile.
+        let on = self.gic.on(word) & physical;
         self.hardware.write_bank(Bank::SetEnable, index, on);
-        // A software interrupt that waited to be enabled is for its core. Hardware signals a
-        // physical one by itself, unless its group, route or enable changed meanwhile.
-        let waits = word.unheld.get() | word.line_level.get() | word.set_pending.get();
-        Some((waits & changed) | (on & !self.gic.on(word)))
+        waits | (on & !self.gic.on(word))
     }
 
-    /// Does what [`Self::enable_spis`] left to do for the interrupts `waits`.
-    pub fn settle_spis(&mut self, offset: u64, waits: u32) {
+    /// Does what [`Self::enable`] left to do for the interrupts `waits` of the word at `offset` of
+    /// a frame.
+    pub fn settle(&mut self, offset: u64, waits: u32) {
         let index = (offset & offset::IN_BIT_FILE) as usize / 4;
         self.apply_enable(index, waits);
         self.request_resync(self.own, index, waits, false);

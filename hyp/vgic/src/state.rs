@@ -11,10 +11,8 @@ use plan::{
 };
 
 use crate::Zeroed;
-use crate::atomic::{
-    AtomicU8, AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Ordering::SeqCst, fence,
-};
-use crate::words::Shared;
+use crate::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use crate::words::{self, Shared};
 
 /// Words of 32 INTIDs that a vCPU sees. Word 0 is private to it (SGIs, PPIs), the others are SPIs.
 pub(crate) const WORDS: usize = if cfg!(loom) { 2 } else { INTIDS / 32 };
@@ -312,9 +310,7 @@ impl Gic {
 
     #[inline(never)]
     fn change_holder(&self, intid: u32, old: u8, new: u8) -> Result<u8, u8> {
-        let changed = self.holders[spi(intid)].compare_exchange(old, new, AcqRel, Relaxed);
-        fence(SeqCst);
-        changed
+        words::exchange(&self.holders[spi(intid)], old, new)
     }
 }
 

@@ -19,6 +19,8 @@ use crate::words::Bits;
 
 /// ICPIDR2: architecture version 2 (4.3.18).
 const PIDR2: u32 = 0x20;
+/// Offset of a vCPU's own enable bits.
+pub const GICD_ISENABLER0: u64 = offset::GICD_ISENABLER;
 /// Offsets of the registers that only a GICv2 has.
 const GICD_SGIR: u64 = 0xf00;
 const GICD_CPENDSGIR: u64 = 0xf10;
@@ -27,17 +29,24 @@ const GICD_SPENDSGIR_END: u64 = 0xf30;
 const GICD_ICPIDR2: u64 = 0xfe8;
 
 impl Gic {
-    /// Returns what reading the word at `offset` shows, for the registers whose value is in the
-    /// shared state only: GICD_TYPER, and enable bits of SPIs.
+    /// Returns what reading the word at `offset` shows to vCPU `vcpu`, for the registers whose
+    /// value is in the shared state only: GICD_TYPER, GICD_CTLR, and enable bits.
     #[inline(always)]
-    pub fn distributor_state_v2(&self, offset: u64) -> Option<u32> {
+    pub fn distributor_state_v2(&self, vcpu: usize, offset: u64) -> Option<u32> {
+        if let Some(enabled) = self.enabled_spis(offset) {
+            return Some(enabled);
+        }
         match offset {
             // ITLinesNumber and CPUNumber; SecurityExtn = 0 (4.3.2).
             offset::GICD_TYPER => Some(
                 (self.visible().wrapping_sub(1) as u32 & 0x1f)
                     | (self.vcpus().wrapping_sub(1) as u32 & 7) << 5,
             ),
-            _ => self.enabled_spis(offset),
+            offset::GICD_CTLR => Some(self.enable_groups.get()),
+            offset::GICD_ISENABLER | offset::GICD_ICENABLER => {
+                Some(self.word(vcpu, 0).enable.get())
+            }
+            _ => None,
         }
     }
 }
@@ -81,7 +90,6 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     fn word_read_v2(&mut self, offset: u64) -> u32 {
         match offset {
-            offset::GICD_CTLR => self.gic.enable_groups.get(),
             offset::GICD_IIDR => IIDR,
             GICD_ICPIDR2 => PIDR2,
             GICD_CPENDSGIR..GICD_SPENDSGIR_END => (0..4).fold(0, |value, byte| {
@@ -93,7 +101,7 @@ impl<H: Hardware> Vcpu<'_, H> {
                         value | self.target_v2(place.first + byte) << (8 * byte)
                     }),
                 Some(place) => self.file_read(&place),
-                None => self.gic.distributor_state_v2(offset).unwrap_or(0),
+                None => self.gic.distributor_state_v2(self.own, offset).unwrap_or(0),
             },
         }
     }

@@ -33,6 +33,9 @@ const GICR_IIDR: u64 = 0x0004;
 const GICR_TYPER: u64 = 0x0008;
 const GICR_TYPER_UPPER: u64 = 0x000c;
 const GICR_WAKER: u64 = 0x0014;
+/// Offsets of a redistributor's enable bits.
+pub const GICR_ISENABLER0: u64 = SGI_FRAME + offset::GICD_ISENABLER;
+const GICR_ICENABLER0: u64 = GICR_ISENABLER0 + 0x80;
 /// GICD_PIDR2, GICR_PIDR2.
 const PIDR2_OFFSET: u64 = 0xffe8;
 /// Offset of a redistributor's SGI frame, which follows its RD frame.
@@ -40,16 +43,35 @@ const SGI_FRAME: u64 = 0x1_0000;
 
 impl Gic {
     /// Returns what reading the word at `offset` of the distributor shows, for the registers whose
-    /// value is in the shared state only: GICD_TYPER, and enable bits except those of word 0, which
-    /// are the redistributors'.
+    /// value is in the shared state only: GICD_TYPER, GICD_CTLR, and enable bits except those of
+    /// word 0, which are the redistributors'.
     #[inline(always)]
     pub fn distributor_state(&self, offset: u64) -> Option<u32> {
         match offset {
             offset::GICD_TYPER => {
                 Some(TYPER_FIXED | (self.visible().wrapping_sub(1) as u32 & 0x1f))
             }
+            offset::GICD_CTLR => Some(self.enable_groups.get() | CTLR_FIXED),
             _ => self.enabled_spis(offset),
         }
+    }
+
+    /// Returns what reading `size` bytes at `offset` of vCPU `vcpu`'s redistributor shows, for the
+    /// registers that guests read most: GICR_TYPER as a whole, and the enable bits.
+    #[inline(always)]
+    pub fn redistributor_state(&self, vcpu: usize, offset: u64, size: u64) -> Option<u64> {
+        match offset {
+            GICR_TYPER if size == 8 => Some(u64::from(self.typer(vcpu)) | (vcpu as u64) << 32),
+            GICR_ISENABLER0 | GICR_ICENABLER0 if size == 4 => {
+                Some(self.word(vcpu, 0).enable.get().into())
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the lower half of GICR_TYPER: Processor_Number and Last.
+    fn typer(&self, vcpu: usize) -> u32 {
+        (vcpu as u32) << 8 | u32::from(vcpu + 1 == self.vcpus()) << 4
     }
 }
 
@@ -98,12 +120,14 @@ impl<H: Hardware> Vcpu<'_, H> {
         let vcpus = self.gic.vcpus();
         match (frame, offset) {
             (Some(vcpu), _) if vcpu >= vcpus => 0,
-            (None, offset::GICD_CTLR) => self.gic.enable_groups.get() | CTLR_FIXED,
-            (None, offset::GICD_TYPER | offset::GICD_ISENABLER..offset::GICD_ISPENDR) => {
-                self.gic.distributor_state(offset).unwrap_or(0)
-            }
+            (
+                None,
+                offset::GICD_CTLR
+                | offset::GICD_TYPER
+                | offset::GICD_ISENABLER..offset::GICD_ISPENDR,
+            ) => self.gic.distributor_state(offset).unwrap_or(0),
             (None, offset::GICD_IIDR) | (Some(_), GICR_IIDR) => IIDR,
-            (Some(vcpu), GICR_TYPER) => (vcpu as u32) << 8 | u32::from(vcpu + 1 == vcpus) << 4,
+            (Some(vcpu), GICR_TYPER) => self.gic.typer(vcpu),
             (Some(vcpu), GICR_TYPER_UPPER) => vcpu as u32,
             (Some(vcpu), GICR_WAKER) if self.gic.word(vcpu, 0).awake.get() == 0 => WAKER_ASLEEP,
             (_, PIDR2_OFFSET) => PIDR2,

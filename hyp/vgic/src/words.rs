@@ -3,10 +3,13 @@
 //!
 //! Every change is an atomic read-modify-write followed by a full barrier; every read is plain. Of
 //! two cores that each change one word and then read the other's, at least one sees the other's
-//! change. The core that sees a change acts on it.
+//! change. The core that sees a change acts on it. `tests/races.rs` fails without any of these
+//! barriers.
 
 use crate::Zeroed;
-use crate::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Ordering::SeqCst, fence};
+use crate::atomic::{
+    AtomicU8, AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Ordering::SeqCst, fence,
+};
 
 /// A word that cores share.
 #[derive(Zeroed)]
@@ -68,6 +71,15 @@ impl Shared {
         fence(SeqCst);
         old
     }
+}
+
+/// Writes `new` to a byte that cores share, if it is `old`; otherwise returns its value as an
+/// error.
+#[inline(always)]
+pub(crate) fn exchange(byte: &AtomicU8, old: u8, new: u8) -> Result<u8, u8> {
+    let changed = byte.compare_exchange(old, new, AcqRel, Relaxed);
+    fence(SeqCst);
+    changed
 }
 
 /// Iterates over the numbers of the bits that are set in a word, lowest first.

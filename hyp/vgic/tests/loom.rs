@@ -342,7 +342,7 @@ fn an_enable_while_a_disabled_spi_is_let_go_is_not_lost() {
         let enable = |core: &mut Core| {
             let waits = core.vcpu().enable_spis(0x104, 1 << (SOFTWARE % 32)).unwrap();
             if waits != 0 {
-                core.vcpu().settle_spis(0x104, waits);
+                core.vcpu().settle(0x104, waits);
             }
         };
         at_once(&mut machine, &[(0, |core| core.vcpu().inject(SOFTWARE)), (1, enable)]);

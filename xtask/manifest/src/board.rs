@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+use super::errata;
 use super::values::{parse_duration, parse_size};
 use crate::system::{
     Board, BoardCore, Card, CardFile, Device, Gic, Interrupt, LOAD_ADDRESS, Qemu, Range, merged,
@@ -27,6 +28,8 @@ struct File {
     #[serde(default)]
     light: Light,
     pa_bits: u32,
+    #[serde(default)]
+    silicon: bool,
     core: Vec<Core>,
     core_type: Vec<CoreType>,
     gic: Vec<Controller>,
@@ -333,6 +336,19 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
                 .into(),
         ));
     }
+    let firmware = matches!(file.start, Start::Psci);
+    let mut errata = Vec::new();
+    for kind in &file.core_type {
+        for erratum in errata::unhandled(kind.mask, kind.value, firmware) {
+            if file.silicon {
+                return Err(error(format!(
+                    "core-type `{}`: {erratum}: narrow `mask` and `value` to revisions without it",
+                    kind.name
+                )));
+            }
+            errata.push(erratum);
+        }
+    }
     // In the order of `plan::writes`.
     let rows = [
         file.power_off,
@@ -366,6 +382,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
             .map(|Core { mpidr, cluster, release }| BoardCore { mpidr, cluster, release })
             .collect(),
         midrs: file.core_type.into_iter().map(|kind| (kind.name, kind.mask, kind.value)).collect(),
+        errata,
         pa_bits: file.pa_bits,
         start: match file.start {
             Start::Psci => plan::START_PSCI,

@@ -10,6 +10,7 @@ mod board;
 pub mod catalogue;
 mod checks;
 mod decode;
+mod errata;
 pub mod guest_machine;
 mod image;
 mod names;

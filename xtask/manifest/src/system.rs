@@ -69,6 +69,8 @@ pub struct Board {
     pub cores: Vec<BoardCore>,
     /// Core types that are admitted, as (mask, value) of `MIDR_EL1`, with a name for messages.
     pub midrs: Vec<(String, u32, u32)>,
+    /// Errata of these that nothing is done about, in words: none on a board of silicon.
+    pub errata: Vec<String>,
     /// Physical address width that every such board has, bits.
     pub pa_bits: u32,
     /// `plan::START_*`.

@@ -10,6 +10,7 @@ use super::decode::{Instruction, LINK, decode};
 use super::graph::{self, Functions, Need, Needs};
 use super::lists::{Branch, Does, Indirect, Open};
 use super::report::{Report, Stack};
+use super::silicon;
 use super::walk::{Base, Edge, Function, Program};
 
 /// Bytes of a core's own stack: its private region without the per-core state above and the
@@ -57,6 +58,10 @@ pub struct Entries {
     pub starts: Vec<u32>,
     /// Exceptions, by their slots.
     pub vectors: Vec<u32>,
+    /// How many of `starts` have the MMU off: the first ones.
+    pub unmapped: usize,
+    /// The first function with the MMU on, for programs that start with it off.
+    pub mapped: Option<u32>,
 }
 
 impl Entries {
@@ -96,8 +101,17 @@ pub fn look(code: &Code, lists: &Lists, entries: &Entries, line: Lines) -> Resul
     }
     panics(&functions, entries, lists.panics, &name, line)?;
     graph::balanced(&functions, entries.all(), name)?;
+    silicon::sequences(code, &name)?;
+    let unmapped = match entries.mapped {
+        Some(mapped) => {
+            let starts = &entries.starts[..entries.unmapped];
+            silicon::before_mmu(code, &functions, starts, mapped, &name)?
+        }
+        None => 0,
+    };
     Ok(Report {
         functions: functions.len(),
+        unmapped,
         calls: functions.values().map(|f| f.edges.len()).sum(),
         indirect: program.indirect.len(),
         listed: lists.words(),

@@ -50,7 +50,8 @@ impl Code {
         let mut symbols = BTreeMap::new();
         let mut marks = BTreeMap::new();
         for symbol in file.symbols() {
-            if symbol.section_index() != Some(text.index()) {
+            if symbol.section_index() != Some(text.index()) || symbol.kind() == SymbolKind::Section
+            {
                 continue;
             }
             let (at, name) = (symbol.address() as u32, symbol.name()?);

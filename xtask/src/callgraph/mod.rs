@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask callgraph`: the call graph of the shipped EL2. It does not recur or panic, branches
-//! indirectly only where a list says so, and no stack overflows.
+//! indirectly only where a list says so, no stack overflows, and no exclusive access runs before
+//! the MMU is on.
 //!
 //! The check reads only the shipped executable, so it covers compiler, linker and hand-written
 //! assembly. It walks every path of every function with its stack depth (`walk.rs`), makes a graph
@@ -13,6 +14,7 @@ mod decode;
 mod graph;
 mod lists;
 mod report;
+mod silicon;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -34,6 +36,10 @@ const SLOT: u32 = 128;
 /// Entries of firmware, and the one where an exception return goes instead of the guest, except the
 /// vectors.
 const STARTS: &[&str] = &["_image_start", "secondary_start", "guest_left"];
+/// How many of [`STARTS`] have the MMU off.
+const UNMAPPED: usize = 2;
+/// The first function with the MMU on.
+const MAPPED: &str = "run_core";
 
 /// `cargo xtask callgraph`: prints the figures of each build; returns whether the stacks are large
 /// enough.
@@ -88,6 +94,8 @@ fn read(path: &Path, gic: u32) -> Result<Report> {
     let vectors = code.find("vectors")?;
     let entries = Entries {
         starts: starts.collect::<Result<_>>()?,
+        unmapped: UNMAPPED,
+        mapped: Some(code.find(MAPPED)?),
         vectors: (0..SLOTS).map(|slot| vectors + SLOT * slot).collect(),
     };
     look(&code, &lists, &entries, &|at| lines.line(at))

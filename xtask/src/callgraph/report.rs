@@ -22,6 +22,8 @@ pub struct Stack {
 pub struct Report {
     /// Functions that were walked.
     pub functions: usize,
+    /// Those of them that may run before the MMU is on.
+    pub unmapped: usize,
     /// Calls between them.
     pub calls: usize,
     /// Indirect branches, each listed.
@@ -41,11 +43,13 @@ impl Report {
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Self { functions, calls, indirect, .. } = self;
+        let Self { functions, unmapped, calls, indirect, .. } = self;
         writeln!(
             f,
-            "  {functions} functions, {calls} calls, {indirect} indirect branches; listed:"
+            "  {functions} functions, {calls} calls; {unmapped} functions may run before the MMU \
+             is on, none with an exclusive access"
         )?;
+        writeln!(f, "  {indirect} indirect branches; listed:")?;
         for entry in &self.listed {
             writeln!(f, "    {entry}")?;
         }

@@ -6,6 +6,7 @@ use super::code::{Code, Symbol};
 use super::decode::{Instruction, decode};
 use super::lists::{Branch, Does, Indirect, Open};
 use super::report::Report;
+use super::silicon::is_exclusive;
 
 const RET: u32 = 0xd65f_03c0;
 const NOP: u32 = 0xd503_201f;
@@ -47,7 +48,7 @@ const NOTHING: Lists = Lists { indirect: Vec::new(), open: &[], panics: &[] };
 
 /// Returns the checks' result for a program that is entered at its start.
 fn checked(code: &Code, lists: &Lists) -> Result<Report, String> {
-    let entries = Entries { starts: vec![0], vectors: Vec::new() };
+    let entries = Entries { starts: vec![0], vectors: Vec::new(), unmapped: 1, mapped: None };
     let line = |at: u32| Some(format!("a.rs:{}", at / 4));
     look(code, lists, &entries, &line).map_err(|error| format!("{error:#}"))
 }
@@ -200,7 +201,7 @@ fn a_fault_of_el2_adds_to_either_stack() {
     let boot = [0x9000_0001, 0x9100_003f, down(64), WFI_LOOP];
     let mut code = program(&[("start", &boot), ("fault", &[down(48), WFI_LOOP])]);
     code.boot_stack = (0, 112);
-    let entries = Entries { starts: vec![0], vectors: vec![16] };
+    let entries = Entries { starts: vec![0], vectors: vec![16], unmapped: 1, mapped: None };
     let looked = |code: &Code| look(code, &NOTHING, &entries, &|_| None);
     let report = looked(&code).expect("it passes");
     let bytes: Vec<_> = report.stacks.iter().map(|stack| stack.bytes).collect();
@@ -266,4 +267,51 @@ fn panics_are_refused() {
     checked(&code, &panics(&listed)).expect("it is listed");
     let error = refused(&code, &panics(&stale));
     assert!(error.contains("does not panic any more: remove"), "{error}");
+}
+
+/// `LDXR w0, [x1]`.
+const LDXR: u32 = 0x885f_7c20;
+/// `LDR x4, [x5]`.
+const LDR: u32 = 0xf940_00a4;
+
+#[test]
+fn exclusive_accesses_are_decoded() {
+    // LDXR, STLXR, LDAXP, CASP, CASAL, LDADDAL, SWP.
+    let exclusive = [LDXR, 0x8800_fc20, 0xc87f_8c20, 0x4820_7c22, 0xc8e0_fc22, 0xf8e0_0022];
+    assert!(exclusive.into_iter().chain([0xb820_8022]).all(is_exclusive));
+    // LDAR, STLR, LDAPR, LDR, STP, LDRB with a register offset.
+    let others = [0x88df_fc20, 0x889f_fc20, 0xb8bf_c020, LDR, 0xa900_0440, 0x3862_6820];
+    assert!(!others.into_iter().any(is_exclusive));
+}
+
+#[test]
+fn an_exclusive_access_before_the_mmu_is_on_is_refused() {
+    // `start` calls `a`, and then enters `run` with the MMU on.
+    let code = |a: u32, run: u32| {
+        program(&[("start", &[bl(2), b(3)]), ("a", &[a, RET]), ("run", &[run, WFI_LOOP])])
+    };
+    let entries = Entries { starts: vec![0], vectors: Vec::new(), unmapped: 1, mapped: Some(16) };
+    let line = |_: u32| None;
+    let checked = |code: &Code| look(code, &NOTHING, &entries, &line);
+    assert_eq!(checked(&code(NOP, LDXR)).expect("it is after the switch").unmapped, 2);
+    let refused = checked(&code(LDXR, NOP)).err().expect("it is before the switch");
+    assert_eq!(
+        refused.to_string(),
+        "a has an exclusive access at 0x8, and may run before the MMU is on"
+    );
+}
+
+#[test]
+fn the_sequence_of_erratum_843419_is_refused() {
+    let page = |at: usize| {
+        let mut words = vec![NOP; 1024];
+        words[at] = 0x9000_0000;
+        words.push(WFI_LOOP);
+        program(&[("start", &words)])
+    };
+    checked(&page(1021), &NOTHING).expect("it is not in the last two words");
+    for at in [1022, 1023] {
+        let found = refused(&page(at), &NOTHING);
+        assert!(found.contains("843419"), "{found}");
+    }
 }

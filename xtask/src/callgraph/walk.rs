@@ -50,6 +50,8 @@ pub struct Edge {
 /// All paths of one function.
 #[derive(Clone, Debug, Default)]
 pub struct Function {
+    /// Its instructions.
+    pub instructions: BTreeSet<u32>,
     /// Edges to other functions.
     pub edges: BTreeSet<Edge>,
     /// The stack pointer when it returns to its caller.
@@ -120,6 +122,7 @@ impl Program<'_> {
             if !seen.insert((at, depth)) {
                 continue;
             }
+            function.instructions.insert(at);
             let count = depths.entry(at).or_default();
             *count += 1;
             ensure!(

@@ -27,18 +27,19 @@ struct Part {
 
 /// The parts: EL2 without options, and what each option adds to that.
 ///
-/// Both budgets of the smallest EL2 stay well below what Bao needs, 70,654 bytes and 10,090 lines. It has everything that a system cannot do without: boot with its machine check, both
-/// GICs with their fast paths, doorbells, the console, restart and watchdog. An option may add what
-/// it adds today and a little more.
+/// Both budgets of the smallest EL2 stay well below what Bao needs, 70,654 bytes and 10,090 lines.
+/// It has everything that a system cannot do without: boot with its machine check, both GICs with
+/// their fast paths, doorbells, the console, restart and watchdog. An option may add what it adds
+/// today and a little more.
 const PARTS: [Part; 3] = [
     Part { name: "minimal", bytes: BYTES, lines: LINES },
     Part { name: options::NAMES[0], bytes: 3_700, lines: 440 },
     Part { name: options::NAMES[1], bytes: 5_900, lines: 500 },
 ];
 /// Most bytes of code and constants of the smallest EL2.
-pub const BYTES: u64 = 64_200;
+pub const BYTES: u64 = 64_600;
 /// Most source lines of the smallest EL2.
-pub const LINES: u64 = 9_300;
+pub const LINES: u64 = 9_380;
 /// Most bytes and lines of EL2 with every option: what its parts may have.
 pub const ALL: [u64; 2] = [
     PARTS[0].bytes + PARTS[1].bytes + PARTS[2].bytes,

@@ -27,6 +27,9 @@ pub struct Board {
     /// A light that shows that EL2 boots.
     #[serde(default)]
     pub light: Light,
+    /// Whether the cores are real ones: the reader of manifests then refuses unhandled errata.
+    #[serde(default, rename = "silicon")]
+    _silicon: bool,
     /// Physical address width, bits.
     pub pa_bits: u32,
     /// RAM that every such board has.

@@ -47,12 +47,12 @@ pub unsafe fn clear_range(base: u64, size: u64) {
     zeros(address, end);
 }
 
-/// Makes earlier writes to memory instructions for this core and others.
+/// Makes earlier writes to memory instructions for this core and others. Each core executes a
+/// context synchronization event before it executes them, if only the return to its guest.
 pub fn invalidate_instructions() {
     // SAFETY: drops only instruction cache contents; memory still holds them.
     unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
     barrier::dsb(barrier::ISH);
-    barrier::isb(barrier::SY);
 }
 
 /// Switches this core's EL2 translation to `ttbr`.
@@ -65,23 +65,22 @@ pub unsafe fn switch_el2_tables(ttbr: u64) {
     // verifier checks them), so execution continues across the switch. They differ only in mappings
     // that the caller no longer uses, which the TLBI drops.
     unsafe {
-        asm!("dsb ish", "msr TTBR0_EL2, {}", "isb", "tlbi alle2", "dsb nsh", "isb",
+        asm!("msr TTBR0_EL2, {}", "isb", "tlbi alle2", "dsb nsh", "isb",
             in(reg) ttbr, options(nostack, preserves_flags));
     }
 }
 
-/// Drops this core's stage-1 and stage-2 TLB entries of the VMID in `VTTBR_EL2`.
+/// Drops this core's stage-1 and stage-2 TLB entries of the VMID in `VTTBR_EL2`, which has been
+/// synchronized before. The return to the guest synchronizes the end.
 pub fn invalidate_guest_tlb() {
-    barrier::isb(barrier::SY);
     // SAFETY: drops only TLB entries; the tables still hold them.
     unsafe { asm!("tlbi vmalls12e1", options(nostack, preserves_flags)) };
     barrier::dsb(barrier::NSH);
-    barrier::isb(barrier::SY);
 }
 
 /// Waits until an interrupt is pending for this core. Physical interrupts stay masked and are taken
 /// by polling.
 pub fn wait_for_interrupt() {
-    // SAFETY: waiting and a barrier; wakes on a masked interrupt too.
-    unsafe { asm!("dsb sy", "wfi", "isb", options(nostack, preserves_flags)) };
+    // SAFETY: waiting; wakes on a masked interrupt too.
+    unsafe { asm!("wfi", options(nostack, preserves_flags)) };
 }

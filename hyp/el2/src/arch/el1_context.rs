@@ -28,12 +28,11 @@ pub fn init(row: &plan::Core) {
     VMPIDR_EL2.set(row.vmpidr);
     // Erratum 1319367 (Cortex-A72, A57): a walk of EL1's regime with stage 2 half set up may stay
     // in the TLB. Stage 2 is complete, and EL1's MMU off, before HCR_EL2.VM lets any walk happen;
-    // earlier TLB entries are dropped.
+    // `set_entry` drops earlier TLB entries.
     SCTLR_EL1.set(SCTLR_EL1_START);
     barrier::isb(barrier::SY);
     HCR_EL2.set(row.hcr);
     barrier::isb(barrier::SY);
-    cache::invalidate_guest_tlb();
     timer::arm(timer::NEVER);
 }
 

@@ -140,11 +140,9 @@ image_moved:
     adrp    x1, _image_end
     add     x1, x1, :lo12:_image_end
     sub     x1, x1, x21
-// the words just relocated may have been prefetched with their old values
+// the words just relocated may have been prefetched with their old values; they are data, and the
+// clean ends with a DSB
     bl      clean_invalidate
-    ic      iallu
-    dsb     sy
-    isb
     adrp    x1, boot_stack_top
     add     sp, x1, :lo12:boot_stack_top
     bl      {moved}
@@ -196,7 +194,6 @@ clean_invalidate_unmapped:
     bic     x8, x7, #(1 << 2)           // C
     dsb     sy
     msr     SCTLR_EL2, x8
-    isb
     msr     TTBR0_EL2, x4
     isb
 // walks may continue from cached table entries, also of the other root
@@ -260,7 +257,7 @@ start_core_row:
     adrp    x1, vectors
     add     x1, x1, :lo12:vectors
     msr     VBAR_EL2, x1
-    isb
+// the MMU is off: neither depends on the registers above
     tlbi    alle2
     ic      iallu
     dsb     nsh

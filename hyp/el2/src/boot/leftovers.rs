@@ -41,7 +41,6 @@ pub fn clear() {
             ".endr",
             "msr OSDLR_EL1, xzr",
             "msr OSLAR_EL1, xzr",
-            "isb",
             ".arch_extension fp",
             ".arch_extension simd",
             "msr FPCR, xzr",

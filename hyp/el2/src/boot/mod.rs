@@ -232,7 +232,7 @@ pub extern "C" fn check_core(core: &Core) {
         // SAFETY: a prefetcher's switch.
         unsafe {
             core::arch::asm!("mrs {0}, S3_1_C15_C2_0", "orr {0}, {0}, #1 << 32",
-                "msr S3_1_C15_C2_0, {0}", "isb", out(reg) _,
+                "msr S3_1_C15_C2_0, {0}", out(reg) _,
                 options(nomem, nostack, preserves_flags));
         }
     }

@@ -119,9 +119,9 @@ pub trait GicDriver {
         value: u64,
     );
 
-    /// Returns what a read of the word at `offset` of the emulated distributor shows, if that
-    /// depends only on the state.
-    fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32>;
+    /// Returns what a read of the word at `offset` of the emulated distributor shows to `vcpu`, if
+    /// that depends only on the state.
+    fn guest_state(gic: &vgic::Gic, vcpu: usize, offset: u64) -> Option<u32>;
 
     /// Carries out the most frequent write of a word to the emulated distributor, an SGI to another
     /// vCPU. Returns false, with nothing done, for all others.

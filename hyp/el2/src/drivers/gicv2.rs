@@ -292,8 +292,8 @@ impl GicDriver for Gicv2 {
         }
     }
 
-    fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32> {
-        gic.distributor_state_v2(offset)
+    fn guest_state(gic: &vgic::Gic, vcpu: usize, offset: u64) -> Option<u32> {
+        gic.distributor_state_v2(vcpu, offset)
     }
 
     fn fast_write(mut vcpu: Vcpu<VgicBackend>, offset: u64, value: u32) -> bool {

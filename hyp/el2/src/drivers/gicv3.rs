@@ -195,7 +195,6 @@ impl GicDriver for Gicv3 {
         gic_registers::set_icc_bpr1(0);
         gic_registers::set_icc_ctlr(EOI_MODE);
         GicCpuInterface::enable_group1(true);
-        barrier::isb(barrier::SY);
     }
 
     fn sgi(mpidr: u64, intid: u32) -> u64 {
@@ -262,7 +261,7 @@ impl GicDriver for Gicv3 {
         vcpu.write(part, offset, size, value);
     }
 
-    fn guest_state(gic: &vgic::Gic, offset: u64) -> Option<u32> {
+    fn guest_state(gic: &vgic::Gic, _: usize, offset: u64) -> Option<u32> {
         gic.distributor_state(offset)
     }
 }

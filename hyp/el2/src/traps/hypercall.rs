@@ -17,6 +17,20 @@ use crate::state::percpu::PerCpu;
 /// [`call::VERSION`].
 const OURS: u32 = 0xff;
 
+/// Returns whether EL2 may have the call `function`: false for most of those that it does not have,
+/// which get their answer at once.
+#[inline(always)]
+pub fn exists(function: u32) -> bool {
+    /// Bits 31:24 without that of the SMC64 form: a fast call, and its owner (DEN 0028, 2.5).
+    const STANDARD: u32 = psci::fid::VERSION >> 24;
+    const VENDOR: u32 = smccc::VENDOR_UID >> 24;
+    match function >> 24 & !(psci::fid::SMC64 >> 24) {
+        STANDARD => psci::function(function).is_some(),
+        VENDOR => true,
+        _ => matches!(function, smccc::VERSION | smccc::ARCH_FEATURES | smccc::WATCHDOG),
+    }
+}
+
 /// Answers the call in `frame`.
 pub fn call(frame: &mut Frame, cpu: &mut PerCpu) -> Next {
     let function = frame.get(0) as u32;

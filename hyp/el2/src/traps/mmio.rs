@@ -38,8 +38,9 @@ pub enum Fast {
     Send(u8),
 }
 
-/// Carries out the most frequent accesses without a function call: reads of the distributor's type
-/// and enable bits, enabling SPIs, and the PL011's flags and data.
+/// Carries out the most frequent accesses without a function call: reads of the type, control and
+/// enable bits of distributor and redistributors, enabling interrupts, and the PL011's flags and
+/// data.
 #[inline(always)]
 pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
     let Some(access) = trap::access(esr) else {
@@ -66,10 +67,15 @@ pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
         }
         match vgic::vcpu(cpu).enable_spis(offset, frame.get(rt) as u32) {
             Some(bits) => waits = bits,
+            // Without affinity routing word 0 is the distributor's too.
+            None if !IS_V3 && offset == ::vgic::GICD_ISENABLER0 => {
+                waits = vgic::vcpu(cpu).enable(0, frame.get(rt) as u32);
+            }
             None => return Fast::Nothing,
         }
     } else {
-        let Some(value) = Gic::guest_state(&cpu.state.gic, offset) else {
+        let vcpu = cpu.row.vcpu as usize;
+        let Some(value) = Gic::guest_state(&cpu.state.gic, vcpu, offset) else {
             return Fast::Nothing;
         };
         frame.set(rt, access.loaded(value.into()));
@@ -84,11 +90,11 @@ pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
 
 /// Does [`fast`] for the PL011: a load of its flags or a store of data, of any size.
 #[inline(always)]
-fn fast_uart(frame: &mut Frame, cpu: &PerCpu, access: trap::Access, ipa: u64) -> Fast {
+fn fast_uart(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: u64) -> Fast {
     let base = cpu.partition.uart_ipa;
     let (offset, rt) = (ipa.wrapping_sub(base), access.rt());
     if base == 0 {
-        return Fast::Nothing;
+        return fast_redistributor(frame, cpu, access, ipa);
     }
     // Each arm counts the entry itself: with one result for both, the code would test it once more.
     match (access.is_write(), offset) {
@@ -103,7 +109,36 @@ fn fast_uart(frame: &mut Frame, cpu: &PerCpu, access: trap::Access, ipa: u64) ->
             frame.set(rt, access.loaded(console::flags(cpu)));
             Fast::All
         }
-        _ => Fast::Nothing,
+        _ => fast_redistributor(frame, cpu, access, ipa),
+    }
+}
+
+/// Does [`fast`] for a redistributor: loads of its type and enable bits, and a store of enable bits
+/// to the vCPU's own.
+#[inline(always)]
+fn fast_redistributor(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: u64) -> Fast {
+    let offset = ipa.wrapping_sub(cpu.partition.gic.gicr_ipa);
+    let (vcpu, offset) = ((offset >> GICR_SIZE) as usize, offset & ((1 << GICR_SIZE) - 1));
+    if !IS_V3 || vcpu >= cpu.partition.vcpus.count as usize {
+        return Fast::Nothing;
+    }
+    let (mut waits, rt) = (0, access.rt());
+    if !access.is_write() {
+        let state = cpu.state.gic.redistributor_state(vcpu, offset, access.size());
+        let Some(value) = state else {
+            return Fast::Nothing;
+        };
+        frame.set(rt, access.loaded(value));
+    } else if (vcpu, offset, access.size()) == (cpu.row.vcpu as usize, ::vgic::GICR_ISENABLER0, 4) {
+        waits = vgic::vcpu(cpu).enable(0, frame.get(rt) as u32);
+    } else {
+        return Fast::Nothing;
+    }
+    cpu.count(Reason::Mmio);
+    el1_context::skip_instruction();
+    match waits {
+        0 => Fast::All,
+        _ => Fast::Settle(offset, waits),
     }
 }
 
@@ -111,7 +146,7 @@ fn fast_uart(frame: &mut Frame, cpu: &PerCpu, access: trap::Access, ipa: u64) ->
 /// Returns true.
 #[inline(never)]
 pub fn settle(cpu: &mut PerCpu, offset: u64, waits: u32) -> bool {
-    vgic::vcpu(cpu).settle_spis(offset, waits);
+    vgic::vcpu(cpu).settle(offset, waits);
     opaque_true()
 }
 

@@ -17,19 +17,26 @@ use aarch64_cpu::registers::{ESR_EL2, Readable};
 use abi::Reason;
 use trap::{Cause, ec};
 
-use crate::arch::el1_context;
+use crate::arch::{el1_context, opaque_true};
 use crate::drivers::IS_V3;
 use crate::services::{console, vgic};
 use crate::state::frame::{ALL_GPRS, CALLER_SAVED, Frame};
 use crate::state::next::Next;
 use crate::state::percpu::PerCpu;
 
+/// `ESR_EL2` of SMC #0 from AArch64: the class, and IL for an instruction of 32 bits.
+const SMC_0: u64 = (ec::SMC64 as u64) << 26 | 1 << 25;
+
 /// Answers HVC #0 from AArch64 that the vectors have counted and did not answer themselves.
 pub extern "C" fn hypercall(frame: &mut Frame, cpu: &mut PerCpu) {
     // Benchmarks of hypervisors use this call, so it is answered before the search through all
     // calls.
-    if frame.get(0) as u32 == psci::fid::VERSION {
+    let function = frame.get(0) as u32;
+    if function == psci::fid::VERSION {
         return frame.set(0, psci::ret::VERSION_1_1 as u64);
+    }
+    if !hypercall::exists(function) {
+        return frame.set(0, abi::error::NOT_SUPPORTED as u64);
     }
     other_hypercall(frame, cpu);
 }
@@ -42,8 +49,19 @@ fn other_hypercall(frame: &mut Frame, cpu: &mut PerCpu) {
     irq::follow(cpu, next);
 }
 
-/// Answers the traps of a guest's usual work: SGIs and emulated devices. Returns false, with
-/// nothing done, for all others, and if the access names a register that is not in the frame yet.
+/// Answers SMC #0 from AArch64 as [`hypercall()`] does HVC #0. Returns true.
+#[inline(never)]
+fn secure_call(frame: &mut Frame, cpu: &mut PerCpu) -> bool {
+    cpu.count(Reason::Smc);
+    // A trapped SMC is not stepped over by hardware, unlike HVC (DDI 0487, D1.3.4.2).
+    el1_context::skip_instruction();
+    hypercall(frame, cpu);
+    opaque_true()
+}
+
+/// Answers the traps of a guest's usual work: SGIs, calls by SMC and emulated devices. Returns
+/// false, with nothing done, for all others, and if the access names a register that is not in the
+/// frame yet.
 #[unsafe(link_section = ".text.hot")]
 pub extern "C" fn trapped(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> bool {
     // `send_sgi` does all others, from `synchronous`.
@@ -60,6 +78,7 @@ pub extern "C" fn trapped(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> bool
         mmio::Fast::All => true,
         mmio::Fast::Settle(offset, waits) => mmio::settle(cpu, offset, waits),
         mmio::Fast::Send(byte) => console::send(cpu, byte),
+        mmio::Fast::Nothing if esr == SMC_0 => secure_call(frame, cpu),
         mmio::Fast::Nothing => mmio::emulate(frame, cpu, esr, CALLER_SAVED),
     }
 }
@@ -74,12 +93,12 @@ fn answer(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Next {
     vgic::sample(cpu);
     match trap::class(esr) {
         ec::SMC64 => {
-            cpu.count(Reason::Smc);
-            // A trapped SMC is not stepped over by hardware, unlike HVC (DDI 0487, D1.3.4.2).
-            el1_context::skip_instruction();
-            if esr as u16 == 0 {
-                return hypercall::call(frame, cpu);
+            if esr == SMC_0 {
+                secure_call(frame, cpu);
+                return Next::Resume;
             }
+            cpu.count(Reason::Smc);
+            el1_context::skip_instruction();
             frame.set(0, abi::error::NOT_SUPPORTED as u64);
             Next::Resume
         }

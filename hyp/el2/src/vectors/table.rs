@@ -102,7 +102,6 @@ call_done:
 1:
     cmp     w2, #{ring}
     b.eq    ring
-    b       call_rust
     .endif
 
 call_rust:

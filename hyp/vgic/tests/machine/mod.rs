@@ -16,7 +16,7 @@ use plan::{
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use vgic::{Delivery, Gic, Vcpu, interface};
+use vgic::{Delivery, GICD_ISENABLER0, GICR_ISENABLER0, Gic, Vcpu, interface};
 use zerocopy::FromZeros;
 
 pub const WORDS: usize = 9;
@@ -154,19 +154,34 @@ impl<const V2: bool> Machine<V2> {
 
     /// Reads the distributor as vCPU `core`.
     pub fn read(&mut self, core: usize, offset: u64, size: u64) -> u64 {
-        match V2 {
+        let fast = match V2 {
+            true => self.gic.distributor_state_v2(core, offset),
+            false => self.gic.distributor_state(offset),
+        };
+        let read = match V2 {
             true => self.vcpu(core).read_v2(offset, size),
             false => self.vcpu(core).read(None, offset, size),
+        };
+        if size == 4
+            && let Some(fast) = fast
+        {
+            assert_eq!(u64::from(fast), read, "the fast path reads GICD {offset:#x} otherwise");
         }
+        read
     }
     /// Writes the distributor as vCPU `core`.
     pub fn write(&mut self, core: usize, offset: u64, size: u64, value: u64) {
         // EL2 tries the fast path first.
         if size == 4
-            && let Some(waits) = self.vcpu(core).enable_spis(offset, value as u32)
+            && let Some(waits) = match self.vcpu(core).enable_spis(offset, value as u32) {
+                None if V2 && offset == GICD_ISENABLER0 => {
+                    Some(self.vcpu(core).enable(0, value as u32))
+                }
+                waits => waits,
+            }
         {
             if waits != 0 {
-                self.vcpu(core).settle_spis(offset, waits);
+                self.vcpu(core).settle(offset, waits);
             }
             return;
         }
@@ -182,9 +197,24 @@ impl<const V2: bool> Machine<V2> {
         self.write(core, offset, 4, value.into());
     }
     pub fn gicr(&mut self, core: usize, of: usize, offset: u64) -> u32 {
-        self.vcpu(core).gicr_read(of as u64 * 0x2_0000 + offset, 4) as u32
+        let fast = self.gic.redistributor_state(of, offset, 4);
+        let read = self.vcpu(core).gicr_read(of as u64 * 0x2_0000 + offset, 4);
+        if of < self.cores.len()
+            && let Some(fast) = fast
+        {
+            assert_eq!(fast, read, "the fast path reads GICR {offset:#x} otherwise");
+        }
+        read as u32
     }
     pub fn set_gicr(&mut self, core: usize, of: usize, offset: u64, value: u32) {
+        // As EL2 does for the vCPU's own.
+        if of == core && offset == GICR_ISENABLER0 {
+            let waits = self.vcpu(core).enable(0, value);
+            if waits != 0 {
+                self.vcpu(core).settle(offset, waits);
+            }
+            return;
+        }
         self.vcpu(core).gicr_write(of as u64 * 0x2_0000 + offset, 4, value.into());
     }
 

@@ -36,6 +36,10 @@ pub fn report(system: &System, image: &Image) -> String {
     );
     note(&mut text, &options(system));
     section(&mut text, "Cores", &cores(system, design));
+    if !system.board.errata.is_empty() {
+        let rows = system.board.errata.iter().map(|line| row![line]).collect();
+        section(&mut text, "Errata of real cores of these types", &rows);
+    }
     section(&mut text, "Physical memory and devices", &memory::physical(system, design));
     note(
         &mut text,

@@ -26,6 +26,7 @@ pub fn board() -> Board {
         reclaimed: vec![],
         cores: (0..8).map(core).collect(),
         midrs: vec![("cortex-a53".into(), 0xff0f_fff0, 0x410f_d030)],
+        errata: Vec::new(),
         pa_bits: 40,
         start: START_PSCI,
         writes: Default::default(),
