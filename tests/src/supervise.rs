@@ -119,6 +119,23 @@ pub const CASES: &[Case] = &[
     },
     LIVES,
     Case { name: "supervise/lives-gicv2", machine: GICV2, ..LIVES },
+    Case {
+        name: "supervise/lives-rpi4",
+        system: "tests/systems/supervise-lives-rpi4.toml",
+        dialogue: &[(" messages in 25 lives, ", "q")],
+        expect: Expect::Ends(&[
+            ("clock", "off"),
+            ("mortal", "off"),
+            ("witness", "off"),
+            ("keeper", "off"),
+        ]),
+        wanted: &[
+            "bulkhead: mortal: ordered to restart: at once",
+            "[keeper] mortal was ordered to restart ",
+            " periods at 1000 Hz: no foreign entry",
+        ],
+        ..LIVES
+    },
     MONITOR,
     Case { name: "supervise/monitor-gicv2", machine: GICV2, ..MONITOR },
     STORM,
