@@ -73,11 +73,12 @@ pub fn end(tree: &Tree, mess: &Mess, life: u16) -> ! {
             unsafe {
                 asm!(
                     "msr VBAR_EL1, xzr",
-                    "msr TTBR0_EL1, xzr",
+                    "msr TTBR0_EL1, {empty}",
                     "tlbi vmalle1",
                     "dsb ish",
                     "isb",
                     "1: b 1b",
+                    empty = in(reg) mess.memory,
                     options(noreturn)
                 );
             }

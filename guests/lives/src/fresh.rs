@@ -31,7 +31,8 @@ const SGIS: core::ops::Range<u32> = 1..16;
 
 /// What a life has that the next one must not find.
 pub struct Mess {
-    memory: u64,
+    /// Its marked memory, whose first words are zero.
+    pub memory: u64,
     own: (u64, u64),
 }
 
