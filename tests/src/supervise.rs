@@ -17,6 +17,7 @@ const ORDERS: Case = Case {
     ]),
     wanted: &[
         "[supervisor] every order was carried out, ",
+        " orders taken, at most ",
         "[deputy] 300 orders given",
         "[target] no call of a supervisor was answered",
         "bulkhead: target: ordered to stop",

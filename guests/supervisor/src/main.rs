@@ -66,9 +66,14 @@ impl System {
         }
     }
 
+    /// Gives an order, as soon as the limit allows.
     fn order(&self, partition: u64, order: u64) {
-        if let Err(error) = hv::supervise(partition, order) {
-            fail!("order {order} to {partition} was answered with {error}");
+        loop {
+            match hv::supervise(partition, order) {
+                Ok(_) => return,
+                Err(error::TOO_MANY) => {}
+                Err(error) => fail!("order {order} to {partition} was answered with {error}"),
+            }
         }
     }
 

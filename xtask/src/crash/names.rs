@@ -117,11 +117,12 @@ fn header(image: &[u8]) -> Option<Header> {
 impl Symbols {
     /// Reads the symbols that a partition's program has in itself.
     fn of_program(file: &Path) -> Option<Self> {
-        if let Ok(loader) = Loader::new(file) {
-            return Some(Self::Elf(Box::new(loader)));
+        // A kernel is also a program for EFI, which has no symbols.
+        let bytes = std::fs::read(file).ok()?;
+        match kallsyms::is_kernel(&bytes) {
+            true => kallsyms::read(&bytes).ok().map(Self::Map),
+            false => Loader::new(file).ok().map(Box::new).map(Self::Elf),
         }
-        let bytes = std::fs::read(file).ok().filter(|bytes| kallsyms::is_kernel(bytes))?;
-        kallsyms::read(&bytes).ok().map(Self::Map)
     }
 
     /// Reads an ELF file, a Linux kernel or a `System.map`.
