@@ -44,6 +44,8 @@ const UART_TX: u32 = 1 << 5;
 
 /// Time for the console to drain and other cores to be asleep, milliseconds.
 const SETTLE: u64 = 5;
+/// Time for the console to print crash records, milliseconds.
+const PRINT: u64 = 200;
 
 /// Sends doorbells only over the channel `last`, which is one of many in a system of many
 /// partitions, and then wakes the others.
@@ -138,6 +140,9 @@ fn begin(tree: &Tree, rendezvous: &Rendezvous) {
     while !runs(peer()) {
         pause();
     }
+    // The console core prints what the restarts have left.
+    let printed = timer::now() + timer::milliseconds(PRINT);
+    while interrupt::wait_until(printed).is_some() {}
 }
 
 /// Sleeps until no other core runs: under `-icount` all cores share one count of instructions, so

@@ -7,7 +7,7 @@ use rt::link::{Error, Link};
 use rt::log::info;
 use rt::{Tree, fail, figures, hv, timer};
 
-use crate::{LAST, SIZE, decode, ends, encode, fresh, open, patience};
+use crate::{LAST, SIZE, decode, encode, ends, fresh, open, patience};
 
 /// Messages that the witness sends before it waits for answers.
 const AHEAD: u64 = 8;

@@ -56,6 +56,12 @@ pub struct Options {
 pub fn command(options: &Options) -> Result<bool> {
     if let Some(name) = &options.trace {
         let mut builder = Builder::for_gic(options.gic);
+        if name == "restarted" {
+            let first = Bench::build(&mut builder, operations::SYSTEM)?;
+            let second = Bench::build(&mut builder, &systems::restarted(operations::SYSTEM)?)?;
+            ui::say(restart::comparison(&first, &second)?.trim_end());
+            return Ok(true);
+        }
         if name == "restart" {
             let bench = Bench::build(&mut builder, restart::SYSTEM)?;
             let elf = builder.hypervisor(bench.system.board.gic.version)?;

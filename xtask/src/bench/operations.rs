@@ -415,7 +415,10 @@ impl Operations {
         }
         let row = ROWS.iter().find(|row| row.name == name).with_context(|| {
             let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
-            format!("no operation `{name}`; there are boot, restart, {DRAIN}, {}", names.join(", "))
+            format!(
+                "no operation `{name}`; there are boot, restart, restarted, {DRAIN}, {}",
+                names.join(", ")
+            )
         })?;
         let spans = match row.measure {
             All(spans) => spans.to_vec(),

@@ -81,9 +81,9 @@ impl Restarts {
         // EL2 starts its counter anew in each life.
         let ran = &trace.cores[core];
         for (value, place) in values.iter().zip(places.iter().step_by(2)) {
-            let starts = ran[..*place].iter().rposition(|&offset| {
-                trace.opcode(offset) & !0x1f == START_COUNTER
-            });
+            let starts = ran[..*place]
+                .iter()
+                .rposition(|&offset| trace.opcode(offset) & !0x1f == START_COUNTER);
             let traced = (place - starts.unwrap_or(0)) as u64;
             // The instruction that starts it counts only in the first life.
             ensure!(
@@ -195,12 +195,11 @@ impl Restarts {
     }
 }
 
-/// Runs the operations, which `restarted` does in the second life of both partitions; returns the
-/// largest change of a cost, with the GIC that `gic` names.
-///
-/// # Errors
-/// If a run fails, or both do not measure the same.
-pub fn change(gic: &str, first: &Bench, restarted: &Bench) -> Result<Vec<Figure>> {
+/// An operation's name, and what it costs before and after a restart.
+type Pair = (String, f64, f64);
+
+/// Runs the operations, which `restarted` does in the second life of both partitions.
+fn pairs(first: &Bench, restarted: &Bench) -> Result<Vec<Pair>> {
     let [before, after] = [first.run_on(MACHINE)?, restarted.run_on(MACHINE)?];
     ensure!(
         before.spans.len() == after.spans.len() && !before.spans.is_empty(),
@@ -208,14 +207,37 @@ pub fn change(gic: &str, first: &Bench, restarted: &Bench) -> Result<Vec<Figure>
         before.spans.len(),
         after.spans.len()
     );
-    let mut most: f64 = 0.0;
-    for span in &before.spans {
-        let [old, new] = [before.each(before.span(&span.name)?)?, after.each(after.span(&span.name)?)?];
-        if old != new {
-            most = most.max(((new - old) / old * 100.0).abs());
-        }
-    }
-    let name = format!("{gic}.restarted");
-    let says = "largest change of an operation above after a restart of both partitions";
-    Ok(vec![Figure::new(name, says, "per cent", most).at_most(CHANGE)])
+    let spans = before.spans.iter().filter(|span| span.name != "reading");
+    spans
+        .map(|span| {
+            let old = before.each(span)?;
+            Ok((span.name.clone(), old, after.each(after.span(&span.name)?)?))
+        })
+        .collect()
+}
+
+fn percent((_, old, new): &Pair) -> f64 {
+    ((new - old) / old * 100.0).abs()
+}
+
+/// Returns the largest change of a cost by a restart, with the GIC that `gic` names.
+///
+/// # Errors
+/// If a run fails, or both do not measure the same.
+pub fn change(gic: &str, first: &Bench, restarted: &Bench) -> Result<Vec<Figure>> {
+    let most = pairs(first, restarted)?.iter().map(percent).fold(0.0, f64::max);
+    let says = "largest change of an operation by a restart of both partitions";
+    let figure = Figure::new(format!("{gic}.restarted"), says, "per cent", most);
+    Ok(vec![figure.at_most(CHANGE)])
+}
+
+/// Lists what each operation costs before and after a restart.
+///
+/// # Errors
+/// As [`change`].
+pub fn comparison(first: &Bench, restarted: &Bench) -> Result<String> {
+    let lines = pairs(first, restarted)?
+        .into_iter()
+        .map(|(name, old, new)| format!("{name:<24} {old:>10.2} {new:>10.2}\n"));
+    Ok(lines.collect())
 }

@@ -165,7 +165,8 @@ pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
             scope.spawn(|| {
                 while let Some((index, task, bench, elf, first)) = ui::next(&jobs) {
                     progress.begin(&task.title());
-                    let result = task.figures(bench, &elf, first.as_ref()).with_context(|| task.title());
+                    let result =
+                        task.figures(bench, &elf, first.as_ref()).with_context(|| task.title());
                     progress.done();
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                     results.push((index, result));

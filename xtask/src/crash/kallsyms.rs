@@ -110,7 +110,8 @@ impl<'a> Tables<'a> {
         let head = names - 8;
         let size = (4 * count).next_multiple_of(8);
         let after = index + 2 * TOKENS;
-        let places = [(head.checked_sub(8 + size), head.checked_sub(8)), (Some(after), Some(after + size))];
+        let places =
+            [(head.checked_sub(8 + size), head.checked_sub(8)), (Some(after), Some(after + size))];
         for (offsets, base) in places {
             let (Some(offsets), Some(base)) = (offsets, base) else {
                 continue;
@@ -212,8 +213,7 @@ fn is_sorted(image: &[u8], at: usize, count: usize) -> bool {
         return false;
     };
     let (words, _) = words.as_chunks::<4>();
-    words.iter().map(|word| u32::from_le_bytes(*word)).is_sorted()
-        && words.first() != words.last()
+    words.iter().map(|word| u32::from_le_bytes(*word)).is_sorted() && words.first() != words.last()
 }
 
 /// Returns the address that the word at `at` has when the kernel runs: it has it already, or a

@@ -136,7 +136,9 @@ impl Symbols {
             };
         }
         if kallsyms::is_kernel(&bytes) {
-            return kallsyms::read(&bytes).map(Self::Map).with_context(|| file.display().to_string());
+            return kallsyms::read(&bytes)
+                .map(Self::Map)
+                .with_context(|| file.display().to_string());
         }
         let text = String::from_utf8_lossy(&bytes);
         let mut map = BTreeMap::new();

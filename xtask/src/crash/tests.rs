@@ -124,7 +124,8 @@ fn a_time_may_come_first() {
         assert_eq!(read(&timed).records, [record.clone()], "{time}");
     }
     // Names of partitions may be digits, and the guest prints what follows.
-    for name in ["[2026] ", "[12] 12:00:01 ", "[1-1]1.5 ", "[a] ", "[a] [1.5] ", "2026 ", "[1-1] "] {
+    for name in ["[2026] ", "[12] 12:00:01 ", "[1-1]1.5 ", "[a] ", "[a] [1.5] ", "2026 ", "[1-1] "]
+    {
         let forged: Vec<_> = lines(&record).iter().map(|line| format!("{name}{line}")).collect();
         let log = read(&forged);
         assert!(log.records.is_empty() && log.problems.is_empty(), "{name}");

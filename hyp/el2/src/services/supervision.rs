@@ -32,12 +32,10 @@ pub fn call(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
             state.into()
         }
         call::SUPERVISE => match vcpu as u64 {
-            order @ supervise::STOP..=supervise::RESTART => {
-                match cpu.orders.admit(timer::now) {
-                    Outcome::Notify => self::order(cpu, partition, order),
-                    _ => error::TOO_MANY,
-                }
-            }
+            order @ supervise::STOP..=supervise::RESTART => match cpu.orders.admit(timer::now) {
+                Outcome::Notify => self::order(cpu, partition, order),
+                _ => error::TOO_MANY,
+            },
             _ => error::BAD_ARGUMENT,
         },
         _ => {
