@@ -126,8 +126,8 @@ pub fn answer(tree: &'static Tree) {
     meter.print();
 }
 
-/// With `life=2`, resets the partition in its first life, and waits until the peer's second life has
-/// begun.
+/// With `life=2`, resets the partition in its first life, and waits until the peer's second life
+/// has begun.
 fn begin(tree: &Tree, rendezvous: &Rendezvous) {
     let Some(life) = tree.option("life").and_then(|life| life.parse::<u16>().ok()) else {
         return;

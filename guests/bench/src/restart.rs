@@ -16,7 +16,7 @@ const SETTLE: u64 = 20;
 pub fn restart(tree: &Tree) {
     let value = read();
     let Ok(own) = hv::query(abi::query::PARTITION) else { fail!("no number of this partition") };
-    let Ok(partition) = hv::partition(own) else { fail!("this partition is no supervisor") };
+    let Ok(partition) = hv::partition(own) else { fail!("this partition is not a supervisor") };
     println!("figure reading {value}");
     let base = 0x7000_0000;
     mmu::map(base, 8, mmu::Kind::Device);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Test guest, in several roles. `role=supervisor` stops and starts the other partitions in every
 //! state that they may be in, and checks each answer. `role=keeper` restarts one partition again
-//! and again. `role=medic` tries to start one on whose core EL2 has failed. `role=deputy` gives orders at the same time as the first supervisor. `role=target`
-//! does what it is told, `role=looper` resets itself at once, `role=storm` rings without a pause,
-//! and `role=victim` counts what that costs it.
+//! and again. `role=medic` tries to start one on whose core EL2 has failed. `role=deputy` gives
+//! orders at the same time as the first supervisor. `role=target` does what it is told,
+//! `role=looper` resets itself at once, `role=storm` rings without a pause, and `role=victim`
+//! counts what that costs it.
 #![no_std]
 #![no_main]
 

@@ -4,8 +4,9 @@
 //! The tables have no header and no magic number, so they are found by their contents (Linux
 //! scripts/kallsyms.c): 256 tokens, one per byte value, then the place of each token. Before these
 //! are the number of names, the names, each a length and that many tokens, and a marker per 256
-//! names. The addresses are before all that, or after the tokens (from Linux 6.4 on). A file may have anything
-//! else: every place is checked against the file's size, and every table against another one.
+//! names. The addresses are before all that, or after the tokens (from Linux 6.4 on). A file may
+//! have anything else: every place is checked against the file's size, and every table against
+//! another one.
 
 use std::collections::BTreeMap;
 

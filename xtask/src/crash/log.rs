@@ -143,8 +143,8 @@ impl Log {
 }
 
 /// Returns a line without the time that a lab's logger or a terminal program has put before it:
-/// digits and `:`, `.`, `,`, `-`, `+`, `/`, `T`, `Z`, perhaps in brackets, with a `:` or a `.`.
-/// A guest's line begins with its partition's name in brackets, which has neither, so a guest cannot
+/// digits and `:`, `.`, `,`, `-`, `+`, `/`, `T`, `Z`, perhaps in brackets, with a `:` or a `.`. A
+/// guest's line begins with its partition's name in brackets, which has neither, so a guest cannot
 /// forge such a line.
 fn without_time(line: &str) -> &str {
     let Some(at) = line.find(EL2) else {
