@@ -241,8 +241,8 @@ fn a_system_map_names_addresses() {
     std::fs::write(file.path(), "ffff800008000000 T _text\nhello\n").expect("it is writable");
     let error = Symbols::read(file.path()).err().expect("no map").to_string();
     assert!(error.ends_with(
-        ", line 2: none of ELF file, Linux kernel and System.map: expected an address, a letter and \
-         a name"
+        ", line 2: none of ELF file, Linux kernel and System.map: expected an address, a letter \
+         and a name"
     ));
     std::fs::write(file.path(), b"\x7fELF but no more").expect("it is writable");
     assert!(Symbols::read(file.path()).is_err());
