@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Supervisors and the console's monitor, and what a storm of doorbells costs its victim.
 
-use crate::{COMPLETE, Case, DUO, Expect, GICV2};
+use crate::{COMPLETE, Case, DUO, Damage, Expect, GICV2};
 
 /// Every order in every state.
 const ORDERS: Case = Case {
@@ -17,6 +17,7 @@ const ORDERS: Case = Case {
     ]),
     wanted: &[
         "[supervisor] every order was carried out, ",
+        " orders taken, at most ",
         "[deputy] 300 orders given",
         "[target] no call of a supervisor was answered",
         "bulkhead: target: ordered to stop",
@@ -47,6 +48,17 @@ const LIVES: Case = Case {
         ": no foreign entry",
         COMPLETE,
     ],
+    ..DUO
+};
+
+/// EL2 fails on a partition's core.
+const DAMAGED: Case = Case {
+    name: "supervise/damaged",
+    system: "tests/systems/supervise-damaged.toml",
+    damage: Some(Damage::Unmapped),
+    expect: Expect::Ends(&[("medic", "off"), ("target", "halted")]),
+    wanted: &["halted: fault in EL2 (ESR 0x96", "[medic] the target stays halted"],
+    unwanted: &["FAIL", "starts again"],
     ..DUO
 };
 
@@ -102,6 +114,19 @@ pub const MONITOR: Case = Case {
     ..DUO
 };
 
+/// The same with three partitions: the Raspberry Pi 4 has four cores.
+const MONITOR_RPI4: &[(&str, &str)] = &[
+    ("no call of a supervisor was answered", "\x01m"),
+    ("q leaves", "stop 3\r"),
+    ("target: ordered to stop", "\r"),
+    ("3 target: stopped, restarts 0", ""),
+    ("q leaves", "start 3\r"),
+    ("target: starts again", "restart 3\r"),
+    ("target: starts again", "stop 4\r"),
+    ("no such partition", "q"),
+    ("none lost, none wrong", "\x01mstop 3\r"),
+];
+
 /// All cases.
 pub const CASES: &[Case] = &[
     ORDERS,
@@ -119,7 +144,40 @@ pub const CASES: &[Case] = &[
     },
     LIVES,
     Case { name: "supervise/lives-gicv2", machine: GICV2, ..LIVES },
+    Case {
+        name: "supervise/lives-rpi4",
+        system: "tests/systems/supervise-lives-rpi4.toml",
+        dialogue: &[(" messages in 25 lives, ", "q")],
+        expect: Expect::Ends(&[
+            ("clock", "off"),
+            ("mortal", "off"),
+            ("witness", "off"),
+            ("keeper", "off"),
+        ]),
+        wanted: &[
+            "bulkhead: mortal: ordered to restart: at once",
+            "[keeper] mortal was ordered to restart ",
+            " periods at 1000 Hz: no foreign entry",
+        ],
+        ..LIVES
+    },
+    DAMAGED,
+    Case { name: "supervise/damaged-gicv2", machine: GICV2, ..DAMAGED },
     MONITOR,
+    Case {
+        name: "supervise/monitor-rpi4",
+        system: "tests/systems/supervise-monitor-rpi4.toml",
+        dialogue: MONITOR_RPI4,
+        expect: Expect::Ends(&[("sensor", "off"), ("control", "off"), ("target", "stopped")]),
+        wanted: &[
+            "bulkhead: 1 sensor: running, restarts 0",
+            "bulkhead:   sensor/0 end 0 to control: sent ",
+            "bulkhead: > stop 3",
+            "bulkhead: target: ordered to restart: at once",
+            COMPLETE,
+        ],
+        ..MONITOR
+    },
     Case { name: "supervise/monitor-gicv2", machine: GICV2, ..MONITOR },
     STORM,
     Case { name: "supervise/storm-gicv2", machine: GICV2, ..STORM },

@@ -217,6 +217,9 @@ struct CrashArgs {
     /// System.map
     #[arg(long, value_name = "PARTITION=FILE")]
     symbols: Vec<String>,
+    /// Show the log as it comes, with each record decoded after its last line
+    #[arg(long)]
+    live: bool,
 }
 
 #[derive(Args)]
@@ -372,6 +375,7 @@ fn dispatch(command: Command) -> Result<bool> {
                 gic: args.board.gic,
                 system: args.board.spec(args.system)?,
                 symbols: args.symbols,
+                live: args.live,
             })
         }
         Command::Silicon(SiliconArgs { explain: Some(rule), .. }) => {

@@ -11,6 +11,7 @@ extern crate alloc;
 mod flood;
 mod meter;
 mod operations;
+mod restart;
 mod stream;
 
 use rt::{Tree, fail};
@@ -26,6 +27,7 @@ fn main(tree: &'static Tree) {
         Some("sleep") => operations::sleep(tree),
         Some("flood") => flood::flood(tree),
         Some("drain") => flood::drain(tree),
+        Some("restart") => restart::restart(tree),
         // The console core's partition stops immediately, so draining does not disturb a guest.
         Some("console") => {}
         Some("source") => stream::source(tree),

@@ -9,7 +9,7 @@ use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{CNTP_CTL_EL0, CNTP_CVAL_EL0, Writeable};
 use bench::rendezvous::{Rendezvous, pause};
 use rt::link::Link;
-use rt::{Tree, fail, hv, interrupt, mmio, mmu, smp, timer};
+use rt::{Tree, fail, hv, interrupt, mmio, mmu, psci, smp, timer};
 
 use crate::meter::Meter;
 
@@ -53,6 +53,8 @@ const UART_TX: u32 = 1 << 5;
 
 /// Time for the console to drain and other cores to be asleep, milliseconds.
 const SETTLE: u64 = 5;
+/// Time for the console to print crash records, milliseconds.
+const PRINT: u64 = 200;
 
 /// Sends doorbells only over the channel `last`, which is one of many in a system of many
 /// partitions, and then wakes the others.
@@ -93,6 +95,7 @@ pub fn sleep(tree: &'static Tree) {
 /// Runs and measures every operation.
 pub fn lead(tree: &'static Tree) {
     let rendezvous = Rendezvous::open(tree, "board");
+    begin(tree, &rendezvous);
     let mut link = open(tree);
     let (taken, done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     sibling(&taken, &done);
@@ -119,6 +122,7 @@ pub fn lead(tree: &'static Tree) {
 /// Runs the other partition.
 pub fn answer(tree: &'static Tree) {
     let rendezvous = Rendezvous::open(tree, "board");
+    begin(tree, &rendezvous);
     interrupt::enable(rendezvous.intid);
     let mut link = open(tree);
     rendezvous.meet(1);
@@ -129,6 +133,25 @@ pub fn answer(tree: &'static Tree) {
     take_messages(&mut meter, &mut link);
     rendezvous.meet(2);
     meter.print();
+}
+
+/// With `life=2`, resets the partition in its first life, and waits until the peer's second life
+/// has begun.
+fn begin(tree: &Tree, rendezvous: &Rendezvous) {
+    let Some(life) = tree.option("life").and_then(|life| life.parse::<u16>().ok()) else {
+        return;
+    };
+    let peer = || hv::peer(rendezvous.handle).unwrap_or_default();
+    if peer().own_generation < life {
+        hv::hvc(psci::SYSTEM_RESET.into(), [0; 3]);
+    }
+    let runs = |peer: hv::Peer| peer.generation == life && peer.state == abi::state::RUNNING;
+    while !runs(peer()) {
+        pause();
+    }
+    // The console core prints what the restarts have left.
+    let printed = timer::now() + timer::milliseconds(PRINT);
+    while interrupt::wait_until(printed).is_some() {}
 }
 
 /// Sleeps until no other core runs: under `-icount` all cores share one count of instructions, so

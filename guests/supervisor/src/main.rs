@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Test guest, in several roles. `role=supervisor` stops and starts the other partitions in every
 //! state that they may be in, and checks each answer. `role=keeper` restarts one partition again
-//! and again. `role=deputy` gives orders at the same time as the first supervisor. `role=target`
-//! does what it is told, `role=looper` resets itself at once, `role=storm` rings without a pause,
-//! and `role=victim` counts what that costs it.
+//! and again. `role=medic` tries to start one on whose core EL2 has failed. `role=deputy` gives
+//! orders at the same time as the first supervisor. `role=target` does what it is told,
+//! `role=looper` resets itself at once, `role=storm` rings without a pause, and `role=victim`
+//! counts what that costs it.
 #![no_std]
 #![no_main]
 
@@ -23,6 +24,7 @@ fn main(tree: &'static Tree) {
     match tree.option("role") {
         Some("supervisor") => script::run(&mut System::new(tree)),
         Some("keeper") => keeper(tree, &mut System::new(tree)),
+        Some("medic") => medic(&mut System::new(tree)),
         Some("deputy") => deputy(&System::new(tree)),
         Some("target") => target(),
         Some("looper") => psci_reset(),
@@ -66,9 +68,14 @@ impl System {
         }
     }
 
+    /// Gives an order, as soon as the limit allows.
     fn order(&self, partition: u64, order: u64) {
-        if let Err(error) = hv::supervise(partition, order) {
-            fail!("order {order} to {partition} was answered with {error}");
+        loop {
+            match hv::supervise(partition, order) {
+                Ok(_) => return,
+                Err(error::TOO_MANY) => {}
+                Err(error) => fail!("order {order} to {partition} was answered with {error}"),
+            }
         }
     }
 
@@ -115,6 +122,25 @@ fn keeper(tree: &'static Tree, system: &mut System) {
         }
     }
     info!("{name} was ordered to restart {ordered} times, {} interrupts", system.notices);
+}
+
+/// Orders a partition on whose core EL2 has failed to start: it never does.
+fn medic(system: &mut System) {
+    let Some(target) = system.find("target") else { fail!("no partition is named target") };
+    system.until(target, "EL2's failure", |now| now.state == state::HALTED);
+    let before = system.get(target);
+    for order in [supervise::START, supervise::RESTART] {
+        let answer = hv::supervise(target, order);
+        if answer != Err(error::DAMAGED) {
+            fail!("order {order} was answered with {answer:?}");
+        }
+    }
+    system.order(target, supervise::STOP);
+    system.rest(50);
+    if system.get(target) != before {
+        fail!("it changed: {:?}", system.get(target));
+    }
+    info!("the target stays halted");
 }
 
 /// In its second life, gives orders to the partition `target` as fast as it can.

@@ -30,6 +30,7 @@ pub fn run(system: &mut System) -> ! {
     }
     refused(system, target);
     orders(system, target);
+    storm(target);
     limit(system, looper);
     records(system, looper);
     if let Some(late) = system.find("late") {
@@ -120,6 +121,26 @@ fn orders(system: &mut System, target: u64) {
     }
     system.order(target, STOP);
     system.until(target, "stop", stopped);
+}
+
+/// Orders a partition that has stopped to stop, without a pause: no more orders are taken than the
+/// limit allows.
+fn storm(target: u64) {
+    let (burst, rate) = (u64::from(supervise::BURST), u64::from(supervise::PER_SECOND));
+    let began = timer::now();
+    let (mut taken, mut refused) = (0, 0);
+    while timer::now() - began < timer::frequency() / 2 {
+        match hv::supervise(target, STOP) {
+            Ok(_) => taken += 1,
+            Err(error::TOO_MANY) => refused += 1,
+            Err(error) => fail!("an order was answered with {error}"),
+        }
+    }
+    let most = burst + (rate * (timer::now() - began)).div_ceil(timer::frequency());
+    info!("{taken} of {} orders taken, at most {most}", taken + refused);
+    if taken > most || taken < most / 2 || refused == 0 {
+        fail!("{taken} orders were taken and {refused} refused, and the limit is {most}");
+    }
 }
 
 /// Starts a partition that is at its limit of restarts, which then counts anew.

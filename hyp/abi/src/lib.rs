@@ -166,7 +166,7 @@ pub mod call {
     ///
     /// - Arguments: X1 = partition, also the caller's own; X2 = an item of [`super::supervise`].
     /// - Result: 0.
-    /// - Errors: those of `PARTITION`, [`super::error::DAMAGED`].
+    /// - Errors: those of `PARTITION`, [`super::error::DAMAGED`], [`super::error::TOO_MANY`].
     pub const SUPERVISE: u32 = 0xc600_000f;
 }
 
@@ -200,6 +200,8 @@ pub mod error {
     pub const NO_DOORBELL: i64 = -5;
     /// EL2 itself failed on a core of the partition, which never starts again.
     pub const DAMAGED: i64 = -6;
+    /// The caller's vCPU has given more orders than `supervise::PER_SECOND`: give it later.
+    pub const TOO_MANY: i64 = -7;
 }
 
 /// Answers of `RING`.
@@ -221,6 +223,10 @@ pub mod supervise {
     pub const START: u64 = 2;
     /// Restart the partition if it runs; start it otherwise. The window of restarts begins anew.
     pub const RESTART: u64 = 3;
+    /// Orders per second that each vCPU of a supervisor may give in the long run.
+    pub const PER_SECOND: u32 = 100;
+    /// Orders that it may give back to back.
+    pub const BURST: u32 = 16;
 }
 
 /// Items of `QUERY`.

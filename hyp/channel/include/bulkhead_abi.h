@@ -67,6 +67,8 @@
 #define BULKHEAD_ERROR_NO_DOORBELL (-5)
 /* EL2 itself failed on a core of the partition, which never starts again. */
 #define BULKHEAD_ERROR_DAMAGED (-6)
+/* The caller's vCPU has given more orders than `supervise::PER_SECOND`: give it later. */
+#define BULKHEAD_ERROR_TOO_MANY (-7)
 
 /* Answers of RING. */
 
@@ -86,6 +88,10 @@
 #define BULKHEAD_SUPERVISE_START 2
 /* Restart the partition if it runs; start it otherwise. The window of restarts begins anew. */
 #define BULKHEAD_SUPERVISE_RESTART 3
+/* Orders per second that each vCPU of a supervisor may give in the long run. */
+#define BULKHEAD_SUPERVISE_PER_SECOND 100
+/* Orders that it may give back to back. */
+#define BULKHEAD_SUPERVISE_BURST 16
 
 /* Items of QUERY. */
 

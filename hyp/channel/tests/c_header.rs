@@ -40,6 +40,7 @@ const NUMBERS: &[(&str, i64)] = &[
     ("ERROR_PEER_DOWN", abi::error::PEER_DOWN),
     ("ERROR_NO_DOORBELL", abi::error::NO_DOORBELL),
     ("ERROR_DAMAGED", abi::error::DAMAGED),
+    ("ERROR_TOO_MANY", abi::error::TOO_MANY),
     ("RING_SENT", abi::ring::SENT),
     ("RING_COALESCED", abi::ring::COALESCED),
     ("RING_DEFERRED", abi::ring::DEFERRED),

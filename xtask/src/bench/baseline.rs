@@ -2,7 +2,7 @@
 
 use super::figure::{self, Figure, Stored};
 use super::report;
-use super::task::{self, Task};
+use super::task;
 use anyhow::{Context, Result, ensure};
 use runner::workspace;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ fn file() -> PathBuf {
 /// If a figure rose by more than 3 %, or there is no figure of that name.
 pub fn check() -> Result<usize> {
     let old = figure::load(&file())?;
-    let new = task::run(&[Task::Operations(3), Task::Operations(2), Task::Unlinked], 1)?;
+    let new = task::run(&task::OPERATIONS, 1)?;
     let risen = risen(&old, &new);
     ensure!(
         risen.is_empty(),

@@ -11,6 +11,7 @@ mod growth;
 mod guest;
 mod operations;
 mod report;
+mod restart;
 mod run;
 mod stream;
 mod systems;
@@ -25,6 +26,7 @@ use crate::size;
 use anyhow::Result;
 use figure::{Bounds, Figure};
 use operations::Operations;
+use restart::Restarts;
 use run::Bench;
 use runner::build::Builder;
 use runner::ui;
@@ -54,6 +56,18 @@ pub struct Options {
 pub fn command(options: &Options) -> Result<bool> {
     if let Some(name) = &options.trace {
         let mut builder = Builder::for_gic(options.gic);
+        if name == "restarted" {
+            let first = Bench::build(&mut builder, operations::SYSTEM)?;
+            let second = Bench::build(&mut builder, &systems::restarted(operations::SYSTEM)?)?;
+            ui::say(restart::comparison(&first, &second)?.trim_end());
+            return Ok(true);
+        }
+        if name == "restart" {
+            let bench = Bench::build(&mut builder, restart::SYSTEM)?;
+            let elf = builder.hypervisor_of(&bench.system)?;
+            ui::say(Restarts::run(&bench, &elf)?.listing().trim_end());
+            return Ok(true);
+        }
         let bench = Bench::build(&mut builder, operations::SYSTEM)?;
         let elf = builder.hypervisor_of(&bench.system)?;
         let operations = Operations::run(bench, &elf)?;

@@ -15,7 +15,7 @@ use std::path::Path;
 /// The system, from the repository's root.
 pub const SYSTEM: &str = "tests/bench/operations.toml";
 /// The machine has a second PL011 if it has a second serial port.
-const MACHINE: &[&str] = &["-serial", "null"];
+pub const MACHINE: &[&str] = &["-serial", "null"];
 /// How a row's figure is computed from spans.
 enum Measure {
     /// EL2's work in one repetition, the sum over these spans (each of another core).
@@ -441,7 +441,10 @@ impl Operations {
         }
         let row = ROWS.iter().find(|row| row.name == name).with_context(|| {
             let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
-            format!("no operation `{name}`; there are boot, {DRAIN}, {}", names.join(", "))
+            format!(
+                "no operation `{name}`; there are boot, restart, restarted, {DRAIN}, {}",
+                names.join(", ")
+            )
         })?;
         let spans = match row.measure {
             All(spans) => spans.to_vec(),

@@ -57,6 +57,14 @@ impl Bench {
         self.start(Vec::new(), true)
     }
 
+    /// Runs it like [`Bench::run`]. `extra` are further arguments for QEMU.
+    ///
+    /// # Errors
+    /// As [`Bench::run`].
+    pub fn run_on(&self, extra: &[&str]) -> Result<Printed> {
+        self.start(extra.iter().map(ToString::to_string).collect(), true)
+    }
+
     /// Runs it by the clock, all cores at once.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Generates manifests for the bench's systems that differ in a number or a word.
 
 use super::run::folder;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use runner::workspace;
 use std::fmt::Write;
 
@@ -185,4 +185,20 @@ pub fn flood() -> Result<String> {
         manifest.channel(&name, ["flood/0", "drain/0"], [4096; 2], "doorbell");
     }
     manifest.save("flood")
+}
+
+/// Writes the manifest `of` with two partitions that measure in their second life; returns its
+/// path.
+///
+/// # Errors
+/// If it cannot be read or written.
+pub fn restarted(of: &str) -> Result<String> {
+    let file = workspace::root().join(of);
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    let text = text.replace("on-reset = \"halt\"\n", "");
+    let text = ["operations", "answer"].iter().fold(text, |text, role| {
+        text.replace(&format!("role={role}\""), &format!("role={role} life=2\""))
+    });
+    Manifest(text).save("restarted")
 }

@@ -3,6 +3,7 @@
 use super::figure::Figure;
 use super::growth;
 use super::operations::{self, Operations};
+use super::restart::{self, Restarts};
 use super::run::Bench;
 use super::stream::Stream;
 use super::systems::{self, Path, WAITS};
@@ -21,6 +22,10 @@ pub enum Task {
     Operations(u32),
     /// Those operations that cost more on a GICv2 that is not a GIC-400: with [`UNLINKED`].
     Unlinked,
+    /// Restarts, on a GIC of this version.
+    Restarts(u32),
+    /// The operations before and after a restart, on a GIC of this version.
+    Restarted(u32),
     /// A stream.
     Stream(Path, &'static str),
     /// A doorbell among this number of partitions and channels.
@@ -34,12 +39,22 @@ const LINKED: &str = "bulkhead.gich-hw=1";
 /// With `GICH_LR.HW` = 0: what QEMU's GICv2 needs.
 const UNLINKED: &str = "bulkhead.gich-hw=0";
 
+/// The runs whose figures have a baseline.
+pub const OPERATIONS: [Task; 7] = [
+    Task::Operations(3),
+    Task::Restarts(3),
+    Task::Restarted(3),
+    Task::Operations(2),
+    Task::Restarts(2),
+    Task::Restarted(2),
+    Task::Unlinked,
+];
+
 /// All runs, the longest first.
 #[must_use]
 pub fn all() -> Vec<Task> {
     let growth = growth::POINTS.map(Task::Growth);
-    let operations = [Task::Operations(3), Task::Operations(2), Task::Unlinked];
-    operations.into_iter().chain([Task::Flood]).chain(streams()).chain(growth).collect()
+    OPERATIONS.into_iter().chain([Task::Flood]).chain(streams()).chain(growth).collect()
 }
 
 /// Returns the runs that compare the paths.
@@ -54,6 +69,8 @@ impl Task {
         match self {
             Self::Operations(gic) => format!("EL2's operations with a GICv{gic}, traced"),
             Self::Unlinked => "EL2's operations with a GICv2 and HW = 0, traced".to_string(),
+            Self::Restarts(gic) => format!("restarts with a GICv{gic}, traced"),
+            Self::Restarted(gic) => format!("EL2's operations after a restart, with a GICv{gic}"),
             Self::Stream(path, wait) => format!("messages {}, by {wait}", path.name()),
             Self::Growth((partitions, channels)) => {
                 format!("doorbells among {partitions} partitions, {channels} channels")
@@ -65,6 +82,8 @@ impl Task {
     fn manifest(self) -> Result<String> {
         match self {
             Self::Operations(_) | Self::Unlinked => Ok(operations::SYSTEM.to_string()),
+            Self::Restarts(_) => Ok(restart::SYSTEM.to_string()),
+            Self::Restarted(_) => systems::restarted(operations::SYSTEM),
             Self::Stream(path, wait) => systems::stream(path, wait),
             Self::Growth((partitions, channels)) => systems::growth(partitions, channels),
             Self::Flood => systems::flood(),
@@ -74,7 +93,7 @@ impl Task {
     /// Returns the GIC version of its machine.
     fn gic(self) -> u32 {
         match self {
-            Self::Operations(gic) => gic,
+            Self::Operations(gic) | Self::Restarts(gic) | Self::Restarted(gic) => gic,
             Self::Unlinked => 2,
             _ => 3,
         }
@@ -83,15 +102,26 @@ impl Task {
     /// Words for EL2 on the boot command line.
     fn append(self) -> Option<&'static str> {
         match self {
-            Self::Operations(2) => Some(LINKED),
+            Self::Operations(2) | Self::Restarts(2) | Self::Restarted(2) => Some(LINKED),
             Self::Unlinked => Some(UNLINKED),
             _ => None,
         }
     }
 
     /// Runs it.
-    fn figures(self, bench: Bench, elf: &std::path::Path) -> Result<Vec<Figure>> {
+    fn figures(
+        self,
+        bench: Bench,
+        elf: &std::path::Path,
+        first: Option<&Bench>,
+    ) -> Result<Vec<Figure>> {
+        let name = if self.gic() == 2 { "gicv2" } else { "el2" };
         match self {
+            Self::Restarts(_) => Ok(Restarts::run(&bench, elf)?.figures(name)),
+            Self::Restarted(_) => {
+                let first = first.context("the same system without a restart")?;
+                restart::change(name, first, &bench)
+            }
             Self::Operations(2) => Operations::run(bench, elf)?.gicv2_figures(),
             Self::Operations(_) => Operations::run(bench, elf)?.figures(),
             Self::Unlinked => Operations::run(bench, elf)?.unlinked_figures(),
@@ -117,7 +147,15 @@ pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
         let mut bench = Bench::build(&mut builder, &task.manifest()?)?;
         let elf: PathBuf = builder.hypervisor_of(&bench.system)?;
         bench.append = task.append();
-        jobs.push_back((index, *task, bench, elf));
+        let first = match task {
+            Task::Restarted(_) => {
+                let mut first = Bench::build(&mut builder, operations::SYSTEM)?;
+                first.append = task.append();
+                Some(first)
+            }
+            _ => None,
+        };
+        jobs.push_back((index, *task, bench, elf, first));
     }
     let progress = Progress::start("measuring", tasks.len());
     let jobs = Mutex::new(jobs);
@@ -125,9 +163,10 @@ pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
     std::thread::scope(|scope| {
         for _ in 0..parallel {
             scope.spawn(|| {
-                while let Some((index, task, bench, elf)) = ui::next(&jobs) {
+                while let Some((index, task, bench, elf, first)) = ui::next(&jobs) {
                     progress.begin(&task.title());
-                    let result = task.figures(bench, &elf).with_context(|| task.title());
+                    let result =
+                        task.figures(bench, &elf, first.as_ref()).with_context(|| task.title());
                     progress.done();
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                     results.push((index, result));

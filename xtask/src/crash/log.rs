@@ -18,12 +18,15 @@ pub struct Log {
     pub records: Vec<Record>,
     /// What is wrong with others, each with its lines.
     pub problems: Vec<String>,
-    /// The number of the first line that has a record's line after other text.
+    /// The number of the first line that has a record's line after other text than a time.
     pub indented: Option<usize>,
+    /// Lines so far.
+    taken: usize,
+    open: BTreeMap<u64, Open>,
 }
 
 /// A record whose lines are not all there yet.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Open {
     /// For each line of it, the number of the log's line and the words.
     lines: [Option<(usize, [u64; PER_LINE])>; LINES],
@@ -37,48 +40,59 @@ impl Log {
         console.feed(bytes);
         console.finish();
         let mut log = Self::default();
-        let mut open: BTreeMap<u64, Open> = BTreeMap::new();
-        for (at, line) in (1..).zip(&console.lines) {
-            let start = format!("{EL2}{WORD}");
-            let Some(rest) = line.strip_prefix(&start) else {
-                if log.indented.is_none() && line.contains(&start) {
-                    log.indented = Some(at);
-                }
-                continue;
-            };
-            let Some((number, index, words)) = parse(rest) else {
-                log.problems.push(format!(
-                    "line {at}: not a line of a record: expected `{start}N line L of {LINES}:` \
-                     and {PER_LINE} hex numbers"
-                ));
-                continue;
-            };
-            // EL2 may print a record again when the machine ends or starts. The first line has the
-            // checksum, so another record begins with another line.
-            let is_known = match open.get(&number) {
-                Some(open) => open.lines[index].is_some_and(|(_, line)| line == words),
-                None => log.records.iter().any(|record| {
-                    let line = record.words().chunks(PER_LINE).nth(index);
-                    record.number() == number && line == Some(&words)
-                }),
-            };
-            if is_known {
-                continue;
-            }
-            // Another run may have a record of the same number.
-            if open.get(&number).is_some_and(|open| open.lines[index].is_some()) {
-                log.close(number, open.remove(&number));
-            }
-            let record = open.entry(number).or_default();
-            record.lines[index] = Some((at, words));
-            if record.lines.iter().all(Option::is_some) {
-                log.close(number, open.remove(&number));
-            }
-        }
-        for (number, rest) in open {
-            log.close(number, Some(rest));
-        }
+        console.lines.iter().for_each(|line| log.line(line));
+        log.finish();
         log
+    }
+
+    /// Takes the next line, without its end and without escape sequences.
+    pub fn line(&mut self, line: &str) {
+        self.taken += 1;
+        let at = self.taken;
+        let start = format!("{EL2}{WORD}");
+        let Some(rest) = without_time(line).strip_prefix(&start) else {
+            if self.indented.is_none() && line.contains(&start) {
+                self.indented = Some(at);
+            }
+            return;
+        };
+        let Some((number, index, words)) = parse(rest) else {
+            self.problems.push(format!(
+                "line {at}: not a line of a record: expected `{start}N line L of {LINES}:` and \
+                 {PER_LINE} hex numbers"
+            ));
+            return;
+        };
+        // EL2 may print a record again when the machine ends or starts. The first line has the
+        // checksum, so another record begins with another line.
+        let is_known = match self.open.get(&number) {
+            Some(open) => open.lines[index].is_some_and(|(_, line)| line == words),
+            None => self.records.iter().any(|record| {
+                let line = record.words().chunks(PER_LINE).nth(index);
+                record.number() == number && line == Some(&words)
+            }),
+        };
+        if is_known {
+            return;
+        }
+        // Another run may have a record of the same number.
+        if self.open.get(&number).is_some_and(|open| open.lines[index].is_some()) {
+            let open = self.open.remove(&number);
+            self.close(number, open);
+        }
+        let record = self.open.entry(number).or_default();
+        record.lines[index] = Some((at, words));
+        if record.lines.iter().all(Option::is_some) {
+            let open = self.open.remove(&number);
+            self.close(number, open);
+        }
+    }
+
+    /// Ends the log: records that lack lines get no more.
+    pub fn finish(&mut self) {
+        for (number, rest) in std::mem::take(&mut self.open) {
+            self.close(number, Some(rest));
+        }
     }
 
     /// Returns whether there is a record, whole or not.
@@ -125,6 +139,25 @@ impl Log {
                 words[word::CRC]
             )),
         }
+    }
+}
+
+/// Returns a line without the time that a lab's logger or a terminal program has put before it:
+/// digits and `:`, `.`, `,`, `-`, `+`, `/`, `T`, `Z`, perhaps in brackets, with a `:` or a `.`. A
+/// guest's line begins with its partition's name in brackets, which has neither, so a guest cannot
+/// forge such a line.
+fn without_time(line: &str) -> &str {
+    let Some(at) = line.find(EL2) else {
+        return line;
+    };
+    let (time, rest) = line.split_at(at);
+    let is_part = |byte: u8| byte.is_ascii_digit() || b" :.,-+/TZ[]()<>|".contains(&byte);
+    let is_name = |text: &str| !text.contains([':', '.']);
+    let named = time.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let is_guest = named.is_some_and(|(name, _)| is_name(name));
+    match time.bytes().all(is_part) && !is_name(time) && !is_guest {
+        true => rest,
+        false => line,
     }
 }
 

@@ -11,6 +11,7 @@ use plan::Header;
 use runner::workspace;
 use zerocopy::FromBytes;
 
+use super::kallsyms;
 use crate::trace::short;
 
 /// Start of the paths of the standard library's files.
@@ -20,7 +21,7 @@ const LIBRARY: &str = "/rustc/";
 pub(super) enum Symbols {
     /// An ELF file: functions, files and lines as far as it has debug information.
     Elf(Box<Loader>),
-    /// `System.map`: names by address.
+    /// `System.map`, or a kernel's own table: names by address.
     Map(BTreeMap<u64, String>),
 }
 
@@ -67,8 +68,8 @@ impl Names {
             let file = instead.iter().rfind(|(name, _)| *name == partition.name);
             let symbols = match file {
                 Some((_, file)) => Some(Symbols::read(file)?),
-                // A kernel without symbols is named by its addresses.
-                None => Loader::new(&partition.image.file).ok().map(Box::new).map(Symbols::Elf),
+                // A program without symbols is named by its addresses.
+                None => Symbols::of_program(&partition.image.file),
             };
             partitions.push(Partition { name: partition.name.clone(), symbols });
         }
@@ -114,7 +115,17 @@ fn header(image: &[u8]) -> Option<Header> {
 }
 
 impl Symbols {
-    /// Reads an ELF file or a `System.map`.
+    /// Reads the symbols that a partition's program has in itself.
+    fn of_program(file: &Path) -> Option<Self> {
+        // A kernel is also a program for EFI, which has no symbols.
+        let bytes = std::fs::read(file).ok()?;
+        match kallsyms::is_kernel(&bytes) {
+            true => kallsyms::read(&bytes).ok().map(Self::Map),
+            false => Loader::new(file).ok().map(Box::new).map(Self::Elf),
+        }
+    }
+
+    /// Reads an ELF file, a Linux kernel or a `System.map`.
     pub(super) fn read(file: &Path) -> Result<Self> {
         let bytes =
             std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -124,6 +135,11 @@ impl Symbols {
                 Err(error) => bail!("{}: cannot read its symbols: {error}", file.display()),
             };
         }
+        if kallsyms::is_kernel(&bytes) {
+            return kallsyms::read(&bytes)
+                .map(Self::Map)
+                .with_context(|| file.display().to_string());
+        }
         let text = String::from_utf8_lossy(&bytes);
         let mut map = BTreeMap::new();
         for (number, line) in (1..).zip(text.lines()) {
@@ -132,7 +148,7 @@ impl Symbols {
             let (Some(address), Some(_kind), Some(name)) = (address, words.next(), words.next())
             else {
                 bail!(
-                    "{}, line {number}: neither an ELF file nor a System.map: expected an \
+                    "{}, line {number}: none of ELF file, Linux kernel and System.map: expected an \
                      address, a letter and a name",
                     file.display()
                 );

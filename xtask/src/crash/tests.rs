@@ -6,7 +6,7 @@ use record::{Cause, LINES, PER_LINE, Place, Record, word};
 
 use super::log::Log;
 use super::names::Symbols;
-use super::{Options, command};
+use super::{Names, Options, command};
 
 fn sealed(number: u64, cause: Cause) -> Record {
     let place = Place { partition: 1, vcpu: 0, core: 2, generation: 3 };
@@ -110,6 +110,62 @@ fn a_guest_cannot_forge_a_record() {
 }
 
 #[test]
+fn a_time_may_come_first() {
+    let record = sealed(3, Cause::Fault);
+    for time in [
+        "12:00:01 ",
+        "[2026-11-30 12:00:01.123456] ",
+        "2026-11-30T12:00:01.123+01:00 ",
+        "[   12.345678] ",
+        "(12:00:01) | ",
+        "<1.5> ",
+    ] {
+        let timed: Vec<_> = lines(&record).iter().map(|line| format!("{time}{line}")).collect();
+        assert_eq!(read(&timed).records, [record.clone()], "{time}");
+    }
+    // Names of partitions may be digits, and the guest prints what follows.
+    for name in ["[2026] ", "[12] 12:00:01 ", "[1-1]1.5 ", "[a] ", "[a] [1.5] ", "2026 ", "[1-1] "]
+    {
+        let forged: Vec<_> = lines(&record).iter().map(|line| format!("{name}{line}")).collect();
+        let log = read(&forged);
+        assert!(log.records.is_empty() && log.problems.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_live_console_is_shown_with_its_records() {
+    let mut builder = runner::build::Builder::default();
+    let system = builder.system("duo").expect("the first system");
+    let names = Names::new(&system, std::path::Path::new("/"), &plan_only(), &[]).expect("names");
+    let record = lines(&sealed(2, Cause::Reset));
+    let all = [&["[control] works".to_string()][..], &record, &["[control] ends".into()]].concat();
+    let mut shown = Vec::new();
+    let whole = super::live(all.join("\r\n").as_bytes(), &mut shown, &names);
+    assert!(whole.expect("it can be read"));
+    let shown = String::from_utf8(shown).expect("ASCII");
+    let first = shown.find("record 2 of control: asked for a reset\n").expect("a record");
+    assert!(shown.find("line 8 of 8").expect("its last line") < first, "{shown}");
+    assert!(shown.ends_with("[control] ends"), "{shown}");
+    // A record that lacks a line is told at the end.
+    shown_of_cut(&record[..7], &names);
+}
+
+/// Returns an image that is only an empty plan.
+fn plan_only() -> Vec<u8> {
+    let mut image = vec![0; 8192];
+    image[64..72].copy_from_slice(&4096_u64.to_le_bytes());
+    image
+}
+
+fn shown_of_cut(lines: &[String], names: &Names) {
+    let mut shown = Vec::new();
+    let whole = super::live(lines.join("\n").as_bytes(), &mut shown, names);
+    assert!(!whole.expect("it can be read"));
+    let shown = String::from_utf8(shown).expect("ASCII");
+    assert!(shown.contains("error: line"), "{shown}");
+}
+
+#[test]
 fn wrong_lines_are_told() {
     for (line, words) in [
         ("bulkhead: record 1 line 9 of 8: 0 0 0 0 0 0 0 0 0 0", "line 1: not a line of a record"),
@@ -150,6 +206,7 @@ fn refused(bytes: &[u8], symbols: &[&str]) -> String {
         log: file.path().to_path_buf(),
         system: "duo".into(),
         gic: None,
+        live: false,
         symbols: symbols.iter().map(|word| (*word).to_string()).collect(),
     };
     let error = command(&options).expect_err("it is refused").to_string();
@@ -162,11 +219,11 @@ fn bad_input_is_refused() {
         refused(b"[chaos] works\n", &[]),
         "LOG has no crash record: no line starts with `bulkhead: record`"
     );
-    let timed = lines(&sealed(0, Cause::Fault)).join("\n12:00:01 ");
+    let timed = lines(&sealed(0, Cause::Fault)).join("\nttyUSB0 ");
     assert_eq!(
         refused(timed.split_once('\n').expect("lines").1.as_bytes(), &[]),
         "LOG, line 1: `bulkhead: record` is not at the start of the line: remove what was put in \
-         front of each line, such as a time"
+         front of each line; only a time may stay"
     );
     let whole = lines(&sealed(0, Cause::Fault)).join("\n");
     assert_eq!(refused(whole.as_bytes(), &["linux"]), "--symbols linux: expected PARTITION=FILE");
@@ -184,7 +241,8 @@ fn a_system_map_names_addresses() {
     std::fs::write(file.path(), "ffff800008000000 T _text\nhello\n").expect("it is writable");
     let error = Symbols::read(file.path()).err().expect("no map").to_string();
     assert!(error.ends_with(
-        ", line 2: neither an ELF file nor a System.map: expected an address, a letter and a name"
+        ", line 2: none of ELF file, Linux kernel and System.map: expected an address, a letter \
+         and a name"
     ));
     std::fs::write(file.path(), b"\x7fELF but no more").expect("it is writable");
     assert!(Symbols::read(file.path()).is_err());

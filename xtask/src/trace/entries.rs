@@ -4,7 +4,7 @@ use super::log::Trace;
 use std::ops::Range;
 
 /// ERET.
-const ERET: u32 = 0xd69f_03e0;
+pub(crate) const ERET: u32 = 0xd69f_03e0;
 /// MRS Xt, PMXEVCNTR_EL0: EL2 reads its counter.
 const READ_COUNTER: u32 = 0xd53b_9d40;
 /// MSR ICC_SGI1R_EL1, Xt: a physical SGI is sent.

@@ -8,6 +8,7 @@ mod log;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use entries::ERET;
 pub use entries::{Entry, entries, readings};
 pub(crate) use listing::short;
 pub use listing::{Symbols, listing};

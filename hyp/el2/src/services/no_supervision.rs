@@ -7,7 +7,7 @@ use abi::error;
 use crate::state::frame::Frame;
 use crate::state::percpu::PerCpu;
 
-pub fn call(_: &mut Frame, _: &PerCpu, _: u32) -> i64 {
+pub fn call(_: &mut Frame, _: &mut PerCpu, _: u32) -> i64 {
     error::NOT_SUPPORTED
 }
 

@@ -4,7 +4,7 @@ use ::core::ptr;
 use ::core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
-use abi::Reason;
+use abi::{Reason, supervise};
 use console::{Keys, Monitor, Mux, Pace, Pl011};
 use doorbell::{Bucket, Counters, Deferred, PendingWord};
 use plan::{INTIDS, Interrupt, MAX_ENDS, MAX_VCPUS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
@@ -17,7 +17,7 @@ use super::deadlines::Deadlines;
 use super::next::{Fault, Stop};
 use super::plan_view::PlanView;
 use super::shared::{Shared, SharedPerCpu, Terminal};
-use crate::arch::unreachable_state;
+use crate::arch::{timer, unreachable_state};
 
 /// The state of one core. `TPIDR_EL2` points to it; the vectors hand it out as an exclusive borrow,
 /// once per entry. The parts that the vectors' fast paths read are first.
@@ -51,6 +51,8 @@ pub struct PerCpu {
     pub stopped: bool,
     /// Number of times that this core has loaded its partition again.
     pub reloads: u32,
+    /// The rate limit of orders to other partitions, if this one is a supervisor.
+    pub orders: Bucket,
     /// This core's index in the plan.
     pub index: usize,
     /// Its row.
@@ -294,6 +296,7 @@ impl PerCpu {
                 told: (0, 0),
                 stopped: false,
                 reloads: 0,
+                orders: Bucket::new(timer::frequency(), supervise::PER_SECOND, supervise::BURST),
                 index,
                 row,
                 partition,

@@ -147,6 +147,10 @@ pub struct Script<'a> {
     steps: &'a [Step],
     /// Index of the console's byte where the search for the next step starts.
     from: usize,
+    /// The number of bytes that were searched for a line that broke off.
+    searched: usize,
+    /// Index after the last such line's break.
+    broken: usize,
 }
 
 impl<'a> Script<'a> {
@@ -156,18 +160,25 @@ impl<'a> Script<'a> {
             Input::Typed(steps) => steps.as_slice(),
             _ => &[],
         };
-        Self { steps, from: 0 }
+        Self { steps, from: 0, searched: 0, broken: 0 }
     }
 
     /// Returns the keys that are due now that the console has shown `bytes`, its whole output.
     pub fn due(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut keys = Vec::new();
+        let new = &bytes[self.searched.saturating_sub(BREAK.len())..];
+        if let Some(at) = new.windows(BREAK.len()).rposition(|at| at == BREAK.as_bytes()) {
+            self.broken = bytes.len() - new.len() + at + BREAK.len();
+        }
+        self.searched = bytes.len();
         while let Some((step, rest)) = self.steps.split_first() {
             if !step.seen.is_empty() {
                 let Some(end) = end_of(step.seen.as_bytes(), &bytes[self.from..]) else {
                     // The words may have begun before other partitions' lines, so the search goes
-                    // back over those.
-                    self.from = self.from.max(bytes.len().saturating_sub(REACH));
+                    // back over those. A long console costs too much if it always does.
+                    let is_broken = bytes.len() - self.broken <= REACH && self.broken > 0;
+                    let back = if is_broken { REACH } else { step.seen.len() };
+                    self.from = self.from.max(bytes.len().saturating_sub(back));
                     break;
                 };
                 self.from += end;

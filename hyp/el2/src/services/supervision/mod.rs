@@ -9,16 +9,17 @@ use core::sync::atomic::Ordering::{Acquire, Release};
 
 use ::console::Facts;
 use abi::{call, error, supervise};
-use doorbell::Counters;
+use doorbell::{Counters, Outcome};
 
 use super::ipi;
+use crate::arch::timer;
 use crate::state::frame::Frame;
 use crate::state::percpu::PerCpu;
 use crate::state::plan_view::PlanView;
 use crate::state::shared::{Shared, control};
 
 /// Answers a supervisor's call.
-pub fn call(frame: &mut Frame, cpu: &PerCpu, function: u32) -> i64 {
+pub fn call(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> i64 {
     let [partition, vcpu, item] = [1, 2, 3].map(|register| frame.get(register) as usize);
     let Some(row) = cpu.plan.partitions().get(partition) else {
         return error::BAD_ARGUMENT;
@@ -33,7 +34,13 @@ pub fn call(frame: &mut Frame, cpu: &PerCpu, function: u32) -> i64 {
             frame.set(3, row.vcpus.count.into());
             state.into()
         }
-        call::SUPERVISE => order(cpu, partition, vcpu as u64),
+        call::SUPERVISE => match vcpu as u64 {
+            order @ supervise::STOP..=supervise::RESTART => match cpu.orders.admit(timer::now) {
+                Outcome::Notify => self::order(cpu, partition, order),
+                _ => error::TOO_MANY,
+            },
+            _ => error::BAD_ARGUMENT,
+        },
         _ => {
             let Some(core) = view.core(partition, vcpu) else {
                 return error::BAD_ARGUMENT;
@@ -84,10 +91,6 @@ fn order(cpu: &PerCpu, partition: usize, order: u64) -> i64 {
     else {
         return error::BAD_ARGUMENT;
     };
-    match order {
-        supervise::STOP..=supervise::RESTART => {}
-        _ => return error::BAD_ARGUMENT,
-    }
     if order != supervise::STOP && life.damaged.load(Acquire) != 0 {
         return error::DAMAGED;
     }
