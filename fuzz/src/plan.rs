@@ -5,7 +5,8 @@ use std::mem::{offset_of, size_of};
 use std::sync::{Mutex, PoisonError};
 
 use plan::{
-    Array, Core, End, Header, Interrupt, Load, Memory, Midr, PAGE, Partition, Range, Write,
+    Array, Core, EmulatedDevice, End, Header, Interrupt, Load, Memory, Midr, PAGE, Partition,
+    Range, Write, device,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -84,7 +85,22 @@ fn check(image: &[u8], data: &[u8]) {
         rows::<Load>(&plan, partition.loads, base, size);
         rows::<Interrupt>(&plan, partition.interrupts, base, size);
         rows::<Range>(&plan, partition.clears, base, size);
+        rows::<EmulatedDevice>(&plan, partition.devices, base, size);
+        devices(plan.slice(partition.devices));
         rows::<Write>(&plan, partition.policy.quiesce, base, size);
+    }
+}
+
+/// Checks that a lookup at the ends of every row gives a device that is there, and a known one.
+fn devices(rows: &[EmulatedDevice]) {
+    for row in rows.iter().take(ROWS) {
+        for ipa in [row.ipa.wrapping_sub(1), row.ipa, row.ipa.wrapping_add(row.size.into())] {
+            if let Some((found, kind, offset)) = device::find(rows, ipa) {
+                assert_eq!(found.kind, kind as u16);
+                assert_eq!(found.ipa.wrapping_add(offset), ipa);
+                assert!(offset < found.size.into());
+            }
+        }
     }
 }
 

@@ -26,8 +26,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod device;
 pub mod load;
 
+pub use device::{DeviceKind, EmulatedDevice};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes in a page and in a translation table with the 4 KiB granule.
@@ -382,9 +384,9 @@ pub struct Partition {
     pub clears: Array,
     /// What the guest sees of the GIC.
     pub gic: GuestGic,
-    /// IPA of the emulated PL011, or zero for none.
-    pub uart_ipa: u64,
-    /// INTID of the emulated PL011.
+    /// [`EmulatedDevice`] rows, sorted by address; they do not overlap.
+    pub devices: Array,
+    /// INTID of the emulated PL011, or 0 if it has none.
     pub uart_intid: u32,
     /// SGR colour of this partition's console lines (31 to 36), or 0 for none.
     pub colour: u32,
@@ -433,7 +435,7 @@ pub const ACTION_STOP_SYSTEM: u8 = 2;
 /// external abort.
 pub const PARTITION_HALT_OUTSIDE: u32 = 1 << 0;
 
-/// Guest physical addresses of the emulated GIC.
+/// What a guest sees of its emulated GIC, apart from its addresses.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct GuestGic {
@@ -442,10 +444,6 @@ pub struct GuestGic {
     /// INTIDs the guest's distributor says it has, the board's: a multiple of 32, at most
     /// [`INTIDS`].
     pub intids: u32,
-    /// IPA of the distributor: 64 KiB, of which a GICv2 uses the first 4 KiB.
-    pub gicd_ipa: u64,
-    /// IPA of the first redistributor (128 KiB per vCPU), or of GICC on GICv2.
-    pub gicr_ipa: u64,
 }
 
 /// A piece of a partition's memory.
@@ -499,5 +497,5 @@ const _: () = assert!(size_of::<Header>() == 360);
 const _: () = assert!(size_of::<Machine>() == 240);
 const _: () = assert!(size_of::<Core>() == 152);
 const _: () = assert!(size_of::<End>() == 56);
-const _: () = assert!(size_of::<Partition>() == 176);
+const _: () = assert!(size_of::<Partition>() == 160);
 const _: () = assert!(size_of::<Interrupt>() == 8);

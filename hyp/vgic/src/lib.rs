@@ -133,7 +133,7 @@
 //! }
 //!
 //! let gic = Gic::new_zeroed();
-//! let shape = GuestGic { version: 3, intids: 288, gicd_ipa: 0x0800_0000, gicr_ipa: 0x080a_0000 };
+//! let shape = GuestGic { version: 3, intids: 288 };
 //! let doorbell = Interrupt { intid: 128, flags: INTERRUPT_EDGE | INTERRUPT_FIXED, vcpu: 0 };
 //! gic.init(1, &shape, &[doorbell]);
 //! let (mut delivery, mut core) = (Delivery::new_zeroed(), Core::default());

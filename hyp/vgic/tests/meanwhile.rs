@@ -179,8 +179,7 @@ struct Receiver<'a, const V2: bool> {
 impl<'a, const V2: bool> Receiver<'a, V2> {
     /// Returns a receiver that is ready for SGIs.
     fn new(partition: &'a Partition) -> Self {
-        let guest =
-            GuestGic { version: if V2 { 2 } else { 3 }, intids: 64, gicd_ipa: 0, gicr_ipa: 0 };
+        let guest = GuestGic { version: if V2 { 2 } else { 3 }, intids: 64 };
         partition.gic.init(VCPUS, &guest, &[]);
         let mut new = Self {
             partition,

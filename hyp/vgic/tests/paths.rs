@@ -285,7 +285,7 @@ fn reset_leaves_nothing_behind() {
     machine.vcpu(0).inject(DOORBELL);
     let rows = [row(27, PHYSICAL, 0), row(128, EDGE | FIXED, 0)];
     machine.gic = Rc::new(Gic::new_zeroed());
-    machine.gic.init(1, &GuestGic { version: 3, intids: 160, gicd_ipa: 0, gicr_ipa: 0 }, &rows);
+    machine.gic.init(1, &GuestGic { version: 3, intids: 160 }, &rows);
     machine.vcpu(0).reset();
     assert_eq!(machine.cores[0].control, 0);
     assert_eq!(machine.cores[0].registers, [0]);

@@ -62,7 +62,7 @@ impl<const V2: bool> Siblings for Sink<'_, V2> {
 
 fn gic(vcpus: usize, version: u32) -> Gic {
     let gic = Gic::new_zeroed();
-    let guest = GuestGic { version, intids: 288, gicd_ipa: 0, gicr_ipa: 0 };
+    let guest = GuestGic { version, intids: 288 };
     gic.init(vcpus, &guest, &[]);
     gic
 }

@@ -6,7 +6,7 @@
 use anyhow::{Result, ensure};
 use manifest::guest_machine::GICC;
 use manifest::system::{Partition, Range, System};
-use plan::{Interrupt, PAGE};
+use plan::{DeviceKind, Interrupt, PAGE};
 
 use super::pages::{check_pages, pages};
 use super::tables::{Access, Mapping};
@@ -26,8 +26,32 @@ pub struct Guest {
     pub interrupts: Vec<Interrupt>,
     /// The copies into it.
     pub loads: Vec<Load>,
-    /// IPAs that EL2 emulates.
-    pub emulated: Vec<(&'static str, Range)>,
+    /// The devices that EL2 emulates for it, by address.
+    pub emulated: Vec<Emulated>,
+}
+
+/// A device that EL2 emulates.
+#[derive(Clone, Copy, Debug)]
+pub struct Emulated {
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Its number among those of its kind.
+    pub index: u16,
+    /// Its guest addresses.
+    pub range: Range,
+}
+
+impl Emulated {
+    /// Returns its name in reports and errors.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.kind {
+            DeviceKind::Distributor => "GICD".into(),
+            DeviceKind::Redistributor => format!("GICR of vCPU {}", self.index),
+            DeviceKind::GiccDir => "GICC_DIR".into(),
+            DeviceKind::Pl011 => "PL011".into(),
+        }
+    }
 }
 
 /// A channel end as its guest sees it.
@@ -97,7 +121,8 @@ pub fn devices(system: &System, index: usize) -> impl Iterator<Item = Mapping> {
 pub fn check_emulated(partition: &Partition, guest: &Guest, mappings: &[Mapping]) -> Result<()> {
     for mapping in mappings {
         check_pages(&mapping.what, mapping.input, mapping.size)?;
-        for (name, range) in &guest.emulated {
+        for device in &guest.emulated {
+            let (name, range) = (device.name(), device.range);
             ensure!(
                 mapping.input + mapping.size <= range.base
                     || range.base + range.size <= mapping.input,

@@ -10,10 +10,11 @@ use manifest::placement_error::{Of, PlacementError};
 use manifest::system::{Partition, Range, System};
 use manifest::words::bytes;
 use plan::{
-    INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_ENDS, PAGE,
+    DeviceKind, INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_ENDS,
+    PAGE,
 };
 
-use super::guest::{End, Guest, Load, devices};
+use super::guest::{Emulated, End, Guest, Load, devices};
 use super::tree;
 
 /// A channel's pages are aligned to this where they may use stage-2 blocks.
@@ -140,19 +141,23 @@ fn check_loads(system: &System, index: usize, loads: &[Load]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the IPAs of this partition that EL2 emulates.
-fn emulated(system: &System, partition: &Partition) -> Vec<(&'static str, Range)> {
-    let mut ranges = vec![("GICD", GICD)];
+/// Returns the devices that EL2 emulates for this partition, by address.
+fn emulated(system: &System, partition: &Partition) -> Vec<Emulated> {
+    let mut devices = vec![Emulated { kind: DeviceKind::Distributor, index: 0, range: GICD }];
     if system.board.gic.version == 3 {
-        let size = partition.vcpus.len() as u64 * GICR_SIZE;
-        ranges.push(("GICR", Range { base: GICR, size }));
+        devices.extend((0..).zip(&partition.vcpus).map(|(index, _)| {
+            let base = GICR + u64::from(index) * GICR_SIZE;
+            let range = Range { base, size: GICR_SIZE };
+            Emulated { kind: DeviceKind::Redistributor, index, range }
+        }));
     } else {
-        ranges.push(("GICC_DIR", GICC_DIR));
+        devices.push(Emulated { kind: DeviceKind::GiccDir, index: 0, range: GICC_DIR });
     }
     if partition.console {
-        ranges.push(("PL011", PL011));
+        devices.push(Emulated { kind: DeviceKind::Pl011, index: 0, range: PL011 });
     }
-    ranges
+    devices.sort_by_key(|device| device.range.base);
+    devices
 }
 
 /// Timers, passed-through SPIs and the console's: all interrupts except those of channels.
@@ -210,11 +215,11 @@ fn add_interrupt(
 fn ends(
     system: &System,
     index: usize,
-    emulated: &[(&'static str, Range)],
+    emulated: &[Emulated],
     interrupts: &mut Vec<Interrupt>,
 ) -> Result<Vec<End>> {
     let partition = &system.partitions[index];
-    let mut taken: Vec<Range> = emulated.iter().map(|(_, range)| *range).collect();
+    let mut taken: Vec<Range> = emulated.iter().map(|device| device.range).collect();
     taken.extend(partition.memory.iter().map(|m| Range { base: m.ipa, size: m.size }));
     taken.extend(devices(system, index).map(|m| Range { base: m.input, size: m.size }));
     let mut next_ipa = CHANNELS;

@@ -59,7 +59,7 @@ pub fn build(
         let mappings = stage2_mappings(system, p, guest, places);
         guest::check_emulated(&system.partitions[p], guest, &mappings)?;
         let mapped = mappings.iter().map(|m| m.input + m.size);
-        let emulated = guest.emulated.iter().map(|(_, r)| r.base + r.size);
+        let emulated = guest.emulated.iter().map(|d| d.range.base + d.range.size);
         let end = mapped.chain(emulated).max().unwrap_or(0);
         let shape = Shape::covering(Stage::Two, end)?;
         let root = pool.root(shape, &mappings)?;

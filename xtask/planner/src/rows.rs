@@ -4,8 +4,9 @@
 use anyhow::{Context, Result, ensure};
 use crc::{CRC_32_ISCSI, Crc};
 use plan::{
-    Array, Core, End, GuestGic, Header, INTIDS, Load, MAGIC, MAX_CORES, MAX_VCPUS, Machine, Memory,
-    Midr, NO_CORE, PARTITION_HALT_OUTSIDE, Partition, Policy, Range, VERSION, Write,
+    Array, Core, EmulatedDevice, End, GuestGic, Header, INTIDS, Load, MAGIC, MAX_CORES, MAX_VCPUS,
+    Machine, Memory, Midr, NO_CORE, PARTITION_HALT_OUTSIDE, Partition, Policy, Range, VERSION,
+    Write,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -205,6 +206,7 @@ fn partition(
     let loads = loads.map(|load| load_row(&memory, places, load)).collect::<Result<Vec<_>>>()?;
     let clears: Vec<_> =
         guest.ends.iter().map(|end| range(places.regions[end.channel][end.side])).collect();
+    let devices = guest.emulated.iter().map(device_row).collect::<Result<Vec<_>>>()?;
     let highest = guest.interrupts.last().map_or(0, |row| row.intid);
     let console = partition.console;
     Ok(Partition {
@@ -224,13 +226,8 @@ fn partition(
             intids: (system.board.gic.intids.min(INTIDS as u32))
                 .max(u32::from(highest) + 1)
                 .next_multiple_of(32),
-            gicd_ipa: guest_machine::GICD.base,
-            gicr_ipa: match system.board.gic.version {
-                2 => guest_machine::GICC.base,
-                _ => guest_machine::GICR,
-            },
         },
-        uart_ipa: if console { guest_machine::PL011.base } else { 0 },
+        devices: writer.array(&devices)?,
         uart_intid: if console { guest_machine::PL011_INTID } else { 0 },
         colour: COLOURS[p % COLOURS.len()],
         flags: match partition.outside {
@@ -239,6 +236,16 @@ fn partition(
         },
         supervisor: guest.notice.unwrap_or(0),
         policy: policy(writer, system, partition)?,
+    })
+}
+
+fn device_row(device: &guest::Emulated) -> Result<EmulatedDevice> {
+    Ok(EmulatedDevice {
+        ipa: device.range.base,
+        size: u32::try_from(device.range.size)
+            .with_context(|| format!("the emulated {} has 4 GiB or more", device.name()))?,
+        kind: device.kind as u16,
+        index: device.index,
     })
 }
 

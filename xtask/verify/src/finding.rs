@@ -38,6 +38,8 @@ pub enum Claim {
     /// A guest can access its memory, its channel pages and its devices with the declared rights,
     /// and nothing else.
     Stage2,
+    /// EL2 emulates for a guest the devices that its tree demands, where stage 2 maps nothing.
+    Devices,
     /// EL2 maps on each core what it needs there, W^X, and never another partition's memory.
     El2Map,
     /// Interrupts have one owner, trigger and route as declared.
@@ -62,6 +64,7 @@ impl Claim {
             Self::Registers => "registers",
             Self::Tables => "tables",
             Self::Stage2 => "stage2",
+            Self::Devices => "devices",
             Self::El2Map => "el2-map",
             Self::Interrupts => "interrupts",
             Self::Channels => "channels",

@@ -7,8 +7,8 @@ use std::ops::Range as Span;
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 use plan::{
-    Array, Core, End, Header, Interrupt, Load, MAGIC, MAX_CORES, MAX_ENDS, MAX_VCPUS, Memory, Midr,
-    PAGE, Partition, Range, VERSION, Write, writes,
+    Array, Core, EmulatedDevice, End, Header, Interrupt, Load, MAGIC, MAX_CORES, MAX_ENDS,
+    MAX_VCPUS, Memory, Midr, PAGE, Partition, Range, VERSION, Write, writes,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -72,6 +72,8 @@ pub struct PartitionRow {
     pub interrupts: Vec<Interrupt>,
     /// Channel pages cleared at the start.
     pub clears: Vec<Range>,
+    /// Devices that EL2 emulates for it.
+    pub devices: Vec<EmulatedDevice>,
     /// Writes that silence its devices.
     pub quiesce: Vec<Write>,
 }
@@ -156,6 +158,7 @@ impl<'a> Image<'a> {
                 loads: self.array(&of("loads"), row.loads, MAX_ROWS)?,
                 interrupts: self.array(&of("interrupts"), row.interrupts, MAX_ROWS)?,
                 clears: self.array(&of("clears"), row.clears, MAX_ROWS)?,
+                devices: self.array(&of("devices"), row.devices, MAX_ROWS)?,
                 quiesce: self.array(&of("quiesce"), row.policy.quiesce, MAX_ROWS)?,
                 row,
             };

@@ -30,7 +30,7 @@ pub use live::{Constant, CoreRegisters, Expected};
 pub use ownership::{Access, Reach};
 pub use report::Proof;
 
-use claims::{Context, channels, cores, el2_map, guest_map, interrupts, machine, start};
+use claims::{Context, channels, cores, devices, el2_map, guest_map, interrupts, machine, start};
 use finding::Findings;
 use image::Image;
 use ownership::GuestMap;
@@ -99,7 +99,9 @@ fn claims(context: &Context<'_>, findings: &mut Findings, proof: &mut Proof) {
     places.check(context, findings);
     let mut guests = Vec::new();
     for (p, _, _) in context.partitions() {
+        devices::check(context, p, findings);
         if let Some(leaves) = guest_map::check(context, p, &places, findings) {
+            devices::check_unmapped(context, p, &leaves, findings);
             let partition = p;
             guests.push(GuestMap { partition, leaves });
         }

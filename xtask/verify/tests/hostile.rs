@@ -6,7 +6,9 @@ mod support;
 use std::mem::offset_of;
 
 use bulkhead_verify::board::RegisterWrite;
-use plan::{Core, End, Header, Interrupt, Load, Memory, Partition, writes};
+use plan::{
+    Core, DeviceKind, EmulatedDevice, End, Header, Interrupt, Load, Memory, Partition, writes,
+};
 use support::{Good, Parts, put, seal, word};
 
 /// Spoils the system `duo` and returns the findings.
@@ -183,6 +185,80 @@ fn a_row_points_at_a_compute_core() {
             "who:   control, sensor",
         ],
     );
+}
+
+/// Spoils the rows of control's emulated devices: distributor, redistributor, PL011.
+fn devices_spoilt(change: impl FnOnce(&mut [EmulatedDevice])) -> String {
+    spoilt(|good, image| {
+        let parts = Parts::of(&good.image);
+        let array = parts.partitions()[1].devices;
+        let mut rows: Vec<EmulatedDevice> = parts.array(array);
+        assert_eq!(rows.len(), 3);
+        change(&mut rows);
+        for (row, at) in rows.iter().zip(parts.span::<EmulatedDevice>(array)) {
+            image[at..at + size_of_val(row)].copy_from_slice(zerocopy::IntoBytes::as_bytes(row));
+        }
+    })
+}
+
+#[test]
+fn a_guest_is_emulated_other_devices_than_it_is_told() {
+    let row = |n: usize| format!("where: emulated device row {n} of partition control");
+    for (change, words) in [
+        (
+            (|rows| rows[2].kind = 0) as fn(&mut [EmulatedDevice]),
+            &[
+                "refused[devices]: 0 is not the number of a kind of device",
+                "refused[devices]: the emulated PL011 (index 0) is not in the plan",
+                "where: IPA 0x9000000-0x9000fff",
+                "who:   control",
+            ][..],
+        ),
+        (
+            |rows| rows[2].kind = DeviceKind::GiccDir as u16,
+            &[
+                "the emulated PL011 (index 0) is not in the plan",
+                "EL2 emulates kind 3 index 0 at IPA 0x9000000-0x9000fff, which the guest must not \
+                 have",
+            ],
+        ),
+        (
+            |rows| rows[1].index = 1,
+            &[
+                "its index is 1, must be below 1",
+                "an emulated redistributor (index 0) is not in the plan",
+            ],
+        ),
+        (
+            |rows| rows[0].size = 0x2_0000,
+            &["the emulated distributor is 0x8000000-0x801ffff, must be 0x8000000-0x800ffff"],
+        ),
+        (|rows| rows[2].size = 0x1004, &["IPA 0x9000000-0x9001003 is not whole pages"]),
+        (
+            |rows| rows.swap(0, 1),
+            &["it is at IPA 0x8000000, which is not after the row before it: \
+                 0x80a0000-0x80bffff"],
+        ),
+        (|rows| rows[0].size = 0x10_0000, &["which is not after the row before it"]),
+        (
+            |rows| rows[2] = EmulatedDevice { ipa: rows[2].ipa, ..rows[0] },
+            &[
+                "EL2 emulates kind 1 index 0 at IPA 0x9000000-0x900ffff, a second time",
+                "the emulated PL011 (index 0) is not in the plan",
+            ],
+        ),
+        (
+            |rows| rows[2].ipa = 0x4000_1000,
+            &[
+                "the emulated PL011 is 0x40001000-0x40001fff, must be 0x9000000-0x9000fff",
+                "stage 2 maps IPA 0x40000000-0x41ffffff, where EL2 must emulate \
+                 0x40001000-0x40001fff",
+            ],
+        ),
+    ] {
+        says(&devices_spoilt(change), words);
+    }
+    assert!(devices_spoilt(|rows| rows[1].kind = 0x104).contains(&row(1)));
 }
 
 #[test]

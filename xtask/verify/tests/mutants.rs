@@ -9,7 +9,8 @@ use std::mem::offset_of;
 use std::sync::Mutex;
 
 use plan::{
-    Array, Core, End, Header, Interrupt, Load, Machine, Memory, Midr, PAGE, Partition, Range, Write,
+    Array, Core, EmulatedDevice, End, Header, Interrupt, Load, Machine, Memory, Midr, PAGE,
+    Partition, Range, Write,
 };
 use support::{Good, Numbers, Parts, put, seal, word};
 
@@ -166,6 +167,8 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
         parts.span::<Load>(partition.loads).for_each(|at| add("load row", at, size_of::<Load>()));
         let interrupts = parts.span::<Interrupt>(partition.interrupts);
         interrupts.for_each(|at| add("interrupt row", at, size_of::<Interrupt>()));
+        let devices = parts.span::<EmulatedDevice>(partition.devices);
+        devices.for_each(|at| add("emulated device row", at, size_of::<EmulatedDevice>()));
         let clears = parts.span::<Range>(partition.clears);
         clears.for_each(|at| add("cleared pages", at, size_of::<Range>()));
         let quiesce = parts.span::<Write>(partition.policy.quiesce);
@@ -194,6 +197,7 @@ fn meaningless(parts: &Parts<'_>) -> Vec<(usize, u64, &'static str)> {
             (offset_of!(Partition, loads), partition.loads),
             (offset_of!(Partition, interrupts), partition.interrupts),
             (offset_of!(Partition, clears), partition.clears),
+            (offset_of!(Partition, devices), partition.devices),
             (offset_of!(Partition, policy.quiesce), partition.policy.quiesce),
         ] {
             empty(at + field, array, &mut list);

@@ -8,6 +8,7 @@ use ::console::{
     Waiting, published,
 };
 use ::vgic::{Bank, Physical};
+use trap::Access;
 
 use super::supervision::monitor;
 use super::{ipi, vgic};
@@ -79,29 +80,26 @@ pub fn flags(cpu: &PerCpu) -> u64 {
     flags.into()
 }
 
-/// Carries out a guest's read of its PL011.
+/// Carries out a guest's access to its PL011: a store of `stored`, or a load, whose value it
+/// returns.
 #[inline(never)]
-pub fn guest_read(cpu: &mut PerCpu, offset: u64) -> u64 {
-    let terminal = cpu.terminal;
-    let value = cpu.state.uart.read(offset, &terminal.output, &terminal.input);
-    // A read of the flags does not change the interrupt.
-    if offset != FLAGS {
-        update(cpu);
-    }
-    value.into()
-}
-
-/// Carries out a guest's write to its PL011.
-#[inline(never)]
-pub fn guest_write(cpu: &mut PerCpu, offset: u64, value: u64) {
-    if offset == DATA {
-        send(cpu, value as u8);
-        return;
-    }
+pub fn guest_access(cpu: &mut PerCpu, offset: u64, access: Access, stored: u64) -> u64 {
     let terminal = cpu.terminal;
     let uart = &cpu.state.uart;
-    uart.write(offset, value as u32, &terminal.output, &terminal.input);
-    update(cpu);
+    let mut value = 0;
+    match (access.is_write(), offset) {
+        (true, DATA) => {
+            send(cpu, stored as u8);
+            return 0;
+        }
+        (true, _) => uart.write(offset, stored as u32, &terminal.output, &terminal.input),
+        (false, _) => value = uart.read(offset, &terminal.output, &terminal.input),
+    }
+    // A read of the flags does not change the interrupt.
+    if access.is_write() || offset != FLAGS {
+        update(cpu);
+    }
+    access.stored(value.into())
 }
 
 /// Carries out a guest's write of `byte` to its PL011's data register. Returns true, as all

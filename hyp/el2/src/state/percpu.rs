@@ -7,7 +7,11 @@ use aarch64_cpu::registers::{TPIDR_EL2, Writeable};
 use abi::{Reason, supervise};
 use console::{Keys, Monitor, Mux, Pace, Pl011};
 use doorbell::{Bucket, Counters, Deferred, PendingWord};
-use plan::{INTIDS, Interrupt, MAX_ENDS, MAX_VCPUS, PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE};
+use plan::device::first_ipa;
+use plan::{
+    DeviceKind, EmulatedDevice, INTIDS, Interrupt, MAX_ENDS, MAX_VCPUS, PRIVATE_SIZE,
+    PRIVATE_STATE, STATE_SIZE,
+};
 use psci::{Power, Start};
 use tock_registers::registers::ReadWrite;
 use vgic::{Delivery, Gic};
@@ -59,6 +63,15 @@ pub struct PerCpu {
     pub row: &'static plan::Core,
     /// Its partition's row.
     pub partition: &'static plan::Partition,
+    /// Its partition's emulated devices.
+    pub devices: &'static [EmulatedDevice],
+    /// IPA of its partition's emulated distributor, for the fast paths.
+    pub gicd_ipa: u64,
+    /// IPA of its partition's first emulated redistributor, which the others follow, or
+    /// [`plan::device::NOWHERE`], for the fast paths.
+    pub gicr_ipa: u64,
+    /// IPA of its partition's emulated PL011, or [`plan::device::NOWHERE`], for the fast paths.
+    pub uart_ipa: u64,
     /// The plan.
     pub plan: PlanView,
     /// The plan's core rows.
@@ -257,6 +270,7 @@ impl PerCpu {
         ) else {
             unreachable_state()
         };
+        let devices = plan.slice(partition.devices);
         let state = partition.state.base as *mut PartitionState;
         if row.vcpu == 0 {
             // SAFETY: the plan gives the partition this region, which only its cores map; the other
@@ -300,6 +314,10 @@ impl PerCpu {
                 index,
                 row,
                 partition,
+                devices,
+                gicd_ipa: first_ipa(devices, DeviceKind::Distributor),
+                gicr_ipa: first_ipa(devices, DeviceKind::Redistributor),
+                uart_ipa: first_ipa(devices, DeviceKind::Pl011),
                 plan,
                 cores,
                 vcpus: plan.slice(partition.vcpus),

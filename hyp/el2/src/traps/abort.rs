@@ -6,10 +6,10 @@
 
 use aarch64_cpu::registers::*;
 use abi::Reason;
-use plan::PARTITION_HALT_OUTSIDE;
+use plan::{PARTITION_HALT_OUTSIDE, device};
 use trap::{Answer, Cause};
 
-use super::{fault, mmio};
+use super::fault;
 use crate::arch::el1_context;
 use crate::state::next::{Fault, Next};
 use crate::state::percpu::{InjectedAbort, PerCpu};
@@ -30,7 +30,7 @@ pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
     }
     // The page of an emulated device exists for the guest, though the device does not answer pairs,
     // exclusives, fetches and walks.
-    let emulated = trap::ipa_known(esr) && mmio::device(cpu, ipa).is_some();
+    let emulated = trap::ipa_known(esr) && device::find(cpu.devices, ipa).is_some();
     if cpu.partition.flags & PARTITION_HALT_OUTSIDE != 0 && !emulated {
         return fault::halt(cpu, Cause::Fault);
     }

@@ -1,7 +1,9 @@
-//! Accesses to the emulated GIC and PL011.
+//! Accesses to emulated devices: the plan's rows say where they are, and a service answers each
+//! kind.
 
 use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, Readable};
 use abi::Reason;
+use plan::{DeviceKind, device};
 
 use crate::arch::{el1_context, opaque_true};
 use crate::drivers::{Gic, IS_V3, gic::GicDriver};
@@ -11,20 +13,8 @@ use crate::state::percpu::PerCpu;
 
 /// log2 of the bytes of the emulated distributor.
 const GICD_SIZE: u32 = 16;
-/// log2 of the bytes of one emulated redistributor: two frames of 64 KiB.
+/// log2 of the bytes of one emulated redistributor.
 const GICR_SIZE: u32 = 17;
-/// log2 of the bytes of the emulated PL011.
-const UART_SIZE: u32 = 12;
-
-/// log2 of the bytes of the emulated page that has `GICC_DIR`, the CPU interface's second page.
-const GICC_DIR_SIZE: u32 = 12;
-
-/// An emulated device.
-pub enum Device {
-    /// The distributor, or the redistributor of this vCPU; on GICv2 the page that has `GICC_DIR`.
-    Gic(Option<usize>),
-    Uart,
-}
 
 /// What [`fast`] has done.
 pub enum Fast {
@@ -47,7 +37,7 @@ pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
         return Fast::Nothing;
     };
     let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
-    let offset = ipa.wrapping_sub(cpu.partition.gic.gicd_ipa);
+    let offset = ipa.wrapping_sub(cpu.gicd_ipa);
     let rt = access.rt();
     if CALLER_SAVED >> rt & 1 == 0 {
         return Fast::Nothing;
@@ -91,11 +81,7 @@ pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
 /// Does [`fast`] for the PL011: a load of its flags or a store of data, of any size.
 #[inline(always)]
 fn fast_uart(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: u64) -> Fast {
-    let base = cpu.partition.uart_ipa;
-    let (offset, rt) = (ipa.wrapping_sub(base), access.rt());
-    if base == 0 {
-        return fast_redistributor(frame, cpu, access, ipa);
-    }
+    let (offset, rt) = (ipa.wrapping_sub(cpu.uart_ipa), access.rt());
     // Each arm counts the entry itself: with one result for both, the code would test it once more.
     match (access.is_write(), offset) {
         (true, console::DATA) => {
@@ -117,7 +103,7 @@ fn fast_uart(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: u64
 /// to the vCPU's own.
 #[inline(always)]
 fn fast_redistributor(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: u64) -> Fast {
-    let offset = ipa.wrapping_sub(cpu.partition.gic.gicr_ipa);
+    let offset = ipa.wrapping_sub(cpu.gicr_ipa);
     let (vcpu, offset) = ((offset >> GICR_SIZE) as usize, offset & ((1 << GICR_SIZE) - 1));
     if !IS_V3 || vcpu >= cpu.partition.vcpus.count as usize {
         return Fast::Nothing;
@@ -162,48 +148,21 @@ pub fn emulate(frame: &mut Frame, cpu: &mut PerCpu, esr: u64, registers: u32) ->
     if ipa & (size - 1) != 0 || registers >> rt & 1 == 0 {
         return false;
     }
-    let Some((device, offset)) = device(cpu, ipa) else {
+    let Some((device, kind, offset)) = device::find(cpu.devices, ipa) else {
         return false;
     };
     cpu.count(Reason::Mmio);
-    if access.is_write() {
-        let value = access.stored(frame.get(rt));
-        match device {
-            Device::Gic(part) => Gic::guest_write(vgic::vcpu(cpu), part, offset, size, value),
-            Device::Uart => console::guest_write(cpu, offset, value),
+    let stored = access.stored(frame.get(rt));
+    let value = match kind {
+        DeviceKind::Distributor | DeviceKind::Redistributor | DeviceKind::GiccDir => {
+            let part = (kind != DeviceKind::Distributor).then_some(device.index.into());
+            vgic::guest_access(cpu, part, offset, access, stored)
         }
-    } else {
-        let value = match device {
-            Device::Gic(part) => {
-                vgic::sample(cpu);
-                Gic::guest_read(vgic::vcpu(cpu), part, offset, size)
-            }
-            Device::Uart => access.stored(console::guest_read(cpu, offset)),
-        };
+        DeviceKind::Pl011 => console::guest_access(cpu, offset, access, stored),
+    };
+    if !access.is_write() {
         frame.set(rt, access.loaded(value));
     }
     el1_context::skip_instruction();
     true
-}
-
-/// Returns the emulated device at `ipa`, and the offset into it.
-#[inline(always)]
-pub fn device(cpu: &PerCpu, ipa: u64) -> Option<(Device, u64)> {
-    let partition = cpu.partition;
-    let distributor = ipa.wrapping_sub(partition.gic.gicd_ipa);
-    if distributor >> GICD_SIZE == 0 {
-        return Some((Device::Gic(None), distributor));
-    }
-    let redistributors = ipa.wrapping_sub(partition.gic.gicr_ipa);
-    let vcpu = redistributors >> GICR_SIZE;
-    if IS_V3 && vcpu < partition.vcpus.count.into() {
-        let offset = redistributors & ((1 << GICR_SIZE) - 1);
-        return Some((Device::Gic(Some(vcpu as usize)), offset));
-    }
-    let dir = redistributors.wrapping_sub(1 << GICC_DIR_SIZE);
-    if !IS_V3 && dir >> GICC_DIR_SIZE == 0 {
-        return Some((Device::Gic(Some(0)), dir));
-    }
-    let uart = ipa.wrapping_sub(partition.uart_ipa);
-    (partition.uart_ipa != 0 && uart >> UART_SIZE == 0).then_some((Device::Uart, uart))
 }

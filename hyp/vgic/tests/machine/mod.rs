@@ -70,11 +70,7 @@ impl<const V2: bool> Machine<V2> {
         }
         let physical = Rc::new(RefCell::new(physical));
         let gic = Rc::new(new_gic());
-        gic.init(
-            vcpus,
-            &GuestGic { version: if V2 { 2 } else { 3 }, intids: 288, gicd_ipa: 0, gicr_ipa: 0 },
-            rows,
-        );
+        gic.init(vcpus, &GuestGic { version: if V2 { 2 } else { 3 }, intids: 288 }, rows);
         let mut machine = Self {
             gic,
             deliveries: (0..vcpus).map(|_| Delivery::new_zeroed()).collect(),

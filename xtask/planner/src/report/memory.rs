@@ -93,8 +93,9 @@ pub fn partition(text: &mut String, system: &System, design: &Design, p: usize) 
             (m.size, m.access.letters(), m.what.clone(), format!("{:#011x}", m.output)),
         );
     }
-    for (name, range) in &guest.emulated {
-        map.insert(range.base, (range.size, "rw-", (*name).to_string(), "emulated".to_string()));
+    for device in &guest.emulated {
+        let range = device.range;
+        map.insert(range.base, (range.size, "rw-", device.name(), "emulated".to_string()));
     }
     let mut rows = vec![row!["guest from", "to", "size", "may", "what", "at"]];
     for (ipa, (size, may, what, at)) in map {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use plan::{CLASS_COMM, CLASS_COMPUTE, MAGIC, PAGE};
+use plan::{CLASS_COMM, CLASS_COMPUTE, EmulatedDevice, MAGIC, PAGE};
 
 use super::plan_reader::Plan;
 use super::support::{EL2_SIZE, MIB, duo, el2_elf, partition};
@@ -223,6 +223,15 @@ fn cores_and_interrupts() {
     assert_eq!(rows(0), [(27, 1, 0), (30, 1, 0), (33, 0, 0), (128, 6, 0)]);
     assert_eq!(rows(1), [(27, 1, 0), (30, 1, 0), (33, 0, 0), (40, 1, 0), (128, 6, 0)]);
     assert_eq!(partitions[0].gic.intids, 288, "the board's");
+    let devices = |p: usize| {
+        let rows = plan.array::<EmulatedDevice>(partitions[p].devices).into_iter();
+        rows.map(|d| (d.ipa, d.size, d.kind, d.index)).collect::<Vec<_>>()
+    };
+    let gicd = (0x0800_0000, 0x1_0000, 1, 0);
+    let [gicr, second] = [(0x080a_0000, 0x2_0000, 2, 0), (0x080c_0000, 0x2_0000, 2, 1)];
+    let pl011 = (0x0900_0000, 0x1000, 4, 0);
+    assert_eq!(devices(0), [gicd, gicr, second, pl011]);
+    assert_eq!(devices(1), [gicd, gicr, pl011]);
     assert_eq!(partitions[0].name[..7], *b"sensor\0");
 }
 

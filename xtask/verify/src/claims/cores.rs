@@ -6,7 +6,7 @@ use plan::{
     PARTITION_HALT_OUTSIDE, Write,
 };
 
-use super::{Context, GUEST_GICC, GUEST_GICD, GUEST_GICR, GUEST_PL011, GUEST_PL011_INTID};
+use super::{Context, GUEST_PL011_INTID};
 use crate::board::{Device, GICR_SIZE};
 use crate::finding::{Claim, Findings};
 use crate::manifest::{Action, Class, Mixed, Outside};
@@ -144,29 +144,12 @@ fn partition(context: &Context<'_>, p: usize, findings: &mut Findings) {
     let board = context.board().gic[0].intids.min(INTIDS as u32);
     let intids = intids.chain([board]).max().unwrap_or(0);
     let intids = intids.next_multiple_of(32);
-    let (uart, uart_intid) = match declared.console {
-        true => (GUEST_PL011.base, GUEST_PL011_INTID),
-        false => (0, 0),
-    };
+    let uart_intid = if declared.console { GUEST_PL011_INTID } else { 0 };
     let gic = &row.gic;
     for (what, found, must) in [
         ("its GIC's version", gic.version, context.board().gic[0].version),
         ("its GIC's number of INTIDs", gic.intids, intids),
         ("its PL011's INTID", row.uart_intid, uart_intid),
-    ] {
-        findings.expect(Claim::Interrupts, &place, &who, what, found, must);
-    }
-    for (what, found, must) in [
-        ("its distributor's address", gic.gicd_ipa, GUEST_GICD.base),
-        (
-            "its redistributors' or CPU interface's address",
-            gic.gicr_ipa,
-            match context.board().gic[0].version {
-                2 => GUEST_GICC.base,
-                _ => GUEST_GICR,
-            },
-        ),
-        ("its PL011's address", row.uart_ipa, uart),
     ] {
         findings.expect(Claim::Interrupts, &place, &who, what, found, must);
     }

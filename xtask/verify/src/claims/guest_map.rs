@@ -3,11 +3,12 @@
 
 use plan::{PAGE, Range};
 
-use super::{Context, GUEST_GICC, paged};
+use super::{Context, Emulated, GUEST_GICC, paged};
 use crate::compare::{Mapping, compare};
 use crate::finding::{Claim, Findings, range};
 use crate::manifest::Kind;
 use crate::places::Places;
+use crate::ranges::end;
 use crate::registers;
 use crate::walk::Leaf;
 
@@ -22,7 +23,7 @@ pub fn check(
     let name = context.name(p);
     let mut declared = mappings(context, p);
     let emulated = context.emulated(p);
-    for (what, emulated) in &emulated {
+    for Emulated { what, range: emulated, .. } in &emulated {
         let hit = |m: &&Mapping| {
             m.input < emulated.base + emulated.size
                 && emulated.base < m.input.saturating_add(m.size)
@@ -34,8 +35,8 @@ pub fn check(
         }
     }
     let mapped = declared.iter().map(|m| m.input.saturating_add(m.size));
-    let end = mapped.chain(emulated.iter().map(|(_, r)| r.base + r.size));
-    let end = end.max().unwrap_or(0);
+    let last = mapped.chain(emulated.iter().map(|device| end(device.range)));
+    let end = last.max().unwrap_or(0);
     let place = context.core_name(context.core_of(p, 0));
     let core = context.core_row(p, 0);
     let regime = registers::guest_regime(core, end, context.board(), &place, name, findings)?;

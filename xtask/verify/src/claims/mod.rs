@@ -2,13 +2,14 @@
 
 pub mod channels;
 pub mod cores;
+pub mod devices;
 pub mod el2_map;
 pub mod guest_map;
 pub mod interrupts;
 pub mod machine;
 pub mod start;
 
-use plan::{PAGE, Range};
+use plan::{DeviceKind, PAGE, Range};
 
 use crate::board::{Board, Device, GICR_SIZE};
 use crate::image::{CoreRow, Image, PartitionRow};
@@ -38,6 +39,18 @@ pub struct Context<'a> {
     pub cores: Vec<u32>,
     /// Channel ends as declared.
     pub ends: Vec<End>,
+}
+
+/// A device that EL2 must emulate for a guest.
+pub struct Emulated {
+    /// A name for messages.
+    pub what: &'static str,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Its number among those of its kind.
+    pub index: u16,
+    /// Its guest addresses.
+    pub range: Range,
 }
 
 impl<'a> Context<'a> {
@@ -149,21 +162,28 @@ impl<'a> Context<'a> {
         )
     }
 
-    /// Returns what EL2 emulates at a partition's guest addresses.
+    /// Returns what EL2 must emulate for a partition, by guest address: what its device tree has of
+    /// a GIC of the board's version, apart from the hardware's virtual CPU interface, and the PL011
+    /// of its console.
     #[must_use]
-    pub fn emulated(&self, partition: usize) -> Vec<(&'static str, Range)> {
+    pub fn emulated(&self, partition: usize) -> Vec<Emulated> {
         let declared = &self.manifest().partition[partition];
-        let mut list = vec![("the emulated distributor", GUEST_GICD)];
+        let emulated = |what, kind, index, range| Emulated { what, kind, index, range };
+        let mut list =
+            vec![emulated("the emulated distributor", DeviceKind::Distributor, 0, GUEST_GICD)];
         if self.board().gic[0].version == 3 {
-            let size = declared.vcpus.len() as u64 * GICR_SIZE;
-            let base = GUEST_GICR;
-            list.push(("the emulated redistributors", Range { base, size }));
+            for (index, _) in (0..).zip(&declared.vcpus) {
+                let base = GUEST_GICR + u64::from(index) * GICR_SIZE;
+                let range = Range { base, size: GICR_SIZE };
+                let what = "an emulated redistributor";
+                list.push(emulated(what, DeviceKind::Redistributor, index, range));
+            }
         } else {
-            let base = GUEST_GICC.base + PAGE;
-            list.push(("the emulated GICC_DIR", Range { base, size: PAGE }));
+            let range = Range { base: GUEST_GICC.base + PAGE, size: PAGE };
+            list.push(emulated("the emulated GICC_DIR", DeviceKind::GiccDir, 0, range));
         }
         if declared.console {
-            list.push(("the emulated PL011", GUEST_PL011));
+            list.push(emulated("the emulated PL011", DeviceKind::Pl011, 0, GUEST_PL011));
         }
         list
     }
