@@ -45,6 +45,8 @@ pub const INTIDS: usize = 288;
 pub const MAX_VCPUS: usize = 8;
 /// Most channel ends of one vCPU: one bit each in its pending word.
 pub const MAX_ENDS: usize = 64;
+/// Most channel ends of one partition that its guest sees as PCI functions: the devices of a bus.
+pub const MAX_VIEWS: usize = 32;
 /// Most cores of one system.
 pub const MAX_CORES: usize = 8;
 /// Most partitions of one system: each owns a core at least.

@@ -25,6 +25,9 @@ pub const PL011: Range = Range { base: 0x0900_0000, size: PAGE };
 pub const PL011_INTID: u32 = 33;
 /// Channel pages are allocated from here upward.
 pub const CHANNELS: u64 = 0x1000_0000;
+/// The PCI bus of ends with the view `ivshmem` is from here upward: configuration space, registers,
+/// shared memory.
+pub const PCI: u64 = 0x2000_0000;
 /// Channel interrupts are allocated from here upward.
 pub const CHANNEL_INTIDS: u32 = 128;
 /// PPIs that belong to the guest: its core's virtual and physical EL1 timers (level-sensitive).

@@ -6,7 +6,7 @@ use super::decode::{At, Table};
 use super::names::is_name;
 use super::pieces::{Memory, Pieces};
 use super::values::{Boolean, Duration, Each, Integer, Size, Text, at, list, table, word};
-use crate::system::Outside;
+use crate::system::{Outside, View};
 
 /// Default rate and burst of a channel end's doorbells.
 pub const DEFAULT_RATE: Rate = Rate { per_second: 10_000, burst: 32 };
@@ -185,6 +185,8 @@ pub struct Channel {
     pub waits: Option<Ends<u32>>,
     /// Rate limits by sending end.
     pub rates: Option<Ends<Rate>>,
+    /// What each end's guest sees of it.
+    pub views: Option<Ends<View>>,
 }
 
 /// A channel's values, one per end; an element that could not be read keeps its place.
@@ -429,6 +431,7 @@ impl Channel {
             bytes: t.required("bytes", "bytes = [\"64KiB\", \"16KiB\"]", Each(at(Size))),
             waits: t.optional("waits", Each(at(word(&waits)))),
             rates: t.optional("rate", Each(at(table("a rate", Rate::read)))),
+            views: t.optional("views", Each(at(word(&View::WORDS)))),
         }
     }
 }

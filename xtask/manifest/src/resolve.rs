@@ -6,7 +6,9 @@ use std::path::Path;
 use super::decode::At;
 use super::programs::Program;
 use super::raw::{self, DEFAULT_RATE, Manifest};
-use crate::system::{Board, Channel, End, Interrupt, Memory, Partition, Policy, System, Vcpu};
+use crate::system::{
+    Board, Channel, End, Interrupt, Memory, Partition, Policy, System, Vcpu, View,
+};
 
 /// First SPI's INTID (IHI 0069, 2.2.1).
 pub const FIRST_SPI: u64 = 32;
@@ -138,6 +140,10 @@ fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
             Some(waits) => *waits.get_ref().get(index)?.as_ref()?.get_ref(),
             None => channel::wait::DOORBELL,
         };
+        let view = match &raw.views {
+            Some(views) => *views.get_ref().get(index)?.as_ref()?.get_ref(),
+            None => View::default(),
+        };
         Some(End {
             partition: manifest.partitions.iter().position(named)?,
             vcpu,
@@ -145,6 +151,7 @@ fn channel_of(raw: &raw::Channel, manifest: &Manifest) -> Option<Channel> {
             wait,
             rate: u32::try_from(rate.per_second).ok()?,
             burst: u32::try_from(rate.burst).ok()?,
+            view,
         })
     };
     Some(Channel { name: raw.name.as_ref()?.get_ref().clone(), ends: [end(0)?, end(1)?] })

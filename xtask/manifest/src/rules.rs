@@ -6,7 +6,8 @@
 //! in docs/manifest.md.
 
 use super::checks::{
-    channels, cores, devices, images, memory, names, ram, restart, supervision, verdict, warnings,
+    channels, cores, devices, images, memory, names, ram, restart, supervision, verdict, views,
+    warnings,
 };
 use super::programs::Program;
 use super::raw::Manifest;
@@ -383,6 +384,19 @@ pub const RULES: &[Rule] = &[
         "A channel has no `waits`, or two of them, one for each end.",
         "Before it rings, a sender asks how its peer waits: with one entry, one end's way of \
          waiting would be unknown."),
+    rule("channel-views", M(views::channel_views),
+        "A channel has no `views`, or two of them, one for each end.",
+        "With one entry it would be unknown what the other end's guest sees."),
+    rule("channel-view-waits", M(views::channel_view_waits),
+        "An end with the view `ivshmem` waits by doorbell, and its peer does not wait by WFE.",
+        "The PCI function has one interrupt. The pages are not cacheable at either end, and the \
+         exclusive load that arms WFE works only on cacheable memory."),
+    rule("channel-view-bytes", M(views::channel_view_bytes),
+        "A channel with the view `ivshmem` has as much data in one direction as in the other.",
+        "All output sections of ivshmem have the same size."),
+    rule("channel-views-too-many", M(views::channel_views_too_many),
+        "A partition has at most 32 ends with the view `ivshmem`.",
+        "They are the devices of one PCI bus, which has 32."),
     rule("channel-rate", M(channels::channel_rate),
         "A channel has no `rate`, or two of them, each with a burst of at least 1.",
         "With a burst of 0 a sender could never ring; with one rate the other end would have \

@@ -81,6 +81,7 @@ fn structural() -> Vec<(&'static str, &'static str, &'static str, Json)> {
         ),
         ("channel-bytes-count", "a channel", "bytes", pair()),
         ("channel-waits", "a channel", "waits", pair()),
+        ("channel-views", "a channel", "views", pair()),
         ("channel-rate", "a channel", "rate", pair()),
         ("channel-rate", "a rate", "per-second", json!({ "maximum": u32::MAX })),
         ("channel-rate", "a rate", "burst", json!({ "minimum": 1, "maximum": u32::MAX })),

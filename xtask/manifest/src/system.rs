@@ -399,4 +399,31 @@ pub struct End {
     pub rate: u32,
     /// Doorbells it may send back to back.
     pub burst: u32,
+    /// What its guest sees of it.
+    pub view: View,
+}
+
+impl Channel {
+    /// Returns whether the guest of either end sees it as a PCI function. The channel's pages are
+    /// then Normal Non-cacheable for both, since an unmodified driver maps them so.
+    #[must_use]
+    pub fn has_function(&self) -> bool {
+        self.ends.iter().any(|end| end.view == View::Ivshmem)
+    }
+}
+
+/// What a guest sees of its channel end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// Its pages, a node in its device tree, and calls.
+    #[default]
+    Pages,
+    /// A PCI function, ivshmem version 2.
+    Ivshmem,
+}
+
+impl View {
+    /// Each with its word in manifests.
+    pub const WORDS: [(&'static str, Self); 2] =
+        [("pages", Self::Pages), ("ivshmem", Self::Ivshmem)];
 }

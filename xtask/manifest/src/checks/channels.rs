@@ -56,7 +56,7 @@ fn vcpus(partition: &Partition) -> usize {
     partition.vcpus.as_ref().map_or(usize::MAX, |vcpus| vcpus.get_ref().len())
 }
 
-fn label(channel: &Channel) -> &str {
+pub(super) fn label(channel: &Channel) -> &str {
     channel.name.as_ref().map_or("?", |name| name.get_ref())
 }
 

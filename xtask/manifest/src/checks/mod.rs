@@ -12,6 +12,7 @@ pub mod ram;
 pub mod restart;
 pub mod supervision;
 pub mod verdict;
+pub mod views;
 pub mod warnings;
 
 use crate::system::Range;

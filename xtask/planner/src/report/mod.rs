@@ -12,7 +12,7 @@ mod text;
 
 use plan::{ACTION_RESTART, ACTION_STOP_SYSTEM, CLASS_COMM};
 
-use manifest::system::System;
+use manifest::system::{End, System, View};
 use manifest::words::count;
 use text::{Rows, bytes, note, section};
 
@@ -125,8 +125,8 @@ fn channels(system: &System, design: &Design) -> Rows {
             };
             rows.push(row![
                 channel.name,
-                from.0,
-                to.0,
+                seen(from.0, ends[0].0),
+                seen(to.0, ends[1].0),
                 bytes(end.bytes),
                 rate,
                 from.2.map_or(0, |end| end.handle),
@@ -136,6 +136,14 @@ fn channels(system: &System, design: &Design) -> Rows {
         }
     }
     rows
+}
+
+/// Names an end with its view, if that is not its pages.
+fn seen(name: String, end: &End) -> String {
+    match end.view {
+        View::Pages => name,
+        View::Ivshmem => format!("{name} (ivshmem)"),
+    }
 }
 
 fn policies(system: &System) -> Rows {

@@ -9,7 +9,7 @@ use plan::{CLASS_COMM, CLASS_COMPUTE, END_POWER_OFF, START_PSCI};
 
 use manifest::system::{
     Board, BoardCore, Channel, Device, End, Gic, Image, Interrupt, Memory, Outside, Partition,
-    Policy, Range, Segment, System, Vcpu,
+    Policy, Range, Segment, System, Vcpu, View,
 };
 
 /// 1 MiB.
@@ -95,6 +95,7 @@ pub fn channel(name: &str, bytes: [u64; 2]) -> Channel {
         wait: channel::wait::DOORBELL,
         rate: 10_000,
         burst: 32,
+        view: View::Pages,
     };
     Channel { name: name.into(), ends: [end(0, bytes[0]), end(1, bytes[1])] }
 }
