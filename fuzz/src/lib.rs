@@ -7,6 +7,7 @@
 
 pub mod channel;
 pub mod esr;
+pub mod ivshmem;
 pub mod manifest;
 pub mod pl011;
 pub mod plan;
@@ -25,9 +26,10 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "channel", run: channel::run },
     Target { name: "esr", run: esr::run },
+    Target { name: "ivshmem", run: ivshmem::run },
     Target { name: "manifest", run: manifest::run },
     Target { name: "pl011", run: pl011::run },
     Target { name: "plan", run: plan::run },

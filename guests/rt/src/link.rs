@@ -62,7 +62,11 @@ impl Link {
         let node = nodes.find(|node| node.name == name && node.vcpu == smp::vcpu())?;
         let sides = [(node.own, node.wait), (node.peer, node.peer_wait)];
         let [own, peer] = sides.map(|((address, size), wait)| {
-            mmu::map(address, size, mmu::Kind::Shared);
+            mmu::map(
+                address,
+                size,
+                if node.non_cacheable { mmu::Kind::NonCacheable } else { mmu::Kind::Shared },
+            );
             // SAFETY: pages of Normal memory that the device tree gives this end, never unmapped,
             // and used only as atomics. No code writes through `peer`: stage 2 would not let it,
             // and `channel` only loads there.

@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use aarch64_cpu::asm::barrier;
 
-/// Attribute 0 is Device-nGnRE, attribute 1 Normal Write-Back.
-pub(crate) const MAIR: u64 = 0xff04;
+/// Attribute 0 is Device-nGnRE, attribute 1 Normal Write-Back, attribute 2 Normal Non-cacheable.
+pub(crate) const MAIR: u64 = 0x44_ff04;
 /// T0SZ = 25; walks Write-Back, Inner Shareable; 4 KiB granule; no TTBR1; 40-bit addresses.
 pub(crate) const TCR: u64 = 25 | 0b01 << 8 | 0b01 << 10 | 0b11 << 12 | 1 << 23 | 0b010 << 32;
 /// RES1 bits of Armv8.0, and I, C, M.
@@ -18,6 +18,7 @@ const BLOCK: u64 = 0b01;
 const TABLE: u64 = 0b11;
 const AF: u64 = 1 << 10;
 const INNER_SHAREABLE: u64 = 0b11 << 8;
+const OUTER_SHAREABLE: u64 = 0b10 << 8;
 const XN: u64 = 0b11 << 53;
 const GIB: u64 = 1 << 30;
 const MIB_2: u64 = 2 << 20;
@@ -30,6 +31,8 @@ pub enum Kind {
     Device = XN | AF,
     /// Normal Write-Back Inner Shareable, never executed.
     Shared = XN | AF | INNER_SHAREABLE | 1 << 2,
+    /// Normal Non-cacheable, never executed.
+    NonCacheable = XN | AF | OUTER_SHAREABLE | 2 << 2,
     /// Normal Write-Back Inner Shareable.
     Ram = AF | INNER_SHAREABLE | 1 << 2,
 }

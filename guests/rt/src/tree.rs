@@ -42,6 +42,8 @@ pub struct ChannelNode {
     pub own: (u64, u64),
     /// Pages its peer writes.
     pub peer: (u64, u64),
+    /// Whether these pages are Normal Non-cacheable.
+    pub non_cacheable: bool,
 }
 
 static TREE: Once<Tree> = Once::new();
@@ -187,6 +189,7 @@ impl Tree {
             peer_wait: wait(node, names::PEER_WAIT)?,
             own: reg(node, 0)?,
             peer: reg(node, 1)?,
+            non_cacheable: node.property(names::NON_CACHEABLE).is_some(),
         })
     }
 }

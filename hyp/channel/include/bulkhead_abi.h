@@ -209,6 +209,9 @@
 #define BULKHEAD_TREE_WAIT "bulkhead,wait"
 /* String: how the peer waits, in a channel's node. Ring it only if that is `doorbell`. */
 #define BULKHEAD_TREE_PEER_WAIT "bulkhead,peer-wait"
+/* Without a value: the pages are Normal Non-cacheable, in a channel's node. The peer's guest
+ * sees the channel as a PCI function. */
+#define BULKHEAD_TREE_NON_CACHEABLE "bulkhead,non-cacheable"
 /* `compatible` of a supervisor's node, a child of the root: `interrupts` is the SPI (edge) that
  * tells vCPU 0 that a partition's state has changed. */
 #define BULKHEAD_TREE_SUPERVISOR "bulkhead,supervisor-v1"

@@ -52,6 +52,9 @@ pub mod tree {
     pub const WAIT: &str = "bulkhead,wait";
     /// String: how the peer waits, in a channel's node. Ring it only if that is `doorbell`.
     pub const PEER_WAIT: &str = "bulkhead,peer-wait";
+    /// Without a value: the pages are Normal Non-cacheable, in a channel's node. The peer's guest
+    /// sees the channel as a PCI function.
+    pub const NON_CACHEABLE: &str = "bulkhead,non-cacheable";
     /// `compatible` of a supervisor's node, a child of the root: `interrupts` is the SPI (edge)
     /// that tells vCPU 0 that a partition's state has changed.
     pub const SUPERVISOR: &str = "bulkhead,supervisor-v1";

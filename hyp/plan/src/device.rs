@@ -34,6 +34,10 @@ pub enum DeviceKind {
     GiccDir = 3,
     /// A PL011, 4 KiB.
     Pl011 = 4,
+    /// Configuration space of the PCI bus on which the guest sees channel ends (ECAM), 1 MiB.
+    PciConfiguration = 5,
+    /// Registers of the PCI function with this device number, 4 KiB.
+    Ivshmem = 6,
 }
 
 impl DeviceKind {

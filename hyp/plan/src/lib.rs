@@ -37,7 +37,7 @@ pub const PAGE: u64 = 4096;
 /// First eight bytes of every plan.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"BULKPLAN");
 /// Version of these types. EL2 refuses any other.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Interrupt numbers (INTIDs) a partition may see: 32 private and 256 shared ones.
 pub const INTIDS: usize = 288;
@@ -360,6 +360,44 @@ pub struct End {
     pub rx_ipa: u64,
     /// Bytes of them.
     pub rx_size: u64,
+    /// Address of this end's word in the channel's state table, or 0 if neither guest sees the
+    /// channel as a PCI function.
+    pub state_entry: u64,
+    /// Index in [`Partition::views`] if this end's guest sees it as a PCI function, or [`NO_VIEW`].
+    pub view: u32,
+    /// Reads as zero.
+    pub reserved: u32,
+}
+
+/// [`End::view`] of an end whose guest sees its pages.
+pub const NO_VIEW: u32 = u32::MAX;
+
+/// A channel end that its guest sees as a PCI function, ivshmem version 2. Its number on the bus is
+/// its index in [`Partition::views`].
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct View {
+    /// Index of the core that has the end.
+    pub core: u32,
+    /// The end's handle there.
+    pub handle: u32,
+    /// Its ID: 0 or 1. The peer's is the other one.
+    pub id: u32,
+    /// How the peer waits, one of `channel::wait`.
+    pub peer_wait: u32,
+    /// BAR0: IPA of the registers, one page.
+    pub registers: u64,
+    /// BAR2: IPA of the shared memory, a multiple of `size`: the state table, then both output
+    /// sections.
+    pub shared: u64,
+    /// Bytes of BAR2: a power of two.
+    pub size: u64,
+    /// Bytes of one output section.
+    pub section: u64,
+    /// The channel's name, zero-padded.
+    pub name: [u8; 16],
 }
 
 /// One partition.
@@ -384,6 +422,8 @@ pub struct Partition {
     pub interrupts: Array,
     /// [`Range`]s of channel pages this partition's cores clear before any guest runs.
     pub clears: Array,
+    /// [`View`] rows.
+    pub views: Array,
     /// What the guest sees of the GIC.
     pub gic: GuestGic,
     /// [`EmulatedDevice`] rows, sorted by address; they do not overlap.
@@ -498,6 +538,7 @@ pub struct Interrupt {
 const _: () = assert!(size_of::<Header>() == 360);
 const _: () = assert!(size_of::<Machine>() == 240);
 const _: () = assert!(size_of::<Core>() == 152);
-const _: () = assert!(size_of::<End>() == 56);
-const _: () = assert!(size_of::<Partition>() == 160);
+const _: () = assert!(size_of::<End>() == 72);
+const _: () = assert!(size_of::<View>() == 64);
+const _: () = assert!(size_of::<Partition>() == 168);
 const _: () = assert!(size_of::<Interrupt>() == 8);

@@ -26,6 +26,8 @@ pub struct Guest {
     pub interrupts: Vec<Interrupt>,
     /// The copies into it.
     pub loads: Vec<Load>,
+    /// The PCI bus, if it sees any channel end as a function.
+    pub pci: Option<Pci>,
     /// The devices that EL2 emulates for it, by address.
     pub emulated: Vec<Emulated>,
 }
@@ -50,6 +52,8 @@ impl Emulated {
             DeviceKind::Redistributor => format!("GICR of vCPU {}", self.index),
             DeviceKind::GiccDir => "GICC_DIR".into(),
             DeviceKind::Pl011 => "PL011".into(),
+            DeviceKind::PciConfiguration => "PCI configuration space".into(),
+            DeviceKind::Ivshmem => format!("registers of PCI device {}", self.index),
         }
     }
 }
@@ -71,6 +75,30 @@ pub struct End {
     pub tx: Range,
     /// Pages its peer writes.
     pub rx: Range,
+    /// The PCI function that the guest sees, if it does not see the pages in its device tree.
+    pub function: Option<Function>,
+}
+
+/// A PCI function as its guest sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Its device number on the bus.
+    pub device: usize,
+    /// BAR0.
+    pub registers: Range,
+    /// BAR2.
+    pub shared: Range,
+}
+
+/// A guest's PCI bus.
+#[derive(Clone, Copy, Debug)]
+pub struct Pci {
+    /// Configuration space.
+    pub ecam: Range,
+    /// The window of all BAR0s.
+    pub registers: Range,
+    /// The window of all BAR2s.
+    pub shared: Range,
 }
 
 /// A copy into a guest.

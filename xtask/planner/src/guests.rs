@@ -7,15 +7,16 @@ use manifest::guest_machine::{
     CHANNEL_INTIDS, CHANNELS, GICC_DIR, GICD, GICR, GICR_SIZE, PL011, PL011_INTID, TIMERS,
 };
 use manifest::placement_error::{Of, PlacementError};
-use manifest::system::{Partition, Range, System};
+use manifest::system::{Partition, Range, System, View};
 use manifest::words::bytes;
 use plan::{
     DeviceKind, INTERRUPT_EDGE, INTERRUPT_FIXED, INTERRUPT_PHYSICAL, INTIDS, Interrupt, MAX_ENDS,
     PAGE,
 };
 
-use super::guest::{Emulated, End, Guest, Load, devices};
-use super::tree;
+use super::guest::{Emulated, End, Function, Guest, Load, Pci, devices};
+use super::pages::free_aligned;
+use super::{pci, tree};
 
 /// A channel's pages are aligned to this where they may use stage-2 blocks.
 const BLOCK: u64 = 2 << 20;
@@ -34,9 +35,20 @@ pub fn design(system: &System, pristine: &mut Vec<Vec<u8>>) -> Result<Vec<Guest>
 
 fn one(system: &System, index: usize, pristine: &mut Vec<Vec<u8>>) -> Result<Guest> {
     let partition = &system.partitions[index];
-    let emulated = emulated(system, partition);
+    let mut emulated = emulated(system, partition);
     let mut interrupts = owned_interrupts(partition)?;
-    let ends = ends(system, index, &emulated, &mut interrupts)?;
+    let (ends, pci) = ends(system, index, &emulated, &mut interrupts)?;
+    if let Some(pci) = &pci {
+        let of = |kind, index, range| Emulated { kind, index, range };
+        emulated.push(of(DeviceKind::PciConfiguration, 0, pci.ecam));
+        let functions = ends.iter().filter_map(|end| end.function);
+        emulated.extend(
+            functions.map(|function| {
+                of(DeviceKind::Ivshmem, function.device as u16, function.registers)
+            }),
+        );
+        emulated.sort_by_key(|device| device.range.base);
+    }
     let notice = match partition.supervisor {
         true => Some(add_interrupt(system, partition, &mut interrupts, 0)?),
         false => None,
@@ -47,7 +59,7 @@ fn one(system: &System, index: usize, pristine: &mut Vec<Vec<u8>>) -> Result<Gue
         bail!("partition {} has no memory", partition.name);
     };
     let mut guest =
-        Guest { dtb: 0, initrd: None, ends, notice, interrupts, loads: Vec::new(), emulated };
+        Guest { dtb: 0, initrd: None, ends, notice, interrupts, loads: Vec::new(), pci, emulated };
     // Places the initial RAM disk, then the device tree, from the top of the first memory down.
     let mut top = first.ipa + first.size;
     if let Some((_, bytes)) = &partition.initrd {
@@ -211,20 +223,21 @@ fn add_interrupt(
 }
 
 /// The partition's channel ends, each with its handle, its interrupt (added to `interrupts`) and
-/// its pages.
+/// its pages; and the PCI bus of those that are functions.
 fn ends(
     system: &System,
     index: usize,
     emulated: &[Emulated],
     interrupts: &mut Vec<Interrupt>,
-) -> Result<Vec<End>> {
+) -> Result<(Vec<End>, Option<Pci>)> {
     let partition = &system.partitions[index];
     let mut taken: Vec<Range> = emulated.iter().map(|device| device.range).collect();
     taken.extend(partition.memory.iter().map(|m| Range { base: m.ipa, size: m.size }));
     taken.extend(devices(system, index).map(|m| Range { base: m.input, size: m.size }));
     let mut next_ipa = CHANNELS;
     let mut handles = vec![0; partition.vcpus.len()];
-    let mut rows = Vec::new();
+    let mut rows: Vec<End> = Vec::new();
+    let mut devices = 0;
     for (channel, row) in system.channels.iter().enumerate() {
         for (side, end) in row.ends.iter().enumerate() {
             if end.partition != index {
@@ -243,30 +256,39 @@ fn ends(
                 partition.name,
                 end.vcpu
             );
-            rows.push(End {
-                channel,
-                side,
-                vcpu: end.vcpu,
-                handle: *handle,
-                intid: spi,
-                tx: free_ipa(&mut next_ipa, &taken, PAGE + end.bytes),
-                rx: free_ipa(&mut next_ipa, &taken, PAGE + row.ends[1 - side].bytes),
-            });
+            let sizes = [PAGE + end.bytes, PAGE + row.ends[1 - side].bytes];
+            let mut function = None;
+            let [tx, rx] = match end.view {
+                View::Pages => {
+                    // A guest whose stage 1 maps blocks has one memory type in each.
+                    let before = rows.iter().rfind(|end| end.function.is_none());
+                    let before = before.map(|end| system.channels[end.channel].has_function());
+                    if before.is_some_and(|before| before != row.has_function()) {
+                        next_ipa = next_ipa.next_multiple_of(BLOCK);
+                    }
+                    let pages = sizes.map(|size| free_ipa(&mut next_ipa, &taken, size));
+                    taken.extend(pages);
+                    pages
+                }
+                View::Ivshmem => {
+                    function = Some(Function { device: devices, registers: NONE, shared: NONE });
+                    devices += 1;
+                    sizes.map(|size| Range { base: 0, size })
+                }
+            };
+            let (vcpu, intid) = (end.vcpu, spi);
+            rows.push(End { channel, side, vcpu, handle: *handle, intid, tx, rx, function });
             *handle += 1;
         }
     }
-    Ok(rows)
+    let pci = pci::place(&mut rows, &taken)?;
+    Ok((rows, pci))
 }
 
-/// Takes the next `size` bytes of IPA from `next` on that do not overlap a taken range.
+/// A place that is not known yet.
+const NONE: Range = Range { base: 0, size: 0 };
+
+/// Takes the next `size` bytes of IPA for channel pages.
 fn free_ipa(next: &mut u64, taken: &[Range], size: u64) -> Range {
-    let align = if size >= BLOCK { BLOCK } else { PAGE };
-    let mut base = next.next_multiple_of(align);
-    while let Some(hit) =
-        taken.iter().find(|range| range.base < base + size && base < range.base + range.size)
-    {
-        base = (hit.base + hit.size).next_multiple_of(align);
-    }
-    *next = base + size;
-    Range { base, size }
+    free_aligned(next, taken, size, if size >= BLOCK { BLOCK } else { PAGE })
 }

@@ -13,6 +13,7 @@ pub mod guests;
 pub mod maps;
 pub mod pack;
 mod pages;
+mod pci;
 pub mod place;
 mod report;
 pub mod rows;

@@ -107,8 +107,14 @@ fn stage2_mappings(system: &System, p: usize, guest: &Guest, places: &Places) ->
                 access,
             });
         };
-        map("sends", end.tx, regions[end.side], Access::ReadWrite);
-        map("receives", end.rx, regions[1 - end.side], Access::Read);
+        let cacheable = !system.channels[end.channel].has_function();
+        let access = |write| Access::to_channel(write, cacheable);
+        map("sends", end.tx, regions[end.side], access(true));
+        map("receives", end.rx, regions[1 - end.side], access(false));
+        if let (Some(function), Some(table)) = (end.function, places.tables[end.channel]) {
+            let ipa = Range { base: function.shared.base, ..table };
+            map("state table", ipa, table, Access::ReadNonCacheable);
+        }
     }
     mappings.extend(guest::devices(system, p));
     mappings.sort_by_key(|mapping| mapping.input);
@@ -144,6 +150,9 @@ fn core_mappings(
         same("state", places.state[p].base, places.state[p].size, Access::ReadWrite),
         same("shared", places.shared.base, places.shared.size, Access::ReadWrite),
     ]);
+    for table in guests[p].ends.iter().filter_map(|end| places.tables[end.channel]) {
+        run.push(same("state table", table.base, table.size, Access::ReadWriteNonCacheable));
+    }
     if places.records.size > 0 {
         run.push(same("records", places.records.base, places.records.size, Access::ReadWrite));
     }

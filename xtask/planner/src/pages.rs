@@ -2,6 +2,7 @@
 //! Whole pages.
 
 use anyhow::{Result, ensure};
+use manifest::system::Range;
 use plan::PAGE;
 
 /// Rounds up to whole pages.
@@ -24,4 +25,17 @@ pub fn check_pages(what: &str, base: u64, size: u64) -> Result<()> {
         "{what}: {base:#x} and {size:#x} bytes reach beyond 48 address bits"
     );
     Ok(())
+}
+
+/// Takes the next `size` bytes of IPA from `next` on that do not overlap a taken range, at a
+/// multiple of `align`.
+pub fn free_aligned(next: &mut u64, taken: &[Range], size: u64, align: u64) -> Range {
+    let mut base = next.next_multiple_of(align);
+    while let Some(hit) =
+        taken.iter().find(|range| range.base < base + size && base < range.base + range.size)
+    {
+        base = (hit.base + hit.size).next_multiple_of(align);
+    }
+    *next = base + size;
+    Range { base, size }
 }

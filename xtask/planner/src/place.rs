@@ -47,6 +47,8 @@ pub struct Places {
     pub memory: Vec<Vec<Range>>,
     /// Each channel's regions, by the end that writes to them.
     pub regions: Vec<[Range; 2]>,
+    /// Each channel's state table: a page, or nothing if no guest sees it as a PCI function.
+    pub tables: Vec<Option<Range>>,
 }
 
 impl Places {
@@ -63,7 +65,8 @@ impl Places {
         let memory = self.memory.iter().flatten();
         let el2 = self.private.iter().chain(&self.state);
         let single = [self.shared, self.records, self.image];
-        let all = regions.chain(memory).chain(el2).chain(&single);
+        let tables = self.tables.iter().flatten();
+        let all = regions.chain(tables).chain(memory).chain(el2).chain(&single);
         merged(all.filter(|range| range.size > 0))
     }
 }
@@ -184,6 +187,18 @@ fn place_aligned(
         };
         regions[c][side] = Range { base, size };
     }
+    let mut tables = Vec::new();
+    for (c, channel) in system.channels.iter().enumerate() {
+        let mut table = None;
+        if channel.has_function() {
+            let Some(base) = frames.take(PAGE, 0) else {
+                let who = format!("the state table of channel {}", channel.name);
+                bail!(frames.does_not_fit(system, Of::Channel(c), &who, PAGE));
+            };
+            table = Some(Range { base, size: PAGE });
+        }
+        tables.push(table);
+    }
     Ok(Places {
         cores,
         private,
@@ -194,6 +209,7 @@ fn place_aligned(
         pristine: contents,
         memory,
         regions,
+        tables,
     })
 }
 

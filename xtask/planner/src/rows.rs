@@ -5,8 +5,8 @@ use anyhow::{Context, Result, ensure};
 use crc::{CRC_32_ISCSI, Crc};
 use plan::{
     Array, Core, EmulatedDevice, End, GuestGic, Header, INTIDS, Load, MAGIC, MAX_CORES, MAX_VCPUS,
-    Machine, Memory, Midr, NO_CORE, PARTITION_HALT_OUTSIDE, Partition, Policy, Range, VERSION,
-    Write,
+    Machine, Memory, Midr, NO_CORE, NO_VIEW, PARTITION_HALT_OUTSIDE, Partition, Policy, Range,
+    VERSION, View, Write,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -173,7 +173,41 @@ fn end_row(system: &System, guests: &[Guest], places: &Places, end: &guest::End)
         tx_size: end.tx.size,
         rx_ipa: end.rx.base,
         rx_size: end.rx.size,
+        state_entry: match places.tables[end.channel] {
+            Some(table) => table.base + size_of::<u32>() as u64 * end.side as u64,
+            None => 0,
+        },
+        view: end.function.map_or(NO_VIEW, |function| function.device as u32),
+        reserved: 0,
     })
+}
+
+/// The rows of a guest's channel ends that are PCI functions, by device number.
+fn views(system: &System, guest: &Guest, places: &Places, p: usize) -> Result<Vec<View>> {
+    let functions = guest.ends.iter().filter_map(|end| Some((end, end.function?)));
+    let rows = functions.map(|(end, function)| {
+        let channel = &system.channels[end.channel];
+        Ok(View {
+            core: core_index(places, system.partitions[p].vcpus[end.vcpu].core)?,
+            handle: end.handle as u32,
+            id: end.side as u32,
+            peer_wait: channel.ends[1 - end.side].wait,
+            registers: function.registers.base,
+            shared: function.shared.base,
+            size: function.shared.size,
+            section: end.tx.size,
+            name: name("channel", &channel.name)?,
+        })
+    });
+    rows.collect()
+}
+
+/// A name as rows have it.
+fn name(what: &str, text: &str) -> Result<[u8; 16]> {
+    let mut name = [0; 16];
+    ensure!(text.len() < name.len(), "{what} {text}: the name is too long");
+    name[..text.len()].copy_from_slice(text.as_bytes());
+    Ok(name)
 }
 
 fn partition(
@@ -189,11 +223,6 @@ fn partition(
         "partition {}: at most {MAX_VCPUS} vCPUs",
         partition.name
     );
-    let mut name = [0; 16];
-    let bytes = partition.name.as_bytes();
-    ensure!(bytes.len() < name.len(), "partition {}: the name is too long", partition.name);
-    name[..bytes.len()].copy_from_slice(bytes);
-
     let vcpus = partition.vcpus.iter();
     let vcpus = vcpus.map(|vcpu| core_index(places, vcpu.core)).collect::<Result<Vec<_>>>()?;
     let memory: Vec<_> = partition
@@ -209,8 +238,9 @@ fn partition(
     let devices = guest.emulated.iter().map(device_row).collect::<Result<Vec<_>>>()?;
     let highest = guest.interrupts.last().map_or(0, |row| row.intid);
     let console = partition.console;
+    let views = views(system, guest, places, p)?;
     Ok(Partition {
-        name,
+        name: name("partition", &partition.name)?,
         state: range(places.state[p]),
         entry: partition.image.entry,
         dtb: guest.dtb,
@@ -219,6 +249,7 @@ fn partition(
         loads: writer.array(&loads)?,
         interrupts: writer.array(&guest.interrupts)?,
         clears: writer.array(&clears)?,
+        views: writer.array(&views)?,
         gic: GuestGic {
             version: system.board.gic.version,
             // The number of INTIDs of the board's GIC, because software sizes its loops by it;

@@ -25,6 +25,10 @@ pub enum Access {
     ReadWrite,
     /// Normal Write-Back: read, write and execute.
     ReadWriteExecute,
+    /// Normal Non-cacheable: read.
+    ReadNonCacheable,
+    /// Normal Non-cacheable: read and write.
+    ReadWriteNonCacheable,
     /// Device-nGnRE: read and write.
     Device,
 }
@@ -33,6 +37,8 @@ pub enum Access {
 const AF: u64 = 1 << 10;
 /// SH: Inner Shareable.
 const INNER_SHAREABLE: u64 = 0b11 << 8;
+/// SH: Outer Shareable, which Non-cacheable memory always is.
+const OUTER_SHAREABLE: u64 = 0b10 << 8;
 /// XN: execute never.
 const XN: u64 = 1 << 54;
 
@@ -46,6 +52,17 @@ impl Access {
         }
     }
 
+    /// Returns the access that a guest has to channel pages.
+    #[must_use]
+    pub fn to_channel(write: bool, cacheable: bool) -> Self {
+        match (write, cacheable) {
+            (false, false) => Self::ReadNonCacheable,
+            (false, true) => Self::Read,
+            (true, false) => Self::ReadWriteNonCacheable,
+            (true, true) => Self::ReadWrite,
+        }
+    }
+
     /// Returns the attributes of a stage-1 descriptor of EL2 without VHE. `AP[1]` (bit 6) is RES1
     /// there.
     #[must_use]
@@ -54,12 +71,15 @@ impl Access {
         const AP_READ_ONLY: u64 = 1 << 7;
         const DEVICE: u64 = 0 << 2; // AttrIndx, fields of plan::MAIR_EL2
         const NORMAL: u64 = 1 << 2 | INNER_SHAREABLE;
+        const NON_CACHEABLE: u64 = 2 << 2 | OUTER_SHAREABLE;
         AF | AP_1
             | match self {
                 Self::Read => NORMAL | AP_READ_ONLY | XN,
                 Self::ReadExecute => NORMAL | AP_READ_ONLY,
                 Self::ReadWrite => NORMAL | XN,
                 Self::ReadWriteExecute => NORMAL,
+                Self::ReadNonCacheable => NON_CACHEABLE | AP_READ_ONLY | XN,
+                Self::ReadWriteNonCacheable => NON_CACHEABLE | XN,
                 Self::Device => DEVICE | XN,
             }
     }
@@ -72,12 +92,15 @@ impl Access {
         const S2AP_WRITE: u64 = 0b10 << 6;
         const DEVICE_NGNRE: u64 = 0b0001 << 2;
         const NORMAL: u64 = 0b1111 << 2 | INNER_SHAREABLE;
+        const NON_CACHEABLE: u64 = 0b0101 << 2 | OUTER_SHAREABLE;
         AF | S2AP_READ
             | match self {
                 Self::Read => NORMAL | XN,
                 Self::ReadExecute => NORMAL,
                 Self::ReadWrite => NORMAL | S2AP_WRITE | XN,
                 Self::ReadWriteExecute => NORMAL | S2AP_WRITE,
+                Self::ReadNonCacheable => NON_CACHEABLE | XN,
+                Self::ReadWriteNonCacheable => NON_CACHEABLE | S2AP_WRITE | XN,
                 Self::Device => DEVICE_NGNRE | S2AP_WRITE | XN,
             }
     }
@@ -86,9 +109,9 @@ impl Access {
     #[must_use]
     pub fn letters(self) -> &'static str {
         match self {
-            Self::Read => "r--",
+            Self::Read | Self::ReadNonCacheable => "r--",
             Self::ReadExecute => "r-x",
-            Self::ReadWrite | Self::Device => "rw-",
+            Self::ReadWrite | Self::ReadWriteNonCacheable | Self::Device => "rw-",
             Self::ReadWriteExecute => "rwx",
         }
     }

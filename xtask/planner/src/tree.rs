@@ -8,7 +8,7 @@ use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use plan::CLASS_COMM;
 
-use super::guest::{End, Guest};
+use super::guest::{End, Guest, Pci};
 use manifest::guest_machine::{GICC, GICD, GICR, GICR_SIZE, PL011, PL011_INTID, TIMERS};
 use manifest::system::{Channel, Device, Partition, Range, System};
 
@@ -56,8 +56,11 @@ pub fn build(system: &System, index: usize, guest: &Guest) -> Result<Vec<u8>> {
     if partition.console {
         root.add_child(pl011(PL011, PL011_INTID)?);
     }
-    for end in &guest.ends {
+    for end in guest.ends.iter().filter(|end| end.function.is_none()) {
         root.add_child(channel(&system.channels[end.channel], end)?);
+    }
+    if let Some(pci) = &guest.pci {
+        root.add_child(bus(pci, &guest.ends)?);
     }
     if let Some(intid) = guest.notice {
         let mut node = node("supervisor")?;
@@ -91,6 +94,10 @@ fn chosen(partition: &Partition, guest: &Guest) -> Result<DeviceTreeNode> {
     }
     if partition.console {
         set(&mut node, "stdout-path", format!("/serial@{:x}", PL011.base))?;
+    }
+    if guest.pci.is_some() {
+        // The BARs have their addresses already, and those are fixed.
+        set(&mut node, "linux,pci-probe-only", 1u32)?;
     }
     if let Some(initrd) = guest.initrd {
         set(&mut node, "linux,initrd-start", initrd.base)?;
@@ -217,8 +224,45 @@ fn channel(channel: &Channel, end: &End) -> Result<DeviceTreeNode> {
     set(&mut node, channel::tree::WAIT, wait(end.side))?;
     set(&mut node, channel::tree::PEER_WAIT, wait(1 - end.side))?;
     set(&mut node, channel::tree::NAME, channel.name.as_str())?;
+    if channel.has_function() {
+        empty(&mut node, channel::tree::NON_CACHEABLE)?;
+    }
     set(&mut node, channel::tree::HANDLE, end.handle as u32)?;
     set(&mut node, channel::tree::CPU, CPU_PHANDLE + end.vcpu as u32)?;
+    Ok(node)
+}
+
+/// The PCI bus of channel ends that are functions (`host-generic-pci.yaml`).
+fn bus(pci: &Pci, ends: &[End]) -> Result<DeviceTreeNode> {
+    /// Non-prefetchable memory below 4 GiB.
+    const MEMORY_32: u32 = 0x0200_0000;
+    /// Prefetchable 64-bit memory.
+    const PREFETCHABLE_64: u32 = 0x4300_0000;
+    /// Bits of an address that select a device, and of the pin.
+    const MASK: [u32; 4] = [0x1f << 11, 0, 0, 7];
+    const PIN_A: u32 = 1;
+    let cells = |number: u64| [(number >> 32) as u32, number as u32];
+    let mut node = node(&format!("pcie@{:x}", pci.ecam.base))?;
+    set(&mut node, "compatible", "pci-host-ecam-generic")?;
+    set(&mut node, "device_type", "pci")?;
+    set(&mut node, "#address-cells", 3u32)?;
+    set(&mut node, "#size-cells", 2u32)?;
+    set(&mut node, "reg", reg([pci.ecam]))?;
+    set(&mut node, "bus-range", [0u32, 0].as_slice())?;
+    let ranges = [(MEMORY_32, pci.registers), (PREFETCHABLE_64, pci.shared)];
+    let ranges = ranges.map(|(kind, range)| {
+        let [base, size] = [range.base, range.size].map(cells);
+        [[kind].as_slice(), &base, &base, &size].concat()
+    });
+    set(&mut node, "ranges", ranges.concat().as_slice())?;
+    set(&mut node, "#interrupt-cells", 1u32)?;
+    set(&mut node, "interrupt-map-mask", MASK.as_slice())?;
+    let lines = ends.iter().filter_map(|end| Some((end.function?, end.intid?)));
+    let lines = lines.flat_map(|(function, intid)| {
+        let device = (function.device as u32) << 11;
+        [device, 0, 0, PIN_A, GIC_PHANDLE, 0, 0, SPI, intid - FIRST_SPI, EDGE]
+    });
+    set(&mut node, "interrupt-map", lines.collect::<Vec<_>>().as_slice())?;
     Ok(node)
 }
 

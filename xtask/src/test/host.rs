@@ -51,6 +51,7 @@ const LOOM: &[&str] = &[
     "bulkhead-channel",
     "bulkhead-console",
     "bulkhead-doorbell",
+    "bulkhead-ivshmem",
     "bulkhead-psci",
     "bulkhead-vgic",
 ];

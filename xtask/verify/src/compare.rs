@@ -42,6 +42,12 @@ impl Mapping {
         Self { kind: Kind::Device, ..Self::normal(at.base, at, "rw-", what) }
     }
 
+    /// The same memory, not cacheable.
+    #[must_use]
+    pub fn non_cacheable(self) -> Self {
+        Self { kind: Kind::NonCacheable, ..self }
+    }
+
     fn leaf(&self) -> Leaf {
         Leaf {
             input: self.input,

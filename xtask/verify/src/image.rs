@@ -8,7 +8,7 @@ use std::ops::Range as Span;
 use crc::{CRC_32_ISCSI, Crc, Table};
 use plan::{
     Array, Core, EmulatedDevice, End, Header, Interrupt, Load, MAGIC, MAX_CORES, MAX_ENDS,
-    MAX_VCPUS, Memory, Midr, PAGE, Partition, Range, VERSION, Write, writes,
+    MAX_VCPUS, MAX_VIEWS, Memory, Midr, PAGE, Partition, Range, VERSION, View, Write, writes,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -76,6 +76,8 @@ pub struct PartitionRow {
     pub devices: Vec<EmulatedDevice>,
     /// Writes that silence its devices.
     pub quiesce: Vec<Write>,
+    /// Channel ends that its guest sees as PCI functions, by device number.
+    pub views: Vec<View>,
 }
 
 impl<'a> Image<'a> {
@@ -160,6 +162,7 @@ impl<'a> Image<'a> {
                 clears: self.array(&of("clears"), row.clears, MAX_ROWS)?,
                 devices: self.array(&of("devices"), row.devices, MAX_ROWS)?,
                 quiesce: self.array(&of("quiesce"), row.policy.quiesce, MAX_ROWS)?,
+                views: self.array(&of("views"), row.views, MAX_VIEWS)?,
                 row,
             };
             self.partitions.push(row);

@@ -30,7 +30,9 @@ pub use live::{Constant, CoreRegisters, Expected};
 pub use ownership::{Access, Reach};
 pub use report::Proof;
 
-use claims::{Context, channels, cores, devices, el2_map, guest_map, interrupts, machine, start};
+use claims::{
+    Context, channels, cores, devices, el2_map, guest_map, interrupts, machine, start, views,
+};
 use finding::Findings;
 use image::Image;
 use ownership::GuestMap;
@@ -111,6 +113,9 @@ fn claims(context: &Context<'_>, findings: &mut Findings, proof: &mut Proof) {
     let el2 = el2_map::check(context, &places, findings);
     interrupts::check(context, findings);
     channels::check(context, findings);
+    for (p, _, _) in context.partitions() {
+        views::check(context, p, findings);
+    }
     for (p, _, _) in context.partitions() {
         start::check(context, p, findings);
     }

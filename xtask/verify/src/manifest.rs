@@ -340,6 +340,29 @@ pub struct Channel {
     /// Rate limits by sending end.
     #[serde(default)]
     pub rate: [Rate; 2],
+    /// What the guest of each end sees of it.
+    #[serde(default)]
+    pub views: [View; 2],
+}
+
+impl Channel {
+    /// Whether the guest of either end sees it as a PCI function: its pages are then Normal
+    /// Non-cacheable at both.
+    #[must_use]
+    pub fn has_function(&self) -> bool {
+        self.views.contains(&View::Ivshmem)
+    }
+}
+
+/// What a guest sees of a channel end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum View {
+    /// Its pages.
+    #[default]
+    Pages,
+    /// A PCI function.
+    Ivshmem,
 }
 
 /// How an end waits.
@@ -447,6 +470,20 @@ impl Manifest {
                     "channel {name}: {bytes} bytes are not a power of two from 4 KiB to 2 GiB"
                 );
             }
+            if channel.has_function() {
+                let both = channel.waits.iter().zip(channel.views);
+                ensure!(
+                    channel.bytes[0].0 == channel.bytes[1].0,
+                    "channel {name}: a PCI function has sections of one size"
+                );
+                ensure!(
+                    both.into_iter().all(|(wait, view)| match view {
+                        View::Pages => *wait != Wait::Wfe,
+                        View::Ivshmem => *wait == Wait::Doorbell,
+                    }),
+                    "channel {name}: these ways of waiting do not suit a PCI function"
+                );
+            }
             ensure!(
                 channel.rate.iter().all(|rate| rate.burst > 0),
                 "channel {name}: a burst of 0 lets no doorbell through"
@@ -487,6 +524,12 @@ impl Manifest {
     #[must_use]
     pub fn wait(&self, end: End) -> Wait {
         self.channel[end.channel].waits[end.side]
+    }
+
+    /// Whether the guest of an end sees it as a PCI function.
+    #[must_use]
+    pub fn is_function(&self, end: End) -> bool {
+        self.channel[end.channel].views[end.side] == View::Ivshmem
     }
 
     /// Board core numbers of all vCPUs, ascending: a core's index in the plan is its index here.

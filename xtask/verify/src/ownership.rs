@@ -120,6 +120,7 @@ fn meet(
     findings: &mut Findings,
 ) {
     let channel = places.at(base).and_then(|place| place.channel);
+    let table = places.at(base).and_then(|place| place.table);
     let place = format!("physical {}", range(base, end - base));
     let what = places.words(base);
     let mut add = |partitions: &[usize], text: String| {
@@ -136,7 +137,7 @@ fn meet(
         _ if banked => rights == Rights::of("rw-"),
         Some((writer, _)) if p == writer => rights == Rights::of("rw-"),
         Some((_, reader)) if p == reader => rights == Rights::of("r--"),
-        _ => false,
+        _ => table.is_some_and(|both| both.contains(&p)) && rights == Rights::of("r--"),
     };
     let distinct = partitions.windows(2).all(|pair| pair[0] != pair[1]);
     if guests.len() > 1 && !(distinct && guests.iter().all(shared)) {
@@ -144,14 +145,17 @@ fn meet(
         let all: Vec<_> = all.collect();
         add(&partitions, format!("{what} can be accessed by {}", all.join(" and by ")));
     }
-    for (core, _) in running.iter().filter(|_| !guests.is_empty()) {
+    // EL2 on the cores of both ends writes a state table, which no guest may write.
+    let tabled = |core: usize| table.is_some_and(|both| both.contains(&context.owner(core).0));
+    let mapped = running.iter().filter(|(core, _)| !guests.is_empty() && !tabled(*core));
+    for (core, _) in mapped {
         let name = context.core_name(*core);
         let text = format!("EL2 on {name} maps {what}, which a guest can access, while guests run");
         add(&partitions, text);
     }
     for (core, _) in loading {
         let (own, _, _) = context.owner(*core);
-        let writer = channel.is_some_and(|(writer, _)| writer == own);
+        let writer = channel.is_some_and(|(writer, _)| writer == own) || tabled(*core);
         if let Some(other) = partitions.iter().find(|&&p| p != own && !writer) {
             let name = context.core_name(*core);
             add(&[*other, own], format!("EL2 on {name} maps {what} while it loads"));

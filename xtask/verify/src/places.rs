@@ -24,6 +24,8 @@ pub struct Place {
     pub ram: bool,
     /// The declared writer's and reader's partition, of channel pages.
     pub channel: Option<(usize, usize)>,
+    /// The partitions of both ends, of a channel's state table.
+    pub table: Option<[usize; 2]>,
 }
 
 /// All places, by address.
@@ -54,6 +56,16 @@ impl Places {
                 if let Some(place) = places.list.last_mut() {
                     place.who.push(context.name(reader).to_string());
                     place.channel = Some((writer, reader));
+                }
+            }
+        }
+        for &end in context.ends.iter().filter(|end| end.side == 0) {
+            if let Some(range) = context.state_table(end) {
+                let both = [end.partition, context.peer(end).partition];
+                let what = format!("the state table of {}", context.channel_name(end));
+                places.ram(range, what, "EL2");
+                if let Some(place) = places.list.last_mut() {
+                    place.table = Some(both);
                 }
             }
         }
@@ -133,6 +145,7 @@ impl Places {
                 who: vec![who.to_string()],
                 ram: false,
                 channel: None,
+                table: None,
             });
         }
     }

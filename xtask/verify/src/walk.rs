@@ -46,6 +46,8 @@ impl Rights {
 pub enum Kind {
     /// Normal, Inner Shareable, Write-Back.
     Normal,
+    /// Normal Non-cacheable.
+    NonCacheable,
     /// Device-nGnRE.
     Device,
     /// Another: memory type as encoded, shareability.
@@ -58,6 +60,7 @@ impl Kind {
     pub fn words(self) -> String {
         match self {
             Self::Normal => "Normal Write-Back Inner Shareable".into(),
+            Self::NonCacheable => "Normal Non-cacheable".into(),
             Self::Device => "Device-nGnRE".into(),
             Self::Other(kind, share) => format!("memory type {kind:#x}, shareability {share}"),
         }
@@ -314,6 +317,7 @@ fn stage1(entry: u64) -> Decoded {
     let attribute = (MAIR_EL2 >> (8 * (entry >> 2 & 7))) as u8;
     let kind = match (attribute, (entry & SHARE) >> 8) {
         (0xff, 0b11) => Kind::Normal,
+        (0x44, 0b10) => Kind::NonCacheable,
         (0x04, 0) => Kind::Device,
         (other, share) => Kind::Other(other, share as u8),
     };
@@ -334,6 +338,7 @@ fn stage2(entry: u64) -> Decoded {
     let rights = Rights { read: entry & 1 << 6 != 0, write: entry & 1 << 7 != 0, execute };
     let kind = match ((entry & MEM_ATTR) >> 2, (entry & SHARE) >> 8) {
         (0b1111, 0b11) => Kind::Normal,
+        (0b0101, 0b10) => Kind::NonCacheable,
         (0b0001, 0) => Kind::Device,
         (other, share) => Kind::Other(other as u8, share as u8),
     };

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use plan::{
     Array, Core, EmulatedDevice, End, Header, Interrupt, Load, Machine, Memory, Midr, PAGE,
-    Partition, Range, Write,
+    Partition, Range, View, Write,
 };
 use support::{Good, Numbers, Parts, put, seal, word};
 
@@ -169,6 +169,8 @@ fn rows(parts: &Parts<'_>) -> BTreeMap<usize, &'static str> {
         interrupts.for_each(|at| add("interrupt row", at, size_of::<Interrupt>()));
         let devices = parts.span::<EmulatedDevice>(partition.devices);
         devices.for_each(|at| add("emulated device row", at, size_of::<EmulatedDevice>()));
+        let views = parts.span::<View>(partition.views);
+        views.for_each(|at| add("PCI function row", at, size_of::<View>()));
         let clears = parts.span::<Range>(partition.clears);
         clears.for_each(|at| add("cleared pages", at, size_of::<Range>()));
         let quiesce = parts.span::<Write>(partition.policy.quiesce);
@@ -198,6 +200,7 @@ fn meaningless(parts: &Parts<'_>) -> Vec<(usize, u64, &'static str)> {
             (offset_of!(Partition, interrupts), partition.interrupts),
             (offset_of!(Partition, clears), partition.clears),
             (offset_of!(Partition, devices), partition.devices),
+            (offset_of!(Partition, views), partition.views),
             (offset_of!(Partition, policy.quiesce), partition.policy.quiesce),
         ] {
             empty(at + field, array, &mut list);

@@ -10,10 +10,16 @@ use super::vgic;
 use crate::arch::timer;
 use crate::drivers::{
     Gic,
-    gic::{DOORBELL, GicDriver},
+    gic::{DOORBELL, GicDriver, MAINTENANCE},
 };
 use crate::state::deadlines::Deadline;
+use crate::state::functions::find;
 use crate::state::percpu::{ChannelEnd, DoorbellState, PerCpu};
+
+/// In place of an INTID: the end is a PCI function, which decides about the interrupt. No guest
+/// owns this INTID, so the vectors' fast path never finds it deliverable, and leaves the doorbell
+/// to [`deliver`].
+const OF_FUNCTION: u32 = MAINTENANCE;
 
 /// Makes this core's channel ends from their rows of the plan.
 pub fn init(cpu: &mut PerCpu) {
@@ -24,7 +30,7 @@ pub fn init(cpu: &mut PerCpu) {
         let mut new = ChannelEnd::default();
         new.bucket = Bucket::new(timer::frequency(), row.rate, row.burst);
         new.counters = Some(counters);
-        *intid = row.intid;
+        *intid = if row.view == plan::NO_VIEW { row.intid } else { OF_FUNCTION };
         // `plan::NO_CORE` is not a core's index.
         let index = row.peer_core as usize;
         let peer = cpu.cores.get(index).zip(cpu.shared.core(index));
@@ -94,7 +100,23 @@ fn deliver(cpu: &mut PerCpu, handle: u64) {
     let intid = cpu.doorbell.intids.get(handle as usize);
     if let (Some(&intid), Some(counters)) = (intid, cpu.mine.doorbells.get(handle as usize)) {
         counters.received.count();
-        vgic::vcpu(cpu).inject(intid);
+        if intid == OF_FUNCTION {
+            deliver_to_function(cpu, handle);
+        } else {
+            vgic::vcpu(cpu).inject(intid);
+        }
+    }
+}
+
+/// Does the rest of [`deliver`] at an end that is a PCI function.
+#[cold]
+#[inline(never)]
+fn deliver_to_function(cpu: &mut PerCpu, handle: u64) {
+    let end = cpu.plan.slice::<plan::End>(cpu.row.ends).get(handle as usize);
+    if let Some(found) = end.and_then(|end| find(cpu, end.view as usize))
+        && found.function.arrive()
+    {
+        vgic::vcpu(cpu).inject(found.end.intid);
     }
 }
 

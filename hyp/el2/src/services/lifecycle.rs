@@ -9,7 +9,7 @@ use abi::state;
 use plan::{ACTION_HALT, ACTION_RESTART, ACTION_STOP_SYSTEM};
 
 use super::restart::{self, Planned};
-use super::{console, doorbell, ipi, record, shutdown, supervision, vgic};
+use super::{console, doorbell, ipi, ivshmem, record, shutdown, supervision, vgic};
 use crate::arch::el1_context;
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::state::frame::Frame;
@@ -66,6 +66,7 @@ pub fn stop_partition(cpu: &mut PerCpu, stop: Stop, frame: Option<&Frame>) {
         el1_context::stop_timers();
         vgic::vcpu(cpu).reset();
         console::end_partition(cpu);
+        ivshmem::show(cpu, false);
         doorbell::notify_peers(cpu);
         restart::rest(cpu);
     } else if restart::is_final(cpu) {

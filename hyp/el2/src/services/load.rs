@@ -100,8 +100,9 @@ pub fn disconnect(cpu: &PerCpu) {
             // word meanwhile, so it changes at once.
             unsafe { ((pages.base + 8 * word) as *mut u64).write_volatile(0) };
         }
+        // A peer's mapping of them may be Non-cacheable.
+        cache::clean_invalidate(pages.base, plan::PAGE);
     }
-    barrier::dsb(barrier::ISH);
 }
 
 /// Chunks between two looks at the progress of boot.

@@ -5,6 +5,7 @@ pub mod board_watchdog;
 pub mod console;
 pub mod doorbell;
 pub mod ipi;
+pub mod ivshmem;
 pub mod lifecycle;
 pub mod load;
 pub mod restart;

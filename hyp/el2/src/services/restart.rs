@@ -15,7 +15,7 @@ use abi::{state, supervise};
 use psci::restart::{Policy, Restart};
 
 use super::load::{self, Step};
-use super::{console, doorbell, ipi, supervision, vgic, watchdog};
+use super::{console, doorbell, ipi, ivshmem, supervision, vgic, watchdog};
 use crate::arch::{cache, el1_context, timer};
 use crate::boot::leftovers;
 use crate::state::deadlines::Deadline;
@@ -236,6 +236,7 @@ pub fn finish(cpu: &mut PerCpu) {
     el1_context::init(cpu.row);
     cpu.injected = None;
     cpu.stopped = false;
+    ivshmem::show(cpu, true);
     doorbell::restart(cpu);
     doorbell::notify_peers(cpu);
     if cpu.row.vcpu == 0 {

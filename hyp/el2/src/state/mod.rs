@@ -3,6 +3,7 @@
 
 pub mod deadlines;
 pub mod frame;
+pub mod functions;
 pub mod next;
 pub mod percpu;
 pub mod plan_view;

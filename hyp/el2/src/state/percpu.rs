@@ -9,7 +9,7 @@ use console::{Keys, Monitor, Mux, Pace, Pl011};
 use doorbell::{Bucket, Counters, Deferred, PendingWord};
 use plan::device::first_ipa;
 use plan::{
-    DeviceKind, EmulatedDevice, INTIDS, Interrupt, MAX_ENDS, MAX_VCPUS, PRIVATE_SIZE,
+    DeviceKind, EmulatedDevice, INTIDS, Interrupt, MAX_ENDS, MAX_VCPUS, MAX_VIEWS, PRIVATE_SIZE,
     PRIVATE_STATE, STATE_SIZE,
 };
 use psci::{Power, Start};
@@ -209,6 +209,8 @@ pub struct PartitionState {
     pub uart: Pl011,
     /// Its watchdog.
     pub watchdog: Watchdog,
+    /// Its channel ends that are PCI functions, by device number.
+    pub functions: [ivshmem::State; MAX_VIEWS],
 }
 
 /// A partition's watchdog. All bytes zero means that it is off.

@@ -121,6 +121,8 @@ pub mod control {
     pub const ORDER: u32 = 1 << 4;
     /// A partition's state has changed, on the core of a supervisor's vCPU 0.
     pub const NOTICE: u32 = 1 << 5;
+    /// A sibling has accessed a PCI function of one of the core's channel ends.
+    pub const FUNCTION: u32 = 1 << 6;
 }
 
 /// The shared region of the running system.

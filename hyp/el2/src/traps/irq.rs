@@ -10,7 +10,8 @@ use crate::drivers::Gic;
 use crate::drivers::gic::{self, GicDriver};
 use crate::services::supervision::orders;
 use crate::services::{
-    board_watchdog, console, doorbell, ipi, lifecycle, record, restart, shutdown, vgic, watchdog,
+    board_watchdog, console, doorbell, ipi, ivshmem, lifecycle, record, restart, shutdown, vgic,
+    watchdog,
 };
 use crate::state::deadlines::Deadline;
 use crate::state::frame::Frame;
@@ -278,6 +279,9 @@ fn requests(cpu: &mut PerCpu, bits: u32) -> Next {
     let next = if bits & control::CONSOLE != 0 { drain(cpu) } else { Next::Resume };
     if bits & control::INPUT != 0 && !cpu.stopped {
         console::update(cpu);
+    }
+    if bits & control::FUNCTION != 0 && !cpu.stopped {
+        ivshmem::take_requests(cpu);
     }
     // The end of the system comes before an order and a stop, since the bit for it is already
     // taken.

@@ -7,7 +7,7 @@ use plan::{DeviceKind, device};
 
 use crate::arch::{el1_context, opaque_true};
 use crate::drivers::{Gic, IS_V3, gic::GicDriver};
-use crate::services::{console, vgic};
+use crate::services::{console, ivshmem, vgic};
 use crate::state::frame::{CALLER_SAVED, Frame};
 use crate::state::percpu::PerCpu;
 
@@ -153,12 +153,13 @@ pub fn emulate(frame: &mut Frame, cpu: &mut PerCpu, esr: u64, registers: u32) ->
     };
     cpu.count(Reason::Mmio);
     let stored = access.stored(frame.get(rt));
-    let value = match kind {
-        DeviceKind::Distributor | DeviceKind::Redistributor | DeviceKind::GiccDir => {
-            let part = (kind != DeviceKind::Distributor).then_some(device.index.into());
-            vgic::guest_access(cpu, part, offset, access, stored)
-        }
-        DeviceKind::Pl011 => console::guest_access(cpu, offset, access, stored),
+    let value = if kind <= DeviceKind::GiccDir {
+        let part = (kind != DeviceKind::Distributor).then_some(device.index.into());
+        vgic::guest_access(cpu, part, offset, access, stored)
+    } else if kind == DeviceKind::Pl011 {
+        console::guest_access(cpu, offset, access, stored)
+    } else {
+        ivshmem::guest_access(cpu, device, offset, access, stored)
     };
     if !access.is_write() {
         frame.set(rt, access.loaded(value));

@@ -9,7 +9,7 @@ use crate::boot::{leftovers, reset_cause};
 use crate::drivers::distributor::distributor;
 use crate::drivers::{Gic, gic::GicDriver};
 use crate::services::load::{self, Progress};
-use crate::services::{board_watchdog, console, doorbell, record, vgic, watchdog};
+use crate::services::{board_watchdog, console, doorbell, ivshmem, record, vgic, watchdog};
 use crate::state::next::{Next, Until};
 use crate::state::percpu::{PerCpu, VgicBackend};
 use crate::state::plan_view::PlanView;
@@ -27,6 +27,7 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     // its MMU on.
     let cpu = unsafe { &mut *PerCpu::init(row, plan, backend) };
     doorbell::init(cpu);
+    ivshmem::init(cpu);
     Gic::init_core(row, distributor(cpu.vgic.backend.private));
     if row.vcpu == 0 {
         cpu.state.init(cpu.partition, &plan);
@@ -39,6 +40,7 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     console::init(cpu);
     board_watchdog::start(cpu);
     vgic::vcpu(cpu).reset();
+    ivshmem::show(cpu, true);
     if cpu.index == 0 {
         if let Some(cause) = reset_cause() {
             let mut line = LineBuffer::default();

@@ -20,11 +20,15 @@ fn expected(stage: Stage, access: Access) -> u64 {
         (Stage::One, Access::ReadExecute) => 0x0000_0000_0000_07c4,
         (Stage::One, Access::ReadWrite) => 0x0040_0000_0000_0744,
         (Stage::One, Access::ReadWriteExecute) => 0x0000_0000_0000_0744,
+        (Stage::One, Access::ReadNonCacheable) => 0x0040_0000_0000_06c8,
+        (Stage::One, Access::ReadWriteNonCacheable) => 0x0040_0000_0000_0648,
         (Stage::One, Access::Device) => 0x0040_0000_0000_0440,
         (Stage::Two, Access::Read) => 0x0040_0000_0000_077c,
         (Stage::Two, Access::ReadExecute) => 0x0000_0000_0000_077c,
         (Stage::Two, Access::ReadWrite) => 0x0040_0000_0000_07fc,
         (Stage::Two, Access::ReadWriteExecute) => 0x0000_0000_0000_07fc,
+        (Stage::Two, Access::ReadNonCacheable) => 0x0040_0000_0000_0654,
+        (Stage::Two, Access::ReadWriteNonCacheable) => 0x0040_0000_0000_06d4,
         (Stage::Two, Access::Device) => 0x0040_0000_0000_04c4,
     }
 }

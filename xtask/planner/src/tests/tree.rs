@@ -144,3 +144,26 @@ fn gicv2() {
     assert!(text.contains("0x00 0x8010000 0x00 0x2000>;"), "{text}");
     assert!(text.contains("interrupts = <0x01 0x0d 0x304 0x01 0x0e 0x304"));
 }
+
+/// The bus of channel ends that are PCI functions, which dtc accepts, and the other end's pages.
+#[test]
+fn shows_channel_ends_as_pci_functions() {
+    let mut system = duo();
+    system.channels = vec![channel("plain", [4096, 4096]), channel("seen", [65536, 65536])];
+    system.channels[1].ends[1].view = manifest::system::View::Ivshmem;
+    let text = source(&system, 1);
+    for line in [
+        "linux,pci-probe-only = <0x01>;",
+        "pcie@20000000 {",
+        "compatible = \"pci-host-ecam-generic\";",
+        "ranges = <0x2000000 0x00 0x20100000 0x00 0x20100000 0x00 0x1000 0x43000000 0x00 \
+         0x20200000 0x00 0x20200000 0x00 0x40000>;",
+        "interrupt-map = <0x00 0x00 0x00 0x01 0x01 0x00 0x00 0x00 0x61 0x01>;",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+    assert!(!text.contains("seen"), "the function's registers have its name");
+    // Pages of another memory type begin in another block of 2 MiB.
+    let text = source(&system, 0);
+    assert!(text.contains("channel@10200000 {") && text.contains("bulkhead,non-cacheable;"));
+}

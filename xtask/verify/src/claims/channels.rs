@@ -97,6 +97,8 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
         ("the peer's partition", row.peer_partition, peer.partition as u32),
         ("its rate", row.rate, rate.per_second),
         ("its burst", row.burst, rate.burst),
+        ("the number of its PCI device", row.view, context.device_number(end)),
+        ("its reserved word", row.reserved, 0),
     ] {
         findings.expect(Claim::Channels, &place, &who, what, found, must);
     }
@@ -106,6 +108,10 @@ fn row(context: &Context<'_>, end: End, row: &plan::End, findings: &mut Findings
     ] {
         findings.expect(Claim::Channels, &place, &who, what, found, must);
     }
+    let entry =
+        context.state_table(end).map_or(0, |table| table.base.wrapping_add(4 * end.side as u64));
+    let what = "the address of its state";
+    findings.expect(Claim::Channels, &place, &who, what, row.state_entry, entry);
     // The tables of both sides map their addresses to the same pages.
     let what = match (context.region(end), received(context, end)) {
         (Some(sent), Some(received)) if sent.base != received => format!(

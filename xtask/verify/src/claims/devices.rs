@@ -29,6 +29,7 @@ pub fn check(context: &Context<'_>, p: usize, findings: &mut Findings) {
                 continue;
             }
             Some(DeviceKind::Redistributor) => context.manifest().partition[p].vcpus.len(),
+            Some(DeviceKind::Ivshmem) => context.image.partitions[p].views.len(),
             Some(_) => 1,
         };
         if usize::from(row.index) >= most {

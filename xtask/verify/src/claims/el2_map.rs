@@ -82,6 +82,12 @@ fn running(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     if context.manifest().crash_records {
         list.push(normal(header.records, "rw-", "EL2's crash records"));
     }
+    for end in context.ends.iter().filter(|end| end.partition == p) {
+        if let Some(table) = context.state_table(*end) {
+            let what = format!("the state table of {}", context.channel_name(*end));
+            list.push(normal(table, "rw-", &what).non_cacheable());
+        }
+    }
 
     let gic = &context.board().gic[0];
     list.push(Mapping::device(paged(gic.gicd), "the distributor"));

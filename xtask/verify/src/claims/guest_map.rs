@@ -25,8 +25,7 @@ pub fn check(
     let emulated = context.emulated(p);
     for Emulated { what, range: emulated, .. } in &emulated {
         let hit = |m: &&Mapping| {
-            m.input < emulated.base + emulated.size
-                && emulated.base < m.input.saturating_add(m.size)
+            m.input < end(*emulated) && emulated.base < m.input.saturating_add(m.size)
         };
         for mapping in declared.iter().filter(hit) {
             let place = format!("IPA {}", range(mapping.input, mapping.size));
@@ -82,8 +81,14 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
         {
             if let Some(region) = context.region(end) {
                 let what = format!("pages of {}", context.direction(end));
-                list.push(Mapping::normal(ipa, region, rights, what));
+                let pages = Mapping::normal(ipa, region, rights, what);
+                let function = context.manifest().channel[end.channel].has_function();
+                list.push(if function { pages.non_cacheable() } else { pages });
             }
+        }
+        if let (Some(view), Some(table)) = (context.view(end), context.state_table(end)) {
+            let what = format!("the state table of {}", context.channel_name(end));
+            list.push(Mapping::normal(view.shared, table, "r--", what).non_cacheable());
         }
     }
     for device in context.devices(p) {

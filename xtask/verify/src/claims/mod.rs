@@ -8,8 +8,9 @@ pub mod guest_map;
 pub mod interrupts;
 pub mod machine;
 pub mod start;
+pub mod views;
 
-use plan::{DeviceKind, PAGE, Range};
+use plan::{DeviceKind, NO_VIEW, PAGE, Range};
 
 use crate::board::{Board, Device, GICR_SIZE};
 use crate::image::{CoreRow, Image, PartitionRow};
@@ -27,6 +28,8 @@ pub const GUEST_GICR: u64 = 0x080a_0000;
 pub const GUEST_PL011: Range = Range { base: 0x0900_0000, size: PAGE };
 /// Its INTID.
 pub const GUEST_PL011_INTID: u32 = 33;
+/// Bytes of the configuration space of one PCI bus.
+const ECAM_SIZE: u64 = 1 << 20;
 
 /// An image, and the inputs that it must agree with. Its plan has as many cores and partitions as
 /// the manifest.
@@ -39,6 +42,16 @@ pub struct Context<'a> {
     pub cores: Vec<u32>,
     /// Channel ends as declared.
     pub ends: Vec<End>,
+}
+
+/// The PCI bus on which a guest sees channel ends.
+pub struct Bus {
+    /// Configuration space.
+    pub ecam: Range,
+    /// The window of all BAR0s.
+    pub registers: Range,
+    /// The window of all BAR2s.
+    pub shared: Range,
 }
 
 /// A device that EL2 must emulate for a guest.
@@ -162,6 +175,59 @@ impl<'a> Context<'a> {
         )
     }
 
+    /// Returns `channel samples`.
+    #[must_use]
+    pub fn channel_name(&self, end: End) -> String {
+        format!("channel {}", self.manifest().channel[end.channel].name)
+    }
+
+    /// Returns the page of the state table of an end's channel, by the row of its first end; `None`
+    /// if no guest sees the channel as a PCI function.
+    #[must_use]
+    pub fn state_table(&self, end: End) -> Option<Range> {
+        let first = self.ends[2 * end.channel];
+        let row = self.end_row(first)?;
+        let declared = self.manifest().channel[end.channel].has_function();
+        declared.then_some(Range { base: row.state_entry, size: PAGE })
+    }
+
+    /// Returns the row of an end that its guest sees as a PCI function.
+    #[must_use]
+    pub fn view(&self, end: End) -> Option<plan::View> {
+        let views = &self.image.partitions[end.partition].views;
+        views.get(self.device_number(end) as usize).copied()
+    }
+
+    /// Returns the device number of the PCI function that an end must be, or [`NO_VIEW`].
+    #[must_use]
+    pub fn device_number(&self, end: End) -> u32 {
+        let is_function =
+            |other: &&End| other.partition == end.partition && self.manifest().is_function(**other);
+        let mut functions = self.ends.iter().filter(is_function);
+        functions.position(|other| *other == end).map_or(NO_VIEW, |number| number as u32)
+    }
+
+    /// Returns the PCI bus of a partition, if it is declared to see any channel end as a function:
+    /// where the rows say.
+    #[must_use]
+    pub fn bus(&self, partition: usize) -> Option<Bus> {
+        let is_own = |end: &&End| end.partition == partition && self.manifest().is_function(**end);
+        self.ends.iter().find(is_own)?;
+        let row = &self.image.partitions[partition];
+        let configuration = DeviceKind::PciConfiguration as u16;
+        let ecam = row.devices.iter().find(|device| device.kind == configuration);
+        let window = |of: &dyn Fn(&plan::View) -> Range| {
+            let base = row.views.iter().map(|view| of(view).base).min().unwrap_or(0);
+            let last = row.views.iter().map(|view| of(view).base.saturating_add(of(view).size));
+            Range { base, size: last.max().unwrap_or(0).saturating_sub(base) }
+        };
+        Some(Bus {
+            ecam: Range { base: ecam.map_or(0, |device| device.ipa), size: ECAM_SIZE },
+            registers: window(&|view| Range { base: view.registers, size: PAGE }),
+            shared: window(&|view| Range { base: view.shared, size: view.size }),
+        })
+    }
+
     /// Returns what EL2 must emulate for a partition, by guest address: what its device tree has of
     /// a GIC of the board's version, apart from the hardware's virtual CPU interface, and the PL011
     /// of its console.
@@ -184,6 +250,15 @@ impl<'a> Context<'a> {
         }
         if declared.console {
             list.push(emulated("the emulated PL011", DeviceKind::Pl011, 0, GUEST_PL011));
+        }
+        if let Some(bus) = self.bus(partition) {
+            let what = "the emulated PCI configuration space";
+            list.push(emulated(what, DeviceKind::PciConfiguration, 0, bus.ecam));
+            for (index, view) in (0..).zip(&self.image.partitions[partition].views) {
+                let range = Range { base: view.registers, size: PAGE };
+                let what = "the registers of a PCI function";
+                list.push(emulated(what, DeviceKind::Ivshmem, index, range));
+            }
         }
         list
     }

@@ -71,7 +71,7 @@ pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> 
         .cells("#address-cells", &[2])
         .cells("#size-cells", &[2])
         .refers("interrupt-parent", &[&gic])
-        .with(chosen(partition, initrd))
+        .with(chosen(context, p, initrd))
         .with(cpus(partition))
         .with(memory(context, p))
         .with(
@@ -102,6 +102,7 @@ pub fn expected(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> 
         root.children.push(clocks(node, &["uartclk", "apb_pclk"]));
     }
     root.children.extend(channels(context, p));
+    root.children.extend(bus(context, p));
     if partition.supervisor {
         let intid = context.image.partitions[p].row.supervisor;
         let names = context.manifest().partition.iter().map(|other| &*other.name);
@@ -127,13 +128,17 @@ fn line(intid: u32, trigger: Trigger) -> [u32; 3] {
     [SPI, intid.wrapping_sub(FIRST_SPI), trigger]
 }
 
-fn chosen(partition: &Partition, initrd: Option<(u64, u64)>) -> Node {
+fn chosen(context: &Context<'_>, p: usize, initrd: Option<(u64, u64)>) -> Node {
+    let partition = &context.manifest().partition[p];
     let mut node = Node::new("chosen");
     if let Some(line) = &partition.command_line {
         node = node.text("bootargs", line);
     }
     if partition.console {
         node = node.text("stdout-path", &format!("/serial@{:x}", GUEST_PL011.base));
+    }
+    if context.bus(p).is_some() {
+        node = node.cells("linux,pci-probe-only", &[1]);
     }
     if let Some((start, size)) = initrd {
         node = node
@@ -209,9 +214,47 @@ fn clocks(node: Node, names: &[&str]) -> Node {
     node.refers("clocks", &vec!["/apb-pclk/"; names.len()]).texts("clock-names", names)
 }
 
-/// Returns one node per end, with the contents of its row.
+/// Returns the node of the PCI bus, if the guest sees any end as a function:
+/// `pci-host-ecam-generic` (Linux, Documentation/devicetree/bindings/pci/host-generic-pci.yaml).
+fn bus(context: &Context<'_>, p: usize) -> Option<Node> {
+    let bus = context.bus(p)?;
+    let gic = format!("/interrupt-controller@{:x}/", GUEST_GICD.base);
+    let cells = |number: u64| [(number >> 32) as u32, number as u32];
+    let window = |kind: u32, range: Range| {
+        let [base, size] = [range.base, range.size].map(cells);
+        [kind, base[0], base[1], base[0], base[1], size[0], size[1]]
+    };
+    let mut map = Vec::new();
+    let ends = context.ends_of(p).filter(|(end, _)| context.manifest().is_function(*end));
+    for (number, (_, row)) in (0u32..).zip(ends) {
+        // Device, pin A; then the GIC with an address of two cells.
+        map.extend([number << 11, 0, 0, 1].map(u32::to_be_bytes).as_flattened());
+        map.extend(references([gic.as_str()].into_iter()));
+        let line = line(row.intid, Trigger::Edge);
+        map.extend([0, 0, line[0], line[1], line[2]].map(u32::to_be_bytes).as_flattened());
+    }
+    Some(
+        Node::new(format!("pcie@{:x}", bus.ecam.base))
+            .text("compatible", "pci-host-ecam-generic")
+            .text("device_type", "pci")
+            .cells("#address-cells", &[3])
+            .cells("#size-cells", &[2])
+            .words("reg", &[bus.ecam.base, bus.ecam.size])
+            .cells("bus-range", &[0, 0])
+            .cells(
+                "ranges",
+                [window(0x0200_0000, bus.registers), window(0x4300_0000, bus.shared)]
+                    .as_flattened(),
+            )
+            .cells("#interrupt-cells", &[1])
+            .cells("interrupt-map-mask", &[0x1f << 11, 0, 0, 7])
+            .set("interrupt-map", map),
+    )
+}
+
+/// Returns one node per end that is not a PCI function, with the contents of its row.
 fn channels(context: &Context<'_>, p: usize) -> Vec<Node> {
-    let ends = context.ends_of(p);
+    let ends = context.ends_of(p).filter(|(end, _)| !context.manifest().is_function(*end));
     let nodes = ends.map(|(end, row)| {
         let manifest = context.manifest();
         let wait = manifest.wait(end);
@@ -221,10 +264,14 @@ fn channels(context: &Context<'_>, p: usize) -> Vec<Node> {
         if wait == Wait::Doorbell {
             node = node.cells("interrupts", &line(row.intid, Trigger::Edge));
         }
-        node.text("bulkhead,wait", wait.word())
+        node = node
+            .text("bulkhead,wait", wait.word())
             .text("bulkhead,peer-wait", manifest.wait(context.peer(end)).word())
-            .text("bulkhead,name", &manifest.channel[end.channel].name)
-            .cells("bulkhead,handle", &[end.handle as u32])
+            .text("bulkhead,name", &manifest.channel[end.channel].name);
+        if manifest.channel[end.channel].has_function() {
+            node = node.empty("bulkhead,non-cacheable");
+        }
+        node.cells("bulkhead,handle", &[end.handle as u32])
             .refers("bulkhead,cpu", &[&format!("/cpus/cpu@{:x}/", end.vcpu)])
     });
     nodes.collect()

@@ -74,6 +74,17 @@ impl Node {
     fn resolve(&mut self, path: &str, numbers: &[(u32, String)]) -> Result<(), String> {
         // A phandle's number has no meaning; only the targets of references do.
         self.properties.retain(|(name, _)| name != "phandle");
+        for (name, value) in &mut self.properties {
+            if name == "interrupt-map" {
+                *value = resolved_map(value, numbers).ok_or_else(|| {
+                    format!(
+                        "{path}/: {name} = {} is malformed, or refers to a node that does not \
+                         exist",
+                        shown(name, value)
+                    )
+                })?;
+            }
+        }
         let references = self.properties.iter_mut();
         for (name, value) in references.filter(|(name, _)| REFERENCES.contains(&name.as_str())) {
             let (cells, rest) = value.as_chunks();
@@ -157,6 +168,23 @@ impl Node {
             }
         }
     }
+}
+
+/// Resolves the GIC's phandles in an `interrupt-map` (Devicetree Specification, 2.4.3) whose rows
+/// have three cells of address, a pin, the phandle, two cells of address and three of interrupt.
+fn resolved_map(value: &[u8], numbers: &[(u32, String)]) -> Option<Vec<u8>> {
+    let (rows, rest) = value.as_chunks::<40>();
+    let mut resolved = Vec::new();
+    for row in rows {
+        let (before, after) = row.split_at(16);
+        let (phandle, after) = after.split_first_chunk()?;
+        let number = u32::from_be_bytes(*phandle);
+        let (_, path) = numbers.iter().find(|(known, _)| *known == number)?;
+        resolved.extend_from_slice(before);
+        resolved.extend(references([path.as_str()].into_iter()));
+        resolved.extend_from_slice(after);
+    }
+    (rest.is_empty() && !rows.is_empty()).then_some(resolved)
 }
 
 /// The value of a reference whose phandles are resolved.

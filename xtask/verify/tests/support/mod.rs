@@ -89,6 +89,11 @@ pub fn apart() -> Good {
     good(&root().join("xtask/verify/tests/systems/apart.toml"))
 }
 
+/// The system whose guests see channels as PCI functions.
+pub fn views() -> Good {
+    good(&root().join("xtask/verify/tests/systems/views.toml"))
+}
+
 /// The shipped system that the documentation starts with.
 pub fn duo() -> Good {
     good(&root().join("boards/qemu-virt/systems/duo.toml"))
