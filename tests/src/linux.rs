@@ -88,6 +88,24 @@ const ONE: Case = Case {
     ..LINUX
 };
 
+/// The stock driver uio_pci_generic has a channel's end: messages and interrupts, by each vCPU.
+const CHANNEL: Case = Case {
+    name: "linux/channel",
+    system: "tests/systems/linux-channel.toml",
+    machine: DEFAULT,
+    expect: Expect::Ends(&[("linux", "off"), ("echo", "off")]),
+    wanted: &[
+        "[echo] returns the messages of talk; its pages are Non-cacheable",
+        "[linux] channel: 4099 returned, interrupt 6",
+        "[echo] returned 6 messages, 48 bytes",
+        "[linux] channel: passed",
+        "commands: passed",
+    ],
+    // The kernel says `PCI: OF: PROBE_ONLY enabled`, which is not a complaint.
+    unwanted: &["bulkhead: refused", "commands: failed", "nobody cared", "WARNING:", "BUG:"],
+    ..LINUX
+};
+
 /// Ten minutes of CPU_OFF and CPU_ON of both vCPUs under load. The number in the system's command
 /// line is the seed.
 const fn churn(name: &'static str, gic: Option<u32>) -> Case {
@@ -108,6 +126,9 @@ pub const CASES: &[Case] = &[
     load("linux/load-gicv2", "tests/systems/linux.toml", Some(2)),
     load("linux/load-rpi4", "tests/systems/linux-rpi4.toml", None),
     ONE,
+    CHANNEL,
+    Case { name: "linux/channel-gicv2", machine: Machine { gic: Some(2), ..DEFAULT }, ..CHANNEL },
+    Case { name: "linux/channel-rpi4", system: "tests/systems/linux-channel-rpi4.toml", ..CHANNEL },
     churn("linux/churn", None),
     churn("linux/churn-gicv2", Some(2)),
     Case {

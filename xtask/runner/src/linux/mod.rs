@@ -21,14 +21,16 @@ pub use fetch::{Packaged, Unavailable};
 const BUSYBOX: &str = "busybox-static";
 /// U-Boot for QEMU's machine, and the file of it for arm64.
 const U_BOOT: (&str, &str) = ("u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin");
-/// Files of a kernel's package: the kernel, and the modules for a disk on virtio-mmio, in the order
-/// they are loaded. A module that the package does not have is built in.
-const KERNEL_FILES: [&str; 5] = [
+/// Files of a kernel's package: the kernel, and the modules for a disk on virtio-mmio and for
+/// channels, in the order they are loaded. A module that the package does not have is built in.
+const KERNEL_FILES: [&str; 7] = [
     "boot/vmlinuz-*",
     "lib/modules/*/virtio_ring.ko*",
     "lib/modules/*/virtio.ko*",
     "lib/modules/*/virtio_mmio.ko*",
     "lib/modules/*/virtio_blk.ko*",
+    "lib/modules/*/uio.ko*",
+    "lib/modules/*/uio_pci_generic.ko*",
 ];
 
 /// Files to use instead of the fetched ones.
