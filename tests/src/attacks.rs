@@ -58,6 +58,10 @@ macro_rules! halted {
 const INTIDS: Case =
     Case { command_line: Some(("chaos", "attack=typer intids=288")), ..answered!("typer") };
 
+/// Garbage to a PCI function, and doorbells by it.
+const FUNCTION: Case =
+    Case { system: "tests/systems/pci-function.toml", ..answered!("pci-function") };
+
 /// All cases.
 pub const CASES: &[Case] = &[
     halted!("read-outside", "read outside its memory"),
@@ -78,6 +82,13 @@ pub const CASES: &[Case] = &[
         "attack/stray-neoverse-n1",
         Case { machine: Machine { cpu: Some("neoverse-n1"), ..DEFAULT }, ..answered!("stray") },
     ),
+    FUNCTION,
+    gicv2("attack/pci-function-gicv2", FUNCTION),
+    Case {
+        name: "attack/pci-function-rpi4",
+        system: "tests/systems/pci-function-rpi4.toml",
+        ..FUNCTION
+    },
     strayed("attack/abort-storm", answered!("abort-storm")),
     strayed("attack/sizing", answered!("sizing")),
     // The line has the first cause: where the guest strayed, or the exception that EL1 took without

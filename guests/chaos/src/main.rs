@@ -14,6 +14,7 @@ extern crate alloc;
 mod calls;
 mod channels;
 mod crash;
+mod function;
 mod gic;
 mod interrupts;
 mod memory;
@@ -186,6 +187,12 @@ const ATTACKS: &[Attack] = &[
         Survives,
         channels::storm,
         "writes random bytes to all its channel pages for a second, and rings",
+    ),
+    (
+        "pci-function",
+        Survives,
+        function::storm,
+        "writes garbage to a PCI function from two vCPUs, and rings without a pause",
     ),
     (
         "echo",
