@@ -37,7 +37,7 @@ const PARTS: [Part; 3] = [
     Part { name: options::NAMES[1], bytes: 5_900, lines: 500 },
 ];
 /// Most bytes of code and constants of the smallest EL2.
-pub const BYTES: u64 = 67_400;
+pub const BYTES: u64 = 67_800;
 /// Most source lines of the smallest EL2.
 pub const LINES: u64 = 9_860;
 /// Most bytes and lines of EL2 with every option: what its parts may have.
