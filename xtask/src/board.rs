@@ -2,15 +2,18 @@
 //! `cargo xtask board`: a system on a board at a serial port, with the console, the verdict and the
 //! exit code of `cargo xtask qemu`.
 
-use crate::hil::boot::{self, Boot};
+use crate::hil::boot::Boot;
 use crate::qemu;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use hil::port::Port;
 use hil::stage::Console;
 use runner::build::Builder;
 use runner::qemu::{Input, Line, Options, Outcome, Verdict, Watch, converse, judge, partitions};
 use runner::ui;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// A run on a board.
 #[derive(Args, Clone, Debug)]
@@ -24,6 +27,9 @@ pub struct Request {
     board: String,
     #[command(flatten)]
     boot: Boot,
+    /// Also write every byte of the console to this file
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     /// End the run with a pass when a console line contains this text
     #[arg(long, value_name = "TEXT", value_parser = qemu::until_text)]
     until: Option<String>,
@@ -42,7 +48,9 @@ pub struct Request {
 /// If the port cannot be opened, or the board cannot be loaded or reset; a run that fails is a
 /// [`Verdict`].
 pub fn command(request: &Request) -> Result<Verdict> {
-    let Request { system, board, boot, until, .. } = request;
+    let Request { system, board, until, .. } = request;
+    let mut boot = request.boot.clone();
+    let _place = boot.claim()?;
     let is_whole = system.contains('/') || system.ends_with(".toml");
     let spec = if is_whole { system.clone() } else { format!("{board}/{system}") };
     let options = Options {
@@ -53,23 +61,56 @@ pub fn command(request: &Request) -> Result<Verdict> {
         ..Options::default()
     };
     boot.check()?;
+    let mut log = request.log.as_deref().map(Log::create).transpose()?;
     // A port that is missing is said before anything is built.
-    let port = Port::open(&boot.port)?;
+    let mut port = Port::open(&boot.port)?;
     let system = Builder::default().system(&spec)?;
     let nonce = boot.nonce();
     boot.prepare(&spec, nonce)?;
-    match &boot.reset {
-        Some(command) => boot::reset(command)?,
-        None => eprintln!("{}: open; switch the board on now", boot.port),
+    if boot.reset.is_none() {
+        eprintln!("{}: open; switch the board on now", boot.port);
     }
+    boot.start(&mut port, &spec)?;
     let watch = Watch::new(&system, until.clone());
-    let outcome = attend(port, nonce, &options, watch, &mut qemu::console())?;
+    let mut console = qemu::console();
+    let mut show = |bytes: &[u8]| {
+        log.as_mut().map_or(Ok(()), |log| log.add(bytes))?;
+        console(bytes)
+    };
+    let outcome = attend(port, nonce, &options, watch, &mut show)?;
     if outcome.bytes.last().is_some_and(|&byte| byte != b'\n') {
         ui::say("");
     }
     let verdict = verdict(&partitions(&system), &outcome);
     ui::say(&verdict);
     Ok(verdict)
+}
+
+/// A file with every byte of a console, as they come: also those of a run that is interrupted.
+pub struct Log {
+    file: File,
+    name: String,
+}
+
+impl Log {
+    /// Makes the file.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = File::create(path).with_context(|| format!("--log {name}: cannot make it"))?;
+        Ok(Self { file, name })
+    }
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes);
+        written.with_context(|| format!("--log {}: cannot write it", self.name))
+    }
 }
 
 /// Talks to a board until EL2 printed its last line, `watch` is settled, or the time is over.
@@ -84,7 +125,8 @@ pub fn attend(
     show: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<Outcome> {
     let name = port.name.clone();
-    let line = Line { bytes: port.bytes, output: Some(port.output) };
+    let Port { bytes, output, .. } = port;
+    let line = Line { bytes, output: Some(output) };
     // A board does not end: it waits, or its power is off, and the port stays.
     let talk = converse(line, nonce, options, true, watch, show)?;
     Ok(talk.outcome(name, String::new(), None))

@@ -6,7 +6,7 @@ use crate::{crash, verify};
 use anyhow::{Context, Result};
 use runner::build::Builder;
 use runner::linux::Overrides;
-use runner::qemu::{Options, Plain, Verdict, Watch, board, judge, partitions, run};
+use runner::qemu::{Options, Outcome, Plain, Verdict, Watch, board, judge, partitions, run};
 use runner::{ui, workspace};
 use std::io::Write;
 use std::time::Duration;
@@ -56,8 +56,28 @@ pub fn command(
         ));
     }
     let verdict = judge(&partitions(&system), &outcome);
+    let has_watchdog = !system.board.writes[plan::writes::WATCHDOG].is_empty();
+    let verdict = match verdict {
+        Verdict::Fail(why) if has_watchdog && starts_watchdog(options, &outcome) => {
+            Verdict::Fail(format!("{why}\n  {NO_COUNTDOWN}"))
+        }
+        verdict => verdict,
+    };
     ui::say(&verdict);
     Ok(verdict)
+}
+
+/// Why a machine with a watchdog stopped early.
+const NO_COUNTDOWN: &str = "--append bulkhead.watchdog=1 started the board's watchdog, and QEMU's \
+                            machine does not count down: it resets at once. Leave it out here";
+
+/// Whether a run stopped, before EL2 printed anything, because it started the board's watchdog.
+fn starts_watchdog(options: &Options, outcome: &Outcome) -> bool {
+    let words = options.append.as_deref().unwrap_or_default();
+    let ended = outcome.status.is_some_and(|status| status.success());
+    words.split_whitespace().any(|word| word == "bulkhead.watchdog=1")
+        && ended
+        && !outcome.console.started
 }
 
 /// Converts a limit in seconds; 0 is none.

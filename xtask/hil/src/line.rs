@@ -35,6 +35,8 @@ pub struct Faults {
     pub wrong_rate: bool,
     /// Nobody reads from this byte on, for so many bytes: all but [`FIFO`] of them are lost.
     pub unread: Option<(u64, u64)>,
+    /// From this byte on nothing passes for so long.
+    pub dead: Option<(u64, Duration)>,
     /// The connection ends before this byte.
     pub cut: Option<u64>,
     /// Probability that a byte to the board is lost.
@@ -68,13 +70,15 @@ pub struct Wire {
     seen: u64,
     /// Bytes of an unread time that the FIFO kept.
     kept: usize,
+    /// When the time began in which nothing passes.
+    died: Option<Instant>,
 }
 
 impl Wire {
     /// Returns a wire at its first byte.
     pub fn new(faults: Faults) -> Self {
         let dice = Dice(faults.seed);
-        Self { faults, dice, seen: 0, kept: 0 }
+        Self { faults, dice, seen: 0, kept: 0, died: None }
     }
 
     /// Returns what comes out for a byte that goes in; an error if the line is cut.
@@ -87,6 +91,12 @@ impl Wire {
         let faults = &self.faults;
         if faults.cut.is_some_and(|cut| at >= cut) {
             return Err(Cut);
+        }
+        if let Some((from, time)) = faults.dead
+            && at >= from
+            && self.died.get_or_insert_with(Instant::now).elapsed() < time
+        {
+            return Ok(None);
         }
         if let Some((from, count)) = faults.unread
             && (from..from + count).contains(&at)
@@ -216,6 +226,10 @@ mod tests {
         assert_eq!(through(late, &bytes[..30]).0.len(), 20);
         let unread = Faults { unread: Some((100, 50)), ..base.clone() };
         assert_eq!(through(unread, &bytes[..200]).0.len(), 100 + FIFO + 50);
+        let dead = Faults { dead: Some((5, Duration::from_secs(60))), ..base.clone() };
+        assert_eq!(through(dead, &bytes[..200]).0.len(), 5);
+        let dead = Faults { dead: Some((5, Duration::ZERO)), ..base.clone() };
+        assert_eq!(through(dead, &bytes[..200]).0.len(), 200);
         let cut = Faults { cut: Some(5), ..base.clone() };
         assert_eq!(through(cut, &bytes), (bytes[..5].to_vec(), true));
         let (out, _) = through(Faults { wrong_rate: true, ..base }, &bytes[..100]);

@@ -7,7 +7,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_setfl, flock, open};
 use rustix::io::Errno;
 use rustix::termios::{
     ControlModes, OptionalActions, QueueSelector, SpecialCodeIndex, ioctl_tiocexcl, isatty,
-    tcflush, tcgetattr, tcsetattr,
+    tcdrain, tcflush, tcgetattr, tcsetattr,
 };
 use std::fs::File;
 use std::io::{Read, Write};
@@ -32,7 +32,12 @@ pub struct Port {
     pub bytes: Receiver<Vec<u8>>,
     /// Bytes for the board.
     pub output: Box<dyn Write + Send>,
+    /// Sets its rate, bits per second; none where it cannot be set.
+    pub rate: Option<SetRate>,
 }
+
+/// Sets a port's rate.
+pub type SetRate = Box<dyn FnMut(u32) -> Result<()> + Send>;
 
 impl Port {
     /// Makes a port of two streams.
@@ -41,7 +46,27 @@ impl Port {
         input: impl Read + Send + 'static,
         output: impl Write + Send + 'static,
     ) -> Self {
-        Self { name: name.into(), bytes: pieces(input), output: Box::new(output) }
+        Self { name: name.into(), bytes: pieces(input), output: Box::new(output), rate: None }
+    }
+
+    /// Sets the rate after everything was sent; returns whether the port has one to set.
+    ///
+    /// # Errors
+    /// If it does not take this rate.
+    pub fn set_rate(&mut self, baud: u32) -> Result<bool> {
+        match &mut self.rate {
+            Some(set) => set(baud).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// If the port does not take them.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        let sent = self.output.write_all(bytes).and_then(|()| self.output.flush());
+        sent.with_context(|| format!("{}: cannot write to the port", self.name))
     }
 
     /// Opens `/dev/ttyUSB0`, a pty, or `tcp://HOST:PORT`.
@@ -93,7 +118,17 @@ fn device(name: &str) -> Result<Port> {
     fcntl_setfl(&file, OFlags::empty()).with_context(wanted)?;
     let output = File::from(file);
     let input = output.try_clone().with_context(wanted)?;
-    Ok(Port::of(name, input, output))
+    let rated = output.try_clone().with_context(wanted)?;
+    let shown = name.to_owned();
+    let mut port = Port::of(name, input, output);
+    port.rate = Some(Box::new(move |baud| {
+        let wanted = || format!("--port {shown}: it does not take {baud} baud");
+        tcdrain(&rated).with_context(wanted)?;
+        let mut settings = tcgetattr(&rated).with_context(wanted)?;
+        settings.set_speed(baud).with_context(wanted)?;
+        tcsetattr(&rated, OptionalActions::Now, &settings).with_context(wanted)
+    }));
+    Ok(port)
 }
 
 /// Says why a port cannot be opened, and what to do.

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use report::{Order, READY};
 use runner::qemu::EL2;
 use runner::ui;
-use std::io::Write;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -75,7 +74,7 @@ pub struct Report {
 }
 
 /// Has the board start again.
-pub type Reset<'a> = Option<&'a mut dyn FnMut() -> Result<()>>;
+pub type Reset<'a> = Option<&'a mut dyn FnMut(&mut Port) -> Result<()>>;
 
 /// A session.
 pub struct Session<'a> {
@@ -123,7 +122,7 @@ impl<'a> Session<'a> {
     /// If the command for it fails.
     pub fn restart(&mut self) -> Result<()> {
         if let Some(reset) = &mut self.reset {
-            reset().context("power: the board was not reset")?;
+            reset(&mut self.port).context("power: the board was not reset")?;
             // What came before is of no interest.
             while self.port.bytes.try_recv().is_ok() {}
             self.console = Console::default();
@@ -268,10 +267,7 @@ impl<'a> Session<'a> {
     }
 
     fn send(&mut self, order: Order) -> Result<()> {
-        let text = format!("{}\n", order.encode().as_str());
-        let output = &mut self.port.output;
-        let sent = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-        sent.with_context(|| format!("{}: cannot write to the port", self.port.name))
+        self.port.send(format!("{}\n", order.encode().as_str()).as_bytes())
     }
 
     /// Switches the system off; returns EL2's last line.

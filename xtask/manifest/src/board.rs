@@ -123,6 +123,8 @@ struct Console {
     regs: Span,
     intid: u32,
     #[serde(default)]
+    clock: u32,
+    #[serde(default)]
     init: Vec<Write>,
 }
 
@@ -394,6 +396,7 @@ pub fn read(name: &str, text: &str) -> Result<Board, toml::de::Error> {
         gic,
         gics,
         uart: (file.console.regs.into(), file.console.intid),
+        uart_clock: file.console.clock,
         devices: file
             .device
             .into_iter()

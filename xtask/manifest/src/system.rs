@@ -88,6 +88,8 @@ pub struct Board {
     pub gics: Vec<Gic>,
     /// The console's PL011 and its INTID.
     pub uart: (Range, u32),
+    /// Its clock, Hz, or 0 if the board's file does not have it: the serial loader needs it.
+    pub uart_clock: u32,
     /// Devices that can be passed through.
     pub devices: Vec<Device>,
     /// Contents of its boot medium, if firmware starts the image from one.

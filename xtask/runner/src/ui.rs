@@ -172,8 +172,8 @@ impl Transfer {
     pub fn start(title: &'static str, total: u64) -> Self {
         let bar = if std::io::stderr().is_terminal() {
             let bar = BARS.add(ProgressBar::new(total).with_prefix(title));
-            let template =
-                "{prefix} {bar:24} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}";
+            let template = "{prefix} {bar:24} {decimal_bytes}/{decimal_total_bytes} \
+                            {decimal_bytes_per_sec} {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
@@ -188,6 +188,11 @@ impl Transfer {
     /// Shows that `done` bytes are done.
     pub fn at(&self, done: u64) {
         self.bar.set_position(done);
+    }
+
+    /// Shows a few words after the rate.
+    pub fn note(&self, words: String) {
+        self.bar.set_message(words);
     }
 }
 

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files of a system's boot medium: its image, firmware's settings, firmware's files.
 
-use crate::verify;
+use crate::{loader, verify};
 use anyhow::{Context, Result, ensure};
 use flash::content::Content;
-use manifest::system::{Card, CardFile};
+use manifest::system::{Board, Card, CardFile};
 use runner::build::Builder;
 use runner::linux;
+use runner::workspace::root;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// The file of firmware's that has the boot command line.
+const COMMAND_LINE: &str = "cmdline.txt";
 
 /// A boot medium's files.
 pub struct Medium {
@@ -21,37 +25,85 @@ pub(super) type Found = (Vec<u8>, String);
 
 impl Medium {
     /// Builds and verifies the image of a system, and collects firmware's files from a folder or
-    /// from Debian.
+    /// from Debian. EL2 gets the words `append`.
     ///
     /// # Errors
     /// If the system's board does not boot from a card, or something cannot be built or found.
-    pub fn build(spec: &str, firmware: Option<&Path>) -> Result<Self> {
+    pub fn build(spec: &str, firmware: Option<&Path>, append: Option<&str>) -> Result<Self> {
         let mut builder = Builder::default();
         let system = builder.system(spec)?;
-        let board = &system.board.name;
-        let card = system.board.card.as_ref();
-        let card = card.with_context(|| {
-            format!("{spec}: boards/{board}/board.toml has no [card]: {board} boots from none")
-        })?;
+        let board = &system.board;
+        let card = card(board).with_context(|| format!("{spec}: no boot medium"))?;
         let image = verify::image(&mut builder, &system)?;
+        let program = Program {
+            base: image.design.places.image.base,
+            bytes: image.bytes,
+            title: format!("system {spec}"),
+        };
+        Self::of(board, card, program, firmware, append)
+    }
+
+    /// Builds the loader for a board, and collects firmware's files likewise. The words `append`
+    /// are for the systems that the loader starts.
+    ///
+    /// # Errors
+    /// If the board does not boot from a card, or something cannot be built or found.
+    pub fn of_loader(board: &str, firmware: Option<&Path>, append: Option<&str>) -> Result<Self> {
+        let board = manifest::board(&root(), board).map_err(anyhow::Error::msg)?;
+        let card = card(&board).context("no card for the loader")?;
+        let bytes = loader::image(&mut Builder::default(), &board)?;
+        let program = Program { base: loader::ADDRESS, bytes, title: "serial loader".to_owned() };
+        Self::of(&board, card, program, firmware, append)
+    }
+
+    fn of(
+        board: &Board,
+        card: &Card,
+        program: Program,
+        firmware: Option<&Path>,
+        append: Option<&str>,
+    ) -> Result<Self> {
         let mut found = match firmware {
             Some(folder) => from_folder(card, folder)?,
             None => from_debian(card)?,
         };
-        let base = image.design.places.image.base;
-        let settings = card.settings(base, image.bytes.len() as u64);
+        let Program { base, bytes, title } = program;
+        let settings = card.settings(base, bytes.len() as u64);
         let mut content = Content::default();
         content.add("config.txt", settings.into_bytes(), "made by cargo xtask flash")?;
-        content.add(&card.image, image.bytes, &format!("the system {spec}"))?;
+        content.add(&card.image, bytes, &format!("the {title}"))?;
+        if let Some(words) = append {
+            ensure!(
+                !words.contains(['\n', '\r']),
+                "--append: firmware reads one line of {COMMAND_LINE}"
+            );
+            content.add(COMMAND_LINE, format!("{words}\n").into_bytes(), "given with --append")?;
+        }
         for file in &card.files {
             if let Some((bytes, origin)) = found.remove(&file.name) {
                 content.add(&file.name, bytes, &origin)?;
             }
         }
         let version = env!("CARGO_PKG_VERSION");
-        content.add_list(&format!("Bulkhead {version}, system {spec}, board {board}"))?;
+        content.add_list(&format!("Bulkhead {version}, {title}, board {}", board.name))?;
         Ok(Self { content })
     }
+}
+
+/// What firmware starts.
+struct Program {
+    base: u64,
+    bytes: Vec<u8>,
+    title: String,
+}
+
+/// Returns what a board's medium needs.
+fn card(board: &Board) -> Result<&Card> {
+    let name = &board.name;
+    board
+        .card
+        .as_ref()
+        .with_context(|| format!("boards/{name}/board.toml has no [card]: {name} boots from none"))
 }
 
 /// Reads firmware's files from a folder.

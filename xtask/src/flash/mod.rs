@@ -9,12 +9,15 @@ mod tests;
 pub use disk::{refuse, write_to};
 pub use medium::Medium;
 
+use crate::loader::{self, Serial};
+use crate::reset;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use flash::content::LIST;
 use flash::image::Image;
 use flash::sysfs::Root;
 use flash::{bmap, disks, netboot, ports};
+use hil::port::Port;
 use runner::ui;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +42,23 @@ pub struct Options {
     /// Copy the files to this folder of a TFTP server, and print the server's settings
     #[arg(long, value_name = "DIR", group = "medium")]
     pub netboot: Option<PathBuf>,
+    /// Send the system to the loader on a board at this port, which starts it: a device, a pty, or
+    /// tcp://HOST:PORT
+    #[arg(long, value_name = "PORT", group = "medium",
+        conflicts_with_all = ["loader", "firmware", "force", "append"])]
+    pub serial: Option<String>,
+    /// Command that resets the board before the system is sent to it
+    #[arg(long, value_name = "COMMAND", requires = "serial")]
+    pub reset: Option<String>,
+    /// How the system is sent to the loader.
+    #[command(flatten)]
+    pub way: Serial,
+    /// Write the loader for --serial to the medium, instead of a system
+    #[arg(long, requires = "medium", conflicts_with = "system")]
+    pub loader: bool,
+    /// Words for EL2 in the file cmdline.txt on the medium: bulkhead.watchdog=1 (docs/boot.md)
+    #[arg(long, value_name = "WORDS", requires = "medium")]
+    pub append: Option<String>,
     /// Take firmware's files from this folder, instead of from Debian's packages
     #[arg(long, value_name = "DIR", requires = "medium")]
     pub firmware: Option<PathBuf>,
@@ -59,6 +79,9 @@ pub struct Options {
 /// If the system or firmware's files are not to be had, or the medium must not or cannot be
 /// written.
 pub fn command(options: &Options) -> Result<()> {
+    if let Some(port) = &options.serial {
+        return send(port, options);
+    }
     let root = Root::default();
     if let Some(path) = &options.device {
         // A wrong disk is said before anything is built or fetched.
@@ -83,7 +106,12 @@ pub fn command(options: &Options) -> Result<()> {
         list(&root);
         return Ok(());
     }
-    let medium = Medium::build(&options.spec(), options.firmware.as_deref())?;
+    let firmware = options.firmware.as_deref();
+    let append = options.append.as_deref();
+    let medium = match options.loader {
+        true => Medium::of_loader(&options.board, firmware, append)?,
+        false => Medium::build(&options.spec(), firmware, append)?,
+    };
     if let Some(folder) = card {
         medium.content.write_to(folder)?;
         ui::say(format_args!(
@@ -119,6 +147,23 @@ impl Options {
         let is_whole = self.system.contains('/') || self.system.ends_with(".toml");
         if is_whole { self.system.clone() } else { format!("{}/{}", self.board, self.system) }
     }
+}
+
+/// Sends a system to the loader at a port.
+fn send(port: &str, options: &Options) -> Result<()> {
+    // A port that is missing is said before anything is built.
+    let mut port = Port::open(port)?;
+    match &options.reset {
+        Some(command) => reset::reset(command)?,
+        None => eprintln!("{}: open; switch the board on now, unless it waits", port.name),
+    }
+    loader::send(&mut port, &options.spec(), options.way)?;
+    ui::say(format_args!(
+        "the system starts; its console: cargo xtask board --load serial --port {} sends it and \
+         stays",
+        port.name
+    ));
+    Ok(())
 }
 
 /// Whether a folder has settings of firmware that are not this command's.

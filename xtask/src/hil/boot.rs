@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a board gets a system and starts it: from its card, or over the network after a command
-//! resets it.
+//! How a board gets a system and starts it: from its card, over the serial line, or over the
+//! network after a command resets it.
 
 use crate::flash::Medium;
-use anyhow::{Context, Result, bail, ensure};
+use crate::labgrid::Place;
+use crate::loader::{self, Serial};
+use crate::reset;
+use anyhow::{Result, ensure};
 use clap::Args;
 use flash::netboot;
+use hil::port::Port;
 use runner::ui;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-/// The file of firmware's that has the boot command line.
-const COMMAND_LINE: &str = "cmdline.txt";
 
 /// Options of a board's start.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Boot {
     /// The serial port: a device, a pty, or tcp://HOST:PORT; `hil` also takes `qemu`
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", default_value = "", hide_default_value = true)]
     pub port: String,
-    /// Where the board gets the system from: `card` (it is on the card already) or `netboot=DIR`
-    /// (write the files to this folder of a TFTP server)
+    /// Take the board of this labgrid place instead: its console, and its power as --reset
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["port", "reset"])]
+    pub labgrid: Option<String>,
+    /// Where the board gets the system from: `card` (it is on the card already), `serial` (send it
+    /// to the loader that is on the card) or `netboot=DIR` (write the files to this folder of a
+    /// TFTP server)
     #[arg(long, value_name = "WAY", default_value = "card", value_parser = load)]
     pub load: Load,
     /// Command that resets the board or switches its power off and on
@@ -32,6 +36,12 @@ pub struct Boot {
     /// With netboot=DIR, the board's folder: its serial number, or the text of TFTP_PREFIX_STR
     #[arg(long, value_name = "NAME")]
     pub prefix: Option<String>,
+    /// With netboot=DIR, further words for EL2 on the boot command line
+    #[arg(long, value_name = "WORDS")]
+    pub append: Option<String>,
+    /// How the system is sent to the loader.
+    #[command(flatten)]
+    pub way: Serial,
 }
 
 /// Where a board gets a system from.
@@ -40,6 +50,8 @@ pub enum Load {
     /// Its card has it.
     #[default]
     Card,
+    /// The loader on its card, over the serial line.
+    Serial,
     /// A TFTP server's folder.
     Netboot(PathBuf),
 }
@@ -48,12 +60,26 @@ pub enum Load {
 fn load(text: &str) -> Result<Load, String> {
     match text.split_once('=') {
         None if text == "card" => Ok(Load::Card),
+        None if text == "serial" => Ok(Load::Serial),
         Some(("netboot", folder)) if !folder.is_empty() => Ok(Load::Netboot(folder.into())),
-        _ => Err("expected `card` or `netboot=DIR`".to_owned()),
+        _ => Err("expected `card`, `serial` or `netboot=DIR`".to_owned()),
     }
 }
 
 impl Boot {
+    /// Acquires the labgrid place, if one is given, and takes its port and its power. It is
+    /// released with the value that is returned.
+    ///
+    /// # Errors
+    /// As [`Place::acquire`].
+    pub fn claim(&mut self) -> Result<Option<Place>> {
+        let Some(name) = &self.labgrid else { return Ok(None) };
+        let place = Place::acquire(name)?;
+        self.port.clone_from(&place.port);
+        self.reset = Some(place.cycle());
+        Ok(Some(place))
+    }
+
     /// Checks that the options go together.
     ///
     /// # Errors
@@ -65,10 +91,12 @@ impl Boot {
             "--load netboot=DIR: add --reset COMMAND, because a board fetches its files only when \
              it starts"
         );
+        let alone = self.firmware.is_none() && self.prefix.is_none() && self.append.is_none();
         ensure!(
-            is_netboot || self.firmware.is_none() && self.prefix.is_none(),
-            "--firmware and --prefix go with --load netboot=DIR"
+            is_netboot || alone,
+            "--firmware, --prefix and --append go with --load netboot=DIR"
         );
+        ensure!(!self.port.is_empty(), "give --port PORT or --labgrid PLACE");
         Ok(())
     }
 
@@ -78,9 +106,12 @@ impl Boot {
     /// If they cannot be built or written.
     pub fn prepare(&self, spec: &str, nonce: u64) -> Result<()> {
         let Load::Netboot(folder) = &self.load else { return Ok(()) };
-        let mut medium = Medium::build(spec, self.firmware.as_deref())?;
-        let line = format!("bulkhead.nonce={nonce:016x}\n");
-        medium.content.add(COMMAND_LINE, line.into_bytes(), "made for this run")?;
+        let nonce = format!("bulkhead.nonce={nonce:016x}");
+        let words = match &self.append {
+            Some(words) => format!("{nonce} {words}"),
+            None => nonce,
+        };
+        let medium = Medium::build(spec, self.firmware.as_deref(), Some(&words))?;
         let prefix = self.prefix.as_deref().map(netboot::prefix).transpose()?;
         let own = folder.join(prefix.unwrap_or_default());
         medium.content.write_to(&own)?;
@@ -88,28 +119,28 @@ impl Boot {
         Ok(())
     }
 
+    /// Has the board start with the system: resets it if there is a command for that, and sends the
+    /// system to its loader if it has one.
+    ///
+    /// # Errors
+    /// If the command fails, or the system does not get there.
+    pub fn start(&self, port: &mut Port, spec: &str) -> Result<()> {
+        if let Some(command) = &self.reset {
+            reset::reset(command)?;
+        }
+        if self.load == Load::Serial {
+            loader::send(port, spec, self.way)?;
+        }
+        Ok(())
+    }
+
     /// The nonce that EL2 prints: a card has none, so EL2 prints 0.
     pub fn nonce(&self) -> u64 {
         match self.load {
-            Load::Card => 0,
+            Load::Card | Load::Serial => 0,
             Load::Netboot(_) => runner::qemu::random(),
         }
     }
-}
-
-/// Runs the command that resets the board.
-///
-/// # Errors
-/// If it fails.
-pub fn reset(command: &str) -> Result<()> {
-    let mut shell = Command::new("sh");
-    let output = shell.args(["-c", command]).stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("--reset: cannot start `{command}`"))?;
-    if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        bail!("--reset: `{command}` failed ({}): {words}", output.status);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -120,19 +151,13 @@ mod tests {
     fn ways_to_load_are_read_and_checked() {
         assert_eq!(load("card"), Ok(Load::Card));
         assert_eq!(load("netboot=/srv/tftp"), Ok(Load::Netboot("/srv/tftp".into())));
-        for wrong in ["", "netboot", "netboot=", "serial", "card=1"] {
+        assert_eq!(load("serial"), Ok(Load::Serial));
+        for wrong in ["", "netboot", "netboot=", "serial=1", "card=1"] {
             assert!(load(wrong).is_err(), "{wrong}");
         }
         let netboot = Boot { load: Load::Netboot("d".into()), ..Boot::default() };
         assert!(netboot.check().unwrap_err().to_string().contains("add --reset COMMAND"));
         let card = Boot { prefix: Some("x".into()), ..Boot::default() };
         assert!(card.check().unwrap_err().to_string().contains("go with --load netboot=DIR"));
-    }
-
-    #[test]
-    fn a_reset_that_fails_says_why() {
-        reset("true").expect("a command that does nothing");
-        let why = reset("echo no relay >&2; exit 3").unwrap_err().to_string();
-        assert!(why.contains("no relay") && why.contains('3'), "{why}");
     }
 }

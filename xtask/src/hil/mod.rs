@@ -56,6 +56,8 @@ pub struct Options {
 /// # Errors
 /// If the board does not get through a state in its time, or three reports did not count.
 pub fn command(options: &Options) -> Result<bool> {
+    let mut options = options.clone();
+    let _place = options.boot.claim()?;
     options.check()?;
     let old = options.compare.as_deref().map(stored).transpose()?;
     let limits = Limits::load(&root().join("boards").join(&options.board).join("hil.toml"))?;
@@ -74,8 +76,14 @@ pub fn command(options: &Options) -> Result<bool> {
         }
         port
     };
-    let mut command = options.boot.reset.as_deref().map(|text| move || boot::reset(text));
-    let reset: Reset = command.as_mut().map(|run| run as _);
+    let mut is_first = true;
+    let mut start = |port: &mut Port| match std::mem::take(&mut is_first) {
+        // Without a command nothing brings the board back to its loader.
+        false if options.boot.reset.is_none() => Ok(()),
+        _ => options.boot.start(port, &spec),
+    };
+    let starts = options.boot.reset.is_some() || options.boot.load == boot::Load::Serial;
+    let reset: Reset = if starts { Some(&mut start) } else { None };
     let mut screen = Screen::default();
     let mut tell = |event| screen.show(event);
     let mut session = Session::new(port, Times::default(), reset, &mut tell);

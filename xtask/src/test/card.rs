@@ -36,7 +36,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// U-Boot, whose FAT and SD drivers are its own, finds every file on the card with the right
 /// checksum, and starts the image.
 pub fn u_boot() -> Result<usize> {
-    let mut medium = Medium::build(SYSTEM, None).map_err(skipped)?;
+    let mut medium = Medium::build(SYSTEM, None, None).map_err(skipped)?;
     medium.content.add(IN_FOLDER, b"a file in a folder".to_vec(), "a test")?;
     let boot = linux::packaged(U_BOOT.0, &[U_BOOT.1]).map_err(skipped)?;
     let folder = target_dir().join("tests");

@@ -224,7 +224,7 @@ fn recorded(fault: &Fault) -> Result<()> {
     let board = recorded.start(fault.behaviour)?;
     let port = Port::open(&start(board, fault.faults.clone())?)?;
     let mut tell = |_| ();
-    let mut press = || {
+    let mut press = |_: &mut Port| {
         recorded.reset();
         Ok(())
     };
@@ -379,13 +379,16 @@ fn netboot() -> Result<()> {
         reset: Some("true".to_owned()),
         firmware: Some(firmware),
         prefix: Some("10000000DEADBEEF".to_owned()),
+        append: Some("bulkhead.watchdog=1".to_owned()),
+        ..Boot::default()
     };
     boot.check()?;
     let nonce = boot.nonce();
     boot.prepare("rpi4/duo", nonce)?;
     let own = folder.join("tftp/deadbeef");
     let line = std::fs::read_to_string(own.join("cmdline.txt"))?;
-    ensure!(line == format!("bulkhead.nonce={nonce:016x}\n"), "the command line is {line:?}");
+    let wanted = format!("bulkhead.nonce={nonce:016x} bulkhead.watchdog=1\n");
+    ensure!(line == wanted, "the command line is {line:?}");
     for name in ["kernel8.img", "config.txt", "start4.elf"] {
         ensure!(own.join(name).is_file(), "the board would not find {name}");
     }

@@ -4,7 +4,9 @@ mod card;
 mod damage;
 mod hil;
 mod host;
+mod labgrid;
 mod loader;
+mod serial;
 mod shipped;
 mod silicon;
 mod skipped;
@@ -22,6 +24,9 @@ use tally::{Tally, each};
 
 /// The check that no operation of EL2 has become slower.
 const BASELINE: &str = "bench/baseline";
+
+/// The check of labgrid's strategy and example.
+const LABGRID: &str = "labgrid/strategy";
 
 /// The check that U-Boot reads a card and starts the image on it.
 const U_BOOT: &str = "flash/u-boot";
@@ -82,10 +87,16 @@ pub fn command(options: &Options) -> Result<bool> {
         if ships {
             shipped::run(&chosen, jobs, &mut tally);
             hil::run(&chosen, jobs, &mut tally);
+            serial::run(&chosen, options.long, jobs, &mut tally);
         }
         // It takes two minutes on two cores, and the mutants ten for each GIC: too long for CI.
         if options.long && ships {
             silicon::run(&chosen, jobs, &mut tally);
+        }
+        if ships && chosen(LABGRID) && tally.can_run(LABGRID, "rpi4/duo") {
+            let start = Instant::now();
+            let result = labgrid::strategy();
+            ui::say(tally.record(LABGRID, start.elapsed(), result));
         }
         if ships && chosen(U_BOOT) {
             let start = Instant::now();

@@ -162,7 +162,7 @@ fn constant(line: &str) -> Option<(String, String, String)> {
 fn cases() -> BTreeSet<String> {
     let mut names: BTreeSet<String> =
         system_tests::cases().iter().map(|case| case.name.to_owned()).collect();
-    let files = ["hil", "host", "shipped", "silicon", "mod"];
+    let files = ["hil", "host", "serial", "shipped", "silicon", "mod"];
     let sources = files.map(|f| text(Path::new(&format!("xtask/src/test/{f}.rs"))));
     for source in &sources {
         let strings = source.split('"').skip(1).step_by(2);

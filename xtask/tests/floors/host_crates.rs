@@ -11,7 +11,10 @@ use std::process::Command;
 /// serial line knows no manifest, and no crate knows the command.
 const EDGES: &[(&str, &[&str])] = &[
     ("bulkhead-flash", &[]),
-    ("bulkhead-hil", &["bulkhead-console", "bulkhead-report", "bulkhead-runner"]),
+    (
+        "bulkhead-hil",
+        &["bulkhead-console", "bulkhead-loader-protocol", "bulkhead-report", "bulkhead-runner"],
+    ),
     ("bulkhead-manifest", &["bulkhead-channel", "bulkhead-plan"]),
     (
         "bulkhead-planner",
@@ -38,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "bulkhead-console",
             "bulkhead-flash",
             "bulkhead-hil",
+            "bulkhead-loader-protocol",
             "bulkhead-manifest",
             "bulkhead-plan",
             "bulkhead-planner",

@@ -203,6 +203,9 @@ pub struct Console {
     pub regs: Range,
     /// INTID.
     pub intid: u32,
+    /// Its clock, Hz: no part of an image.
+    #[serde(default)]
+    pub clock: u32,
     /// Register writes that connect it to its pins, and set baud rate and format.
     #[serde(default)]
     pub init: Vec<RegisterWrite>,

@@ -44,6 +44,7 @@ pub fn board() -> Board {
         },
         gics: Vec::new(),
         uart: (range(0x0900_0000, 0x1000), 33),
+        uart_clock: 0,
         devices: vec![Device {
             name: "uart1".into(),
             regs: range(0x0904_0000, 0x1000),

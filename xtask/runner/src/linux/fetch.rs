@@ -5,7 +5,7 @@
 
 use super::sources;
 use crate::ui::{self, Step};
-use crate::workspace::unique;
+use crate::workspace::{target_dir, unique};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ use std::process::{Command, Stdio};
 /// Prefix of kernel packages, also of those that depend on the current one
 /// (`linux-image-cloud-arm64`).
 pub const KERNEL: &str = "linux-image-";
+
+/// Folder of fetched packages, in Cargo's target folder.
+const PACKAGES: &str = "debian/packages";
 
 /// The packages cannot be fetched here: no apt, no network, or a distribution without them.
 #[derive(Clone, Copy, Debug)]
@@ -131,8 +134,31 @@ fn name_and_version(deb: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Fetches the package's file to `folder`.
+/// Returns the package's file, which is fetched once and kept: QEMU and cards need files of the
+/// same kernel's package.
 fn download(folder: &Path, package: &str, component: Option<&str>) -> Result<PathBuf> {
+    // The name has the version, and `package` may be the name of a package that only depends on it.
+    let kept = target_dir().join(PACKAGES);
+    let name = kept.join(package);
+    let known = std::fs::read_to_string(&name).unwrap_or_default();
+    let deb = kept.join(known.trim());
+    if !known.is_empty() && deb.is_file() {
+        return Ok(deb);
+    }
+    let fetched = fetch(folder, package, component)?;
+    let file = fetched.file_name().context("a package without a name")?;
+    std::fs::create_dir_all(&kept).with_context(|| format!("cannot make {}", kept.display()))?;
+    let deb = kept.join(file);
+    // Other processes may do so at the same time; a rename gives every reader a complete file.
+    std::fs::rename(&fetched, &deb).with_context(|| format!("cannot write {}", deb.display()))?;
+    let part = folder.join("name");
+    std::fs::write(&part, file.as_encoded_bytes()).context("cannot write a package's name")?;
+    std::fs::rename(&part, &name).with_context(|| format!("cannot write {}", name.display()))?;
+    Ok(deb)
+}
+
+/// Fetches the package's file to `folder`.
+fn fetch(folder: &Path, package: &str, component: Option<&str>) -> Result<PathBuf> {
     for empty in ["state/lists/partial", "cache/archives/partial", "deb"] {
         let path = folder.join(empty);
         std::fs::create_dir_all(&path)

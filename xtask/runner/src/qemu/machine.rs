@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use manifest::system::Qemu;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
 /// QEMU's program.
@@ -199,6 +199,14 @@ impl Machine {
     pub fn take_console(&mut self) -> Result<(ChildStdout, ChildStdin)> {
         let pipes = self.0.stdout.take().zip(self.0.stdin.take());
         pipes.context("the console is taken already")
+    }
+
+    /// Takes the error output, for a program that reads it while QEMU runs.
+    ///
+    /// # Errors
+    /// If it was taken before.
+    pub fn take_errors(&mut self) -> Result<ChildStderr> {
+        self.0.stderr.take().context("the error output is taken already")
     }
 
     /// Ends it; returns its error output.
