@@ -282,7 +282,13 @@ impl<'d> Channel<'d> {
     /// [`Error::Restarted`], or of the ring or the registers.
     pub fn arm(&mut self, interest: Interest) -> Result<bool> {
         self.device.arm()?;
-        self.look(interest)
+        Ok(self.look(interest)? || self.look_for_peer(interest)?)
+    }
+
+    /// Returns whether another life of the peer has something to do for an interest that nobody is
+    /// there for.
+    fn look_for_peer(&mut self, interest: Interest) -> Result<bool> {
+        Ok(!self.is_seen(interest) && self.renew()?)
     }
 
     /// Publishes, and looks whether an interest is met.
@@ -313,9 +319,6 @@ impl<'d> Channel<'d> {
         } else {
             let doorbell = self.rx.publish();
             self.ring(doorbell);
-        }
-        if !ready && !self.is_seen(interest) {
-            ready |= self.renew()?;
         }
         Ok(ready)
     }
@@ -417,6 +420,11 @@ fn spin(
                 }
             }
             std::hint::spin_loop();
+        }
+        for (channel, interest) in &mut *channels {
+            if channel.look_for_peer(*interest)? {
+                return Ok(Sleep::Ready);
+            }
         }
         let now = Instant::now();
         if deadline.is_some_and(|deadline| now >= deadline) {

@@ -52,7 +52,8 @@ fn exchange(near: Wait, far: Wait) -> (bhchan::Counts, bhchan::Counts) {
             }
             channel.flush();
             if received < MESSAGES {
-                channel.wait(Interest::DATA, soon()).expect("woken");
+                let room = (sent < MESSAGES).then(|| message(sent).len());
+                channel.wait(Interest { data: true, room }, soon()).expect("woken");
             }
         }
         (channel.counts(), peer.join().expect("no panic"))

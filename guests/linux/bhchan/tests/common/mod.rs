@@ -94,7 +94,7 @@ impl Bus {
 
     /// Opens an end of the first channel.
     pub fn device(&self, end: usize, wait: Wait) -> Device {
-        let function = Function::named(&self.root(end), None).expect("one function");
+        let function = Function::named(&self.root(end), Some("0000:00:01.0")).expect("a function");
         function.bind().expect("bound");
         Device::open(function, wait).expect("a device")
     }
