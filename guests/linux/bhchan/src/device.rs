@@ -5,7 +5,7 @@ use crate::function::{self, Function, config, registers};
 use crate::sys::{PAGE, Pages, Registers};
 use crate::{Error, Result};
 use ::channel::word::{AtomicU64, fence};
-use ::channel::{Indices, Pair, Region, layout};
+use ::channel::{Indices, Pair, Region, layout, wait};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use std::fs::{File, OpenOptions};
@@ -176,7 +176,9 @@ impl Device {
     pub(crate) fn regions(&self) -> Result<(Region<'_>, Region<'_>)> {
         let own = region(self.own.words())?;
         let own = if self.uio.is_some() { own } else { own.without_doorbells() };
-        Ok((own, region(self.peer.words())?))
+        let peer = region(self.peer.words())?;
+        let takes = self.registers.read(registers::PEER_WAIT) == wait::DOORBELL;
+        Ok((own, if takes { peer } else { peer.without_doorbells() }))
     }
 }
 

@@ -66,6 +66,8 @@ pub mod registers {
     pub const PEER_GENERATION: usize = 0x24;
     /// State of the peer's partition (`abi::state`).
     pub const PEER_STATE: usize = 0x28;
+    /// How the peer waits: 0 by doorbell; otherwise it takes none.
+    pub const PEER_WAIT: usize = 0x2c;
     /// The channel's name: 16 bytes, padded with zeros.
     pub const NAME: usize = 0x30;
     /// Bytes of data that this end sends, then that the peer sends; 0 where EL2 does not say.

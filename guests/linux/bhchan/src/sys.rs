@@ -120,6 +120,7 @@ const TUNSETCARRIER: Opcode = 0x4004_54e2;
 pub(crate) const SIOCGIFFLAGS: Opcode = 0x8913;
 pub(crate) const SIOCSIFFLAGS: Opcode = 0x8914;
 pub(crate) const SIOCSIFMTU: Opcode = 0x8922;
+pub(crate) const SIOCSIFHWADDR: Opcode = 0x8924;
 
 /// An ioctl that reads and writes an [`InterfaceRequest`].
 struct Interface<'a>(Opcode, &'a mut InterfaceRequest);
@@ -149,7 +150,8 @@ pub(crate) fn interface(
     opcode: Opcode,
     request: &mut InterfaceRequest,
 ) -> Result<(), Errno> {
-    assert!([TUNSETIFF, SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFMTU].contains(&opcode));
+    const KNOWN: [Opcode; 5] = [TUNSETIFF, SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSIFHWADDR];
+    assert!(KNOWN.contains(&opcode));
     // SAFETY: `Interface` describes the opcodes that the assertion lets through.
     unsafe { ioctl(file, Interface(opcode, request)) }
 }

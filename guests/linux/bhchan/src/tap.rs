@@ -17,6 +17,8 @@ pub const FRAME_HEADER: usize = 10;
 const IFF_TAP: u32 = 0x0002;
 const IFF_NO_PI: u32 = 0x1000;
 const IFF_VNET_HDR: u32 = 0x4000;
+/// Family of Ethernet's addresses (include/uapi/linux/if_arp.h).
+const ARPHRD_ETHER: u32 = 1;
 /// Flag of an interface.
 const IFF_UP: u32 = 0x1;
 
@@ -75,17 +77,24 @@ impl Tap {
         &self.name
     }
 
-    /// Sets the longest packet that the kernel sends in one frame, and switches the interface on.
+    /// Sets the interface's address, and the longest packet that the kernel sends in one frame, and
+    /// switches the interface on.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn start(&self, mtu: u32) -> Result<()> {
+    pub fn start(&self, address: [u8; 6], mtu: u32) -> Result<()> {
         let socket = socket(AddressFamily::INET, SocketType::DGRAM, None);
         let socket = socket.map_err(|error| Error::io("make a socket", error))?;
         let call = |opcode, request: &mut InterfaceRequest, doing: &str| {
             let done = sys::interface(socket.as_fd(), opcode, request);
             done.map_err(|error| Error::file(doing, &self.name, error))
         };
+        // A `struct sockaddr`: the family in 16 bits, then the address.
+        let [a, b, rest @ ..] = address;
+        let mut hardware = request(&self.name)?;
+        hardware.value = ARPHRD_ETHER | u32::from(a) << 16 | u32::from(b) << 24;
+        hardware.rest[0] = u32::from_le_bytes(rest);
+        call(sys::SIOCSIFHWADDR, &mut hardware, "set the address of")?;
         let mut wanted = request(&self.name)?;
         wanted.value = mtu;
         call(sys::SIOCSIFMTU, &mut wanted, "set the MTU of")?;

@@ -220,7 +220,7 @@ fn errors_say_what_to_do() {
         let start =
             "bhchan: no channel: there is no PCI function 110a:4106 of subsystem 110a:4248;";
         assert!(error.starts_with(start), "{error}");
-        assert!(error.contains("view = \"ivshmem\""), "{error}");
+        assert!(error.contains("the view \"ivshmem\" (key `views`)"), "{error}");
     }
     let bus =
         Bus::with(&[Shape { name: "sensor", bytes: 4096 }, Shape { name: "net", bytes: 4096 }]);

@@ -26,7 +26,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let offload = wanted_offload(options, longest)?;
     let tap = Tap::open(&options.tap)?;
     tap.set_offload(Offload::default())?;
-    tap.start(options.mtu)?;
+    tap.start(hardware_address(&device.name(), device.id()), options.mtu)?;
     tap.set_carrier(false);
     eprintln!("bhchan: {} bridges {}", tap.name(), device.name());
     if let Some(command) = &options.up {
@@ -63,6 +63,16 @@ fn wanted_offload(options: &Options, longest: usize) -> Result<Offload, Failure>
         true if longest < FRAME_HEADER + ETHERNET + SEGMENT => Offload::CHECKSUM,
         true => Offload::SEGMENTS,
     })
+}
+
+/// Returns the address of a channel's end, always the same: a bridge that starts again is known to
+/// its peer's kernel. It is locally administered (bit 1 of the first byte).
+fn hardware_address(channel: &str, end: u32) -> [u8; 6] {
+    // FNV-1a, 32 bits.
+    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let hash = channel.bytes().fold(0x811c_9dc5, mix);
+    let [a, b, c, d] = hash.to_be_bytes();
+    [0x02, a, b, c, d, end as u8]
 }
 
 fn run_command(command: &str, tap: &str) -> Result<(), Failure> {
@@ -215,6 +225,14 @@ impl Bridge {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_two_ends_have_addresses_of_their_own() {
+        let of = hardware_address;
+        assert_ne!(of("a", 0), of("a", 1));
+        assert_ne!(of("a", 0), of("b", 0));
+        assert_eq!(of("a", 0)[0] & 3, 2, "locally administered, for one station");
+    }
 
     #[test]
     fn a_hello_is_read_back_and_is_shorter_than_a_frame() {
