@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod hil;
 pub mod image;
 pub mod interface;
+pub mod package;
 pub mod page;
 pub mod prose;
 pub mod qemu;

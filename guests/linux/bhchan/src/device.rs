@@ -64,7 +64,7 @@ impl Device {
         if id > 1 {
             return Err(function.malformed(format!("its number is {id}, not 0 or 1")));
         }
-        let sizes = Sizes::of(&function, &registers, &config)?;
+        let sizes = Sizes::of(&function, &config)?;
         let memory = function.open("resource2_wc")?;
         function.check_size(&memory, "resource2_wc", sizes.end)?;
         let map = |offset, bytes, writable| {
@@ -73,8 +73,8 @@ impl Device {
         };
         let [own, peer] = [id, 1 - id].map(|end| sizes.table + u64::from(end) * sizes.output);
         let new = Self {
-            own: map(own, PAGE + sizes.own, true)?,
-            peer: map(peer, PAGE + sizes.peer, false)?,
+            own: map(own, PAGE + sizes.data, true)?,
+            peer: map(peer, PAGE + sizes.data, false)?,
             table: map(0, PAGE, false)?,
             function,
             registers,
@@ -210,51 +210,29 @@ fn region(words: &[AtomicU64]) -> Result<Region<'_>> {
 struct Sizes {
     table: u64,
     output: u64,
-    /// Bytes of data.
-    own: usize,
-    peer: usize,
+    /// Bytes of data in each section.
+    data: usize,
     /// Where the last section ends.
     end: u64,
 }
 
 impl Sizes {
-    /// Reads them from the capability, and from BAR0's registers where EL2 has them there. Allows
-    /// one-shot interrupts.
-    fn of(function: &Function, registers: &Registers, config: &File) -> Result<Self> {
+    /// Reads them from the capability, and allows one-shot interrupts there.
+    fn of(function: &Function, config: &File) -> Result<Self> {
         let page = PAGE as u64;
-        let [own, peer] = [0, 4].map(|at| u64::from(registers.read(registers::BYTES + at)));
-        let (sections, capability) = match function.sections(config)? {
-            Some((sections, at)) => (sections, Some(at)),
-            None if own.max(peer) > 0 => {
-                // A user without privileges does not see the capability.
-                let output = page + own.max(peer);
-                (function::Sections { table: page, common: 0, output }, None)
-            }
-            None => {
-                let what = "its configuration space has no vendor capability, or only root may \
-                            read it";
-                return Err(function.malformed(what));
-            }
-        };
-        let function::Sections { table, common, output } = sections;
-        let (own, peer) = match (own, peer) {
-            (0, 0) => (output.saturating_sub(page), output.saturating_sub(page)),
-            known => known,
-        };
+        let (function::Sections { table, common, output }, at) = function.sections()?;
+        let data = output.saturating_sub(page);
         let whole = [table, output].iter().all(|size| *size >= page && size.is_multiple_of(page));
-        let fits = |bytes: u64| bytes <= output - page && (bytes == 0 || bytes.is_power_of_two());
-        if !whole || output > 1 << 32 || table > 1 << 32 || common != 0 || !fits(own) || !fits(peer)
-        {
+        let fits = data == 0 || data.is_power_of_two();
+        if !whole || output > 1 << 32 || table > 1 << 32 || common != 0 || !fits {
             let what = format!(
                 "its sections do not fit a channel: state table {table:#x}, common section \
-                 {common:#x}, output sections {output:#x}, data {own:#x} and {peer:#x}"
+                 {common:#x}, output sections {output:#x}"
             );
             return Err(function.malformed(what));
         }
-        if let Some(at) = capability {
-            let one_shot = config.write_all_at(&[1], (at + config::CONTROL) as u64);
-            one_shot.map_err(|error| Error::io("write the vendor capability", error))?;
-        }
-        Ok(Self { table, output, own: own as usize, peer: peer as usize, end: table + 2 * output })
+        let one_shot = config.write_all_at(&[1], (at + config::CONTROL) as u64);
+        one_shot.map_err(|error| Error::io("write the vendor capability", error))?;
+        Ok(Self { table, output, data: data as usize, end: table + 2 * output })
     }
 }

@@ -70,8 +70,6 @@ pub mod registers {
     pub const PEER_WAIT: usize = 0x2c;
     /// The channel's name: 16 bytes, padded with zeros.
     pub const NAME: usize = 0x30;
-    /// Bytes of data that this end sends, then that the peer sends; 0 where EL2 does not say.
-    pub const BYTES: usize = 0x40;
 }
 
 /// Sizes of the parts of BAR2, in bytes.
@@ -263,11 +261,13 @@ impl Function {
         Some(self.root.join("dev").join(entry.file_name()))
     }
 
-    /// Binds it to `uio_pci_generic`, if it is not.
+    /// Binds it to `uio_pci_generic`, if it is not. Done by root, other users that have access to
+    /// its files can open it from then on.
     ///
     /// # Errors
     /// [`Error::NoModule`], [`Error::NotPermitted`], [`Error::NotBound`].
     pub fn bind(&self) -> Result<()> {
+        self.leave_copy();
         if self.driver().as_deref() == Some(DRIVER) && self.uio().is_some() {
             return Ok(());
         }
@@ -296,14 +296,37 @@ impl Function {
         Ok(())
     }
 
-    /// Returns the sizes of BAR2's parts, and the offset of the capability that has them.
-    pub(crate) fn sections(&self, config: &File) -> Result<Option<(Sections, usize)>> {
-        let mut space = Vec::new();
-        let mut part = [0; 256];
-        let read = config.read_at(&mut part, 0);
-        let read = read.map_err(|error| Error::file("read", self.folder.join("config"), error))?;
-        space.extend_from_slice(&part[..read]);
-        Ok(Sections::parse(&space))
+    /// Returns the sizes of BAR2's parts, and the offset of the capability that has them. A user
+    /// without privileges takes them from the copy that [`Self::bind`] left.
+    ///
+    /// # Errors
+    /// If this user sees neither, or there is no such capability.
+    pub fn sections(&self) -> Result<(Sections, usize)> {
+        let path = self.folder.join("config");
+        let space = fs::read(&path).map_err(|error| Error::file("read", path, error))?;
+        let copy = || Sections::parse(&fs::read(self.copy()).ok()?);
+        Sections::parse(&space).or_else(copy).ok_or_else(|| {
+            self.malformed(match space.len() {
+                0..=64 => "only root sees its capabilities: run `bhchan bind` as root first",
+                _ => "its configuration space has no vendor capability",
+            })
+        })
+    }
+
+    /// Where a copy of its configuration space is, for users without privileges.
+    fn copy(&self) -> PathBuf {
+        self.root.join("run/bhchan").join(&self.address)
+    }
+
+    /// Leaves a copy of its configuration space, of which users without privileges see only the
+    /// first 64 bytes.
+    fn leave_copy(&self) {
+        let space = fs::read(self.folder.join("config")).unwrap_or_default();
+        if space.len() > 64 {
+            // Who may not write there has other users to bind it for.
+            let _ = fs::create_dir_all(self.root.join("run/bhchan"));
+            let _ = fs::write(self.copy(), space);
+        }
     }
 }
 

@@ -331,17 +331,22 @@ fn functions_that_lie_are_refused() {
     assert!(open(&bus).contains("its number is 2, not 0 or 1"));
 }
 
-/// A user who sees only the start of configuration space finds the sizes in BAR0.
+/// A user who sees only the start of configuration space finds the sizes in the copy that root's
+/// `bind` has left.
 #[test]
-fn sizes_in_registers_do_without_the_capability() {
+fn a_user_without_privileges_needs_root_only_once() {
     let bus = Bus::new(BYTES);
     let config = bus.file(0, "config");
     let space = std::fs::read(&config).expect("a space");
+    let function = Function::named(&bus.root(0), None).expect("a function");
     std::fs::write(&config, &space[..64]).expect("written");
-    bus.registers(0).write(registers::BYTES, BYTES as u32);
-    bus.registers(0).write(registers::BYTES + 4, BYTES as u32 / 2);
-    let device = bus.device(0, Wait::Poll);
-    assert_eq!(device.bytes(), (BYTES, BYTES / 2));
+    let error = Device::open(function.clone(), Wait::Poll).expect_err("not seen").to_string();
+    assert!(error.ends_with("only root sees its capabilities: run `bhchan bind` as root first"));
+    std::fs::write(&config, &space).expect("written");
+    function.bind().expect("bound");
+    std::fs::write(&config, &space[..64]).expect("written");
+    let device = Device::open(function, Wait::Poll).expect("a device");
+    assert_eq!(device.bytes(), (BYTES, BYTES));
 }
 
 /// The memory is Normal Non-cacheable on both sides, where exclusive accesses need not work: the
