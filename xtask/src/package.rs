@@ -34,9 +34,9 @@ struct Package {
 /// The command, and what a system needs around it.
 const COMMAND: Package = Package {
     name: "bhchan",
-    description: "channels to other partitions of Bulkhead\n The command bhchan, and a network over \
-                  channels. The kernel is a stock one: it needs\n uio_pci_generic, and tun for \
-                  networks.\n",
+    description: "channels to other partitions of Bulkhead\n The command bhchan, and a network \
+                  over channels. The kernel is a stock one:\n it needs uio_pci_generic, and tun \
+                  for networks.\n",
     files: &[
         ("guests/linux/bhchan/packaging/postinst", "DEBIAN/postinst", PROGRAM),
         (

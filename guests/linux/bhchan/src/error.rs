@@ -86,8 +86,8 @@ impl Display for Error {
         match self {
             Self::NoFunction => f.write_str(
                 "no channel: there is no PCI function 110a:4106 of subsystem 110a:4248; give this \
-                 partition's end of a [[channel]] the view \"ivshmem\" (key `views`) in the system's \
-                 manifest",
+                 partition's end of a [[channel]] the view \"ivshmem\" (key `views`) in the \
+                 system's manifest",
             ),
             Self::Unknown { name, known } => {
                 write!(f, "no channel {name:?}; there are: {}", known.join(", "))

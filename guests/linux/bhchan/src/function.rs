@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The PCI functions that EL2 shows for channels, as sysfs lists them: finding, describing and
-//! binding them (Linux, Documentation/PCI/sysfs-pci.rst and Documentation/driver-api/uio-howto.rst).
+//! binding them (Linux, Documentation/PCI/sysfs-pci.rst and
+//! Documentation/driver-api/uio-howto.rst).
 
 use crate::sys::{PAGE, Registers};
 use crate::{Error, Result};

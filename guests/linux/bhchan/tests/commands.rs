@@ -72,7 +72,7 @@ fn lines_are_messages() {
 fn both_directions_at_once() {
     let bus = Bus::new(BYTES);
     let (there, back) = ("there\n".repeat(50_000), "and back\n".repeat(40_000));
-    let a = start_with_input(&bus, 0, "cat", there.as_bytes());
+    let a = start_with_input(&bus, 0, "cat --size 1000", there.as_bytes());
     let b = start_with_input(&bus, 1, "cat", back.as_bytes());
     let a = std::thread::spawn(|| ended(a));
     let (code, output, error) = ended(b);

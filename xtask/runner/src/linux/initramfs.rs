@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 
-/// Packs `folder` (guests/linux), programs by name, and kernel modules in the order they are loaded;
-/// empty ones are left out. The same files make the same archive.
+/// Packs `folder` (guests/linux), programs by name, and kernel modules in the order they are
+/// loaded; empty ones are left out. The same files make the same archive.
 ///
 /// # Errors
 /// If a file cannot be read.

@@ -4,7 +4,7 @@
 use crate::Failure;
 use crate::options::Options;
 use bhchan::{Channel, Error, Interest, Sleep, sleep};
-use std::io::{BufRead, Read, Stdin, StdoutLock, Write};
+use std::io::{BufRead, Stdin, StdoutLock, Write};
 use std::os::fd::AsFd;
 
 /// Bytes per message, unless `--size` says otherwise.
@@ -136,8 +136,9 @@ pub fn cat(options: &Options) -> Result<(), Failure> {
             return Err(Error::TimedOut.into());
         }
         if reads && is_readable(&out.input) {
-            let read = (&mut out.input.lock()).read(&mut out.message);
-            out.waiting = Some(read.map_err(|error| input_error(&error))?);
+            // Not through the standard library's buffer: what it kept would not wake the sleep.
+            let read = rustix::io::read(&out.input, &mut out.message[..]);
+            out.waiting = Some(read.map_err(|error| input_error(&error.into()))?);
         }
     }
 }

@@ -238,7 +238,7 @@ mod tests {
     fn a_hello_is_read_back_and_is_shorter_than_a_frame() {
         let hello = Hello { mtu: 1500, offload: Offload::SEGMENTS, wants_answer: true };
         assert_eq!(Hello::decode(&hello.encode()), Some(hello));
-        assert!(Hello::LENGTH < FRAME_HEADER + 14);
+        const { assert!(Hello::LENGTH < FRAME_HEADER + 14) };
         for wrong in [&b""[..], b"BHN1", &[0; 16], &[0; 24]] {
             assert_eq!(Hello::decode(wrong), None);
         }
