@@ -196,10 +196,10 @@ fn the_list_shows_every_channel() {
     assert_eq!(
         lines,
         [
-            "CHANNEL          ADDRESS       DRIVER           SENDS    TAKES  PEER",
-            "sensor           0000:00:01.0  uio_pci_generic     4K       4K  running, closed, \
+            "CHANNEL          ADDRESS       DRIVER           SENDS    TAKES  LIFE  PEER",
+            "sensor           0000:00:01.0  uio_pci_generic     4K       4K     1  running, closed, \
              life 1",
-            "net              0000:00:02.0  uio_pci_generic     1M       1M  running, closed, \
+            "net              0000:00:02.0  uio_pci_generic     1M       1M     1  running, closed, \
              life 1",
         ]
     );

@@ -14,6 +14,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let mut channel = Channel::open(&device)?;
     let longest = channel.longest().min(channel.longest_received());
     let size = options.size((16 << 10).min(longest / 2), &channel)?;
+    // The partner may have counted messages of a program before this one.
+    account(&mut channel, options)?;
     let (mut sending, mut expected) = (Pattern::default(), Pattern::default());
     let (mut sum, mut messages) = (Checksum::default(), 0);
     let (mut sent, mut received) = (0, 0);
@@ -59,12 +61,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
     }
     let taken = start.unwrap_or_else(Instant::now).elapsed();
-    channel.send(&[], options.deadline())?;
-    let mut account = vec![0; Account::LENGTH.max(size)];
-    let length = channel.recv(&mut account, options.deadline())?;
-    let account = Account::decode(&account[..length]);
-    let account = account.ok_or_else(|| Failure::Peer("the peer gave no account".into()))?;
-    channel.flush();
+    let account = account(&mut channel, options)?;
     let wanted = Account { messages, bytes: sent, checksum: sum, ..account };
     if account != wanted {
         return Err(Failure::Peer(format!("the peer counts {account:?}, and this end {wanted:?}")));
@@ -78,4 +75,17 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         counts.interrupts,
         account.interrupts
     ))
+}
+
+/// Asks the partner for an account of what it has sent back since the last one.
+pub fn account(channel: &mut Channel<'_>, options: &Options) -> Result<Account, Failure> {
+    channel.send(&[], options.deadline())?;
+    let mut message = vec![0; channel.longest_received()];
+    loop {
+        let length = channel.recv(&mut message, options.deadline())?;
+        if let Some(account) = Account::decode(&message[..length]) {
+            return Ok(account);
+        }
+        // Answers to a program before this one.
+    }
 }

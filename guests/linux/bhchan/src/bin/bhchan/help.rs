@@ -16,7 +16,7 @@ commands
   send              standard input to the channel; a message of length 0 ends it
   recv              messages from the channel to standard output, until one of length 0
   cat               both at the same time, until both directions have ended
-  echo              send every message back; the partner of ping and bench
+  echo              send every message back, until one ping or bench has ended
   ping              measure the round trip of messages, with a histogram; the peer runs echo
   bench             send a pattern, check what comes back, and compare counts with the peer
   forward A B       copy messages between two channels, both ways, until it is stopped

@@ -12,27 +12,33 @@ pub fn list(options: &Options) -> Result<(), Failure> {
     if functions.is_empty() {
         return Err(Error::NoFunction.into());
     }
-    let mut text =
-        String::from("CHANNEL          ADDRESS       DRIVER           SENDS    TAKES  PEER\n");
+    let mut text = String::from(
+        "CHANNEL          ADDRESS       DRIVER           SENDS    TAKES  LIFE  PEER\n",
+    );
     for function in functions {
         let address = function.address().to_owned();
         let driver = function.driver().unwrap_or_else(|| "none".into());
         let name = function.name()?;
         // Polling needs no driver.
-        let (sends, takes, peer) = match Device::open(function, Wait::Poll) {
+        let (sends, takes, life, peer) = match Device::open(function, Wait::Poll) {
             Ok(device) => {
                 let (sends, takes) = device.bytes();
                 let state = abi::state::NAMES.get(device.peer_state() as usize);
                 let open = if device.peer_entry() == 0 { ", closed" } else { ", open" };
-                let life = device.lives().peer;
-                let peer = format!("{}{open}, life {life}", state.unwrap_or(&"?"));
-                (bytes(sends), bytes(takes), peer)
+                let lives = device.lives();
+                let peer = format!("{}{open}, life {}", state.unwrap_or(&"?"), lives.peer);
+                (bytes(sends), bytes(takes), lives.own.to_string(), peer)
             }
-            Err(Error::Busy(_)) => ("-".into(), "-".into(), "in use by another process".into()),
+            Err(Error::Busy(_)) => {
+                let unknown = || "-".to_owned();
+                (unknown(), unknown(), unknown(), "in use by another process".into())
+            }
             Err(error) => return Err(error.into()),
         };
-        let _ =
-            writeln!(text, "{name:<16} {address:<13} {driver:<16} {sends:>5} {takes:>8}  {peer}");
+        let _ = writeln!(
+            text,
+            "{name:<16} {address:<13} {driver:<16} {sends:>5} {takes:>8} {life:>5}  {peer}"
+        );
     }
     print(&text)
 }

@@ -2,6 +2,7 @@
 //! `bhchan ping`: the latency of round trips.
 
 use crate::Failure;
+use crate::bench::account;
 use crate::options::{Options, print};
 use crate::pattern::Pattern;
 use bhchan::Channel;
@@ -39,6 +40,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             std::thread::sleep(options.interval);
         }
     }
+    account(&mut channel, options)?;
     print(&report(&times, size, &channel))
 }
 
