@@ -74,6 +74,33 @@ fn messages_pass_both_ways_by_polling() {
     assert_eq!((near.interrupts, far.interrupts), (0, 0));
 }
 
+/// One message at a time, and both ends sleep: a doorbell that comes between a look at the ring and
+/// the permission of interrupts would be lost, if the two were in that order.
+#[test]
+fn no_wake_up_is_lost() {
+    let bus = Bus::new(4096);
+    let run = |end: usize| {
+        let device = bus.device(end, Wait::Interrupt);
+        let mut channel = Channel::open(&device).expect("a channel");
+        let mut buffer = [0; 8];
+        for round in 0..100_000_u64 {
+            // A wait that a lost doorbell leaves ends only by this.
+            let late = Some(Instant::now() + Duration::from_secs(20));
+            if end == 0 {
+                channel.send(&round.to_le_bytes(), late).expect("sent");
+            }
+            channel.recv(&mut buffer, late).expect("woken");
+            if end == 1 {
+                channel.send(&buffer, late).expect("sent");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| run(1));
+        run(0);
+    });
+}
+
 /// An end that polls does not ask for doorbells, and the other one is rung.
 #[test]
 fn an_end_that_polls_rings_one_that_sleeps() {
