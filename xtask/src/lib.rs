@@ -14,6 +14,7 @@ pub mod image;
 pub mod interface;
 pub mod labgrid;
 pub mod loader;
+pub mod package;
 pub mod page;
 pub mod prose;
 pub mod qemu;

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use xtask::setup::{self, Scope};
 use xtask::{
-    bench, board, callgraph, check, crash, draw, explain, flash, fuzz, hil, image, interface, qemu,
-    schema, silicon, size, test, verify,
+    bench, board, callgraph, check, crash, draw, explain, flash, fuzz, hil, image, interface,
+    package, qemu, schema, silicon, size, test, verify,
 };
 
 /// Bulkhead: a hypervisor that partitions a multi-core chip once, at build time.
@@ -52,6 +52,12 @@ enum Command {
         /// Fail on warnings too
         #[arg(long)]
         deny_warnings: bool,
+    },
+    /// Build Debian package files for Linux in a partition: bhchan, and its library for C
+    Package {
+        /// Folder to write to, instead of Cargo's target folder
+        #[arg(short, long, value_name = "FOLDER")]
+        output: Option<PathBuf>,
     },
     /// Draw a system: cores, channels, memory and devices in one SVG
     Draw {
@@ -363,6 +369,7 @@ fn dispatch(command: Command) -> Result<bool> {
             let gic = system.board.gic;
             check::command(&system.spec()?, gic, deny_warnings)
         }
+        Command::Package { output } => package::command(output).map(|()| true),
         Command::Draw { system, output } => {
             setup::ensure(Scope::Run)?;
             let gic = system.board.gic;

@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod errands;
+pub mod for_linux;
 pub mod linux;
 pub mod qemu;
 #[cfg(test)]

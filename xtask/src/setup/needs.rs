@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use runner::build::TARGET;
+use runner::for_linux;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -53,12 +54,19 @@ pub struct Need {
 }
 
 /// Everything that must be there.
-pub const NEEDS: [Need; 9] = [
+pub const NEEDS: [Need; 10] = [
     Need {
         name: "Rust target",
         scope: Scope::Run,
-        probe: rust_target,
+        probe: || rust_target(TARGET),
         fix: Fix::Rustup(&["target", "add", TARGET]),
+    },
+    // Programs for Linux in a partition.
+    Need {
+        name: "Linux target",
+        scope: Scope::Test,
+        probe: || rust_target(for_linux::TARGET),
+        fix: Fix::Rustup(&["target", "add", for_linux::TARGET]),
     },
     Need {
         name: "QEMU",
@@ -220,10 +228,9 @@ pub fn on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-fn rust_target() -> Result<String> {
-    let folder = first_line("rustc", &["--print", "target-libdir", "--target", TARGET])?;
-    ensure!(std::path::Path::new(&folder).is_dir(), "{TARGET} is not installed");
-    Ok(format!("{TARGET}, {}", first_line("rustc", &["--version"])?))
+fn rust_target(target: &str) -> Result<String> {
+    ensure!(for_linux::has_target(target), "{target} is not installed");
+    Ok(format!("{target}, {}", first_line("rustc", &["--version"])?))
 }
 
 fn qemu() -> Result<String> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The initial RAM disk: `/init`, the checks and busybox as a cpio archive, the `newc` format of
+//! The initial RAM disk: `/init`, the checks and programs as a cpio archive, the `newc` format of
 //! Linux `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
 use anyhow::{Context, Result};
@@ -10,21 +10,21 @@ use std::path::{Path, PathBuf};
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 
-/// Packs `folder` (guests/linux), `busybox`, and kernel modules in the order they are loaded; empty
-/// ones are left out. The same files make the same archive.
+/// Packs `folder` (guests/linux), programs by name, and kernel modules in the order they are
+/// loaded; empty ones are left out. The same files make the same archive.
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn pack(folder: &Path, busybox: &[u8], modules: &[PathBuf]) -> Result<Vec<u8>> {
+pub fn pack(folder: &Path, programs: &[(&str, PathBuf)], modules: &[PathBuf]) -> Result<Vec<u8>> {
     let read = |path: &Path| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
-    let mut entries = vec![
-        ("bin".to_string(), FOLDER, Vec::new()),
-        ("bin/busybox".to_string(), PROGRAM, busybox.to_vec()),
-        ("init".to_string(), PROGRAM, read(&folder.join("init"))?),
-        ("checks".to_string(), FOLDER, Vec::new()),
-    ];
+    let mut entries = vec![("bin".to_string(), FOLDER, Vec::new())];
+    for (name, file) in programs {
+        entries.push((format!("bin/{name}"), PROGRAM, read(file)?));
+    }
+    entries.push(("init".to_string(), PROGRAM, read(&folder.join("init"))?));
+    entries.push(("checks".to_string(), FOLDER, Vec::new()));
     let checks = std::fs::read_dir(folder.join("checks")).context("cannot read checks")?;
     let mut checks: Vec<_> = checks.flatten().map(|entry| entry.file_name()).collect();
     checks.sort();

@@ -9,6 +9,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+use crate::for_linux::{self, BHCHAN};
 use crate::workspace::{root, target_dir, unique, write};
 use anyhow::{Context, Result, bail, ensure};
 use fetch::KERNEL;
@@ -21,9 +22,10 @@ pub use fetch::{Packaged, Unavailable};
 const BUSYBOX: &str = "busybox-static";
 /// U-Boot for QEMU's machine, and the file of it for arm64.
 const U_BOOT: (&str, &str) = ("u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin");
-/// Files of a kernel's package: the kernel, and the modules for a disk on virtio-mmio and for
-/// channels, in the order they are loaded. A module that the package does not have is built in.
-const KERNEL_FILES: [&str; 7] = [
+/// Files of a kernel's package: the kernel, and the modules for a disk on virtio-mmio, for channels
+/// and for their network, in the order they are loaded. A module that the package does not have is
+/// built in.
+const KERNEL_FILES: [&str; 8] = [
     "boot/vmlinuz-*",
     "lib/modules/*/virtio_ring.ko*",
     "lib/modules/*/virtio.ko*",
@@ -31,6 +33,7 @@ const KERNEL_FILES: [&str; 7] = [
     "lib/modules/*/virtio_blk.ko*",
     "lib/modules/*/uio.ko*",
     "lib/modules/*/uio_pci_generic.ko*",
+    "lib/modules/*/tun.ko*",
 ];
 
 /// Files to use instead of the fetched ones.
@@ -191,18 +194,18 @@ pub fn file(package: &str, overrides: &Overrides) -> Result<PathBuf> {
     }
 }
 
-/// Packs busybox and guests/linux, with modules of `kernel` if one is named. It is packed each
-/// time, because guests/linux may have changed and packing is fast.
+/// Packs busybox and guests/linux, with modules of `kernel` and the command for channels if one is
+/// named. It is packed each time, because guests/linux may have changed and packing is fast.
 fn initial_ram_disk(cache: &Path, kernel: Option<&str>) -> Result<PathBuf> {
     let [busybox] = fetch::members(cache, BUSYBOX, ["*bin/busybox"])?;
-    let modules = match kernel {
-        Some(kernel) => fetch::members(cache, kernel, KERNEL_FILES)?[1..].to_vec(),
-        None => Vec::new(),
-    };
-    let busybox =
-        std::fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
+    let mut programs = vec![("busybox", busybox)];
+    let mut modules = Vec::new();
+    if let Some(kernel) = kernel {
+        modules = fetch::members(cache, kernel, KERNEL_FILES)?[1..].to_vec();
+        programs.push((BHCHAN, for_linux::program(BHCHAN)?));
+    }
     let folder = root().join("guests/linux");
-    let archive = initramfs::pack(&folder, &busybox, &modules)
+    let archive = initramfs::pack(&folder, &programs, &modules)
         .with_context(|| format!("cannot pack {}", folder.display()))?;
     let path = cache.join(format!("initramfs{}.cpio", kernel.unwrap_or_default()));
     // Other processes may do so at the same time; the rename gives every reader a complete file.

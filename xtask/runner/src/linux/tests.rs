@@ -9,7 +9,10 @@ use std::io::Read;
 #[test]
 fn the_archive_holds_init_and_every_check() {
     let folder = root().join("guests/linux");
-    let archive = initramfs::pack(&folder, b"a program", &[]).expect("an archive");
+    let program = folder.join("init");
+    let contents = std::fs::read(&program).expect("any file");
+    let programs = [("busybox", program.clone()), ("bhchan", program)];
+    let archive = initramfs::pack(&folder, &programs, &[]).expect("an archive");
     let mut rest = archive.as_slice();
     let mut found = Vec::new();
     loop {
@@ -19,15 +22,15 @@ fn the_archive_holds_init_and_every_check() {
             break;
         }
         let (name, mode) = (entry.name().to_string(), entry.mode());
-        let mut contents = Vec::new();
-        reader.read_to_end(&mut contents).expect("its contents");
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).expect("its contents");
         match mode {
-            0o040_755 => assert!(contents.is_empty(), "{name}"),
-            0o100_755 if name == "bin/busybox" => assert_eq!(contents, b"a program"),
+            0o040_755 => assert!(read.is_empty(), "{name}"),
+            0o100_755 if name.starts_with("bin/") => assert_eq!(read, contents),
             0o100_755 => {
                 let source = std::fs::read(folder.join(&name)).expect("its source");
-                assert_eq!(contents, source, "{name}");
-                let first = String::from_utf8_lossy(&contents);
+                assert_eq!(read, source, "{name}");
+                let first = String::from_utf8_lossy(&read);
                 assert!(first.starts_with("#!/bin/busybox sh\n"), "{name}");
             }
             _ => panic!("{name} has mode {mode:o}"),
@@ -37,13 +40,14 @@ fn the_archive_holds_init_and_every_check() {
     }
     let place = |wanted: &str| found.iter().position(|name| name == wanted);
     assert!(place("bin") < place("bin/busybox") && place("bin").is_some());
+    assert!(place("bin/bhchan").is_some());
     assert!(place("init").is_some());
     let checks = std::fs::read_dir(folder.join("checks")).expect("checks");
     for check in checks.flatten() {
         let name = format!("checks/{}", check.file_name().display());
         assert!(place(&name) > place("checks"), "{name}");
     }
-    assert_eq!(archive, initramfs::pack(&folder, b"a program", &[]).expect("again"));
+    assert_eq!(archive, initramfs::pack(&folder, &programs, &[]).expect("again"));
 }
 
 #[test]
