@@ -120,6 +120,50 @@ const fn churn(name: &'static str, gic: Option<u32>) -> Case {
     }
 }
 
+/// Words of a transfer of 16 MiB both ways, with this checksum of it at both ends.
+const TRANSFER: &str =
+    "16777216 bytes both ways in 1024 messages of 16384, checksum bf1df0408a43be8b";
+
+/// Debian's kernel and a bare-metal guest exchange 16 MiB both ways over a channel.
+const fn bhchan(name: &'static str, gic: Option<u32>) -> Case {
+    Case {
+        name,
+        system: "tests/systems/linux-bhchan.toml",
+        machine: Machine { gic, ..DEFAULT },
+        expect: Expect::Ends(&[("echo", "off"), ("linux", "off")]),
+        wanted: &[
+            "[echo] returns the messages of talk; its pages are Non-cacheable",
+            "256K     256K     1  running, open, life 1",
+            "[linux] 100 round trips of 64 bytes, in microseconds: least ",
+            TRANSFER,
+            "[linux] commands: passed",
+            // Three requests for an account are among them.
+            "[echo] returned 1128 messages, 16783680 bytes",
+        ],
+        unwanted: &["interrupts 0 here", "here, 0 there", "bulkhead: refused", "commands: failed"],
+        ..LINUX
+    }
+}
+
+/// Two kernels ping each other, and exchange 16 MiB both ways by TCP.
+const fn pair(name: &'static str, gic: Option<u32>) -> Case {
+    Case {
+        name,
+        system: "linux-pair",
+        machine: Machine { gic, ..DEFAULT },
+        expect: Expect::Ends(&[("west", "off"), ("east", "off")]),
+        wanted: &[
+            "[west] bhchan: link: the peer is there, and takes whole segments without checksums",
+            "[west] 3 packets transmitted, 3 packets received, 0% packet loss",
+            "[west] 16777216 bytes both ways over TCP, checksum bf1df0408a43be8b",
+            "[east] 16777216 bytes from 192.0.2.1:",
+            "[west] commands: passed",
+            "[east] commands: passed",
+        ],
+        ..LINUX
+    }
+}
+
 /// In each case Linux ends by itself; after that the pair must continue and lose nothing.
 pub const CASES: &[Case] = &[
     load("linux/load", "tests/systems/linux.toml", None),
@@ -129,6 +173,27 @@ pub const CASES: &[Case] = &[
     CHANNEL,
     Case { name: "linux/channel-gicv2", machine: Machine { gic: Some(2), ..DEFAULT }, ..CHANNEL },
     Case { name: "linux/channel-rpi4", system: "tests/systems/linux-channel-rpi4.toml", ..CHANNEL },
+    bhchan("linux/bhchan", None),
+    bhchan("linux/bhchan-gicv2", Some(2)),
+    Case { system: "tests/systems/linux-bhchan-rpi4.toml", ..bhchan("linux/bhchan-rpi4", None) },
+    pair("linux/pair", None),
+    pair("linux/pair-gicv2", Some(2)),
+    // Each kernel restarts in the middle of a transfer, and the other one learns of it.
+    Case {
+        name: "linux/lives",
+        restarts: true,
+        system: "tests/systems/linux-lives.toml",
+        expect: Expect::Ends(&[("west", "off"), ("east", "off")]),
+        wanted: &["[west] lives: restarts", "[east] lives: restarts", TRANSFER],
+        order: &[
+            "[west] lives: restarts",
+            "[east] bhchan: the peer has restarted: at most ",
+            "[east] lives: restarts",
+            "[west] bhchan: the peer has restarted: at most ",
+            "[west] 16777216 bytes both ways",
+        ],
+        ..LINUX
+    },
     churn("linux/churn", None),
     churn("linux/churn-gicv2", Some(2)),
     Case {
