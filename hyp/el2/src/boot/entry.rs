@@ -194,6 +194,8 @@ clean_invalidate_unmapped:
     bic     x8, x7, #(1 << 2)           // C
     dsb     sy
     msr     SCTLR_EL2, x8
+// the cache is off before the tables map the memory: no line is fetched by speculation
+    isb
     msr     TTBR0_EL2, x4
     isb
 // walks may continue from cached table entries, also of the other root

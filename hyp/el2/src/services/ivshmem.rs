@@ -125,6 +125,17 @@ pub fn init(cpu: &PerCpu) {
     }
 }
 
+/// Does [`show`] at boot, and rings the functions at the other ends: their guests may run already,
+/// and may have seen that this partition does not.
+pub fn start(cpu: &mut PerCpu) {
+    show(cpu, true);
+    for (handle, end) in (0..).zip(cpu.plan.slice::<End>(cpu.row.ends)) {
+        if end.state_entry != 0 && end.view == NO_VIEW {
+            let _ = doorbell::ring(cpu, handle);
+        }
+    }
+}
+
 /// Shows in the state tables that this core's partition runs, or that it has stopped. A function's
 /// guest says itself when it is ready.
 pub fn show(cpu: &PerCpu, runs: bool) {

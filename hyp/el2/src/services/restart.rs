@@ -239,6 +239,8 @@ pub fn finish(cpu: &mut PerCpu) {
     ivshmem::show(cpu, true);
     doorbell::restart(cpu);
     doorbell::notify_peers(cpu);
+    // A sibling that runs already may have asked while this core was still stopped.
+    ivshmem::take_requests(cpu);
     if cpu.row.vcpu == 0 {
         watchdog::start(cpu);
     }

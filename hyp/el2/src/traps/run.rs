@@ -40,7 +40,7 @@ extern "C" fn run_core(row: &'static plan::Core) -> ! {
     console::init(cpu);
     board_watchdog::start(cpu);
     vgic::vcpu(cpu).reset();
-    ivshmem::show(cpu, true);
+    ivshmem::start(cpu);
     if cpu.index == 0 {
         if let Some(cause) = reset_cause() {
             let mut line = LineBuffer::default();
