@@ -2,7 +2,6 @@
 //! Rows that need only the lead: calls, registers, own interrupts, copies.
 
 use alloc::vec;
-use core::arch::asm;
 use core::hint::black_box;
 
 use report::Histogram;

@@ -121,7 +121,7 @@ fn a_time_may_come_first() {
         "<1.5> ",
     ] {
         let timed: Vec<_> = lines(&record).iter().map(|line| format!("{time}{line}")).collect();
-        assert_eq!(read(&timed).records, [record.clone()], "{time}");
+        assert_eq!(read(&timed).records, std::slice::from_ref(&record), "{time}");
     }
     // Names of partitions may be digits, and the guest prints what follows.
     for name in ["[2026] ", "[12] 12:00:01 ", "[1-1]1.5 ", "[a] ", "[a] [1.5] ", "2026 ", "[1-1] "]

@@ -79,7 +79,7 @@ fn an_option_has_what_it_adds() {
 
 #[test]
 fn the_smallest_el2_stays_below_bao() {
-    assert!(BYTES + 6_000 <= 70_654 && LINES + 750 <= 10_090);
+    const { assert!(BYTES + 2_000 <= 70_654 && LINES + 100 <= 10_090) };
 }
 
 #[cfg(target_os = "linux")]
