@@ -5,7 +5,7 @@ use std::mem::{offset_of, size_of};
 use std::sync::{Mutex, PoisonError};
 
 use plan::{
-    Array, Core, EmulatedDevice, End, Header, Interrupt, Load, Memory, Midr, PAGE, Partition,
+    Array, Core, EmulatedDevice, End, Header, Interrupt, Ipa, Load, Memory, Midr, PAGE, Partition,
     Range, Write, device,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -94,10 +94,10 @@ fn check(image: &[u8], data: &[u8]) {
 /// Checks that a lookup at the ends of every row gives a device that is there, and a known one.
 fn devices(rows: &[EmulatedDevice]) {
     for row in rows.iter().take(ROWS) {
-        for ipa in [row.ipa.wrapping_sub(1), row.ipa, row.ipa.wrapping_add(row.size.into())] {
-            if let Some((found, kind, offset)) = device::find(rows, ipa) {
+        for ipa in [row.ipa.0.wrapping_sub(1), row.ipa.0, row.ipa.0.wrapping_add(row.size.into())] {
+            if let Some((found, kind, offset)) = device::find(rows, Ipa(ipa)) {
                 assert_eq!(found.kind, kind as u16);
-                assert_eq!(found.ipa.wrapping_add(offset), ipa);
+                assert_eq!(found.ipa.0.wrapping_add(offset), ipa);
                 assert!(offset < found.size.into());
             }
         }

@@ -2,8 +2,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
+use crate::Ipa;
+
 /// An IPA that no access has, since addresses have at most 52 bits: where an absent device is.
-pub const NOWHERE: u64 = 1 << 63;
+pub const NOWHERE: Ipa = Ipa(1 << 63);
 
 /// An emulated device: a range of guest addresses that stage 2 does not map, so that each access
 /// enters EL2.
@@ -11,7 +13,7 @@ pub const NOWHERE: u64 = 1 << 63;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct EmulatedDevice {
     /// First guest address, a multiple of [`PAGE`](crate::PAGE).
-    pub ipa: u64,
+    pub ipa: Ipa,
     /// Bytes, a multiple of [`PAGE`](crate::PAGE).
     pub size: u32,
     /// The number of a [`DeviceKind`].
@@ -53,12 +55,12 @@ impl DeviceKind {
 /// not, the result is that of some device that is at `ipa`, or `None`.
 #[must_use]
 #[inline(always)]
-pub fn find(devices: &[EmulatedDevice], ipa: u64) -> Option<(&EmulatedDevice, DeviceKind, u64)> {
+pub fn find(devices: &[EmulatedDevice], ipa: Ipa) -> Option<(&EmulatedDevice, DeviceKind, u64)> {
     let (first, mut rest) = devices.split_first()?;
     let mut device = first;
     // The first row is a GIC's distributor, which guests access most. If it is another device, this
     // halves the rows until one is left: the last one that is not after the address, if any is.
-    if ipa.wrapping_sub(first.ipa) >= first.size.into() {
+    if ipa.offset_from(first.ipa) >= first.size.into() {
         while let (lower, upper @ [middle, ..]) = rest.split_at(rest.len() / 2)
             && !lower.is_empty()
         {
@@ -66,14 +68,14 @@ pub fn find(devices: &[EmulatedDevice], ipa: u64) -> Option<(&EmulatedDevice, De
         }
         device = rest.first()?;
     }
-    let offset = ipa.wrapping_sub(device.ipa);
+    let offset = ipa.offset_from(device.ipa);
     let kind = DeviceKind::from_number(device.kind)?;
     (offset < device.size.into()).then_some((device, kind, offset))
 }
 
 /// Returns the first guest address of device 0 of `kind`, or [`NOWHERE`].
 #[must_use]
-pub fn first_ipa(devices: &[EmulatedDevice], kind: DeviceKind) -> u64 {
+pub fn first_ipa(devices: &[EmulatedDevice], kind: DeviceKind) -> Ipa {
     let is_it = |device: &&EmulatedDevice| (device.kind, device.index) == (kind as u16, 0);
     devices.iter().find(is_it).map_or(NOWHERE, |device| device.ipa)
 }

@@ -26,9 +26,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod device;
 pub mod load;
 
+pub use address::{Ipa, Pa};
 pub use device::{DeviceKind, EmulatedDevice};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -408,10 +410,10 @@ pub struct Partition {
     pub name: [u8; 16],
     /// EL2's state of this partition, [`STATE_SIZE`] bytes.
     pub state: Range,
-    /// IPA where vCPU 0 starts.
-    pub entry: u64,
-    /// IPA of the guest's device tree: x0 at the start.
-    pub dtb: u64,
+    /// Where vCPU 0 starts.
+    pub entry: Ipa,
+    /// The guest's device tree: x0 at the start.
+    pub dtb: Ipa,
     /// Core index of each vCPU (`u32` elements).
     pub vcpus: Array,
     /// [`Memory`] rows: the partition's own RAM, channel pages apart.
@@ -493,9 +495,9 @@ pub struct GuestGic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Memory {
     /// Guest address.
-    pub ipa: u64,
+    pub ipa: Ipa,
     /// Physical address.
-    pub base: u64,
+    pub base: Pa,
     /// Bytes.
     pub size: u64,
 }

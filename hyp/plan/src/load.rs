@@ -8,7 +8,7 @@ pub const CHUNK: u64 = 4 << 20;
 
 /// Returns what is loaded of a partition: its memory, and the channel pages that it clears.
 pub fn ranges<'a>(memory: &'a [Memory], clears: &'a [Range]) -> impl Iterator<Item = Range> + 'a {
-    let memory = memory.iter().map(|piece| Range { base: piece.base, size: piece.size });
+    let memory = memory.iter().map(|piece| Range { base: piece.base.0, size: piece.size });
     memory.chain(clears.iter().copied())
 }
 

@@ -3,7 +3,7 @@
 
 use bulkhead_plan as plan;
 use plan::load::{CHUNK, chunk, first_part, ranges, total};
-use plan::{Load, Memory, Range};
+use plan::{Ipa, Load, Memory, Pa, Range};
 
 /// A generator of pseudo-random numbers with a fixed seed.
 struct Numbers(u64);
@@ -28,7 +28,11 @@ fn chunks_cover_every_range_once() {
             base += size;
             range
         };
-        let memory = [range(), range()].map(|Range { base, size }| Memory { ipa: 0, base, size });
+        let memory = [range(), range()].map(|Range { base, size }| Memory {
+            ipa: Ipa(0),
+            base: Pa(base),
+            size,
+        });
         let clears = [range()];
         let all = || ranges(&memory, &clears);
         let chunks: Vec<_> = (0..).map_while(|number| chunk(all(), number)).collect();

@@ -3,10 +3,11 @@
 
 use anyhow::{Context, Result, ensure};
 use crc::{CRC_32_ISCSI, Crc};
+use plan::address::translate;
 use plan::{
-    Array, Core, EmulatedDevice, End, GuestGic, Header, INTIDS, Load, MAGIC, MAX_CORES, MAX_VCPUS,
-    Machine, Memory, Midr, NO_CORE, NO_VIEW, PARTITION_HALT_OUTSIDE, Partition, Policy, Range,
-    VERSION, View, Write,
+    Array, Core, EmulatedDevice, End, GuestGic, Header, INTIDS, Ipa, Load, MAGIC, MAX_CORES,
+    MAX_VCPUS, Machine, Memory, Midr, NO_CORE, NO_VIEW, PARTITION_HALT_OUTSIDE, Pa, Partition,
+    Policy, Range, VERSION, View, Write,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -229,7 +230,11 @@ fn partition(
         .memory
         .iter()
         .zip(&places.memory[p])
-        .map(|(piece, place)| Memory { ipa: piece.ipa, base: place.base, size: place.size })
+        .map(|(piece, place)| Memory {
+            ipa: Ipa(piece.ipa),
+            base: Pa(place.base),
+            size: place.size,
+        })
         .collect();
     let loads = guest.loads.iter();
     let loads = loads.map(|load| load_row(&memory, places, load)).collect::<Result<Vec<_>>>()?;
@@ -242,8 +247,8 @@ fn partition(
     Ok(Partition {
         name: name("partition", &partition.name)?,
         state: range(places.state[p]),
-        entry: partition.image.entry,
-        dtb: guest.dtb,
+        entry: Ipa(partition.image.entry),
+        dtb: Ipa(guest.dtb),
         vcpus: writer.array(&vcpus)?,
         memory: writer.array(&memory)?,
         loads: writer.array(&loads)?,
@@ -272,7 +277,7 @@ fn partition(
 
 fn device_row(device: &guest::Emulated) -> Result<EmulatedDevice> {
     Ok(EmulatedDevice {
-        ipa: device.range.base,
+        ipa: Ipa(device.range.base),
         size: u32::try_from(device.range.size)
             .with_context(|| format!("the emulated {} has 4 GiB or more", device.name()))?,
         kind: device.kind as u16,
@@ -301,13 +306,11 @@ fn policy(writer: &mut Writer, system: &System, partition: &system::Partition) -
 }
 
 fn load_row(memory: &[Memory], places: &Places, load: &guest::Load) -> Result<Load> {
-    let piece = memory
-        .iter()
-        .find(|m| load.ipa >= m.ipa && load.ipa - m.ipa < m.size)
+    let Pa(target) = translate(memory, Ipa(load.ipa))
         .with_context(|| format!("{} at {:#x} is outside memory", load.what, load.ipa))?;
     Ok(Load {
         source: places.pristine[load.pristine].base,
-        target: piece.base + (load.ipa - piece.ipa),
+        target,
         size: load.size,
         clear: load.clear,
     })

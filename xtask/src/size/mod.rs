@@ -37,9 +37,9 @@ const PARTS: [Part; 3] = [
     Part { name: options::NAMES[1], bytes: 5_900, lines: 500 },
 ];
 /// Most bytes of code and constants of the smallest EL2.
-pub const BYTES: u64 = 67_800;
+pub const BYTES: u64 = 68_000;
 /// Most source lines of the smallest EL2.
-pub const LINES: u64 = 9_860;
+pub const LINES: u64 = 9_940;
 /// Most bytes and lines of EL2 with every option: what its parts may have.
 pub const ALL: [u64; 2] = [
     PARTS[0].bytes + PARTS[1].bytes + PARTS[2].bytes,

@@ -152,6 +152,18 @@ impl Shown for u64 {
     }
 }
 
+impl Shown for plan::Ipa {
+    fn shown(&self) -> String {
+        format!("{self:#x}")
+    }
+}
+
+impl Shown for plan::Pa {
+    fn shown(&self) -> String {
+        format!("{self:#x}")
+    }
+}
+
 impl Shown for u32 {
     fn shown(&self) -> String {
         self.to_string()

@@ -44,7 +44,7 @@ impl Places {
         for (p, _, row) in context.partitions() {
             let name = context.name(p);
             for piece in &row.memory {
-                let range = Range { base: piece.base, size: piece.size };
+                let range = Range { base: piece.base.0, size: piece.size };
                 places.ram(range, format!("memory of {name}"), name);
             }
         }

@@ -7,7 +7,7 @@ use std::mem::offset_of;
 
 use bulkhead_verify::board::RegisterWrite;
 use plan::{
-    Core, DeviceKind, EmulatedDevice, End, Header, Interrupt, Load, Memory, Partition, writes,
+    Core, DeviceKind, EmulatedDevice, End, Header, Interrupt, Ipa, Load, Memory, Partition, writes,
 };
 use support::{Good, Parts, put, seal, word};
 
@@ -105,7 +105,7 @@ fn crash_records_are_a_partitions_memory() {
     let text = spoilt(|good, image| {
         let parts = Parts::of(&good.image);
         let memory = parts.array::<Memory>(parts.partitions()[1].memory)[0];
-        put(image, parts.plan + offset_of!(Header, records), memory.base);
+        put(image, parts.plan + offset_of!(Header, records), memory.base.0);
     });
     says(
         &text,
@@ -248,7 +248,7 @@ fn a_guest_is_emulated_other_devices_than_it_is_told() {
             ],
         ),
         (
-            |rows| rows[2].ipa = 0x4000_1000,
+            |rows| rows[2].ipa = Ipa(0x4000_1000),
             &[
                 "the emulated PL011 is 0x40001000-0x40001fff, must be 0x9000000-0x9000fff",
                 "stage 2 maps IPA 0x40000000-0x41ffffff, where EL2 must emulate \

@@ -7,12 +7,20 @@
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::*;
 
+use plan::Ipa;
+
 use super::{cache, registers, timer};
 
 /// `SCTLR_EL1` at a start: only RES1 bits, so MMU and caches are off (DDI 0487, `SCTLR_EL1`).
 const SCTLR_EL1_START: u64 = 0x30d0_0800;
 /// `SPSR_EL2` at a start: EL1h with D, A, I, F masked (DEN 0022, 6.4.3).
 const SPSR_START: u64 = 0x3c5;
+
+/// Returns the address whose translation by stage 2 failed.
+#[inline(always)]
+pub fn fault_ipa() -> Ipa {
+    Ipa(trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get()))
+}
 
 /// Loads the trap and translation registers of this core's `row`, which do not change while the
 /// core runs.

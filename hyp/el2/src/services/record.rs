@@ -7,7 +7,8 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use ::console::LineBuffer;
 use aarch64_cpu::registers::*;
 use abi::error;
-use plan::Memory;
+use plan::address::translate;
+use plan::{Ipa, Memory, Pa};
 use record::trace::{self, Stage1};
 use record::{Cause, LINES, PER_LINE, Place, Record, SLOTS, WORDS, slot, word};
 
@@ -125,12 +126,10 @@ fn registers(cpu: &PerCpu, frame: &Frame, record: &mut Record) {
     };
     let memory = cpu.plan.slice::<Memory>(cpu.partition.memory);
     let read = |ipa: u64| {
-        let holds = |piece: &&Memory| ipa.wrapping_sub(piece.ipa) < piece.size;
-        let piece = memory.iter().find(holds).filter(|_| ipa.is_multiple_of(8))?;
-        let address = (piece.base + (ipa - piece.ipa)) as *const u64;
+        let Pa(address) = translate(memory, Ipa(ipa)).filter(|pa| pa.0.is_multiple_of(8))?;
         // SAFETY: the word is in the partition's own memory, whose pieces are whole pages, and the
         // loading tables map all of it. A sibling that has not stopped yet may write it meanwhile.
-        Some(unsafe { address.read_volatile() })
+        Some(unsafe { (address as *const u64).read_volatile() })
     };
     restart::use_tables(cpu.row.ttbr_load);
     let frames = record.trace_mut().map(|trace| trace::frames(&stage1, frame.get(29), trace, read));

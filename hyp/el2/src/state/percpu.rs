@@ -9,8 +9,8 @@ use console::{Keys, Monitor, Mux, Pace, Pl011};
 use doorbell::{Bucket, Counters, Deferred, PendingWord};
 use plan::device::first_ipa;
 use plan::{
-    DeviceKind, EmulatedDevice, INTIDS, Interrupt, MAX_ENDS, MAX_VCPUS, MAX_VIEWS, PRIVATE_SIZE,
-    PRIVATE_STATE, STATE_SIZE,
+    DeviceKind, EmulatedDevice, INTIDS, Interrupt, Ipa, MAX_ENDS, MAX_VCPUS, MAX_VIEWS,
+    PRIVATE_SIZE, PRIVATE_STATE, STATE_SIZE,
 };
 use psci::{Power, Start};
 use tock_registers::registers::ReadWrite;
@@ -66,12 +66,12 @@ pub struct PerCpu {
     /// Its partition's emulated devices.
     pub devices: &'static [EmulatedDevice],
     /// IPA of its partition's emulated distributor, for the fast paths.
-    pub gicd_ipa: u64,
+    pub gicd_ipa: Ipa,
     /// IPA of its partition's first emulated redistributor, which the others follow, or
     /// [`plan::device::NOWHERE`], for the fast paths.
-    pub gicr_ipa: u64,
+    pub gicr_ipa: Ipa,
     /// IPA of its partition's emulated PL011, or [`plan::device::NOWHERE`], for the fast paths.
-    pub uart_ipa: u64,
+    pub uart_ipa: Ipa,
     /// The plan.
     pub plan: PlanView,
     /// The plan's core rows.
@@ -241,7 +241,7 @@ impl PartitionState {
     pub fn init(&self, partition: &plan::Partition, plan: &PlanView) {
         let interrupts: &[Interrupt] = plan.slice(partition.interrupts);
         self.gic.init(partition.vcpus.count as usize, &partition.gic, interrupts);
-        let start = Start { entry: partition.entry, context: partition.dtb };
+        let start = Start { entry: partition.entry.0, context: partition.dtb.0 };
         self.power.start(0, start);
     }
 }

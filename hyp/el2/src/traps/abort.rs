@@ -18,7 +18,7 @@ use crate::state::percpu::{InjectedAbort, PerCpu};
 /// guest's own tables.
 pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
     let (far, hpfar) = (FAR_EL2.get(), HPFAR_EL2.get());
-    let ipa = trap::fault_ipa(hpfar, far);
+    let ipa = el1_context::fault_ipa();
     match trap::answer(esr) {
         Answer::Halt => return fault::halt(cpu, Cause::Fault),
         Answer::Maintained => {
@@ -48,7 +48,7 @@ pub fn abort(cpu: &mut PerCpu, esr: u64) -> Next {
     let cause = [esr, elr, far, hpfar];
     cpu.injected = Some(InjectedAbort { vector, cause });
     cpu.count(Reason::Abort);
-    let level = trap::walk_level(far, ipa, [TTBR0_EL1.get(), TTBR1_EL1.get()], TCR_EL1.get());
+    let level = trap::walk_level(far, ipa.0, [TTBR0_EL1.get(), TTBR1_EL1.get()], TCR_EL1.get());
     FAR_EL1.set(far);
     el1_context::inject(vector, trap::syndrome(esr, el1_context::is_el0(), level));
     Next::Resume

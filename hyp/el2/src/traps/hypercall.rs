@@ -4,7 +4,8 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use abi::{call, error, query, smccc, status};
-use plan::Memory;
+use plan::address::translate;
+use plan::{Ipa, Memory};
 use psci::{Action, ret};
 
 use crate::arch::registers;
@@ -150,8 +151,7 @@ fn smccc(frame: &mut Frame, function: u32) -> Option<i64> {
 fn psci(frame: &mut Frame, cpu: &mut PerCpu, function: u32) -> Next {
     let arguments = [frame.get(1), frame.get(2), frame.get(3)];
     let memory = cpu.plan.slice::<Memory>(cpu.partition.memory);
-    let in_memory =
-        |ipa: u64| memory.iter().any(|piece| ipa >= piece.ipa && ipa - piece.ipa < piece.size);
+    let in_memory = |ipa| translate(memory, Ipa(ipa)).is_some();
     let (me, vcpus) = (cpu.row.vcpu as usize, cpu.vcpus.len());
     let mut result = ret::SUCCESS;
     let mut next = Next::Resume;

@@ -1,9 +1,8 @@
 //! Accesses to emulated devices: the plan's rows say where they are, and a service answers each
 //! kind.
 
-use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, Readable};
 use abi::Reason;
-use plan::{DeviceKind, device};
+use plan::{DeviceKind, Ipa, device};
 
 use crate::arch::{el1_context, opaque_true};
 use crate::drivers::{Gic, IS_V3, gic::GicDriver};
@@ -36,8 +35,8 @@ pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
     let Some(access) = trap::access(esr) else {
         return Fast::Nothing;
     };
-    let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
-    let offset = ipa.wrapping_sub(cpu.gicd_ipa);
+    let ipa = el1_context::fault_ipa();
+    let offset = ipa.offset_from(cpu.gicd_ipa);
     let rt = access.rt();
     if CALLER_SAVED >> rt & 1 == 0 {
         return Fast::Nothing;
@@ -80,8 +79,8 @@ pub fn fast(frame: &mut Frame, cpu: &mut PerCpu, esr: u64) -> Fast {
 
 /// Does [`fast`] for the PL011: a load of its flags or a store of data, of any size.
 #[inline(always)]
-fn fast_uart(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: u64) -> Fast {
-    let (offset, rt) = (ipa.wrapping_sub(cpu.uart_ipa), access.rt());
+fn fast_uart(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: Ipa) -> Fast {
+    let (offset, rt) = (ipa.offset_from(cpu.uart_ipa), access.rt());
     // Each arm counts the entry itself: with one result for both, the code would test it once more.
     match (access.is_write(), offset) {
         (true, console::DATA) => {
@@ -102,8 +101,8 @@ fn fast_uart(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: u64
 /// Does [`fast`] for a redistributor: loads of its type and enable bits, and a store of enable bits
 /// to the vCPU's own.
 #[inline(always)]
-fn fast_redistributor(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: u64) -> Fast {
-    let offset = ipa.wrapping_sub(cpu.gicr_ipa);
+fn fast_redistributor(frame: &mut Frame, cpu: &mut PerCpu, access: trap::Access, ipa: Ipa) -> Fast {
+    let offset = ipa.offset_from(cpu.gicr_ipa);
     let (vcpu, offset) = ((offset >> GICR_SIZE) as usize, offset & ((1 << GICR_SIZE) - 1));
     if !IS_V3 || vcpu >= cpu.partition.vcpus.count as usize {
         return Fast::Nothing;
@@ -143,9 +142,9 @@ pub fn emulate(frame: &mut Frame, cpu: &mut PerCpu, esr: u64, registers: u32) ->
     let Some(access) = trap::access(esr) else {
         return false;
     };
-    let ipa = trap::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
+    let ipa = el1_context::fault_ipa();
     let (rt, size) = (access.rt(), access.size());
-    if ipa & (size - 1) != 0 || registers >> rt & 1 == 0 {
+    if !ipa.is_aligned(size) || registers >> rt & 1 == 0 {
         return false;
     }
     let Some((device, kind, offset)) = device::find(cpu.devices, ipa) else {

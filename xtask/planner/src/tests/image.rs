@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use plan::{CLASS_COMM, CLASS_COMPUTE, EmulatedDevice, MAGIC, PAGE};
+use plan::{CLASS_COMM, CLASS_COMPUTE, EmulatedDevice, Ipa, MAGIC, PAGE};
 
 use super::plan_reader::Plan;
 use super::support::{EL2_SIZE, MIB, duo, el2_elf, partition};
@@ -60,16 +60,16 @@ fn guests_start_with_their_contents() {
     assert_eq!(partitions.len(), 2);
     for (partition, fill) in partitions.iter().zip([1, 2]) {
         let memory = plan.memory(partition)[0];
-        assert_eq!(memory.base % (32 * MIB), 0, "aligned for blocks");
+        assert_eq!(memory.base.0 % (32 * MIB), 0, "aligned for blocks");
         let loads = plan.loads(partition);
         assert_eq!(loads.len(), 2);
-        assert_eq!(loads[0].target, memory.base + 0x8_0000);
+        assert_eq!(loads[0].target, memory.base.0 + 0x8_0000);
         assert_eq!((loads[0].size, loads[0].clear), (5000, 100));
         assert!(plan.at(loads[0].source, 5000).iter().all(|&b| b == fill));
-        assert_eq!(loads[1].target, memory.base + (partition.dtb - memory.ipa));
+        assert_eq!(loads[1].target, memory.base.0 + partition.dtb.offset_from(memory.ipa));
         let tree = plan.at(loads[1].source, loads[1].size);
         assert_eq!(tree[..4], [0xd0, 0x0d, 0xfe, 0xed]);
-        assert_eq!(partition.entry, 0x4008_0000);
+        assert_eq!(partition.entry, Ipa(0x4008_0000));
     }
 }
 
@@ -183,16 +183,16 @@ fn el2_sees_its_own_alone() {
                 if other.partition != core.partition {
                     let other = &partitions[other.partition as usize];
                     assert_eq!(look(ttbr, other.state.base), None, "another's state");
-                    assert_eq!(look(ttbr, plan.memory(other)[0].base), None);
+                    assert_eq!(look(ttbr, plan.memory(other)[0].base.0), None);
                     assert_eq!(look(ttbr, plan.loads(other)[0].source), None);
                 }
             }
         }
         let memory = plan.memory(own)[0];
         let load = plan.loads(own)[0];
-        assert_eq!(look(core.ttbr_run, memory.base), None);
+        assert_eq!(look(core.ttbr_run, memory.base.0), None);
         assert_eq!(look(core.ttbr_run, load.source), None);
-        assert_eq!(look(core.ttbr_load, memory.base), Some(WRITE));
+        assert_eq!(look(core.ttbr_load, memory.base.0), Some(WRITE));
         assert_eq!(look(core.ttbr_load, load.source), Some(READ));
         let clears: Vec<plan::Range> = plan.array(own.clears);
         assert_eq!(clears.len(), 1);
@@ -225,7 +225,7 @@ fn cores_and_interrupts() {
     assert_eq!(partitions[0].gic.intids, 288, "the board's");
     let devices = |p: usize| {
         let rows = plan.array::<EmulatedDevice>(partitions[p].devices).into_iter();
-        rows.map(|d| (d.ipa, d.size, d.kind, d.index)).collect::<Vec<_>>()
+        rows.map(|d| (d.ipa.0, d.size, d.kind, d.index)).collect::<Vec<_>>()
     };
     let gicd = (0x0800_0000, 0x1_0000, 1, 0);
     let [gicr, second] = [(0x080a_0000, 0x2_0000, 2, 0), (0x080c_0000, 0x2_0000, 2, 1)];

@@ -4,7 +4,7 @@
 use plan::{DeviceKind, EmulatedDevice, PAGE, Range};
 
 use super::Context;
-use crate::finding::{Claim, Findings, range};
+use crate::finding::{Claim, Findings, Shown, range};
 use crate::ranges::end;
 use crate::walk::Leaf;
 
@@ -13,7 +13,7 @@ fn place(context: &Context<'_>, p: usize, n: usize) -> String {
 }
 
 fn of(row: &EmulatedDevice) -> Range {
-    Range { base: row.ipa, size: row.size.into() }
+    Range { base: row.ipa.0, size: row.size.into() }
 }
 
 /// Checks the rows of a partition's emulated devices: each alone, next to the one before, and all
@@ -42,11 +42,11 @@ pub fn check(context: &Context<'_>, p: usize, findings: &mut Findings) {
     }
     // EL2 searches them by address.
     for (n, pair) in (1..).zip(rows.windows(2)) {
-        if end(of(&pair[0])) > pair[1].ipa {
+        if end(of(&pair[0])) > pair[1].ipa.0 {
             let what = format!(
                 "it is at IPA {:#x}, which is not after the row before it: {}",
                 pair[1].ipa,
-                range(pair[0].ipa, pair[0].size.into())
+                of(&pair[0]).shown()
             );
             findings.add(Claim::Devices, place(context, p, n), &who, what);
         }
@@ -78,7 +78,7 @@ fn demanded(context: &Context<'_>, p: usize, findings: &mut Findings) {
                 "EL2 emulates kind {} index {} at IPA {}, {}",
                 row.kind,
                 row.index,
-                range(row.ipa, row.size.into()),
+                of(row).shown(),
                 if is_second { "a second time" } else { "which the guest must not have" }
             );
             findings.add(Claim::Devices, place(context, p, n), &who, what);

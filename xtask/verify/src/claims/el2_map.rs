@@ -118,7 +118,7 @@ fn loading(context: &Context<'_>, core: usize) -> Vec<Mapping> {
     let row = &context.image.partitions[p];
     let mut list = Vec::new();
     for piece in &row.memory {
-        let at = Range { base: piece.base, size: piece.size };
+        let at = Range { base: piece.base.0, size: piece.size };
         list.push(Mapping::normal(at.base, at, "rw-", format!("memory of {name}")));
     }
     for end in context.ends.iter().filter(|end| end.partition == p) {

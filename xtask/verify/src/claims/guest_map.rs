@@ -1,7 +1,7 @@
 //! A guest can access its memory, its channel pages and its devices with the declared rights, and
 //! nothing else.
 
-use plan::{PAGE, Range};
+use plan::{Ipa, PAGE, Pa, Range};
 
 use super::{Context, Emulated, GUEST_GICC, paged};
 use crate::compare::{Mapping, compare};
@@ -53,13 +53,10 @@ fn memory(context: &Context<'_>, p: usize, findings: &mut Findings) {
     let what = "the number of pieces of memory";
     findings.expect(Claim::Stage2, of(0), &who, what, rows.len(), declared.len());
     for (n, (row, must)) in rows.iter().zip(declared).enumerate() {
-        for (what, found, must) in [
-            ("the guest address", row.ipa, must.ipa()),
-            ("the size", row.size, must.size.0),
-            ("the physical address", row.base, must.physical.unwrap_or(row.base)),
-        ] {
-            findings.expect(Claim::Stage2, of(n), &who, what, found, must);
-        }
+        let (ipa, base) = (Ipa(must.ipa()), must.physical.map_or(row.base, Pa));
+        findings.expect(Claim::Stage2, of(n), &who, "the guest address", row.ipa, ipa);
+        findings.expect(Claim::Stage2, of(n), &who, "the size", row.size, must.size.0);
+        findings.expect(Claim::Stage2, of(n), &who, "the physical address", row.base, base);
     }
 }
 
@@ -68,13 +65,13 @@ fn mappings(context: &Context<'_>, p: usize) -> Vec<Mapping> {
     let mut list = Vec::new();
     let declared = &context.manifest().partition[p].memory;
     for (n, row) in context.image.partitions[p].memory.iter().enumerate() {
-        let at = Range { base: row.base, size: row.size };
+        let at = Range { base: row.base.0, size: row.size };
         // A row that no piece declares is reported by `memory`.
         let rights = match declared.get(n).map(|piece| piece.kind) {
             Some(Kind::Rom) => "r-x",
             _ => "rwx",
         };
-        list.push(Mapping::normal(row.ipa, at, rights, format!("memory of {name}")));
+        list.push(Mapping::normal(row.ipa.0, at, rights, format!("memory of {name}")));
     }
     for (end, row) in context.ends_of(p) {
         for (end, ipa, rights) in [(end, row.tx_ipa, "rw-"), (context.peer(end), row.rx_ipa, "r--")]
@@ -125,7 +122,7 @@ pub fn check_devices(context: &Context<'_>, findings: &mut Findings) -> Vec<Stri
                 findings.add(Claim::Ownership, place, &who, what);
                 continue;
             }
-            for piece in row.memory.iter().filter(|piece| piece.ipa != piece.base) {
+            for piece in row.memory.iter().filter(|piece| piece.ipa.0 != piece.base.0) {
                 let what = format!(
                     "device {name} uses guest addresses as physical addresses, but {:#x} is at \
                      {:#x}",

@@ -222,7 +222,7 @@ impl<'a> Context<'a> {
             Range { base, size: last.max().unwrap_or(0).saturating_sub(base) }
         };
         Some(Bus {
-            ecam: Range { base: ecam.map_or(0, |device| device.ipa), size: ECAM_SIZE },
+            ecam: Range { base: ecam.map_or(0, |device| device.ipa.0), size: ECAM_SIZE },
             registers: window(&|view| Range { base: view.registers, size: PAGE }),
             shared: window(&|view| Range { base: view.shared, size: view.size }),
         })

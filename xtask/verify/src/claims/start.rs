@@ -1,7 +1,7 @@
 //! A guest starts from the files its manifest names: the copies and their addresses, vCPU 0's
 //! entry, and the value of x0.
 
-use plan::{Load, Memory};
+use plan::{Ipa, Load, Memory, Pa};
 
 use super::Context;
 use crate::finding::{Claim, Findings, range};
@@ -56,9 +56,8 @@ impl<'a> Start<'_, 'a> {
         let all = |load: &Load| load.size.saturating_add(load.clear);
         for load in &sorted {
             let inside = |m: &Memory| {
-                load.target >= m.base
-                    && load.target - m.base < m.size
-                    && all(load) <= m.size - (load.target - m.base)
+                let offset = load.target.wrapping_sub(m.base.0);
+                offset < m.size && all(load) <= m.size - offset
             };
             if !self.memory().iter().any(inside) {
                 self.add(load, "it is not within one piece of the partition's memory".into());
@@ -78,20 +77,21 @@ impl<'a> Start<'_, 'a> {
 
     /// Returns the physical address of `size` bytes at a guest address, if they are in one piece of
     /// memory.
-    fn physical(&self, ipa: u64, size: u64) -> Option<u64> {
+    fn physical(&self, ipa: Ipa, size: u64) -> Option<Pa> {
         let mut pieces = self.memory().iter();
         pieces.find_map(|m| {
-            let inside = ipa.checked_sub(m.ipa)?;
-            (inside < m.size && size <= m.size - inside).then(|| m.base.wrapping_add(inside))
+            let inside = ipa.offset_from(m.ipa);
+            let fits = inside < m.size && size <= m.size - inside;
+            fits.then(|| Pa(m.base.0.wrapping_add(inside)))
         })
     }
 
     /// Takes the load that fills a guest address, and returns it with its contents.
-    fn take(&mut self, ipa: u64, what: &str) -> Option<(Load, &'a [u8])> {
+    fn take(&mut self, ipa: Ipa, what: &str) -> Option<(Load, &'a [u8])> {
         let mut left = self.left.iter();
         let found = left.position(|load| {
             let all = load.size.saturating_add(load.clear);
-            self.physical(ipa, all) == Some(load.target)
+            self.physical(ipa, all) == Some(Pa(load.target))
         });
         let Some(found) = found else {
             let place = format!("partition {}, IPA {ipa:#x}", self.name());
@@ -104,7 +104,7 @@ impl<'a> Start<'_, 'a> {
     }
 
     /// Takes the load of one file or segment, which must be `bytes` and then `zero` zeros.
-    fn content(&mut self, ipa: u64, bytes: &[u8], zero: u64, what: &str) {
+    fn content(&mut self, ipa: Ipa, bytes: &[u8], zero: u64, what: &str) {
         let Some((load, found)) = self.take(ipa, what) else {
             return;
         };
@@ -131,9 +131,9 @@ impl<'a> Start<'_, 'a> {
         let who = [self.name()];
         let dtb = row.dtb;
         let what = "the address of its device tree (x0 of vCPU 0)";
-        let must = declared.device_tree.unwrap_or(dtb);
+        let must = declared.device_tree.map_or(dtb, Ipa);
         self.findings.expect(Claim::Start, &place, &who, what, dtb, must);
-        if !dtb.is_multiple_of(8) {
+        if !dtb.is_aligned(8) {
             let what = format!("its device tree is at {dtb:#x}, not at a multiple of 8");
             self.findings.add(Claim::Start, &place, &who, what);
         }
@@ -160,8 +160,8 @@ impl<'a> Start<'_, 'a> {
             (start.unwrap_or(0), bytes.len() as u64)
         });
         if let (Some((ipa, _)), Some(bytes)) = (at, initrd) {
-            self.first(ipa, "initial RAM disk");
-            self.content(ipa, bytes, 0, "initial RAM disk");
+            self.first(Ipa(ipa), "initial RAM disk");
+            self.content(Ipa(ipa), bytes, 0, "initial RAM disk");
         }
         let must = tree::expected(self.context, self.p, at);
         must.compare(&found, "", &mut |path, what| {
@@ -171,9 +171,9 @@ impl<'a> Start<'_, 'a> {
 
     /// Checks that an address that the planner chose is in the first piece of memory
     /// (`docs/manifest.md`, `memory`).
-    fn first(&mut self, ipa: u64, what: &str) {
+    fn first(&mut self, ipa: Ipa, what: &str) {
         let piece = self.memory().first();
-        if piece.is_none_or(|m| ipa.wrapping_sub(m.ipa) >= m.size) {
+        if piece.is_none_or(|m| ipa.offset_from(m.ipa) >= m.size) {
             let place = format!("partition {}", self.name());
             let what = format!("its {what} at {ipa:#x} is not in its first piece of memory");
             self.findings.add(Claim::Start, place, &[self.name()], what);
@@ -186,10 +186,10 @@ impl<'a> Start<'_, 'a> {
         let who = [self.name()];
         let program = &self.context.inputs.programs[self.p];
         for piece in &program.pieces {
-            self.content(piece.ipa, &piece.bytes, piece.zero, "image");
+            self.content(Ipa(piece.ipa), &piece.bytes, piece.zero, "image");
         }
         let what = "the entry of vCPU 0";
-        self.findings.expect(Claim::Start, &place, &who, what, row.entry, program.entry);
+        self.findings.expect(Claim::Start, &place, &who, what, row.entry, Ipa(program.entry));
     }
 }
 

@@ -78,7 +78,7 @@ fn bars(context: &Context<'_>, p: usize, findings: &mut Findings) {
         bars.enumerate().map(|(n, bar)| (format!("BAR2 of PCI device {n}"), bar)).collect();
     let count = list.len();
     for piece in &row.memory {
-        list.push(("memory".into(), Range { base: piece.ipa, size: piece.size }));
+        list.push(("memory".into(), Range { base: piece.ipa.0, size: piece.size }));
     }
     for device in context.emulated(p) {
         list.push((device.what.into(), device.range));

@@ -250,9 +250,9 @@ impl<'a> Parts<'a> {
     pub fn trees(&self) -> Vec<Span<usize>> {
         let trees = self.partitions().into_iter().map(|partition| {
             let memory: Vec<plan::Memory> = self.array(partition.memory);
-            let piece = memory.iter().find(|m| partition.dtb.wrapping_sub(m.ipa) < m.size);
+            let piece = memory.iter().find(|m| partition.dtb.offset_from(m.ipa) < m.size);
             let piece = piece.expect("the tree is in memory");
-            let target = piece.base + (partition.dtb - piece.ipa);
+            let target = piece.base.0 + partition.dtb.offset_from(piece.ipa);
             let loads: Vec<plan::Load> = self.array(partition.loads);
             let load = loads.iter().find(|load| load.target == target);
             let load = load.expect("the tree is loaded");
