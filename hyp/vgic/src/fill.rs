@@ -7,6 +7,10 @@
 //! one then, so NPIE can neither be missed nor fire without something to do, unless the guest
 //! disables a group, which VGrpDIE reports. The end of an active interrupt that has no list
 //! register shows in EOIcount (LRENPIE); VGrpEIE reports that a disabled group is enabled.
+//!
+//! A list register that was filled takes no arrival before the next fill, because its latches have
+//! to learn of the end. So register 0, which the vectors list physical interrupts in, is filled
+//! only if all are needed; the next arrival then finds none free, and fills them again.
 
 use crate::atomic::Ordering::Relaxed;
 use crate::distributor::BOUND;
@@ -49,7 +53,7 @@ impl<H: Hardware> Vcpu<'_, H> {
             if self.word(index).owned.get() == 0 {
                 continue;
             }
-            for number in Bits(self.live(self.own, index)) {
+            for number in Bits(self.to_rank(index)) {
                 let mut rank = NONE;
                 // Again where a sibling has enabled an SPI on its way to the unheld ones: the
                 // sibling has seen it in neither place.
@@ -79,12 +83,17 @@ impl<H: Hardware> Vcpu<'_, H> {
         self.delivery.physical = 0;
         self.delivery.lr_intid = [0; 16];
         let mut free = usable;
-        for register in Bits(usable) {
-            let rank = ranks[register as usize & 15];
-            if rank != NONE {
-                self.enlist(register as usize, rank & INTID);
-                free &= !(1 << register);
+        // The usable ones are the lowest, and the ranks of those that are not needed are last.
+        let last = 31 - (usable | 1).leading_zeros();
+        let first = u32::from(ranks[last as usize & 15] == NONE);
+        for place in Bits(usable) {
+            let rank = ranks[place as usize & 15];
+            if rank == NONE {
+                break;
             }
+            let register = place + first;
+            self.enlist(register as usize, rank & INTID);
+            free &= !(1 << register);
         }
         let is_full = waits || unlisted || enabling != 0;
         self.delivery.free_for_arrival = if is_full { 0 } else { free };
@@ -105,6 +114,22 @@ impl<H: Hardware> Vcpu<'_, H> {
         if control != wanted {
             self.hardware.set_control(wanted);
         }
+    }
+
+    /// Returns the interrupts of word `index` for which [`Self::rank`] may have something to do:
+    /// those that are live, but not what is only unheld, off and without a request. The core that
+    /// changes that finds it among the unheld ones.
+    #[inline(always)]
+    fn to_rank(&self, index: usize) -> u32 {
+        let live = self.live(self.own, index);
+        let word = self.word(index);
+        let unheld = word.unheld.get();
+        if unheld == 0 {
+            return live;
+        }
+        let latches = self.latches(index);
+        let known = latches.pending.get() | latches.active.get() | word.line_level.get();
+        live & !(unheld & !self.gic.on(word) & !(known | word.requested()))
     }
 
     /// Applies pending requests to one interrupt, and returns it to the distributor if this vCPU

@@ -146,8 +146,11 @@ impl<H: Hardware> Vcpu<'_, H> {
                 self.make_pending(index, bit);
             } else {
                 latch.sw_pending.put(bit & !word.edge.get(), true);
-                // Its next arrival has to find out again whether a register write caused it.
-                self.gic.mark_stale(self.own, index);
+                // Its next arrival has to find out again whether a register write caused it. Only
+                // one of a physical interrupt asks.
+                if is_physical {
+                    self.gic.mark_stale(self.own, index);
+                }
                 latch.pending.put(bit, true);
             }
         }
