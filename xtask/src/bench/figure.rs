@@ -35,6 +35,8 @@ pub struct Figure {
 
 /// Unit of most figures.
 pub const INSTRUCTIONS: &str = "instructions";
+/// Unit of a change.
+pub const PER_CENT: &str = "per cent";
 
 impl Figure {
     /// Makes a figure without bounds.

@@ -1,7 +1,7 @@
 //! The cost of a restart: EL2 instructions by part, from a trace that is compared with EL2's own
 //! counter. Also what operations cost after a restart, compared with before.
 
-use super::figure::{Figure, INSTRUCTIONS};
+use super::figure::{Figure, INSTRUCTIONS, PER_CENT};
 use super::operations::MACHINE;
 use super::run::Bench;
 use crate::trace::{ERET, Symbols, Trace, readings};
@@ -17,6 +17,9 @@ pub const SYSTEM: &str = "tests/bench/restart.toml";
 const RESTARTS: usize = 5;
 /// Most that an operation may cost more or less after a restart, per cent.
 const CHANGE: f64 = 1.0;
+/// With HW = 0: each physical interrupt's end has a sync, which then also looks at the doorbell
+/// that the peer has rung as it started again, pending and disabled.
+const CHANGE_UNLINKED: f64 = 4.0;
 
 /// WFI.
 const WFI: u32 = 0xd503_207f;
@@ -227,8 +230,9 @@ fn percent((_, old, new): &Pair) -> f64 {
 pub fn change(gic: &str, first: &Bench, restarted: &Bench) -> Result<Vec<Figure>> {
     let most = pairs(first, restarted)?.iter().map(percent).fold(0.0, f64::max);
     let says = "largest change of an operation by a restart of both partitions";
-    let figure = Figure::new(format!("{gic}.restarted"), says, "per cent", most);
-    Ok(vec![figure.at_most(CHANGE)])
+    let figure = Figure::new(format!("{gic}.restarted"), says, PER_CENT, most);
+    let most = if gic == "gicv2-hw0" { CHANGE_UNLINKED } else { CHANGE };
+    Ok(vec![figure.at_most(most)])
 }
 
 /// Lists what each operation costs before and after a restart.

@@ -26,6 +26,8 @@ pub enum Task {
     Restarts(u32),
     /// The operations before and after a restart, on a GIC of this version.
     Restarted(u32),
+    /// The same, with [`UNLINKED`].
+    RestartedUnlinked,
     /// A stream.
     Stream(Path, &'static str),
     /// A doorbell among this number of partitions and channels.
@@ -40,7 +42,7 @@ const LINKED: &str = "bulkhead.gich-hw=1";
 const UNLINKED: &str = "bulkhead.gich-hw=0";
 
 /// The runs whose figures have a baseline.
-pub const OPERATIONS: [Task; 7] = [
+pub const OPERATIONS: [Task; 8] = [
     Task::Operations(3),
     Task::Restarts(3),
     Task::Restarted(3),
@@ -48,6 +50,7 @@ pub const OPERATIONS: [Task; 7] = [
     Task::Restarts(2),
     Task::Restarted(2),
     Task::Unlinked,
+    Task::RestartedUnlinked,
 ];
 
 /// All runs, the longest first.
@@ -71,6 +74,9 @@ impl Task {
             Self::Unlinked => "EL2's operations with a GICv2 and HW = 0, traced".to_string(),
             Self::Restarts(gic) => format!("restarts with a GICv{gic}, traced"),
             Self::Restarted(gic) => format!("EL2's operations after a restart, with a GICv{gic}"),
+            Self::RestartedUnlinked => {
+                "EL2's operations after a restart, with a GICv2 and HW = 0".to_string()
+            }
             Self::Stream(path, wait) => format!("messages {}, by {wait}", path.name()),
             Self::Growth((partitions, channels)) => {
                 format!("doorbells among {partitions} partitions, {channels} channels")
@@ -83,7 +89,7 @@ impl Task {
         match self {
             Self::Operations(_) | Self::Unlinked => Ok(operations::SYSTEM.to_string()),
             Self::Restarts(_) => Ok(restart::SYSTEM.to_string()),
-            Self::Restarted(_) => systems::restarted(operations::SYSTEM),
+            Self::Restarted(_) | Self::RestartedUnlinked => systems::restarted(operations::SYSTEM),
             Self::Stream(path, wait) => systems::stream(path, wait),
             Self::Growth((partitions, channels)) => systems::growth(partitions, channels),
             Self::Flood => systems::flood(),
@@ -94,7 +100,7 @@ impl Task {
     fn gic(self) -> u32 {
         match self {
             Self::Operations(gic) | Self::Restarts(gic) | Self::Restarted(gic) => gic,
-            Self::Unlinked => 2,
+            Self::Unlinked | Self::RestartedUnlinked => 2,
             _ => 3,
         }
     }
@@ -103,7 +109,7 @@ impl Task {
     fn append(self) -> Option<&'static str> {
         match self {
             Self::Operations(2) | Self::Restarts(2) | Self::Restarted(2) => Some(LINKED),
-            Self::Unlinked => Some(UNLINKED),
+            Self::Unlinked | Self::RestartedUnlinked => Some(UNLINKED),
             _ => None,
         }
     }
@@ -118,9 +124,10 @@ impl Task {
         let name = if self.gic() == 2 { "gicv2" } else { "el2" };
         match self {
             Self::Restarts(_) => Ok(Restarts::run(&bench, elf)?.figures(name)),
-            Self::Restarted(_) => {
+            Self::Restarted(_) | Self::RestartedUnlinked => {
                 let first = first.context("the same system without a restart")?;
-                restart::change(name, first, &bench)
+                let unlinked = matches!(self, Self::RestartedUnlinked);
+                restart::change(if unlinked { "gicv2-hw0" } else { name }, first, &bench)
             }
             Self::Operations(2) => Operations::run(bench, elf)?.gicv2_figures(),
             Self::Operations(_) => Operations::run(bench, elf)?.figures(),
@@ -148,7 +155,7 @@ pub fn run(tasks: &[Task], parallel: usize) -> Result<Vec<Figure>> {
         let elf: PathBuf = builder.hypervisor_of(&bench.system)?;
         bench.append = task.append();
         let first = match task {
-            Task::Restarted(_) => {
+            Task::Restarted(_) | Task::RestartedUnlinked => {
                 let mut first = Bench::build(&mut builder, operations::SYSTEM)?;
                 first.append = task.append();
                 Some(first)

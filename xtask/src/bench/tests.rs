@@ -1,7 +1,7 @@
 //! Tests of reading guests' output, of computing figures, and of the reports.
 
 use super::baseline::risen;
-use super::figure::{Change, Figure, Stored, compare, load, number, to_json};
+use super::figure::{Change, Figure, PER_CENT, Stored, compare, load, number, to_json};
 use super::guest::Printed;
 use super::{growth, report};
 use runner::qemu::Console;
@@ -91,6 +91,14 @@ fn three_percent_may_rise_and_nothing_may_vanish() {
     assert!(risen(&old, &[figure("a", 50.0)]).is_empty());
     assert_eq!(risen(&old, &[figure("a", 103.5)]).len(), 1);
     assert_eq!(risen(&old, &[figure("b", 1.0)]), ["a: not measured any more"]);
+}
+
+#[test]
+fn a_change_is_held_by_its_budget() {
+    let change = |value| Figure::new("a", "a change", PER_CENT, value).at_most(1.0);
+    let old = [stored("a", 0.0)];
+    assert!(risen(&old, &[change(1.0)]).is_empty());
+    assert_eq!(risen(&old, &[change(1.1)]).len(), 1);
 }
 
 #[test]
