@@ -30,7 +30,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         if entry != 0 && is_free && (index == 0 || word.fixed.get() & bit != 0) {
             let empty = self.hardware.empty();
             let listed = self.delivery.find(intid);
-            let free = empty & self.delivery.free_for_arrival;
+            let free = self.delivery.free_for_software(empty);
             if let Some(register) = listed.filter(|&at| empty >> at & 1 == 0) {
                 let there = self.hardware.read(register);
                 // An active one keeps the priority it was acknowledged with; the guest may have
@@ -40,8 +40,6 @@ impl<H: Hardware> Vcpu<'_, H> {
                     return;
                 }
             } else if free != 0 {
-                // List register 0 is for physical interrupts as long as there is another.
-                let free = if free > 1 { free & !1 } else { free };
                 self.list_arrival(free.trailing_zeros() as usize, intid, entry);
                 return;
             }

@@ -216,7 +216,7 @@ impl<H: Hardware> Vcpu<'_, H> {
         }
         let entry = self.cached_entry(sgi);
         let empty = self.hardware.empty();
-        let free = empty & self.delivery.free_for_arrival;
+        let free = self.delivery.free_for_software(empty);
         let listed = self.delivery.find(sgi).filter(|&at| empty >> at & 1 == 0);
         if let Some(register) = listed {
             let entry = Entry(self.hardware.read(register));
@@ -228,8 +228,6 @@ impl<H: Hardware> Vcpu<'_, H> {
                 self.hardware.write(register, entry.0 | Entry::REPORT_END);
             }
         } else if entry != 0 && free != 0 {
-            // List register 0 is for physical interrupts as long as there is another.
-            let free = if free > 1 { free & !1 } else { free };
             let entry = self.next_source(sgi, Entry(entry));
             self.list(free.trailing_zeros() as usize, sgi, entry.0);
         } else {

@@ -57,6 +57,15 @@ impl Delivery {
         !empty & self.usable & (self.physical | 1)
     }
 
+    /// Returns the list registers that the arrival of a software interrupt may take. Register 0 is
+    /// for physical ones as long as there is another, and none is free if a sync makes one so: it
+    /// was filled, and is `empty` since.
+    #[inline(always)]
+    pub(crate) fn free_for_software(&self, empty: u32) -> u32 {
+        let free = empty & self.free_for_arrival;
+        if free > 1 || empty & self.usable != 1 { free & !1 } else { free }
+    }
+
     /// Returns the list register that was given `intid` last, unless it was given another since.
     /// The guest may have ended `intid` there.
     #[inline(always)]

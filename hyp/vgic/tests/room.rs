@@ -74,6 +74,28 @@ fn list_register_0_is_free_again_after_all_were_needed() {
     assert!(has_room(&machine));
 }
 
+/// Checks that doorbells do not stay in the only list register that a fill has left free, which the
+/// vectors do not list them in, once those that were filled are empty.
+#[test]
+fn a_doorbell_finds_a_list_register_of_its_own_again() {
+    let mut machine = partition(1, 4);
+    for intid in [DOORBELL, 1, 2] {
+        machine.vcpu(0).inject(intid);
+    }
+    machine.vcpu(0).sync();
+    assert_eq!(machine.deliveries[0].free_for_arrival, 1);
+    while let Some(intid) = machine.cores[0].acknowledge() {
+        machine.cores[0].end(intid);
+    }
+    for _ in 0..2 {
+        machine.vcpu(0).inject(DOORBELL);
+        assert_eq!(machine.cores[0].acknowledge(), Some(DOORBELL));
+        machine.cores[0].end(DOORBELL);
+    }
+    assert_ne!(machine.deliveries[0].last_lr[DOORBELL as usize], 0);
+    assert_ne!(machine.deliveries[0].free_for_arrival & !1, 0);
+}
+
 /// Checks that a doorbell that is pending but disabled, as the ones that EL2 rings after a restart
 /// often are, costs nothing at a sync but being looked at.
 #[test]
