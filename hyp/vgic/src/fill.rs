@@ -50,16 +50,22 @@ impl<H: Hardware> Vcpu<'_, H> {
         // control bits that report that the group of the others is enabled.
         let (mut waits, mut unlisted, mut enabling) = (false, false, 0);
         for index in 0..WORDS {
-            if self.word(index).owned.get() == 0 {
+            let word = self.word(index);
+            if word.owned.get() == 0 {
                 continue;
             }
-            for number in Bits(self.to_rank(index)) {
+            // An unheld one that is off stays so: the core that enables it finds it there.
+            let mut unheld = word.unheld.get();
+            if unheld != 0 {
+                unheld &= self.gic.on(word);
+            }
+            for number in Bits(self.held(self.own, index) | unheld) {
                 let mut rank = NONE;
                 // Again where a sibling has enabled an SPI on its way to the unheld ones: the
                 // sibling has seen it in neither place.
                 for _ in 0..BOUND {
                     rank = self.rank(index, 1 << number, off);
-                    let is_unheld = self.word(index).unheld.get() >> number & 1 != 0;
+                    let is_unheld = word.unheld.get() >> number & 1 != 0;
                     if rank != NONE || !is_unheld || !self.deliverable(index, 1 << number) {
                         break;
                     }
@@ -114,22 +120,6 @@ impl<H: Hardware> Vcpu<'_, H> {
         if control != wanted {
             self.hardware.set_control(wanted);
         }
-    }
-
-    /// Returns the interrupts of word `index` for which [`Self::rank`] may have something to do:
-    /// those that are live, but not what is only unheld, off and without a request. The core that
-    /// changes that finds it among the unheld ones.
-    #[inline(always)]
-    fn to_rank(&self, index: usize) -> u32 {
-        let live = self.live(self.own, index);
-        let word = self.word(index);
-        let unheld = word.unheld.get();
-        if unheld == 0 {
-            return live;
-        }
-        let latches = self.latches(index);
-        let known = latches.pending.get() | latches.active.get() | word.line_level.get();
-        live & !(unheld & !self.gic.on(word) & !(known | word.requested()))
     }
 
     /// Applies pending requests to one interrupt, and returns it to the distributor if this vCPU

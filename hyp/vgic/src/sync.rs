@@ -49,12 +49,17 @@ impl<H: Hardware> Vcpu<'_, H> {
 
     /// Returns the interrupts of `vcpu`'s word `index` that are pending or active as far as its
     /// latches know, or about to be.
-    #[inline(always)]
     pub(crate) fn live(&self, vcpu: usize, index: usize) -> u32 {
+        self.held(vcpu, index) | self.gic.word(vcpu, index).unheld.get()
+    }
+
+    /// [`Self::live`] without those that are only unheld.
+    #[inline(always)]
+    pub(crate) fn held(&self, vcpu: usize, index: usize) -> u32 {
         let word = self.gic.word(vcpu, index);
         let latches = self.gic.latches(vcpu, index);
         let latched = latches.pending.get() | latches.active.get();
-        latched | word.line_level.get() | word.unheld.get() | word.requested()
+        latched | word.line_level.get() | word.requested()
     }
 
     /// Makes the cores of the vCPUs `cores` sync, one bit each.
