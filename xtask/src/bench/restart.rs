@@ -19,7 +19,7 @@ const RESTARTS: usize = 5;
 const CHANGE: f64 = 1.0;
 /// With HW = 0: each physical interrupt's end has a sync, which then also looks at the doorbell
 /// that the peer has rung as it started again, pending and disabled.
-const CHANGE_UNLINKED: f64 = 4.0;
+const CHANGE_UNLINKED: f64 = 2.0;
 
 /// WFI.
 const WFI: u32 = 0xd503_207f;
