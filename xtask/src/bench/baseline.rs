@@ -30,7 +30,8 @@ pub fn check() -> Result<usize> {
     let risen = risen(&old, &new);
     ensure!(
         risen.is_empty(),
-        "{FILE}: more than 3 % above, or a change over its budget\n  {}\n  if this is intended: cargo xtask bench --bless",
+        "{FILE}: more than 3 % above, or a change over its budget\n  {}\n  if this is \
+         intended: cargo xtask bench --bless",
         risen.join("\n  ")
     );
     Ok(new.len())
