@@ -28,9 +28,9 @@ struct Part {
 /// The parts: EL2 without options, and what each option adds to that.
 ///
 /// Both budgets of the smallest EL2 stay well below what Bao needs, 70,654 bytes and 10,090 lines.
-/// It has everything that a system cannot do without: boot with its machine check, both GICs with
-/// their fast paths, doorbells, the console, restart and watchdog. An option may add what it adds
-/// today and a little more.
+/// It has boot with its machine check, both GICs with their fast paths, doorbells, channel ends as
+/// PCI functions, the console, restart and watchdog. An option may add what it adds today and a
+/// little more.
 const PARTS: [Part; 3] = [
     Part { name: "minimal", bytes: BYTES, lines: LINES },
     Part { name: options::NAMES[0], bytes: 3_700, lines: 440 },

@@ -70,9 +70,9 @@ pub unsafe fn switch_el2_tables(ttbr: u64) {
     }
 }
 
-/// Drops this core's stage-1 and stage-2 TLB entries of the VMID in `VTTBR_EL2`. The ISB comes first
-/// because the core may walk EL1's tables by speculation until the registers that EL2 has written
-/// take effect. The return to the guest synchronizes the end.
+/// Drops this core's stage-1 and stage-2 TLB entries of the VMID in `VTTBR_EL2`. The ISB comes
+/// first because the core may walk EL1's tables by speculation until the registers that EL2 has
+/// written take effect. The return to the guest synchronizes the end.
 pub fn invalidate_guest_tlb() {
     barrier::isb(barrier::SY);
     // SAFETY: drops only TLB entries; the tables still hold them.
