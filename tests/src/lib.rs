@@ -388,7 +388,7 @@ const DUOS: &[Case] = &[
     Case {
         name: "refusal/other-version",
         damage: Some(Damage::Bit(8, 1)),
-        expect: Expect::Refused(&["plan", "needs one of version 5"]),
+        expect: Expect::Refused(&["plan", "needs one of version 6"]),
         ..REFUSAL
     },
 ];

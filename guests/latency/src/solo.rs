@@ -36,7 +36,7 @@ pub fn measure(tree: &Tree, row: &Row, ends: &mut Ends, output: &mut Output) {
                 hv::hvc(PSCI_VERSION, [0; 3]);
             })
         }),
-        Kind::PsciSmc => repeat(row, &mut values, || span(|| drop(hv::smc(PSCI_VERSION, [0; 3])))),
+        Kind::PsciSmc => repeat(row, &mut values, || span(|| _ = hv::smc(PSCI_VERSION, [0; 3]))),
         Kind::TyperRead | Kind::EnableRead | Kind::EnableWrite => {
             distributor(tree, row, &mut values)
         }

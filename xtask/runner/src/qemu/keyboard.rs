@@ -175,9 +175,10 @@ impl<'a> Script<'a> {
             if !step.seen.is_empty() {
                 let Some(end) = end_of(step.seen.as_bytes(), &bytes[self.from..]) else {
                     // The words may have begun before other partitions' lines, so the search goes
-                    // back over those. A long console costs too much if it always does.
+                    // back over those. A long console costs too much if it always does, so at first
+                    // only the words' own line and the break after it are kept.
                     let is_broken = bytes.len() - self.broken <= REACH && self.broken > 0;
-                    let back = if is_broken { REACH } else { step.seen.len() };
+                    let back = if is_broken { REACH } else { step.seen.len() + BREAK.len() };
                     self.from = self.from.max(bytes.len().saturating_sub(back));
                     break;
                 };
