@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const SIZE: usize = 64 << 10;
 /// Pause between two attempts to connect, while nobody listens.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Longest wait for the listener's end.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Sends and checks, or listens.
 pub fn run(options: &Options) -> Result<(), Failure> {
@@ -87,12 +89,23 @@ fn talk(address: &str, options: &Options) -> Result<(), Failure> {
         checked
     })?;
     let seconds = start.elapsed().as_secs_f64().max(1e-9);
+    finish(&connection).map_err(|error| failed("end the stream", &error))?;
     print(&format!(
         "{} bytes both ways over TCP, checksum {:016x}: {:.1} MB/s each way\n",
         options.bytes,
         checksum.0,
         options.bytes as f64 / 1e6 / seconds
     ))
+}
+
+/// Ends the connection now that everything has come back. The listener ends after that: if it ended
+/// earlier, its partition might switch off with bytes still on their way. This side waits for the
+/// listener's end for the same reason, but not for long, since nothing depends on it.
+fn finish(mut connection: &TcpStream) -> std::io::Result<()> {
+    connection.shutdown(Shutdown::Write)?;
+    connection.set_read_timeout(Some(LAST))?;
+    let _ = connection.read(&mut [0]);
+    Ok(())
 }
 
 fn send(mut connection: &TcpStream, bytes: u64) -> Result<(), Failure> {
@@ -105,7 +118,7 @@ fn send(mut connection: &TcpStream, bytes: u64) -> Result<(), Failure> {
         connection.write_all(&buffer[..part]).map_err(|error| failed("send", &error))?;
         left -= part as u64;
     }
-    connection.shutdown(Shutdown::Write).map_err(|error| failed("end the stream", &error))
+    Ok(())
 }
 
 fn check(mut connection: &TcpStream, bytes: u64) -> Result<Checksum, Failure> {
