@@ -127,7 +127,7 @@ fn command_and_privileged_control_have_their_bits_only() {
     let guest = Guest::new();
     guest.configure(config::COMMAND, 2, 0xffff);
     assert_eq!(guest.config(config::COMMAND, 4), 0x0010_0406);
-    // The upper byte alone, and Status, which is read-only.
+    // Only Command's upper byte, then Status, which is read-only.
     guest.configure(config::COMMAND + 1, 1, 0);
     guest.configure(config::STATUS, 2, 0xffff);
     assert_eq!(guest.config(config::COMMAND, 4), 0x0010_0006);

@@ -142,7 +142,7 @@ impl<'d> Channel<'d> {
     }
 
     /// Puts one message, the concatenation of `parts`, into the ring. The peer sees it after
-    /// [`Self::flush`]. Returns false if there is no room, or no peer, now.
+    /// [`Self::flush`]. Returns false if the ring has no room now, or if the peer is down.
     ///
     /// # Errors
     /// [`Error::Restarted`], or of the ring.
@@ -168,7 +168,7 @@ impl<'d> Channel<'d> {
         self.ring(doorbell);
     }
 
-    /// Sends one message now. Returns false if there is no room, or no peer.
+    /// Sends one message now. Returns false if the ring has no room, or if the peer is down.
     ///
     /// # Errors
     /// [`Error::Restarted`], or of the ring.

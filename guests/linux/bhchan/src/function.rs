@@ -85,8 +85,8 @@ pub struct Sections {
 }
 
 impl Sections {
-    /// Finds the sizes in the contents of a configuration space, with the offset of the
-    /// capability that has them. None if there is no such capability: a user without privileges
+    /// Finds the sizes in the contents of a configuration space, with the offset of the capability
+    /// that has them. Returns `None` if the space has no such capability: a user without privileges
     /// sees only the first 64 bytes.
     pub fn parse(space: &[u8]) -> Option<(Self, usize)> {
         let byte = |at: usize| space.get(at).copied();
@@ -230,7 +230,8 @@ impl Function {
             .map_err(|error| Error::file("map", self.folder.join("resource0"), error))
     }
 
-    /// Checks that a region has at least this many bytes: beyond its end there is no memory.
+    /// Checks that a region has at least this many bytes, since an access beyond its end is a bus
+    /// error.
     pub(crate) fn check_size(&self, file: &File, name: &str, bytes: u64) -> Result<()> {
         let data = file.metadata();
         let data = data.map_err(|error| Error::file("read", self.folder.join(name), error))?;
@@ -301,7 +302,7 @@ impl Function {
     /// without privileges takes them from the copy that [`Self::bind`] left.
     ///
     /// # Errors
-    /// If this user sees neither, or there is no such capability.
+    /// If this user sees neither, or if the configuration space has no such capability.
     pub fn sections(&self) -> Result<(Sections, usize)> {
         let path = self.folder.join("config");
         let space = fs::read(&path).map_err(|error| Error::file("read", path, error))?;
